@@ -1,0 +1,1 @@
+"""The network, its data, its training and its score."""

@@ -1,0 +1,1 @@
+"""The live server: frames in, follow or patrol commands out."""

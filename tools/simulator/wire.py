@@ -1,0 +1,389 @@
+"""QuadSim's dialect of Socket.IO, client side, byte for byte: one for tests, benchmark, player and simulator.
+
+QuadSim speaks Engine.IO 3 and Socket.IO 2 behind a URL that says `EIO=4`: it never sends the CONNECT packet
+(`40`), pings the server itself (`2`, waiting for `3`), and its parser takes only events with exactly one
+argument, a JSON object. Whatever that parser would choke on is kept in `QuadSimClient.violations`, for a test
+to assert that there is nothing.
+"""
+
+import contextlib
+import json
+import math
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tools.simulator.websocket import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Message,
+    ServerMessages,
+    WebsocketError,
+    check_handshake_response,
+    encode_frame,
+    encode_message,
+    handshake_request,
+    new_key,
+)
+
+PING_PERIOD_S = 0.33
+"""From a pong to QuadSim's next ping."""
+
+_EVENT_PREFIX = "42"
+_MAX_HANDSHAKE_BYTES = 65536
+_RECEIVE_BYTES = 65536
+
+
+class ReceivedEvent(NamedTuple):
+    """An event that QuadSim's parser accepts; `arrived_s` is `time.monotonic()` at its arrival."""
+
+    name: str
+    argument: dict[str, Any]
+    arrived_s: float
+
+
+def sensor_frame_message(payload: str | dict[str, Any]) -> str:
+    """The Socket.IO packet of a `sensor_frame`.
+
+    Args:
+        payload: the event's argument, as an object or already as JSON text.
+    """
+    argument = (
+        payload
+        if isinstance(payload, str)
+        else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+    )
+    return f'{_EVENT_PREFIX}["sensor_frame",{argument}]'
+
+
+def parse_event(packet: str) -> tuple[str, dict[str, Any]]:
+    """Parse an event packet as strictly as QuadSim's parser does.
+
+    Args:
+        packet: the text of the whole Engine.IO message, with its leading `42`.
+
+    Returns:
+        The event's name and its argument.
+
+    Raises:
+        ValueError: for anything but `42["name",{...}]`: its parser throws on all else.
+    """
+
+    def refuse_constant(constant: str) -> None:
+        raise ValueError(f"expected JSON numbers, got {constant}")
+
+    body = packet.removeprefix(_EVENT_PREFIX)
+    if not body.startswith("["):
+        raise ValueError(
+            f"expected '[' after {_EVENT_PREFIX} (no namespace, no acknowledgement id), got {packet[:60]!r}"
+        )
+    items = json.loads(body, parse_constant=refuse_constant)
+    if not items or not isinstance(items[0], str):
+        raise ValueError(f"expected an event name, got {packet[:60]!r}")
+    name, *arguments = items
+    if len(arguments) != 1 or not isinstance(arguments[0], dict):
+        kinds = [type(argument).__name__ for argument in arguments]
+        raise ValueError(f"expected exactly one argument, a JSON object, for {name!r}, got {kinds}")
+    return name, arguments[0]
+
+
+class QuadSimClient:
+    """One QuadSim, as the server sees it: a socket and one thread that reads it, pings and answers pings.
+
+    Use it as a context manager, or call `connect` and `close`; after a disconnect `connect` may be called
+    again. What was received stays readable after the end. Every method may be called from any thread.
+
+    Args:
+        host: server's address.
+        port: server's port.
+        ping_period_s: from a pong to the next ping; infinite to never ping.
+        connect_timeout_s: limit for the connection and for the handshake.
+        on_event: called on the reader's thread with every accepted event, as soon as it is parsed.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 4567,
+        *,
+        ping_period_s: float = PING_PERIOD_S,
+        connect_timeout_s: float = 5.0,
+        on_event: Callable[[ReceivedEvent], None] | None = None,
+    ):
+        self.host = host
+        self.port = port
+        self._ping_period_s = ping_period_s
+        self._connect_timeout_s = connect_timeout_s
+        self._on_event = on_event
+        self._socket: socket.socket | None = None
+        self._reader: threading.Thread | None = None
+        self._send_lock = threading.Lock()  # a ping must not land between the fragments of a message
+        self._changed = threading.Condition()
+        self._events: list[ReceivedEvent] = []
+        self._round_trips_s: list[float] = []
+        self._violations: list[str] = []
+        self._session_id: str | None = None
+        self._is_closing = False
+        self._close_reason: str | None = "not connected yet"
+
+    @property
+    def events(self) -> tuple[ReceivedEvent, ...]:
+        """Every event received so far, oldest first."""
+        with self._changed:
+            return tuple(self._events)
+
+    @property
+    def round_trips_s(self) -> tuple[float, ...]:
+        """From each answered ping to its pong, seconds."""
+        with self._changed:
+            return tuple(self._round_trips_s)
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """What the server sent that QuadSim could not have parsed; empty for a correct server."""
+        with self._changed:
+            return tuple(self._violations)
+
+    @property
+    def session_id(self) -> str | None:
+        """The `sid` of the server's open packet; None before it."""
+        return self._session_id
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why there is no connection; None while there is one."""
+        return self._close_reason
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages can still be exchanged, as far as this side knows."""
+        return self._close_reason is None
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connect(self) -> None:
+        """Connect and shake hands.
+
+        Raises:
+            OSError: if there is no server (`ConnectionRefusedError`), it doesn't answer in time
+                (`TimeoutError`), or not with a websocket handshake (`WebsocketError`).
+            RuntimeError: if already connected.
+        """
+        if self.is_connected:
+            raise RuntimeError(f"expected no connection, got one to {self.host}:{self.port}")
+        sock = socket.create_connection((self.host, self.port), self._connect_timeout_s)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            first_bytes = self._shake_hands(sock)
+            sock.settimeout(None)
+        except BaseException:
+            sock.close()
+            raise
+        self._socket = sock
+        self._session_id = None
+        self._is_closing = False
+        self._close_reason = None
+        self._reader = threading.Thread(
+            target=self._read, args=(sock, first_bytes), name=f"QuadSim {sock.getsockname()[1]}", daemon=True
+        )
+        self._reader.start()
+
+    def close(self) -> None:
+        """Say goodbye with a close frame and disconnect; harmless if not connected."""
+        self._is_closing = True
+        with contextlib.suppress(OSError):  # the other side was faster
+            self.send_raw_bytes(encode_frame(CLOSE, b""))
+            self.wait_closed(timeout_s=1.0)
+        self.drop()
+
+    def drop(self) -> None:
+        """Cut the connection without a word, as a crashed simulator does."""
+        self._end("closed by this side")
+        if self._reader is not None and self._reader is not threading.current_thread():
+            self._reader.join(timeout=5.0)
+
+    def send_frame(self, payload: str | dict[str, Any]) -> float:
+        """Send a `sensor_frame` with this argument (an object, or its JSON text).
+
+        Returns:
+            `time.monotonic()` just before the bytes left, as `wait_for`'s `since_s`.
+
+        Raises:
+            ConnectionError: if there is no connection, or it breaks meanwhile.
+        """
+        return self.send_raw_text(sensor_frame_message(payload))
+
+    def send_raw_text(self, text: str) -> float:
+        """Send any text as one message, fragmented as QuadSim does; else as `send_frame`."""
+        return self.send_raw_bytes(encode_message(text))
+
+    def send_raw_bytes(self, data: bytes) -> float:
+        """Send bytes as they are: prepared by `encode_message`, or rubbish; else as `send_frame`."""
+        with self._send_lock:
+            if self._socket is None or self._close_reason is not None:
+                raise ConnectionError(
+                    f"expected a connection to {self.host}:{self.port}, got none: {self._close_reason}"
+                )
+            sent_s = time.monotonic()
+            self._socket.sendall(data)
+            return sent_s
+
+    def wait_for(self, *event_names: str, timeout_s: float = 5.0, since_s: float = 0.0) -> ReceivedEvent:
+        """The first event with one of these names (any, if none is given) that arrived at or after `since_s`.
+
+        Args:
+            event_names: what to wait for.
+            timeout_s: how long from now; 0 looks only at what has arrived.
+            since_s: `time.monotonic()` from which on events count, as `send_frame` returns it.
+
+        Raises:
+            TimeoutError: if none comes in time; says what came instead.
+            ConnectionError: if the connection is gone and none came before.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        expected = " or ".join(event_names) or "any event"
+        with self._changed:
+            while True:
+                recent = self._events_since(since_s)
+                for event in recent:
+                    if not event_names or event.name in event_names:
+                        return event
+                if self._close_reason is not None:
+                    raise ConnectionError(f"expected {expected}, got a disconnect: {self._close_reason}")
+                remaining_s = deadline_s - time.monotonic()
+                if remaining_s <= 0:
+                    names = ", ".join(sorted({event.name for event in recent})) or "nothing"
+                    raise TimeoutError(f"expected {expected} within {timeout_s:g} s, got {names}")
+                self._changed.wait(remaining_s)
+
+    def wait_closed(self, timeout_s: float = 5.0) -> bool:
+        """Wait until the connection is gone; False if it still stands after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.is_connected, timeout_s)
+
+    def _events_since(self, since_s: float) -> list[ReceivedEvent]:
+        """Events from `since_s` on, oldest first; looked up from the end, as the record grows long."""
+        start = len(self._events)
+        while start > 0 and self._events[start - 1].arrived_s >= since_s:
+            start -= 1
+        return self._events[start:]
+
+    def _shake_hands(self, sock: socket.socket) -> bytes:
+        """Upgrade to websocket; return what came after the server's answer."""
+        key = new_key()
+        sock.sendall(handshake_request(self.host, self.port, key))
+        response = b""
+        while b"\r\n\r\n" not in response:
+            received = sock.recv(4096)
+            if not received or len(response) > _MAX_HANDSHAKE_BYTES:
+                raise WebsocketError(
+                    f"expected a websocket handshake from {self.host}:{self.port}, got {response[:80]!r}"
+                )
+            response += received
+        head, _, rest = response.partition(b"\r\n\r\n")
+        check_handshake_response(head, key)
+        return rest
+
+    def _read(self, sock: socket.socket, first_bytes: bytes) -> None:
+        """Receive, ping and answer until the connection ends, whoever ends it."""
+        reason = "the reader failed"
+        try:
+            reason = self._exchange(sock, first_bytes)
+        except WebsocketError as error:
+            reason = str(error)
+            self._append(self._violations, reason)
+        except OSError as error:
+            reason = f"connection lost: {error}"
+        finally:
+            self._end("closed by this side" if self._is_closing else reason)
+            with self._send_lock:
+                sock.close()
+
+    def _exchange(self, sock: socket.socket, received: bytes) -> str:
+        """Handle messages, starting with those in `received`, and ping; return why the server ended it."""
+        incoming = ServerMessages()
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        next_ping_s = time.monotonic() if self._ping_period_s < math.inf else math.inf
+        pinged_s: float | None = None
+        while True:
+            for message in incoming.feed(received):
+                if message.opcode == CLOSE:
+                    if not self._is_closing:
+                        self.send_raw_bytes(encode_frame(CLOSE, message.payload[:2]))
+                    status = int.from_bytes(message.payload[:2], "big") or "none"
+                    return f"closed by the server (status {status})"
+                if message.opcode == TEXT and message.payload == b"3" and pinged_s is not None:
+                    arrived_s = time.monotonic()
+                    self._append(self._round_trips_s, arrived_s - pinged_s)
+                    pinged_s, next_ping_s = None, arrived_s + self._ping_period_s
+                else:
+                    self._handle(message)
+            if time.monotonic() >= next_ping_s:
+                pinged_s, next_ping_s = self.send_raw_text("2"), math.inf  # the next one waits for the pong
+            wait_ms = None if next_ping_s == math.inf else max(next_ping_s - time.monotonic(), 0.0) * 1e3
+            received = b""
+            if poll.poll(wait_ms):
+                received = sock.recv(_RECEIVE_BYTES)
+                if not received:
+                    return "closed by the server without a close frame"
+
+    def _handle(self, message: Message) -> None:
+        """React to one message as QuadSim does, or note that it could not."""
+        if message.opcode == PING:
+            self.send_raw_bytes(encode_frame(PONG, message.payload))
+        elif message.opcode == BINARY:
+            self._append(
+                self._violations, f"expected text, got a binary message of {len(message.payload)} bytes"
+            )
+        elif message.opcode == TEXT:
+            try:
+                self._handle_packet(message.payload.decode("utf-8"))
+            except ValueError as error:
+                self._append(self._violations, str(error))
+
+    def _handle_packet(self, packet: str) -> None:
+        """React to one Engine.IO packet; ValueError if QuadSim's parser could not."""
+        if packet.startswith(_EVENT_PREFIX):
+            event = ReceivedEvent(*parse_event(packet), time.monotonic())
+            self._append(self._events, event)
+            if self._on_event is not None:
+                self._on_event(event)
+        elif packet.startswith("2"):
+            self.send_raw_text("3" + packet[1:])
+        elif packet.startswith("0"):
+            opening = json.loads(packet[1:])
+            if not isinstance(opening, dict) or not isinstance(opening.get("sid"), str):
+                raise ValueError(f"expected an open packet with a sid, got {packet[:60]!r}")
+            self._session_id = opening["sid"]
+        elif not packet.startswith(("1", "3", "6", "40", "41")):
+            raise ValueError(f"expected an Engine.IO 3 packet with text, got {packet[:60]!r}")
+
+    def _append(self, record: list[Any], item: object) -> None:
+        with self._changed:
+            record.append(item)
+            self._changed.notify_all()
+
+    def _end(self, reason: str) -> None:
+        """Mark the connection as gone, once: the first reason stays."""
+        with self._changed:
+            if self._close_reason is None:
+                self._close_reason = reason
+            self._changed.notify_all()
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # already down
+                self._socket.shutdown(socket.SHUT_RDWR)

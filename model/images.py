@@ -1,0 +1,51 @@
+"""Camera images to network input, and masks to truth: the one way for training, evaluation and the server.
+
+Imports neither Keras nor TensorFlow.
+"""
+
+import cv2
+import numpy as np
+from PIL import Image
+
+# Networks take RGB in [−1, 1], as the original tools trained them: (value − MEAN) / SCALE.
+MEAN = 127.5
+SCALE = 127.5
+
+
+def resize_rgb(image: Image.Image, px: int) -> np.ndarray:
+    """Resize an image of any size and mode to (px, px, 3) uint8 RGB, with PIL's bilinear filter.
+
+    PIL widens the filter when it shrinks, so that thin far figures fade rather than vanish.
+    """
+    rgb = image.convert("RGB")
+    if rgb.size != (px, px):
+        rgb = rgb.resize((px, px), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def normalise(images: np.ndarray) -> np.ndarray:
+    """Map uint8 images (..., 3) to the float32 in [−1, 1] that networks take."""
+    return (images.astype(np.float32) - MEAN) / SCALE
+
+
+def resize_truth(mask: Image.Image, px: int) -> np.ndarray:
+    """Resize a recorded mask to the truth that the original's score compares with.
+
+    Each channel is resized by itself, as 0 and 1 with PIL's bilinear filter and rounded, so a pixel is set where
+    the class covers at least half of it. Where three classes meet a pixel may have none.
+
+    Args:
+        mask: RGB, channels surroundings, people, hero; above 0 where the class is.
+
+    Returns:
+        (px, px, 3) uint8, 0 or 1.
+    """
+    return resize_rgb(Image.fromarray(np.minimum(np.asarray(mask.convert("RGB")), 1)), px)
+
+
+def resize_probabilities(probabilities: np.ndarray, px: int) -> np.ndarray:
+    """Average probabilities (H, W, classes) down to (px, px, classes), or interpolate them bilinearly up."""
+    if probabilities.shape[:2] == (px, px):
+        return probabilities
+    shrinks = px < probabilities.shape[0]
+    return cv2.resize(probabilities, (px, px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

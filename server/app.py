@@ -1,0 +1,274 @@
+"""Flask, Socket.IO and eventlet wired to perception and sessions; with `quadsim.py`, all that knows of eventlet.
+
+eventlet runs one green thread per client in the main thread; perception runs in a native one. They meet in
+`Perception.submit` on the way in and in `Mailbox` on the way out.
+"""
+
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import eventlet
+import eventlet.wsgi
+import socketio
+from eventlet.greenio import GreenSocket
+from flask import Flask, Response
+
+from server.complaints import RateLimitedWarnings
+from server.engine import Engine
+from server.geometry import Camera
+from server.messages import BadFrameError, Command, parse_sensor_frame
+from server.perception import Failed, Job, NotUnderstood, Perception, Result
+from server.quadsim import QuadSimServer
+from server.session import Session
+from server.target import MIN_BLOB_PX
+from server.tracker import TrackerConfig
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TICK_S = 0.1
+# How long the last commands may take to leave at shutdown.
+FLUSH_S = 0.3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose; `help` is what the command line says of each.
+
+    Raises:
+        ValueError: for a setting outside its range.
+    """
+
+    host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; QuadSim only tries 127.0.0.1"})
+    port: int = field(default=4567, metadata={"help": "port to listen on; QuadSim only tries 4567"})
+    vertical_fov_deg: float = field(default=60.0, metadata={"help": "the camera's vertical field of view, degrees"})
+    depth_far_m: float = field(
+        default=100.0, metadata={"help": "depth that 255 stands for, metres; 50 in some releases of QuadSim"}
+    )
+    min_blob_px: int = field(default=MIN_BLOB_PX, metadata={"help": "smallest hero to believe, pixels of the network"})
+    watchdog_s: float = field(
+        default=1.0,
+        metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        if not 0 < self.watchdog_s <= 3:
+            raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
+        if self.min_blob_px < 1:
+            raise ValueError(f"min_blob_px must be at least 1, got {self.min_blob_px}")
+
+
+class Mailbox:
+    """Calls posted by native threads and signal handlers, run one after the other on the event loop."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        receiver, self._wake = socket.socketpair()
+        self._wake.setblocking(False)
+        self._receiver = GreenSocket(receiver)
+
+    def post(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Have `call(*arguments)` run on the event loop; returns at once."""
+        self._calls.append((call, arguments))
+        # A full buffer holds wake-ups enough that have not been read yet.
+        with contextlib.suppress(BlockingIOError):
+            self._wake.send(b"\0")
+
+    def run(self) -> None:
+        """Run what is posted, for ever."""
+        while True:
+            self._receiver.recv(4096)
+            while self._calls:
+                call, arguments = self._calls.popleft()
+                try:
+                    call(*arguments)
+                except Exception:
+                    logger.exception("%s failed", call)
+
+
+class FollowerServer:
+    """The server: one session per simulator, one perception for all.
+
+    Args:
+        settings: the user's.
+        tracker: the user's settings of each session's tracker.
+        engine: the loaded network.
+    """
+
+    def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine) -> None:
+        self._settings, self._tracker_config = settings, tracker
+        self._sessions: dict[str, Session] = {}
+        self._frames = 0
+        self._mailbox = Mailbox()
+        self._stopped = eventlet.event.Event()
+        self._complaints = RateLimitedWarnings()
+        camera = Camera(vertical_fov_deg=settings.vertical_fov_deg, far_m=settings.depth_far_m)
+        self._perception = Perception(
+            engine,
+            camera,
+            deliver=lambda result: self._mailbox.post(self._on_result, result),
+            min_blob_px=settings.min_blob_px,
+        )
+        # What clients do wrong is reported by `complaints`; the libraries would add tracebacks.
+        quiet = logging.getLogger("server.socketio")
+        quiet.setLevel(logging.CRITICAL)
+        self._sio = QuadSimServer(self._complaints, logger=quiet, engineio_logger=quiet)
+        self._sio.on("connect", self._on_connect)
+        self._sio.on("disconnect", self._on_disconnect)
+        self._sio.on("sensor_frame", self._on_sensor_frame)
+        self._wsgi = only_from_here(socketio.WSGIApp(self._sio, self._flask()), settings.host)
+
+    def run(self) -> None:
+        """Listen and serve until SIGTERM or Ctrl-C; then tell every drone to stop following.
+
+        Raises:
+            OSError: if the address cannot be listened on.
+        """
+        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
+        listener = eventlet.listen((self._settings.host, self._settings.port), family, backlog=128, reuse_port=False)
+        # A thread in pure Python gives way to the event loop after this long, rather than after 5 ms.
+        sys.setswitchinterval(0.001)
+        self._perception.start()
+        eventlet.spawn(self._mailbox.run)
+        eventlet.spawn(self._tick)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._mailbox.post(self._stop))
+        eventlet.spawn(eventlet.wsgi.server, listener, self._wsgi, log=_Silent(), log_output=False, debug=False)
+        host, port = listener.getsockname()[:2]
+        logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if host in LOOPBACK and port == 4567:
+            logger.info("ready: start QuadSim and choose Follow Me; it connects by itself")
+        else:
+            logger.info("ready; QuadSim itself only ever connects to 127.0.0.1:4567")
+        self._stopped.wait()
+        self._perception.stop()
+
+    def health(self) -> tuple[dict[str, Any], bool]:
+        """The state as /healthz tells it, and whether the server is ready."""
+        trouble = self._perception.trouble(self._settings.watchdog_s)
+        engine = self._perception.engine
+        report = {
+            "ready": trouble is None,
+            "trouble": trouble,
+            "engine": engine.description,
+            "input_px": engine.input_px,
+            "frames": self._frames,
+            "sessions": [
+                {
+                    "name": session.name,
+                    "state": session.tracker.state.value,
+                    "is_told_to_follow": session.is_told_to_follow,
+                    **session.counts._asdict(),
+                }
+                for session in self._sessions.values()
+            ],
+        }
+        return report, trouble is None
+
+    def _flask(self) -> Flask:
+        app = Flask(__name__, static_folder=None)
+
+        @app.get("/healthz")
+        def healthz() -> Response:
+            report, is_ready = self.health()
+            return Response(json.dumps(report) + "\n", 200 if is_ready else 503, mimetype="application/json")
+
+        return app
+
+    def _on_connect(self, sid: str, environ: dict[str, Any], auth: object = None) -> None:
+        logger.debug("client connected: %s", sid)
+
+    def _on_disconnect(self, sid: str, reason: object = None) -> None:
+        self._perception.forget(sid)
+        session = self._sessions.pop(sid, None)
+        if session is not None:
+            logger.info("[%s] simulator disconnected after %d frames", session.name, session.counts.received)
+
+    def _on_sensor_frame(self, sid: str, *arguments: object) -> None:
+        arrival_s = time.monotonic()
+        session = self._sessions.get(sid)
+        if session is None:
+            eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
+            session = Session(self._sio.session_name(eio_sid), self._tracker_config, self._settings.watchdog_s)
+            self._sessions[sid] = session
+            logger.info("[%s] simulator connected", session.name)
+        self._frames += 1
+        try:
+            frame = parse_sensor_frame(arguments[0] if len(arguments) == 1 else arguments)
+        except BadFrameError as error:
+            self._on_bad_frame(sid, session, error)
+            return
+        session.on_received(self._perception.submit(Job(sid, frame, arrival_s)))
+
+    def _on_result(self, result: Result) -> None:
+        sid = result.job.session
+        session = self._sessions.get(sid)
+        if session is None:
+            return  # gone meanwhile
+        now_s = time.monotonic()
+        if isinstance(result, NotUnderstood):
+            self._on_bad_frame(sid, session, result.error)
+        elif isinstance(result, Failed):
+            self._send(sid, session.on_failure(now_s))
+        else:
+            self._send(sid, session.on_seen(result.job, result.target, now_s))
+
+    def _on_bad_frame(self, sid: str, session: Session, error: BadFrameError) -> None:
+        self._send(sid, session.on_bad_frame(time.monotonic()))
+        self._complaints.warn(session.name, error.field, error.expected, error.received)
+
+    def _send(self, sid: str, commands: Iterable[Command]) -> None:
+        for command in commands:
+            self._sio.emit(command.event, command.payload, to=sid)
+
+    def _tick(self) -> None:
+        while True:
+            eventlet.sleep(TICK_S)
+            now_s = time.monotonic()
+            for sid, session in list(self._sessions.items()):
+                self._send(sid, session.on_tick(now_s))
+
+    def _stop(self) -> None:
+        if self._stopped.ready():
+            return
+        logger.info("shutting down")
+        for sid, session in self._sessions.items():
+            self._send(sid, session.on_shutdown(time.monotonic()))
+        eventlet.spawn_after(FLUSH_S, self._stopped.send)
+
+
+def only_from_here(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
+    """Refuse requests that a page of another site could make a user's browser send to a loopback server.
+
+    Socket.IO compares a page's origin with the Host header; a site whose name has been pointed at 127.0.0.1 passes
+    that. So the Host must be a loopback name too. A server for the network has no such list.
+    """
+    if host not in LOOPBACK:
+        return wsgi
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        name = environ.get("HTTP_HOST", "localhost").rsplit(":", 1)[0].strip("[]").lower()
+        if name not in LOOPBACK:
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"this server answers to 127.0.0.1 and localhost only\n"]
+        return wsgi(environ, start_response)
+
+    return guarded
+
+
+class _Silent:
+    """The log of eventlet's HTTP server, whose complaints about broken requests help nobody."""
+
+    def write(self, text: str) -> None:
+        logger.debug("%s", text.rstrip())

@@ -1,0 +1,228 @@
+"""From encoded frames to targets, in a thread of its own: decode, infer, find and place the hero.
+
+The event loop submits and never waits; results are delivered back by a callback. Of each session only the newest
+frame is kept, and sessions take turns.
+"""
+
+import io
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from model.images import resize_rgb
+from model.scoring import threshold
+from server.engine import Engine
+from server.geometry import Camera
+from server.messages import BadFrameError, SensorFrame, shorten
+from server.target import MIN_BLOB_PX, Target, largest_blob, locate
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_IMAGE_PX = 16
+# QuadSim sends 256 × 256. More than this is no camera of ours but work for nothing.
+LARGEST_IMAGE_PX = 2048 * 1024
+
+
+class Job(NamedTuple):
+    """A frame on its way: whose it is, and when it came (monotonic seconds)."""
+
+    session: str
+    frame: SensorFrame
+    arrival_s: float
+
+
+class Seen(NamedTuple):
+    """A frame understood, with the hero in it or None."""
+
+    job: Job
+    target: Target | None
+
+
+class NotUnderstood(NamedTuple):
+    """A frame whose images are not what they should be."""
+
+    job: Job
+    error: BadFrameError
+
+
+class Failed(NamedTuple):
+    """A frame on which perception itself failed."""
+
+    job: Job
+
+
+Result = Seen | NotUnderstood | Failed
+
+
+class Perception:
+    """The network and what follows it, fed with the newest frame of each session.
+
+    Args:
+        engine: the loaded network; only this object's thread calls it.
+        camera: the simulators' camera.
+        deliver: called from that thread with each result; must not block.
+        min_blob_px: smallest blob to believe, in pixels of the network.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        camera: Camera,
+        deliver: Callable[[Result], None],
+        min_blob_px: int = MIN_BLOB_PX,
+    ) -> None:
+        cv2.setNumThreads(1)  # its images are small, and the cores are the network's
+        self.engine = engine
+        self._camera, self._deliver, self._min_blob_px = camera, deliver, min_blob_px
+        self._hero = engine.classes.index("hero")
+        # Guards all below it. Insertion order is the sessions' turn.
+        self._changed = threading.Condition()
+        self._waiting: dict[str, Job] = {}
+        self._busy_since_s: float | None = None
+        self._failed = False
+        self._stopping = False
+        # Decoding of depth images, beside inference.
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
+        self._thread = threading.Thread(target=self._run, name="perception", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Finish the frame in work and end the thread; give up on a stalled one after `timeout_s`."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        self._pool.shutdown(wait=False)
+
+    def submit(self, job: Job) -> bool:
+        """Hand in a session's newest frame, keeping its turn.
+
+        Returns:
+            Whether an older frame of the session was still waiting and has been dropped for it.
+        """
+        with self._changed:
+            superseded = job.session in self._waiting
+            self._waiting[job.session] = job
+            self._changed.notify()
+        return superseded
+
+    def forget(self, session: str) -> None:
+        """Drop what waits of a session that has gone."""
+        with self._changed:
+            self._waiting.pop(session, None)
+
+    def trouble(self, patience_s: float) -> str | None:
+        """What is wrong with perception, in words; None if nothing is.
+
+        Args:
+            patience_s: how long one batch may take before it counts as stalled.
+        """
+        with self._changed:
+            if not self._thread.is_alive():
+                return "perception is not running"
+            if self._busy_since_s is not None and time.monotonic() - self._busy_since_s > patience_s:
+                return f"perception has stalled for {time.monotonic() - self._busy_since_s:.1f} s"
+            return "perception failed on the last frame" if self._failed else None
+
+    def _run(self) -> None:
+        while jobs := self._take():
+            try:
+                results, failed = self._perceive(jobs), False
+            except Exception:
+                # Whatever goes wrong in a network must stop no one from being told so.
+                logger.exception("perception failed on %d frames", len(jobs))
+                results, failed = [Failed(job) for job in jobs], True
+            with self._changed:
+                self._busy_since_s, self._failed = None, failed
+            for result in results:
+                self._deliver(result)
+
+    def _take(self) -> list[Job]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            if self._stopping:
+                return []
+            sessions = list(self._waiting)[: self.engine.most_per_batch]
+            self._busy_since_s = time.monotonic()
+            return [self._waiting.pop(session) for session in sessions]
+
+    def _perceive(self, jobs: list[Job]) -> list[Result]:
+        results: list[Result] = []
+        decoded: list[tuple[Job, Future[np.ndarray]]] = []
+        images = []
+        for job in jobs:
+            # Beside inference: a depth image takes 0.6 ms, and both cores are seldom busy in every layer.
+            depth = self._pool.submit(decode_depth, job.frame.depth_image)
+            try:
+                images.append(decode_rgb(job.frame.rgb_image, self.engine.input_px))
+                decoded.append((job, depth))
+            except BadFrameError as error:
+                results.append(NotUnderstood(job, error))
+        if images:
+            heroes = threshold(self.engine.infer(np.stack(images))[..., self._hero])
+            results += [self._find(job, hero, depth) for hero, (job, depth) in zip(heroes, decoded, strict=True)]
+        return results
+
+    def _find(self, job: Job, hero: np.ndarray, depth: Future[np.ndarray]) -> Result:
+        try:
+            depth_255 = depth.result()
+        except BadFrameError as error:
+            return NotUnderstood(job, error)
+        blob = largest_blob(hero, self._min_blob_px, self._camera)
+        target = None if blob is None else locate(blob, depth_255, self._camera, job.frame.gimbal_pose)
+        return Seen(job, target)
+
+
+def decode_rgb(file: bytes, px: int) -> np.ndarray:
+    """Decode a camera image to the network's size.
+
+    Returns:
+        (px, px, 3) uint8 RGB.
+
+    Raises:
+        BadFrameError: if it is no whole JPEG or PNG of a sane size.
+    """
+    return _decode("rgb_image", file, lambda image: resize_rgb(image, px))
+
+
+def decode_depth(file: bytes) -> np.ndarray:
+    """Decode a depth image.
+
+    Returns:
+        (H, W) uint8: round(255 · depth / far), of the red channel.
+
+    Raises:
+        BadFrameError: if it is no whole JPEG or PNG of a sane size.
+    """
+    return _decode("depth_image", file, lambda image: np.asarray(image.getchannel(0)))
+
+
+def _decode(field: str, file: bytes, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    expected = f"a whole JPEG or PNG of at least {SMALLEST_IMAGE_PX} px and at most {LARGEST_IMAGE_PX} pixels"
+    try:
+        with Image.open(io.BytesIO(file), formats=("JPEG", "PNG")) as opened:
+            image: Image.Image = opened
+            # Known from the header, before anything is decompressed.
+            width, height = image.size
+            if min(image.size) < SMALLEST_IMAGE_PX or width * height > LARGEST_IMAGE_PX:
+                raise BadFrameError(field, expected, f"{width}×{height}")
+            if image.info.get("progressive"):
+                # Its scans can cost a thousand times what its size says; QuadSim sends baseline JPEGs.
+                raise BadFrameError(field, "a baseline JPEG", "a progressive one")
+            if image.mode in ("P", "1"):
+                image = image.convert("RGB")
+            return convert(image)
+    except BadFrameError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on a broken file
+        raise BadFrameError(field, expected, f"{shorten(file, 12)}: {error}") from error

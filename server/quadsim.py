@@ -1,0 +1,219 @@
+"""QuadSim's dialect on top of python-engineio and python-socketio, beside the current protocol.
+
+QuadSim says `EIO=4` but speaks the older one: it sends its first event without a CONNECT packet, and it is the one
+who pings. Both are added here, by subclasses; a client of the current protocol notices nothing.
+
+Nothing that a client sends gets past this module but whole, well-formed events: what else comes is complained of
+and dropped, and the connection goes on.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import engineio
+import socketio
+from eventlet.websocket import RFC6455WebSocket
+from eventlet.websocket import WebSocketWSGI as EventletWebSocketWSGI
+
+from server.complaints import RateLimitedWarnings
+from server.messages import shorten
+
+logger = logging.getLogger(__name__)
+
+# A frame message is 30–150 kB.
+MOST_MESSAGE_BYTES = 1_000_000
+RECEIVE_BYTES = 65536
+# Names that python-socketio raises itself; a client must not.
+RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
+
+
+class Rubbish:
+    """A message that is none: what was expected in its place, and what came."""
+
+    def __init__(self, expected: str, received: str) -> None:
+        self.expected, self.received = expected, received
+
+
+class Message(RFC6455WebSocket.Message):
+    """A websocket message of bounded size: what comes beyond it is counted and thrown away."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.max_frame_length = MOST_MESSAGE_BYTES  # eventlet's name for the most that decompression may give
+        self._size = 0
+
+    def push(self, data: bytes, final: bool = False) -> None:
+        """Take the next piece of the message."""
+        self._size += len(data)
+        if self._size > MOST_MESSAGE_BYTES:
+            self.data.clear()
+            data = b""
+        super().push(data, final)
+
+    def getvalue(self) -> str | bytes | Rubbish:
+        """The whole message, or that it was rubbish."""
+        if self._size > MOST_MESSAGE_BYTES:
+            return Rubbish(f"at most {MOST_MESSAGE_BYTES} bytes", f"{self._size} bytes")
+        try:
+            return super().getvalue()
+        except UnicodeDecodeError as error:
+            return Rubbish("text in UTF-8", str(error))
+
+
+class BufferedSocket:
+    """A green socket that reads ahead: QuadSim's 1016-byte fragments would cost three system calls each."""
+
+    def __init__(self, green_socket: Any) -> None:
+        self._socket = green_socket
+        self._ahead = memoryview(b"")
+
+    def recv(self, most: int) -> bytes:
+        """Up to `most` bytes; empty when the peer has closed."""
+        if not self._ahead:
+            self._ahead = memoryview(self._socket.recv(RECEIVE_BYTES))
+        piece, self._ahead = bytes(self._ahead[:most]), self._ahead[most:]
+        return piece
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class WebSocket(RFC6455WebSocket):
+    """eventlet's websocket, reading a frame message in 1 ms rather than 16, and answering QuadSim's pings.
+
+    `complain` is called with what was expected and what came for each message that is not passed on.
+    """
+
+    Message = Message
+    complain: Callable[[str, str], None]
+
+    @staticmethod
+    def _apply_mask(data: bytes, mask: tuple[int, ...], length: int | None = None, offset: int = 0) -> bytes:
+        # eventlet XORs byte by byte in Python; over one large integer it is 50 times as fast.
+        length = len(data) if length is None else length
+        key = bytes(mask[(offset + i) % 4] for i in range(4)) * (length // 4 + 1)
+        xored = int.from_bytes(data, "little") ^ int.from_bytes(key[:length], "little")
+        return xored.to_bytes(length, "little")
+
+    def wait(self) -> str | None:
+        """The next Engine.IO packet, or None once the client has gone."""
+        for message in self.iterator:
+            if isinstance(message, Rubbish):
+                self.complain(message.expected, message.received)
+            elif message == "2":
+                # QuadSim's ping. In the current protocol only the server sends a bare "2".
+                self.send("3")
+            elif is_packet(message):
+                return message
+            else:
+                self.complain("an Engine.IO packet", shorten(message))
+        return None
+
+
+def is_packet(message: object) -> bool:
+    """Tell whether a websocket message is an Engine.IO packet that a client may send.
+
+    Engine.IO would also take binary messages and JSON in places where no client of ours sends any.
+    """
+    if not isinstance(message, str) or not message:
+        return False
+    if message[0] == "4":
+        return message[1:2] in {"0", "1", "2", "3"}  # CONNECT, DISCONNECT, EVENT, ACK; no binary
+    return message in {"1", "3", "5", "6", "2probe"}
+
+
+def session_name(environ: Mapping[str, Any]) -> str:
+    """What logs call a client: the address that it connected from."""
+    return f"{environ.get('REMOTE_ADDR')}:{environ.get('REMOTE_PORT')}"
+
+
+class WebSocketWSGI(EventletWebSocketWSGI):
+    """The websocket handshake, handing out our `WebSocket`."""
+
+    def __init__(self, handler: Callable[[Any], None], server: "EngineServer") -> None:
+        # A frame of any length may begin; `Message` bounds what is kept of it.
+        super().__init__(handler, max_frame_length=2**63)
+        self._server = server
+
+    def _handle_hybi_request(self, environ: Mapping[str, Any]) -> WebSocket:
+        plain = super()._handle_hybi_request(environ)
+        websocket = WebSocket(
+            BufferedSocket(plain.socket),
+            environ,
+            plain.version,
+            protocol=plain.protocol,
+            extensions=plain.extensions,
+            max_frame_length=self.max_frame_length,
+        )
+        websocket.complain = lambda expected, received: self._server.complaints.warn(
+            session_name(environ), "message", expected, received
+        )
+        return websocket
+
+
+class EngineServer(engineio.Server):
+    """Engine.IO on our websocket."""
+
+    complaints: RateLimitedWarnings
+    _async: dict[str, Any]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # A copy: the original is a module's global.
+        self._async = {**self._async, "websocket": WebSocketWSGI}
+
+
+class QuadSimServer(socketio.Server):
+    """Socket.IO that also serves QuadSim.
+
+    Args:
+        complaints: where bad input is reported.
+        options: python-socketio's.
+    """
+
+    def __init__(self, complaints: RateLimitedWarnings, **options: Any) -> None:
+        super().__init__(
+            async_mode="eventlet",
+            # Handlers run in the order in which events came; they only parse and store.
+            async_handlers=False,
+            max_http_buffer_size=MOST_MESSAGE_BYTES,
+            **options,
+        )
+        self._complaints = complaints
+        self.eio.complaints = complaints
+
+    def _engineio_server_class(self) -> type[EngineServer]:
+        return EngineServer
+
+    def session_name(self, eio_sid: str) -> str:
+        """The name of a connected client, for logs."""
+        return session_name(self.environ.get(eio_sid, {}))
+
+    def _handle_eio_message(self, eio_sid: str, data: object) -> None:
+        try:
+            super()._handle_eio_message(eio_sid, data)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            logger.debug("packet not handled", exc_info=True)
+            self._complain(eio_sid, "packet", "a Socket.IO packet", f"{shorten(data)}: {error}")
+
+    def _handle_connect(self, eio_sid: str, namespace: str | None, data: object) -> None:
+        if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is not None:
+            self._complain(eio_sid, "packet", "one CONNECT packet", "another")
+            return
+        super()._handle_connect(eio_sid, namespace, data)
+
+    def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: object) -> None:
+        name = data[0] if isinstance(data, list) and data else None
+        known = set(self.handlers.get(namespace or "/", {})) - RESERVED_EVENTS
+        if not isinstance(name, str) or name not in known:
+            expected = f"one of {', '.join(sorted(known))}"
+            self._complain(eio_sid, "event", expected, shorten(data if name is None else name))
+            return
+        if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
+            # QuadSim takes the default namespace as joined.
+            self._handle_connect(eio_sid, "/", None)
+        super()._handle_event(eio_sid, namespace, id, data)
+
+    def _complain(self, eio_sid: str, field: str, expected: str, received: str) -> None:
+        self._complaints.warn(self.session_name(eio_sid), field, expected, received)

@@ -1,0 +1,131 @@
+"""One simulator: what it has been told, and what to tell it next.
+
+Only the event loop touches a session. Its methods return the commands to send to that simulator, in order.
+"""
+
+import logging
+from collections import Counter
+from typing import NamedTuple
+
+from server.clock import FrameClock
+from server.messages import Command, create_box_marker, object_detected, object_lost
+from server.perception import Job
+from server.target import Target
+from server.tracker import Tracker, TrackerConfig
+
+logger = logging.getLogger(__name__)
+
+
+class Counts(NamedTuple):
+    """Frames of a session so far, for /healthz."""
+
+    received: int
+    understood: int
+    superseded: int
+    stale: int
+    bad: int
+
+
+class Session:
+    """The tracker of one simulator, and the promise that it never follows on stale or failed perception.
+
+    `object_detected` answers each fresh frame while the hero is followed. `object_lost` is sent when that ends and
+    as a session's first answer, and not again: it starts a patrol, which must not start over at each frame.
+
+    Args:
+        name: for logs.
+        tracker: the tracker's settings.
+        watchdog_s: longest time without a fresh, understood frame during which a simulator is left following.
+    """
+
+    def __init__(self, name: str, tracker: TrackerConfig, watchdog_s: float) -> None:
+        self.name = name
+        self.tracker = Tracker(tracker)
+        self._watchdog_s = watchdog_s
+        self._clock = FrameClock()
+        self._is_told_to_follow: bool | None = None
+        self._fresh_at_s = 0.0
+        self._marker_id = 0
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def is_told_to_follow(self) -> bool:
+        """Whether the last command was to follow."""
+        return bool(self._is_told_to_follow)
+
+    @property
+    def counts(self) -> Counts:
+        """Frames so far."""
+        return Counts(*(self._counts[name] for name in Counts._fields))
+
+    def on_received(self, superseded: bool) -> None:
+        """Count a frame handed to perception, and the older one that it replaced there."""
+        self._counts["received"] += 1
+        self._counts["superseded"] += superseded
+
+    def on_seen(self, job: Job, target: Target | None, now_s: float) -> list[Command]:
+        """Answer a frame that perception understood.
+
+        Args:
+            job: the frame, with its arrival (monotonic seconds).
+            target: the hero in it, if it shows one.
+            now_s: monotonic seconds.
+        """
+        if now_s - job.arrival_s > self._watchdog_s:
+            self._counts["stale"] += 1
+            return self._give_up(now_s, "perception is too slow")
+        time = self._clock.tick(job.frame.timestamp_s, job.arrival_s)
+        if time.is_stale:
+            self._counts["stale"] += 1
+            return []
+        self._counts["understood"] += 1
+        self._fresh_at_s = job.arrival_s
+        if target is None:
+            self.tracker.update(time.time_s, None)
+        else:
+            self.tracker.update(time.time_s, target.position_m, target.position_std_m, is_seen=True)
+        if not self.tracker.is_following:
+            return self._patrol("lost")
+        return self._follow(now_s)
+
+    def on_bad_frame(self, now_s: float) -> list[Command]:
+        """Answer a frame that was not understood: a drone that followed stops at once."""
+        self._counts["bad"] += 1
+        return self._give_up(now_s, "a frame was not understood")
+
+    def on_failure(self, now_s: float) -> list[Command]:
+        """Answer a frame on which perception failed."""
+        return self._give_up(now_s, "perception failed")
+
+    def on_tick(self, now_s: float) -> list[Command]:
+        """Stop a drone whose last fresh frame is too long ago; called several times a second."""
+        if self._is_told_to_follow and now_s - self._fresh_at_s > self._watchdog_s:
+            return self._give_up(now_s, f"no fresh frame for {self._watchdog_s:g} s")
+        return []
+
+    def on_shutdown(self, now_s: float) -> list[Command]:
+        """Stop the drone because the server ends."""
+        return self._give_up(now_s, "the server is shutting down")
+
+    def _follow(self, now_s: float) -> list[Command]:
+        position_m = self.tracker.predict(self._clock.time_at(now_s)).tolist()
+        if not self._is_told_to_follow:
+            logger.info("[%s] Target found at (%.1f, %.1f, %.1f) m", self.name, *position_m)
+        self._is_told_to_follow = True
+        self._marker_id += 1
+        return [object_detected(position_m), create_box_marker(self._marker_id, position_m)]
+
+    def _give_up(self, now_s: float, reason: str) -> list[Command]:
+        if not self._is_told_to_follow:
+            return []
+        # The track stays, so that the next good frame can take it up again.
+        self.tracker.suspend(self._clock.time_at(now_s))
+        return self._patrol(reason)
+
+    def _patrol(self, reason: str) -> list[Command]:
+        if self._is_told_to_follow is False:
+            return []
+        if self._is_told_to_follow:
+            logger.info("[%s] Target lost: %s", self.name, reason)
+        self._is_told_to_follow = False
+        return [object_lost()]

@@ -74,9 +74,7 @@ def check_handshake_response(head: bytes, key: str) -> None:
     status, *lines = head.decode("latin-1").split("\r\n")
     if status.split(" ")[1:2] != ["101"]:
         raise WebsocketError(f"expected 'HTTP/1.1 101 Switching Protocols', got {status!r}")
-    headers = {
-        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-    }
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     for name, expected in (("upgrade", "websocket"), ("connection", "upgrade")):
         if headers.get(name, "").lower() != expected:
             raise WebsocketError(f"expected the header {name}: {expected}, got {headers.get(name)!r}")
@@ -95,9 +93,7 @@ def encode_message(text: str) -> bytes:
     """
     payload = text.encode("utf-8")
     whole = max(len(payload) - 1, 0) // FRAGMENT_BYTES
-    words = np.frombuffer(payload, "<u4", count=whole * _WORDS_PER_FRAGMENT).reshape(
-        whole, _WORDS_PER_FRAGMENT
-    )
+    words = np.frombuffer(payload, "<u4", count=whole * _WORDS_PER_FRAGMENT).reshape(whole, _WORDS_PER_FRAGMENT)
     masks = np.frombuffer(os.urandom(whole * _MASK_BYTES), "<u4")
     header_words = 2  # opcode and length, then the mask
     fragments = np.empty((whole, header_words + _WORDS_PER_FRAGMENT), "<u4")

@@ -55,11 +55,7 @@ def sensor_frame_message(payload: str | dict[str, Any]) -> str:
     Args:
         payload: the event's argument, as an object or already as JSON text.
     """
-    argument = (
-        payload
-        if isinstance(payload, str)
-        else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    )
+    argument = payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
     return f'{_EVENT_PREFIX}["sensor_frame",{argument}]'
 
 
@@ -347,9 +343,7 @@ class QuadSimClient:
         if message.opcode == PING:
             self.send_raw_bytes(encode_frame(PONG, message.payload))
         elif message.opcode == BINARY:
-            self._append(
-                self._violations, f"expected text, got a binary message of {len(message.payload)} bytes"
-            )
+            self._append(self._violations, f"expected text, got a binary message of {len(message.payload)} bytes")
         elif message.opcode == TEXT:
             try:
                 self._handle_packet(message.payload.decode("utf-8"))

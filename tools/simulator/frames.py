@@ -1,0 +1,173 @@
+"""`sensor_frame` as QuadSim fills it, numbers formatted as by C#; and depth for images that have none."""
+
+import base64
+import io
+import time
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from server.geometry import QUADSIM_CAMERA, Camera, Pose, world_from_camera
+
+JPEG_QUALITY = 75
+
+
+class NumberFormat(NamedTuple):
+    """How a locale writes numbers: `decimal` before the fraction, `group` between thousands."""
+
+    decimal: str
+    group: str
+
+
+LOCALES = {
+    "en": NumberFormat(".", ","),
+    "de": NumberFormat(",", "."),
+    "fr": NumberFormat(",", "\u00a0"),  # .NET Framework and Mono
+    "fr-narrow": NumberFormat(",", "\u202f"),  # .NET 5 and newer
+    "ch": NumberFormat(".", "'"),
+    "ch-curly": NumberFormat(".", "\u2019"),
+}
+
+
+def format_n4(value: float, locale: str = "en") -> str:
+    """A number in C#'s format "N4": four decimals, thousands grouped, as the machine's locale writes both.
+
+    Raises:
+        ValueError: for a locale that is not in `LOCALES`.
+    """
+    if locale not in LOCALES:
+        raise ValueError(f"expected a locale of {sorted(LOCALES)}, got {locale!r}")
+    return f"{value:,.4f}".translate({ord(","): LOCALES[locale].group, ord("."): LOCALES[locale].decimal})
+
+
+def format_pose(pose: Pose, locale: str = "en") -> str:
+    """`"x,y,z,roll,pitch,yaw"`, metres and degrees; with a decimal comma twelve fields, as from QuadSim."""
+    return ",".join(format_n4(value, locale) for value in pose)
+
+
+def format_timestamp(timestamp_s: float, locale: str = "en") -> str:
+    """Seconds since 1970 with C#'s 15 significant digits: five decimals, less trailing zeros."""
+    return f"{timestamp_s:.15g}".replace(".", LOCALES[locale].decimal)
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """An RGB image, (H, W, 3) uint8, as QuadSim compresses it."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def encode_depth_png(depth_m: np.ndarray, far_m: float) -> bytes:
+    """Planar depth as QuadSim's RGBA PNG: R = G = B = round(255 · depth / far), A = 255.
+
+    Args:
+        depth_m: (H, W) float; beyond `far_m`, infinite or NaN means "nothing there" and becomes 255.
+        far_m: depth of the value 255.
+    """
+    scaled = np.nan_to_num(255.0 * depth_m / far_m, nan=255.0, posinf=255.0)
+    grey = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+    ok, png = cv2.imencode(".png", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise ValueError(f"expected a (H, W) depth image, got shape {depth_m.shape}")
+    return png.tobytes()
+
+
+def sensor_frame_fields(
+    image: np.ndarray | bytes,
+    depth: np.ndarray | bytes,
+    gimbal_pose: Pose,
+    *,
+    pose: Pose | None = None,
+    timestamp_s: float | None = None,
+    far_m: float = QUADSIM_CAMERA.far_m,
+    locale: str = "en",
+) -> dict[str, str]:
+    """The argument of a `sensor_frame` event, for `QuadSimClient.send_frame`.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or a JPEG file's bytes, which are sent untouched.
+        depth: (H, W) float planar depth in metres, infinite where nothing is; or a PNG file's bytes.
+        gimbal_pose: of the camera, world frame.
+        pose: of the quad, world frame; None: level, where the camera is.
+        timestamp_s: seconds since 1970; None: now.
+        far_m: depth of the depth image's 255.
+        locale: of the machine that QuadSim runs on, a key of `LOCALES`.
+
+    Returns:
+        Field names and strings, in QuadSim's order.
+    """
+    level_pose = gimbal_pose._replace(roll_deg=0.0, pitch_deg=0.0)
+    jpeg = image if isinstance(image, bytes) else encode_jpeg(image)
+    png = depth if isinstance(depth, bytes) else encode_depth_png(depth, far_m)
+    return {
+        "timestamp": format_timestamp(time.time() if timestamp_s is None else timestamp_s, locale),
+        "pose": format_pose(level_pose if pose is None else pose, locale),
+        "gimbal_pose": format_pose(gimbal_pose, locale),
+        "rgb_image": base64.b64encode(jpeg).decode("ascii"),
+        "depth_image": base64.b64encode(png).decode("ascii"),
+    }
+
+
+def ground_depth_m(camera: Camera, camera_pose: Pose, *, ground_z_m: float = 0.0) -> np.ndarray:
+    """Planar depth of flat ground.
+
+    Args:
+        camera: whose image it is.
+        camera_pose: of that camera, world frame.
+        ground_z_m: height of the ground, world frame.
+
+    Returns:
+        (H, W) float, metres; infinite where a pixel looks past the horizon.
+    """
+    climb = rays_world(camera, camera_pose)[..., 2]
+    drop_m = ground_z_m - camera_pose.z_m
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth_m = drop_m / climb
+    return np.where(depth_m > 0, depth_m, np.inf)
+
+
+def put_people_on_ground(depth_m: np.ndarray, is_person: np.ndarray, camera: Camera, camera_pose: Pose) -> np.ndarray:
+    """Depth with upright people: each blob becomes a vertical plane, standing where its lowest pixel does.
+
+    Args:
+        depth_m: (H, W) float, of the ground.
+        is_person: (H, W) bool; blobs that touch are one person, those above the horizon left as they are.
+        camera: whose image it is.
+        camera_pose: of that camera, world frame.
+
+    Returns:
+        (H, W) float, metres.
+    """
+    with_people_m = depth_m.copy()
+    rays = rays_world(camera, camera_pose)
+    count, labels = cv2.connectedComponents(is_person.astype(np.uint8), connectivity=8)
+    for label in range(1, count):
+        rows, columns = np.nonzero(labels == label)
+        feet = rows[-1], int(np.median(columns[rows == rows[-1]]))
+        if not np.isfinite(depth_m[feet]):
+            continue
+        # The plane's normal is the horizontal direction to the feet: points p of it have normal · p = distance.
+        normal = rays[feet][:2] / np.linalg.norm(rays[feet][:2])
+        distance_m = depth_m[feet] * rays[feet][:2] @ normal
+        with_people_m[rows, columns] = distance_m / (rays[rows, columns, :2] @ normal)
+    return with_people_m
+
+
+def rays_world(camera: Camera, camera_pose: Pose) -> np.ndarray:
+    """Where each pixel's centre looks.
+
+    Args:
+        camera: whose image it is.
+        camera_pose: of that camera, world frame.
+
+    Returns:
+        (H, W, 3) float, world frame: a pixel at depth d shows the camera's position + d · its ray.
+    """
+    u_px = np.arange(camera.image_width_px) + 0.5
+    v_px = np.arange(camera.image_px) + 0.5
+    left = (camera.image_width_px / 2 - u_px) / camera.focal_px
+    up = (camera.image_px / 2 - v_px) / camera.focal_px
+    rays_camera = np.stack(np.broadcast_arrays(np.float64(1.0), left[np.newaxis, :], up[:, np.newaxis]), axis=-1)
+    return rays_camera @ world_from_camera(camera_pose)[:3, :3].T

@@ -59,9 +59,7 @@ class Peer:
         assert self._connection is not None
         if isinstance(data, str):
             payload = data.encode()
-            length = (
-                bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
-            )
+            length = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
             data = b"\x81" + length + payload
         self._connection.sendall(data)
 

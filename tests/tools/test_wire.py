@@ -203,9 +203,7 @@ def test_it_answers_a_websocket_ping_with_its_payload(peer):
 def test_events_are_recorded_with_their_arrival_and_handed_to_the_callback(peer):
     seen = []
     with QuadSimClient(port=peer.port, on_event=seen.append) as client:
-        peer.answer = lambda text: (
-            [OBJECT_DETECTED, '42["object_lost",{"data":""}]'] if text[:2] == "42" else []
-        )
+        peer.answer = lambda text: [OBJECT_DETECTED, '42["object_lost",{"data":""}]'] if text[:2] == "42" else []
         sent_s = client.send_frame({})
         event = client.wait_for("object_lost", since_s=sent_s)
         assert event.argument == {"data": ""}

@@ -111,6 +111,7 @@ class FollowerServer:
         self._sessions: dict[str, Session] = {}
         self._frames = 0
         self._mailbox = Mailbox()
+        self._is_stopping = False
         self._stopped = eventlet.event.Event()
         self._complaints = RateLimitedWarnings()
         camera = Camera(vertical_fov_deg=settings.vertical_fov_deg, far_m=settings.depth_far_m)
@@ -197,6 +198,8 @@ class FollowerServer:
 
     def _on_sensor_frame(self, sid: str, *arguments: object) -> None:
         arrival_s = time.monotonic()
+        if self._is_stopping:
+            return
         session = self._sessions.get(sid)
         if session is None:
             eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
@@ -214,8 +217,8 @@ class FollowerServer:
     def _on_result(self, result: Result) -> None:
         sid = result.job.session
         session = self._sessions.get(sid)
-        if session is None:
-            return  # gone meanwhile
+        if session is None or self._is_stopping:
+            return  # gone meanwhile, or told its last command
         now_s = time.monotonic()
         if isinstance(result, NotUnderstood):
             self._on_bad_frame(sid, session, result.error)
@@ -240,8 +243,9 @@ class FollowerServer:
                 self._send(sid, session.on_tick(now_s))
 
     def _stop(self) -> None:
-        if self._stopped.ready():
+        if self._is_stopping:
             return
+        self._is_stopping = True
         logger.info("shutting down")
         for sid, session in self._sessions.items():
             self._send(sid, session.on_shutdown(time.monotonic()))

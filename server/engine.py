@@ -152,10 +152,8 @@ def _tensorflow_sees_gpu() -> bool:
 
 def _classes(weights: Path, count: int) -> tuple[str, ...]:
     card = weights.with_suffix(".json")
-    if not is_legacy(weights) and card.exists():
-        classes = tuple(json.loads(card.read_text())["classes"])
-    else:
-        classes = CLASSES
+    has_card = not is_legacy(weights) and card.exists()
+    classes = tuple(json.loads(card.read_text())["classes"]) if has_card else CLASSES
     if len(classes) != count or "hero" not in classes:
         raise ValueError(f"expected a network of the classes {', '.join(classes)}, got {count} outputs in {weights}")
     return classes

@@ -23,12 +23,12 @@ _N4 = re.compile(r"\s*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)[.
 
 
 class BadFrameError(ValueError):
-    """A frame that is not understood: which field, what was expected, what came."""
+    """A frame that is not understood: which field, what was expected, what came, in a few words each."""
 
-    def __init__(self, field: str, expected: str, received: object) -> None:
+    def __init__(self, field: str, expected: str, received: str) -> None:
         self.field = field
         self.expected = expected
-        self.received = shorten(received)
+        self.received = received
         super().__init__(f"{field}: expected {expected}, got {self.received}")
 
 
@@ -68,7 +68,7 @@ def parse_sensor_frame(data: object) -> SensorFrame:
             no error: `SensorFrame.timestamp_s` is None, for arrival tells the time as well.
     """
     if not isinstance(data, Mapping):
-        raise BadFrameError("sensor_frame", "a JSON object", data)
+        raise BadFrameError("sensor_frame", "a JSON object", shorten(data))
     return SensorFrame(
         timestamp_s=parse_timestamp(data.get("timestamp")),
         rgb_image=_image(data, "rgb_image", "a JPEG"),
@@ -151,10 +151,10 @@ def _finite(position_m: Sequence[float]) -> list[float]:
 
 def _text(data: Mapping[str, object], field: str, expected: str) -> str:
     if field not in data:
-        raise BadFrameError(field, expected, f"no such key among {sorted(map(str, data))[:8]}")
+        raise BadFrameError(field, expected, f"no such key among {shorten(', '.join(map(str, data)))}")
     value = data[field]
     if not isinstance(value, str):
-        raise BadFrameError(field, expected, value)
+        raise BadFrameError(field, expected, shorten(value))
     return value
 
 
@@ -179,5 +179,5 @@ def _pose(data: Mapping[str, object], field: str) -> Pose:
         raise BadFrameError(field, expected, f"{shorten(text)}{count}")
     limits = (FARTHEST_M,) * 3 + (LARGEST_ANGLE_DEG,) * 3
     if not all(abs(number) <= limit for number, limit in zip(numbers, limits, strict=True)):  # NaN fails too
-        raise BadFrameError(field, f"{expected}, all finite and within QuadSim's world", text)
+        raise BadFrameError(field, f"{expected}, all finite and within QuadSim's world", shorten(text))
     return Pose(*numbers)

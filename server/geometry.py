@@ -1,0 +1,224 @@
+"""Cameras and frames of reference: where a pixel lies in the world, and back.
+
+Frames, all right-handed, metres:
+    world   QuadSim's ROS world: x forward, y left, z up.
+    camera  x along the optical axis, y left, z up.
+    image   pixels, u right, v down, origin at the upper left corner; the centre of pixel (row r, column c) is
+            (u, v) = (c + 0.5, r + 0.5).
+
+Depth is planar: the distance along the optical axis, as QuadSim's depth image holds it, not the ray's length.
+The per-frame functions use plain floats: numpy's call overhead on three numbers is most of its cost.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Pose(NamedTuple):
+    """Position and attitude in the ROS world frame, as QuadSim sends them: metres and degrees in (−360, 360).
+
+    world_from_camera = Rz(yaw) · Ry(pitch) · Rx(roll), so a positive pitch looks down and a positive yaw turns left.
+    """
+
+    x_m: float
+    y_m: float
+    z_m: float
+    roll_deg: float
+    pitch_deg: float
+    yaw_deg: float
+
+
+class ImagePoint(NamedTuple):
+    """A point as the camera sees it: continuous pixel coordinates and planar depth in metres."""
+
+    u_px: float
+    v_px: float
+    depth_m: float
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera with square pixels; axes x forward, y left, z up (ROS).
+
+    Args:
+        image_px: height of the image.
+        vertical_fov_deg: angle between the image's upper and lower edge.
+        far_m: depth that the depth image's 255 stands for, i.e. "nothing within".
+        width_px: width of the image; None for a square one, as QuadSim's are.
+
+    Raises:
+        ValueError: if a size is not at least 1, the angle not in (0, 180), or `far_m` not positive and finite.
+    """
+
+    image_px: int = 256
+    vertical_fov_deg: float = 60.0
+    far_m: float = 100.0
+    width_px: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.image_px >= 1:
+            raise ValueError(f"expected image_px of at least 1, got {self.image_px}")
+        if self.width_px is not None and not self.width_px >= 1:
+            raise ValueError(f"expected width_px of at least 1 or None, got {self.width_px}")
+        if not 0 < self.vertical_fov_deg < 180:
+            raise ValueError(f"expected vertical_fov_deg in (0, 180), got {self.vertical_fov_deg}")
+        if not 0 < self.far_m < math.inf:
+            raise ValueError(f"expected far_m positive and finite, got {self.far_m}")
+
+    @property
+    def image_width_px(self) -> int:
+        """Width of the image."""
+        return self.image_px if self.width_px is None else self.width_px
+
+    @property
+    def focal_px(self) -> float:
+        """Focal length, the same for u and v: f = (H/2) / tan(fov/2), 221.70 px for QuadSim."""
+        return self.image_px / 2 / math.tan(math.radians(self.vertical_fov_deg) / 2)
+
+
+QUADSIM_CAMERA = Camera()
+
+
+def world_from_camera(pose: Pose) -> np.ndarray:
+    """Homogeneous transform of a camera's points into the world.
+
+    Args:
+        pose: of the camera (QuadSim's `gimbal_pose`), world frame.
+
+    Returns:
+        (4, 4) float: `world_from_camera(pose) @ [x, y, z, 1]` takes camera coordinates to world coordinates, metres.
+
+    Source: shared/quadsim/README.md; QuadSim's angles are Unity's (z, x, y) Euler angles with roll and yaw negated.
+    """
+    sin_roll, cos_roll = _sin_cos(pose.roll_deg)
+    sin_pitch, cos_pitch = _sin_cos(pose.pitch_deg)
+    sin_yaw, cos_yaw = _sin_cos(pose.yaw_deg)
+    return np.array(
+        [
+            [
+                cos_yaw * cos_pitch,
+                cos_yaw * sin_pitch * sin_roll - sin_yaw * cos_roll,
+                cos_yaw * sin_pitch * cos_roll + sin_yaw * sin_roll,
+                pose.x_m,
+            ],
+            [
+                sin_yaw * cos_pitch,
+                sin_yaw * sin_pitch * sin_roll + cos_yaw * cos_roll,
+                sin_yaw * sin_pitch * cos_roll - cos_yaw * sin_roll,
+                pose.y_m,
+            ],
+            [-sin_pitch, cos_pitch * sin_roll, cos_pitch * cos_roll, pose.z_m],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def back_project(pixel_px: tuple[float, float], depth_m: float, camera: Camera) -> np.ndarray:
+    """Lift one pixel to a point in the camera frame.
+
+    Args:
+        pixel_px: (u right, v down), continuous image coordinates; a pixel's centre is at +0.5.
+        depth_m: distance along the optical axis, not along the ray.
+        camera: whose image it is.
+
+    Returns:
+        (3,) float, metres, x forward, y left, z up.
+
+    Raises:
+        ValueError: if `depth_m` is not positive and finite.
+    """
+    if not 0 < depth_m < math.inf:
+        raise ValueError(f"expected depth_m positive and finite, got {depth_m}")
+    return depth_m * _ray(pixel_px, camera)[:3]
+
+
+def pixel_to_world(pixel_px: tuple[float, float], depth_m: float, camera: Camera, pose: Pose) -> np.ndarray:
+    """Lift one pixel to a point in the world.
+
+    Args:
+        pixel_px: (u, v), continuous image coordinates.
+        depth_m: distance along the optical axis.
+        camera: whose image it is.
+        pose: of that camera, world frame.
+
+    Returns:
+        (3,) float, metres, ROS world frame.
+
+    Raises:
+        ValueError: if `depth_m` is not positive and finite.
+    """
+    point_camera = back_project(pixel_px, depth_m, camera)
+    return (world_from_camera(pose) @ np.append(point_camera, 1.0))[:3]
+
+
+def ray_direction(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> np.ndarray:
+    """The direction in which a pixel looks, scaled so that it advances one metre of depth.
+
+    Args:
+        pixel_px: (u, v), continuous image coordinates.
+        camera: whose image it is.
+        pose: of that camera, world frame.
+
+    Returns:
+        (3,) float, ROS world frame: the pixel at depth d lies at the camera's position + d · direction.
+    """
+    return (world_from_camera(pose) @ _ray(pixel_px, camera))[:3]
+
+
+def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint | None:
+    """Where the camera sees a point of the world; the inverse of `pixel_to_world`.
+
+    Args:
+        point_world: (3,) metres, ROS world frame.
+        camera: whose image it is.
+        pose: of that camera, world frame.
+
+    Returns:
+        The point in the image's plane, which may lie outside the image; None if it is not in front of the camera.
+    """
+    transform = world_from_camera(pose)
+    depth_m, left_m, up_m = transform[:3, :3].T @ (point_world - transform[:3, 3])
+    if not depth_m > 0:
+        return None
+    scale_px = camera.focal_px / depth_m
+    return ImagePoint(
+        u_px=float(camera.image_width_px / 2 - left_m * scale_px),
+        v_px=float(camera.image_px / 2 - up_m * scale_px),
+        depth_m=float(depth_m),
+    )
+
+
+def ray_to_ground(pixel_px: tuple[float, float], camera: Camera, pose: Pose, ground_z_m: float) -> np.ndarray | None:
+    """Where the ray through a pixel meets flat ground.
+
+    Args:
+        pixel_px: (u, v), continuous image coordinates.
+        camera: whose image it is.
+        pose: of that camera, world frame.
+        ground_z_m: height of the ground, world frame.
+
+    Returns:
+        (3,) float, metres, ROS world frame; None if the ray never comes down to the ground.
+    """
+    direction = ray_direction(pixel_px, camera, pose)
+    drop_m = ground_z_m - pose.z_m
+    if direction[2] == 0 or not drop_m / direction[2] > 0:
+        return None
+    return np.array([pose.x_m, pose.y_m, pose.z_m]) + drop_m / direction[2] * direction
+
+
+def _ray(pixel_px: tuple[float, float], camera: Camera) -> np.ndarray:
+    """A pixel's direction in the camera frame at one metre of depth, (4,) homogeneous (last 0: no translation)."""
+    u_px, v_px = pixel_px
+    focal_px = camera.focal_px
+    left = (camera.image_width_px / 2 - u_px) / focal_px
+    up = (camera.image_px / 2 - v_px) / focal_px
+    return np.array([1.0, left, up, 0.0])
+
+
+def _sin_cos(angle_deg: float) -> tuple[float, float]:
+    angle_rad = math.radians(angle_deg)
+    return math.sin(angle_rad), math.cos(angle_rad)

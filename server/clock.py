@@ -1,0 +1,111 @@
+"""The time of a session: frames' own timestamps where they make sense, their arrival where they don't.
+
+A simulator's clock may be absent, stuck, set back by NTP or by a restart, or years away. A tracker needs steps that are
+right and never negative, so steps are judged, not absolute times. Timestamps are preferred to arrival because they do
+not carry the network's jitter, and because a simulator in lock-step runs faster or slower than the wall clock.
+"""
+
+import math
+from typing import NamedTuple
+
+MAX_TRUSTED_STEP_S = 2.0  # ten of QuadSim's frame periods; longer pauses must show in the arrival times as well
+AGREEMENT_RATIO = 2.0  # a longer step is believed if it and the arrival step are within this factor
+MIN_STEP_S = 0.001  # two new frames are never simultaneous, so that a filter's time step is never zero
+
+
+class FrameTime(NamedTuple):
+    """When a frame was taken.
+
+    `time_s` is seconds since the session's first frame. A stale frame (a copy of the one before it, or older than it)
+    is no new evidence and keeps the time of the newest. `is_rebased`: the frame's timestamp contradicted the clock and
+    was not believed.
+    """
+
+    time_s: float
+    is_stale: bool = False
+    is_rebased: bool = False
+
+
+class _Anchor(NamedTuple):
+    """The latest believed timestamp, and the session time and arrival that go with it."""
+
+    timestamp_s: float
+    time_s: float
+    arrival_s: float
+
+
+class FrameClock:
+    """Turns frames' timestamps and arrivals into one session time that only moves forward.
+
+    A step between timestamps is believed if it lies in (0, 2] s, or agrees with the step between the arrivals within
+    a factor of 2. One frame that repeats the newest timestamp, or falls behind it by up to 2 s, is stale: sent twice
+    or late. If the next does so too, it is the sender's clock that is stuck or was set back. Then, and for steps that
+    are not believed, the arrival step is taken and later timestamps count from there.
+    """
+
+    def __init__(self) -> None:
+        self._time_s: float | None = None
+        self._arrival_s = 0.0
+        self._anchor: _Anchor | None = None
+        self._is_behind = False  # the newest timestamp was not after the one before
+
+    def tick(self, timestamp_s: float | None, arrival_s: float) -> FrameTime:
+        """Place the next frame in time.
+
+        Args:
+            timestamp_s: the frame's own time, any epoch; None, NaN or infinite if it has none.
+            arrival_s: when it came, on this machine's monotonic clock. Going back counts as standing still.
+
+        Returns:
+            The frame's time; `time_s` grows by at least 1 ms from frame to frame, and stays for a stale one.
+
+        Raises:
+            ValueError: if `arrival_s` is not finite.
+        """
+        if not math.isfinite(arrival_s):
+            raise ValueError(f"expected arrival_s finite, got {arrival_s}")
+        if timestamp_s is not None and not math.isfinite(timestamp_s):
+            timestamp_s = None
+        if self._time_s is None:
+            return self._advance(0.0, timestamp_s, arrival_s)
+        by_arrival_s = self._time_s + max(0.0, arrival_s - self._arrival_s)
+        if timestamp_s is None or self._anchor is None:
+            return self._advance(by_arrival_s, timestamp_s, arrival_s)
+        step_s = timestamp_s - self._anchor.timestamp_s
+        if _is_believable(step_s, arrival_s - self._anchor.arrival_s):
+            self._is_behind = False
+            return self._advance(self._anchor.time_s + step_s, timestamp_s, arrival_s)
+        if -MAX_TRUSTED_STEP_S <= step_s <= 0 and not self._is_behind:
+            self._is_behind = True
+            return FrameTime(self._time_s, is_stale=True)
+        return self._advance(by_arrival_s, timestamp_s, arrival_s, is_rebased=True)
+
+    def time_at(self, now_s: float) -> float:
+        """Session time of a moment after the latest frame, e.g. of sending a command or of a watchdog's look.
+
+        Args:
+            now_s: this machine's monotonic clock.
+
+        Returns:
+            Seconds since the session's first frame, never before the latest one; 0 before any frame.
+        """
+        if self._time_s is None:
+            return 0.0
+        return self._time_s + max(0.0, now_s - self._arrival_s)
+
+    def _advance(
+        self, time_s: float, timestamp_s: float | None, arrival_s: float, is_rebased: bool = False
+    ) -> FrameTime:
+        if self._time_s is not None:
+            time_s = max(time_s, self._time_s + MIN_STEP_S)
+            arrival_s = max(arrival_s, self._arrival_s)
+        self._time_s, self._arrival_s = time_s, arrival_s
+        if timestamp_s is not None:
+            self._anchor = _Anchor(timestamp_s, time_s, arrival_s)
+        return FrameTime(time_s, is_rebased=is_rebased)
+
+
+def _is_believable(step_s: float, arrival_step_s: float) -> bool:
+    if 0 < step_s <= MAX_TRUSTED_STEP_S:
+        return True
+    return 0 < arrival_step_s / AGREEMENT_RATIO <= step_s <= arrival_step_s * AGREEMENT_RATIO

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 SMALLEST_IMAGE_PX = 16
 # QuadSim sends 256 × 256. More than this is no camera of ours but work for nothing.
 LARGEST_IMAGE_PX = 2048 * 1024
+# The bound above is tighter than Pillow's own, which would add a warning.
+Image.MAX_IMAGE_PIXELS = None
 
 
 class Job(NamedTuple):
@@ -225,4 +227,4 @@ def _decode(field: str, file: bytes, convert: Callable[[Image.Image], np.ndarray
     except BadFrameError:
         raise
     except Exception as error:  # Pillow raises nearly anything on a broken file
-        raise BadFrameError(field, expected, f"{shorten(file, 12)}: {error}") from error
+        raise BadFrameError(field, expected, f"{shorten(file, 12)}: {str(error)[:80]}") from error

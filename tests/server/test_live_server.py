@@ -1,0 +1,321 @@
+"""The whole server over real sockets; only the network is a fake that sees colours (`colour_server.py`)."""
+
+import base64
+import http.client
+import io
+import signal
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import socketio
+from colour_server import GREY, MAGENTA, RED, YELLOW
+from PIL import Image
+
+from server.geometry import Camera, Pose, pixel_to_world
+from tools.simulator.frames import sensor_frame_fields
+from tools.simulator.server_process import ServerProcess, running_server
+from tools.simulator.wire import QuadSimClient
+
+COLOUR_SERVER = Path(__file__).with_name("colour_server.py")
+POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
+DEPTH_M = 12.0
+BOX = (118, 100, 138, 160)  # left, top, right, bottom: where the hero stands in the image
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server("unused", script=COLOUR_SERVER) as process:
+        yield process
+
+
+@pytest.fixture
+def quadsim(server: ServerProcess):
+    with QuadSimClient(port=server.port) as client:
+        yield client
+    assert not client.violations, "the server sent what a QuadSim cannot parse"
+
+
+@pytest.fixture
+def neighbour(server: ServerProcess):
+    """A healthy simulator that follows meanwhile, and must not notice."""
+    with QuadSimClient(port=server.port) as client:
+        follow(client)
+        yield client
+        follow(client, frames=1)
+
+
+def picture(colour=RED, background=GREY) -> np.ndarray:
+    image = np.full((256, 256, 3), background, np.uint8)
+    left, top, right, bottom = BOX
+    image[top:bottom, left:right] = colour
+    return image
+
+
+def fields(image=None, timestamp_s=None, **changes) -> dict[str, str]:
+    depth_m = np.full((256, 256), DEPTH_M)
+    made = sensor_frame_fields(picture() if image is None else image, depth_m, POSE, timestamp_s=timestamp_s)
+    return {key: value for key, value in {**made, **changes}.items() if value is not None}
+
+
+def follow(client: QuadSimClient, frames: int = 4, **options) -> list[float]:
+    """Show the hero until the server has had every chance to confirm; return the last point to follow."""
+    for _ in range(frames):
+        sent_s = client.send_frame(fields(**options))
+        time.sleep(0.05)
+    return client.wait_for("object_detected", since_s=sent_s).argument["coords"]
+
+
+def test_an_unmodified_quadsim_is_led_to_the_hero(quadsim: QuadSimClient):
+    coords = follow(quadsim)
+    left, top, right, bottom = BOX
+    hero_m = pixel_to_world(((left + right) / 2, (top + bottom) / 2), DEPTH_M, Camera(), POSE)
+    # One step of the depth image is 100 m / 255 = 0.39 m.
+    np.testing.assert_allclose(coords, hero_m, atol=0.3)
+    marker = quadsim.wait_for("create_box_marker").argument
+    assert marker["dimensions"] == [0.7, 0.7, 2.0]
+
+
+def test_the_first_answer_says_patrol_and_an_empty_scene_keeps_it_so(quadsim: QuadSimClient):
+    for _ in range(6):
+        quadsim.send_frame(fields(picture(GREY)))
+        time.sleep(0.05)
+    assert [event.name for event in quadsim.events] == ["object_lost"]
+    assert quadsim.events[0].argument == {"data": ""}
+
+
+def test_a_hero_out_of_sight_is_coasted_and_then_lost(server: ServerProcess, quadsim: QuadSimClient):
+    start_s = time.time()
+    for number in range(5):
+        quadsim.send_frame(fields(timestamp_s=start_s + 0.2 * number))
+        time.sleep(0.05)
+    sent_s = quadsim.send_frame(fields(picture(GREY), timestamp_s=start_s + 1.0))
+    assert quadsim.wait_for("object_detected", "object_lost", since_s=sent_s).name == "object_detected"
+    for number in range(6, 14):
+        sent_s = quadsim.send_frame(fields(picture(GREY), timestamp_s=start_s + 0.2 * number))
+        time.sleep(0.05)
+    assert quadsim.events[-1].name == "object_lost"
+    assert server.wait_for_log("Target lost")
+
+
+def test_a_ping_is_answered_and_the_open_packet_comes_first(quadsim: QuadSimClient):
+    follow(quadsim)
+    time.sleep(0.7)
+    assert quadsim.session_id
+    assert len(quadsim.round_trips_s) >= 2
+
+
+def test_two_simulators_have_their_own_heroes(server: ServerProcess):
+    with QuadSimClient(port=server.port) as here, QuadSimClient(port=server.port) as there:
+        coords = follow(here)
+        for _ in range(4):
+            there.send_frame(fields(picture(GREY)))
+            time.sleep(0.05)
+        elsewhere = fields(gimbal_pose="500.0000,20.0000,8.0000,0.0000,20.0000,30.0000")
+        assert [event.name for event in there.events] == ["object_lost"]
+        for _ in range(4):
+            sent_s = there.send_frame({**elsewhere, "timestamp": f"{time.time():.5f}"})
+            time.sleep(0.05)
+        other = there.wait_for("object_detected", since_s=sent_s).argument["coords"]
+        assert other[0] - coords[0] == pytest.approx(490, abs=0.5)
+        assert follow(here)[0] == pytest.approx(coords[0], abs=0.3)
+
+
+@pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
+def test_a_client_of_the_current_protocol_is_served_beside_quadsim(server, quadsim, transports):
+    heard = []
+    client = socketio.Client()
+    client.on("object_detected", heard.append)
+    client.connect(f"http://127.0.0.1:{server.port}", transports=transports)
+    try:
+        for _ in range(5):
+            client.emit("sensor_frame", fields())
+            follow(quadsim, frames=1) if heard else quadsim.send_frame(fields())
+            time.sleep(0.1)
+        deadline_s = time.monotonic() + 3
+        while not heard and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert set(heard[0]) == {"coords"}
+    finally:
+        client.disconnect()
+
+
+def test_a_frame_in_decimal_commas_leads_to_the_same_place(quadsim: QuadSimClient):
+    depth_m = np.full((256, 256), DEPTH_M)
+    english = follow(quadsim)
+    for locale in ("de", "fr", "ch"):
+        image = sensor_frame_fields(picture(), depth_m, POSE, locale=locale)
+        sent_s = quadsim.send_frame(image)
+        coords = quadsim.wait_for("object_detected", since_s=sent_s).argument["coords"]
+        np.testing.assert_allclose(coords, english, atol=0.3)
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
+    """A PNG that says it is this large, whatever it holds."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def jpeg(size: tuple[int, int] = (256, 256), **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture()).resize(size).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def base64_of(file: bytes) -> str:
+    return base64.b64encode(file).decode()
+
+
+BAD_FRAMES = {
+    "no rgb_image": ({"rgb_image": None}, "rgb_image: expected a JPEG in base64, got no such key"),
+    "a number for an image": ({"rgb_image": 5}, "rgb_image: expected a JPEG in base64, got 5"),
+    "broken base64": ({"depth_image": "%%%"}, "depth_image: expected a PNG in base64"),
+    "a truncated JPEG": ({"rgb_image": base64_of(jpeg()[:1000])}, "rgb_image: expected a whole JPEG"),
+    "no image at all": ({"rgb_image": base64_of(b"hello " * 99)}, "rgb_image: expected a whole JPEG"),
+    "a truncated PNG": ({"depth_image": base64_of(png(256, 256)[:40])}, "depth_image: expected a whole JPEG"),
+    "a PNG without its pixels": ({"depth_image": base64_of(png(256, 256))}, "depth_image: expected a whole"),
+    "a tiny image": ({"rgb_image": base64_of(jpeg((4, 4)))}, "got 4×4"),
+    "a bomb": ({"depth_image": base64_of(png(60000, 60000))}, "got 60000×60000"),
+    "a slow JPEG": ({"rgb_image": base64_of(jpeg(progressive=True))}, "expected a baseline JPEG"),
+    "NaN in a pose": ({"gimbal_pose": "1,2,3,nan,5,6"}, "gimbal_pose: expected"),
+    "three numbers in a pose": ({"pose": "1.0000,2.0000,3.0000"}, "(3 numbers)"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FRAMES)
+def test_a_bad_frame_costs_a_warning_and_stops_only_its_own_drone(server, quadsim, neighbour, kind):
+    changes, warning = BAD_FRAMES[kind]
+    follow(quadsim)
+    logged = len(server.log)
+    sent_s = quadsim.send_frame(fields(**changes))
+    assert quadsim.wait_for("object_lost", timeout_s=1.0, since_s=sent_s)
+    assert server.wait_for_log(warning, after=logged)
+    follow(quadsim)
+
+
+RUBBISH = {
+    "an unknown event": ('42["fly_to_the_moon",{}]', "event: expected one of sensor_frame, got 'fly_to_the_moon'"),
+    "a reserved event": ('42["disconnect"]', "event: expected one of sensor_frame"),
+    "an event without a name": ("42[]", "event: expected one of sensor_frame"),
+    "an object for an event": ('42{"a":1}', "event: expected one of sensor_frame"),
+    "two arguments": ('42["sensor_frame",{},{}]', "sensor_frame: expected a JSON object, got"),
+    "no argument": ('42["sensor_frame"]', "sensor_frame: expected a JSON object, got"),
+    "a text for an argument": ('42["sensor_frame","x"]', "sensor_frame: expected a JSON object, got 'x'"),
+    "half a JSON": ('42["sensor_frame",{', "packet: expected a Socket.IO packet"),
+    "a thousandfold nested JSON": ("42" + "[" * 100_000, "packet: expected a Socket.IO packet"),
+    "a binary event": ('451-["sensor_frame",{"_placeholder":true,"num":0}]', "expected an Engine.IO packet"),
+    "no packet": ("hello", "message: expected an Engine.IO packet, got 'hello'"),
+    "an empty message": ("", "message: expected an Engine.IO packet, got ''"),
+    "two megabytes": ("42" + "x" * 2_000_000, "message: expected at most 1000000 bytes, got 2000002 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", RUBBISH)
+def test_rubbish_costs_a_warning_and_no_connection(server, quadsim, neighbour, kind):
+    text, warning = RUBBISH[kind]
+    logged = len(server.log)
+    quadsim.send_raw_text(text)
+    assert server.wait_for_log(warning, after=logged)
+    follow(quadsim)
+
+
+def test_a_frame_of_another_sane_size_is_understood(quadsim: QuadSimClient):
+    coords = follow(quadsim)
+    for size in ((128, 128), (512, 512), (640, 480)):
+        sent_s = quadsim.send_frame(fields(jpeg(size)))
+        answer = quadsim.wait_for("object_detected", "object_lost", since_s=sent_s)
+        assert answer.name == "object_detected"
+    np.testing.assert_allclose(follow(quadsim), coords, atol=0.3)
+
+
+def test_perception_that_fails_stops_the_drones_and_recovers(server: ServerProcess, quadsim: QuadSimClient):
+    follow(quadsim)
+    sent_s = quadsim.send_frame(fields(picture(MAGENTA, MAGENTA)))
+    assert quadsim.wait_for("object_lost", timeout_s=1.0, since_s=sent_s)
+    assert healthz(server) == (503, "perception failed on the last frame")
+    follow(quadsim)
+    assert healthz(server) == (200, None)
+
+
+def test_perception_that_stalls_stops_the_drones_within_the_watchdog(server: ServerProcess, quadsim: QuadSimClient):
+    follow(quadsim)
+    stalled_s = quadsim.send_frame(fields(picture(YELLOW, YELLOW)))
+    lost = quadsim.wait_for("object_lost", timeout_s=2.0, since_s=stalled_s)
+    status, trouble = healthz(server)
+    assert status == 503
+    assert "stalled" in trouble
+    time.sleep(0.7)  # the network wakes up, 1.5 s after it stalled; its answer is too old to command anything
+    assert [event.name for event in quadsim.events if event.arrived_s > lost.arrived_s] == []
+    follow(quadsim)
+
+
+def test_a_simulator_that_falls_silent_while_following_is_told_to_patrol(quadsim: QuadSimClient):
+    follow(quadsim)
+    silent_s = time.monotonic()
+    assert quadsim.wait_for("object_lost", timeout_s=2.0, since_s=silent_s)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_stopped_stops_the_drones_first(number):
+    with running_server("unused", script=COLOUR_SERVER) as server, QuadSimClient(port=server.port) as client:
+        follow(client)
+        stopped_s = time.monotonic()
+        server.process.send_signal(number)
+        assert client.wait_for("object_lost", timeout_s=2.0, since_s=stopped_s)
+        assert server.process.wait(timeout=5) == 0
+
+
+def test_a_storm_of_reconnects_leaves_the_others_alone(server: ServerProcess, neighbour: QuadSimClient):
+    for _ in range(100):
+        with QuadSimClient(port=server.port) as client:
+            client.send_raw_text("rubbish")
+    follow(neighbour, frames=1)
+    assert sum("rubbish" in line for line in server.log) <= 60, "a storm is no reason to fill the log"
+
+
+def get(server: ServerProcess, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("GET", path, headers=headers or {})
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def healthz(server: ServerProcess) -> tuple[int, str | None]:
+    status, report = server.health()
+    return status, report["trouble"]
+
+
+def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim: QuadSimClient):
+    follow(quadsim, frames=4)
+    status, report = server.health()
+    session = report["sessions"][-1]
+    assert status == 200
+    assert report["ready"]
+    assert report["engine"] == "colours"
+    assert session["received"] == 4
+    assert session["state"] == "following"
+
+
+HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Origin": "http://evil.example"}, 400),
+        # A site whose name has been pointed at 127.0.0.1: origin and host agree.
+        ({"Origin": "http://evil.example", "Host": "evil.example"}, 403),
+    ],
+)
+def test_a_page_of_another_origin_cannot_connect(server: ServerProcess, headers, status):
+    headers = {name: value.format(port=server.port) for name, value in headers.items()}
+    assert get(server, HANDSHAKE, headers)[0] == status

@@ -73,7 +73,8 @@ def test_a_blob_is_measured_in_the_cameras_pixels():
 
 
 def test_a_mask_and_a_camera_that_are_not_square_are_scaled_in_each_direction():
-    # (H, W) = (100, 200) for an image of 480 × 640: u · 3.2, v · 4.8. Row 50, columns 100…107 are centred on 104.0, 50.5.
+    # (H, W) = (100, 200) for an image of 480 × 640: u · 3.2, v · 4.8. Row 50, columns 100…107 have their centre at
+    # column 104.0, row 50.5.
     camera = Camera(image_px=480, width_px=640)
     blob = largest_blob(mask_of((50, 100, 51, 108), shape=(100, 200)), camera=camera)
     assert blob.centroid_px == pytest.approx((104.0 * 3.2, 50.5 * 4.8))
@@ -169,8 +170,8 @@ def test_without_any_depth_a_persons_height_gives_the_distance(level):
 
 
 def test_a_persons_height_gives_the_distance_from_above_as_well():
-    # 8 m up and 12 m behind. From 30° above, the cylinder looks 1.75 · cos 30° + 0.5 · sin 30° = 1.77 m high instead of the
-    # 1.52 m of a thin person: it is taken to be up to 17 % nearer than it is, within the 20 % that are claimed.
+    # 8 m up and 12 m behind. From 30° above, the cylinder looks 1.75 · cos 30° + 0.5 · sin 30° = 1.77 m high instead of
+    # the 1.52 m of a thin person: it is taken to be up to 17 % nearer than it is, within the 20 % that are claimed.
     feet = np.array([3.0, -2.0, 0.0])
     pose = view_of(feet, behind_m=12.0, above_m=8.0, yaw_deg=30.0)
     mask, _ = cast(NETWORK_PX, pose, feet)

@@ -31,8 +31,8 @@ def normalise(images: np.ndarray) -> np.ndarray:
 def resize_truth(mask: Image.Image, px: int) -> np.ndarray:
     """Resize a recorded mask to the truth that the original's score compares with.
 
-    Each channel is resized by itself, as 0 and 1 with PIL's bilinear filter and rounded: a pixel is set where
-    the class covers at least half of it. Where three classes meet, a pixel may have none.
+    Each channel is resized by itself, as 0 and 1 with PIL's bilinear filter, which rounds: a pixel is set where
+    the class covers about half of it or more. Where three classes meet, a pixel may have none.
 
     Args:
         mask: RGB, channels surroundings, people, hero; above 0 where the class is.

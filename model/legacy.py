@@ -40,8 +40,9 @@ class BilinearUpSampling2D(layers.Layer):
         super().__init__(**kwargs)
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.target_size = tuple(target_size) if target_size else None
-        if not all(isinstance(value, int) and value > 0 for value in self.target_size or self.size):
-            raise ValueError(f"expected a positive whole size, got {target_size or size}")
+        given = self.target_size or self.size
+        if len(given) != 2 or not all(isinstance(value, int) and value > 0 for value in given):
+            raise ValueError(f"expected a positive whole size for rows and columns, got {given}")
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         """(N, H, W, C) to (N, H · size[0], W · size[1], C)."""
@@ -90,16 +91,16 @@ _LAYERS: dict[str, type[layers.Layer]] = {
             *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
             *("UpSampling2D", "ZeroPadding2D", "Cropping2D", "Reshape", "Flatten", "Permute"),
             *("Concatenate", "Add", "Multiply", "Average", "Maximum"),
-            *("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout"),
         )
     },
 }
+# Act in training only: for an answer they pass on what they get.
+_PASS_THROUGH = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
 _SUBNETWORKS = ("Model", "Functional", "Sequential")
 _RENAMED_SETTINGS = {("LeakyReLU", "alpha"): "negative_slope"}
 # How a network was trained says nothing about what it answers; data_format is checked apart.
 _UNUSED_SETTINGS = re.compile(
-    r".*_(initializer|regularizer|constraint)|name|dtype|trainable|momentum|seed|noise_shape"
-    r"|batch_input_shape|data_format"
+    r".*_(initializer|regularizer|constraint)|name|dtype|trainable|momentum|batch_input_shape|data_format"
 )
 # Same name, other formula: Keras 2 took clip(0.2 x + 0.5, 0, 1), Keras 3 takes clip(x / 6 + 0.5, 0, 1).
 _CHANGED_ACTIVATIONS = ("hard_sigmoid",)
@@ -159,7 +160,7 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
         raise LegacyNetworkError(f"{config_path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise LegacyNetworkError(
-            f"{config_path}: expected a network's config, got {type(error).__name__}: {_one_line(error)}"
+            f"{config_path}: expected a network's config, got one with {type(error).__name__}: {_one_line(error)}"
         ) from error
     try:
         _assign_weights(built.parts, weights)
@@ -187,7 +188,7 @@ def _read_weights(path: Path) -> _Weights:
             # `Model.save` puts what `Model.save_weights` writes one level down.
             root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
-                raise LegacyNetworkError(f"{path}: expected weights as Keras 2 saves them, got no layer_names")
+                raise LegacyNetworkError(f"{path}: expected weights as Keras saves them, got no layer_names")
             return {
                 layer: [_Weight(name, root[layer][name][()]) for name in _strings(root[layer], "weight_names")]
                 for layer in _strings(root, "layer_names")
@@ -253,8 +254,8 @@ def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
                 still_waiting.append((name, call, sources))
         if len(still_waiting) == len(waiting):
             name, _, sources = waiting[0]
-            wanted = ", ".join(source for source, *_ in sources)
-            raise LegacyNetworkError(f"layer {name!r} takes its input from {wanted}, which is not there to give it")
+            missing = ", ".join(source for source, call, *_ in sources if (source, call) not in outputs)
+            raise LegacyNetworkError(f"layer {name!r}: expected input from {missing}, which nothing leads to")
         waiting = still_waiting
 
     ends = [
@@ -272,12 +273,17 @@ def _build_part(spec: Mapping[str, Any], weights: _Weights) -> layers.Layer | _B
     kind, name, config = spec["class_name"], _name(spec), spec["config"]
     if kind in _SUBNETWORKS:
         return _build(spec, weights)
+    keras_name = name.replace("/", "_")
+    if kind in _PASS_THROUGH:
+        return layers.Identity(name=keras_name, dtype="float32")
     if kind not in _LAYERS:
-        raise LegacyNetworkError(f"layer {name!r}: expected one of {', '.join(sorted(_LAYERS))}, got {kind}")
+        raise LegacyNetworkError(
+            f"layer {name!r}: expected one of {', '.join(sorted((*_LAYERS, *_PASS_THROUGH)))}, got {kind}"
+        )
     if config.get("data_format") == "channels_first":
         raise LegacyNetworkError(f"layer {name!r} ({kind}): expected data_format channels_last, got channels_first")
     if config.get("activation") in _CHANGED_ACTIVATIONS:
-        raise LegacyNetworkError(f"layer {name!r} ({kind}): activation {config['activation']} is not supported")
+        raise LegacyNetworkError(f"layer {name!r} ({kind}): no activation {config['activation']}")
     settings = {
         _RENAMED_SETTINGS.get((kind, key), key): _plain(key, value)
         for key, value in config.items()
@@ -288,7 +294,7 @@ def _build_part(spec: Mapping[str, Any], weights: _Weights) -> layers.Layer | _B
         kernels = [weight.array for weight in weights.get(name, []) if weight.name == "depthwise_kernel"]
         settings["depth_multiplier"] = kernels[0].shape[-1] if kernels else 1
     try:
-        layer = _LAYERS[kind](**settings, name=name.replace("/", "_"), dtype="float32")
+        layer = _LAYERS[kind](**settings, name=keras_name, dtype="float32")
     except (TypeError, ValueError) as error:
         raise LegacyNetworkError(f"layer {name!r} ({kind}): {_one_line(error)}") from error
     layer.trainable = config.get("trainable", True)
@@ -306,7 +312,7 @@ def _call(name: str, part: layers.Layer | _Built, inputs: list[keras.KerasTensor
     layer = part.network if isinstance(part, _Built) else part
     try:
         return layer(inputs[0] if len(inputs) == 1 else inputs)
-    except (TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise LegacyNetworkError(f"layer {name!r} ({type(layer).__name__}): {_one_line(error)}") from error
 
 
@@ -362,5 +368,6 @@ def _list(names: Mapping[str, Any]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """An error's text without colour codes and line breaks, at most 200 characters."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())[:200]
+    """An error's text without line breaks and what Keras wraps it in, at most 200 characters."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
+    return re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", text)[:200]

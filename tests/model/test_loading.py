@@ -1,0 +1,162 @@
+import json
+import subprocess
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from model.loading import input_px, is_legacy, legacy_config, load_network, network_files, resolve_weights
+
+
+def in_fresh_python(code):
+    """Run `code` in a new interpreter; what it wrote."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+
+
+def network_of(*, px=4, output_layer=None, channels=3):
+    image = keras.Input((px, px, channels))
+    return keras.Model(image, (output_layer or keras.layers.Conv2D(3, 1, activation="softmax"))(image))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small network saved by Keras 3."""
+    path = tmp_path / "model_weights.keras"
+    network_of().save(path)
+    return path
+
+
+@pytest.fixture
+def legacy_pair(tmp_path):
+    """A small network as the original tools saved it: upsampling by 2 after a pooling by 2."""
+    specs = [
+        ("InputLayer", "input_1", {"batch_input_shape": [None, 4, 4, 3]}, []),
+        ("MaxPooling2D", "pool", {"pool_size": [2, 2]}, ["input_1"]),
+        ("BilinearUpSampling2D", "up", {"size": [2, 2]}, ["pool"]),
+    ]
+    layers = [
+        {"class_name": kind, "name": name, "config": config, "inbound_nodes": [[[s, 0, 0, {}] for s in sources]]}
+        for kind, name, config, sources in specs
+    ]
+    config = {"layers": layers, "input_layers": [["input_1", 0, 0]], "output_layers": [["up", 0, 0]]}
+    path = tmp_path / "old_weights"
+    (tmp_path / "config_old_weights").write_text(json.dumps(json.dumps({"class_name": "Model", "config": config})))
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([], "S1")
+    return path
+
+
+# --- finding
+
+
+def test_a_keras_file_is_found_with_and_without_its_ending(saved):
+    assert resolve_weights(saved) == saved
+    assert resolve_weights(str(saved.with_suffix(""))) == saved
+    assert not is_legacy(saved)
+
+
+def test_an_ending_is_added_not_exchanged(tmp_path):
+    (tmp_path / "run.2.keras").touch()
+    assert resolve_weights(tmp_path / "run.2") == tmp_path / "run.2.keras"
+
+
+def test_a_legacy_file_is_found_under_its_own_name_even_beside_a_keras_file(legacy_pair):
+    legacy_pair.with_name("old_weights.keras").touch()
+    assert resolve_weights(legacy_pair) == legacy_pair
+    assert is_legacy(legacy_pair)
+
+
+def test_the_files_of_a_network_are_all_that_it_depends_on(saved, legacy_pair):
+    assert network_files(saved.with_suffix("")) == (saved,)
+    assert network_files(legacy_pair) == (legacy_pair, legacy_config(legacy_pair))
+
+
+def test_nothing_found_says_where_and_what_was_expected(tmp_path):
+    (tmp_path / "weights").mkdir()
+    for path in (tmp_path / "nowhere", tmp_path / "weights"):
+        with pytest.raises(FileNotFoundError) as caught:
+            resolve_weights(path)
+        assert str(caught.value) == (
+            f"expected a network at {path}: a .keras file (with or without its ending) or a legacy HDF5 file with "
+            f"config_{path.name} beside it; found neither"
+        )
+
+
+def test_a_legacy_file_without_its_config_says_which_is_missing(legacy_pair):
+    legacy_config(legacy_pair).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        resolve_weights(legacy_pair)
+    assert str(caught.value) == (
+        "expected config_old_weights, which says what the layers of old_weights are, "
+        f"found no {legacy_config(legacy_pair)}"
+    )
+
+
+def test_finding_loads_neither_keras_nor_tensorflow(saved):
+    result = in_fresh_python(
+        f"import sys; from model.loading import network_files; network_files({str(saved)!r}); "
+        "print(sorted({'keras', 'tensorflow', 'h5py'} & set(sys.modules)))"
+    )
+    assert result.stdout == "[]\n"
+
+
+# --- opening
+
+
+def test_a_keras_network_opens(saved):
+    network = load_network(saved.with_suffix(""))
+    assert input_px(network) == 4
+    assert network.output_shape == (None, 4, 4, 3)
+
+
+def test_a_legacy_network_opens_and_opens_again_once_saved_by_todays_keras(legacy_pair):
+    network = load_network(legacy_pair)
+    network.save(legacy_pair.with_name("new_weights.keras"))
+    image = np.random.default_rng(0).uniform(-1, 1, (2, 4, 4, 3)).astype(np.float32)
+    again = load_network(legacy_pair.with_name("new_weights"))
+    np.testing.assert_array_equal(np.asarray(again(image)), np.asarray(network(image)))
+
+
+def test_a_network_with_legacy_layers_opens_in_a_program_that_knows_only_loading(legacy_pair):
+    load_network(legacy_pair).save(legacy_pair.with_name("new_weights.keras"))
+    path = str(legacy_pair.with_name("new_weights"))
+    result = in_fresh_python(f"from model.loading import load_network; print(load_network({path!r}).output_shape)")
+    assert result.stdout == "(None, 4, 4, 3)\n"
+    assert result.stderr == ""  # the libraries' notes at their start are kept from the user
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 half a zip"])
+def test_a_damaged_keras_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "model_weights.keras"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="expected a network saved by Keras 3, got ") as caught:
+        load_network(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_keras_file_is_refused_in_one_line(saved):
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="expected a network saved by Keras 3, got ") as caught:
+        load_network(saved)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "shapes"),
+    [
+        (network_of(channels=4), "(None, 4, 4, 4) to (None, 4, 4, 3)"),
+        (network_of(output_layer=keras.layers.Flatten()), "(None, 4, 4, 3) to (None, 48)"),
+        (network_of(output_layer=keras.layers.MaxPooling2D()), "(None, 4, 4, 3) to (None, 2, 2, 3)"),
+        (network_of(px=None), "(None, None, None, 3) to (None, None, None, 3)"),
+    ],
+    ids=["four channels", "no image out", "half size out", "open size"],
+)
+def test_a_network_that_does_not_map_frames_to_masks_is_refused(tmp_path, network, shapes):
+    network.save(tmp_path / "model_weights.keras")
+    with pytest.raises(ValueError, match="with a fixed px") as caught:
+        load_network(tmp_path / "model_weights")
+    assert str(caught.value).endswith(f"got {shapes}")

@@ -89,6 +89,7 @@ class Peer:
         while True:
             try:
                 self._connection, _ = self._listener.accept()
+                self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 return
             with (

@@ -17,7 +17,7 @@ def sequence():
 def test_it_begins_and_ends_without_the_hero_and_shows_it_in_between(sequence):
     assert [frame.hero_px for frame in sequence[:2]] == [0, 0]
     assert [frame.hero_px for frame in sequence[-2:]] == [0, 0]
-    assert min(frame.hero_px for frame in sequence[10:-10]) > 500
+    assert min(frame.hero_px for frame in sequence[10:44]) > 500
 
 
 def test_the_hero_is_as_large_as_in_quadsims_frames(sequence):
@@ -31,7 +31,7 @@ def test_the_hero_is_as_large_as_in_quadsims_frames(sequence):
 
 
 def test_the_depth_at_the_heros_middle_is_the_heros(sequence):
-    for frame in sequence[10:-10]:
+    for frame in sequence[10:44]:
         middle = project(frame.hero_position_m, QUADSIM_CAMERA, frame.gimbal_pose)
         assert frame.depth_m[int(middle.v_px), int(middle.u_px)] == pytest.approx(middle.depth_m, abs=0.35)
 
@@ -44,15 +44,15 @@ def test_the_lowest_rows_depth_is_that_of_the_ground(sequence):
 
 
 def test_the_hero_walks_and_the_camera_follows(sequence):
-    steps_m = [abs(b.hero_position_m[0] - a.hero_position_m[0]) for a, b in itertools.pairwise(sequence[10:-10])]
+    steps_m = [abs(b.hero_position_m[0] - a.hero_position_m[0]) for a, b in itertools.pairwise(sequence[10:44])]
     np.testing.assert_allclose(steps_m, 1.485 * 0.2)
-    assert sequence[-11].gimbal_pose.x_m > sequence[10].gimbal_pose.x_m
+    assert sequence[43].gimbal_pose.x_m > sequence[10].gimbal_pose.x_m
 
 
-def test_a_seed_draws_the_same_sequence_again_and_another_one_another(sequence):
-    again, other = draw_sequence(60, seed=3), draw_sequence(60, seed=4)
-    np.testing.assert_array_equal(sequence[20].image, again[20].image)
-    assert (sequence[20].image != other[20].image).any()
+def test_a_seed_draws_the_same_sequence_again_and_another_one_another():
+    first, again, other = draw_sequence(12, seed=3), draw_sequence(12, seed=3), draw_sequence(12, seed=4)
+    np.testing.assert_array_equal(first[5].image, again[5].image)
+    assert (first[5].image != other[5].image).any()
 
 
 def test_a_sequence_too_short_to_tell_its_story_is_an_error():

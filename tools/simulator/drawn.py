@@ -48,8 +48,8 @@ class DrawnFrame(NamedTuple):
 def draw_sequence(frame_count: int = 60, seed: int = 0) -> list[DrawnFrame]:
     """A quad that looks around, finds the hero, follows, and looks away again, at 5 Hz.
 
-    The camera turns towards the hero in the first sixth of the frames and away in the last. In between the hero
-    walks away, comes back half the way, and walks away again with the camera behind. About 20 ms a frame.
+    The camera turns towards the hero in the first sixth of the frames and away in the last quarter. In between the
+    hero walks away, comes back, and walks away again with the camera behind. About 20 ms a frame.
 
     Args:
         frame_count: how many frames; 60 are 12 s.
@@ -61,17 +61,17 @@ def draw_sequence(frame_count: int = 60, seed: int = 0) -> list[DrawnFrame]:
     if frame_count < 12:
         raise ValueError(f"expected a frame_count of at least 12, got {frame_count}")
     place = _Place(np.random.default_rng(seed))
-    sweep = frame_count // 6
+    found_at, left_at = frame_count // 6, frame_count - frame_count // 4
     hero_x_m, walked_m, camera_x_m = NEAREST_M, 0.0, 0.0
     is_coming = False
     frames = []
     for index in range(frame_count):
-        from_sweep = max(sweep - index, index - (frame_count - 1 - sweep), 0)
-        yaw_deg = from_sweep * SWEEP_DEG_S * FRAME_PERIOD_S
+        frames_off = max(found_at - index, index - left_at, 0)
+        yaw_deg = frames_off * SWEEP_DEG_S * FRAME_PERIOD_S
         pose = Pose(camera_x_m, 0.0, CAMERA_HEIGHT_M, 0.0, CAMERA_PITCH_DEG, yaw_deg)
         hero = Person(hero_x_m, 0.0, math.pi if is_coming else 0.0, walked_m, HERO)
         frames.append(place.draw(hero, pose, elapsed_s=index * FRAME_PERIOD_S))
-        if from_sweep:
+        if frames_off:
             continue
         step_m = WALKING_SPEED_M_S * FRAME_PERIOD_S
         walked_m += step_m

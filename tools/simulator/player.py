@@ -1,0 +1,109 @@
+"""Plays frames to a running server through QuadSim's dialect and tells what it decides on each."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from tools.simulator.frames import sensor_frame_fields
+from tools.simulator.recorded import PlayedFrame, UnreadableImageError
+from tools.simulator.wire import QuadSimClient, ReceivedEvent
+
+FOLLOW, PATROL = "object_detected", "object_lost"
+
+
+@dataclass
+class Summary:
+    """What came of playing.
+
+    Args:
+        frames: how many were sent.
+        followed: after how many of them the quad was following.
+        skipped: how many images were unreadable.
+        responses_ms: from a frame's first byte out to its decision in, for those frames that were answered.
+        violations: what the server sent that QuadSim could not have parsed.
+    """
+
+    frames: int = 0
+    followed: int = 0
+    skipped: int = 0
+    responses_ms: list[float] = field(default_factory=list)
+    violations: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        share = self.followed / self.frames if self.frames else 0.0
+        median = f"{statistics.median(self.responses_ms):.0f} ms" if self.responses_ms else "none"
+        skipped = f", {self.skipped} unreadable images skipped" if self.skipped else ""
+        broken = "".join(f"\nQuadSim could not have parsed: {violation}" for violation in self.violations)
+        return (
+            f"{self.frames} frames, following after {self.followed} of them ({share:.0%}), "
+            f"median response {median} over {len(self.responses_ms)} answers{skipped}{broken}"
+        )
+
+
+def play(
+    client: QuadSimClient,
+    frames: Iterable[PlayedFrame | UnreadableImageError],
+    *,
+    frames_per_s: float = 5.0,
+    say: Callable[[str], None] = print,
+    summary: Summary | None = None,
+) -> Summary:
+    """Send frames at a steady rate; one line for each, when its time is over.
+
+    A server answers each frame while it has the quad follow, but says "patrol" only once; so a frame without an
+    answer leaves the decision as it is, and its line says since when.
+
+    Args:
+        client: connected.
+        frames: what to send; an error in place of a frame is said and skipped.
+        frames_per_s: rate of sending.
+        say: takes the lines.
+        summary: to add to; None starts a new one. It is up to date whenever playing is interrupted.
+
+    Raises:
+        ConnectionError: if the server closes the connection.
+    """
+    summary = Summary() if summary is None else summary
+    period_s = 1.0 / frames_per_s
+    decision, decided_at_frame = "no decision yet", 0
+    violations_before = summary.violations
+    due_s = time.monotonic()
+    for frame in frames:
+        if isinstance(frame, UnreadableImageError):
+            summary.skipped += 1
+            say(f"      skipped {frame}")
+            continue
+        fields = sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose)
+        time.sleep(max(due_s - time.monotonic(), 0.0))
+        sent_s = client.send_frame(fields)
+        due_s = sent_s + period_s
+        summary.frames += 1
+        answers = _decisions(client, sent_s, until_s=due_s)
+        if answers:
+            decision, decided_at_frame = _describe(answers[-1]), summary.frames
+            response_ms = 1e3 * (answers[0].arrived_s - sent_s)
+            summary.responses_ms.append(response_ms)
+            outcome = f"{decision:<37} {response_ms:5.0f} ms"
+        else:
+            since = f", no change since frame {decided_at_frame}" if decided_at_frame else ""
+            outcome = f"{decision}{since}"
+        summary.followed += decision.startswith("FOLLOW")
+        summary.violations = violations_before + client.violations
+        say(f"{summary.frames:5d}  {frame.name:<28} {outcome}")
+    return summary
+
+
+def _decisions(client: QuadSimClient, sent_s: float, until_s: float) -> list[ReceivedEvent]:
+    """What the server decided between the sending of a frame and the time of the next."""
+    time.sleep(max(until_s - time.monotonic(), 0.0))
+    if not client.is_connected:
+        raise ConnectionError(f"the server is gone: {client.close_reason}")
+    return [event for event in client.events if event.arrived_s >= sent_s and event.name in (FOLLOW, PATROL)]
+
+
+def _describe(event: ReceivedEvent) -> str:
+    if event.name == PATROL:
+        return "PATROL"
+    x_m, y_m, z_m = event.argument["coords"]
+    return f"FOLLOW ({x_m:7.2f}, {y_m:7.2f}, {z_m:6.2f}) m"

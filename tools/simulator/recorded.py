@@ -1,0 +1,139 @@
+"""Folders of recorded images as frames to play, with the depth that they lack."""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from server.geometry import QUADSIM_CAMERA, Pose
+from tools.simulator.frames import ground_depth_m, put_people_on_ground
+from tools.simulator.server_process import REPOSITORY
+
+CAMERA_POSE = Pose(x_m=0.0, y_m=0.0, z_m=3.0, roll_deg=0.0, pitch_deg=30.0, yaw_deg=0.0)
+"""Recordings don't say where the camera was. Here the hero of the recorded follows stands on the ground, 1.7 m tall."""
+
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+_IMAGE_FOLDERS = ("images", "IMG")
+
+
+class PlayedFrame(NamedTuple):
+    """A frame to be sent.
+
+    Args:
+        name: for the reader of the player's lines.
+        image: a JPEG file's bytes, or (256, 256, 3) uint8 RGB.
+        depth_m: (256, 256) float planar depth, metres, infinite where nothing is.
+        gimbal_pose: of the camera, world frame.
+    """
+
+    name: str
+    image: bytes | np.ndarray
+    depth_m: np.ndarray
+    gimbal_pose: Pose
+
+
+class UnreadableImageError(ValueError):
+    """A file that should be an image and isn't; the message names it."""
+
+
+def dataset_directory() -> Path | None:
+    """The recorded dataset: $FOLLOWME_DATA, else `shared/data` beside the project; None if there is none."""
+    directory = Path(os.environ.get("FOLLOWME_DATA") or REPOSITORY.parent / "shared" / "data")
+    return directory if (directory / "sample_evaluation_data").is_dir() else None
+
+
+def image_files(directory: Path) -> list[Path]:
+    """The colour images of a folder in order: its own, or those of its `images/` (a data set) or `IMG/` (a recording).
+
+    Raises:
+        FileNotFoundError: if there is no such folder or no image in it.
+    """
+    inner = next((directory / name for name in _IMAGE_FOLDERS if (directory / name).is_dir()), directory)
+    if not inner.is_dir():
+        raise FileNotFoundError(f"expected a folder of images, got {directory}, which is none")
+    files = sorted(file for file in inner.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    colour = [file for file in files if not file.name.startswith(("cam2_", "cam3_", "cam4_"))]
+    if not colour:
+        raise FileNotFoundError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {inner}, got none")
+    return colour
+
+
+def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
+    """The masks of a data set's images: those of `masks/` beside `images/`, paired by sorted order; else none."""
+    files = list(files)
+    masks = files[0].parent.parent / "masks" if files else Path()
+    if not files or files[0].parent.name != "images" or not masks.is_dir():
+        return {}
+    images = sorted(file for file in files[0].parent.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    paired = sorted(masks.glob("*.png"))
+    return dict(zip(images, paired, strict=True)) if len(images) == len(paired) else {}
+
+
+def read_frames(
+    files: Iterable[Path], masks: dict[Path, Path] | None = None, camera_pose: Pose = CAMERA_POSE
+) -> Iterator[PlayedFrame | UnreadableImageError]:
+    """Read images one by one, as they are asked for; an unreadable one comes as its error.
+
+    Args:
+        files: images of any size; other than 256×256 they are cut to a square and resized.
+        masks: of some of the images; where they show people, depth has them upright on the ground.
+        camera_pose: to send with all of them.
+    """
+    ground_m = ground_depth_m(QUADSIM_CAMERA, camera_pose)
+    for file in files:
+        try:
+            depth_m = _recorded_depth_m(file)
+            if depth_m is None:
+                mask = (masks or {}).get(file)
+                depth_m = ground_m if mask is None else _with_people(ground_m, mask, camera_pose)
+            yield PlayedFrame(file.name, _read_image(file), depth_m, camera_pose)
+        except UnreadableImageError as error:
+            yield error
+
+
+def _read_image(file: Path) -> bytes | np.ndarray:
+    """A JPEG of QuadSim's size as it is; anything else as 256×256 RGB."""
+    size_px = QUADSIM_CAMERA.image_px
+    data = _read_bytes(file)
+    image = _open(file, data)
+    if image.format == "JPEG" and image.size == (size_px, size_px):
+        return data
+    return np.asarray(ImageOps.fit(image.convert("RGB"), (size_px, size_px)))
+
+
+def _recorded_depth_m(file: Path) -> np.ndarray | None:
+    """Depth of a raw recording's `cam1_…png`: the nearest of its three layers of grey depth; None for other files."""
+    if not file.name.startswith("cam1_"):
+        return None
+    layers = [file.with_name(f"cam{number}_{file.name[5:]}") for number in (2, 3, 4)]
+    if not all(layer.is_file() for layer in layers):
+        return None
+    nearest = np.minimum.reduce([np.asarray(_open(layer, _read_bytes(layer)).convert("L")) for layer in layers])
+    return np.where(nearest < 255, nearest * (QUADSIM_CAMERA.far_m / 255), np.inf)
+
+
+def _with_people(ground_m: np.ndarray, mask_file: Path, camera_pose: Pose) -> np.ndarray:
+    mask = np.asarray(_open(mask_file, _read_bytes(mask_file)).convert("RGB").resize(ground_m.shape[::-1]))
+    is_person = (mask[..., 1] > 127) | (mask[..., 2] > 127)
+    return put_people_on_ground(ground_m, is_person, QUADSIM_CAMERA, camera_pose)
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"{file}: {error.strerror}") from error
+
+
+def _open(file: Path, data: bytes) -> Image.Image:
+    """Decode all of an image, so that a truncated one is noticed."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(f"{file}: expected an image, got {len(data)} bytes: {error}") from error
+    return image

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tools.simulator.frames import sensor_frame_fields
@@ -46,19 +46,17 @@ def play(
     frames: Iterable[PlayedFrame | UnreadableImageError],
     *,
     frames_per_s: float = 5.0,
-    say: Callable[[str], None] = print,
     summary: Summary | None = None,
 ) -> Summary:
-    """Send frames at a steady rate; one line for each, when its time is over.
+    """Send frames at a steady rate; print one line for each, when its time is over.
 
     A server answers each frame while it has the quad follow, but says "patrol" only once; so a frame without an
     answer leaves the decision as it is, and its line says since when.
 
     Args:
         client: connected.
-        frames: what to send; an error in place of a frame is said and skipped.
+        frames: what to send; an error in place of a frame is printed and skipped.
         frames_per_s: rate of sending.
-        say: takes the lines.
         summary: to add to; None starts a new one. It is up to date whenever playing is interrupted.
 
     Raises:
@@ -72,7 +70,7 @@ def play(
     for frame in frames:
         if isinstance(frame, UnreadableImageError):
             summary.skipped += 1
-            say(f"      skipped {frame}")
+            print(f"      skipped {frame}", flush=True)
             continue
         fields = sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose)
         time.sleep(max(due_s - time.monotonic(), 0.0))
@@ -90,7 +88,7 @@ def play(
             outcome = f"{decision}{since}"
         summary.followed += decision.startswith("FOLLOW")
         summary.violations = violations_before + client.violations
-        say(f"{summary.frames:5d}  {frame.name:<28} {outcome}")
+        print(f"{summary.frames:5d}  {frame.name:<28} {outcome}", flush=True)
     return summary
 
 

@@ -9,7 +9,7 @@ to assert that there is nothing.
 import contextlib
 import json
 import math
-import select
+import selectors
 import socket
 import threading
 import time
@@ -312,31 +312,34 @@ class QuadSimClient:
     def _exchange(self, sock: socket.socket, received: bytes) -> str:
         """Handle messages, starting with those in `received`, and ping; return why the server ended it."""
         incoming = ServerMessages()
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
         next_ping_s = time.monotonic() if self._ping_period_s < math.inf else math.inf
         pinged_s: float | None = None
-        while True:
-            for message in incoming.feed(received):
-                if message.opcode == CLOSE:
-                    if not self._is_closing:
-                        self.send_raw_bytes(encode_frame(CLOSE, message.payload[:2]))
-                    status = int.from_bytes(message.payload[:2], "big") or "none"
-                    return f"closed by the server (status {status})"
-                if message.opcode == TEXT and message.payload == b"3" and pinged_s is not None:
-                    arrived_s = time.monotonic()
-                    self._append(self._round_trips_s, arrived_s - pinged_s)
-                    pinged_s, next_ping_s = None, arrived_s + self._ping_period_s
-                else:
-                    self._handle(message)
-            if time.monotonic() >= next_ping_s:
-                pinged_s, next_ping_s = self.send_raw_text("2"), math.inf  # the next one waits for the pong
-            wait_ms = None if next_ping_s == math.inf else max(next_ping_s - time.monotonic(), 0.0) * 1e3
-            received = b""
-            if poll.poll(wait_ms):
-                received = sock.recv(_RECEIVE_BYTES)
-                if not received:
-                    return "closed by the server without a close frame"
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            while True:
+                for message in incoming.feed(received):
+                    if message.opcode == CLOSE:
+                        return self._answer_close(message)
+                    if message.opcode == TEXT and message.payload == b"3" and pinged_s is not None:
+                        arrived_s = time.monotonic()
+                        self._append(self._round_trips_s, arrived_s - pinged_s)
+                        pinged_s, next_ping_s = None, arrived_s + self._ping_period_s
+                    else:
+                        self._handle(message)
+                if time.monotonic() >= next_ping_s:
+                    pinged_s, next_ping_s = self.send_raw_text("2"), math.inf  # the next one waits for the pong
+                received = b""
+                if selector.select(None if next_ping_s == math.inf else max(next_ping_s - time.monotonic(), 0.0)):
+                    received = sock.recv(_RECEIVE_BYTES)
+                    if not received:
+                        return "closed by the server without a close frame"
+
+    def _answer_close(self, message: Message) -> str:
+        """Return a close frame, unless it is itself the answer to ours; say who closed, and with which status."""
+        if not self._is_closing:
+            self.send_raw_bytes(encode_frame(CLOSE, message.payload[:2]))
+        status = int.from_bytes(message.payload[:2], "big") or "none"
+        return f"closed by the server (status {status})"
 
     def _handle(self, message: Message) -> None:
         """React to one message as QuadSim does, or note that it could not."""

@@ -157,7 +157,8 @@ class FollowerServer:
 
     def health(self) -> tuple[dict[str, Any], bool]:
         """The state as /healthz tells it, and whether the server is ready."""
-        trouble = self._perception.trouble(self._settings.watchdog_s)
+        # Sooner than the watchdog, so that a drone that it stops finds the reason told here.
+        trouble = self._perception.trouble(self._settings.watchdog_s / 2)
         engine = self._perception.engine
         report = {
             "ready": trouble is None,
@@ -234,6 +235,7 @@ class FollowerServer:
     def _send(self, sid: str, commands: Iterable[Command]) -> None:
         for command in commands:
             self._sio.emit(command.event, command.payload, to=sid)
+            eventlet.sleep(0)  # lets it leave before the next is made: the marker can wait, the command can't
 
     def _tick(self) -> None:
         while True:
@@ -247,7 +249,7 @@ class FollowerServer:
             return
         self._is_stopping = True
         logger.info("shutting down")
-        for sid, session in self._sessions.items():
+        for sid, session in list(self._sessions.items()):
             self._send(sid, session.on_shutdown(time.monotonic()))
         eventlet.spawn_after(FLUSH_S, self._stopped.send)
 

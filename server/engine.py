@@ -17,12 +17,11 @@ import numpy as np
 
 from model.images import MEAN, SCALE, normalise
 from model.loading import is_legacy, load_network, network_files, resolve_weights
+from model.scoring import CLASSES
 
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "openvino", "tensorflow")
-# The order in which the original tools and ours train the classes; a card beside the weights overrides it.
-CLASSES = ("surroundings", "people", "hero")
 # Part of the cache's key: count up when the conversion below changes.
 CONVERSION = 1
 

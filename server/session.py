@@ -85,7 +85,7 @@ class Session:
         else:
             self.tracker.update(time.time_s, target.position_m, target.position_std_m, is_seen=True)
         if not self.tracker.is_following:
-            return self._patrol("lost")
+            return self._patrol("out of sight")
         return self._follow(now_s)
 
     def on_bad_frame(self, now_s: float) -> list[Command]:

@@ -1,6 +1,7 @@
 """The whole server over real sockets; only the network is a fake that sees colours (`colour_server.py`)."""
 
 import base64
+import contextlib
 import http.client
 import io
 import signal
@@ -45,7 +46,7 @@ def neighbour(server: ServerProcess):
     with QuadSimClient(port=server.port) as client:
         follow(client)
         yield client
-        follow(client, frames=1)
+        follow(client)
 
 
 def picture(colour=RED, background=GREY) -> np.ndarray:
@@ -61,12 +62,13 @@ def fields(image=None, timestamp_s=None, **changes) -> dict[str, str]:
     return {key: value for key, value in {**made, **changes}.items() if value is not None}
 
 
-def follow(client: QuadSimClient, frames: int = 4, **options) -> list[float]:
-    """Show the hero until the server has had every chance to confirm; return the last point to follow."""
-    for _ in range(frames):
+def follow(client: QuadSimClient, **options) -> list[float]:
+    """Show the hero until the server leads the simulator there; return the point."""
+    for _ in range(20):
         sent_s = client.send_frame(fields(**options))
-        time.sleep(0.05)
-    return client.wait_for("object_detected", since_s=sent_s).argument["coords"]
+        with contextlib.suppress(TimeoutError):
+            return client.wait_for("object_detected", since_s=sent_s, timeout_s=0.25).argument["coords"]
+    raise AssertionError(f"expected object_detected within 20 frames, got {client.events[-5:]}")
 
 
 def test_an_unmodified_quadsim_is_led_to_the_hero(quadsim: QuadSimClient):
@@ -88,17 +90,17 @@ def test_the_first_answer_says_patrol_and_an_empty_scene_keeps_it_so(quadsim: Qu
 
 
 def test_a_hero_out_of_sight_is_coasted_and_then_lost(server: ServerProcess, quadsim: QuadSimClient):
-    start_s = time.time()
-    for number in range(5):
-        quadsim.send_frame(fields(timestamp_s=start_s + 0.2 * number))
-        time.sleep(0.05)
-    sent_s = quadsim.send_frame(fields(picture(GREY), timestamp_s=start_s + 1.0))
-    assert quadsim.wait_for("object_detected", "object_lost", since_s=sent_s).name == "object_detected"
-    for number in range(6, 14):
-        sent_s = quadsim.send_frame(fields(picture(GREY), timestamp_s=start_s + 0.2 * number))
-        time.sleep(0.05)
-    assert quadsim.events[-1].name == "object_lost"
-    assert server.wait_for_log("Target lost")
+    follow(quadsim)
+    last_seen_s = time.time()
+    answers = []
+    for number in range(1, 8):  # 5 frames a second by their timestamps
+        sent_s = quadsim.send_frame(fields(picture(GREY), timestamp_s=last_seen_s + 0.2 * number))
+        answers.append(quadsim.wait_for("object_detected", "object_lost", since_s=sent_s, timeout_s=0.5).name)
+        if answers[-1] == "object_lost":
+            break
+    # Lost 1.4 s after the hero was last seen, that is with the 7th or, by a little rounding, the 8th frame.
+    assert answers == ["object_detected"] * 6 + ["object_lost"]
+    assert server.wait_for_log("Target lost: out of sight")
 
 
 def test_a_ping_is_answered_and_the_open_packet_comes_first(quadsim: QuadSimClient):
@@ -114,12 +116,9 @@ def test_two_simulators_have_their_own_heroes(server: ServerProcess):
         for _ in range(4):
             there.send_frame(fields(picture(GREY)))
             time.sleep(0.05)
-        elsewhere = fields(gimbal_pose="500.0000,20.0000,8.0000,0.0000,20.0000,30.0000")
+        elsewhere = "500.0000,20.0000,8.0000,0.0000,20.0000,30.0000"
         assert [event.name for event in there.events] == ["object_lost"]
-        for _ in range(4):
-            sent_s = there.send_frame({**elsewhere, "timestamp": f"{time.time():.5f}"})
-            time.sleep(0.05)
-        other = there.wait_for("object_detected", since_s=sent_s).argument["coords"]
+        other = follow(there, gimbal_pose=elsewhere)
         assert other[0] - coords[0] == pytest.approx(490, abs=0.5)
         assert follow(here)[0] == pytest.approx(coords[0], abs=0.3)
 
@@ -131,13 +130,12 @@ def test_a_client_of_the_current_protocol_is_served_beside_quadsim(server, quads
     client.on("object_detected", heard.append)
     client.connect(f"http://127.0.0.1:{server.port}", transports=transports)
     try:
-        for _ in range(5):
+        for _ in range(20):
+            if heard:
+                break
             client.emit("sensor_frame", fields())
-            follow(quadsim, frames=1) if heard else quadsim.send_frame(fields())
             time.sleep(0.1)
-        deadline_s = time.monotonic() + 3
-        while not heard and time.monotonic() < deadline_s:
-            time.sleep(0.05)
+        follow(quadsim)
         assert set(heard[0]) == {"coords"}
     finally:
         client.disconnect()
@@ -276,7 +274,7 @@ def test_a_storm_of_reconnects_leaves_the_others_alone(server: ServerProcess, ne
     for _ in range(100):
         with QuadSimClient(port=server.port) as client:
             client.send_raw_text("rubbish")
-    follow(neighbour, frames=1)
+    follow(neighbour)
     assert sum("rubbish" in line for line in server.log) <= 60, "a storm is no reason to fill the log"
 
 
@@ -293,13 +291,13 @@ def healthz(server: ServerProcess) -> tuple[int, str | None]:
 
 
 def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim: QuadSimClient):
-    follow(quadsim, frames=4)
+    follow(quadsim)
     status, report = server.health()
     session = report["sessions"][-1]
     assert status == 200
     assert report["ready"]
     assert report["engine"] == "colours"
-    assert session["received"] == 4
+    assert session["received"] == session["understood"] >= 3
     assert session["state"] == "following"
 
 

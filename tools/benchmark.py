@@ -1,0 +1,276 @@
+"""How fast the server is, as ratios measured in one run on this machine.
+
+    python tools/benchmark.py [--weights weights/model_weights] [--data ../shared/data] [--json FILE]
+
+Three minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
+follower does with a frame, without any network in between; the server is a process of its own, reached through a real
+websocket in QuadSim's fragments. Frames are real ones where the dataset is beside the project, else drawn.
+"""
+
+import argparse
+import io
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from model.loading import load_network
+from server.engine import OpenVinoEngine, resolve_weights
+from server.target import largest_blob
+from tools.simulator.drawn import draw_sequence
+from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
+from tools.simulator.recorded import (
+    CAMERA_POSE,
+    PlayedFrame,
+    UnreadableImageError,
+    dataset_directory,
+    image_files,
+    mask_files,
+    read_frames,
+)
+from tools.simulator.server_process import ServerProcess, running_server
+from tools.simulator.websocket import encode_message
+from tools.simulator.wire import QuadSimClient, sensor_frame_message
+
+FRAME_PERIOD_S = 0.2
+SCENES = 40
+
+
+class Figure(NamedTuple):
+    """One line of the table; `goal` is None for a figure that explains another."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+    at_least: bool = False
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+    def __str__(self) -> str:
+        goal = "" if self.goal is None else f"{'≥' if self.at_least else '≤'} {self.goal:g} {self.unit}"
+        verdict = {None: "", True: "met", False: "MISSED"}[self.is_met]
+        return f"{self.name:<58}{self.value:>9.2f} {self.unit:<7}{goal:<13}{verdict}"
+
+
+class Scene(NamedTuple):
+    """A frame with the hero in it, encoded once."""
+
+    jpeg: bytes
+    depth_png: bytes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--weights", default="weights/model_weights", help="the network (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=dataset_directory(), help="the dataset (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--seconds", type=float, default=40, help="of each live part (default: %(default)s)")
+    parser.add_argument("--drones", type=int, default=24, help="simulators at once (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    scenes = read_scenes(options.data)
+    print(f"frames: {len(scenes)} {'real' if options.data else 'drawn'} ones, {_message_kb(scenes):.0f} kB a message")
+    figures: list[Figure] = []
+    for measure in (
+        lambda: measure_baseline(options.weights, scenes),
+        lambda: measure_start(options.weights),
+        lambda: measure_latency(options.weights, scenes, options.seconds),
+        lambda: measure_load(options.weights, scenes, options.drones, options.seconds),
+    ):
+        figures += measure()
+    value = {figure.name: figure.value for figure in figures}
+    answered = value["frame → command, median"]
+    figures.append(
+        Figure("speed-up over the original's steps", value["the original's steps, median"] / answered, "×", 12, True)
+    )
+    figures.append(Figure("frame → command, p99 over median", value["frame → command, p99"] / answered, "×", 3))
+    figures.append(Figure("frame → command over the bare engine", answered / value["bare engine, median"], "×"))
+    print(*figures, sep="\n")
+    if options.json:
+        options.json.write_text(json.dumps([{**f._asdict(), "is_met": f.is_met} for f in figures], indent=1) + "\n")
+    return int(any(figure.is_met is False for figure in figures))
+
+
+def read_scenes(data: Path | None) -> list[Scene]:
+    """`SCENES` near heroes: recorded ones with synthesised depth, or drawn ones where there is no dataset."""
+    frames: Sequence[PlayedFrame | UnreadableImageError]
+    if data is not None:
+        files = image_files(data / "sample_evaluation_data" / "following_images")
+        frames = list(read_frames(files[: SCENES * 4 : 4], mask_files(files)))
+    else:
+        frames = [
+            PlayedFrame("drawn", frame.image, frame.depth_m, frame.gimbal_pose)
+            for frame in draw_sequence(SCENES * 2)
+            if frame.hero_px
+        ][:SCENES]
+    rng = np.random.default_rng(0)
+    scenes = []
+    for frame in frames:
+        if isinstance(frame, UnreadableImageError):
+            raise frame
+        jpeg = frame.image if isinstance(frame.image, bytes) else encode_jpeg(frame.image)
+        # Real depth images are not as smooth as flat ground: half a metre of roughness makes them as large.
+        rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
+        scenes.append(Scene(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0)))
+    return scenes
+
+
+def measure_baseline(weights: str, scenes: Sequence[Scene]) -> list[Figure]:
+    """The original's steps on a frame, and the bare engine, in this process."""
+    network = load_network(weights)
+    px = network.input_shape[1]
+
+    def original(scene: Scene) -> None:
+        image = np.asarray(Image.open(io.BytesIO(scene.jpeg)))
+        resized = np.asarray(Image.fromarray(image).resize((px, px), Image.Resampling.BILINEAR))
+        probabilities = network.predict(resized[None].astype(np.float32) / 127.5 - 1, verbose=0)[0]
+        largest_blob(probabilities[..., 2] > 0.5, 10)
+        np.asarray(Image.open(io.BytesIO(scene.depth_png)))
+
+    engine = OpenVinoEngine(resolve_weights(weights))
+    image = np.zeros((1, px, px, 3), np.uint8)
+    return [
+        Figure("the original's steps, median", _median_ms(original, scenes, FRAME_PERIOD_S), "ms"),
+        Figure("the original's steps without pauses, median", _median_ms(original, scenes), "ms"),
+        Figure("bare engine, median", _median_ms(lambda _: engine.infer(image), scenes, FRAME_PERIOD_S), "ms"),
+        Figure("bare engine without pauses, median", _median_ms(lambda _: engine.infer(image), [*scenes] * 5), "ms"),
+    ]
+
+
+def measure_start(weights: str) -> list[Figure]:
+    """Start to ready and memory, the converted network being cached."""
+    with running_server(weights):
+        pass  # converts it, if need be
+    with running_server(weights) as server:
+        memory_mb = psutil.Process(server.process.pid).memory_info().rss / 1e6
+        return [
+            Figure("start to ready, network cached", server.ready_after_s, "s", 2),
+            Figure("resident memory when ready", memory_mb, "MB"),
+        ]
+
+
+def measure_latency(weights: str, scenes: Sequence[Scene], seconds: float) -> list[Figure]:
+    """Frame → command of one QuadSim at 5 Hz."""
+    with running_server(weights) as server:
+        latencies_ms, _ = _fly(server, encode_flights(scenes, seconds), drones=1)
+    return [
+        Figure("frame → command, median", statistics.median(latencies_ms), "ms"),
+        Figure("frame → command, p99", float(np.percentile(latencies_ms, 99)), "ms"),
+    ]
+
+
+def measure_load(weights: str, scenes: Sequence[Scene], drones: int, seconds: float) -> list[Figure]:
+    """Many QuadSims at 5 Hz each."""
+    messages = encode_flights(scenes, seconds)
+    with running_server(weights) as server:
+        process = psutil.Process(server.process.pid)
+        start_s, server_before, client_before = time.monotonic(), process.cpu_times(), time.process_time()
+        latencies_ms, pings_ms = _fly(server, messages, drones)
+        elapsed_s = time.monotonic() - start_s
+        server_s = sum(process.cpu_times()[:2]) - sum(server_before[:2])
+        client_s = time.process_time() - client_before
+        memory_mb = process.memory_info().rss / 1e6
+    return [
+        Figure(f"{drones} QuadSims: frame → command, p95", float(np.percentile(latencies_ms, 95)), "ms", 100),
+        Figure(f"{drones} QuadSims: frame → command, median", statistics.median(latencies_ms), "ms"),
+        Figure(
+            f"{drones} QuadSims: frames answered", 100 * len(latencies_ms) / (drones * len(messages)), "%", 98, True
+        ),
+        Figure(f"{drones} QuadSims: ping answered, p99", float(np.percentile(pings_ms, 99)), "ms", 20),
+        Figure(f"{drones} QuadSims: cores busy, server", server_s / elapsed_s, "cores"),
+        Figure(f"{drones} QuadSims: cores busy, these clients", client_s / elapsed_s, "cores"),
+        Figure("resident memory after that", memory_mb, "MB", 500),
+    ]
+
+
+def encode_flights(scenes: Sequence[Scene], seconds: float) -> list[bytes]:
+    """The messages of one flight, masked and cut into fragments, so that sending them costs next to nothing."""
+    start_s = time.time()
+    return [
+        encode_message(sensor_frame_message(_fields(scenes[number % len(scenes)], start_s + number * FRAME_PERIOD_S)))
+        for number in range(round(seconds / FRAME_PERIOD_S))
+    ]
+
+
+def _fields(scene: Scene, timestamp_s: float) -> dict[str, str]:
+    return sensor_frame_fields(scene.jpeg, scene.depth_png, CAMERA_POSE, timestamp_s=timestamp_s)
+
+
+def _fly(server: ServerProcess, messages: Sequence[bytes], drones: int) -> tuple[list[float], list[float]]:
+    """Send each drone's messages at 5 Hz, evenly spread; milliseconds to each answer, and to each pong."""
+    sent_s: list[list[float]] = [[] for _ in range(drones)]
+    clients = [QuadSimClient(port=server.port) for _ in range(drones)]
+
+    def pilot(number: int) -> None:
+        due_s = start_s + FRAME_PERIOD_S * number / drones
+        for message in messages:
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            sent_s[number].append(clients[number].send_raw_bytes(message))
+            due_s += FRAME_PERIOD_S
+
+    for client in clients:
+        client.connect()
+    start_s = time.monotonic() + 0.1
+    pilots = [threading.Thread(target=pilot, args=(number,)) for number in range(drones)]
+    for thread in pilots:
+        thread.start()
+    for thread in pilots:
+        thread.join()
+    time.sleep(2 * FRAME_PERIOD_S)
+    for client in clients:
+        client.close()
+    latencies_ms = [
+        1e3 * delay_s
+        for number, client in enumerate(clients)
+        for delay_s in _delays_s(
+            sent_s[number], [event.arrived_s for event in client.events if event.name == "object_detected"]
+        )
+    ]
+    return latencies_ms, [1e3 * trip_s for client in clients for trip_s in client.round_trips_s]
+
+
+def _delays_s(sent_s: Sequence[float], answered_s: Sequence[float]) -> list[float]:
+    """From each frame to the first answer after it, if that came before the next frame."""
+    ends_s = [*sent_s[1:], float("inf")]
+    delays_s, answers = [], iter(answered_s)
+    answer_s = next(answers, None)
+    for begin_s, end_s in zip(sent_s, ends_s, strict=True):
+        while answer_s is not None and answer_s < begin_s:
+            answer_s = next(answers, None)
+        if answer_s is not None and answer_s < end_s:
+            delays_s.append(answer_s - begin_s)
+    return delays_s
+
+
+def _median_ms(call: Callable[[Scene], object], scenes: Sequence[Scene], pause_s: float = 0.0) -> float:
+    for scene in scenes[:5]:
+        call(scene)
+    times_s = []
+    for scene in scenes:
+        time.sleep(pause_s)
+        start_s = time.perf_counter()
+        call(scene)
+        times_s.append(time.perf_counter() - start_s)
+    return 1e3 * statistics.median(times_s)
+
+
+def _message_kb(scenes: Sequence[Scene]) -> float:
+    return statistics.mean(len(sensor_frame_message(_fields(scene, 0.0))) for scene in scenes) / 1e3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -221,8 +221,10 @@ def _decode(field: str, file: bytes, convert: Callable[[Image.Image], np.ndarray
             if image.info.get("progressive"):
                 # Its scans can cost a thousand times what its size says; QuadSim sends baseline JPEGs.
                 raise BadFrameError(field, "a baseline JPEG", "a progressive one")
+            if image.mode.startswith(("I", "F")):
+                raise BadFrameError(field, "8 bits a channel", f"an image of Pillow's mode {image.mode}")
             if image.mode in ("P", "1"):
-                image = image.convert("RGB")
+                image = image.convert("RGBA")
             return convert(image)
     except BadFrameError:
         raise

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from server.geometry import Pose
+from server.messages import SensorFrame
+from server.perception import Job
+from server.session import Session
+from server.target import Box, Target
+from server.tracker import TrackerConfig
+
+POSE = Pose(0.0, 0.0, 5.0, 0.0, 0.0, 0.0)
+HERE = np.array([10.0, 2.0, 1.0])
+WATCHDOG_S = 1.0
+
+
+def session(**tracker) -> Session:
+    return Session("a simulator", TrackerConfig(**{"confirm_hits": 2, "confirm_window": 3, **tracker}), WATCHDOG_S)
+
+
+def target(position_m=HERE) -> Target:
+    return Target((128.0, 128.0), (128.0, 150.0), Box(120, 100, 136, 150), 200, 10.0, position_m, 0.2)
+
+
+def job(time_s: float) -> Job:
+    """A frame taken and received at `time_s`."""
+    return Job("sid", SensorFrame(1e9 + time_s, b"", b"", POSE, POSE), time_s)
+
+
+def show(subject: Session, time_s: float, seen: Target | None, delay_s: float = 0.01) -> list[str]:
+    return [command.event for command in subject.on_seen(job(time_s), seen, time_s + delay_s)]
+
+
+def following() -> Session:
+    subject = session()
+    show(subject, 0.0, target())
+    assert show(subject, 0.2, target()) == ["object_detected", "create_box_marker"]
+    return subject
+
+
+def test_the_first_answer_is_patrol_and_it_is_given_once():
+    subject = session()
+    assert show(subject, 0.0, None) == ["object_lost"]
+    assert show(subject, 0.2, None) == []
+    assert show(subject, 0.4, target()) == [], "one sighting of two"
+    assert show(subject, 0.6, target()) == ["object_detected", "create_box_marker"]
+
+
+def test_each_frame_of_a_follow_is_answered_with_the_point_and_a_new_marker():
+    subject = following()
+    detected, marker = subject.on_seen(job(0.4), target(), 0.41)
+    np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
+    assert marker.payload["id"] == 2
+    assert marker.payload["pose"][:3] == detected.payload["coords"]
+
+
+def test_the_point_is_where_the_hero_is_when_it_is_sent():
+    """A hero walks 1 m/s along x; the frame of t = 4 s at x = 14 m is answered 0.5 s late, at x = 14.5 m."""
+    subject = session()
+    for number in range(20):
+        show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])))
+    detected, _ = subject.on_seen(job(4.0), target(HERE + np.array([4.0, 0, 0])), 4.5)
+    np.testing.assert_allclose(detected.payload["coords"], HERE + np.array([4.5, 0, 0]), atol=0.15)
+
+
+def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():
+    subject = following()
+    assert [command.event for command in subject.on_bad_frame(0.4)] == ["object_lost"]
+    assert subject.on_bad_frame(0.6) == []
+    assert show(subject, 0.8, target()) == ["object_detected", "create_box_marker"]
+
+
+def test_a_failure_of_perception_stops_the_drone_at_once():
+    assert [command.event for command in following().on_failure(0.4)] == ["object_lost"]
+
+
+def test_the_watchdog_stops_a_drone_whose_frames_no_longer_come():
+    subject = following()  # the last fresh frame came at 0.2 s
+    assert subject.on_tick(0.2 + WATCHDOG_S) == []
+    assert [command.event for command in subject.on_tick(0.21 + WATCHDOG_S)] == ["object_lost"]
+    assert subject.on_tick(0.3 + WATCHDOG_S) == []
+
+
+def test_an_answer_that_comes_too_late_never_commands_a_follow():
+    subject = following()
+    assert show(subject, 0.4, target(), delay_s=WATCHDOG_S + 0.1) == ["object_lost"]
+    assert subject.counts.stale == 1
+
+
+def test_a_frame_sent_twice_commands_nothing():
+    subject = following()
+    assert subject.on_seen(job(0.2)._replace(arrival_s=0.25), target(), 0.26) == []
+    assert subject.counts.stale == 1
+
+
+def test_a_hero_out_of_sight_is_lost_after_the_set_time():
+    subject = following()  # last seen at 0.2 s, lost 1.4 s later
+    answers = [show(subject, 0.2 + 0.2 * number, None) for number in range(1, 10)]
+    assert answers.index(["object_lost"]) == 6
+    assert all(answer[0] == "object_detected" for answer in answers[:6])
+    assert answers[7:] == [[], []]
+
+
+@pytest.mark.parametrize(("subject", "events"), [(following, ["object_lost"]), (session, [])])
+def test_the_end_of_the_server_stops_only_a_drone_that_follows(subject, events):
+    assert [command.event for command in subject().on_shutdown(0.4)] == events
+
+
+def test_frames_are_counted():
+    subject = following()
+    subject.on_received(superseded=False)
+    subject.on_received(superseded=True)
+    subject.on_bad_frame(0.4)
+    assert subject.counts == (2, 2, 1, 0, 1)

@@ -5,6 +5,7 @@ eventlet runs one green thread per client in the main thread; perception runs in
 """
 
 import contextlib
+import ipaddress
 import json
 import logging
 import signal
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import eventlet
 import eventlet.wsgi
@@ -34,7 +36,6 @@ from server.tracker import TrackerConfig
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TICK_S = 0.1
 # How long the last commands may take to leave at shutdown.
 FLUSH_S = 0.3
@@ -128,7 +129,7 @@ class FollowerServer:
         self._sio.on("connect", self._on_connect)
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
-        self._wsgi = only_from_here(socketio.WSGIApp(self._sio, self._flask()), settings.host)
+        self._wsgi = refuse_foreign_names(socketio.WSGIApp(self._sio, self._flask()), settings.host)
 
     def run(self) -> None:
         """Listen and serve until SIGTERM or Ctrl-C; then tell every drone to stop following.
@@ -148,7 +149,7 @@ class FollowerServer:
         eventlet.spawn(eventlet.wsgi.server, listener, self._wsgi, log=_Silent(), log_output=False, debug=False)
         host, port = listener.getsockname()[:2]
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        if host in LOOPBACK and port == 4567:
+        if host == "127.0.0.1" and port == 4567:
             logger.info("ready: start QuadSim and choose Follow Me; it connects by itself")
         else:
             logger.info("ready; QuadSim itself only ever connects to 127.0.0.1:4567")
@@ -254,23 +255,30 @@ class FollowerServer:
         eventlet.spawn_after(FLUSH_S, self._stopped.send)
 
 
-def only_from_here(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
-    """Refuse requests that a page of another site could make a user's browser send to a loopback server.
+def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
+    """Refuse requests that name this server as only a foreign page can.
 
-    Socket.IO compares a page's origin with the Host header; a site whose name has been pointed at 127.0.0.1 passes
-    that. So the Host must be a loopback name too. A server for the network has no such list.
+    Socket.IO compares a page's origin with the Host header. A site whose name has been pointed at this machine passes
+    that, so the name must be an address, "localhost", this machine's own or the one in `host`.
     """
-    if host not in LOOPBACK:
-        return wsgi
+    own_names = {"localhost", socket.gethostname().lower(), host.lower()}
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        name = environ.get("HTTP_HOST", "localhost").rsplit(":", 1)[0].strip("[]").lower()
-        if name not in LOOPBACK:
+        name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
+        if name not in own_names and not _is_address(name):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"this server answers to 127.0.0.1 and localhost only\n"]
+            return [f"expected an address or one of {', '.join(sorted(own_names))}, got {name}\n".encode()]
         return wsgi(environ, start_response)
 
     return guarded
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class _Silent:

@@ -166,7 +166,21 @@ def test_a_perception_that_does_not_run_is_trouble(engine):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_camera_images_of_any_colour_mode_and_size_come_out_square_and_rgb(mode):
-    assert decode_rgb(encoded(size=(320, 240), mode=mode), 160).shape == (160, 160, 3)
+    image, aspect = decode_rgb(encoded(size=(320, 240), mode=mode), 160)
+    assert image.shape == (160, 160, 3)
+    assert aspect == 320 / 240
+
+
+def test_a_wide_image_is_placed_by_its_own_width(perception, engine, results):
+    """Its red square is 1/12 of the width left of the middle: on a 4:3 image 4/3 as far from it as on a square one."""
+    for _ in range(2):
+        engine.gate.release()
+    for number, size in enumerate(((240, 240), (320, 240))):
+        perception.submit(job(str(number), encoded(size=size)))
+        wait_for(lambda number=number: len(results) == number + 1)
+    square, wide = (result.target.position_m for result in results)
+    assert wide[1] == pytest.approx(square[1] * 4 / 3, rel=0.05)
+    assert wide[2] == pytest.approx(square[2], rel=0.05)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "P"), ("JPEG", "L")])

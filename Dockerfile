@@ -1,0 +1,23 @@
+# The server alone:
+#   docker build --tag follow-me .
+#   docker run --rm --publish 127.0.0.1:4567:4567 follow-me
+FROM python:3.11-slim
+
+RUN useradd --create-home follower
+WORKDIR /app
+COPY requirements.lock pyproject.toml ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY model model
+COPY server server
+COPY weights weights
+
+USER follower
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1
+# Converts the network once, here rather than at each start.
+RUN python -c "from server.engine import load_engine; load_engine('openvino', 'weights/model_weights')"
+
+EXPOSE 4567
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:4567/healthz', timeout=2)"]
+ENTRYPOINT ["python", "server/follower.py"]
+CMD ["weights/model_weights", "--host", "0.0.0.0"]

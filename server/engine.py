@@ -86,7 +86,7 @@ class OpenVinoEngine(Engine):
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
         outputs = [self._request.infer({0: image[None]}, share_inputs=True)[0] for image in images]
-        return np.concatenate(outputs)
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
 class TensorFlowEngine(Engine):

@@ -61,6 +61,13 @@ class Failed(NamedTuple):
     job: Job
 
 
+class Waiting(NamedTuple):
+    """A session's newest frame, and its depth image being decoded: (H, W) uint8."""
+
+    job: Job
+    depth: Future[np.ndarray]
+
+
 Result = Seen | NotUnderstood | Failed
 Decoded = TypeVar("Decoded")
 
@@ -88,11 +95,11 @@ class Perception:
         self._hero = engine.classes.index("hero")
         # Guards all below it. Insertion order is the sessions' turn.
         self._changed = threading.Condition()
-        self._waiting: dict[str, Job] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._busy_since_s: float | None = None
         self._failed = False
         self._stopping = False
-        # Decoding of depth images, beside inference.
+        # Decodes depth images, beside the camera image and inference.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
         self._thread = threading.Thread(target=self._run, name="perception", daemon=True)
 
@@ -114,11 +121,15 @@ class Perception:
         Returns:
             Whether an older frame of the session was still waiting and has been dropped for it.
         """
+        # Begun here rather than in the perception's thread: 0.8 of 8 ms sooner done.
+        waiting = Waiting(job, self._pool.submit(decode_depth, job.frame.depth_image))
         with self._changed:
-            superseded = job.session in self._waiting
-            self._waiting[job.session] = job
+            older = self._waiting.get(job.session)
+            self._waiting[job.session] = waiting
             self._changed.notify()
-        return superseded
+        if older is not None:
+            older.depth.cancel()
+        return older is not None
 
     def forget(self, session: str) -> None:
         """Drop what waits of a session that has gone."""
@@ -139,19 +150,19 @@ class Perception:
             return "perception failed on the last frame" if self._failed else None
 
     def _run(self) -> None:
-        while jobs := self._take():
+        while frames := self._take():
             try:
-                results, failed = self._perceive(jobs), False
+                results, failed = self._perceive(frames), False
             except Exception:
                 # Whatever goes wrong in a network must stop no one from being told so.
-                logger.exception("perception failed on %d frames", len(jobs))
-                results, failed = [Failed(job) for job in jobs], True
+                logger.exception("perception failed on %d frames", len(frames))
+                results, failed = [Failed(frame.job) for frame in frames], True
             with self._changed:
                 self._busy_since_s, self._failed = None, failed
             for result in results:
                 self._deliver(result)
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[Waiting]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             if self._stopping:
@@ -160,22 +171,20 @@ class Perception:
             self._busy_since_s = time.monotonic()
             return [self._waiting.pop(session) for session in sessions]
 
-    def _perceive(self, jobs: list[Job]) -> list[Result]:
+    def _perceive(self, frames: list[Waiting]) -> list[Result]:
         results: list[Result] = []
-        decoded: list[tuple[Job, Camera, Future[np.ndarray]]] = []
+        decoded: list[tuple[Waiting, Camera]] = []
         images = []
-        for job in jobs:
-            # Beside inference: a depth image takes 0.6 ms, and both cores are seldom busy in every layer.
-            depth = self._pool.submit(decode_depth, job.frame.depth_image)
+        for frame in frames:
             try:
-                image, aspect = decode_rgb(job.frame.rgb_image, self.engine.input_px)
+                image, aspect = decode_rgb(frame.job.frame.rgb_image, self.engine.input_px)
                 images.append(image)
-                decoded.append((job, self._camera_of(aspect), depth))
+                decoded.append((frame, self._camera_of(aspect)))
             except BadFrameError as error:
-                results.append(NotUnderstood(job, error))
+                results.append(NotUnderstood(frame.job, error))
         if images:
             heroes = threshold(self.engine.infer(np.stack(images))[..., self._hero])
-            results += [self._find(hero, *frame) for hero, frame in zip(heroes, decoded, strict=True)]
+            results += [self._find(hero, *pair) for hero, pair in zip(heroes, decoded, strict=True)]
         return results
 
     def _camera_of(self, aspect: float) -> Camera:
@@ -183,14 +192,14 @@ class Perception:
             return self._camera
         return replace(self._camera, width_px=round(self._camera.image_px * aspect))
 
-    def _find(self, hero: np.ndarray, job: Job, camera: Camera, depth: Future[np.ndarray]) -> Result:
+    def _find(self, hero: np.ndarray, frame: Waiting, camera: Camera) -> Result:
         try:
-            depth_255 = depth.result()
+            depth_255 = frame.depth.result()
         except BadFrameError as error:
-            return NotUnderstood(job, error)
+            return NotUnderstood(frame.job, error)
         blob = largest_blob(hero, self._min_blob_px, camera)
-        target = None if blob is None else locate(blob, depth_255, camera, job.frame.gimbal_pose)
-        return Seen(job, target)
+        target = None if blob is None else locate(blob, depth_255, camera, frame.job.frame.gimbal_pose)
+        return Seen(frame.job, target)
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

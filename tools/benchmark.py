@@ -22,8 +22,10 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from model.loading import load_network
-from server.engine import OpenVinoEngine, resolve_weights
+from model.images import resize_rgb
+from model.loading import load_network, resolve_weights
+from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
+from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
 from server.target import largest_blob
 from tools.simulator.drawn import draw_sequence
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
@@ -99,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     figures.append(Figure("frame → command, p99 over median", value["frame → command, p99"] / answered, "×", 3))
     figures.append(Figure("frame → command over the bare engine", answered / value["bare engine, median"], "×"))
+    if options.data:
+        figures += measure_agreement(options.weights, options.data)
     print(*figures, sep="\n")
     if options.json:
         options.json.write_text(json.dumps([{**f._asdict(), "is_met": f.is_met} for f in figures], indent=1) + "\n")
@@ -194,6 +198,27 @@ def measure_load(weights: str, scenes: Sequence[Scene], drones: int, seconds: fl
         Figure(f"{drones} QuadSims: cores busy, server", server_s / elapsed_s, "cores"),
         Figure(f"{drones} QuadSims: cores busy, these clients", client_s / elapsed_s, "cores"),
         Figure("resident memory after that", memory_mb, "MB", 500),
+    ]
+
+
+def measure_agreement(weights: str, data: Path) -> list[Figure]:
+    """How far OpenVINO and TensorFlow see the same in all evaluation frames."""
+    path = resolve_weights(weights)
+    engines: tuple[Engine, Engine] = OpenVinoEngine(path), TensorFlowEngine(path)
+    agreements, overlaps = [], []
+    for name in EVALUATION_SETS:
+        for file in image_files(data / "sample_evaluation_data" / name):
+            with Image.open(file) as image:
+                batch = resize_rgb(image, engines[0].input_px)[None]
+            one, other = (threshold(engine.infer(batch)[0]) for engine in engines)
+            agreements.append(has_hero(one) == has_hero(other))
+            if name == FOLLOWING and has_hero(one) and has_hero(other):
+                overlaps.append(intersection_over_union(one, other)[HERO])
+    return [
+        Figure(
+            "engines agree on found or not, of 1134 real frames", 100 * statistics.mean(agreements), "%", 99.5, True
+        ),
+        Figure("engines' masks of near heroes, mean IoU", statistics.mean(overlaps), "", 0.99, True),
     ]
 
 

@@ -64,10 +64,16 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
         if self.min_blob_px < 1:
             raise ValueError(f"min_blob_px must be at least 1, got {self.min_blob_px}")
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of every simulator."""
+        return Camera(vertical_fov_deg=self.vertical_fov_deg, far_m=self.depth_far_m)
 
 
 class Mailbox:
@@ -115,10 +121,9 @@ class FollowerServer:
         self._is_stopping = False
         self._stopped = eventlet.event.Event()
         self._complaints = RateLimitedWarnings()
-        camera = Camera(vertical_fov_deg=settings.vertical_fov_deg, far_m=settings.depth_far_m)
         self._perception = Perception(
             engine,
-            camera,
+            settings.camera,
             deliver=lambda result: self._mailbox.post(self._on_result, result),
             min_blob_px=settings.min_blob_px,
         )
@@ -172,6 +177,7 @@ class FollowerServer:
                     "name": session.name,
                     "state": session.tracker.state.value,
                     "is_told_to_follow": session.is_told_to_follow,
+                    "hero_age_s": session.hero_age_s(time.monotonic()),
                     **session.counts._asdict(),
                 }
                 for session in self._sessions.values()

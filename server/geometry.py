@@ -191,25 +191,6 @@ def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint |
     )
 
 
-def ray_to_ground(pixel_px: tuple[float, float], camera: Camera, pose: Pose, ground_z_m: float) -> np.ndarray | None:
-    """Where the ray through a pixel meets flat ground.
-
-    Args:
-        pixel_px: (u, v), continuous image coordinates.
-        camera: whose image it is.
-        pose: of that camera, world frame.
-        ground_z_m: height of the ground, world frame.
-
-    Returns:
-        (3,) float, metres, ROS world frame; None if the ray never comes down to the ground.
-    """
-    direction = ray_direction(pixel_px, camera, pose)
-    drop_m = ground_z_m - pose.z_m
-    if direction[2] == 0 or not drop_m / direction[2] > 0:
-        return None
-    return np.array([pose.x_m, pose.y_m, pose.z_m]) + drop_m / direction[2] * direction
-
-
 def _ray(pixel_px: tuple[float, float], camera: Camera) -> np.ndarray:
     """A pixel's direction in the camera frame at one metre of depth, (4,) homogeneous (last 0: no translation)."""
     u_px, v_px = pixel_px

@@ -22,7 +22,7 @@ from model.scoring import threshold
 from server.engine import Engine
 from server.geometry import Camera
 from server.messages import BadFrameError, SensorFrame, shorten
-from server.target import MIN_BLOB_PX, Target, largest_blob, locate
+from server.target import MIN_BLOB_PX, Target, find_target
 
 logger = logging.getLogger(__name__)
 
@@ -197,9 +197,8 @@ class Perception:
             depth_255 = frame.depth.result()
         except BadFrameError as error:
             return NotUnderstood(frame.job, error)
-        blob = largest_blob(hero, self._min_blob_px, camera)
-        target = None if blob is None else locate(blob, depth_255, camera, frame.job.frame.gimbal_pose)
-        return Seen(frame.job, target)
+        pose = frame.job.frame.gimbal_pose
+        return Seen(frame.job, find_target(hero, depth_255, camera, pose, self._min_blob_px))
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

@@ -58,6 +58,10 @@ class Session:
         """Frames so far."""
         return Counts(*(self._counts[name] for name in Counts._fields))
 
+    def hero_age_s(self, now_s: float) -> float | None:
+        """Seconds since the hero was last seen, as far as the track remembers."""
+        return self.tracker.age_s(self._clock.time_at(now_s))
+
     def on_received(self, superseded: bool) -> None:
         """Count a frame handed to perception, and the older one that it replaced there."""
         self._counts["received"] += 1

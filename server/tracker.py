@@ -138,11 +138,6 @@ class Tracker:
         return self._state in (TrackState.FOLLOWING, TrackState.COASTING)
 
     @property
-    def last_seen_s(self) -> float | None:
-        """Session time of the latest sighting that belongs to the track; None without a track."""
-        return None if self._track is None else self._last_seen_s
-
-    @property
     def velocity_mps(self) -> np.ndarray | None:
         """(3,) m/s in the ROS world frame, as of the latest located sighting; None without a track."""
         return None if self._track is None else self._track.velocity_mps.copy()

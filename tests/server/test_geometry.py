@@ -15,7 +15,6 @@ from server.geometry import (
     pixel_to_world,
     project,
     ray_direction,
-    ray_to_ground,
     world_from_camera,
 )
 
@@ -108,29 +107,6 @@ def test_projecting_a_pixels_point_gives_the_pixel_and_its_depth():
 def test_what_lies_behind_or_beside_the_camera_is_not_seen():
     assert project(np.array([-1.0, 0.0, 0.0]), QUADSIM_CAMERA, LEVEL) is None
     assert project(np.array([0.0, 1.0, 0.0]), QUADSIM_CAMERA, LEVEL) is None
-
-
-def test_the_ray_to_the_ground_meets_it_where_depth_would_say():
-    rng = np.random.default_rng(2)
-    for _ in range(50):
-        pose = Pose(*rng.uniform(-50, 50, size=2), 8.0, rng.uniform(-5, 5), 40.0, rng.uniform(-180, 180))
-        pixel_px = tuple(rng.uniform(20, 236, size=2))
-        ground = ray_to_ground(pixel_px, QUADSIM_CAMERA, pose, ground_z_m=0.5)
-        depth_m = project(ground, QUADSIM_CAMERA, pose).depth_m
-        assert ground[2] == pytest.approx(0.5)
-        np.testing.assert_allclose(pixel_to_world(pixel_px, depth_m, QUADSIM_CAMERA, pose), ground, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("v_px", "ground_z_m"),
-    [
-        (128.0, -1.0),  # level
-        (64.0, -1.0),  # upward
-        (192.0, 1.0),  # downward, with the ground overhead
-    ],
-)
-def test_a_ray_that_does_not_come_down_to_the_ground_has_no_point_there(v_px, ground_z_m):
-    assert ray_to_ground((128.0, v_px), QUADSIM_CAMERA, LEVEL, ground_z_m) is None
 
 
 def test_a_direction_advances_one_metre_of_depth():

@@ -299,6 +299,7 @@ def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim:
     assert report["engine"] == "colours"
     assert session["received"] == session["understood"] >= 3
     assert session["state"] == "following"
+    assert 0 <= session["hero_age_s"] < 1
 
 
 HANDSHAKE = "/socket.io/?EIO=4&transport=polling"

@@ -251,7 +251,7 @@ def test_a_sighting_without_a_position_confirms_but_cannot_start_a_track_alone()
 def test_a_sighting_without_a_position_keeps_the_track_where_it_was():
     tracker = following()
     assert tracker.update(1.0, is_seen=True) is FOLLOWING
-    assert tracker.last_seen_s == 1.0
+    assert tracker.age_s(1.0) == 0.0
     np.testing.assert_allclose(tracker.predict(1.0), HERO, atol=0.01)
     assert tracker.update(2.2) is COASTING  # 1.2 s after it, 2.2 s after the last position
 
@@ -259,13 +259,12 @@ def test_a_sighting_without_a_position_keeps_the_track_where_it_was():
 def test_the_age_counts_from_the_latest_sighting():
     tracker = following(3.0)
     tracker.update(3.2)
-    assert tracker.last_seen_s == 3.0
     assert tracker.age_s(3.5) == pytest.approx(0.5)
 
 
 def test_without_a_track_there_is_no_age_no_velocity_and_no_prediction():
     tracker = Tracker()
-    assert (tracker.last_seen_s, tracker.age_s(1.0), tracker.velocity_mps) == (None, None, None)
+    assert (tracker.age_s(1.0), tracker.velocity_mps) == (None, None)
     with pytest.raises(RuntimeError, match="expected a track to predict from, got none in state patrol"):
         tracker.predict(1.0)
 

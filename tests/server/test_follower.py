@@ -1,0 +1,71 @@
+"""The command line, run as its user runs it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.simulator.server_process import running_server
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COLOUR_SERVER = Path(__file__).with_name("colour_server.py")
+
+
+def follower(*arguments: str, script: Path = COLOUR_SERVER) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--port=99999", "port must be 0 to 65535, got 99999"),
+        ("--watchdog-s=9", "watchdog_s must be in (0, 3], got 9.0"),
+        ("--min-blob-px=0", "min_blob_px must be at least 1, got 0"),
+        ("--vertical-fov-deg=180", "expected vertical_fov_deg in (0, 180), got 180.0"),
+        ("--depth-far-m=0", "expected far_m positive and finite, got 0.0"),
+        ("--confirm-hits=9", "expected confirm_hits of at most confirm_window = 5, got 9"),
+        ("--lost-after-s=nan", "expected lost_after_s positive and finite, got nan"),
+    ],
+)
+def test_a_setting_out_of_range_is_told_in_one_line(option, message):
+    run = follower("unused", option)
+    assert run.returncode == 2
+    assert run.stderr == f"follower: {message}\n"
+
+
+def test_missing_weights_are_told_in_one_line():
+    run = follower("no/such/weights", script=REPOSITORY / "server" / "follower.py")
+    assert run.returncode == 2
+    assert run.stderr.startswith("follower: expected a network at no/such/weights")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_told_in_one_line():
+    with running_server("unused", script=COLOUR_SERVER) as server:
+        run = follower("unused", "--port", str(server.port))
+    assert run.returncode == 1
+    assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use" in run.stderr
+
+
+def test_the_start_tells_what_a_user_needs_and_nothing_else():
+    with running_server("unused", script=COLOUR_SERVER) as server:
+        lines = [line.split(maxsplit=2)[2] for line in server.log]
+    assert lines == [
+        "network: unused, 160 px, classes surroundings, people, hero",
+        "engine: colours",
+        f"listening on http://127.0.0.1:{server.port}",
+        "ready; QuadSim itself only ever connects to 127.0.0.1:4567",
+    ]
+
+
+def test_the_readme_lists_every_option_with_its_default():
+    listed = dict(re.findall(r"^\| `(--[a-z-]+)` \| (\S+) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE))
+    usage = follower("--help").stdout
+    offered = set(re.findall(r"--[a-z-]+", usage.split("positional")[0])) - {"--help"}
+    assert set(listed) == offered
+    for option, default in listed.items():
+        assert re.search(rf"{option} .*?\(default:\s+{re.escape(default)}\)", usage, re.DOTALL), option

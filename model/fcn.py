@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-CLASSES = ("surroundings", "people", "hero")
+from model.scoring import CLASSES
 
 
 class Widths(NamedTuple):
@@ -52,15 +52,10 @@ def build(name: str, input_px: int = 160, classes: int = len(CLASSES)) -> keras.
         probabilities that sum to 1 at each pixel.
 
     Raises:
-        ValueError: for an unknown name or a size that the strides do not divide.
+        ValueError: as `check_buildable` does.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {name!r}")
+    check_buildable(name, input_px)
     widths = NETWORKS[name]
-    stride = 2 ** len(widths.encoder)
-    if input_px < stride or input_px % stride:
-        raise ValueError(f"input size of {name} must be a multiple of {stride} px, got {input_px}")
-
     image = x = keras.Input((input_px, input_px, 3), name="image")
     skips = []
     for number, filters in enumerate(widths.encoder, start=1):
@@ -75,6 +70,19 @@ def build(name: str, input_px: int = 160, classes: int = len(CLASSES)) -> keras.
     # float32 whatever the training policy: bfloat16 has 8 bits for a probability.
     probabilities = layers.Conv2D(classes, 1, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(image, probabilities, name=name)
+
+
+def check_buildable(name: str, input_px: int) -> None:
+    """Check what `build` is asked for.
+
+    Raises:
+        ValueError: for an unknown name or a size that the strides do not divide.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {name!r}")
+    stride = 2 ** len(NETWORKS[name].encoder)
+    if input_px < stride or input_px % stride:
+        raise ValueError(f"input size of {name} must be a multiple of {stride} px, got {input_px}")
 
 
 def separable_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, name: str) -> keras.KerasTensor:

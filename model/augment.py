@@ -2,7 +2,9 @@
 
 import numpy as np
 
-SURROUNDINGS = 0
+from model.scoring import CLASSES
+
+SURROUNDINGS = CLASSES.index("surroundings")
 Pair = tuple[np.ndarray, np.ndarray]
 
 

@@ -1,20 +1,38 @@
-"""Train a network: loss, schedule, checkpoints that survive a kill, curves."""
+"""Train a network: loss, schedule, checkpoints that survive a kill, log.
+
+A run folder holds the run's settings, the state to go on from, a log of one line per epoch and the best weights.
+"""
 
 import csv
-from dataclasses import dataclass, field
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+from tqdm import tqdm
 
-from model.dataset import HERO, AugmentedBatches, Frames, in_batches
-from model.fcn import CLASSES, build
-from model.scoring import SetScore, score_set
+from model.dataset import AugmentedBatches, Frames
+from model.fcn import build, check_buildable
+from model.images import normalise
+from model.scoring import CLASSES, HERO, score_set
+
+logger = logging.getLogger(__name__)
 
 # A pixel of a hero counts more than one of the lawn, which is 97 % of all pixels.
 CLASS_WEIGHTS = (1.0, 2.0, 4.0)
 PEOPLE = CLASSES.index("people")
+
+# In a run folder.
+SETTINGS, CHECKPOINT, LOG, WEIGHTS = "settings.json", "checkpoint.weights.h5", "log.csv", "model_weights.keras"
+# Scoring the validation set takes a third as long as an epoch of the shipped network.
+EPOCHS_PER_VALIDATION = 5
+FRAMES_PER_PREDICTION = 32
 
 
 @dataclass(frozen=True)
@@ -22,7 +40,7 @@ class TrainingConfig:
     """How to train; `help` is what the command line says of each.
 
     Raises:
-        ValueError: for a setting outside its range.
+        ValueError: for a setting outside its range, or a network that cannot be built.
     """
 
     network: str = field(default="fcn4", metadata={"help": "network: fcn1 to fcn5"})
@@ -38,13 +56,23 @@ class TrainingConfig:
     seed: int = field(default=0, metadata={"help": "seed of weights, batches and augmentation"})
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch"):
+        check_buildable(self.network, self.input_px)
+        for name in ("epochs", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch < 2:
+            raise ValueError(f"batch must be at least 2, for frames with and without the hero, got {self.batch}")
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"learning_rate must be in (0, 1), got {self.learning_rate}")
-        if not 0 < self.hero_share < 1:
-            raise ValueError(f"hero_share must be in (0, 1), got {self.hero_share}")
+        if not 0 < self.hero_share < 1 or not 0 < round(self.hero_share * self.batch) < self.batch:
+            raise ValueError(
+                f"hero_share must leave frames with and without the hero in a batch of {self.batch}, "
+                f"got {self.hero_share}"
+            )
+        if not 0 <= self.empty_pull < float("inf"):
+            raise ValueError(f"empty_pull must be finite and not negative, got {self.empty_pull}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
 
 
 class SegmentationLoss(keras.losses.Loss):
@@ -84,98 +112,233 @@ class SegmentationLoss(keras.losses.Loss):
         return ops.where(there > 0, present, absent)
 
 
-class ValidationScore(keras.callbacks.Callback):
-    """Scores the validation set every few epochs and keeps the best weights.
+class Validation(NamedTuple):
+    """How well a network finds the hero in the validation set.
 
     Args:
-        frames: the validation set.
-        best: where the best network so far is kept, as float32 `.keras`.
-        config: what is being trained.
-        every: epochs between scores; the last epoch is always scored.
+        hero_iou: intersection over union of the hero, averaged over the frames that show it.
+        tp: frames with the hero in which the network found one.
+        fp: frames without the hero in which the network found one.
+        fn: frames with the hero in which the network found none.
     """
 
-    def __init__(self, frames: Frames, best: Path, config: TrainingConfig, every: int = 5) -> None:
-        super().__init__()
-        self._frames, self._path, self._config, self._every = frames, best, config, every
-        self._log = best.with_name("validation.csv")
+    hero_iou: float
+    tp: int
+    fp: int
+    fn: int
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Score, log, and save if the score is the best of the run, interruptions included."""
-        if (epoch + 1) % self._every and epoch + 1 != self._config.epochs:
-            return
-        score = score_frames(self.model, self._frames)
-        rows = read_scores(self._log)
-        with self._log.open("a", newline="") as file:
-            csv.writer(file).writerow([epoch + 1, f"{quality(score):.5f}", *(f"{iou:.5f}" for iou in score.iou)])
-        print(f"\nvalidation after epoch {epoch + 1}: quality {quality(score):.4f}, {score}")
-        if all(quality(score) > previous for _, previous in rows):
-            save_float32(self.model, self._config, self._path)
+    @property
+    def quality(self) -> float:
+        """What chooses the best epoch, in the form of the final score: hero IoU times the share of right detections."""
+        return self.hero_iou * self.tp / max(1, self.tp + self.fp + self.fn)
+
+    def __str__(self) -> str:
+        return f"quality {self.quality:.4f}, hero IoU {self.hero_iou:.4f}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
 
 
-def read_scores(log: Path) -> list[tuple[int, float]]:
-    """(epoch, quality) of each score that a run has logged so far."""
-    if not log.exists():
+def validate(network: keras.Model, frames: Frames) -> Validation:
+    """Score a network at its own resolution on frames of which at least one shows the hero."""
+
+    def probabilities() -> Iterator[np.ndarray]:
+        starts = range(0, len(frames.images), FRAMES_PER_PREDICTION)
+        for start in tqdm(starts, desc="validation", unit=" batches", leave=False):
+            images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
+            yield from np.asarray(network.predict_on_batch(images))
+
+    score = score_set(probabilities(), frames.masks)
+    # The original counts an IoU of 0 where there is no hero.
+    hero_iou = score.iou[HERO] * score.n / np.count_nonzero(frames.shows_hero())
+    return Validation(float(hero_iou), score.tp, score.fp, score.fn)
+
+
+class EpochLog(NamedTuple):
+    """What an epoch left: a line of the log.
+
+    Args:
+        epoch: counted from 1.
+        loss: mean of the epoch's batches.
+        validation: the score after it; None where it was not scored.
+    """
+
+    epoch: int
+    loss: float
+    validation: Validation | None = None
+
+
+def read_log(path: Path) -> list[EpochLog]:
+    """Read a run's log; one that does not exist yet is empty."""
+    if not path.exists():
         return []
-    with log.open(newline="") as file:
-        return [(int(row[0]), float(row[1])) for row in csv.reader(file)]
+    with path.open(newline="") as file:
+        return [
+            EpochLog(
+                int(row["epoch"]),
+                float(row["loss"]),
+                Validation(float(row["hero_iou"]), int(row["tp"]), int(row["fp"]), int(row["fn"]))
+                if row["quality"]
+                else None,
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
-def score_frames(network: keras.Model, frames: Frames) -> SetScore:
-    """Score a network on frames at its own resolution."""
-    probabilities = (
-        image for batch in in_batches(frames.images) for image in np.asarray(network.predict_on_batch(batch))
-    )
-    return score_set(probabilities, frames.masks)
+def write_log(path: Path, log: list[EpochLog]) -> None:
+    """Write a run's log as CSV: a line per epoch, its score left out where there is none."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("epoch", "loss", "quality", *Validation._fields))
+        writer.writeheader()
+        for epoch, loss, validation in log:
+            score = {"quality": round(validation.quality, 6), **validation._asdict()} if validation else {}
+            writer.writerow({"epoch": epoch, "loss": loss, **score})
 
 
-def quality(score: SetScore) -> float:
-    """The final score's form on one set: hero IoU times the share of right detections."""
-    return score.iou[HERO] * score.tp / max(1, score.tp + score.fp + score.fn)
+def best_epoch(log: list[EpochLog]) -> tuple[int, Validation] | None:
+    """The first epoch of the highest quality and its score; None if no epoch was scored."""
+    scored = [(line.epoch, line.validation) for line in log if line.validation]
+    return max(scored, key=lambda epoch_and_score: epoch_and_score[1].quality, default=None)
+
+
+class RunKeeper(keras.callbacks.Callback):
+    """After each epoch: score it if it is due, keep the best weights, log it, save the state to go on from.
+
+    In this order: a run killed meanwhile repeats the epoch as if it had not been.
+
+    Args:
+        out: the run folder.
+        config: what is being trained.
+        validation: the validation set.
+        log: the epochs so far.
+    """
+
+    def __init__(self, out: Path, config: TrainingConfig, validation: Frames, log: list[EpochLog]) -> None:
+        super().__init__()
+        self._out, self._config, self._frames, self._log = out, config, validation, log
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Keras calls this with the epoch counted from 0 and its mean loss."""
+        done, validation = epoch + 1, None
+        if done % EPOCHS_PER_VALIDATION == 0 or done == self._config.epochs:
+            validation = validate(self.model, self._frames)
+            logger.info("validation after epoch %d: %s", done, validation)
+            best = best_epoch(self._log)
+            if best is None or validation.quality > best[1].quality:
+                write_whole(self._out / WEIGHTS, lambda path: save_float32(self.model, self._config, path))
+        self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
+        write_whole(self._out / LOG, lambda path: write_log(path, self._log))
+        write_whole(self._out / CHECKPOINT, self.model.save_weights)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file so that a kill leaves the old one or the new one, never a part of it."""
+    part = path.with_name(f"part-{path.name}")
+    write(part)
+    part.replace(path)
 
 
 def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> None:
     """Save weights in a network of plain float32 layers, whatever policy they were trained with."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    plain = build(config.network, config.input_px)
-    keras.config.set_dtype_policy(policy)
+    with layers_in("float32"):
+        plain = build(config.network, config.input_px)
     plain.set_weights(network.get_weights())
     plain.save(path)
 
 
+@contextmanager
+def layers_in(policy: str) -> Iterator[None]:
+    """Build layers of a dtype policy, and leave the caller's as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
+    """Check that a run may start in the folder `out`, or go on there with the settings it started with.
+
+    Raises:
+        ValueError: if it may not.
+    """
+    settings = out / SETTINGS
+    if not resume:
+        if settings.exists():
+            raise ValueError(f"expected a new run folder, but {out} holds a run; --resume goes on with it")
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"expected a new or empty run folder, but {out} holds other files")
+        return
+    if not settings.exists():
+        raise ValueError(f"expected an interrupted run in {out} to resume, found no {SETTINGS}")
+    recorded, given = json.loads(settings.read_text()), asdict(config)
+    for name, value in given.items():
+        if value != recorded.get(name):
+            raise ValueError(f"expected {name} {recorded.get(name)}, as {settings} has it, to resume, got {value}")
+
+
 def train(config: TrainingConfig, training: Frames, validation: Frames, out: Path) -> Path:
-    """Train, or go on training, in the run folder `out`.
+    """Train, or go on training, in the run folder `out`, which `check_run` has found fit.
 
     Args:
-        config: the settings, the same as before if `out` holds an interrupted run.
+        config: the settings.
         training: frames to learn from.
         validation: frames that choose the epoch whose weights are kept.
-        out: run folder: backup, best weights, `log.csv`, `validation.csv`.
+        out: run folder; created where there is none.
 
     Returns:
         The best network's `.keras` file.
+
+    Raises:
+        ValueError: if the frames do not suffice, before anything is written, or the state to go on from is damaged.
     """
-    keras.utils.set_random_seed(config.seed)
-    # Half the time of float32 on a CPU with bfloat16 and no measurable loss; the saved weights are float32.
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    network = build(config.network, config.input_px)
+    if not validation.shows_hero().any():
+        raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
     batches = AugmentedBatches(
         training, batch=config.batch, steps=config.steps, hero_share=config.hero_share, seed=config.seed
     )
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
+
+    keras.utils.set_random_seed(config.seed)
+    network = compiled_network(config)
+    done = restore(network, config, out / CHECKPOINT)
+    log = read_log(out / LOG)[:done]  # an epoch that was logged, but not saved, is repeated
+    network.fit(
+        batches,
+        initial_epoch=done,
+        epochs=config.epochs,
+        callbacks=[
+            keras.callbacks.ProgbarLogger(),  # first, so that an epoch's bar is whole before its score is printed
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
+            RunKeeper(out, config, validation, log),
+        ],
+    )
+    return out / WEIGHTS
+
+
+def compiled_network(config: TrainingConfig) -> keras.Model:
+    """Build the network to train, with its optimizer, schedule and loss."""
+    # Half the time of float32 on a CPU with bfloat16 and no measurable loss; the saved weights are float32.
+    with layers_in("mixed_bfloat16"):
+        network = build(config.network, config.input_px)
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, total - warm_up, warmup_target=config.learning_rate, warmup_steps=warm_up, alpha=0.005
     )
     network.compile(keras.optimizers.Adam(schedule), SegmentationLoss(config.empty_pull), jit_compile=False)
-    best = out / "model_weights.keras"
-    network.fit(
-        batches,
-        epochs=config.epochs,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
-            keras.callbacks.BackupAndRestore(out / "backup", delete_checkpoint=False),
-            keras.callbacks.CSVLogger(out / "log.csv", append=True),
-            ValidationScore(validation, best, config),
-        ],
-    )
-    return best
+    return network
+
+
+def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> int:
+    """Take weights and optimizer from a checkpoint, if there is one; returns the epochs that are done.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not checkpoint.exists():
+        return 0
+    network.optimizer.build(network.trainable_variables)
+    try:
+        network.load_weights(checkpoint)
+    except OSError as error:
+        raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {error}") from error
+    return int(ops.convert_to_numpy(network.optimizer.iterations)) // config.steps

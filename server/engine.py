@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from model.images import MEAN, SCALE, normalise
-from model.loading import is_legacy, load_network, network_files, resolve_weights
+from model.loading import import_keras, is_legacy, load_network, network_files, resolve_weights
 from model.scoring import CLASSES
 
 logger = logging.getLogger(__name__)
@@ -95,9 +95,9 @@ class TensorFlowEngine(Engine):
     most_per_batch = 8
 
     def __init__(self, weights: Path) -> None:
-        import tensorflow as tf
-
         network = load_network(weights)
+        import tensorflow as tf  # after the loading, which imports it without its start-up notes
+
         self.input_px = int(network.input_shape[1])
         self.classes = _classes(weights, int(network.output_shape[-1]))
         gpus = tf.config.list_physical_devices("GPU")
@@ -144,6 +144,7 @@ def _tensorflow_sees_gpu() -> bool:
     # Importing TensorFlow takes seconds: ask it only where the system shows a GPU driver at all.
     if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
         return False
+    import_keras()  # imports TensorFlow without its start-up notes
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

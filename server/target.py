@@ -1,7 +1,7 @@
 """From the hero's mask to a point in the world: which blob, how deep, where, and how sure.
 
-`find_target` is `largest_blob`, which needs the mask only, and then `locate`, which needs the depth image as well. Masks
-come at the network's resolution, depth at the camera's; both cover the same view.
+`find_target` is `largest_blob`, which needs the mask only, and then `locate`, which needs the depth image as well.
+Masks come at the network's resolution, depth at the camera's; both cover the same view.
 """
 
 import math

@@ -37,6 +37,10 @@ from server.tracker import TrackerConfig
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
+# Half of the file descriptors that a process usually has.
+MOST_CONNECTIONS = 500
+# How long a connection may take for its request; a websocket's is over then, and Socket.IO's pings watch it.
+IDLE_S = 5
 # How long the last commands may take to leave at shutdown.
 FLUSH_S = 0.3
 
@@ -151,7 +155,20 @@ class FollowerServer:
         eventlet.spawn(self._tick)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._mailbox.post(self._stop))
-        eventlet.spawn(eventlet.wsgi.server, listener, self._wsgi, log=_Silent(), log_output=False, debug=False)
+        http = eventlet.spawn(
+            eventlet.wsgi.server,
+            listener,
+            self._wsgi,
+            protocol=_QuietProtocol,
+            environ={"wsgi.errors": _Silent()},
+            log=_Silent(),
+            log_output=False,
+            debug=False,
+            max_size=MOST_CONNECTIONS,
+            socket_timeout=IDLE_S,
+            keepalive=IDLE_S,
+        )
+        http.link(lambda _: self._stop())  # a server that no longer listens must not stay as if it did
         host, port = listener.getsockname()[:2]
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if host == "127.0.0.1" and port == 4567:
@@ -218,9 +235,9 @@ class FollowerServer:
         try:
             frame = parse_sensor_frame(arguments[0] if len(arguments) == 1 else arguments)
         except BadFrameError as error:
-            self._on_bad_frame(sid, session, error)
+            self._on_bad_frame(sid, session, arrival_s, error)
             return
-        session.on_received(self._perception.submit(Job(sid, frame, arrival_s)))
+        session.on_received(arrival_s, self._perception.submit(Job(sid, frame, arrival_s)))
 
     def _on_result(self, result: Result) -> None:
         sid = result.job.session
@@ -229,14 +246,14 @@ class FollowerServer:
             return  # gone meanwhile, or told its last command
         now_s = time.monotonic()
         if isinstance(result, NotUnderstood):
-            self._on_bad_frame(sid, session, result.error)
+            self._on_bad_frame(sid, session, result.job.arrival_s, result.error)
         elif isinstance(result, Failed):
             self._send(sid, session.on_failure(now_s))
         else:
             self._send(sid, session.on_seen(result.job, result.target, now_s))
 
-    def _on_bad_frame(self, sid: str, session: Session, error: BadFrameError) -> None:
-        self._send(sid, session.on_bad_frame(time.monotonic()))
+    def _on_bad_frame(self, sid: str, session: Session, arrival_s: float, error: BadFrameError) -> None:
+        self._send(sid, session.on_bad_frame(arrival_s, time.monotonic()))
         self._complaints.warn(session.name, error.field, error.expected, error.received)
 
     def _send(self, sid: str, commands: Iterable[Command]) -> None:
@@ -247,9 +264,9 @@ class FollowerServer:
     def _tick(self) -> None:
         while True:
             eventlet.sleep(TICK_S)
-            now_s = time.monotonic()
+            self._sio.eio.drop_deaf_clients()
             for sid, session in list(self._sessions.items()):
-                self._send(sid, session.on_tick(now_s))
+                self._send(sid, session.on_tick(time.monotonic()))
 
     def _stop(self) -> None:
         if self._is_stopping:
@@ -270,7 +287,10 @@ def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., A
     own_names = {"localhost", socket.gethostname().lower(), host.lower()}
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
+        try:
+            name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
+        except ValueError:
+            name = "no host"
         if name not in own_names and not _is_address(name):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
             return [f"expected an address or one of {', '.join(sorted(own_names))}, got {name}\n".encode()]
@@ -288,7 +308,15 @@ def _is_address(name: str) -> bool:
 
 
 class _Silent:
-    """The log of eventlet's HTTP server, whose complaints about broken requests help nobody."""
+    """The log of eventlet's HTTP server and websockets, whose complaints about broken requests help nobody."""
 
     def write(self, text: str) -> None:
         logger.debug("%s", text.rstrip())
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+class _QuietProtocol(eventlet.wsgi.HttpProtocol):
+    def log_message(self, format: str, *arguments: object) -> None:
+        logger.debug(format, *arguments)

@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from server.app import FollowerServer, Settings
+from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
 from server.tracker import TrackerConfig
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parse(arguments))
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger().setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LineLimit())
     for name in ("server", "follower"):
         logging.getLogger(name).setLevel(options["log_level"].upper())
     try:
@@ -79,4 +82,7 @@ def _fill(kind: type, options: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the server runs; then it has its own way to stop
+        sys.exit(130)

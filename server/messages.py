@@ -18,8 +18,9 @@ LARGEST_ANGLE_DEG = 1e5
 LONGEST_NUMBERS = 200
 
 # C#'s "N4": groups of three digits, always four decimals. Machines' locales choose both separators; a group is
-# set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B.
-_N4 = re.compile(r"\s*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)[.,٫](\d{4})(?:,|$)")
+# set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B; marks of
+# writing direction may stand before the sign.
+_N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)[.,٫](\d{4})(?:,|$)")
 
 
 class BadFrameError(ValueError):

@@ -8,6 +8,7 @@ import io
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -28,9 +29,16 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_IMAGE_PX = 16
 # QuadSim sends 256 × 256. More than this is no camera of ours but work for nothing.
-LARGEST_IMAGE_PX = 2048 * 1024
+LARGEST_IMAGE_PX = 1024 * 1024
+MOST_ELONGATED = 4.0
+# Of a baseline JPEG: one for each channel, and for each of a thumbnail's. An empty one costs as much as a full one.
+MOST_SCANS = 8
+# How long a failure of perception is told when no frame comes that would show it mended.
+FAILURE_TOLD_S = 10.0
 # The bound above is tighter than Pillow's own, which would add a warning.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow warns of oddities in metadata that nobody here reads.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 class Job(NamedTuple):
@@ -97,7 +105,7 @@ class Perception:
         self._changed = threading.Condition()
         self._waiting: dict[str, Waiting] = {}
         self._busy_since_s: float | None = None
-        self._failed = False
+        self._failed_at_s: float | None = None
         self._stopping = False
         # Decodes depth images, beside the camera image and inference.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
@@ -113,7 +121,7 @@ class Perception:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout_s)
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, job: Job) -> bool:
         """Hand in a session's newest frame, keeping its turn.
@@ -147,18 +155,23 @@ class Perception:
                 return "perception is not running"
             if self._busy_since_s is not None and time.monotonic() - self._busy_since_s > patience_s:
                 return f"perception has stalled for {time.monotonic() - self._busy_since_s:.1f} s"
-            return "perception failed on the last frame" if self._failed else None
+            if self._failed_at_s is not None and time.monotonic() - self._failed_at_s < FAILURE_TOLD_S:
+                return "perception failed on the last frame"
+            return None
 
     def _run(self) -> None:
         while frames := self._take():
             try:
-                results, failed = self._perceive(frames), False
-            except Exception:
-                # Whatever goes wrong in a network must stop no one from being told so.
-                logger.exception("perception failed on %d frames", len(frames))
-                results, failed = [Failed(frame.job) for frame in frames], True
+                results = self._perceive(frames)
+                failed_at_s = None
+            except Exception as error:
+                # Whatever goes wrong in a network, the simulators must be told; in full only the first time in a row.
+                is_first = self._failed_at_s is None
+                logger.error("perception failed on %d frames: %r", len(frames), error, exc_info=is_first)
+                results = [Failed(frame.job) for frame in frames]
+                failed_at_s = time.monotonic()
             with self._changed:
-                self._busy_since_s, self._failed = None, failed
+                self._busy_since_s, self._failed_at_s = None, failed_at_s
             for result in results:
                 self._deliver(result)
 
@@ -228,15 +241,22 @@ def decode_depth(file: bytes) -> np.ndarray:
 def _decode(field: str, file: bytes, convert: Callable[[Image.Image], Decoded]) -> Decoded:
     expected = f"a whole JPEG or PNG of at least {SMALLEST_IMAGE_PX} px and at most {LARGEST_IMAGE_PX} pixels"
     try:
+        if file.count(b"iCCP") > 1:  # before it is opened, for opening decompresses each
+            raise BadFrameError(field, "a PNG of one colour profile at most", f"{file.count(b'iCCP')}")
         with Image.open(io.BytesIO(file), formats=("JPEG", "PNG")) as opened:
             image: Image.Image = opened
             # Known from the header, before anything is decompressed.
             width, height = image.size
             if min(image.size) < SMALLEST_IMAGE_PX or width * height > LARGEST_IMAGE_PX:
                 raise BadFrameError(field, expected, f"{width}×{height}")
+            if not 1 / MOST_ELONGATED <= width / height <= MOST_ELONGATED:
+                raise BadFrameError(field, f"a shape of at most {MOST_ELONGATED:g}:1", f"{width}×{height}")
+            # Files of many parts can cost a thousand times what their size says. QuadSim sends plain ones.
             if image.info.get("progressive"):
-                # Its scans can cost a thousand times what its size says; QuadSim sends baseline JPEGs.
                 raise BadFrameError(field, "a baseline JPEG", "a progressive one")
+            scans = file.count(b"\xff\xda") if image.format == "JPEG" else 0
+            if scans > MOST_SCANS:
+                raise BadFrameError(field, f"a JPEG of at most {MOST_SCANS} scans", str(scans))
             if image.mode.startswith(("I", "F")):
                 raise BadFrameError(field, "8 bits a channel", f"an image of Pillow's mode {image.mode}")
             if image.mode in ("P", "1"):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import engineio
+import eventlet
 import socketio
 from eventlet.websocket import RFC6455WebSocket
 from eventlet.websocket import WebSocketWSGI as EventletWebSocketWSGI
@@ -24,7 +25,11 @@ logger = logging.getLogger(__name__)
 
 # A frame message is 30–150 kB.
 MOST_MESSAGE_BYTES = 1_000_000
-RECEIVE_BYTES = 65536
+MOST_FRAGMENTS = 10_000
+# Small enough that what one client has sent is worked off in some 20 ms, before the others have their turn.
+RECEIVE_BYTES = 32768
+# Packets that wait for a client who does not read them; 20 a second is what a simulator is sent.
+MOST_QUEUED = 1000
 # Names that python-socketio raises itself; a client must not.
 RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
 
@@ -41,13 +46,13 @@ class BoundedMessage(RFC6455WebSocket.Message):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.max_frame_length = MOST_MESSAGE_BYTES  # eventlet's name for the most that decompression may give
-        self._size = 0
+        self._size = self._fragments = 0
 
     def push(self, data: bytes, final: bool = False) -> None:
         """Take the next piece of the message."""
         self._size += len(data)
-        if self._size > MOST_MESSAGE_BYTES:
+        self._fragments += 1
+        if self._size > MOST_MESSAGE_BYTES or self._fragments > MOST_FRAGMENTS:
             self.data.clear()
             data = b""
         super().push(data, final)
@@ -56,6 +61,8 @@ class BoundedMessage(RFC6455WebSocket.Message):
         """The whole message, or that it was rubbish."""
         if self._size > MOST_MESSAGE_BYTES:
             return Rubbish(f"at most {MOST_MESSAGE_BYTES} bytes", f"{self._size} bytes")
+        if self._fragments > MOST_FRAGMENTS:
+            return Rubbish(f"at most {MOST_FRAGMENTS} fragments", f"{self._fragments}")
         try:
             return super().getvalue()
         except UnicodeDecodeError as error:
@@ -76,6 +83,7 @@ class BufferedSocket:
     def recv(self, most: int) -> bytes:
         """Up to `most` bytes; empty when the peer has closed."""
         if not self.ahead:
+            eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
             self.ahead = memoryview(self._socket.recv(RECEIVE_BYTES))
         piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
         return piece
@@ -117,6 +125,7 @@ class WebSocket(RFC6455WebSocket):
     def wait(self) -> str | None:
         """The next Engine.IO packet, or None once the client has gone."""
         for message in self.iterator:
+            eventlet.sleep(0)  # as in `BufferedSocket.recv`: one message, then the others' turn
             if isinstance(message, Rubbish):
                 self.complain(message.expected, message.received)
             elif message == "2":
@@ -152,7 +161,12 @@ class WebSocketWSGI(EventletWebSocketWSGI):
     def __init__(self, handler: Callable[[Any], None], server: "EngineServer") -> None:
         # A frame of any length may begin; `BoundedMessage` bounds what is kept of it.
         super().__init__(handler, max_frame_length=2**63)
+        self.support_legacy_versions = False  # drafts before RFC 6455, which know no bounds
         self._server = server
+
+    def _negotiate_permessage_deflate(self, extensions: object) -> None:
+        # Compression gains nothing on this machine, and nothing on JPEGs.
+        return None
 
     def _handle_hybi_request(self, environ: Mapping[str, Any]) -> WebSocket:
         plain = super()._handle_hybi_request(environ)
@@ -182,6 +196,18 @@ class EngineServer(engineio.Server):
         super().__init__(**options)
         # A copy: the original is a module's global.
         self._async = {**self._async, "websocket": WebSocketWSGI}
+
+    def disconnect(self, sid: str | None = None) -> None:
+        """Close a client's session without waiting until it has read all: some never do."""
+        gone = self.sockets.pop(sid, None)
+        if gone is not None:
+            gone.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
+    def drop_deaf_clients(self) -> None:
+        """Close the sessions of clients who send and do not read; called several times a second."""
+        for client in list(self.sockets.values()):
+            if client.queue.qsize() > MOST_QUEUED:
+                client.close(wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
 
 
 class QuadSimServer(socketio.Server):
@@ -227,7 +253,7 @@ class QuadSimServer(socketio.Server):
         name = data[0] if isinstance(data, list) and data else None
         known = set(self.handlers.get(namespace or "/", {})) - RESERVED_EVENTS
         if not isinstance(name, str) or name not in known:
-            expected = f"one of {', '.join(sorted(known))}"
+            expected = f"one of {', '.join(sorted(known))}" if known else "an event of the default namespace"
             self._complain(eio_sid, "event", expected, shorten(data if name is None else name))
             return
         if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:

@@ -4,6 +4,7 @@ Only the event loop touches a session. Its methods return the commands to send t
 """
 
 import logging
+import math
 from collections import Counter
 from typing import NamedTuple
 
@@ -42,9 +43,14 @@ class Session:
         self.name = name
         self.tracker = Tracker(tracker)
         self._watchdog_s = watchdog_s
+        # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
+        self._longest_unseen_s = 2 * tracker.lost_after_s
         self._clock = FrameClock()
         self._is_told_to_follow: bool | None = None
-        self._fresh_at_s = 0.0
+        # Arrivals, monotonic seconds: of the newest frame understood (at first, of the first one received), of the
+        # newest one that was not, and of the newest one that showed the hero.
+        self._fresh_at_s: float | None = None
+        self._bad_at_s = self._seen_at_s = -math.inf
         self._marker_id = 0
         self._counts: Counter[str] = Counter()
 
@@ -62,8 +68,10 @@ class Session:
         """Seconds since the hero was last seen, as far as the track remembers."""
         return self.tracker.age_s(self._clock.time_at(now_s))
 
-    def on_received(self, superseded: bool) -> None:
+    def on_received(self, arrival_s: float, superseded: bool) -> None:
         """Count a frame handed to perception, and the older one that it replaced there."""
+        if self._fresh_at_s is None:
+            self._fresh_at_s = arrival_s
         self._counts["received"] += 1
         self._counts["superseded"] += superseded
 
@@ -78,6 +86,9 @@ class Session:
         if now_s - job.arrival_s > self._watchdog_s:
             self._counts["stale"] += 1
             return self._give_up(now_s, "perception is too slow")
+        if job.arrival_s <= self._bad_at_s:
+            self._counts["stale"] += 1
+            return []  # a newer one was not understood, and has stopped the drone
         time = self._clock.tick(job.frame.timestamp_s, job.arrival_s)
         if time.is_stale:
             self._counts["stale"] += 1
@@ -87,14 +98,18 @@ class Session:
         if target is None:
             self.tracker.update(time.time_s, None)
         else:
+            self._seen_at_s = job.arrival_s
             self.tracker.update(time.time_s, target.position_m, target.position_std_m, is_seen=True)
         if not self.tracker.is_following:
             return self._patrol("out of sight")
+        if job.arrival_s - self._seen_at_s >= self._longest_unseen_s:
+            return self._give_up(now_s, "out of sight, though by the frames' timestamps not for long")
         return self._follow(now_s)
 
-    def on_bad_frame(self, now_s: float) -> list[Command]:
+    def on_bad_frame(self, arrival_s: float, now_s: float) -> list[Command]:
         """Answer a frame that was not understood: a drone that followed stops at once."""
         self._counts["bad"] += 1
+        self._bad_at_s = arrival_s
         return self._give_up(now_s, "a frame was not understood")
 
     def on_failure(self, now_s: float) -> list[Command]:
@@ -103,7 +118,9 @@ class Session:
 
     def on_tick(self, now_s: float) -> list[Command]:
         """Stop a drone whose last fresh frame is too long ago; called several times a second."""
-        if self._is_told_to_follow and now_s - self._fresh_at_s > self._watchdog_s:
+        if self._fresh_at_s is None or self._is_told_to_follow is False:
+            return []
+        if now_s - self._fresh_at_s > self._watchdog_s:
             return self._give_up(now_s, f"no fresh frame for {self._watchdog_s:g} s")
         return []
 
@@ -120,10 +137,9 @@ class Session:
         return [object_detected(position_m), create_box_marker(self._marker_id, position_m)]
 
     def _give_up(self, now_s: float, reason: str) -> list[Command]:
-        if not self._is_told_to_follow:
-            return []
-        # The track stays, so that the next good frame can take it up again.
-        self.tracker.suspend(self._clock.time_at(now_s))
+        if self._is_told_to_follow:
+            # The track stays, so that the next good frame can take it up again.
+            self.tracker.suspend(self._clock.time_at(now_s))
         return self._patrol(reason)
 
     def _patrol(self, reason: str) -> list[Command]:

@@ -226,7 +226,8 @@ def _depth_of_person_m(blob: Blob, camera: Camera, pose: Pose) -> float | None:
     """Depth at which an upright person of average height fills the blob's box from top to bottom.
 
     With s = rise over run of the rays through head and feet, both at the same distance over ground:
-    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, or for a view from above.
+    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, for a view from above, and
+    where the answer is beyond `far_m`: a figure too small to be measured, or a camera rolled on its side.
     """
     box = blob.box_px
     if box.top_px < 0.5 or box.bottom_px > camera.image_px - 0.5:
@@ -237,7 +238,8 @@ def _depth_of_person_m(blob: Blob, camera: Camera, pose: Pose) -> float | None:
     if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)) or not head_slope > feet_slope:
         return None
     direction = ray_direction(blob.centroid_px, camera, pose)
-    return PERSON_HEIGHT_M / (head_slope - feet_slope) / math.hypot(direction[0], direction[1])
+    run = (head_slope - feet_slope) * math.hypot(direction[0], direction[1])
+    return PERSON_HEIGHT_M / run if run > PERSON_HEIGHT_M / camera.far_m else None
 
 
 def _slope(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> float:

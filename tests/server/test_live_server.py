@@ -181,6 +181,15 @@ BAD_FRAMES = {
     "a PNG without its pixels": ({"depth_image": base64_of(png(256, 256))}, "depth_image: expected a whole"),
     "a tiny image": ({"rgb_image": base64_of(jpeg((4, 4)))}, "got 4×4"),
     "a bomb": ({"depth_image": base64_of(png(60000, 60000))}, "got 60000×60000"),
+    "a sliver": ({"rgb_image": base64_of(jpeg((16, 9000)))}, "expected a shape of at most 4:1, got 16×9000"),
+    "a JPEG of many scans": (
+        {"rgb_image": base64_of(jpeg() + b"\xff\xda" * 49)},
+        "expected a JPEG of at most 8 scans, got 50",
+    ),
+    "a PNG of many profiles": (
+        {"depth_image": base64_of(png(256, 256) + b"iCCP" * 9)},
+        "colour profile at most, got 9",
+    ),
     "a slow JPEG": ({"rgb_image": base64_of(jpeg(progressive=True))}, "expected a baseline JPEG"),
     "NaN in a pose": ({"gimbal_pose": "1,2,3,nan,5,6"}, "gimbal_pose: expected"),
     "three numbers in a pose": ({"pose": "1.0000,2.0000,3.0000"}, "(3 numbers)"),

@@ -48,6 +48,7 @@ def test_a_frame_as_quadsim_sends_it_is_understood():
         ("1’234.5000,-2.0000", [1234.5, -2.0]),  # de-CH
         ("-1,234,567.5000,2.0000", [-1234567.5, 2.0]),
         ("\u22121,5000,2,0000", [-1.5, 2.0]),  # sv: a minus sign, not a hyphen
+        ("\u061c-12٫3400,1٫0000", [-12.34, 1.0]),  # ar: a mark of writing direction before the sign
         ("1,-2.5,3e1", [1.0, -2.5, 30.0]),  # not N4: plain numbers
     ],
 )

@@ -64,8 +64,8 @@ def test_the_point_is_where_the_hero_is_when_it_is_sent():
 
 def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():
     subject = following()
-    assert [command.event for command in subject.on_bad_frame(0.4)] == ["object_lost"]
-    assert subject.on_bad_frame(0.6) == []
+    assert [command.event for command in subject.on_bad_frame(0.4, 0.4)] == ["object_lost"]
+    assert subject.on_bad_frame(0.6, 0.6) == []
     assert show(subject, 0.8, target()) == ["object_detected", "create_box_marker"]
 
 
@@ -100,14 +100,49 @@ def test_a_hero_out_of_sight_is_lost_after_the_set_time():
     assert answers[7:] == [[], []]
 
 
-@pytest.mark.parametrize(("subject", "events"), [(following, ["object_lost"]), (session, [])])
-def test_the_end_of_the_server_stops_only_a_drone_that_follows(subject, events):
+def patrolling() -> Session:
+    subject = session()
+    show(subject, 0.0, None)
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("subject", "events"), [(following, ["object_lost"]), (session, ["object_lost"]), (patrolling, [])]
+)
+def test_the_end_of_the_server_stops_a_drone_that_follows_or_may_do_so(subject, events):
     assert [command.event for command in subject().on_shutdown(0.4)] == events
+
+
+def test_a_simulator_that_may_still_follow_is_stopped_even_if_its_first_frames_are_no_good():
+    """It was led by a server that has been restarted, or lost its connection."""
+    assert [command.event for command in session().on_bad_frame(0.0, 0.0)] == ["object_lost"]
+    assert [command.event for command in session().on_failure(0.0)] == ["object_lost"]
+    unanswered = session()
+    unanswered.on_received(0.0, superseded=False)
+    assert unanswered.on_tick(WATCHDOG_S) == []
+    assert [command.event for command in unanswered.on_tick(WATCHDOG_S + 0.1)] == ["object_lost"]
+
+
+def test_a_good_frame_that_is_answered_after_a_newer_bad_one_commands_nothing():
+    subject = following()
+    assert [command.event for command in subject.on_bad_frame(0.41, 0.42)] == ["object_lost"]
+    assert subject.on_seen(job(0.4), target(), 0.43) == []
+
+
+def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_has_gone():
+    subject = following()
+    answers = []
+    for number in range(1, 20):
+        late = job(0.2 + 0.2 * number)
+        late = late._replace(frame=late.frame._replace(timestamp_s=1e9 + 0.2 + 0.001 * number))
+        answers += [command.event for command in subject.on_seen(late, None, late.arrival_s + 0.01)]
+    # By arrival, 2 × 1.4 s after it was last seen, at 0.2 s: with the frame of 3.0 s.
+    assert answers == ["object_detected", "create_box_marker"] * 13 + ["object_lost"]
 
 
 def test_frames_are_counted():
     subject = following()
-    subject.on_received(superseded=False)
-    subject.on_received(superseded=True)
-    subject.on_bad_frame(0.4)
+    subject.on_received(0.4, superseded=False)
+    subject.on_received(0.6, superseded=True)
+    subject.on_bad_frame(0.8, 0.8)
     assert subject.counts == (2, 2, 1, 0, 1)

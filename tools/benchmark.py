@@ -60,7 +60,7 @@ class Figure(NamedTuple):
         """Whether the goal is met; None without one."""
         if self.goal is None:
             return None
-        return self.value >= self.goal if self.at_least else self.value <= self.goal
+        return bool(self.value >= self.goal if self.at_least else self.value <= self.goal)
 
     def __str__(self) -> str:
         goal = "" if self.goal is None else f"{'≥' if self.at_least else '≤'} {self.goal:g} {self.unit}"
@@ -105,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures += measure_agreement(options.weights, options.data)
     print(*figures, sep="\n")
     if options.json:
-        options.json.write_text(json.dumps([{**f._asdict(), "is_met": f.is_met} for f in figures], indent=1) + "\n")
+        options.json.write_text(
+            json.dumps([{**f._asdict(), "value": float(f.value), "is_met": f.is_met} for f in figures], indent=1) + "\n"
+        )
     return int(any(figure.is_met is False for figure in figures))
 
 

@@ -4,13 +4,16 @@ import base64
 import contextlib
 import http.client
 import io
+import json
 import signal
 import struct
+import threading
 import time
 import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import socketio
 from colour_server import GREY, MAGENTA, RED, YELLOW
@@ -19,8 +22,10 @@ from PIL import Image
 from server.geometry import Camera, Pose, pixel_to_world
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.server_process import ServerProcess, running_server
+from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient
 
+HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
 COLOUR_SERVER = Path(__file__).with_name("colour_server.py")
 POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
 DEPTH_M = 12.0
@@ -287,6 +292,41 @@ def test_a_storm_of_reconnects_leaves_the_others_alone(server: ServerProcess, ne
     assert sum("rubbish" in line for line in server.log) <= 60, "a storm is no reason to fill the log"
 
 
+@pytest.mark.parametrize("message", ['42["sensor_frame",{}]', "5", "2", "rubbish"])
+def test_a_client_that_sends_without_end_leaves_the_others_their_turn(server: ServerProcess, neighbour, message):
+    flood = encode_message(message) * 5000
+    with QuadSimClient(port=server.port, ping_period_s=float("inf")) as flooder:
+        stop = threading.Event()
+
+        def send() -> None:
+            with contextlib.suppress(ConnectionError):
+                while not stop.is_set():
+                    flooder.send_raw_bytes(flood)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            for _ in range(5):
+                follow(neighbour)
+            assert server.health()[0] == 200
+        finally:
+            stop.set()
+            sender.join(timeout=10)
+            flooder.drop()
+
+
+def test_polling_clients_that_never_read_leave_nothing_behind(server: ServerProcess, neighbour):
+    open_files = psutil.Process(server.process.pid).num_fds()
+    for _ in range(50):
+        _, answer = get(server, HANDSHAKE)
+        sid = json.loads(answer[1:])["sid"]
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+        connection.request("POST", f"{HANDSHAKE}&sid={sid}", body="9")
+        assert connection.getresponse().status == 400
+        connection.close()
+    assert psutil.Process(server.process.pid).num_fds() <= open_files + 5
+
+
 def get(server: ServerProcess, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
     connection.request("GET", path, headers=headers or {})
@@ -309,9 +349,6 @@ def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim:
     assert session["received"] == session["understood"] >= 3
     assert session["state"] == "following"
     assert 0 <= session["hero_age_s"] < 1
-
-
-HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
 
 
 @pytest.mark.parametrize(

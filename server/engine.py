@@ -75,7 +75,7 @@ class OpenVinoEngine(Engine):
             raise ValueError(f"expected a network of RGB images, got {channels} channels in {weights}")
         self.classes = _classes(weights, network.output(0).partial_shape[3].get_length())
         compiled = core.compile_model(
-            _takes_uint8(network, self.input_px),
+            _gives_planes(_takes_uint8(network, self.input_px)),
             "CPU",
             {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(converted.parent)},
         )
@@ -86,7 +86,8 @@ class OpenVinoEngine(Engine):
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
         outputs = [self._request.infer({0: image[None]}, share_inputs=True)[0] for image in images]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        planes = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return np.moveaxis(planes, 1, -1)
 
 
 class TensorFlowEngine(Engine):
@@ -172,6 +173,18 @@ def _takes_uint8(network: Any, px: int) -> Any:
     network = steps.build()
     network.reshape([1, px, px, 3])
     return network
+
+
+def _gives_planes(network: Any) -> Any:
+    # Softmax over planes of pixels rather than over each pixel's three numbers: a tenth of the whole network's time.
+    import openvino as ov
+    from openvino import opset13
+
+    last = network.output(0).get_node().input_value(0)
+    is_softmax = last.get_node().get_type_name() == "Softmax"
+    before = last.get_node().input_value(0) if is_softmax else last
+    planes = opset13.transpose(before, opset13.constant(np.array([0, 3, 1, 2])))
+    return ov.Model([opset13.softmax(planes, 1) if is_softmax else planes], network.get_parameters())
 
 
 def _converted(weights: Path) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from model.images import MEAN, SCALE, normalise
-from model.loading import import_keras, is_legacy, load_network, network_files, resolve_weights
+from model.loading import import_keras, input_px, is_legacy, load_network, network_files, resolve_weights
 from model.scoring import CLASSES
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class TensorFlowEngine(Engine):
         network = load_network(weights)
         import tensorflow as tf  # after the loading, which imports it without its start-up notes
 
-        self.input_px = int(network.input_shape[1])
+        self.input_px = input_px(network)
         self.classes = _classes(weights, int(network.output_shape[-1]))
         gpus = tf.config.list_physical_devices("GPU")
         self.description = f"TensorFlow {tf.__version__} on {'the GPU' if gpus else 'the CPU'}, float32"

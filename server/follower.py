@@ -8,13 +8,9 @@ Loads the network, listens for QuadSim on 127.0.0.1:4567 and tells each simulato
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
-
-# TensorFlow, where it is used at all, would greet at start.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from server.app import FollowerServer, Settings
 from server.complaints import LineLimit

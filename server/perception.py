@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 SMALLEST_IMAGE_PX = 16
 # QuadSim sends 256 × 256. More than this is no camera of ours but work for nothing.
 LARGEST_IMAGE_PX = 1024 * 1024
+# This bound is tighter than Pillow's own, which would add a warning.
+Image.MAX_IMAGE_PIXELS = None
 MOST_ELONGATED = 4.0
 # Of a baseline JPEG: one for each channel, and for each of a thumbnail's. An empty one costs as much as a full one.
 MOST_SCANS = 8
 # How long a failure of perception is told when no frame comes that would show it mended.
 FAILURE_TOLD_S = 10.0
-# The bound above is tighter than Pillow's own, which would add a warning.
-Image.MAX_IMAGE_PIXELS = None
 # Pillow warns of oddities in metadata that nobody here reads.
 warnings.filterwarnings("ignore", module="PIL")
 

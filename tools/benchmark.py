@@ -23,7 +23,7 @@ import psutil
 from PIL import Image
 
 from model.images import resize_rgb
-from model.loading import load_network, resolve_weights
+from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
 from server.target import largest_blob
@@ -138,7 +138,7 @@ def read_scenes(data: Path | None) -> list[Scene]:
 def measure_baseline(weights: str, scenes: Sequence[Scene]) -> list[Figure]:
     """The original's steps on a frame, and the bare engine, in this process."""
     network = load_network(weights)
-    px = network.input_shape[1]
+    px = input_px(network)
 
     def original(scene: Scene) -> None:
         image = np.asarray(Image.open(io.BytesIO(scene.jpeg)))

@@ -49,6 +49,12 @@ def test_both_engines_give_the_probabilities_of_the_same_network(network):
     np.testing.assert_allclose(openvino, tensorflow, atol=0.05)
 
 
+def test_an_exact_engine_computes_in_float32_on_every_cpu(network):
+    exact = load_engine("openvino", network, is_exact=True)
+    assert exact.description.endswith("f32")
+    np.testing.assert_allclose(exact.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=1e-3)
+
+
 def test_a_batch_gives_what_its_images_give_one_by_one(network):
     engine = TensorFlowEngine(network)
     one_by_one = np.concatenate([engine.infer(image[None]) for image in images()])

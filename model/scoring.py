@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 CLASSES = ("surroundings", "people", "hero")
-HERO = CLASSES.index("hero")
+SURROUNDINGS, PEOPLE, HERO = range(len(CLASSES))
 # The original stored a probability as its whole 255ths and kept what was above 127 of them.
 THRESHOLD_255 = 127
 # The hero counts as there, in prediction or truth, with more than these pixels.
@@ -52,9 +52,9 @@ class FinalScore(NamedTuple):
     score: float
 
 
-def threshold(probabilities: np.ndarray) -> np.ndarray:
-    """Where a network says that a class is: probabilities of any shape to booleans."""
-    return np.floor(probabilities * np.float32(255)) > THRESHOLD_255
+def threshold(probabilities: np.ndarray, above_255: int = THRESHOLD_255) -> np.ndarray:
+    """Where a network says that a class is: probabilities of any shape to booleans, whole 255ths above `above_255`."""
+    return np.floor(probabilities * np.float32(255)) > above_255
 
 
 def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -31,7 +31,6 @@ from server.messages import BadFrameError, Command, parse_sensor_frame
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
 from server.session import Session
-from server.target import MIN_BLOB_PX
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,9 @@ class Settings:
     depth_far_m: float = field(
         default=100.0, metadata={"help": "depth that 255 stands for, metres; 50 in some releases of QuadSim"}
     )
-    min_blob_px: int = field(default=MIN_BLOB_PX, metadata={"help": "smallest hero to believe, pixels of the network"})
+    min_blob_px: int = field(
+        default=0, metadata={"help": "smallest hero to believe, pixels of the network; 0 for what its card says"}
+    )
     watchdog_s: float = field(
         default=1.0,
         metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
@@ -71,8 +72,8 @@ class Settings:
         _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
-        if self.min_blob_px < 1:
-            raise ValueError(f"min_blob_px must be at least 1, got {self.min_blob_px}")
+        if self.min_blob_px < 0:
+            raise ValueError(f"min_blob_px must not be negative, got {self.min_blob_px}")
 
     @property
     def camera(self) -> Camera:
@@ -129,7 +130,7 @@ class FollowerServer:
             engine,
             settings.camera,
             deliver=lambda result: self._mailbox.post(self._on_result, result),
-            min_blob_px=settings.min_blob_px,
+            min_blob_px=settings.min_blob_px or None,
         )
         # What clients do wrong is reported by `complaints`; the libraries would add tracebacks.
         quiet = logging.getLogger("server.socketio")

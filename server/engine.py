@@ -5,7 +5,6 @@ the server is ready after 0.6 s rather than 8, in 160 MB of memory.
 """
 
 import hashlib
-import json
 import logging
 import os
 import tempfile
@@ -15,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from model.images import MEAN, SCALE, normalise
-from model.loading import import_keras, input_px, is_legacy, load_network, network_files, resolve_weights
-from model.scoring import CLASSES
+from model.card import Card, read_card
+from model.loading import import_keras, input_px, load_network, network_files, resolve_weights
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +30,13 @@ class Engine(ABC):
     Attributes:
         description: engine, device and precision, for people to read.
         input_px: height and width of its input.
-        classes: what its output channels mean.
+        card: what its output channels mean, and from when on to believe them.
         most_per_batch: images that are worth inferring together.
     """
 
     description: str
     input_px: int
-    classes: tuple[str, ...]
+    card: Card
     most_per_batch: int
 
     @abstractmethod
@@ -73,11 +71,11 @@ class OpenVinoEngine(Engine):
         )
         if channels != 3:
             raise ValueError(f"expected a network of RGB images, got {channels} channels in {weights}")
-        self.classes = _classes(weights, network.output(0).partial_shape[3].get_length())
+        self.card = _card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(converted.parent)}
         if is_exact:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
-        compiled = core.compile_model(_gives_planes(_takes_uint8(network, self.input_px)), "CPU", settings)
+        compiled = core.compile_model(_gives_planes(_takes_uint8(network, self.input_px, self.card)), "CPU", settings)
         self._request = compiled.create_infer_request()
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self.description = f"OpenVINO {ov.__version__.split('-')[0]} on the CPU, {precision}"
@@ -99,19 +97,19 @@ class TensorFlowEngine(Engine):
         import tensorflow as tf  # after the loading, which imports it without its start-up notes
 
         self.input_px = input_px(network)
-        self.classes = _classes(weights, int(network.output_shape[-1]))
+        self.card = card = _card(weights, self.input_px, int(network.output_shape[-1]))
         gpus = tf.config.list_physical_devices("GPU")
         self.description = f"TensorFlow {tf.__version__} on {'the GPU' if gpus else 'the CPU'}, float32"
 
         @tf.function(input_signature=[tf.TensorSpec((None, self.input_px, self.input_px, 3), tf.float32)])
         def call(images: Any) -> Any:
-            return network(images, training=False)
+            return network((images - card.mean) / card.scale, training=False)
 
         self._call = call
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
-        return self._call(normalise(images)).numpy()
+        return self._call(images.astype(np.float32)).numpy()
 
 
 def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engine:
@@ -134,9 +132,9 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
     engine: Engine = OpenVinoEngine(path, is_exact) if name == "openvino" else TensorFlowEngine(path)
     shape = (1, engine.input_px, engine.input_px)
     probabilities = engine.infer(np.zeros((*shape, 3), np.uint8))
-    if probabilities.shape != (*shape, len(engine.classes)):
+    if probabilities.shape != (*shape, len(engine.card.classes)):
         raise ValueError(
-            f"expected {path} to map {(*shape, 3)} to {(*shape, len(engine.classes))}, got {probabilities.shape}"
+            f"expected {path} to map {(*shape, 3)} to {(*shape, len(engine.card.classes))}, got {probabilities.shape}"
         )
     return engine
 
@@ -151,16 +149,18 @@ def _tensorflow_sees_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _classes(weights: Path, count: int) -> tuple[str, ...]:
-    card = weights.with_suffix(".json")
-    has_card = not is_legacy(weights) and card.exists()
-    classes = tuple(json.loads(card.read_text())["classes"]) if has_card else CLASSES
-    if len(classes) != count or "hero" not in classes:
-        raise ValueError(f"expected a network of the classes {', '.join(classes)}, got {count} outputs in {weights}")
-    return classes
+def _card(weights: Path, px: int, outputs: int) -> Card:
+    card = read_card(weights)
+    if len(card.classes) != outputs:
+        raise ValueError(
+            f"expected a network of the classes {', '.join(card.classes)}, got {outputs} outputs in {weights}"
+        )
+    if card.input_px not in (None, px):
+        raise ValueError(f"expected an input of {card.input_px} px, as its card says, got {px} in {weights}")
+    return card
 
 
-def _takes_uint8(network: Any, px: int) -> Any:
+def _takes_uint8(network: Any, px: int, card: Card) -> Any:
     # Normalisation inside the graph: one pass less over the image in Python.
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
@@ -169,7 +169,7 @@ def _takes_uint8(network: Any, px: int) -> Any:
     layout = ov.Layout("NHWC")
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(layout)
     steps.input().model().set_layout(layout)
-    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(MEAN).scale(SCALE)
+    steps.input().preprocess().convert_element_type(ov.Type.f32).mean(card.mean).scale(card.scale)
     network = steps.build()
     network.reshape([1, px, px, 3])
     return network

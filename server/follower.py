@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"follower: {error}", file=sys.stderr)
         return 2
-    logger.info("network: %s, %d px, classes %s", options["weights"], engine.input_px, ", ".join(engine.classes))
+    logger.info("network: %s, %d px, classes %s", options["weights"], engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
     try:
         FollowerServer(settings, tracker, engine).run()

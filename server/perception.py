@@ -23,7 +23,7 @@ from model.scoring import threshold
 from server.engine import Engine
 from server.geometry import Camera
 from server.messages import BadFrameError, SensorFrame, shorten
-from server.target import MIN_BLOB_PX, Target, find_target
+from server.target import Target, find_target
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Perception:
         engine: the loaded network; only this object's thread calls it.
         camera: the simulators' camera.
         deliver: called from that thread with each result; must not block.
-        min_blob_px: smallest blob to believe, in pixels of the network.
+        min_blob_px: smallest blob to believe, in pixels of the network; None for what the network's card says.
     """
 
     def __init__(
@@ -95,12 +95,13 @@ class Perception:
         engine: Engine,
         camera: Camera,
         deliver: Callable[[Result], None],
-        min_blob_px: int = MIN_BLOB_PX,
+        min_blob_px: int | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # its images are small, and the cores are the network's
         self.engine = engine
-        self._camera, self._deliver, self._min_blob_px = camera, deliver, min_blob_px
-        self._hero = engine.classes.index("hero")
+        self._camera, self._deliver = camera, deliver
+        self._min_blob_px = min_blob_px or engine.card.min_blob_px
+        self._hero = engine.card.classes.index("hero")
         # Guards all below it. Insertion order is the sessions' turn.
         self._changed = threading.Condition()
         self._waiting: dict[str, Waiting] = {}
@@ -196,7 +197,9 @@ class Perception:
             except BadFrameError as error:
                 results.append(NotUnderstood(frame.job, error))
         if images:
-            heroes = threshold(self.engine.infer(np.stack(images))[..., self._hero])
+            heroes = threshold(
+                self.engine.infer(np.stack(images))[..., self._hero], self.engine.card.hero_threshold_255
+            )
             results += [self._find(hero, *pair) for hero, pair in zip(heroes, decoded, strict=True)]
         return results
 

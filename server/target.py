@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from model.card import Card
 from server.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world, ray_direction
 
-MIN_BLOB_PX = 8  # at 160 px 96 % of the heroes that the validation set shows are at least as large
 NOTHING_WITHIN_FAR = 255
 PERSON_HEIGHT_M = 1.75
 BODY_DEPTH_M = 0.5  # from back to the tip of a stride
@@ -75,7 +75,7 @@ class Target(NamedTuple):
 
 
 def find_target(
-    hero_mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose, min_blob_px: int = MIN_BLOB_PX
+    hero_mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose, min_blob_px: int = Card.min_blob_px
 ) -> Target | None:
     """Find the hero in one frame and place it in the world.
 
@@ -96,7 +96,7 @@ def find_target(
     return None if blob is None else locate(blob, depth_255, camera, pose)
 
 
-def largest_blob(hero_mask: np.ndarray, min_px: int = MIN_BLOB_PX, camera: Camera = QUADSIM_CAMERA) -> Blob | None:
+def largest_blob(hero_mask: np.ndarray, min_px: int = Card.min_blob_px, camera: Camera = QUADSIM_CAMERA) -> Blob | None:
     """The largest 8-connected part of the mask; of equally large ones the first from the top.
 
     Args:

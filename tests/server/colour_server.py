@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from model.card import Card
 from server import follower
 from server.engine import Engine
 
@@ -19,7 +20,7 @@ STALL_S = 1.5
 class ColourEngine(Engine):
     description = "colours"
     input_px = 160
-    classes = ("surroundings", "people", "hero")
+    card = Card()
     most_per_batch = 4
 
     def infer(self, images: np.ndarray) -> np.ndarray:

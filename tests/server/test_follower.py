@@ -24,7 +24,7 @@ def follower(*arguments: str, script: Path = COLOUR_SERVER) -> subprocess.Comple
     [
         ("--port=99999", "port must be 0 to 65535, got 99999"),
         ("--watchdog-s=9", "watchdog_s must be in (0, 3], got 9.0"),
-        ("--min-blob-px=0", "min_blob_px must be at least 1, got 0"),
+        ("--min-blob-px=-1", "min_blob_px must not be negative, got -1"),
         ("--vertical-fov-deg=180", "expected vertical_fov_deg in (0, 180), got 180.0"),
         ("--depth-far-m=0", "expected far_m positive and finite, got 0.0"),
         ("--confirm-hits=9", "expected confirm_hits of at most confirm_window = 5, got 9"),

@@ -1,0 +1,72 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from model.card import Card, read_card
+from model.scoring import CLASSES
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return tmp_path / "model_weights.keras"
+
+
+def write(weights, content):
+    weights.with_suffix(".json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_weights_without_a_card_run_as_the_originals_did(weights):
+    assert read_card(weights) == Card(CLASSES, None, 127.5, 127.5, 127, 8)
+
+
+def test_a_card_says_how_to_run_a_network_and_may_tell_more(weights):
+    said = {"input_px": 256, "mean": 0, "scale": 255, "hero_threshold_255": 150, "min_blob_px": 6}
+    write(weights, {"classes": ["hero", "rest"], "network": "fpn", "evaluation": {}, **said})
+    assert read_card(weights) == Card(("hero", "rest"), 256, 0, 255, 150, 6)
+
+
+def test_what_a_card_leaves_out_is_as_without_one(weights):
+    write(weights, {"input_px": 160})
+    assert read_card(weights) == Card(input_px=160)
+
+
+def test_the_original_tools_wrote_no_cards(tmp_path):
+    write(tmp_path / "model_weights.keras", {"input_px": 96})
+    assert read_card(tmp_path / "model_weights") == Card()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"classes": ["people", "surroundings"]}, "classes must have one hero, got people, surroundings"),
+        ({"classes": ["hero", "hero"]}, "classes must have one hero, got hero, hero"),
+        ({"input_px": 0}, "input_px must be at least 1, got 0"),
+        ({"scale": 0}, "scale must be positive and finite, got 0"),
+        ({"mean": -1}, "mean must be 0 to 255, got -1"),
+        ({"hero_threshold_255": 255}, "hero_threshold_255 must be 0 to 254, got 255"),
+        ({"min_blob_px": 0}, "min_blob_px must be at least 1, got 0"),
+        ({"min_blob_px": "many"}, "'<' not supported"),
+        ({"classes": 3}, "'int' object is not iterable"),
+        ("{", "Expecting property name"),
+    ],
+)
+def test_a_card_that_makes_no_sense_is_refused_in_one_line_that_names_it(weights, content, reason):
+    write(weights, content)
+    with pytest.raises(ValueError) as caught:
+        read_card(weights)
+    assert str(caught.value).startswith(f"expected a network's card in {weights.with_suffix('.json')}, got: {reason}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scale_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="scale must be positive and finite, got nan"):
+        Card(scale=math.nan)
+
+
+def test_the_shipped_weights_cards_make_sense():
+    folder = Path(__file__).resolve().parents[2] / "weights"
+    cards = [read_card(file) for file in folder.glob("*.keras")]
+    assert cards
+    assert all(card.input_px for card in cards)

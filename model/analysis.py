@@ -1,0 +1,229 @@
+"""What lies behind a score: where a network finds the hero, where it fails, and what other thresholds would change.
+
+Pure numpy and OpenCV. `analyse_frame` reduces a frame to figures, so that whole sets need not stay in memory; the
+other functions sum figures over frames. As in `scoring`, probabilities count in whole 255ths, a class is where its
+probability is above the threshold, and the hero is in a mask with more than `DETECTION_MORE_THAN_PX` pixels.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, THRESHOLD_255, SetScore, score_set, threshold
+
+# Every fiftieth of the probability; the score's own threshold, 127, is among them.
+THRESHOLDS_255 = tuple(range(2, 255, 5))
+# What a server may ask of the largest blob: probability above (0.3, 0.4 … 0.9), pixels at least.
+BLOB_THRESHOLDS_255 = (76, 102, 127, 153, 178, 204, 229)
+BLOB_MIN_PX = (3, 6, 10, 15, 25)
+# Heroes of a size from one of these up to below the next; the last has no end.
+SIZES_FROM_PX = (DETECTION_MORE_THAN_PX + 1, 16, 25, 50, 100, 200)
+PREDICTIONS = (*CLASSES, "none")
+
+
+class FrameFigures(NamedTuple):
+    """One frame, analysed.
+
+    Args:
+        score: of this frame alone.
+        hero_histogram: (2, 256) int, pixels by the 255ths of their hero probability: those that are not the hero's,
+            those that are.
+        blob_px: (thresholds,) int, area of the largest hero blob at each of `BLOB_THRESHOLDS_255`, 0 without one.
+        is_blob_on_hero: (thresholds,) bool, whether that blob covers any pixel of the hero.
+        confusion: (classes, predictions) int, pixels by true class and by what is predicted, one of `PREDICTIONS`.
+    """
+
+    score: SetScore
+    hero_histogram: np.ndarray
+    blob_px: np.ndarray
+    is_blob_on_hero: np.ndarray
+    confusion: np.ndarray
+
+    @property
+    def hero_px(self) -> int:
+        """Pixels of the true hero."""
+        return int(self.hero_histogram[1].sum())
+
+    @property
+    def found_px(self) -> int:
+        """Pixels taken for the hero, at the score's threshold."""
+        return int(self.hero_histogram[:, THRESHOLD_255 + 1 :].sum())
+
+    @property
+    def probability(self) -> float:
+        """How sure the network is of a hero, [0, 1]: the largest that just enough pixels reach to make a detection."""
+        reaching = np.cumsum(self.hero_histogram.sum(axis=0)[::-1])[::-1]
+        return max(int(np.count_nonzero(reaching > DETECTION_MORE_THAN_PX)) - 1, 0) / 255
+
+
+class Counts(NamedTuple):
+    """Right and wrong detections, arrays of one shape: found and there, found but not there, there but not found."""
+
+    tp: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+
+    @property
+    def precision(self) -> np.ndarray:
+        """Share of what is found that is there; NaN where nothing is found."""
+        return _share(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """Share of what is there that is found; NaN where nothing is there."""
+        return _share(self.tp, self.tp + self.fn)
+
+
+class SizeRecall(NamedTuple):
+    """Detections among heroes of `from_px` to below `below_px` pixels (None: of any more), of the true mask."""
+
+    from_px: int
+    below_px: int | None
+    heroes: int
+    found: int
+
+
+def analyse_frame(probabilities: np.ndarray, truth: np.ndarray) -> FrameFigures:
+    """Reduce one frame to its figures.
+
+    Args:
+        probabilities: (H, W, classes) float in [0, 1].
+        truth: (H, W, classes) 0 or 1.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    score = score_set([probabilities], [truth])
+    hero_255 = np.floor(probabilities[..., HERO] * np.float32(255)).astype(np.uint8)
+    hero = truth[..., HERO].astype(bool)
+    blobs = [largest_blob(hero_255 > above) for above in BLOB_THRESHOLDS_255]
+    kinds = len(PREDICTIONS)
+    pairs = kinds * _class_numbers(truth.astype(bool)) + _class_numbers(threshold(probabilities))
+    return FrameFigures(
+        score=score,
+        hero_histogram=np.bincount((hero_255 + 256 * hero).ravel(), minlength=512).reshape(2, 256),
+        blob_px=np.array([np.count_nonzero(blob) for blob in blobs]),
+        is_blob_on_hero=np.array([(blob & hero).any() for blob in blobs]),
+        # Without the last row, pixels of no true class: `images.resize_truth` leaves some where three classes meet.
+        confusion=np.bincount(pairs.ravel(), minlength=kinds**2).reshape(kinds, kinds)[: len(CLASSES)],
+    )
+
+
+def largest_blob(mask: np.ndarray) -> np.ndarray:
+    """The largest 8-connected part of a mask (H, W) of booleans, as such a mask; what the server takes for the hero."""
+    if not mask.any():
+        return mask
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
+
+
+def pooled_score(frames: Sequence[FrameFigures]) -> SetScore:
+    """The score of the set that the frames make, the same as `score_set` gives.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not frames:
+        raise ValueError("expected at least one frame to score, got none")
+    scores = [frame.score for frame in frames]
+    return SetScore(
+        n=len(scores),
+        iou=tuple(float(iou) for iou in np.mean([score.iou for score in scores], axis=0)),
+        tp=sum(score.tp for score in scores),
+        fp=sum(score.fp for score in scores),
+        fn=sum(score.fn for score in scores),
+    )
+
+
+def hero_iou(score: SetScore) -> float:
+    """A set's hero IoU averaged over the frames that show the hero; the original averages over all of them."""
+    return score.iou[HERO] * score.n / max(score.tp + score.fn, 1)
+
+
+def quality(score: SetScore) -> float:
+    """One number for a single set in the form of the final score: hero IoU times the share of right detections."""
+    return hero_iou(score) * score.tp / max(score.tp + score.fp + score.fn, 1)
+
+
+def recall_by_size(frames: Sequence[FrameFigures]) -> list[SizeRecall]:
+    """How many heroes are detected, wherever in the frame, by their size in pixels: a line per `SIZES_FROM_PX`."""
+    heroes = np.array([(frame.hero_px, frame.score.tp) for frame in frames]).reshape(-1, 2)
+    lines = []
+    for from_px, below_px in zip(SIZES_FROM_PX, (*SIZES_FROM_PX[1:], None), strict=True):
+        found = heroes[(heroes[:, 0] >= from_px) & (below_px is None or heroes[:, 0] < below_px), 1]
+        lines.append(SizeRecall(from_px, below_px, len(found), int(found.sum())))
+    return lines
+
+
+def frames_by_threshold(frames: Sequence[FrameFigures]) -> Counts:
+    """Frames in which the hero is detected, wherever in the frame, at each of `THRESHOLDS_255`: (thresholds,) int."""
+    found = _pixels_above(frames).sum(axis=1) > DETECTION_MORE_THAN_PX
+    return _counts(found, _is_there(frames)[:, None])
+
+
+def pixels_by_threshold(frames: Sequence[FrameFigures]) -> Counts:
+    """Pixels taken for the hero at each of `THRESHOLDS_255`: (thresholds,) int."""
+    fp, tp = _pixels_above(frames).sum(axis=0)
+    return Counts(tp, fp, sum(frame.hero_px for frame in frames) - tp)
+
+
+def blobs_by_threshold(frames: Sequence[FrameFigures]) -> tuple[Counts, np.ndarray]:
+    """Frames in which the largest blob is believed, by probability and area.
+
+    Returns:
+        Counts (thresholds, areas) int for `BLOB_THRESHOLDS_255` and `BLOB_MIN_PX`; and (thresholds, areas) int, in how
+        many of the tp the blob is not on the hero, but elsewhere in the frame.
+    """
+    found = np.stack([frame.blob_px for frame in frames])[..., None] >= BLOB_MIN_PX
+    is_on_hero = np.stack([frame.is_blob_on_hero for frame in frames])[..., None]
+    is_there = _is_there(frames)[:, None, None]
+    return _counts(found, is_there), np.count_nonzero(found & is_there & ~is_on_hero, axis=0)
+
+
+def confusion(frames: Sequence[FrameFigures]) -> np.ndarray:
+    """Pixels by true class and by prediction: (classes, predictions) int, in the order of `CLASSES`, `PREDICTIONS`."""
+    return np.sum([frame.confusion for frame in frames], axis=0)
+
+
+def worst_false_alarms(frames: Sequence[FrameFigures]) -> list[int]:
+    """Which frames have a false alarm: their numbers, the surest first, of equally sure ones the largest."""
+    wrong = [number for number, frame in enumerate(frames) if frame.score.fp]
+    return sorted(wrong, key=lambda number: (frames[number].probability, frames[number].found_px), reverse=True)
+
+
+def worst_misses(frames: Sequence[FrameFigures]) -> list[int]:
+    """In which frames the hero is missed: their numbers, the largest hero first."""
+    missed = [number for number, frame in enumerate(frames) if frame.score.fn]
+    return sorted(missed, key=lambda number: frames[number].hero_px, reverse=True)
+
+
+def _class_numbers(mask: np.ndarray) -> np.ndarray:
+    """(H, W) numbers into `PREDICTIONS` of (H, W, classes) booleans; of two classes at a pixel the later."""
+    numbers = np.full(mask.shape[:2], len(CLASSES))
+    for number in range(len(CLASSES)):
+        numbers[mask[..., number]] = number
+    return numbers
+
+
+def _pixels_above(frames: Sequence[FrameFigures]) -> np.ndarray:
+    """(N, 2, thresholds) int: each frame's pixels above each of `THRESHOLDS_255`, not the hero's and the hero's."""
+    histograms = np.stack([frame.hero_histogram for frame in frames])
+    reaching = np.cumsum(histograms[..., ::-1], axis=-1)[..., ::-1]
+    return reaching[..., np.array(THRESHOLDS_255) + 1]
+
+
+def _is_there(frames: Sequence[FrameFigures]) -> np.ndarray:
+    return np.array([frame.hero_px > DETECTION_MORE_THAN_PX for frame in frames])
+
+
+def _counts(found: np.ndarray, is_there: np.ndarray) -> Counts:
+    """Count over the frames, the first axis."""
+    return Counts(
+        *(np.count_nonzero(kind, axis=0) for kind in (found & is_there, found & ~is_there, ~found & is_there))
+    )
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)

@@ -1,19 +1,29 @@
 import json
+import shutil
+import sys
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from model.analysis import THRESHOLDS_255
 from model.scoring import EVALUATION_SETS
-from tools.evaluate import find_sets, main
+from tools.evaluate import VALIDATION, find_sets, main
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-@pytest.fixture
-def red_is_the_hero(tmp_path):
-    """A network of 32 px that takes red for the hero and all else for surroundings."""
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Converted networks of the tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
     image = keras.Input((32, 32, 3))
     probabilities = keras.layers.Conv2D(3, 1, activation="softmax", name="probabilities")
     network = keras.Model(image, probabilities(image))
@@ -21,7 +31,15 @@ def red_is_the_hero(tmp_path):
     kernel = np.zeros((1, 1, 3, 3))
     kernel[0, 0, 0] = [0, 0, 40]
     probabilities.set_weights([kernel, np.array([0, -100, 0])])
-    network.save(tmp_path / "network.keras")
+    file = tmp_path_factory.mktemp("saved") / "network.keras"
+    network.save(file)
+    return file
+
+
+@pytest.fixture
+def red_is_the_hero(saved, tmp_path):
+    """A network of 32 px that takes red for the hero and all else for surroundings: one file, converted once."""
+    shutil.copy(saved, tmp_path)
     return tmp_path / "network"
 
 
@@ -29,16 +47,20 @@ def red_is_the_hero(tmp_path):
 def data(tmp_path):
     """A dataset of one frame a set: a red square that is the hero near, nobody, a red square that is not far."""
     for name, colour, is_hero in zip(EVALUATION_SETS, (RED, GREEN, RED), (True, False, False), strict=True):
-        folder = tmp_path / "data" / "sample_evaluation_data" / name
-        image = np.full((32, 32, 3), GREEN, np.uint8)
-        mask = np.full((32, 32, 3), (255, 0, 0), np.uint8)
-        image[8:24, 8:24] = colour
-        if is_hero:
-            mask[8:24, 8:24] = (0, 0, 255)
-        for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
-            (folder / kind).mkdir(parents=True)
-            Image.fromarray(array).save(folder / kind / f"0.{ending}", subsampling=0, quality=100)
+        save_frame(tmp_path / "data" / "sample_evaluation_data" / name, 0, colour, is_hero)
     return tmp_path / "data"
+
+
+def save_frame(folder, number, colour, is_hero):
+    """Save a green frame of 32 px with a square of 16 px: its colour, and whether it is the hero."""
+    image = np.full((32, 32, 3), GREEN, np.uint8)
+    mask = np.full((32, 32, 3), (255, 0, 0), np.uint8)
+    image[8:24, 8:24] = colour
+    if is_hero:
+        mask[8:24, 8:24] = (0, 0, 255)
+    for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / kind / f"{number}.{ending}", subsampling=0, quality=100)
 
 
 def test_the_last_line_is_the_final_score_at_its_resolution(red_is_the_hero, data, capsys):
@@ -95,8 +117,113 @@ def test_a_network_of_other_classes_is_refused(tmp_path, data, capsys):
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(tmp_path / "two.keras")
     assert main([str(tmp_path / "two"), "--data", str(data)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "evaluate: expected a network with classes surroundings, people, hero, got 2"
+        f"evaluate: expected a network of the classes surroundings, people, hero, got 2 outputs in {tmp_path}/two.keras"
     )
+
+
+def test_a_network_whose_card_names_other_classes_is_refused(red_is_the_hero, data, capsys):
+    red_is_the_hero.with_suffix(".json").write_text(json.dumps({"classes": ["hero", "people", "surroundings"]}))
+    assert main([str(red_is_the_hero), "--data", str(data)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "evaluate: expected a network with classes surroundings, people, hero, "
+        f"got hero, people, surroundings in {red_is_the_hero}"
+    )
+
+
+def test_what_lies_behind_the_score_comes_as_json(red_is_the_hero, data, tmp_path):
+    # A second far frame: 256 px of a hero in green, which the network misses.
+    save_frame(data / "sample_evaluation_data" / "patrol_with_targ", 1, GREEN, is_hero=True)
+    assert main([str(red_is_the_hero), "--data", str(data), "--json", str(tmp_path / "score.json")]) == 0
+    figures = json.loads((tmp_path / "score.json").read_text())
+    # The near hero is no part of the recall by size.
+    assert figures["recall_by_size"][-1] == {"from_px": 200, "below_px": None, "heroes": 1, "found": 0}
+    assert sum(size["heroes"] for size in figures["recall_by_size"]) == 1
+    # The network is sure, so that every threshold gives the same: of two heroes one found, and one false alarm.
+    assert figures["thresholds_255"] == list(THRESHOLDS_255)
+    assert figures["frames_above"] == {name: [1] * len(THRESHOLDS_255) for name in ("tp", "fp", "fn")}
+    assert figures["pixels_above"] == {name: [16**2] * len(THRESHOLDS_255) for name in ("tp", "fp", "fn")}
+    # Four frames of 1024 pixels, squares of 256: two heroes, of which one is found, and one square too many.
+    assert figures["confusion"] == {
+        "surroundings": {"surroundings": 4 * 1024 - 3 * 256, "people": 0, "hero": 256, "none": 0},
+        "people": {"surroundings": 0, "people": 0, "hero": 0, "none": 0},
+        "hero": {"surroundings": 256, "people": 0, "hero": 256, "none": 0},
+    }
+    assert figures["false_alarms"] == [{"image": "0.jpeg", "hero_px": 0, "found_px": 256, "probability": 1.0}]
+    assert figures["misses"] == [{"image": "1.jpeg", "hero_px": 256, "found_px": 0, "probability": 0.0}]
+    assert figures["ms_per_frame"] > 0
+    assert "blobs" not in figures  # thresholds are chosen on the validation set
+
+
+def test_several_networks_come_in_one_table(red_is_the_hero, data, tmp_path, capsys):
+    weights = [str(red_is_the_hero), str(red_is_the_hero.with_suffix(".keras"))]
+    assert main([*weights, "--data", str(data), "--json", str(tmp_path / "scores.json")]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()[-3:]
+    assert header.split() == (
+        ["final_score", "IoU", "near", "IoU", "far", "false", "alarms", "missed", "ms", "a", "frame", "px", "network"]
+    )
+    for row in rows:
+        score, near, far, false_alarms, missed, _, px, label = row.split()
+        assert (score, near, far, false_alarms, missed) == ("0.2500", "1.0000", "0.0000", "1", "0")
+        assert (px, label) == ("32", str(red_is_the_hero))
+    assert [network["final_score"] for network in json.loads((tmp_path / "scores.json").read_text())] == [0.25, 0.25]
+
+
+def test_the_validation_set_tells_which_thresholds_to_choose(red_is_the_hero, data, tmp_path, capsys):
+    for number, (colour, is_hero) in enumerate([(RED, True), (RED, False), (GREEN, True), (GREEN, False)]):
+        save_frame(data / VALIDATION, number, colour, is_hero)
+    command = [str(red_is_the_hero), "--data", str(data), "--set", "validation", "--json", str(tmp_path / "score.json")]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:2] == ["validation", "4"]
+    # Hero IoU 1 and 0 where one is; of three detections or misses one is right.
+    assert lines[-1] == f"quality {0.5 / 3:.4f} at 32 px"
+    # tp, fp, fn and tp off the hero, for each of five sizes.
+    assert lines[-2].split() == ["229", "(0.9)", *["1", "1", "1", "0"] * 5]
+    figures = json.loads((tmp_path / "score.json").read_text())
+    assert (figures["quality"], figures["hero_iou"]) == (pytest.approx(0.5 / 3), 0.5)
+    assert len(figures["blobs"]) == 7 * 5
+    assert figures["blobs"][0] == {"above_255": 76, "min_px": 3, "tp": 1, "fp": 1, "fn": 1, "off": 0}
+
+
+def test_a_missing_validation_set_is_said_in_one_line(red_is_the_hero, data, capsys):
+    assert main([str(red_is_the_hero), "--data", str(data), "--set", "validation"]) == 2
+    assert capsys.readouterr().err == (
+        f"evaluate: expected the set validation in {data}, found no {data / 'validation'}\n"
+    )
+
+
+def test_a_report_draws_every_picture_of_all_networks(red_is_the_hero, data, tmp_path):
+    (tmp_path / "same").mkdir()
+    shutil.copy(red_is_the_hero.with_suffix(".keras"), tmp_path / "same")
+    weights, folder = [str(red_is_the_hero), str(tmp_path / "same" / "network")], tmp_path / "new" / "report"
+    assert main([*weights, "--data", str(data), "--report", str(folder)]) == 0
+    sizes = {}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            picture.load()
+            sizes[path.name] = picture.size
+    # Sheets: a label of 34 px for each network, and a row of 240 px for each false alarm; nothing is missed.
+    assert sizes == {
+        "recall_by_size.png": (960, 600),
+        "precision_recall.png": (1320, 660),
+        "confusion.png": (1200, 456),
+        "false_alarms.jpeg": (1242, 6 + 2 * 34 + 2 * 240),
+        "misses.jpeg": (1242, 6 + 2 * 34),
+    }
+
+
+def test_without_a_report_matplotlib_is_not_needed(red_is_the_hero, data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "tools.report", raising=False)
+    assert main([str(red_is_the_hero), "--data", str(data)]) == 0
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(red_is_the_hero, data, tmp_path, capsys):
+    (tmp_path / "report").write_text("a file")
+    assert main([str(red_is_the_hero), "--data", str(data), "--report", str(tmp_path / "report")]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert str(tmp_path / "report") in output.err
 
 
 def test_the_legacy_network_scores_what_the_original_tools_gave_it(shared_dir, data_dir, tmp_path, capsys):

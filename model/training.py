@@ -18,8 +18,8 @@ from keras import ops
 from tqdm import tqdm
 
 from model.dataset import AugmentedBatches, Frames
-from model.fcn import build, check_buildable
 from model.images import normalise
+from model.networks import build, check_buildable
 from model.scoring import CLASSES, HERO, score_set
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class TrainingConfig:
         ValueError: for a setting outside its range, or a network that cannot be built.
     """
 
-    network: str = field(default="fcn4", metadata={"help": "network: fcn1 to fcn5"})
+    network: str = field(default="fcn4", metadata={"help": "network: fcn1 to fcn5, or fpn"})
     input_px: int = field(default=160, metadata={"help": "height and width of the network's input, px"})
     epochs: int = field(default=55, metadata={"help": "epochs"})
     steps: int = field(default=100, metadata={"help": "batches per epoch"})

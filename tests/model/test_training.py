@@ -8,7 +8,8 @@ import pytest
 
 from model import training
 from model.dataset import Frames
-from model.fcn import NETWORKS, Widths
+from model.fcn import Widths
+from model.networks import NETWORKS
 from model.scoring import CLASSES, HERO
 from model.training import (
     CHECKPOINT,
@@ -280,7 +281,7 @@ def test_the_learning_rate_warms_up_then_falls_along_a_cosine(epochs, step, rate
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("network", "fcn9", "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, tiny, got 'fcn9'"),
+        ("network", "fcn9", "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, fpn, tiny, got 'fcn9'"),
         ("input_px", 161, "input size of fcn4 must be a multiple of 4 px, got 161"),
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("steps", 0, "steps must be at least 1, got 0"),

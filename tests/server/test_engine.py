@@ -29,7 +29,7 @@ def network(tmp_path_factory) -> Path:
     """A small FCN1 with random weights, from a seed."""
     import keras
 
-    from model.fcn import build
+    from model.networks import build
 
     keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("weights") / "network.keras"
@@ -82,7 +82,7 @@ def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
     carded = tmp_path / "carded.keras"
     carded.write_bytes(network.read_bytes())
     carded.with_suffix(".json").write_text(json.dumps({"classes": ["hero", "people", "surroundings"]}))
-    assert load_engine("openvino", carded).classes == ("hero", "people", "surroundings")
+    assert load_engine("openvino", carded).card.classes == ("hero", "people", "surroundings")
 
 
 def test_auto_takes_openvino_where_there_is_no_gpu(network):
@@ -107,7 +107,7 @@ def test_what_cannot_be_loaded_is_told_in_one_line(engine, weights, message):
 
 
 def test_a_network_of_other_classes_is_refused(tmp_path):
-    from model.fcn import build
+    from model.networks import build
 
     path = tmp_path / "two.keras"
     build("fcn1", PX, classes=2).save(path)

@@ -226,7 +226,7 @@ def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, r
     [
         (["--batch", "7"], "batch must be 1 to 6 (the whole set), got 7"),
         (["--input-px", "30"], "input size of fcn4 must be a multiple of 4 px, got 30"),
-        (["--network", "resnet"], "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, got 'resnet'"),
+        (["--network", "resnet"], "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, fpn, got 'resnet'"),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--resume"], "expected an interrupted run in {out} to resume, found no settings.json"),
     ],

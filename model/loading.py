@@ -75,7 +75,8 @@ def load_network(path: Path | str) -> "keras.Model":
     """
     file = resolve_weights(path)
     import_keras()
-    # Also registers the legacy layers, which a legacy network that was saved again as .keras needs.
+    # These also register the layers of ours that a .keras file may hold.
+    import model.hysteresis  # noqa: F401
     from model.legacy import load_legacy_network
 
     network = load_legacy_network(file, legacy_config(file)) if is_legacy(file) else _load_keras(file)

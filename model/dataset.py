@@ -15,7 +15,15 @@ from tqdm import tqdm
 
 from model import augment
 from model.images import normalise, resize_rgb
-from model.scoring import HERO
+from model.scoring import CLASSES, HERO, PEOPLE
+
+AUGMENTATIONS = ("shift", "light", "far")
+
+# How often "far" pastes up to two people into a frame, and a hero into one without; their areas, px.
+PASTED_PEOPLE, PASTED_HERO = 0.4, 0.4
+PASTED_AREA_PX = (9.0, 150.0)
+# Smaller figures are no examples of anything.
+CUTOUT_LEAST_PX = 20
 
 
 class Frames(NamedTuple):
@@ -32,6 +40,11 @@ class Frames(NamedTuple):
     def shows_hero(self) -> np.ndarray:
         """(N,) bool: which frames have a pixel of the hero."""
         return (self.masks == HERO).any(axis=(1, 2))
+
+    def spread(self, count: int) -> "Frames":
+        """`count` of the frames, evenly spread over them; all where there are no more."""
+        chosen = np.linspace(0, len(self.images), min(count, len(self.images)), endpoint=False).astype(int)
+        return Frames(self.images[chosen], self.masks[chosen])
 
 
 def list_pairs(folder: Path) -> list[tuple[Path, Path]]:
@@ -117,26 +130,39 @@ def read_set(folder: Path, px: int) -> Frames:
 class AugmentedBatches(keras.utils.PyDataset):
     """Training batches, each a function of (seed, epoch, step) alone.
 
-    So a resumed run sees what an uninterrupted one would have seen, but for the order within an epoch, which Keras
-    shuffles. `hero_share` of each batch comes from the frames that show the hero: they are 37 % of the set, and
-    they are what the score is about.
-
     Args:
         frames: the pairs to draw from.
+        augmentation: `"shift"`, the original's: moved and padded; `"light"`: mirrored and in other light as well;
+            `"far"`: a window of the frame at another scale, mirrored, in other light, with people and heroes cut from
+            other frames pasted in as far ones.
+        crop_px: height and width of what is drawn, px; only `"far"` gives another size than the frames'.
         batch: pairs in a batch.
         steps: batches in an epoch.
-        hero_share: share of a batch drawn from frames with the hero, in [0, 1].
+        hero_share: share of a batch drawn from frames with the hero, in [0, 1]; 0 draws from all frames alike.
         seed: the same seed gives the same batches.
+        workers: threads that draw batches ahead of the training; they come in the same order.
 
     Attributes:
         epoch: which epoch's batches to draw; training sets it as each epoch begins.
 
     Raises:
-        ValueError: if `frames` lacks frames with or without the hero, or `batch` does not fit it.
+        ValueError: if `frames` lacks frames with or without the hero, `batch` does not fit it, or `"far"` finds no
+            people or no hero to cut out.
     """
 
-    def __init__(self, frames: Frames, *, batch: int, steps: int, hero_share: float, seed: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        frames: Frames,
+        *,
+        augmentation: str,
+        crop_px: int,
+        batch: int,
+        steps: int,
+        hero_share: float,
+        seed: int,
+        workers: int = 1,
+    ) -> None:
+        super().__init__(workers=workers)
         shows_hero = frames.shows_hero()
         self._frames = frames
         self._with_hero = np.flatnonzero(shows_hero)
@@ -148,8 +174,12 @@ class AugmentedBatches(keras.utils.PyDataset):
             )
         if not 1 <= batch <= len(frames.images):
             raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
+        self._crop_px = crop_px
         self._batch, self._steps, self._seed = batch, steps, seed
         self._heroes = round(hero_share * batch)
+        self._augmented = {"shift": self._shifted, "light": self._lit, "far": self._far}[augmentation]
+        if augmentation == "far":
+            self._people, self._hero = (_cutouts(frames, class_number) for class_number in (PEOPLE, HERO))
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -158,15 +188,42 @@ class AugmentedBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers."""
         rng = np.random.default_rng([self._seed, self.epoch, step])
-        chosen = np.concatenate(
-            [
-                rng.choice(self._with_hero, self._heroes),
-                rng.choice(self._without, self._batch - self._heroes),
-            ]
-        )
+        if self._heroes:
+            with_hero = rng.choice(self._with_hero, self._heroes)
+            chosen = np.concatenate([with_hero, rng.choice(self._without, self._batch - self._heroes)])
+        else:
+            chosen = rng.choice(len(self._frames.images), self._batch, replace=False)
         images, masks = zip(*(self._augmented(number, rng) for number in chosen), strict=True)
         return normalise(np.stack(images)), np.stack(masks)
 
-    def _augmented(self, number: int, rng: np.random.Generator) -> augment.Pair:
+    def _shifted(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        return augment.shift_and_pad(self._frames.images[number], self._frames.masks[number], rng)
+
+    def _lit(self, number: int, rng: np.random.Generator) -> augment.Pair:
         image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
         return augment.shift_and_pad(augment.light(image, rng), mask, rng)
+
+    def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
+        image, mask = augment.window(image, mask, rng, self._crop_px, around=HERO)
+        pasted = [self._people] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
+        if not (mask == HERO).any() and rng.random() < PASTED_HERO:
+            pasted.append(self._hero)
+        for cutouts in pasted:
+            area_px = np.exp(rng.uniform(*np.log(PASTED_AREA_PX)))
+            image, mask = augment.paste(image, mask, cutouts[rng.integers(len(cutouts))], area_px, rng)
+        if pasted:
+            image = augment.compress(image, rng)
+        return augment.tint(augment.light(image, rng), rng), mask
+
+
+def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
+    """Everybody of a class who can be cut out."""
+    found = [
+        cutout
+        for image, mask in zip(*frames, strict=True)
+        for cutout in augment.cut_out(image, mask, class_number, CUTOUT_LEAST_PX)
+    ]
+    if not found:
+        raise ValueError(f"expected frames with a whole {CLASSES[class_number]} figure to cut out, got none")
+    return found

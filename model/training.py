@@ -293,7 +293,13 @@ def train(config: TrainingConfig, training: Frames, validation: Frames, out: Pat
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
     batches = AugmentedBatches(
-        training, batch=config.batch, steps=config.steps, hero_share=config.hero_share, seed=config.seed
+        training,
+        augmentation="light",
+        crop_px=config.input_px,
+        batch=config.batch,
+        steps=config.steps,
+        hero_share=config.hero_share,
+        seed=config.seed,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))

@@ -1,0 +1,66 @@
+"""What training makes small: wrong pixels, heroes that overlap badly, heroes missed and other people taken for them."""
+
+import keras
+from keras import ops
+
+from model.recipes import TrainingConfig
+from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, PEOPLE
+
+
+class SegmentationLoss(keras.losses.Loss):
+    """Weighted cross-entropy of pixels, soft Jaccard of each image, and detection of each image's hero.
+
+    The Jaccard counts each image's hero equally, whether it has 20 pixels or 2000. Where a class is absent
+    there is no overlap to measure; there the share of false probability is pulled to nothing instead.
+
+    Detection is what the score asks of an image: more than three pixels of the hero where there is one, no more than
+    three where there is none. So it is the binary cross-entropy of two groups of four pixels: those of the hero that
+    show it best, and those farther than three pixels from any hero that look most like one.
+
+    Args:
+        config: gives the weights `hero_weight`, `jaccard`, `empty_pull` and `detection`.
+    """
+
+    # False probability, in pixels, at which the pull to nothing is half of its greatest value.
+    HALF_PULL_PX = 20.0
+    # A hero is found with one pixel more than the score's "more than 3" forbids where there is none.
+    DETECTING_PX = DETECTION_MORE_THAN_PX + 1
+    NEIGHBOURHOOD_PX = 7
+
+    def __init__(self, config: TrainingConfig) -> None:
+        super().__init__(name="segmentation_loss")
+        self._config = config
+
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+        """Per-image loss (N,) of (N, H, W) class numbers and (N, H, W, classes) probabilities."""
+        config = self._config
+        truth = ops.one_hot(ops.cast(y_true, "int32"), len(CLASSES))
+        y_pred = ops.clip(y_pred, 1e-6, 1.0 - 1e-6)
+        weights = ops.convert_to_tensor((1.0, config.hero_weight**0.5, config.hero_weight))
+        loss = ops.mean(-ops.sum(truth * ops.log(y_pred) * weights, axis=-1), axis=(1, 2))
+        if config.jaccard:
+            hero, people = (self._jaccard(truth[..., number], y_pred[..., number]) for number in (HERO, PEOPLE))
+            loss += config.jaccard * (hero + 0.5 * people)
+        if config.detection:
+            loss += config.detection * self._detection(truth[..., HERO], y_pred[..., HERO])
+        return loss
+
+    def _jaccard(self, truth: keras.KerasTensor, probability: keras.KerasTensor) -> keras.KerasTensor:
+        pixels = (1, 2)
+        both = ops.sum(truth * probability, axis=pixels)
+        seen, there = ops.sum(probability, axis=pixels), ops.sum(truth, axis=pixels)
+        present = 1.0 - both / (seen + there - both + 1e-6)
+        absent = self._config.empty_pull * seen / (seen + self.HALF_PULL_PX)
+        return ops.where(there > 0, present, absent)
+
+    def _detection(self, truth: keras.KerasTensor, probability: keras.KerasTensor) -> keras.KerasTensor:
+        there = ops.sum(truth, axis=(1, 2))
+        near = ops.max_pool(truth[..., None], self.NEIGHBOURHOOD_PX, strides=1, padding="same")[..., 0]
+        found = self._best(probability * truth)
+        mistaken = self._best(probability * (1.0 - near))
+        miss = -ops.mean(ops.log(ops.maximum(found, 1e-6)), axis=-1)
+        false_alarm = -ops.mean(ops.log(1.0 - mistaken), axis=-1)
+        return false_alarm + ops.where(there >= self.DETECTING_PX, miss, 0.0)
+
+    def _best(self, probability: keras.KerasTensor) -> keras.KerasTensor:
+        return ops.top_k(ops.reshape(probability, (ops.shape(probability)[0], -1)), self.DETECTING_PX)[0]

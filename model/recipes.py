@@ -1,0 +1,115 @@
+"""How to train: every setting with its range, and the presets by name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.dataset import AUGMENTATIONS
+from model.networks import check_buildable
+
+SCHEDULES, DECISIONS = ("cosine", "constant"), ("half", "hysteresis")
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; `help` is what the command line says of each.
+
+    Raises:
+        ValueError: for a setting outside its range, or a network that cannot be built.
+    """
+
+    network: str = _setting("fpn", "network: fcn1 to fcn5, or fpn")
+    input_px: int = _setting(256, "height and width of the network's input, px")
+    crop_px: int = _setting(192, "height and width of what training sees of a frame, px")
+    augmentation: str = _setting(
+        "far", "shift: moved and padded; light: mirrored and lit, too; far: at other scales, with far people pasted in"
+    )
+    epochs: int = _setting(60, "epochs")
+    steps: int = _setting(200, "batches per epoch")
+    validate_every: int = _setting(4, "epochs from one validation to the next")
+    batch: int = _setting(16, "pairs per batch")
+    learning_rate: float = _setting(2e-3, "highest learning rate of Adam")
+    schedule: str = _setting("cosine", "learning rate: cosine, from warm-up to almost nothing, or constant")
+    weight_decay: float = _setting(0.02, "decoupled weight decay per unit of learning rate; 0 is plain Adam")
+    hero_share: float = _setting(0.4, "share of each batch that shows the hero; 0 takes frames as they come")
+    hero_weight: float = _setting(4.0, "cross-entropy of a hero's pixel, in those of surroundings; people: its root")
+    jaccard: float = _setting(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
+    empty_pull: float = _setting(0.5, "weight of Jaccard's pull to nothing where a class is absent")
+    detection: float = _setting(0.5, "weight of the loss of finding a hero where there is one, and else none")
+    decision: str = _setting(
+        "hysteresis", "the hero is where: half: p > 1/2; hysteresis: two thresholds that validation chooses say so"
+    )
+    validation_steps: int = _setting(0, "batches of the validation set to score, evenly spread; 0 for all of it")
+    workers: int = _setting(1, "threads that make batches")
+    seed: int = _setting(0, "seed of weights, batches and augmentation")
+
+    def __post_init__(self) -> None:
+        check_buildable(self.network, self.input_px)
+        check_buildable(self.network, self.crop_px)
+        if self.crop_px > self.input_px:
+            raise ValueError(f"crop_px must be at most input_px, {self.input_px}, got {self.crop_px}")
+        for name, choices in {"augmentation": AUGMENTATIONS, "schedule": SCHEDULES, "decision": DECISIONS}.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.augmentation != "far" and self.crop_px != self.input_px:
+            raise ValueError(
+                f"crop_px must be input_px, {self.input_px}, with {self.augmentation} augmentation, got {self.crop_px}"
+            )
+        for name in ("epochs", "steps", "validate_every", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch < 2:
+            raise ValueError(f"batch must be at least 2, for frames with and without the hero, got {self.batch}")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f"learning_rate must be in (0, 1), got {self.learning_rate}")
+        if self.hero_share and not (0 < self.hero_share < 1 and 0 < round(self.hero_share * self.batch) < self.batch):
+            raise ValueError(
+                f"hero_share must be 0 or leave frames with and without the hero in a batch of {self.batch}, "
+                f"got {self.hero_share}"
+            )
+        for name in ("hero_weight", "jaccard", "empty_pull", "detection", "weight_decay", "validation_steps"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
+
+
+PRESETS = {
+    # The shipped network.
+    "fpn": TrainingConfig(),
+    # The best FCN4 of this project, for 160 px.
+    "fcn4": TrainingConfig(
+        network="fcn4",
+        input_px=160,
+        crop_px=160,
+        augmentation="light",
+        epochs=55,
+        steps=100,
+        validate_every=5,
+        weight_decay=0.0,
+        hero_share=0.5,
+        detection=0.0,
+        decision="half",
+    ),
+    # The write-up's winning run.
+    "writeup": TrainingConfig(
+        network="fcn4",
+        input_px=160,
+        crop_px=160,
+        augmentation="shift",
+        epochs=40,
+        steps=128,
+        batch=32,
+        learning_rate=1e-4,
+        schedule="constant",
+        weight_decay=0.0,
+        hero_share=0.0,
+        hero_weight=1.0,
+        jaccard=0.0,
+        detection=0.0,
+        decision="half",
+    ),
+}

@@ -1,6 +1,7 @@
-"""Train a network: loss, schedule, checkpoints that survive a kill, log.
+"""Train a network: validation, checkpoints that survive a kill, log.
 
-A run folder holds the run's settings, the state to go on from, a log of one line per epoch and the best weights.
+A run folder holds the run's settings, the state to go on from, a log of one line per epoch, the best epoch's network
+and, in the end, that network with its thresholds: the weights to use.
 """
 
 import csv
@@ -8,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,98 +19,19 @@ from keras import ops
 from tqdm import tqdm
 
 from model.dataset import AugmentedBatches, Frames
+from model.hysteresis import Thresholds, best_thresholds, count, with_thresholds
 from model.images import normalise
-from model.networks import build, check_buildable
-from model.scoring import CLASSES, HERO, score_set
+from model.losses import SegmentationLoss
+from model.networks import build
+from model.recipes import TrainingConfig
+from model.scoring import HERO, score_set
 
 logger = logging.getLogger(__name__)
 
-# A pixel of a hero counts more than one of the lawn, which is 97 % of all pixels.
-CLASS_WEIGHTS = (1.0, 2.0, 4.0)
-PEOPLE = CLASSES.index("people")
-
 # In a run folder.
-SETTINGS, CHECKPOINT, LOG, WEIGHTS = "settings.json", "checkpoint.weights.h5", "log.csv", "model_weights.keras"
-# Scoring the validation set takes a third as long as an epoch of the shipped network.
-EPOCHS_PER_VALIDATION = 5
+SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
+CHECKPOINT, BEST, WEIGHTS = "checkpoint.weights.h5", "best_epoch.keras", "model_weights.keras"
 FRAMES_PER_PREDICTION = 32
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train; `help` is what the command line says of each.
-
-    Raises:
-        ValueError: for a setting outside its range, or a network that cannot be built.
-    """
-
-    network: str = field(default="fcn4", metadata={"help": "network: fcn1 to fcn5, or fpn"})
-    input_px: int = field(default=160, metadata={"help": "height and width of the network's input, px"})
-    epochs: int = field(default=55, metadata={"help": "epochs"})
-    steps: int = field(default=100, metadata={"help": "batches per epoch"})
-    batch: int = field(default=16, metadata={"help": "pairs per batch"})
-    learning_rate: float = field(default=2e-3, metadata={"help": "highest learning rate of Adam"})
-    hero_share: float = field(default=0.5, metadata={"help": "share of each batch that shows the hero"})
-    empty_pull: float = field(
-        default=0.5, metadata={"help": "weight of the loss that pulls to nothing where a class is absent"}
-    )
-    seed: int = field(default=0, metadata={"help": "seed of weights, batches and augmentation"})
-
-    def __post_init__(self) -> None:
-        check_buildable(self.network, self.input_px)
-        for name in ("epochs", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.batch < 2:
-            raise ValueError(f"batch must be at least 2, for frames with and without the hero, got {self.batch}")
-        if not 0 < self.learning_rate < 1:
-            raise ValueError(f"learning_rate must be in (0, 1), got {self.learning_rate}")
-        if not 0 < self.hero_share < 1 or not 0 < round(self.hero_share * self.batch) < self.batch:
-            raise ValueError(
-                f"hero_share must leave frames with and without the hero in a batch of {self.batch}, "
-                f"got {self.hero_share}"
-            )
-        if not 0 <= self.empty_pull < float("inf"):
-            raise ValueError(f"empty_pull must be finite and not negative, got {self.empty_pull}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
-
-
-class SegmentationLoss(keras.losses.Loss):
-    """Weighted cross-entropy plus a soft Jaccard per image for hero and people.
-
-    The Jaccard counts each image's hero equally, whether it has 20 pixels or 2000. Where a class is absent
-    there is no overlap to measure; there the share of false probability is pulled to nothing instead.
-
-    Args:
-        empty_pull: weight of that pull; 0 finds far heroes and sees them everywhere, 1 the opposite.
-    """
-
-    # False probability, in pixels, at which the pull to nothing is half of its greatest value.
-    HALF_PULL_PX = 20.0
-
-    def __init__(self, empty_pull: float) -> None:
-        super().__init__(name="segmentation_loss")
-        self._empty_pull = empty_pull
-
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Per-image loss (N,) of (N, H, W) class numbers and (N, H, W, classes) probabilities."""
-        truth = ops.one_hot(ops.cast(y_true, "int32"), len(CLASSES))
-        y_pred = ops.clip(y_pred, 1e-6, 1.0)
-        entropy = -ops.sum(truth * ops.log(y_pred) * ops.convert_to_tensor(CLASS_WEIGHTS), axis=-1)
-        return (
-            ops.mean(entropy, axis=(1, 2))
-            + self._jaccard(truth[..., HERO], y_pred[..., HERO])
-            + 0.5 * self._jaccard(truth[..., PEOPLE], y_pred[..., PEOPLE])
-        )
-
-    def _jaccard(self, truth: keras.KerasTensor, probability: keras.KerasTensor) -> keras.KerasTensor:
-        pixels = (1, 2)
-        both = ops.sum(truth * probability, axis=pixels)
-        seen, there = ops.sum(probability, axis=pixels), ops.sum(truth, axis=pixels)
-        present = 1.0 - both / (seen + there - both + 1e-6)
-        absent = self._empty_pull * seen / (seen + self.HALF_PULL_PX)
-        return ops.where(there > 0, present, absent)
 
 
 class Validation(NamedTuple):
@@ -136,19 +58,35 @@ class Validation(NamedTuple):
         return f"quality {self.quality:.4f}, hero IoU {self.hero_iou:.4f}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
 
 
+def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
+    """Probabilities (px, px, classes) of each frame, with a progress bar."""
+    starts = range(0, len(frames.images), FRAMES_PER_PREDICTION)
+    for start in tqdm(starts, desc="validation", unit=" batches", leave=False):
+        images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
+        yield from np.asarray(network.predict_on_batch(images))
+
+
 def validate(network: keras.Model, frames: Frames) -> Validation:
     """Score a network at its own resolution on frames of which at least one shows the hero."""
 
-    def probabilities() -> Iterator[np.ndarray]:
-        starts = range(0, len(frames.images), FRAMES_PER_PREDICTION)
-        for start in tqdm(starts, desc="validation", unit=" batches", leave=False):
-            images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
-            yield from np.asarray(network.predict_on_batch(images))
-
-    score = score_set(probabilities(), frames.masks)
+    score = score_set(predict(network, frames), frames.masks)
     # The original counts an IoU of 0 where there is no hero.
     hero_iou = score.iou[HERO] * score.n / np.count_nonzero(frames.shows_hero())
     return Validation(float(hero_iou), score.tp, score.fp, score.fn)
+
+
+class Trained(NamedTuple):
+    """What a run left.
+
+    Args:
+        weights: the `.keras` file.
+        thresholds: what it decides by; None for a probability of one half.
+        validation: how well it does so.
+    """
+
+    weights: Path
+    thresholds: Thresholds | None
+    validation: Validation
 
 
 class EpochLog(NamedTuple):
@@ -217,15 +155,37 @@ class RunKeeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Keras calls this with the epoch counted from 0 and its mean loss."""
         done, validation = epoch + 1, None
-        if done % EPOCHS_PER_VALIDATION == 0 or done == self._config.epochs:
+        if done % self._config.validate_every == 0 or done == self._config.epochs:
             validation = validate(self.model, self._frames)
             logger.info("validation after epoch %d: %s", done, validation)
+            logs |= {"quality": validation.quality, "hero_iou": validation.hero_iou}  # for TensorBoard
             best = best_epoch(self._log)
             if best is None or validation.quality > best[1].quality:
-                write_whole(self._out / WEIGHTS, lambda path: save_float32(self.model, self._config, path))
+                write_whole(self._out / BEST, lambda path: save_float32(self.model, self._config, path))
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
         write_whole(self._out / LOG, lambda path: write_log(path, self._log))
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar for the whole run: batches done, time left, the epoch's loss."""
+
+    def __init__(self, config: TrainingConfig, done: int) -> None:
+        super().__init__()
+        self._bar = tqdm(total=config.epochs * config.steps, initial=done * config.steps, unit=" batches")
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Keras calls this with the epoch counted from 0."""
+        self._bar.set_description(f"epoch {epoch + 1}")
+
+    def on_train_batch_end(self, batch: int, logs: dict) -> None:
+        """Keras calls this with the mean loss of the epoch so far."""
+        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Keras calls this after the last epoch."""
+        self._bar.close()
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -275,35 +235,34 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
             raise ValueError(f"expected {name} {recorded.get(name)}, as {settings} has it, to resume, got {value}")
 
 
-def train(config: TrainingConfig, training: Frames, validation: Frames, out: Path) -> Path:
+def train(
+    config: TrainingConfig,
+    training: Frames,
+    validation: Frames,
+    out: Path,
+    on_start: Callable[[AugmentedBatches], object] = lambda batches: None,
+) -> Trained:
     """Train, or go on training, in the run folder `out`, which `check_run` has found fit.
 
     Args:
         config: the settings.
         training: frames to learn from.
-        validation: frames that choose the epoch whose weights are kept.
+        validation: frames that choose the epoch whose weights are kept, and their thresholds.
         out: run folder; created where there is none.
-
-    Returns:
-        The best network's `.keras` file.
+        on_start: called with the batches before the first step, when the run folder is there.
 
     Raises:
         ValueError: if the frames do not suffice, before anything is written, or the state to go on from is damaged.
     """
+    batches = draw_batches(config, training)
+    if config.validation_steps:
+        validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
-    batches = AugmentedBatches(
-        training,
-        augmentation="light",
-        crop_px=config.input_px,
-        batch=config.batch,
-        steps=config.steps,
-        hero_share=config.hero_share,
-        seed=config.seed,
-    )
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
 
+    on_start(batches)
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)
@@ -312,25 +271,62 @@ def train(config: TrainingConfig, training: Frames, validation: Frames, out: Pat
         batches,
         initial_epoch=done,
         epochs=config.epochs,
+        verbose=0,
+        shuffle=False,  # so that a resumed run sees the batches in the order of an uninterrupted one
         callbacks=[
-            keras.callbacks.ProgbarLogger(),  # first, so that an epoch's bar is whole before its score is printed
+            Progress(config, done),
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
             RunKeeper(out, config, validation, log),
+            keras.callbacks.TensorBoard(out / TENSORBOARD, write_graph=False),
         ],
     )
-    return out / WEIGHTS
+    return finish(config, validation, out)
+
+
+def finish(config: TrainingConfig, validation: Frames, out: Path) -> Trained:
+    """Give the best epoch's network its thresholds and save it as the run's weights."""
+    network, thresholds = keras.saving.load_model(out / BEST, compile=False), None
+    if config.decision == "hysteresis":
+        thresholds = best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
+        network = with_thresholds(network, thresholds)
+    write_whole(out / WEIGHTS, network.save)
+    score = validate(network, validation)
+    logger.info("thresholds %s: %s", "p > 1/2" if thresholds is None else thresholds, score)
+    return Trained(out / WEIGHTS, thresholds, score)
+
+
+def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
+    """The batches of a run.
+
+    Raises:
+        ValueError: if the frames do not suffice.
+    """
+    return AugmentedBatches(
+        frames,
+        augmentation=config.augmentation,
+        crop_px=config.crop_px,
+        batch=config.batch,
+        steps=config.steps,
+        hero_share=config.hero_share,
+        seed=config.seed,
+        workers=config.workers,
+    )
 
 
 def compiled_network(config: TrainingConfig) -> keras.Model:
     """Build the network to train, with its optimizer, schedule and loss."""
     # Half the time of float32 on a CPU with bfloat16 and no measurable loss; the saved weights are float32.
     with layers_in("mixed_bfloat16"):
-        network = build(config.network, config.input_px)
+        network = build(config.network, input_px=None)  # learns from crops, is validated on whole frames
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, total - warm_up, warmup_target=config.learning_rate, warmup_steps=warm_up, alpha=0.005
-    )
-    network.compile(keras.optimizers.Adam(schedule), SegmentationLoss(config.empty_pull), jit_compile=False)
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, total - warm_up, warmup_target=config.learning_rate, warmup_steps=warm_up, alpha=0.005
+        )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    network.compile(optimizer, SegmentationLoss(config), jit_compile=False)
     return network
 
 

@@ -1,11 +1,14 @@
 """Train a network on a dataset folder that holds `train/` and `validation/`.
 
-    python tools/train.py --data ../shared/data --out runs/fcn4
-    python tools/train.py --data ../shared/data --out runs/fcn4 --resume
+    python tools/train.py --data ../shared/data --out runs/fpn
+    python tools/train.py --data ../shared/data --out runs/fpn --resume
+    python tools/train.py --data ../shared/data --out runs/writeup --preset writeup
 
-The defaults train the shipped FCN4: about 100 minutes on two CPU cores. The run folder then holds the best weights by
-validation (`model_weights.keras`), their card (`model_weights.json`), `log.csv` and `loss.png`; what the shipped
-weights score is on their card. Ctrl-C or a kill costs at most one epoch: the same command with `--resume` goes on.
+The presets: `fpn` (the default) trains the shipped network in about 100 minutes on two CPU cores, `fcn4` this project's
+FCN4 in as many, `writeup` the FCN4 of the write-up with its settings. Any setting can be given beside a preset. The run
+folder then holds the best weights by validation (`model_weights.keras`), their card (`model_weights.json`), `log.csv`,
+`loss.png`, `samples.png` (what training saw) and logs for TensorBoard; what the shipped weights score is on their card.
+Ctrl-C or a kill costs at most one epoch: the same command with `--resume` goes on, to the same weights.
 """
 
 import argparse
@@ -13,39 +16,52 @@ import hashlib
 import json
 import logging
 import shlex
+import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from model.loading import import_keras
 
 import_keras()  # before what imports it below: without its start-up notes
 
-from model.dataset import Frames, read_set
-from model.scoring import CLASSES
-from model.training import LOG, SETTINGS, EpochLog, TrainingConfig, best_epoch, check_run, read_log, train
+from model.card import card_file
+from model.dataset import AugmentedBatches, Frames, read_set
+from model.images import MEAN, SCALE
+from model.recipes import PRESETS, TrainingConfig
+from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
+from model.training import LOG, SETTINGS, EpochLog, Trained, best_epoch, check_run, read_log, train
+from tools import evaluate as evaluation
+
+OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = vars(parse(arguments))
-    data, out, resume = options.pop("data"), options.pop("out"), options.pop("resume")
+    data, out, resume, preset = (options.pop(name) for name in ("data", "out", "resume", "preset"))
     logging.basicConfig(format="%(message)s")
     logging.getLogger("model").setLevel(logging.INFO)
     try:
-        config = TrainingConfig(**options)
+        config = replace(PRESETS[preset], **options)
         check_run(out, config, resume)
+        exam = exam_sets(data)
         training, validation = (read_set(data / name, config.input_px) for name in ("train", "validation"))
-        weights = train(config, training, validation, out)
+        trained = train(config, training, validation, out, lambda batches: draw_samples(batches, out / "samples.png"))
         log = read_log(out / LOG)
         card = {
-            **describe(config, log),
-            "command": command(config, data, out),
+            **describe(config, trained, log),
+            "command": command(preset, config, data, out),
+            "commit": commit(),
             "data": {"name": data.name, **describe_data(training, validation)},
+            "evaluation": examine(trained.weights, exam),
         }
-        weights.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+        card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
         draw_curves(log, out / "loss.png")
     except (OSError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
@@ -54,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         way_on = "; the same command with --resume goes on" if (out / SETTINGS).exists() else ""
         print(f"\ninterrupted{way_on}", file=sys.stderr)
         return 130
-    print(f"best weights: {weights}\nscore them: python tools/evaluate.py {weights} --data {data}")
+    print(f"best weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data}")
     return 0
 
 
@@ -64,12 +80,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and validation/")
     parser.add_argument("--out", type=Path, required=True, help="run folder; weights, card and log go there")
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="fpn", help="settings to start from (default: %(default)s)"
+    )
     for setting in fields(TrainingConfig):
+        defaults = ", ".join(f"{getattr(config, setting.name)}" for config in PRESETS.values())
         parser.add_argument(
             flag(setting.name),
             type=type(setting.default),
-            default=setting.default,
-            help=f"{setting.metadata['help']} (default: %(default)s)",
+            default=argparse.SUPPRESS,
+            help=f"{setting.metadata['help']} ({' / '.join(PRESETS)}: {defaults})",
         )
     return parser.parse_args(arguments)
 
@@ -79,27 +99,57 @@ def flag(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
 
 
-def command(config: TrainingConfig, data: Path, out: Path) -> str:
-    """The command that trains such weights from the start: settings that differ from the defaults, and no --resume."""
-    given = [(flag(name), value) for name, value in asdict(config).items() if value != getattr(TrainingConfig, name)]
-    options = [("--data", data), ("--out", out), *given]
+def command(preset: str, config: TrainingConfig, data: Path, out: Path) -> str:
+    """The command that trains such weights from the start: settings that differ from the preset's, and no --resume."""
+    usual = asdict(PRESETS[preset])
+    given = [(flag(name), value) for name, value in asdict(config).items() if value != usual[name]]
+    options = [("--data", data), ("--out", out), ("--preset", preset), *given]
     return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
 
 
-def describe(config: TrainingConfig, log: list[EpochLog]) -> dict:
+def commit() -> str:
+    """The commit that this code is at, with a note where files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=, changed"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not in a git repository"
+
+
+def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
     """What the best weights of a run are, for their card."""
     best = best_epoch(log)
     if best is None:
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
-    epoch, validation = best
     return {
         "network": config.network,
         "classes": CLASSES,
         "input_px": config.input_px,
+        "mean": MEAN,
+        "scale": SCALE,
         "settings": asdict(config),
-        "best_epoch": epoch,
-        "validation": {"quality": validation.quality, **validation._asdict()},
+        "best_epoch": best[0],
+        "thresholds": trained.thresholds and trained.thresholds._asdict(),
+        "validation": {"quality": trained.validation.quality, **trained.validation._asdict()},
     }
+
+
+def exam_sets(data: Path) -> dict[str, Path]:
+    """The folders of the evaluation sets by name; none where the dataset has none.
+
+    Raises:
+        FileNotFoundError: if it has some of them only.
+    """
+    return evaluation.find_sets(data) if (data / "sample_evaluation_data").is_dir() else {}
+
+
+def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
+    """What weights score in the evaluation sets at 160 px and at their own size, for their card; [] without sets."""
+    if not sets:
+        return []
+    figures = [evaluation.describe(evaluation.evaluate(weights, sets, px)) for px in ("160", "native")]
+    shown = ("resolution_px", *EVALUATION_SETS, "final_iou", "weight", "final_score")
+    return [{name: scored[name] for name in shown} for scored in figures]
 
 
 def describe_data(training: Frames, validation: Frames) -> dict:
@@ -113,6 +163,22 @@ def describe_data(training: Frames, validation: Frames) -> dict:
         "validation_pairs": len(validation.images),
         "sha256_at_input_px": digest.hexdigest(),
     }
+
+
+def draw_samples(batches: AugmentedBatches, path: Path, columns: int = 8) -> None:
+    """Draw what training sees, its first batch, as PNG: other people outlined in blue, the hero in green."""
+    tiles = []
+    for image, mask in zip(*batches[0], strict=True):
+        picture = np.round(image * SCALE + MEAN).astype(np.uint8)
+        for class_number, colour in OUTLINES.items():
+            shape = (mask == class_number).astype(np.uint8)
+            picture[cv2.dilate(shape, np.ones((3, 3), np.uint8)) > shape] = colour
+        tiles.append(Image.fromarray(picture))
+    px, rows = tiles[0].width, -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (min(columns, len(tiles)) * px, rows * px))
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % columns * px, number // columns * px))
+    sheet.save(path)
 
 
 def draw_curves(log: list[EpochLog], path: Path) -> None:

@@ -1,30 +1,37 @@
 import json
-import math
+import shutil
 from dataclasses import asdict
 
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from model import training
-from model.dataset import Frames
+from model.dataset import AugmentedBatches, Frames
 from model.fcn import Widths
-from model.networks import NETWORKS
-from model.scoring import CLASSES, HERO
+from model.hysteresis import best_thresholds, count
+from model.networks import NETWORKS, build
+from model.recipes import TrainingConfig
+from model.scoring import CLASSES, HERO, PEOPLE
 from model.training import (
+    BEST,
     CHECKPOINT,
     LOG,
     SETTINGS,
+    TENSORBOARD,
     WEIGHTS,
     EpochLog,
     RunKeeper,
-    SegmentationLoss,
-    TrainingConfig,
+    Trained,
     Validation,
     best_epoch,
     check_run,
     compiled_network,
+    finish,
     layers_in,
+    predict,
     read_log,
     save_float32,
     train,
@@ -32,19 +39,31 @@ from model.training import (
     write_log,
 )
 
-SURROUNDINGS, PEOPLE = CLASSES.index("surroundings"), CLASSES.index("people")
-# Below this a probability of 0, which the loss takes for a millionth, is no difference.
-NOTHING = 1e-4
 
-
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def tiny_network():
     """One encoder block of 4 filters: what is tested here is the training, not the network."""
-    monkeypatch.setitem(NETWORKS, "tiny", Widths((4,), 4, (4,)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "tiny", Widths((4,), 4, (4,)))
+        yield
+
+
+TINY = {
+    "network": "tiny",
+    "input_px": 8,
+    "crop_px": 8,
+    "augmentation": "light",
+    "epochs": 4,
+    "steps": 2,
+    "validate_every": 2,
+    "batch": 4,
+    "hero_share": 0.5,
+    "decision": "half",
+}
 
 
 def tiny(**changes):
-    return TrainingConfig(**({"network": "tiny", "input_px": 8, "epochs": 4, "steps": 1, "batch": 4} | changes))
+    return TrainingConfig(**(TINY | changes))
 
 
 def frames(seed=0):
@@ -57,74 +76,6 @@ def frames(seed=0):
     return Frames(images, masks)
 
 
-# --- loss
-
-
-def certain(numbers):
-    """(1, H, W, classes) probabilities that say a mask's class numbers."""
-    return np.eye(len(CLASSES), dtype=np.float32)[np.asarray(numbers)][None]
-
-
-def loss_of(numbers, probabilities, empty_pull=0.5):
-    loss = SegmentationLoss(empty_pull).call(np.asarray(numbers, np.uint8)[None], np.asarray(probabilities, np.float32))
-    assert loss.shape == (1,)
-    return float(loss[0])
-
-
-def half_hero(numbers, where):
-    """Certain of a mask's classes, but for half hero and half surroundings at `where`."""
-    probabilities = certain(numbers)
-    probabilities[0][where] = [0.5, 0.0, 0.5]
-    return probabilities
-
-
-@pytest.mark.parametrize("numbers", [np.zeros((2, 2), int), [[0, 1], [2, 2]], [[2, 2], [2, 2]]])
-def test_a_perfect_prediction_costs_nothing(numbers):
-    assert loss_of(numbers, certain(numbers)) == pytest.approx(0, abs=NOTHING)
-
-
-def test_a_half_found_hero_costs_its_cross_entropy_and_the_lack_of_overlap():
-    numbers = np.array([[HERO, 0], [0, 0]])
-    # Cross-entropy 4 · ln 2 at one pixel of 4; overlap 0.5 of a union 0.5 + 1 − 0.5 = 1.
-    assert loss_of(numbers, half_hero(numbers, (0, 0))) == pytest.approx(4 * math.log(2) / 4 + 0.5, abs=NOTHING)
-
-
-def test_half_found_people_cost_half_as_much_in_either_term():
-    numbers = np.array([[PEOPLE, 0], [0, 0]])
-    probabilities = certain(numbers)
-    probabilities[0, 0, 0] = [0.5, 0.5, 0.0]
-    assert loss_of(numbers, probabilities) == pytest.approx(2 * math.log(2) / 4 + 0.5 * 0.5, abs=NOTHING)
-
-
-@pytest.mark.parametrize("empty_pull", [0.0, 0.5, 1.0])
-def test_a_false_hero_costs_more_the_stronger_the_pull_to_nothing(empty_pull):
-    nobody = np.zeros((2, 2), int)
-    # Half a hero at each of 4 pixels: cross-entropy ln 2; false probability 2 px of 2 + 20.
-    expected = math.log(2) + empty_pull * 2 / 22
-    assert loss_of(nobody, half_hero(nobody, slice(None)), empty_pull) == pytest.approx(expected, abs=NOTHING)
-
-
-def test_one_hero_counts_as_much_as_another_whatever_its_size():
-    overlap_terms = []
-    for pixels in (20, 800):
-        numbers = np.where(np.arange(1024) < pixels, HERO, 0).reshape(32, 32)
-        cross_entropy = 4 * math.log(2) * pixels / 1024
-        overlap_terms.append(loss_of(numbers, half_hero(numbers, numbers == HERO)) - cross_entropy)
-    # Half of each found, and nothing beside it: 0.5 n of n. What is 0 elsewhere counts a millionth a pixel.
-    assert overlap_terms == pytest.approx([0.5, 0.5], abs=1e-3)
-
-
-def test_each_image_of_a_batch_counts_equally():
-    small, none = np.zeros((8, 8), int), np.zeros((8, 8), int)
-    small[0, 0] = HERO
-    truth = np.stack([small, none]).astype(np.uint8)
-    predicted = np.concatenate([half_hero(small, small == HERO), certain(none)])
-    loss = SegmentationLoss(0.5)
-    each = np.asarray(loss.call(truth, predicted))
-    assert each == pytest.approx([4 * math.log(2) / 64 + 0.5, 0], abs=NOTHING * 3)
-    assert float(loss(truth, predicted)) == pytest.approx(each.mean())
-
-
 # --- validation
 
 
@@ -133,7 +84,8 @@ class RedIsTheHero:
 
     def predict_on_batch(self, images):
         assert images.dtype == np.float32
-        return certain(np.where(images[..., 0] >= (200 - 127.5) / 127.5, HERO, 0))[0]
+        is_hero = images[..., 0] >= (200 - 127.5) / 127.5
+        return np.eye(len(CLASSES), dtype=np.float32)[np.where(is_hero, HERO, 0)]
 
 
 def scene(found_px, hero_px):
@@ -200,24 +152,23 @@ def scores(monkeypatch):
     return coming
 
 
-def kept_network(folder):
-    return keras.saving.load_model(folder / WEIGHTS, compile=False)
+def kept_network(folder, name=WEIGHTS):
+    return keras.saving.load_model(folder / name, compile=False)
 
 
 def fill(network, value):
     network.set_weights([np.full_like(weights, value) for weights in network.get_weights()])
 
 
-def test_the_weights_of_the_best_epoch_are_kept(tmp_path, scores, monkeypatch):
-    monkeypatch.setattr(training, "EPOCHS_PER_VALIDATION", 1)
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path, scores):
     scores += [0.3, 0.6, 0.5, 0.6]
     network = compiled_network(tiny())
-    keeper = RunKeeper(tmp_path, tiny(), frames(), [])
+    keeper = RunKeeper(tmp_path, tiny(validate_every=1), frames(), [])
     keeper.set_model(network)
     for epoch in range(4):
         fill(network, epoch + 1)
         keeper.on_epoch_end(epoch, {"loss": 1.0})
-    assert all((weights == 2).all() for weights in kept_network(tmp_path).get_weights())
+    assert all((weights == 2).all() for weights in kept_network(tmp_path, BEST).get_weights())
     assert [line.validation.hero_iou for line in read_log(tmp_path / LOG)] == [0.3, 0.6, 0.5, 0.6]
 
 
@@ -226,17 +177,21 @@ def test_weights_from_before_an_interruption_stay_if_they_are_better(tmp_path, s
     keeper = RunKeeper(tmp_path, tiny(epochs=2), frames(), [EpochLog(1, 1.5, Validation(0.4, 1, 0, 0))])
     keeper.set_model(compiled_network(tiny()))
     keeper.on_epoch_end(1, {"loss": 1.0})
-    assert not (tmp_path / WEIGHTS).exists()
+    assert not (tmp_path / BEST).exists()
     assert [line.epoch for line in read_log(tmp_path / LOG)] == [1, 2]
 
 
-def test_every_fifth_and_the_last_epoch_are_scored(tmp_path, scores):
-    scores += [0.1, 0.2]
-    keeper = RunKeeper(tmp_path, tiny(epochs=7), frames(), [])
-    keeper.set_model(compiled_network(tiny()))
+@pytest.mark.parametrize(
+    ("validate_every", "scored"), [(3, [3, 6, 7]), (1, [1, 2, 3, 4, 5, 6, 7]), (7, [7]), (100, [7])]
+)
+def test_an_epoch_in_so_many_and_the_last_are_scored(tmp_path, scores, monkeypatch, validate_every, scored):
+    monkeypatch.setattr(training, "write_whole", lambda path, write: write(path) if path.name == LOG else None)
+    scores += [0.1] * len(scored)
+    keeper = RunKeeper(tmp_path, tiny(epochs=7, validate_every=validate_every), frames(), [])
+    keeper.set_model(build("tiny", 8))
     for epoch in range(7):
         keeper.on_epoch_end(epoch, {"loss": 1.0})
-    assert [line.epoch for line in read_log(tmp_path / LOG) if line.validation] == [5, 7]
+    assert [line.epoch for line in read_log(tmp_path / LOG) if line.validation] == scored
 
 
 def test_saved_weights_are_float32_and_equal_those_trained_in_mixed_precision(tmp_path):
@@ -278,71 +233,208 @@ def test_the_learning_rate_warms_up_then_falls_along_a_cosine(epochs, step, rate
     assert float(optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "reason"),
-    [
-        ("network", "fcn9", "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, fpn, tiny, got 'fcn9'"),
-        ("input_px", 161, "input size of fcn4 must be a multiple of 4 px, got 161"),
-        ("epochs", 0, "epochs must be at least 1, got 0"),
-        ("steps", 0, "steps must be at least 1, got 0"),
-        ("batch", 1, "batch must be at least 2, for frames with and without the hero, got 1"),
-        ("learning_rate", 0.0, "learning_rate must be in (0, 1), got 0.0"),
-        ("learning_rate", math.nan, "learning_rate must be in (0, 1), got nan"),
-        ("hero_share", 0.01, "hero_share must leave frames with and without the hero in a batch of 16, got 0.01"),
-        ("hero_share", 0.99, "hero_share must leave frames with and without the hero in a batch of 16, got 0.99"),
-        ("hero_share", math.nan, "hero_share must leave frames with and without the hero in a batch of 16, got nan"),
-        ("empty_pull", -0.1, "empty_pull must be finite and not negative, got -0.1"),
-        ("empty_pull", math.inf, "empty_pull must be finite and not negative, got inf"),
-        ("seed", -1, "seed must be in [0, 2**32), got -1"),
-    ],
-)
-def test_a_setting_out_of_range_is_refused(setting, value, reason):
-    with pytest.raises(ValueError) as caught:
-        TrainingConfig(**{setting: value})
-    assert str(caught.value) == reason
+def test_a_constant_learning_rate_neither_warms_up_nor_falls():
+    optimizer = compiled_network(tiny(schedule="constant", learning_rate=1e-4)).optimizer
+    for step in (0, 5, 8):
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("weight_decay", "left"), [(0.5, 1 - 0.5 * 0.1), (0.0, 1)])
+def test_weights_decay_but_norms_and_biases_do_not(weight_decay, left):
+    network = compiled_network(tiny(schedule="constant", learning_rate=0.1, weight_decay=weight_decay))
+    fill(network, 1)
+    trained = network.trainable_variables
+    network.optimizer.apply([np.zeros(variable.shape, np.float32) for variable in trained], trained)
+    after = {variable.path.replace("/", "_"): variable.numpy() for variable in trained}
+    # Encoder and decoder have two kernels each, bottleneck and output one; each has a bias, all but the output a norm.
+    kernels = [name for name in after if name.endswith("kernel")]
+    others = [name for name in after if name.endswith(("gamma", "beta", "bias"))]
+    assert (len(kernels), len(others), len(after)) == (6, 10, 16)
+    for name in kernels:
+        np.testing.assert_allclose(after[name], left, rtol=1e-6)
+    for name in others:
+        np.testing.assert_array_equal(after[name], 1)
+
+
+def test_the_network_in_training_takes_crops_and_whole_frames():
+    network = compiled_network(tiny())
+    for px in (8, 16):
+        assert network(np.zeros((1, px, px, 3), np.float32)).shape == (1, px, px, 3)
 
 
 # --- runs
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(tiny(), frames(), frames(1), whole)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(tiny(), frames(), frames(1), folder)
+    return folder
 
+
+def assert_same_run(folder, other):
+    """Log, best weights and the state to go on from, optimizer included, are equal to the last bit."""
+    assert (folder / LOG).read_text() == (other / LOG).read_text()
+    for mine, its in zip(kept_network(folder).get_weights(), kept_network(other).get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    states = []
+    for out in (folder, other):
+        network = compiled_network(tiny())
+        assert training.restore(network, tiny(), out / CHECKPOINT) == 4
+        states.append([variable.numpy() for variable in (*network.variables, *network.optimizer.variables)])
+    for mine, its in zip(*states, strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_run_killed_and_resumed_ends_exactly_as_an_uninterrupted_one(tmp_path, monkeypatch, whole):
     write_whole = training.write_whole
 
-    def killed_in_epoch_3(path, write):
-        if path.name == CHECKPOINT and len(read_log(broken / LOG)) == 3:
-            path.with_name("part-" + path.name).write_bytes(b"half a checkpoint")
-            raise KeyboardInterrupt
-        write_whole(path, write)
+    def train_until(file, epochs_logged):
+        """Train until a file is half written when so many epochs are logged."""
 
-    monkeypatch.setattr(training, "write_whole", killed_in_epoch_3)
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny(), frames(), frames(1), broken)
-    assert [line.epoch for line in read_log(broken / LOG)] == [1, 2, 3]
-    monkeypatch.undo()
-    monkeypatch.setitem(NETWORKS, "tiny", Widths((4,), 4, (4,)))
-    train(tiny(), frames(), frames(1), broken)
+        def killed(path, write):
+            if path.name == file and len(read_log(tmp_path / LOG)) == epochs_logged:
+                path.with_name("part-" + path.name).write_bytes(b"half a file")
+                raise KeyboardInterrupt
+            write_whole(path, write)
 
-    assert [line.epoch for line in read_log(broken / LOG)] == [1, 2, 3, 4]
-    np.testing.assert_allclose(
-        [line.loss for line in read_log(broken / LOG)], [line.loss for line in read_log(whole / LOG)], rtol=1e-4
-    )
-    for mine, its in zip(kept_network(broken).get_weights(), kept_network(whole).get_weights(), strict=True):
-        np.testing.assert_allclose(mine, its, atol=1e-4)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training, "write_whole", killed)
+            train(tiny(), frames(), frames(1), tmp_path)
+
+    train_until(LOG, 1)  # epoch 2 left best weights, and no line in the log
+    assert (tmp_path / BEST).exists()
+    train_until(CHECKPOINT, 3)  # epoch 3 left its line in the log, and no checkpoint
+    assert [line.epoch for line in read_log(tmp_path / LOG)] == [1, 2, 3]
+    train_until(WEIGHTS, 4)  # all epochs are done, and the weights to use are not there
+    train(tiny(), frames(), frames(1), tmp_path)
+    assert_same_run(tmp_path, whole)
 
 
-def test_each_epoch_draws_its_own_batches(tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_weights_however_many_threads_draw_batches(tmp_path, whole):
+    train(tiny(workers=3), frames(), frames(1), tmp_path)
+    assert_same_run(tmp_path, whole)
+
+
+def test_another_seed_gives_other_weights(tmp_path, whole):
+    train(tiny(seed=1), frames(), frames(1), tmp_path)
+    mine, its = kept_network(tmp_path).get_weights(), kept_network(whole).get_weights()
+    assert not np.allclose(mine[0], its[0])
+    assert (tmp_path / LOG).read_text() != (whole / LOG).read_text()
+
+
+def test_each_epoch_draws_its_own_batches_in_order(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
         training.AugmentedBatches,
         "__getitem__",
         lambda self, step: drawn.append((self.epoch, step)) or (frames().images / np.float32(255), frames().masks),
     )
-    train(tiny(epochs=3, steps=2), frames(), frames(1), tmp_path)
+    train(tiny(epochs=3), frames(), frames(1), tmp_path)
     # Keras also looks at the first two batches beforehand, for their shapes.
-    assert sorted(drawn[2:]) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert drawn[2:] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_far_people_are_pasted_into_crops_and_thresholds_chosen_on_whole_frames(tmp_path):
+    rng = np.random.default_rng(0)
+    masks = np.zeros((6, 16, 16), np.uint8)
+    masks[::2, 4:9, 4:9], masks[1::2, 8:13, 3:8] = HERO, PEOPLE
+    scenes = Frames(rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8), masks)
+    shapes = []
+    trained = train(
+        tiny(input_px=16, augmentation="far", decision="hysteresis", epochs=1),
+        scenes,
+        scenes,
+        tmp_path,
+        lambda batches: shapes.append(batches[0][0].shape),
+    )
+    assert shapes == [(4, 8, 8, 3)]
+    network = kept_network(tmp_path)
+    assert trained.weights == tmp_path / WEIGHTS
+    assert network.input_shape == (None, 16, 16, 3)
+    assert network.get_layer("hysteresis").get_config().items() >= trained.thresholds._asdict().items()
+    assert trained.validation == validate(network, scenes)
+    counts = map(count, predict(kept_network(tmp_path, BEST), scenes), scenes.masks == HERO)
+    assert trained.thresholds == best_thresholds(counts)
+
+
+def test_without_hysteresis_the_best_epochs_network_is_the_weights_to_use(whole):
+    best, weights = kept_network(whole, BEST), kept_network(whole)
+    assert [layer.name for layer in weights.layers] == [layer.name for layer in best.layers]
+    for mine, its in zip(weights.get_weights(), best.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_run_tells_what_it_left(whole):
+    trained = finish(tiny(), frames(1), whole)
+    assert trained == Trained(whole / WEIGHTS, None, best_epoch(read_log(whole / LOG))[1])
+
+
+def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
+    told = []
+
+    def look(batches):
+        told.append(batches[0])
+        assert json.loads((tmp_path / "run" / SETTINGS).read_text()) == asdict(tiny())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), frames(), frames(1), tmp_path / "run", look)
+    assert [file.name for file in (tmp_path / "run").iterdir()] == [SETTINGS]
+    expected = AugmentedBatches(frames(), augmentation="light", crop_px=8, batch=4, steps=2, hero_share=0.5, seed=0)
+    for mine, its in zip(told[0], expected[0], strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.parametrize(("validation_steps", "scored"), [(0, [0, 1, 2, 3, 4, 5]), (1, [0, 1, 3, 4]), (9, range(6))])
+def test_validation_may_take_a_part_of_its_frames_evenly_spread(tmp_path, monkeypatch, validation_steps, scored):
+    # 1 batch of 4 frames of 6: 0, 1.5, 3 and 4.5.
+    seen = []
+
+    class SeenError(Exception):
+        pass
+
+    def stop(out, config, validation, log):
+        seen.append(validation)
+        raise SeenError
+
+    monkeypatch.setattr(training, "RunKeeper", stop)
+    with pytest.raises(SeenError):
+        train(tiny(validation_steps=validation_steps), frames(), frames(1), tmp_path)
+    np.testing.assert_array_equal(seen[0].images, frames(1).images[list(scored)])
+    np.testing.assert_array_equal(seen[0].masks, frames(1).masks[list(scored)])
+
+
+def test_a_part_of_the_validation_set_without_the_hero_is_refused(tmp_path):
+    hidden = Frames(frames().images, frames().masks[[1, 0, 3, 1, 3, 5]])  # the hero in the second alone
+    with pytest.raises(ValueError, match="expected frames with the hero for validation, got none of 2"):
+        train(tiny(batch=2, validation_steps=1), frames(), hidden, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def logged(folder, tag):
+    """Epoch, from 1, and value of what TensorBoard shows of a run."""
+    (events,) = (folder / TENSORBOARD / "train").iterdir()
+    reader = EventAccumulator(str(events))
+    reader.Reload()
+    return [(event.step + 1, float(make_ndarray(event.tensor_proto))) for event in reader.Tensors(tag)]
+
+
+def test_tensorboard_shows_loss_and_validation_quality(whole):
+    log = read_log(whole / LOG)
+    assert logged(whole, "epoch_loss") == [(line.epoch, pytest.approx(line.loss, abs=1e-6)) for line in log]
+    scored = [(line.epoch, line.validation) for line in log if line.validation]
+    assert [epoch for epoch, _ in scored] == [2, 4]
+    assert logged(whole, "epoch_quality") == [(epoch, pytest.approx(score.quality)) for epoch, score in scored]
+    assert logged(whole, "epoch_hero_iou") == [(epoch, pytest.approx(score.hero_iou)) for epoch, score in scored]
+
+
+def test_a_finished_run_that_is_resumed_trains_no_more(tmp_path, whole):
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    train(tiny(), frames(), frames(1), folder)
+    assert_same_run(folder, whole)
 
 
 def test_validation_without_the_hero_is_refused_before_anything_is_written(tmp_path):

@@ -1,29 +1,35 @@
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from model.images import normalise
 from model.loading import input_px, load_network
-from model.scoring import HERO
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, TrainingConfig, read_log
+from model.recipes import PRESETS, TrainingConfig
+from model.scoring import HERO, PEOPLE
+from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, read_log, validate
 from tools import train as tool
-from tools.train import command, main
+from tools.train import OUTLINES, command, commit, draw_samples, main, parse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SIZES = ["--input-px", "32", "--crop-px", "16"]
 # Enough steps in an epoch that a kill after the first comes before the last.
-SETTINGS_OF_THE_RUN = ["--network", "fcn1", "--input-px", "32", "--epochs", "4", "--steps", "40", "--batch", "2"]
+SETTINGS_OF_THE_RUN = ["--network", "fcn1", *SIZES, "--epochs", "4", "--steps", "40", "--batch", "2"]
 
 
 def make_dataset(folder):
-    """Six pairs to train and four to validate on, 32 px of noise; in every other one the hero, 64 px, is red."""
+    """Six pairs to train and four to validate on, 32 px of noise; in turns a blue person and the hero, red, 64 px."""
     rng = np.random.default_rng(0)
     for name, pairs in (("train", 6), ("validation", 4)):
         for kind in ("images", "masks"):
@@ -31,9 +37,9 @@ def make_dataset(folder):
         for number in range(pairs):
             image = rng.integers(0, 100, (32, 32, 3), dtype=np.uint8)
             classes = np.zeros((32, 32), int)
-            if number % 2:
-                classes[12:20, 12:20] = HERO
-                image[classes == HERO] = (250, 20, 20)
+            classes[12:20, 12:20] = HERO if number % 2 else PEOPLE
+            image[classes == HERO] = (250, 20, 20)
+            image[classes == PEOPLE] = (20, 20, 250)
             Image.fromarray(image).save(folder / name / "images" / f"run1cam1_{number:05}.jpeg")
             mask = (np.eye(3)[classes] * 255).astype(np.uint8)
             Image.fromarray(mask).save(folder / name / "masks" / f"run1_mask_{number:05}.png")
@@ -46,27 +52,24 @@ def data(tmp_path):
 
 
 class Killed:
-    """What a run left when it was killed, and how the resumed one went on."""
+    """What a run left when it was killed, how the resumed one went on, and a run that nothing interrupted."""
 
     def __init__(self, folder):
-        self.data, self.out = make_dataset(folder / "data"), folder / "runs" / "new"
+        self.data, self.out, self.whole = make_dataset(folder / "data"), folder / "runs" / "new", folder / "whole"
         self.arguments = ["--data", str(self.data), "--out", str(self.out), *SETTINGS_OF_THE_RUN]
+        run = [sys.executable, "tools/train.py", *self.arguments]
         with (folder / "first.txt").open("w") as output:
-            process = subprocess.Popen(self._command(), stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY)
-        deadline = time.monotonic() + 120
+            process = subprocess.Popen(run, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY)
+        deadline = time.monotonic() + 300
         while not (self.out / CHECKPOINT).exists():
             assert process.poll() is None, (folder / "first.txt").read_text()
-            assert time.monotonic() < deadline, "no checkpoint in 120 s"
+            assert time.monotonic() < deadline, "no checkpoint in 300 s"
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         self.log = read_log(self.out / LOG)
-        self.resumed = subprocess.run(
-            self._command("--resume"), capture_output=True, text=True, cwd=REPOSITORY, timeout=120
-        )
-
-    def _command(self, *more):
-        return [sys.executable, "tools/train.py", *self.arguments, *more]
+        self.resumed = subprocess.run([*run, "--resume"], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+        assert main(["--data", str(self.data), "--out", str(self.whole), *SETTINGS_OF_THE_RUN]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +87,22 @@ def test_a_killed_run_goes_on_after_the_last_whole_epoch_and_finishes(killed):
     assert [line.epoch for line in log] == [1, 2, 3, 4]
     # The log may be an epoch ahead of the checkpoint, which is then repeated; the first was whole.
     assert log[0] == killed.log[0]
-    epochs_trained = [line for line in killed.resumed.stdout.splitlines() if line.startswith("Epoch ")]
-    assert epochs_trained[-1] == "Epoch 4/4"
-    assert epochs_trained[0] in ("Epoch 2/4", "Epoch 3/4", "Epoch 4/4")
+    epochs_trained = re.findall(r"[\r\n]epoch (\d): ", killed.resumed.stderr)
+    assert epochs_trained[0] in "234"
+    assert epochs_trained[-1] == "4"
     assert log[3].loss < log[0].loss
 
 
+def test_a_run_killed_with_signal_9_ends_exactly_as_an_uninterrupted_one(killed):
+    assert (killed.out / LOG).read_text() == (killed.whole / LOG).read_text()
+    mine, its = (load_network(out / WEIGHTS).get_weights() for out in (killed.out, killed.whole))
+    for resumed, uninterrupted in zip(mine, its, strict=True):
+        np.testing.assert_array_equal(resumed, uninterrupted)
+
+
 def test_progress_and_validation_are_shown_and_library_notes_are_not(killed):
-    assert "40/40" in killed.resumed.stdout
+    assert "epoch 4: 100%" in killed.resumed.stderr
+    assert "160/160" in killed.resumed.stderr
     assert "reading train: 100%" in killed.resumed.stderr
     assert "validation after epoch 4: quality 0." in killed.resumed.stderr
     for note in ("WARNING", "oneDNN", "cuda", "Traceback"):
@@ -111,12 +122,42 @@ def test_the_card_tells_what_the_weights_are(killed):
     assert card["settings"] == json.loads((killed.out / SETTINGS).read_text())
     assert (card["settings"]["batch"], card["settings"]["seed"]) == (2, 0)
     assert card["best_epoch"] == 4
-    validation = read_log(killed.out / LOG)[3].validation
-    assert card["validation"] == {"quality": validation.quality, **validation._asdict()}
+    assert set(card["thresholds"]) == {"strong", "weak"}
+    read = tool.read_set(killed.data / "validation", 32)
+    validation = validate(load_network(killed.out / WEIGHTS), read)
+    assert card["validation"] == {"quality": pytest.approx(validation.quality), **validation._asdict()}
+    assert card["evaluation"] == []  # such data have no evaluation sets
     assert (card["data"]["name"], card["data"]["train_pairs"], card["data"]["validation_pairs"]) == ("data", 6, 4)
     assert len(card["data"]["sha256_at_input_px"]) == 64
-    assert "--resume" not in card["command"]
-    assert card["command"].startswith(f"python tools/train.py --data {killed.data} --out {killed.out} --network fcn1")
+    assert card["commit"].removesuffix(", changed") == commit().removesuffix(", changed")
+
+
+def test_the_cards_command_trains_such_weights_from_the_start(killed):
+    given = json.loads((killed.out / "model_weights.json").read_text())["command"]
+    assert given == (
+        f"python tools/train.py --data {killed.data} --out {killed.out} --preset fpn --network fcn1 "
+        "--input-px 32 --crop-px 16 --epochs 4 --steps 40 --batch 2"
+    )
+
+
+def test_the_cards_data_digest_is_that_of_the_data_whatever_the_folder(killed, tmp_path):
+    def digest_of(folder):
+        frames = [tool.read_set(folder / name, 32) for name in ("train", "validation")]
+        return tool.describe_data(*frames)["sha256_at_input_px"]
+
+    copy = shutil.copytree(killed.data, tmp_path / "copy")
+    card = json.loads((killed.out / "model_weights.json").read_text())
+    assert card["data"]["sha256_at_input_px"] == digest_of(copy)
+    Image.new("RGB", (32, 32), (255, 0, 0)).save(copy / "validation" / "masks" / "run1_mask_00001.png")
+    assert card["data"]["sha256_at_input_px"] != digest_of(copy)
+
+
+def test_samples_are_a_sheet_of_the_first_batch(killed):
+    with Image.open(killed.out / "samples.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.size == (2 * 16, 16)  # two crops of 16 px
+        colours = {colour for _, colour in sheet.getcolors(2 * 16 * 16)}
+    assert OUTLINES[HERO] in colours  # of a batch of 2, hero_share 0.4 draws 1 from the frames with the hero
 
 
 def test_the_loss_curve_is_a_picture(killed):
@@ -127,11 +168,18 @@ def test_the_loss_curve_is_a_picture(killed):
 
 
 def test_resuming_a_finished_run_trains_no_more(killed, capsys):
-    before = (killed.out / LOG).read_text(), (killed.out / WEIGHTS).read_bytes()
+
+    def left():
+        return (killed.out / LOG).read_text(), load_network(killed.out / WEIGHTS).get_weights()
+
+    log, weights = left()
     assert main([*killed.arguments, "--resume"]) == 0
-    assert ((killed.out / LOG).read_text(), (killed.out / WEIGHTS).read_bytes()) == before
-    output = capsys.readouterr().out
-    assert "Epoch" not in output
+    log_after, weights_after = left()
+    assert log_after == log
+    for mine, its in zip(weights_after, weights, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    output, progress = capsys.readouterr()
+    assert "epoch" not in progress
     assert output.splitlines()[0] == f"best weights: {killed.out / WEIGHTS}"
 
 
@@ -181,8 +229,8 @@ def spoil(data, what):
         Image.new("RGB", (32, 32), (255, 0, 255)).save(masks / "run1_mask_00003.png")
     elif what == "broken":
         (images / "run1cam1_00003.jpeg").write_bytes(b"no JPEG")
-    elif what == "no hero":
-        for number in range(6):
+    elif what in ("no hero", "no people"):
+        for number in range(1 if what == "no hero" else 0, 6, 2):
             Image.new("RGB", (32, 32), (255, 0, 0)).save(masks / f"run1_mask_{number:05}.png")
     elif what == "no validation":
         (data / "validation").rename(data / "elsewhere")
@@ -211,12 +259,13 @@ def spoil(data, what):
             "got: cannot identify image file '{data}/train/images/run1cam1_00003.jpeg'",
         ),
         ("no hero", "expected frames with and without the hero, got 0 with and 6 without"),
+        ("no people", "expected frames with a whole people figure to cut out, got none"),
     ],
 )
 def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, reason):
     spoil(data, what)
     out = data.parent / "run"
-    arguments = ["--data", str(data), "--out", str(out), "--input-px", "32", "--batch", "2"]
+    arguments = ["--data", str(data), "--out", str(out), *SIZES, "--batch", "2"]
     assert refused(arguments, capsys) == f"train: {reason.format(data=data)}"
     assert not out.exists()
 
@@ -225,15 +274,20 @@ def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, r
     ("setting", "reason"),
     [
         (["--batch", "7"], "batch must be 1 to 6 (the whole set), got 7"),
-        (["--input-px", "30"], "input size of fcn4 must be a multiple of 4 px, got 30"),
+        (["--input-px", "30"], "input size of fpn must be a multiple of 16 px, got 30"),
         (["--network", "resnet"], "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, fpn, got 'resnet'"),
+        (["--crop-px", "48"], "crop_px must be at most input_px, 32, got 48"),
+        (
+            ["--preset", "writeup"],
+            "crop_px must be input_px, 32, with shift augmentation, got 16",
+        ),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
         (["--resume"], "expected an interrupted run in {out} to resume, found no settings.json"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line_and_leave_no_run(data, capsys, setting, reason):
     out = data.parent / "run"
-    arguments = ["--data", str(data), "--out", str(out), "--input-px", "32", *setting]
+    arguments = ["--data", str(data), "--out", str(out), *SIZES, *setting]
     assert refused(arguments, capsys) == f"train: {reason.format(out=out)}"
     assert not out.exists()
 
@@ -246,36 +300,205 @@ def test_settings_are_refused_before_data_is_read(tmp_path, capsys):
 def test_a_run_folder_that_cannot_be_made_is_refused_in_one_line(data, capsys):
     (data.parent / "file").touch()
     out = data.parent / "file" / "run"
-    assert str(out) in refused(["--data", str(data), "--out", str(out), "--input-px", "32", "--batch", "2"], capsys)
+    assert str(out) in refused(["--data", str(data), "--out", str(out), *SIZES, "--batch", "2"], capsys)
 
 
 @pytest.mark.parametrize(("is_started", "hint"), [(True, "; the same command with --resume goes on"), (False, "")])
 def test_an_interruption_says_how_to_go_on(data, capsys, monkeypatch, is_started, hint):
-    def interrupted(config, training, validation, out):
+    def interrupted(config, training, validation, out, on_start):
         if is_started:
             out.mkdir()
             (out / SETTINGS).touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tool, "train", interrupted)
-    assert main(["--data", str(data), "--out", str(data.parent / "run"), "--input-px", "32"]) == 130
+    assert main(["--data", str(data), "--out", str(data.parent / "run"), *SIZES]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"interrupted{hint}"
 
 
 # --- command line
 
 
-def test_help_names_every_setting_with_its_default(capsys):
+def test_help_names_every_setting_with_its_value_in_each_preset(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())  # however wide the terminal
+    assert "--preset {fpn,fcn4,writeup}" in text
     for setting in fields(TrainingConfig):
+        values = ", ".join(str(getattr(PRESETS[name], setting.name)) for name in ("fpn", "fcn4", "writeup"))
         assert f"--{setting.name.replace('_', '-')}" in text
-        assert f"(default: {setting.default})" in text
+        assert f"{setting.metadata['help']} (fpn / fcn4 / writeup: {values})" in text
 
 
-def test_the_cards_command_holds_what_differs_from_the_defaults():
+def settings_given(arguments):
+    """The settings that a command line stands for."""
+    options = vars(parse(["--data", "data", "--out", "run", *arguments]))
+    for name in ("data", "out", "resume"):
+        del options[name]
+    return replace(PRESETS[options.pop("preset")], **options)
+
+
+def test_the_shipped_network_is_trained_if_nothing_is_said():
+    assert settings_given([]) == PRESETS["fpn"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_gives_its_settings(preset):
+    assert settings_given(["--preset", preset]) == PRESETS[preset]
+
+
+def test_a_setting_may_differ_from_the_presets():
+    given = settings_given(["--preset", "writeup", "--seed", "7", "--learning-rate", "0.0003"])
+    assert given == replace(PRESETS["writeup"], seed=7, learning_rate=3e-4)
+
+
+def test_an_unknown_preset_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", "data", "--out", "run", "--preset", "fcn9"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'fcn9'" in capsys.readouterr().err
+
+
+def test_the_preset_reaches_the_training(data, monkeypatch):
+    given = []
+
+    def noted(config, *others):
+        given.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, "train", noted)
+    sizes = ["--input-px", "32", "--crop-px", "32"]
+    main(["--data", str(data), "--out", str(data.parent / "run"), "--preset", "writeup", *sizes])
+    assert given == [replace(PRESETS["writeup"], input_px=32, crop_px=32)]
+
+
+def test_the_cards_command_holds_what_differs_from_the_preset():
     config = TrainingConfig(network="fcn5", empty_pull=0.25)
-    assert command(config, Path("my data"), Path("runs/a")) == (
-        "python tools/train.py --data 'my data' --out runs/a --network fcn5 --empty-pull 0.25"
+    assert command("fpn", config, Path("my data"), Path("runs/a")) == (
+        "python tools/train.py --data 'my data' --out runs/a --preset fpn --network fcn5 --empty-pull 0.25"
     )
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [("fpn", {}), ("fcn4", {"seed": 3, "hero_share": 0.0}), ("writeup", {"learning_rate": 3e-05, "network": "fcn5"})],
+)
+def test_the_cards_command_stands_for_the_same_settings(preset, changes):
+    config = replace(PRESETS[preset], **changes)
+    words = shlex.split(command(preset, config, Path("data"), Path("run")))
+    assert words[:6] == ["python", "tools/train.py", "--data", "data", "--out", "run"]
+    assert settings_given(words[6:]) == config
+
+
+def test_every_setting_can_be_given():
+    names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "decision": "half"}
+    changed = dict.fromkeys((setting.name for setting in fields(TrainingConfig)), "16")
+    changed |= names | {"learning_rate": "0.5", "hero_share": "0.5"}
+    words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]
+    given = {name: str(value).removesuffix(".0") for name, value in asdict(settings_given(words)).items()}
+    assert given == changed
+
+
+# --- the exam
+
+
+def test_the_card_holds_what_the_weights_score_at_160_px_and_at_their_own_size(monkeypatch):
+    evaluated = []
+
+    def evaluate(weights, folders, resolution):
+        evaluated.append((weights, folders))
+        return int(resolution.replace("native", "256"))
+
+    def describe(px):
+        scores = {"following_images": 1, "patrol_non_targ": 2, "patrol_with_targ": 3}
+        return {"resolution_px": px, **scores, "final_iou": 0.5, "weight": 0.8, "final_score": 0.4, "misses": []}
+
+    monkeypatch.setattr(tool.evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(tool.evaluation, "describe", describe)
+    sets = {"following_images": Path("near")}
+    at_160, at_256 = tool.examine(Path("weights"), sets)
+    assert evaluated == [(Path("weights"), sets)] * 2
+    assert (at_160["resolution_px"], at_256["resolution_px"]) == (160, 256)
+    assert (at_160["patrol_with_targ"], at_160["final_score"]) == (3, 0.4)
+    assert "misses" not in at_160
+
+
+def test_an_exam_that_lacks_a_set_is_refused_before_the_first_step(data, capsys):
+    (data / "sample_evaluation_data" / "following_images").mkdir(parents=True)
+    out = data.parent / "run"
+    reason = refused(["--data", str(data), "--out", str(out), *SIZES, "--batch", "2"], capsys)
+    missing = data / "sample_evaluation_data" / "patrol_non_targ"
+    assert reason == f"train: expected the set patrol_non_targ in {data}, found no {missing}"
+    assert not out.exists()
+
+
+# --- the commit that trained
+
+
+def git(folder, *words):
+    names = ["-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
+    done = subprocess.run(["git", "-C", str(folder), *names, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A folder that holds the tool, and lies in no repository."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "train.py").write_text("print()\n")
+    monkeypatch.setattr(tool, "__file__", str(tmp_path / "train.py"))
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git here")
+def test_the_commit_is_told_and_whether_files_differ_from_it(code):
+    git(code, "init", "--quiet")
+    git(code, "add", "train.py")
+    git(code, "commit", "--quiet", "--message", "All there is")
+    head = git(code, "rev-parse", "HEAD")
+    assert re.fullmatch("[0-9a-f]{40}", head)
+    assert commit() == head
+    (code / "train.py").write_text("print(1)\n")
+    assert commit() == f"{head}, changed"
+
+
+def test_code_outside_of_a_repository_has_no_commit(code):
+    assert commit() == "unknown: not in a git repository"
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert commit() == "unknown: not in a git repository"
+
+
+# --- samples
+
+
+def sheet_of(pictures, masks, path, **options):
+    draw_samples([(normalise(np.asarray(pictures, np.uint8)), np.asarray(masks, np.uint8))], path, **options)
+    with Image.open(path) as sheet:
+        return np.asarray(sheet)
+
+
+def test_a_sample_outlines_the_hero_in_green_and_others_in_blue(tmp_path):
+    masks = np.zeros((1, 7, 7), np.uint8)
+    masks[0, 1, 1], masks[0, 4:6, 4:6] = PEOPLE, HERO
+    drawn = sheet_of(np.full((1, 7, 7, 3), 77), masks, tmp_path / "samples.png")
+    expected = np.full((7, 7, 3), 77)
+    expected[0:3, 0:3] = (0, 90, 255)
+    expected[1, 1] = 77
+    expected[3:7, 3:7] = (0, 255, 0)
+    expected[4:6, 4:6] = 77
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_samples_are_laid_out_in_rows(tmp_path):
+    levels = 10 * (1 + np.arange(5))
+    pictures = np.broadcast_to(levels[:, None, None, None], (5, 2, 2, 3))
+    drawn = sheet_of(pictures, np.zeros((5, 2, 2)), tmp_path / "samples.png", columns=3)
+    np.testing.assert_array_equal(drawn[::2, ::2, 0], [[10, 20, 30], [40, 50, 0]])
+    assert drawn.shape == (4, 6, 3)
+
+
+def test_a_row_is_no_wider_than_its_samples(tmp_path):
+    assert sheet_of(np.zeros((3, 2, 2, 3)), np.zeros((3, 2, 2)), tmp_path / "samples.png").shape == (2, 6, 3)

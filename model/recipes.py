@@ -6,7 +6,7 @@ from typing import Any
 from model.dataset import AUGMENTATIONS
 from model.networks import check_buildable
 
-SCHEDULES, DECISIONS = ("cosine", "constant"), ("half", "hysteresis")
+SCHEDULES, KEPT_EPOCHS, DECISIONS = ("cosine", "constant"), ("best", "last"), ("half", "hysteresis")
 
 
 def _setting(default: Any, help_text: str) -> Any:
@@ -39,6 +39,7 @@ class TrainingConfig:
     jaccard: float = _setting(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
     empty_pull: float = _setting(0.5, "weight of Jaccard's pull to nothing where a class is absent")
     detection: float = _setting(0.5, "weight of the loss of finding a hero where there is one, and else none")
+    keep: str = _setting("last", "epoch whose network is kept: best by validation at p > 1/2, or last")
     decision: str = _setting(
         "hysteresis", "the hero is where: half: p > 1/2; hysteresis: two thresholds that validation chooses say so"
     )
@@ -51,7 +52,12 @@ class TrainingConfig:
         check_buildable(self.network, self.crop_px)
         if self.crop_px > self.input_px:
             raise ValueError(f"crop_px must be at most input_px, {self.input_px}, got {self.crop_px}")
-        for name, choices in {"augmentation": AUGMENTATIONS, "schedule": SCHEDULES, "decision": DECISIONS}.items():
+        for name, choices in {
+            "augmentation": AUGMENTATIONS,
+            "schedule": SCHEDULES,
+            "keep": KEPT_EPOCHS,
+            "decision": DECISIONS,
+        }.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.augmentation != "far" and self.crop_px != self.input_px:
@@ -92,6 +98,7 @@ PRESETS = {
         weight_decay=0.0,
         hero_share=0.5,
         detection=0.0,
+        keep="best",
         decision="half",
     ),
     # The write-up's winning run.
@@ -110,6 +117,7 @@ PRESETS = {
         hero_weight=1.0,
         jaccard=0.0,
         detection=0.0,
+        keep="best",
         decision="half",
     ),
 }

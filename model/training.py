@@ -1,6 +1,6 @@
 """Train a network: validation, checkpoints that survive a kill, log.
 
-A run folder holds the run's settings, the state to go on from, a log of one line per epoch, the best epoch's network
+A run folder holds the run's settings, the state to go on from, a log of one line per epoch, the kept epoch's network
 and, in the end, that network with its thresholds: the weights to use.
 """
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # In a run folder.
 SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
-CHECKPOINT, BEST, WEIGHTS = "checkpoint.weights.h5", "best_epoch.keras", "model_weights.keras"
+CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
 FRAMES_PER_PREDICTION = 32
 
 
@@ -137,7 +137,7 @@ def best_epoch(log: list[EpochLog]) -> tuple[int, Validation] | None:
 
 
 class RunKeeper(keras.callbacks.Callback):
-    """After each epoch: score it if it is due, keep the best weights, log it, save the state to go on from.
+    """After each epoch: score it if it is due, keep its weights if they are wanted, log it, save the state.
 
     In this order: a run killed meanwhile repeats the epoch as if it had not been.
 
@@ -159,9 +159,10 @@ class RunKeeper(keras.callbacks.Callback):
             validation = validate(self.model, self._frames)
             logger.info("validation after epoch %d: %s", done, validation)
             logs |= {"quality": validation.quality, "hero_iou": validation.hero_iou}  # for TensorBoard
-            best = best_epoch(self._log)
-            if best is None or validation.quality > best[1].quality:
-                write_whole(self._out / BEST, lambda path: save_float32(self.model, self._config, path))
+            best, is_last = best_epoch(self._log), done == self._config.epochs
+            is_best = best is None or validation.quality > best[1].quality
+            if is_last if self._config.keep == "last" else is_best:
+                write_whole(self._out / KEPT, lambda path: save_float32(self.model, self._config, path))
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
         write_whole(self._out / LOG, lambda path: write_log(path, self._log))
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
@@ -247,7 +248,7 @@ def train(
     Args:
         config: the settings.
         training: frames to learn from.
-        validation: frames that choose the epoch whose weights are kept, and their thresholds.
+        validation: frames that tell how well it goes, and choose the thresholds.
         out: run folder; created where there is none.
         on_start: called with the batches before the first step, when the run folder is there.
 
@@ -284,8 +285,8 @@ def train(
 
 
 def finish(config: TrainingConfig, validation: Frames, out: Path) -> Trained:
-    """Give the best epoch's network its thresholds and save it as the run's weights."""
-    network, thresholds = keras.saving.load_model(out / BEST, compile=False), None
+    """Give the kept epoch's network its thresholds and save it as the run's weights."""
+    network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
     if config.decision == "hysteresis":
         thresholds = best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
         network = with_thresholds(network, thresholds)

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         way_on = "; the same command with --resume goes on" if (out / SETTINGS).exists() else ""
         print(f"\ninterrupted{way_on}", file=sys.stderr)
         return 130
-    print(f"best weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data}")
+    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data}")
     return 0
 
 
@@ -117,7 +117,7 @@ def commit() -> str:
 
 
 def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
-    """What the best weights of a run are, for their card."""
+    """What the weights of a run are, for their card."""
     best = best_epoch(log)
     if best is None:
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
@@ -128,7 +128,7 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         "mean": MEAN,
         "scale": SCALE,
         "settings": asdict(config),
-        "best_epoch": best[0],
+        "epoch": config.epochs if config.keep == "last" else best[0],
         "thresholds": trained.thresholds and trained.thresholds._asdict(),
         "validation": {"quality": trained.validation.quality, **trained.validation._asdict()},
     }

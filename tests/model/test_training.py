@@ -16,8 +16,8 @@ from model.networks import NETWORKS, build
 from model.recipes import TrainingConfig
 from model.scoring import CLASSES, HERO, PEOPLE
 from model.training import (
-    BEST,
     CHECKPOINT,
+    KEPT,
     LOG,
     SETTINGS,
     TENSORBOARD,
@@ -58,6 +58,7 @@ TINY = {
     "validate_every": 2,
     "batch": 4,
     "hero_share": 0.5,
+    "keep": "best",
     "decision": "half",
 }
 
@@ -168,8 +169,21 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path, scores):
     for epoch in range(4):
         fill(network, epoch + 1)
         keeper.on_epoch_end(epoch, {"loss": 1.0})
-    assert all((weights == 2).all() for weights in kept_network(tmp_path, BEST).get_weights())
+    assert all((weights == 2).all() for weights in kept_network(tmp_path, KEPT).get_weights())
     assert [line.validation.hero_iou for line in read_log(tmp_path / LOG)] == [0.3, 0.6, 0.5, 0.6]
+
+
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path, scores):
+    scores += [0.6, 0.5, 0.4]
+    config = tiny(keep="last", epochs=3, validate_every=1)
+    network = compiled_network(config)
+    keeper = RunKeeper(tmp_path, config, frames(), [])
+    keeper.set_model(network)
+    for epoch in range(3):
+        fill(network, epoch + 1)
+        keeper.on_epoch_end(epoch, {"loss": 1.0})
+        assert (tmp_path / KEPT).exists() == (epoch == 2)
+    assert all((weights == 3).all() for weights in kept_network(tmp_path, KEPT).get_weights())
 
 
 def test_weights_from_before_an_interruption_stay_if_they_are_better(tmp_path, scores):
@@ -177,7 +191,7 @@ def test_weights_from_before_an_interruption_stay_if_they_are_better(tmp_path, s
     keeper = RunKeeper(tmp_path, tiny(epochs=2), frames(), [EpochLog(1, 1.5, Validation(0.4, 1, 0, 0))])
     keeper.set_model(compiled_network(tiny()))
     keeper.on_epoch_end(1, {"loss": 1.0})
-    assert not (tmp_path / BEST).exists()
+    assert not (tmp_path / KEPT).exists()
     assert [line.epoch for line in read_log(tmp_path / LOG)] == [1, 2]
 
 
@@ -305,7 +319,7 @@ def test_a_run_killed_and_resumed_ends_exactly_as_an_uninterrupted_one(tmp_path,
             train(tiny(), frames(), frames(1), tmp_path)
 
     train_until(LOG, 1)  # epoch 2 left best weights, and no line in the log
-    assert (tmp_path / BEST).exists()
+    assert (tmp_path / KEPT).exists()
     train_until(CHECKPOINT, 3)  # epoch 3 left its line in the log, and no checkpoint
     assert [line.epoch for line in read_log(tmp_path / LOG)] == [1, 2, 3]
     train_until(WEIGHTS, 4)  # all epochs are done, and the weights to use are not there
@@ -356,12 +370,12 @@ def test_far_people_are_pasted_into_crops_and_thresholds_chosen_on_whole_frames(
     assert network.input_shape == (None, 16, 16, 3)
     assert network.get_layer("hysteresis").get_config().items() >= trained.thresholds._asdict().items()
     assert trained.validation == validate(network, scenes)
-    counts = map(count, predict(kept_network(tmp_path, BEST), scenes), scenes.masks == HERO)
+    counts = map(count, predict(kept_network(tmp_path, KEPT), scenes), scenes.masks == HERO)
     assert trained.thresholds == best_thresholds(counts)
 
 
 def test_without_hysteresis_the_best_epochs_network_is_the_weights_to_use(whole):
-    best, weights = kept_network(whole, BEST), kept_network(whole)
+    best, weights = kept_network(whole, KEPT), kept_network(whole)
     assert [layer.name for layer in weights.layers] == [layer.name for layer in best.layers]
     for mine, its in zip(weights.get_weights(), best.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)

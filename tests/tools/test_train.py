@@ -121,7 +121,7 @@ def test_the_card_tells_what_the_weights_are(killed):
     assert card["classes"] == ["surroundings", "people", "hero"]
     assert card["settings"] == json.loads((killed.out / SETTINGS).read_text())
     assert (card["settings"]["batch"], card["settings"]["seed"]) == (2, 0)
-    assert card["best_epoch"] == 4
+    assert card["epoch"] == 4
     assert set(card["thresholds"]) == {"strong", "weak"}
     read = tool.read_set(killed.data / "validation", 32)
     validation = validate(load_network(killed.out / WEIGHTS), read)
@@ -180,7 +180,7 @@ def test_resuming_a_finished_run_trains_no_more(killed, capsys):
         np.testing.assert_array_equal(mine, its)
     output, progress = capsys.readouterr()
     assert "epoch" not in progress
-    assert output.splitlines()[0] == f"best weights: {killed.out / WEIGHTS}"
+    assert output.splitlines()[0] == f"weights: {killed.out / WEIGHTS}"
 
 
 def refused(arguments, capsys):
@@ -391,7 +391,7 @@ def test_the_cards_command_stands_for_the_same_settings(preset, changes):
 
 
 def test_every_setting_can_be_given():
-    names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "decision": "half"}
+    names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "keep": "best", "decision": "half"}
     changed = dict.fromkeys((setting.name for setting in fields(TrainingConfig)), "16")
     changed |= names | {"learning_rate": "0.5", "hero_share": "0.5"}
     words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -1,0 +1,93 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.fcn import Widths
+from model.networks import NETWORKS
+from model.recipes import PRESETS
+from model.scoring import EVALUATION_SETS, HERO
+from model.training import WEIGHTS
+from tools import compare
+from tools.compare import main, usual
+
+
+def save_frames(folder, count):
+    """Frames of 32 px: noise with a person, and in every other one the hero."""
+    rng = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(count):
+        image = rng.integers(0, 100, (32, 32, 3), dtype=np.uint8)
+        classes = np.zeros((32, 32), int)
+        classes[4:12, 20:26] = 1
+        if number % 2:
+            classes[12:20, 12:20] = HERO
+        image[classes == HERO] = (250, 20, 20)
+        Image.fromarray(image).save(folder / "images" / f"run1cam1_{number:05}.jpeg")
+        Image.fromarray((np.eye(3)[classes] * 255).astype(np.uint8)).save(
+            folder / "masks" / f"run1_mask_{number:05}.png"
+        )
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    for name in ("train", "validation", *(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS)):
+        save_frames(tmp_path / "data" / name, 16)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in [*NETWORKS]:
+        monkeypatch.delitem(NETWORKS, name)
+    monkeypatch.setitem(NETWORKS, "small", Widths((4,), 4, (4,)))
+    monkeypatch.setitem(NETWORKS, "larger", Widths((8,), 8, (8,)))
+    monkeypatch.setattr(compare, "SCORED_AT_PX", 32)
+    monkeypatch.setattr(compare, "TIMED_STEPS", 2)
+    return tmp_path / "data"
+
+
+def test_networks_are_trained_scored_and_compared_in_one_table(data, tmp_path, capsys):
+    out = tmp_path / "runs"
+    arguments = ["--data", str(data), "--out", str(out), "--minutes", "0.01"]
+    assert main(arguments) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert lines[0].startswith("| network | parameters | multiply-adds | ms a frame | batches | score |")
+    # Encoder (9·3 + 3·4 + 4) + 16, bottleneck (16 + 4) + 16, decoder (9·7 + 7·4 + 4) + 16, output 12 + 3: 221.
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [["| small", "221"], ["| larger", "449"]]
+    rows = json.loads((out / "comparison.json").read_text())
+    assert [row["network"] for row in rows] == ["small", "larger"]
+    for row in rows:
+        assert row["batches"] >= 1
+        assert row["ms_per_frame"] > 0
+        assert 0 <= row["final_score"] <= 1
+        assert row["false_alarms"] <= 24
+        assert row["missed"] <= 24
+
+
+def test_networks_that_are_there_are_not_trained_again(data, tmp_path, capsys):
+    out = tmp_path / "runs"
+    arguments = ["--data", str(data), "--out", str(out), "--minutes", "0.01"]
+    main(arguments)
+    shutil.rmtree(out / "larger")
+    before = (out / "small" / WEIGHTS).read_bytes()
+    capsys.readouterr()
+    assert main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "larger: " in output
+    assert "small: " not in output
+    assert (out / "small" / WEIGHTS).read_bytes() == before
+
+
+def test_all_but_the_network_and_its_resolution_is_the_same():
+    one, other = usual("fcn3"), usual("fpn")
+    assert (one.network, one.input_px, one.crop_px) == ("fcn3", 160, 160)
+    assert (other.network, other.input_px, other.crop_px) == ("fpn", 256, 192)
+    assert one.augmentation == other.augmentation == "far"
+    assert other == PRESETS["fpn"]
+
+
+def test_a_missing_evaluation_set_is_told_before_anything_is_trained(data, tmp_path, capsys):
+    (data / "sample_evaluation_data" / EVALUATION_SETS[1]).rename(data / "elsewhere")
+    assert main(["--data", str(data), "--out", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err.startswith(f"compare: expected the evaluation set {EVALUATION_SETS[1]} in {data}")
+    assert not (tmp_path / "runs").exists()

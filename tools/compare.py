@@ -1,0 +1,126 @@
+"""Train each network with the same small budget of time and score them side by side.
+
+    python tools/compare.py --data ../shared/data --out runs/compare --minutes 4
+
+A little more than --minutes for each of the six networks. Everything but the network and its resolution is the `fpn`
+preset's: FCN1 to FCN5 learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the
+budget are measured first, so that each learning rate falls to the end of its schedule. The table is printed and kept
+in `comparison.json`; networks that are there already are not trained again.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from model.loading import import_keras
+
+import_keras()  # before what imports it below: without its start-up notes
+
+from model.dataset import Frames, read_set
+from model.networks import NETWORKS, build, multiply_adds
+from model.recipes import PRESETS, TrainingConfig
+from model.scoring import EVALUATION_SETS, HERO
+from model.training import WEIGHTS, compiled_network, draw_batches, train
+from tools.evaluate import evaluate, find_sets
+
+TIMED_STEPS = 8
+SCORED_AT_PX = 160
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    try:
+        find_sets(options.data)
+        results = []
+        for px in sorted({usual(name).input_px for name in NETWORKS}):
+            names = [name for name in NETWORKS if usual(name).input_px == px]
+            waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
+            if waiting:
+                training, validation = (read_set(options.data / part, px) for part in ("train", "validation"))
+            for name in waiting:
+                config = in_budget(usual(name), training, 60 * options.minutes)
+                print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
+                train(config, training, validation, options.out / name)
+            results += [describe(name, options.out / name, options.data) for name in names]
+        (options.out / "comparison.json").write_text(json.dumps(results, indent=1) + "\n")
+    except (OSError, ValueError) as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+    print(table(results))
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with train/, validation/ and the evaluation sets"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the networks' run folders and the table")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="training time of each network (default: %(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def usual(name: str) -> TrainingConfig:
+    """The settings that a network is compared with, but for the number of steps."""
+    if name == "fpn":
+        return PRESETS["fpn"]
+    return replace(PRESETS["fpn"], network=name, input_px=SCORED_AT_PX, crop_px=SCORED_AT_PX)
+
+
+def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:
+    """As many steps as take the budget's time, measured on a few of them, in one epoch."""
+    batches, network = draw_batches(config, training), compiled_network(config)
+    network.train_on_batch(*batches[0])  # compiles
+    start = time.perf_counter()
+    for step in range(1, TIMED_STEPS + 1):
+        network.train_on_batch(*batches[step])
+    step_s = (time.perf_counter() - start) / TIMED_STEPS
+    return replace(config, epochs=1, steps=max(1, round(budget_s / step_s)), validate_every=1)
+
+
+def describe(name: str, run: Path, data: Path) -> dict[str, Any]:
+    """A trained network's size, time and scores."""
+    evaluation = evaluate(run / WEIGHTS, find_sets(data), str(SCORED_AT_PX))
+    network, sets = build(name, usual(name).input_px), evaluation.sets
+    assert evaluation.final is not None  # the sets are the exam's
+    settings = json.loads((run / "settings.json").read_text())
+    return {
+        "network": name,
+        "parameters": network.count_params(),
+        "multiply_adds": multiply_adds(network),
+        "ms_per_frame": evaluation.ms_per_frame,
+        "batches": settings["epochs"] * settings["steps"],
+        "final_score": evaluation.final.score,
+        **{f"{part} hero IoU": sets[part].iou[HERO] for part in EVALUATION_SETS},
+        "false_alarms": sum(score.fp for score in sets.values()),
+        "missed": sum(score.fn for score in sets.values()),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    heads = (
+        *("network", "parameters", "multiply-adds", "ms a frame", "batches"),
+        *("score", "hero IoU near / far", "false alarms", "missed"),
+    )
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    near, _, far = (f"{part} hero IoU" for part in EVALUATION_SETS)
+    lines += [
+        f"| {row['network']} | {row['parameters']:,} | {row['multiply_adds'] / 1e9:.2f} G | {row['ms_per_frame']:.1f} "
+        f"| {row['batches']} | {row['final_score']:.3f} | {row[near]:.3f} / {row[far]:.3f} "
+        f"| {row['false_alarms']} | {row['missed']} |"
+        for row in results
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -84,7 +84,7 @@ class Counts(NamedTuple):
     true: int
 
 
-STRONG = np.arange(-2.0, 4.01, 0.25)
+STRONG = np.arange(-2.0, 8.01, 0.25)
 WEAK = np.arange(-4.0, 1.01, 0.5)
 
 
@@ -113,12 +113,23 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
 
 
 def best_thresholds(frames: Iterable[Counts]) -> Thresholds:
-    """The pair with the highest quality: the hero's IoU in frames that show it, times TP / (TP + FP + FN)."""
+    """The pair with the highest quality: the hero's IoU in frames that show it, times TP / (TP + FP + FN).
+
+    Frames with and without the hero weigh alike in sum, however many of each there are: a set that was mostly recorded
+    on patrol must not make the network shy.
+
+    Raises:
+        ValueError: if no frame shows the hero.
+    """
     found, right, true = (np.array(part) for part in zip(*frames, strict=True))
+    if not true.any():
+        raise ValueError(f"expected frames with the hero to choose thresholds by, got none of {len(true)}")
     union = found + true[:, None, None] - right
     iou = (right / np.maximum(union, 1))[true > 0].mean(axis=0)
-    is_found, is_there = found > DETECTION_MORE_THAN_PX, (true > DETECTION_MORE_THAN_PX)[:, None, None]
-    hits, wrong = (is_found & is_there).sum(axis=0), (is_found != is_there).sum(axis=0)
-    quality = iou * hits / np.maximum(hits + wrong, 1)
+    is_found, is_there = found > DETECTION_MORE_THAN_PX, true > DETECTION_MORE_THAN_PX
+    hits, false_alarms = is_found[is_there].sum(axis=0), is_found[~is_there].sum(axis=0)
+    heroes, empty = np.count_nonzero(is_there), np.count_nonzero(~is_there)
+    # TP + FN is the number of heroes.
+    quality = iou * hits / (heroes + false_alarms * heroes / max(empty, 1))
     strong, weak = np.unravel_index(quality.argmax(), quality.shape)
     return Thresholds(float(STRONG[strong]), float(WEAK[weak]))

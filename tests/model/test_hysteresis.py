@@ -108,6 +108,25 @@ def test_a_hero_of_three_pixels_does_not_count_as_missed():
     assert isinstance(best_thresholds(frames), Thresholds)
 
 
+def test_frames_with_and_without_the_hero_weigh_alike():
+    # The hero is surer (1.1) than the 3 strangers (0.6) in 6 empty frames; a second hero is doubted (0.1).
+    def frame(margin, is_hero):
+        margins_of_frame, truth = np.full((PX, PX), -9.0), np.zeros((PX, PX), bool)
+        margins_of_frame[8:12, 8:12] = margin
+        truth[8:12, 8:12] = is_hero
+        return count(probabilities_of(margins_of_frame), truth)
+
+    heroes = [frame(1.1, True), frame(0.1, True)]
+    # Believing all: IoU 1 · 2 / (2 + 3 · 2/6); believing the sure hero only: IoU ½ · 1 / 2. So all.
+    assert best_thresholds(heroes + [frame(0.6, False)] * 3 + [frame(-5, False)] * 3).strong < 0.1
+
+
+def test_thresholds_need_heroes():
+    nothing = count(probabilities_of(np.full((PX, PX), -9.0)), np.zeros((PX, PX), bool))
+    with pytest.raises(ValueError, match="expected frames with the hero to choose thresholds by, got none of 2"):
+        best_thresholds([nothing, nothing])
+
+
 def test_the_layer_is_saved_with_its_thresholds():
     layer = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(Hysteresis(0.5, -2.0)))
     assert (layer.get_config()["strong"], layer.get_config()["weak"]) == (0.5, -2.0)

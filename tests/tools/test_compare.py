@@ -37,10 +37,10 @@ def data(tmp_path, monkeypatch):
     for name in ("train", "validation", *(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS)):
         save_frames(tmp_path / "data" / name, 16)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in [*NETWORKS]:
-        monkeypatch.delitem(NETWORKS, name)
-    monkeypatch.setitem(NETWORKS, "small", Widths((4,), 4, (4,)))
-    monkeypatch.setitem(NETWORKS, "larger", Widths((8,), 8, (8,)))
+    tiny = {"small": Widths((4,), 4, (4,)), "larger": Widths((8,), 8, (8,))}
+    monkeypatch.setattr(compare, "NETWORKS", tiny)
+    for name, widths in tiny.items():
+        monkeypatch.setitem(NETWORKS, name, widths)
     monkeypatch.setattr(compare, "SCORED_AT_PX", 32)
     monkeypatch.setattr(compare, "TIMED_STEPS", 2)
     return tmp_path / "data"
@@ -89,5 +89,5 @@ def test_all_but_the_network_and_its_resolution_is_the_same():
 def test_a_missing_evaluation_set_is_told_before_anything_is_trained(data, tmp_path, capsys):
     (data / "sample_evaluation_data" / EVALUATION_SETS[1]).rename(data / "elsewhere")
     assert main(["--data", str(data), "--out", str(tmp_path / "runs")]) == 2
-    assert capsys.readouterr().err.startswith(f"compare: expected the evaluation set {EVALUATION_SETS[1]} in {data}")
+    assert capsys.readouterr().err.startswith(f"compare: expected the set {EVALUATION_SETS[1]} in {data}")
     assert not (tmp_path / "runs").exists()

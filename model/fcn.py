@@ -48,7 +48,7 @@ class Widths(NamedTuple):
         return layers.Softmax(dtype="float32", name="probabilities")(x)
 
 
-# Source: the write-up's table, quoted in the README.
+# Source: the original write-up's table, quoted in docs/writeup.md.
 FCNS = {
     "fcn1": Widths((32, 64), 128, (64, 32)),
     "fcn2": Widths((32, 64, 128), 256, (128, 64, 32)),

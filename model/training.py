@@ -68,7 +68,6 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
 
 def validate(network: keras.Model, frames: Frames) -> Validation:
     """Score a network at its own resolution on frames of which at least one shows the hero."""
-
     score = score_set(predict(network, frames), frames.masks)
     # The original counts an IoU of 0 where there is no hero.
     hero_iou = score.iou[HERO] * score.n / np.count_nonzero(frames.shows_hero())

@@ -32,3 +32,11 @@ def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"NO REAL DATA: looked for {folder}; set FOLLOWME_DATA to the dataset's folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """Converted networks of the tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

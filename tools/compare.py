@@ -1,6 +1,6 @@
-"""Train each network with the same small budget of time and score them side by side.
+"""Train each network with the same budget of time and score them side by side.
 
-    python tools/compare.py --data ../shared/data --out runs/compare --minutes 4
+    python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
 
 A little more than --minutes for each of the six networks. Everything but the network and its resolution is the `fpn`
 preset's: FCN1 to FCN5 learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the
@@ -24,7 +24,7 @@ from model.dataset import Frames, read_set
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO
-from model.training import WEIGHTS, compiled_network, draw_batches, train
+from model.training import SETTINGS, WEIGHTS, compiled_network, draw_batches, train
 from tools.evaluate import evaluate, find_sets
 
 TIMED_STEPS = 8
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     try:
-        find_sets(options.data)
+        sets = find_sets(options.data)
         results = []
         for px in sorted({usual(name).input_px for name in NETWORKS}):
             names = [name for name in NETWORKS if usual(name).input_px == px]
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
                 config = in_budget(usual(name), training, 60 * options.minutes)
                 print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
                 train(config, training, validation, options.out / name)
-            results += [describe(name, options.out / name, options.data) for name in names]
+            results += [describe(name, options.out / name, sets) for name in names]
         (options.out / "comparison.json").write_text(json.dumps(results, indent=1) + "\n")
     except (OSError, ValueError) as error:
         print(f"compare: {error}", file=sys.stderr)
@@ -86,12 +86,12 @@ def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> Trai
     return replace(config, epochs=1, steps=max(1, round(budget_s / step_s)), validate_every=1)
 
 
-def describe(name: str, run: Path, data: Path) -> dict[str, Any]:
+def describe(name: str, run: Path, folders: dict[str, Path]) -> dict[str, Any]:
     """A trained network's size, time and scores."""
-    evaluation = evaluate(run / WEIGHTS, find_sets(data), str(SCORED_AT_PX))
+    evaluation = evaluate(run / WEIGHTS, folders, str(SCORED_AT_PX))
     network, sets = build(name, usual(name).input_px), evaluation.sets
     assert evaluation.final is not None  # the sets are the exam's
-    settings = json.loads((run / "settings.json").read_text())
+    settings = json.loads((run / SETTINGS).read_text())
     return {
         "network": name,
         "parameters": network.count_params(),

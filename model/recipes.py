@@ -45,6 +45,7 @@ class TrainingConfig:
     )
     validation_steps: int = _setting(0, "batches of the validation set to score, evenly spread; 0 for all of it")
     workers: int = _setting(1, "threads that make batches")
+    start: str = _setting("", "weights (.keras) of the same network to start from; none for random ones")
     seed: int = _setting(0, "seed of weights, batches and augmentation")
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from model.dataset import AugmentedBatches, Frames
 from model.hysteresis import Thresholds, best_thresholds, count, with_thresholds
 from model.images import normalise
+from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build
 from model.recipes import TrainingConfig
@@ -266,6 +267,8 @@ def train(
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)
+    if config.start and not done:
+        start_from(network, Path(config.start))
     log = read_log(out / LOG)[:done]  # an epoch that was logged, but not saved, is repeated
     network.fit(
         batches,
@@ -344,3 +347,16 @@ def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> i
     except OSError as error:
         raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {error}") from error
     return int(ops.convert_to_numpy(network.optimizer.iterations)) // config.steps
+
+
+def start_from(network: keras.Model, weights: Path) -> None:
+    """Give a network the weights of a trained one of the same shapes.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_network`; ValueError for a network of other shapes.
+    """
+    trained = load_network(weights)
+    try:
+        network.set_weights(trained.get_weights())
+    except ValueError as error:
+        raise ValueError(f"expected weights of a {network.name} to start from in {weights}, got {error}") from error

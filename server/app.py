@@ -121,6 +121,8 @@ class FollowerServer:
     def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine) -> None:
         self._settings, self._tracker_config = settings, tracker
         self._sessions: dict[str, Session] = {}
+        # Of each session the arrivals of frames in work, and what to call when they, or newer ones, are answered.
+        self._unanswered: dict[str, deque[tuple[float, Callable[[], None]]]] = {}
         self._frames = 0
         self._mailbox = Mailbox()
         self._is_stopping = False
@@ -218,11 +220,12 @@ class FollowerServer:
 
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         self._perception.forget(sid)
+        self._unanswered.pop(sid, None)
         session = self._sessions.pop(sid, None)
         if session is not None:
             logger.info("[%s] simulator disconnected after %d frames", session.name, session.counts.received)
 
-    def _on_sensor_frame(self, sid: str, *arguments: object) -> None:
+    def _on_sensor_frame(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         arrival_s = time.monotonic()
         if self._is_stopping:
             return
@@ -231,8 +234,10 @@ class FollowerServer:
             eio_sid = self._sio.manager.eio_sid_from_sid(sid, "/")
             session = Session(self._sio.session_name(eio_sid), self._tracker_config, self._settings.watchdog_s)
             self._sessions[sid] = session
+            self._unanswered[sid] = deque()
             logger.info("[%s] simulator connected", session.name)
         self._frames += 1
+        self._unanswered[sid].append((arrival_s, acknowledge))
         try:
             frame = parse_sensor_frame(arguments[0] if len(arguments) == 1 else arguments)
         except BadFrameError as error:
@@ -249,13 +254,20 @@ class FollowerServer:
         if isinstance(result, NotUnderstood):
             self._on_bad_frame(sid, session, result.job.arrival_s, result.error)
         elif isinstance(result, Failed):
-            self._send(sid, session.on_failure(now_s))
+            self._answer(sid, result.job.arrival_s, session.on_failure(now_s))
         else:
-            self._send(sid, session.on_seen(result.job, result.target, now_s))
+            self._answer(sid, result.job.arrival_s, session.on_seen(result.job, result.targets, now_s))
 
     def _on_bad_frame(self, sid: str, session: Session, arrival_s: float, error: BadFrameError) -> None:
-        self._send(sid, session.on_bad_frame(arrival_s, time.monotonic()))
+        self._answer(sid, arrival_s, session.on_bad_frame(arrival_s, time.monotonic()))
         self._complaints.warn(session.name, error.field, error.expected, error.received)
+
+    def _answer(self, sid: str, arrival_s: float, commands: Iterable[Command]) -> None:
+        """Answer a frame, and with it those before it, which it has superseded."""
+        self._send(sid, commands)
+        frames = self._unanswered.get(sid, deque())
+        while frames and frames[0][0] <= arrival_s:
+            frames.popleft()[1]()
 
     def _send(self, sid: str, commands: Iterable[Command]) -> None:
         for command in commands:

@@ -1,7 +1,8 @@
 """QuadSim's dialect on top of python-engineio and python-socketio, beside the current protocol.
 
 QuadSim says `EIO=4` but speaks the older one: it sends its first event without a CONNECT packet, and it is the one
-who pings. Both are added here, by subclasses; a client of the current protocol notices nothing.
+who pings. Both are added here, by subclasses; a client of the current protocol notices nothing. An event that asks for
+Socket.IO's acknowledgement, which QuadSim's never do, has it when it has been answered rather than received.
 
 Nothing that a client sends gets past this module but whole, well-formed events: what else comes is complained of
 and dropped, and the connection goes on.
@@ -17,6 +18,7 @@ import eventlet
 import socketio
 from eventlet.websocket import RFC6455WebSocket
 from eventlet.websocket import WebSocketWSGI as EventletWebSocketWSGI
+from socketio.packet import ACK
 
 from server.complaints import RateLimitedWarnings
 from server.messages import shorten
@@ -213,6 +215,9 @@ class EngineServer(engineio.Server):
 class QuadSimServer(socketio.Server):
     """Socket.IO that also serves QuadSim.
 
+    A handler of an event is called with the client's id, a function to call when the event has been answered, and what
+    the client sent.
+
     Args:
         complaints: where bad input is reported.
         options: python-socketio's.
@@ -260,6 +265,15 @@ class QuadSimServer(socketio.Server):
             # QuadSim takes the default namespace as joined.
             self._handle_connect(eio_sid, "/", None)
         super()._handle_event(eio_sid, namespace, id, data)
+
+    def _handle_event_internal(
+        self, server: "QuadSimServer", sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
+    ) -> None:
+        def acknowledge() -> None:
+            if id is not None and eio_sid in self.environ:
+                self._send_packet(eio_sid, self.packet_class(ACK, namespace=namespace, id=id, data=[]))
+
+        self._trigger_event(data[0], namespace, sid, acknowledge, *data[1:])
 
     def _complain(self, eio_sid: str, field: str, expected: str, received: str) -> None:
         self._complaints.warn(self.session_name(eio_sid), field, expected, received)

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import socketio
+import websocket
 from colour_server import GREY, MAGENTA, RED, YELLOW
 from PIL import Image
 
@@ -337,6 +338,37 @@ def get(server: ServerProcess, path: str, headers: dict[str, str] | None = None)
 def healthz(server: ServerProcess) -> tuple[int, str | None]:
     status, report = server.health()
     return status, report["trouble"]
+
+
+@pytest.mark.parametrize("kind", ["hero", "nobody", "bad"])
+def test_a_frame_that_asks_for_it_is_acknowledged_once_it_is_answered(server: ServerProcess, kind):
+    """With commands for it or without: a simulator that waits for the server goes on then."""
+    frame = fields(rgb_image="none") if kind == "bad" else fields(picture(RED if kind == "hero" else GREY))
+    packets = []
+    connection = websocket.create_connection(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket")
+    with contextlib.closing(connection):
+        for number in range(6):
+            connection.send(f'42{number}["sensor_frame",{json.dumps(frame)}]')
+            while not packets or not packets[-1].startswith("43"):
+                packets.append(connection.recv())
+            assert packets.pop() == f"43{number}[]"
+    commands = [packet for packet in packets if packet.startswith("42")]
+    assert commands[0].startswith('42["object_lost"')
+    assert any("object_detected" in command for command in commands) == (kind == "hero")
+
+
+def test_frames_sent_without_waiting_are_all_acknowledged(server: ServerProcess):
+    with contextlib.closing(
+        websocket.create_connection(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket", timeout=10)
+    ) as connection:
+        for number in range(20):
+            connection.send(f'42{number}["sensor_frame",{json.dumps(fields())}]')
+        acknowledged = []
+        while len(acknowledged) < 20:
+            packet = connection.recv()
+            if packet.startswith("43"):
+                acknowledged.append(int(packet[2:].removesuffix("[]")))
+        assert acknowledged == list(range(20))
 
 
 def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim: QuadSimClient):

@@ -1,8 +1,9 @@
-"""Train each network with the same budget of time and score them side by side.
+"""Train each network with the same budget of CPU time and score them side by side.
 
     python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
 
-A little more than --minutes for each of the six networks. Everything but the network and its resolution is the `fpn`
+--minutes of CPU time for each of the six networks: on two cores half as long by the clock. CPU time and not the
+clock's, so that what else the machine does takes little from the one network or the other. Everything but the network and its resolution is the `fpn`
 preset's: FCN1 to FCN5 learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the
 budget are measured first, so that each learning rate falls to the end of its schedule. The table is printed and kept
 in `comparison.json`; networks that are there already are not trained again.
@@ -63,7 +64,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the networks' run folders and the table")
     parser.add_argument(
-        "--minutes", type=float, default=20.0, help="training time of each network (default: %(default)s)"
+        "--minutes", type=float, default=20.0, help="CPU time of each network's training (default: %(default)s)"
     )
     return parser.parse_args(arguments)
 
@@ -76,13 +77,13 @@ def usual(name: str) -> TrainingConfig:
 
 
 def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:
-    """As many steps as take the budget's time, measured on a few of them, in one epoch."""
+    """As many steps as take the budget's CPU time, measured on a few of them, in one epoch."""
     batches, network = draw_batches(config, training), compiled_network(config)
     network.train_on_batch(*batches[0])  # compiles
-    start = time.perf_counter()
+    start = time.process_time()
     for step in range(1, TIMED_STEPS + 1):
         network.train_on_batch(*batches[step])
-    step_s = (time.perf_counter() - start) / TIMED_STEPS
+    step_s = (time.process_time() - start) / TIMED_STEPS
     return replace(config, epochs=1, steps=max(1, round(budget_s / step_s)), validate_every=1)
 
 

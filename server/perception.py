@@ -1,4 +1,4 @@
-"""From encoded frames to targets, in a thread of its own: decode, infer, find and place the hero.
+"""From encoded frames to targets, in a thread of its own: decode, infer, find and place what may be the hero.
 
 The event loop submits and never waits; results are delivered back by a callback. Of each session only the newest
 frame is kept, and sessions take turns.
@@ -23,7 +23,7 @@ from model.scoring import threshold
 from server.engine import Engine
 from server.geometry import Camera
 from server.messages import BadFrameError, SensorFrame, shorten
-from server.target import Target, find_target
+from server.target import Target, find_targets
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Job(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A frame understood, with the hero in it or None."""
+    """A frame understood, with what may be the hero in it, the largest first."""
 
     job: Job
-    target: Target | None
+    targets: list[Target]
 
 
 class NotUnderstood(NamedTuple):
@@ -214,7 +214,7 @@ class Perception:
         except BadFrameError as error:
             return NotUnderstood(frame.job, error)
         pose = frame.job.frame.gimbal_pose
-        return Seen(frame.job, find_target(hero, depth_255, camera, pose, self._min_blob_px))
+        return Seen(frame.job, find_targets(hero, depth_255, camera, pose, self._min_blob_px))
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

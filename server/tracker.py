@@ -7,16 +7,18 @@
     COASTING    follows  the latest frame doesn't; the hero is predicted to walk on
     LOST        patrols  out of sight for too long, or suspended; one sighting nearby resumes the track
 
-One blob a frame comes in, so a wrong person shows as a sighting in the wrong place. While following, a sighting that
-does not fit the track is set aside, as if it were a miss; only when several of the latest frames agree with each other
-on another place does the track go there. Sightings in all of the latest frames are a hero even if they don't agree:
-then it is the poses or the depth that can't be relied on.
+A frame brings sightings, one for each thing in it that may be the hero, or none. A track takes the one that fits it
+best. While following, a frame with none that fits is a miss, and its sightings are evidence for other places; only when
+several of the latest frames agree with each other on such a place does the track go there. Without a track it starts
+where most of them agree. Sightings in all of the latest frames are a hero even if they don't agree: then it is the
+poses or the depth that can't be relied on.
 
 All times are session times in seconds (`server.clock`), all positions metres in the ROS world frame.
 """
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import NamedTuple
@@ -95,6 +97,17 @@ class TrackerConfig:
                 )
 
 
+class Sighting(NamedTuple):
+    """What may be the hero in one frame.
+
+    `position_m` is (3,), metres in the ROS world frame, and `position_std_m` its standard deviation along each axis;
+    both are None if it can't be located.
+    """
+
+    position_m: np.ndarray | None = None
+    position_std_m: float | None = None
+
+
 class _Fix(NamedTuple):
     """A sighting with a position, (3,), and its standard deviation along each axis."""
 
@@ -103,10 +116,12 @@ class _Fix(NamedTuple):
     std_m: float
 
 
-class _Glimpse(NamedTuple):
-    """A sighting that can't be located."""
+class _Evidence(NamedTuple):
+    """What a frame says for a new track: its located sightings, the most convincing first; and are there others?"""
 
     time_s: float
+    fixes: list[_Fix]
+    has_glimpse: bool
 
 
 class Tracker:
@@ -122,8 +137,8 @@ class Tracker:
         self._track: _Track | None = None
         self._time_s = -math.inf
         self._last_seen_s = -math.inf
-        # What the latest frames say for a new track: the sighting that didn't belong to the one there is, or None.
-        self._evidence: deque[_Fix | _Glimpse | None] = deque(
+        # Of the latest frames; None for one without sightings, and for one with a sighting of the track there is.
+        self._evidence: deque[_Evidence | None] = deque(
             maxlen=max(self._config.confirm_window, self._config.switch_window)
         )
 
@@ -166,14 +181,7 @@ class Tracker:
             raise RuntimeError(f"expected a track to predict from, got none in state {self._state}")
         return self._track.predict(time_s)
 
-    def update(
-        self,
-        time_s: float,
-        position_m: np.ndarray | None = None,
-        position_std_m: float | None = None,
-        *,
-        is_seen: bool = False,
-    ) -> TrackState:
+    def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> TrackState:
         """Take in one frame that was understood.
 
         A sighting without a position confirms or keeps a track like any other, but can't move one or start one alone.
@@ -181,25 +189,23 @@ class Tracker:
 
         Args:
             time_s: session time of the frame.
-            position_m: (3,) of the hero, metres, ROS world frame; None if it is not seen or can't be located.
-            position_std_m: its standard deviation along each axis, metres; needed with a position.
-            is_seen: whether the hero is seen; implied by a position.
+            sightings: in that frame, the most convincing first.
 
         Returns:
             The new state.
 
         Raises:
-            ValueError: if the time or the position is not finite, the position not (3,), or its standard deviation not
+            ValueError: if the time or a position is not finite, a position not (3,), or its standard deviation not
                 positive and finite.
         """
-        sighting = _checked_sighting(time_s, position_m, position_std_m, is_seen)
+        seen = _checked(time_s, sightings)
         if time_s <= self._time_s:
             return self._state
         self._time_s = time_s
         self._expire(time_s)
-        is_of_track = sighting is not None and self._take_in(sighting)
-        self._evidence.append(None if is_of_track else sighting)
-        if is_of_track or (sighting is not None and self._start_anew()):
+        is_of_track = seen is not None and self._take_in(seen)
+        self._evidence.append(None if is_of_track else seen)
+        if is_of_track or (seen is not None and self._start_anew()):
             self._last_seen_s = time_s
             self._state = TrackState.FOLLOWING
         elif self.is_following:
@@ -233,37 +239,42 @@ class Tracker:
             self._track = None
             self._state = TrackState.PATROL
 
-    def _take_in(self, sighting: _Fix | _Glimpse) -> bool:
-        """Add a sighting to the track, if there is one and it belongs there."""
+    def _take_in(self, seen: _Evidence) -> bool:
+        """Add the sighting that fits best to the track, if there is a track and one belongs there."""
         if self._track is None:
             return False
-        if isinstance(sighting, _Glimpse):
-            return self.is_following
-        if not self.is_following and not self._is_nearby(sighting):
-            return False
-        if self._track.fits(sighting):
-            self._track.correct(sighting)
+        fixes = seen.fixes if self.is_following else self._nearby(seen.fixes)
+        if not fixes:
+            return self.is_following and seen.has_glimpse
+        best = min(fixes, key=self._track.misfit)
+        if self._track.fits(best):
+            self._track.correct(best)
             return True
         if self.is_following:
             return False
-        self._track = _Track(sighting, self._config)
+        self._track = _Track(best, self._config)
         return True
 
-    def _is_nearby(self, fix: _Fix) -> bool:
-        return math.dist(fix.position_m, self.predict(fix.time_s)) <= self._config.reacquire_within_m
+    def _nearby(self, fixes: list[_Fix]) -> list[_Fix]:
+        return [
+            fix
+            for fix in fixes
+            if math.dist(fix.position_m, self.predict(fix.time_s)) <= self._config.reacquire_within_m
+        ]
 
     def _start_anew(self) -> bool:
-        """Start a track where enough of the latest sightings agree, if they do."""
+        """Start a track where enough of the latest frames agree, if they do."""
         config = self._config
         hits, window = (
             (config.switch_hits, config.switch_window)
             if self.is_following
             else (config.confirm_hits, config.confirm_window)
         )
-        evidence = self._recent_evidence(window)
-        fixes = [sighting for sighting in evidence if isinstance(sighting, _Fix)]
-        agreeing = [fix for fix in fixes if _are_within_a_walk(fix, fixes[-1], config)]
-        glimpses = len(evidence) - len(fixes)
+        frames = self._recent_evidence(window)
+        latest: list[_Fix] = next((frame.fixes for frame in reversed(frames) if frame.fixes), [])
+        # Of equally supported places the most convincing one: `max` returns the first.
+        agreeing = max((_agreeing(fix, frames, config) for fix in latest), key=len, default=[])
+        glimpses = sum(frame.has_glimpse and not frame.fixes for frame in frames)
         longest = self._evidence.maxlen or window
         is_seen_throughout = len(self._recent_evidence(longest)) == longest
         if not agreeing or (len(agreeing) + glimpses < hits and not is_seen_throughout):
@@ -274,11 +285,11 @@ class Tracker:
         self._evidence.clear()
         return True
 
-    def _recent_evidence(self, window: int) -> list[_Fix | _Glimpse]:
-        """Sightings among the latest `window` frames, remembered no longer than a lost track."""
+    def _recent_evidence(self, window: int) -> list[_Evidence]:
+        """What the latest `window` frames say, remembered no longer than a lost track."""
         oldest_s = self._time_s - self._config.reacquire_within_s - ROUNDING_S
         frames = list(self._evidence)[-window:]
-        return [sighting for sighting in frames if sighting is not None and sighting.time_s >= oldest_s]
+        return [seen for seen in frames if seen is not None and seen.time_s >= oldest_s]
 
 
 class _Track:
@@ -308,11 +319,15 @@ class _Track:
         step_s = min(max(time_s - self._time_s, 0.0), self._config.walk_on_s)
         return self._position_m + step_s * self.velocity_mps
 
-    def fits(self, fix: _Fix) -> bool:
-        """Whether a sighting lies within `gate_sigma` standard deviations (Mahalanobis) of the prediction."""
+    def misfit(self, fix: _Fix) -> float:
+        """Squared distance of a sighting from the prediction, in standard deviations (Mahalanobis)."""
         innovation_m = fix.position_m - self.predict(fix.time_s)
         variance = self._predicted_position_variance(fix.time_s) + fix.std_m**2
-        return float(np.sum(innovation_m**2 / variance)) <= self._config.gate_sigma**2
+        return float(np.sum(innovation_m**2 / variance))
+
+    def fits(self, fix: _Fix) -> bool:
+        """Whether a sighting lies within `gate_sigma` standard deviations of the prediction."""
+        return self.misfit(fix) <= self._config.gate_sigma**2
 
     def correct(self, fix: _Fix) -> None:
         """Take in a sighting that is not earlier than the one before it."""
@@ -346,6 +361,16 @@ class _Track:
         return velocity_mps * min(1.0, self._config.max_speed_mps / speed_mps) if speed_mps > 0 else velocity_mps
 
 
+def _agreeing(latest: _Fix, frames: Sequence[_Evidence], config: TrackerConfig) -> list[_Fix]:
+    """Of each frame, in order, the sighting nearest to `latest` that can be of the same hero, where there is one."""
+    nearest = [
+        min(frame.fixes, key=lambda fix: math.dist(fix.position_m, latest.position_m))
+        for frame in frames
+        if frame.fixes
+    ]
+    return [fix for fix in nearest if _are_within_a_walk(fix, latest, config)]
+
+
 def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> bool:
     """Whether two sightings can be of one hero, given their errors and the greatest speed."""
     reach_m = config.max_speed_mps * (later.time_s - earlier.time_s)
@@ -353,16 +378,17 @@ def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> boo
     return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
 
 
-def _checked_sighting(
-    time_s: float, position_m: np.ndarray | None, position_std_m: float | None, is_seen: bool
-) -> _Fix | _Glimpse | None:
+def _checked(time_s: float, sightings: Sequence[Sighting]) -> _Evidence | None:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    if position_m is None:
-        return _Glimpse(time_s) if is_seen else None
-    position_m = np.array(position_m, dtype=float)
+    fixes = [_checked_fix(time_s, sighting) for sighting in sightings if sighting.position_m is not None]
+    return _Evidence(time_s, fixes, has_glimpse=len(fixes) < len(sightings)) if sightings else None
+
+
+def _checked_fix(time_s: float, sighting: Sighting) -> _Fix:
+    position_m, std_m = np.array(sighting.position_m, dtype=float), sighting.position_std_m
     if position_m.shape != (3,) or not np.isfinite(position_m).all():
         raise ValueError(f"expected position_m (3,) finite, got {position_m}")
-    if position_std_m is None or not 0 < position_std_m < math.inf:
-        raise ValueError(f"expected position_std_m positive and finite, got {position_std_m}")
-    return _Fix(time_s, position_m, position_std_m)
+    if std_m is None or not 0 < std_m < math.inf:
+        raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
+    return _Fix(time_s, position_m, std_m)

@@ -26,7 +26,7 @@ from model.images import resize_rgb
 from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
-from server.target import largest_blob
+from server.target import largest_blobs
 from tools.simulator.drawn import draw_sequence
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.recorded import (
@@ -144,7 +144,7 @@ def measure_baseline(weights: str, scenes: Sequence[Scene]) -> list[Figure]:
         image = np.asarray(Image.open(io.BytesIO(scene.jpeg)))
         resized = np.asarray(Image.fromarray(image).resize((px, px), Image.Resampling.BILINEAR))
         probabilities = network.predict(resized[None].astype(np.float32) / 127.5 - 1, verbose=0)[0]
-        largest_blob(probabilities[..., 2] > 0.5, 10)
+        largest_blobs(probabilities[..., 2] > 0.5, 10)
         np.asarray(Image.open(io.BytesIO(scene.depth_png)))
 
     engine = OpenVinoEngine(resolve_weights(weights))

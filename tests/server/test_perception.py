@@ -104,9 +104,23 @@ def test_the_hero_is_found_and_an_empty_scene_is_empty(perception, engine, resul
     found, nothing = results
     assert isinstance(found, Seen)
     # The red square covers 1/3 to 1/2 of the image each way.
-    np.testing.assert_allclose(found.target.centroid_px, (256 * 5 / 12, 256 * 5 / 12), atol=2)
+    (target,) = found.targets
+    np.testing.assert_allclose(target.centroid_px, (256 * 5 / 12, 256 * 5 / 12), atol=2)
     assert isinstance(nothing, Seen)
-    assert nothing.target is None
+    assert nothing.targets == []
+
+
+def test_all_that_may_be_the_hero_is_told_the_largest_first(perception, engine, results):
+    engine.gate.release()
+    image = np.full((256, 256, 3), GREY, np.uint8)
+    image[64:96, 32:64] = image[64:160, 160:224] = RED
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    perception.submit(job("a", file.getvalue()))
+    wait_for(lambda: len(results) == 1)
+    large, small = results[0].targets
+    np.testing.assert_allclose(large.centroid_px, (192, 112), atol=2)
+    np.testing.assert_allclose(small.centroid_px, (48, 80), atol=2)
 
 
 def test_a_bad_image_is_told_and_does_not_spoil_the_batch(perception, engine, results):
@@ -178,7 +192,7 @@ def test_a_wide_image_is_placed_by_its_own_width(perception, engine, results):
     for number, size in enumerate(((240, 240), (320, 240))):
         perception.submit(job(str(number), encoded(size=size)))
         wait_for(lambda number=number: len(results) == number + 1)
-    square, wide = (result.target.position_m for result in results)
+    square, wide = (result.targets[0].position_m for result in results)
     assert wide[1] == pytest.approx(square[1] * 4 / 3, rel=0.05)
     assert wide[2] == pytest.approx(square[2], rel=0.05)
 

@@ -26,7 +26,7 @@ def job(time_s: float) -> Job:
     return Job("sid", SensorFrame(1e9 + time_s, b"", b"", POSE, POSE), time_s)
 
 
-def show(subject: Session, time_s: float, seen: Target | None, delay_s: float = 0.01) -> list[str]:
+def show(subject: Session, time_s: float, *seen: Target, delay_s: float = 0.01) -> list[str]:
     return [command.event for command in subject.on_seen(job(time_s), seen, time_s + delay_s)]
 
 
@@ -39,27 +39,37 @@ def following() -> Session:
 
 def test_the_first_answer_is_patrol_and_it_is_given_once():
     subject = session()
-    assert show(subject, 0.0, None) == ["object_lost"]
-    assert show(subject, 0.2, None) == []
+    assert show(subject, 0.0) == ["object_lost"]
+    assert show(subject, 0.2) == []
     assert show(subject, 0.4, target()) == [], "one sighting of two"
     assert show(subject, 0.6, target()) == ["object_detected", "create_box_marker"]
 
 
 def test_each_frame_of_a_follow_is_answered_with_the_point_and_a_new_marker():
     subject = following()
-    detected, marker = subject.on_seen(job(0.4), target(), 0.41)
+    detected, marker = subject.on_seen(job(0.4), [target()], 0.41)
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
     assert marker.payload["id"] == 2
     assert marker.payload["pose"][:3] == detected.payload["coords"]
 
 
-def test_the_point_is_where_the_hero_is_when_it_is_sent():
-    """A hero walks 1 m/s along x; the frame of t = 4 s at x = 14 m is answered 0.5 s late, at x = 14.5 m."""
-    subject = session()
-    for number in range(20):
-        show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])))
-    detected, _ = subject.on_seen(job(4.0), target(HERE + np.array([4.0, 0, 0])), 4.5)
-    np.testing.assert_allclose(detected.payload["coords"], HERE + np.array([4.5, 0, 0]), atol=0.15)
+def test_the_point_is_where_the_hero_is_at_the_frames_time_however_late_it_is_answered():
+    """A hero walks 1 m/s along x and is at x = 14 m in the frame of t = 4 s."""
+    answers = []
+    for delay_s in (0.0, 0.5):
+        subject = session()
+        for number in range(20):
+            show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])), delay_s=delay_s)
+        answers.append(subject.on_seen(job(4.0), [target(HERE + np.array([4.0, 0, 0]))], 4.0 + delay_s))
+    np.testing.assert_allclose(answers[0][0].payload["coords"], HERE + np.array([4.0, 0, 0]), atol=0.15)
+    assert answers[0] == answers[1]
+
+
+def test_of_two_in_a_frame_the_one_on_the_track_is_followed_though_the_other_is_larger():
+    subject = following()
+    elsewhere = target(HERE + np.array([0.0, 8.0, 0.0]))
+    detected, _ = subject.on_seen(job(0.4), [elsewhere, target()], 0.41)
+    np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
 
 
 def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():
@@ -88,13 +98,13 @@ def test_an_answer_that_comes_too_late_never_commands_a_follow():
 
 def test_a_frame_sent_twice_commands_nothing():
     subject = following()
-    assert subject.on_seen(job(0.2)._replace(arrival_s=0.25), target(), 0.26) == []
+    assert subject.on_seen(job(0.2)._replace(arrival_s=0.25), [target()], 0.26) == []
     assert subject.counts.stale == 1
 
 
 def test_a_hero_out_of_sight_is_lost_after_the_set_time():
     subject = following()  # last seen at 0.2 s, lost 1.4 s later
-    answers = [show(subject, 0.2 + 0.2 * number, None) for number in range(1, 10)]
+    answers = [show(subject, 0.2 + 0.2 * number) for number in range(1, 10)]
     assert answers.index(["object_lost"]) == 6
     assert all(answer[0] == "object_detected" for answer in answers[:6])
     assert answers[7:] == [[], []]
@@ -102,7 +112,7 @@ def test_a_hero_out_of_sight_is_lost_after_the_set_time():
 
 def patrolling() -> Session:
     subject = session()
-    show(subject, 0.0, None)
+    show(subject, 0.0)
     return subject
 
 
@@ -126,7 +136,7 @@ def test_a_simulator_that_may_still_follow_is_stopped_even_if_its_first_frames_a
 def test_a_good_frame_that_is_answered_after_a_newer_bad_one_commands_nothing():
     subject = following()
     assert [command.event for command in subject.on_bad_frame(0.41, 0.42)] == ["object_lost"]
-    assert subject.on_seen(job(0.4), target(), 0.43) == []
+    assert subject.on_seen(job(0.4), [target()], 0.43) == []
 
 
 def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_has_gone():
@@ -135,7 +145,7 @@ def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_ha
     for number in range(1, 20):
         late = job(0.2 + 0.2 * number)
         late = late._replace(frame=late.frame._replace(timestamp_s=1e9 + 0.2 + 0.001 * number))
-        answers += [command.event for command in subject.on_seen(late, None, late.arrival_s + 0.01)]
+        answers += [command.event for command in subject.on_seen(late, [], late.arrival_s + 0.01)]
     # By arrival, 2 × 1.4 s after it was last seen, at 0.2 s: with the frame of 3.0 s.
     assert answers == ["object_detected", "create_box_marker"] * 13 + ["object_lost"]
 

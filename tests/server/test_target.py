@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.geometry import QUADSIM_CAMERA, Camera, Pose, back_project, project, world_from_camera
-from server.target import Box, find_target, largest_blob, locate
+from server.target import MOST_BLOBS, Blob, Box, Target, find_targets, largest_blobs, locate
 
 LEVEL = Pose(0.0, 0.0, 2.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
 NETWORK_PX = 160
@@ -24,6 +24,16 @@ def mask_of(*rectangles: tuple[int, int, int, int], shape: tuple[int, int] = (16
 
 def depth_of(level: int, size: int = 256) -> np.ndarray:
     return np.full((size, size), level, dtype=np.uint8)
+
+
+def largest_blob(mask: np.ndarray, *arguments, **options) -> Blob:
+    return largest_blobs(mask, *arguments, **options)[0]
+
+
+def find_target(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
+    """The only one in a mask of one blob."""
+    (target,) = find_targets(mask, depth_255, camera, pose)
+    return target
 
 
 def cast(px: int, pose: Pose, feet: np.ndarray, wall_behind_m: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +96,23 @@ def test_the_feet_are_in_the_middle_of_the_lowest_row():
     assert blob.feet_px == pytest.approx((17.6, 64.0))
 
 
-def test_of_several_blobs_the_largest_is_taken_alone():
-    blob = largest_blob(mask_of((0, 0, 5, 5), (50, 50, 60, 55), (100, 100, 104, 104)))
-    assert blob.area_px == 50
-    np.testing.assert_array_equal(blob.mask, mask_of((50, 50, 60, 55)))
+def test_several_blobs_come_apart_the_largest_first():
+    blobs = largest_blobs(mask_of((0, 0, 5, 5), (50, 50, 60, 55), (100, 100, 104, 104)))
+    assert [blob.area_px for blob in blobs] == [50, 25, 16]
+    np.testing.assert_array_equal(blobs[0].mask, mask_of((50, 50, 60, 55)))
+    np.testing.assert_array_equal(blobs[2].mask, mask_of((100, 100, 104, 104)))
+
+
+def test_equally_large_blobs_come_from_the_top():
+    blobs = largest_blobs(mask_of((60, 10, 65, 15), (20, 50, 25, 55), (40, 90, 45, 95)))
+    assert [blob.rows[0] for blob in blobs] == [20, 40, 60]
+
+
+def test_no_more_than_the_largest_blobs_are_told():
+    # Nine squares of 3 to 11 pixels a side, one below the other.
+    crowd = mask_of(*((12 * side, 0, 12 * side + side, side) for side in range(3, 12)))
+    assert [blob.area_px for blob in largest_blobs(crowd)] == [121, 100, 81, 64, 49]
+    assert len(largest_blobs(crowd)) == MOST_BLOBS
 
 
 def test_pixels_that_touch_at_corners_are_one_blob():
@@ -99,13 +122,14 @@ def test_pixels_that_touch_at_corners_are_one_blob():
 
 def test_a_blob_must_have_the_least_area():
     nine, eight = mask_of((10, 10, 13, 13)), mask_of((10, 10, 12, 14))
-    assert largest_blob(nine, min_px=9).area_px == 9
-    assert largest_blob(eight, min_px=9) is None
-    assert largest_blob(nine | mask_of((50, 50, 52, 54)), min_px=10) is None  # 9 + 8 pixels, but apart
+    assert [blob.area_px for blob in largest_blobs(nine, min_px=9)] == [9]
+    assert largest_blobs(eight, min_px=9) == []
+    assert largest_blobs(nine | mask_of((50, 50, 52, 54)), min_px=10) == []  # 9 + 8 pixels, but apart
+    assert [blob.area_px for blob in largest_blobs(nine | mask_of((50, 50, 52, 54)), min_px=9)] == [9]
 
 
 def test_an_empty_mask_has_no_target():
-    assert find_target(mask_of(), depth_of(10), QUADSIM_CAMERA, LEVEL) is None
+    assert find_targets(mask_of(), depth_of(10), QUADSIM_CAMERA, LEVEL) == []
 
 
 def test_a_mask_that_is_a_strided_view_is_read_as_it_looks():
@@ -203,6 +227,16 @@ def test_a_hero_whose_distance_cannot_be_known_has_no_position(rows, pitch_deg):
     assert (target.depth_m, target.position_m, target.position_std_m) == (None, None, None)
 
 
+def test_each_blob_is_placed_by_itself():
+    # Two of one size, at 20 m on the left and at 60 m on the right: rows 40…79 are 48 px to 16 px above the axis.
+    depth = depth_of(51)
+    depth[:, 128:] = 153
+    left, right = find_targets(mask_of((40, 30, 80, 40), (40, 120, 80, 130)), depth, QUADSIM_CAMERA, LEVEL)
+    assert (left.depth_m, right.depth_m) == pytest.approx((20.0, 60.0))
+    # Centroids at u = 56 and 200: 72 px to either side.
+    np.testing.assert_allclose([left.position_m[1], right.position_m[1]], np.array([72 * 20, -72 * 60]) / 221.70, 1e-4)
+
+
 def test_far_50_halves_every_depth():
     camera = Camera(far_m=50.0)
     assert find_target(mask_of((40, 80, 80, 90)), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)
@@ -271,7 +305,7 @@ def test_the_position_is_the_centroids_ray_at_the_depth():
 )
 def test_what_is_no_mask_is_refused(mask, min_px, complaint):
     with pytest.raises(ValueError, match=complaint):
-        largest_blob(mask, min_px)
+        largest_blobs(mask, min_px)
 
 
 @pytest.mark.parametrize("depth", [np.zeros((256, 256)), np.zeros((256, 256, 3), dtype=np.uint8)])

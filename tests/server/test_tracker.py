@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from server.tracker import Tracker, TrackerConfig, TrackState
+from server.tracker import Sighting, Tracker, TrackerConfig, TrackState
 
 PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
 FRAME_S = 0.2
@@ -14,6 +14,9 @@ WALK_MPS = 1.485
 HERO = np.array([10.0, 5.0, 1.0])
 STRANGER = np.array([10.0, 13.0, 1.0])  # 8 m to the left
 STD_M = 0.2
+UNLOCATED = Sighting()
+# Frames of the hero, of a stranger, of both with the stranger first, and of neither.
+SIGHTINGS = {"H": [HERO], "S": [STRANGER], "B": [STRANGER, HERO], ".": []}
 
 # One agreeing pair starts a track: short sequences.
 QUICK = TrackerConfig(confirm_hits=2, confirm_window=3)
@@ -23,24 +26,24 @@ def from_hero(forward_m: float = 0.0, left_m: float = 0.0) -> np.ndarray:
     return HERO + np.array([forward_m, left_m, 0.0])
 
 
-def see(tracker: Tracker, time_s: float, position_m: np.ndarray = HERO, std_m: float = STD_M) -> TrackState:
-    return tracker.update(time_s, position_m, std_m)
+def see(tracker: Tracker, time_s: float, *positions_m: np.ndarray, std_m: float = STD_M) -> TrackState:
+    """One frame with a sighting at each position, the most convincing first."""
+    return tracker.update(time_s, [Sighting(position_m, std_m) for position_m in positions_m])
 
 
 def following(time_s: float = 0.0, config: TrackerConfig = QUICK) -> Tracker:
     """A tracker that has followed a hero who stands at HERO, last seen at `time_s`."""
     tracker = Tracker(config)
     for frame in reversed(range(10)):
-        see(tracker, time_s - FRAME_S * frame)
+        see(tracker, time_s - FRAME_S * frame, HERO)
     assert tracker.state is FOLLOWING
     return tracker
 
 
 def play(config: TrackerConfig, frames: str) -> list[TrackState]:
-    """States of a new tracker after frames of the hero (H), of a stranger (S), of neither (.)."""
+    """States of a new tracker after frames as in `SIGHTINGS`."""
     tracker = Tracker(config)
-    places = {"H": HERO, "S": STRANGER, ".": None}
-    return [tracker.update(FRAME_S * frame, places[what], STD_M) for frame, what in enumerate(frames)]
+    return [see(tracker, FRAME_S * frame, *SIGHTINGS[what]) for frame, what in enumerate(frames)]
 
 
 def walk(speed_mps: float, turn_deg_per_s: float, frames: int) -> np.ndarray:
@@ -87,7 +90,7 @@ def test_sightings_as_far_apart_as_a_fast_walk_agree():
     # Reach as above: 1.73 m.
     for distance_m, state in ((1.7, FOLLOWING), (1.8, CONFIRMING)):
         tracker = Tracker(QUICK)
-        see(tracker, 0.0)
+        see(tracker, 0.0, HERO)
         assert see(tracker, FRAME_S, from_hero(forward_m=distance_m)) is state
 
 
@@ -102,15 +105,15 @@ def test_sightings_in_every_one_of_the_latest_frames_are_a_hero_wherever_they_ar
 
 def test_sightings_older_than_a_lost_track_is_remembered_do_not_count():
     tracker = Tracker(QUICK)
-    see(tracker, 0.0)
-    assert see(tracker, QUICK.reacquire_within_s + 0.1) is CONFIRMING
+    see(tracker, 0.0, HERO)
+    assert see(tracker, QUICK.reacquire_within_s + 0.1, HERO) is CONFIRMING
 
 
 def test_a_miss_coasts_and_a_hit_follows_again():
     tracker = following()
     assert tracker.update(0.2) is COASTING
     assert tracker.is_following
-    assert see(tracker, 0.4) is FOLLOWING
+    assert see(tracker, 0.4, HERO) is FOLLOWING
 
 
 def test_the_seventh_miss_loses_the_hero_as_in_the_original():
@@ -158,13 +161,13 @@ def test_a_lost_hero_seen_far_away_has_to_be_confirmed():
 def test_a_lost_track_is_forgotten_after_a_while():
     tracker = following()
     assert [tracker.update(time_s) for time_s in (1.4, 4.0, 4.1)] == [LOST, LOST, PATROL]
-    assert see(tracker, 4.2) is CONFIRMING
+    assert see(tracker, 4.2, HERO) is CONFIRMING
 
 
 def test_a_long_silence_without_frames_counts_as_one():
     # Both happen at the first frame after it: lost at 1.4 s, forgotten after 4 s.
-    assert see(following(), 2.0) is FOLLOWING
-    assert see(following(), 5.0) is CONFIRMING
+    assert see(following(), 2.0, HERO) is FOLLOWING
+    assert see(following(), 5.0, HERO) is CONFIRMING
     assert following().update(1e6) is PATROL
 
 
@@ -173,7 +176,7 @@ def test_suspending_stops_following_at_once_and_one_hit_nearby_resumes():
     tracker.suspend(0.3)
     assert tracker.state is LOST
     assert not tracker.is_following
-    assert see(tracker, 0.4) is FOLLOWING
+    assert see(tracker, 0.4, HERO) is FOLLOWING
 
 
 def test_resuming_a_walk_after_a_short_stall_keeps_its_velocity():
@@ -188,10 +191,10 @@ def test_resuming_a_walk_after_a_short_stall_keeps_its_velocity():
 
 def test_suspending_forgets_sightings_that_were_not_confirmed():
     tracker = Tracker(QUICK)
-    see(tracker, 0.0)
+    see(tracker, 0.0, HERO)
     tracker.suspend(0.1)
     assert tracker.state is PATROL
-    assert see(tracker, 0.2) is CONFIRMING
+    assert see(tracker, 0.2, HERO) is CONFIRMING
 
 
 def test_suspending_long_after_the_last_sighting_ends_in_patrol():
@@ -202,8 +205,8 @@ def test_suspending_long_after_the_last_sighting_ends_in_patrol():
 
 def test_a_frame_that_is_not_later_changes_nothing():
     tracker = Tracker(QUICK)
-    assert [see(tracker, time_s) for time_s in (1.0, 1.0, 0.5)] == [CONFIRMING] * 3
-    assert see(tracker, 1.2) is FOLLOWING
+    assert [see(tracker, time_s, HERO) for time_s in (1.0, 1.0, 0.5)] == [CONFIRMING] * 3
+    assert see(tracker, 1.2, HERO) is FOLLOWING
     assert [tracker.update(time_s) for time_s in (1.2, 1.0)] == [FOLLOWING] * 2
 
 
@@ -212,15 +215,15 @@ def test_an_outlier_does_not_move_the_track():
     before = tracker.predict(0.2)
     assert see(tracker, 0.2, STRANGER) is COASTING
     np.testing.assert_array_equal(tracker.predict(0.2), before)
-    assert see(tracker, 0.4) is FOLLOWING
+    assert see(tracker, 0.4, HERO) is FOLLOWING
 
 
 def test_outliers_do_not_keep_a_track_alive():
     # No two agree, and the miss among them keeps them from being in all of the latest five frames.
     tracker = following()
     states = [
-        tracker.update(FRAME_S * frame, None if left_m is None else from_hero(left_m=left_m), STD_M)
-        for frame, left_m in enumerate((8.0, -9.0, 20.0, None, -30.0, 40.0, -50.0), start=1)
+        see(tracker, FRAME_S * frame, *(from_hero(left_m=left_m) for left_m in lefts_m))
+        for frame, lefts_m in enumerate(([8.0], [-9.0], [20.0], [], [-30.0], [40.0], [-50.0]), start=1)
     ]
     assert states == [COASTING] * 6 + [CONFIRMING]
     assert not tracker.is_following
@@ -241,16 +244,59 @@ def test_a_stranger_in_three_of_five_frames_does_not_take_the_track_over():
     np.testing.assert_allclose(tracker.predict(1.2), HERO, atol=0.01)
 
 
+def test_of_several_sightings_the_track_takes_the_one_that_fits_best():
+    tracker = following()
+    assert see(tracker, 0.2, STRANGER, from_hero(0.5), from_hero(0.1)) is FOLLOWING
+    assert tracker.predict(0.2)[0] == pytest.approx(HERO[0] + 0.1, abs=0.1)
+
+
+def test_a_stranger_beside_the_hero_never_takes_the_track_over():
+    tracker = following()
+    for frame in range(1, 30):
+        see(tracker, FRAME_S * frame, STRANGER, HERO)
+    np.testing.assert_allclose(tracker.predict(6.0), HERO, atol=0.01)
+
+
+def test_of_several_sightings_nearby_the_nearest_to_the_prediction_resumes_a_lost_track():
+    tracker = following()
+    tracker.update(1.4)
+    assert see(tracker, 3.0, STRANGER, from_hero(-3.9), from_hero(1.0)) is FOLLOWING
+    assert tracker.predict(3.0)[0] == pytest.approx(HERO[0] + 1.0, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("frames", "place"),
+    [
+        ("BBB", STRANGER),  # equally often: the more convincing one
+        ("HBB", HERO),  # the hero in three frames, the stranger in two, though the larger
+        ("B.BHB", HERO),
+        ("S.BSB", STRANGER),
+    ],
+)
+def test_a_track_starts_where_most_frames_agree(frames, place):
+    tracker = Tracker()
+    states = [see(tracker, FRAME_S * frame, *SIGHTINGS[what]) for frame, what in enumerate(frames)]
+    assert states[-1] is FOLLOWING
+    np.testing.assert_allclose(tracker.predict(FRAME_S * (len(frames) - 1)), place, atol=0.01)
+
+
+def test_a_larger_false_alarm_elsewhere_in_each_frame_does_not_disturb_confirming():
+    tracker = Tracker()
+    states = [see(tracker, FRAME_S * frame, from_hero(left_m=20.0 * (frame + 1)), HERO) for frame in range(3)]
+    assert states == [CONFIRMING, CONFIRMING, FOLLOWING]
+    np.testing.assert_allclose(tracker.predict(0.4), HERO, atol=0.01)
+
+
 def test_a_sighting_without_a_position_confirms_but_cannot_start_a_track_alone():
     tracker = Tracker(QUICK)
-    assert tracker.update(0.0, is_seen=True) is CONFIRMING
-    assert tracker.update(0.2, is_seen=True) is CONFIRMING
-    assert see(tracker, 0.4) is FOLLOWING
+    assert tracker.update(0.0, [UNLOCATED]) is CONFIRMING
+    assert tracker.update(0.2, [UNLOCATED]) is CONFIRMING
+    assert see(tracker, 0.4, HERO) is FOLLOWING
 
 
 def test_a_sighting_without_a_position_keeps_the_track_where_it_was():
     tracker = following()
-    assert tracker.update(1.0, is_seen=True) is FOLLOWING
+    assert tracker.update(1.0, [UNLOCATED]) is FOLLOWING
     assert tracker.age_s(1.0) == 0.0
     np.testing.assert_allclose(tracker.predict(1.0), HERO, atol=0.01)
     assert tracker.update(2.2) is COASTING  # 1.2 s after it, 2.2 s after the last position
@@ -342,7 +388,7 @@ def simulated_walk(seed: int, dropped: float) -> tuple[list[float], list[float],
         elif kind < 0.12:
             see(tracker, time_s, seen + rng.normal(0, 10, 3))
         else:
-            see(tracker, time_s, seen, 0.15)
+            see(tracker, time_s, seen, std_m=0.15)
             raw_m.append(math.dist(seen[:2], position[:2]))
             if tracker.is_following:
                 filtered_m.append(math.dist(tracker.predict(time_s)[:2], position[:2]))
@@ -374,13 +420,13 @@ def test_a_time_that_is_none_is_refused(time_s):
 @pytest.mark.parametrize("position_m", [[math.nan, 0.0, 0.0], [0.0, math.inf, 0.0], [0.0, 0.0], np.zeros((1, 3))])
 def test_a_position_that_is_none_is_refused(position_m):
     with pytest.raises(ValueError, match=r"expected position_m \(3,\) finite"):
-        Tracker().update(0.0, np.array(position_m), STD_M)
+        see(Tracker(), 0.0, HERO, np.array(position_m))
 
 
 @pytest.mark.parametrize("std_m", [None, 0.0, -1.0, math.nan, math.inf])
 def test_a_position_needs_a_standard_deviation(std_m):
     with pytest.raises(ValueError, match="expected position_std_m positive and finite"):
-        Tracker().update(0.0, HERO, std_m)
+        see(Tracker(), 0.0, HERO, std_m=std_m)
 
 
 def test_a_refused_frame_changes_nothing():
@@ -388,7 +434,7 @@ def test_a_refused_frame_changes_nothing():
     with pytest.raises(ValueError, match="position_m"):
         see(tracker, 0.2, HERO * math.nan)
     assert tracker.state is FOLLOWING
-    assert see(tracker, 0.2) is FOLLOWING
+    assert see(tracker, 0.2, HERO) is FOLLOWING
 
 
 @pytest.mark.parametrize("setting", fields(TrackerConfig), ids=lambda setting: setting.name)

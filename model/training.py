@@ -253,22 +253,24 @@ def train(
         on_start: called with the batches before the first step, when the run folder is there.
 
     Raises:
-        ValueError: if the frames do not suffice, before anything is written, or the state to go on from is damaged.
+        ValueError: if the frames do not suffice or the weights to start from do not fit, before anything is written, or
+            the state to go on from is damaged.
+        FileNotFoundError: if there are no weights to start from.
     """
     batches = draw_batches(config, training)
     if config.validation_steps:
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
-
-    on_start(batches)
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)
     if config.start and not done:
         start_from(network, Path(config.start))
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
+    on_start(batches)
     log = read_log(out / LOG)[:done]  # an epoch that was logged, but not saved, is repeated
     network.fit(
         batches,

@@ -2,11 +2,11 @@
 
     python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
 
---minutes of CPU time for each of the six networks: on two cores half as long by the clock. CPU time and not the
-clock's, so that what else the machine does takes little from the one network or the other. Everything but the network and its resolution is the `fpn`
-preset's: FCN1 to FCN5 learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the
-budget are measured first, so that each learning rate falls to the end of its schedule. The table is printed and kept
-in `comparison.json`; networks that are there already are not trained again.
+--minutes of CPU time for each of the six networks, on two cores half as long by the clock; CPU time, so that what else
+the machine does favours none of them. Everything but the network and its resolution is the `fpn` preset's: FCN1 to FCN5
+learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the budget are measured
+first, so that each learning rate falls to the end of its schedule. The table is printed and kept in `comparison.json`;
+networks that are there already are not trained again.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""Train a network on a dataset folder that holds `train/` and `validation/`.
+"""Train a network on dataset folders that hold `train/` and `validation/`.
 
     python tools/train.py --data ../shared/data --out runs/fpn
+    python tools/train.py --data ../shared/data runs/simulated --out runs/both --start weights/model_weights.keras
     python tools/train.py --data ../shared/data --out runs/fpn --resume
     python tools/train.py --data ../shared/data --out runs/writeup --preset writeup
 
@@ -51,14 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
         config = replace(PRESETS[preset], **options)
         check_run(out, config, resume)
         exam = exam_sets(data)
-        training, validation = (read_set(data / name, config.input_px) for name in ("train", "validation"))
+        training, validation = (read_sets(data, name, config.input_px) for name in ("train", "validation"))
         trained = train(config, training, validation, out, lambda batches: draw_samples(batches, out / "samples.png"))
         log = read_log(out / LOG)
         card = {
             **describe(config, trained, log),
             "command": command(preset, config, data, out),
             "commit": commit(),
-            "data": {"name": data.name, **describe_data(training, validation)},
+            "data": {"names": [folder.name for folder in data], **describe_data(training, validation)},
             "evaluation": examine(trained.weights, exam),
         }
         card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
@@ -70,14 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
         way_on = "; the same command with --resume goes on" if (out / SETTINGS).exists() else ""
         print(f"\ninterrupted{way_on}", file=sys.stderr)
         return 130
-    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data}")
+    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data[0]}")
     return 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line: the options are the fields of `TrainingConfig`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and validation/")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="folders with train/ and validation/, mixed as they come"
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder; weights, card and log go there")
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
     parser.add_argument(
@@ -99,11 +102,11 @@ def flag(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
 
 
-def command(preset: str, config: TrainingConfig, data: Path, out: Path) -> str:
+def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:
     """The command that trains such weights from the start: settings that differ from the preset's, and no --resume."""
     usual = asdict(PRESETS[preset])
     given = [(flag(name), value) for name, value in asdict(config).items() if value != usual[name]]
-    options = [("--data", data), ("--out", out), ("--preset", preset), *given]
+    options = [("--data", *data), ("--out", out), ("--preset", preset), *given]
     return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
 
 
@@ -134,13 +137,24 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
     }
 
 
-def exam_sets(data: Path) -> dict[str, Path]:
-    """The folders of the evaluation sets by name; none where the dataset has none.
+def read_sets(data: list[Path], name: str, px: int) -> Frames:
+    """The frames of one set of each dataset, in one.
+
+    Raises:
+        ValueError: as `read_set` does.
+    """
+    images, masks = zip(*(read_set(folder / name, px) for folder in data), strict=True)
+    return Frames(np.concatenate(images), np.concatenate(masks))
+
+
+def exam_sets(data: list[Path]) -> dict[str, Path]:
+    """The folders of the evaluation sets by name, of the first dataset that has them; none where none has.
 
     Raises:
         FileNotFoundError: if it has some of them only.
     """
-    return evaluation.find_sets(data) if (data / "sample_evaluation_data").is_dir() else {}
+    having = [folder for folder in data if (folder / "sample_evaluation_data").is_dir()]
+    return evaluation.find_sets(having[0]) if having else {}
 
 
 def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:

@@ -445,6 +445,13 @@ def test_tensorboard_shows_loss_and_validation_quality(whole):
     assert logged(whole, "epoch_hero_iou") == [(epoch, pytest.approx(score.hero_iou)) for epoch, score in scored]
 
 
+def test_a_run_cannot_start_from_weights_of_other_shapes(tmp_path, whole):
+    larger = tiny(start=str(whole / WEIGHTS), network="fcn1")
+    with pytest.raises(ValueError, match=r"expected weights of a fcn1 to start from in .*model_weights\.keras, got"):
+        train(larger, frames(), frames(1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_that_is_resumed_trains_no_more(tmp_path, whole):
     folder = shutil.copytree(whole, tmp_path / "copy")
     train(tiny(), frames(), frames(1), folder)

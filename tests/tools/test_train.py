@@ -127,7 +127,7 @@ def test_the_card_tells_what_the_weights_are(killed):
     validation = validate(load_network(killed.out / WEIGHTS), read)
     assert card["validation"] == {"quality": pytest.approx(validation.quality), **validation._asdict()}
     assert card["evaluation"] == []  # such data have no evaluation sets
-    assert (card["data"]["name"], card["data"]["train_pairs"], card["data"]["validation_pairs"]) == ("data", 6, 4)
+    assert (card["data"]["names"], card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (["data"], 6, 4)
     assert len(card["data"]["sha256_at_input_px"]) == 64
     assert card["commit"].removesuffix(", changed") == commit().removesuffix(", changed")
 
@@ -150,6 +150,18 @@ def test_the_cards_data_digest_is_that_of_the_data_whatever_the_folder(killed, t
     assert card["data"]["sha256_at_input_px"] == digest_of(copy)
     Image.new("RGB", (32, 32), (255, 0, 0)).save(copy / "validation" / "masks" / "run1_mask_00001.png")
     assert card["data"]["sha256_at_input_px"] != digest_of(copy)
+
+
+def test_datasets_are_mixed_and_a_run_may_start_from_another_ones_weights(killed, tmp_path):
+    second, out = make_dataset(tmp_path / "second"), tmp_path / "run"
+    run = ["--data", str(killed.data), str(second), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "2"]
+    start = ["--start", str(killed.out / WEIGHTS), "--epochs", "1", "--steps", "1", "--learning-rate", "1e-9"]
+    assert main([*run, *start]) == 0
+    card = json.loads((out / "model_weights.json").read_text())
+    assert card["data"]["names"] == ["data", "second"]
+    assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (12, 8)
+    kernels = [load_network(folder / WEIGHTS).trainable_weights[0] for folder in (killed.out, out)]
+    np.testing.assert_allclose(*map(np.asarray, kernels), atol=1e-6)
 
 
 def test_samples_are_a_sheet_of_the_first_batch(killed):
@@ -374,8 +386,8 @@ def test_the_preset_reaches_the_training(data, monkeypatch):
 
 def test_the_cards_command_holds_what_differs_from_the_preset():
     config = TrainingConfig(network="fcn5", empty_pull=0.25)
-    assert command("fpn", config, Path("my data"), Path("runs/a")) == (
-        "python tools/train.py --data 'my data' --out runs/a --preset fpn --network fcn5 --empty-pull 0.25"
+    assert command("fpn", config, [Path("my data"), Path("more")], Path("runs/a")) == (
+        "python tools/train.py --data 'my data' more --out runs/a --preset fpn --network fcn5 --empty-pull 0.25"
     )
 
 
@@ -385,13 +397,14 @@ def test_the_cards_command_holds_what_differs_from_the_preset():
 )
 def test_the_cards_command_stands_for_the_same_settings(preset, changes):
     config = replace(PRESETS[preset], **changes)
-    words = shlex.split(command(preset, config, Path("data"), Path("run")))
+    words = shlex.split(command(preset, config, [Path("data")], Path("run")))
     assert words[:6] == ["python", "tools/train.py", "--data", "data", "--out", "run"]
     assert settings_given(words[6:]) == config
 
 
 def test_every_setting_can_be_given():
     names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "keep": "best", "decision": "half"}
+    names["start"] = "other.keras"
     changed = dict.fromkeys((setting.name for setting in fields(TrainingConfig)), "16")
     changed |= names | {"learning_rate": "0.5", "hero_share": "0.5"}
     words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -1,5 +1,6 @@
 """The drone flies as QuadSim's does: patrol by itself, follow by coordinates."""
 
+import itertools
 import math
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_the_camera_looks_1_m_above_the_feet(drone):
 def test_it_turns_at_most_90_degrees_a_second(drone):
     detect(drone, -20.0, 0.1)  # behind its back
     poses = fly(drone, 5.0)
-    turned_deg = [(b.yaw_deg - a.yaw_deg + 180) % 360 - 180 for a, b in zip(poses, poses[1:], strict=False)]
+    turned_deg = [(b.yaw_deg - a.yaw_deg + 180) % 360 - 180 for a, b in itertools.pairwise(poses)]
     assert np.abs(turned_deg).max() == pytest.approx(90.0 * STEP_S)
 
 

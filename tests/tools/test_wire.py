@@ -311,6 +311,66 @@ def test_the_namespace_packets_of_newer_servers_are_no_violation(peer):
         assert client.violations == ()
 
 
+# Acknowledgements, the one extension
+
+
+def acknowledge(text):
+    """Answer a numbered frame with a command, then its acknowledgement."""
+    number = text[2:].partition("[")[0] if text[:2] == "42" else ""
+    return [OBJECT_DETECTED, f"43{number}[]"] if number else []
+
+
+def test_a_frame_without_a_number_is_sent_as_quadsim_sends_it():
+    assert sensor_frame_message({"a": "1"}) == '42["sensor_frame",{"a":"1"}]'
+    assert sensor_frame_message({"a": "1"}, 7) == '427["sensor_frame",{"a":"1"}]'
+
+
+def test_once_a_numbered_frame_is_answered_its_commands_are_there(peer):
+    peer.answer = acknowledge
+    with QuadSimClient(port=peer.port) as client:
+        for number in range(3):
+            client.send_frame({}, number)
+            client.wait_answered(number)
+            assert len(client.events) == number + 1
+        assert client.violations == ()
+
+
+def test_waiting_for_an_answer_that_does_not_come_is_an_error(peer):
+    with QuadSimClient(port=peer.port) as client:
+        client.send_frame({}, 5)
+        with pytest.raises(TimeoutError, match=r"expected frame 5 acknowledged within 0\.05 s"):
+            client.wait_answered(5, timeout_s=0.05)
+        peer.hang_up()
+        with pytest.raises(ConnectionError, match="expected frame 5 acknowledged, got a disconnect"):
+            client.wait_answered(5)
+
+
+@pytest.mark.parametrize("packet", ["43[]", "437[]", "435[1]", "435", '435["x"'])
+def test_an_acknowledgement_of_anything_else_is_a_violation(peer, packet):
+    with QuadSimClient(port=peer.port) as client:
+        client.send_frame({}, 5)
+        peer.send(packet)
+        peer.send(OBJECT_DETECTED)
+        client.wait_for("object_detected")
+        (violation,) = client.violations
+    assert packet in violation
+
+
+def test_it_tells_when_it_last_saw_a_ping_or_pong(peer):
+    peer.answer = lambda text: []
+    with QuadSimClient(port=peer.port, ping_period_s=math.inf) as client:
+        wait_until(lambda: client.session_id)
+        assert client.linked_s == -math.inf
+        before_s = time.monotonic()
+        peer.send("2")
+        wait_until(lambda: client.linked_s > -math.inf)
+        assert before_s <= client.linked_s <= time.monotonic()
+    with QuadSimClient(port=peer.port) as client:
+        peer.frames(1)
+        peer.send("3")
+        wait_until(lambda: client.linked_s > before_s)
+
+
 # The end
 
 

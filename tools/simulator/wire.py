@@ -4,11 +4,15 @@ QuadSim speaks Engine.IO 3 and Socket.IO 2 behind a URL that says `EIO=4`: it ne
 (`40`), pings the server itself (`2`, waiting for `3`), and its parser takes only events with exactly one
 argument, a JSON object. Whatever that parser would choke on is kept in `QuadSimClient.violations`, for a test
 to assert that there is nothing.
+
+One extension, which QuadSim does not use: a frame sent with a number is acknowledged by this project's server as soon
+as it has sent what that frame caused (`42<number>[...]` and `43<number>[]`, as Socket.IO has it).
 """
 
 import contextlib
 import json
 import math
+import re
 import selectors
 import socket
 import threading
@@ -37,6 +41,7 @@ PING_PERIOD_S = 0.33
 """From a pong to QuadSim's next ping."""
 
 _EVENT_PREFIX = "42"
+_ACKNOWLEDGEMENT = re.compile(r"43(\d+)\[\]")
 _MAX_HANDSHAKE_BYTES = 65536
 _RECEIVE_BYTES = 65536
 
@@ -49,14 +54,15 @@ class ReceivedEvent(NamedTuple):
     arrived_s: float
 
 
-def sensor_frame_message(payload: str | dict[str, Any]) -> str:
+def sensor_frame_message(payload: str | dict[str, Any], number: int | None = None) -> str:
     """The Socket.IO packet of a `sensor_frame`.
 
     Args:
         payload: the event's argument, as an object or already as JSON text.
+        number: to be acknowledged by; None for a frame as QuadSim sends it.
     """
     argument = payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    return f'{_EVENT_PREFIX}["sensor_frame",{argument}]'
+    return f'{_EVENT_PREFIX}{"" if number is None else number}["sensor_frame",{argument}]'
 
 
 def parse_event(packet: str) -> tuple[str, dict[str, Any]]:
@@ -125,6 +131,8 @@ class QuadSimClient:
         self._events: list[ReceivedEvent] = []
         self._round_trips_s: list[float] = []
         self._violations: list[str] = []
+        self._unanswered: set[int] = set()
+        self._linked_s = -math.inf
         self._session_id: str | None = None
         self._is_closing = False
         self._close_reason: str | None = "not connected yet"
@@ -146,6 +154,11 @@ class QuadSimClient:
         """What the server sent that QuadSim could not have parsed; empty for a correct server."""
         with self._changed:
             return tuple(self._violations)
+
+    @property
+    def linked_s(self) -> float:
+        """`time.monotonic()` of the latest ping or pong from the server; −infinity before the first."""
+        return self._linked_s
 
     @property
     def session_id(self) -> str | None:
@@ -191,6 +204,7 @@ class QuadSimClient:
             raise
         self._socket = sock
         self._session_id = None
+        self._unanswered.clear()
         self._is_closing = False
         self._close_reason = None
         self._reader = threading.Thread(
@@ -212,8 +226,13 @@ class QuadSimClient:
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(timeout=5.0)
 
-    def send_frame(self, payload: str | dict[str, Any]) -> float:
+    def send_frame(self, payload: str | dict[str, Any], number: int | None = None) -> float:
         """Send a `sensor_frame` with this argument (an object, or its JSON text).
+
+        Args:
+            payload: the event's argument.
+            number: for `wait_answered`, one that no other frame of this connection has; None for a frame as QuadSim
+                sends it.
 
         Returns:
             `time.monotonic()` just before the bytes left, as `wait_for`'s `since_s`.
@@ -221,7 +240,10 @@ class QuadSimClient:
         Raises:
             ConnectionError: if there is no connection, or it breaks meanwhile.
         """
-        return self.send_raw_text(sensor_frame_message(payload))
+        if number is not None:
+            with self._changed:
+                self._unanswered.add(number)
+        return self.send_raw_text(sensor_frame_message(payload, number))
 
     def send_raw_text(self, text: str) -> float:
         """Send any text as one message, fragmented as QuadSim does; else as `send_frame`."""
@@ -265,6 +287,21 @@ class QuadSimClient:
                     names = ", ".join(sorted({event.name for event in recent})) or "nothing"
                     raise TimeoutError(f"expected {expected} within {timeout_s:g} s, got {names}")
                 self._changed.wait(remaining_s)
+
+    def wait_answered(self, number: int, timeout_s: float = 10.0) -> None:
+        """Wait until the server has acknowledged a frame; what it sent before that has then arrived.
+
+        Raises:
+            TimeoutError: if it doesn't in time.
+            ConnectionError: if the connection is gone before.
+        """
+        with self._changed:
+            is_over = self._changed.wait_for(lambda: number not in self._unanswered or not self.is_connected, timeout_s)
+            if number not in self._unanswered:
+                return
+            if is_over:
+                raise ConnectionError(f"expected frame {number} acknowledged, got a disconnect: {self._close_reason}")
+        raise TimeoutError(f"expected frame {number} acknowledged within {timeout_s:g} s, got nothing")
 
     def wait_closed(self, timeout_s: float = 5.0) -> bool:
         """Wait until the connection is gone; False if it still stands after `timeout_s`."""
@@ -321,7 +358,7 @@ class QuadSimClient:
                     if message.opcode == CLOSE:
                         return self._answer_close(message)
                     if message.opcode == TEXT and message.payload == b"3" and pinged_s is not None:
-                        arrived_s = time.monotonic()
+                        arrived_s = self._linked_s = time.monotonic()
                         self._append(self._round_trips_s, arrived_s - pinged_s)
                         pinged_s, next_ping_s = None, arrived_s + self._ping_period_s
                     else:
@@ -361,7 +398,10 @@ class QuadSimClient:
             if self._on_event is not None:
                 self._on_event(event)
         elif packet.startswith("2"):
+            self._linked_s = time.monotonic()
             self.send_raw_text("3" + packet[1:])
+        elif packet.startswith("43"):
+            self._take_acknowledgement(packet)
         elif packet.startswith("0"):
             opening = json.loads(packet[1:])
             if not isinstance(opening, dict) or not isinstance(opening.get("sid"), str):
@@ -369,6 +409,15 @@ class QuadSimClient:
             self._session_id = opening["sid"]
         elif not packet.startswith(("1", "3", "6", "40", "41")):
             raise ValueError(f"expected an Engine.IO 3 packet with text, got {packet[:60]!r}")
+
+    def _take_acknowledgement(self, packet: str) -> None:
+        """Note that a frame is answered; ValueError if that is not what the packet says of one that waits for it."""
+        match = _ACKNOWLEDGEMENT.fullmatch(packet)
+        with self._changed:
+            if match is None or int(match[1]) not in self._unanswered:
+                raise ValueError(f"expected 43, the number of an unanswered frame, and [], got {packet[:60]!r}")
+            self._unanswered.remove(int(match[1]))
+            self._changed.notify_all()
 
     def _append(self, record: list[Any], item: object) -> None:
         with self._changed:

@@ -1,0 +1,198 @@
+"""The hero and the others, walking the paths of a city block. World frame (ROS), metres, degrees, feet on z = 0.
+
+Everybody walks from crossing to crossing along the city's edges, keeps to the right, turns along an arc, stops now and
+then, and steps aside for who is in the way. The hero steps aside for nobody, so that the speed stays the hero's.
+"""
+
+import math
+
+import numpy as np
+
+from tools.simulator.city import City
+from tools.simulator.people import Person
+
+HERO_SPEED_MPS = 1.485
+"""Source: shared/quadsim/README.md."""
+
+SPEEDS_MPS = (0.8, 1.6)  # of the others
+OFFSETS_M = (0.1, 0.45)  # to the right of an edge, which is free to 0.6 m on both sides
+MOST_ASIDE_M = 0.55  # as far as stepping aside leads from an edge
+WALK_S = (40.0, 30.0)  # mean time from one stop to the next, of the hero and of the others
+STOP_S = ((2.0, 6.0), (2.0, 12.0))  # how long a stop takes, of the hero and of the others
+
+_LOOK_AHEAD_M = 0.8
+_CORNER_M = 0.3  # before a crossing, where the turn begins
+_TURN_DEG_S = 150.0
+_TURN_AROUND_SHARE = 0.3  # of the speed, while facing the wrong way
+_ACCELERATION_MPS2 = 2.0
+_APART_M = 0.9  # between two people's middles
+_ASIDE_MPS = 0.8
+_TO_THE_RIGHT = 0.3  # added to the direction away from others, so that two who meet head on part
+_GAIT_CYCLE_S = 1.0  # two steps, at the speed below; slower people take slower, shorter steps
+_GAIT_SPEED_MPS = 1.4
+_STRIDE_CHANGE_PER_S = 3.0
+
+
+class Walkers:
+    """The hero and others on their way.
+
+    Args:
+        city: whose paths they walk.
+        count: how many others.
+        rng: decides where they start, where they turn and when they stop.
+
+    Raises:
+        ValueError: if `count` is negative.
+    """
+
+    def __init__(self, city: City, count: int, rng: np.random.Generator) -> None:
+        if count < 0:
+            raise ValueError(f"expected a count of at least 0, got {count}")
+        self._rng = rng
+        self._nodes_m = np.asarray(city.walk_nodes_m, float)
+        self._neighbours = _neighbours(city)
+        everybody = count + 1
+        start, end = _ends(city)
+        lengths_m = np.linalg.norm(self._nodes_m[end] - self._nodes_m[start], axis=1)
+        edge = rng.choice(len(start), everybody, p=lengths_m / lengths_m.sum())
+        is_reversed = rng.random(everybody) < 0.5
+        self._from = np.where(is_reversed, end[edge], start[edge])
+        self._to = np.where(is_reversed, start[edge], end[edge])
+        self._offset_m = rng.uniform(*OFFSETS_M, everybody)
+        self._own_speed_mps = rng.uniform(*SPEEDS_MPS, everybody)
+        self._own_speed_mps[0] = HERO_SPEED_MPS
+        along, length_m = self._edges()
+        self._feet_m = self._lane_m(along, rng.random(everybody) * length_m)
+        self._heading_rad = np.arctan2(along[:, 1], along[:, 0])
+        self._speed_mps = self._own_speed_mps.copy()
+        self._phase_rad = rng.uniform(0.0, 2 * math.pi, everybody)
+        self._stride = np.ones(everybody)
+        self._stopped_for_s = np.zeros(everybody)
+        self._velocity_mps = np.zeros((everybody, 2))
+
+    @property
+    def people(self) -> list[Person]:
+        """Where everybody stands and how, for the scene; the hero first."""
+        return [
+            Person(*values)
+            for values in zip(
+                *self._feet_m.T.tolist(),
+                np.degrees(self._heading_rad).tolist(),
+                self._phase_rad.tolist(),
+                self._stride.tolist(),
+                strict=True,
+            )
+        ]
+
+    @property
+    def positions_m(self) -> np.ndarray:
+        """(count + 1, 3) metres: everybody's feet, the hero's first."""
+        return np.column_stack([self._feet_m, np.zeros(len(self._feet_m))])
+
+    @property
+    def hero_position_m(self) -> np.ndarray:
+        """(3,) metres: the hero's feet."""
+        return self.positions_m[0]
+
+    @property
+    def hero_velocity_mps(self) -> np.ndarray:
+        """(3,) m/s, over the latest step; zero before the first."""
+        return np.append(self._velocity_mps[0], 0.0)
+
+    def step(self, step_s: float) -> None:
+        """Everybody goes on for `step_s` seconds; 0.05 s or less keep the turns round."""
+        before_m = self._feet_m.copy()
+        self._turn_at_crossings()
+        self._stop_and_go(step_s)
+        along, _ = self._edges()
+        ahead_m = self._lane_m(along, self._progress_m(along) + _LOOK_AHEAD_M)
+        off_course_rad = self._turn_towards(ahead_m - self._feet_m, step_s)
+        self._walk(off_course_rad, step_s)
+        self._step_aside(_right_of(along), step_s)
+        self._velocity_mps = (self._feet_m - before_m) / step_s
+
+    def _edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each person's edge: (n, 2) its direction and (n,) its length, metres."""
+        way_m = self._nodes_m[self._to] - self._nodes_m[self._from]
+        length_m = np.linalg.norm(way_m, axis=1)
+        return way_m / length_m[:, np.newaxis], length_m
+
+    def _progress_m(self, along: np.ndarray) -> np.ndarray:
+        """(n,) metres: how far along its edge each person is."""
+        return np.sum((self._feet_m - self._nodes_m[self._from]) * along, axis=1)
+
+    def _lane_m(self, along: np.ndarray, progress_m: np.ndarray) -> np.ndarray:
+        """(n, 2) metres: where each person's lane is, so far along their edge."""
+        beside_m = _right_of(along) * self._offset_m[:, np.newaxis]
+        return self._nodes_m[self._from] + along * progress_m[:, np.newaxis] + beside_m
+
+    def _turn_at_crossings(self) -> None:
+        """Who has come to a crossing chooses another edge than the one behind, if there is any."""
+        along, length_m = self._edges()
+        for person in np.flatnonzero(self._progress_m(along) >= length_m - _CORNER_M).tolist():
+            came_from, here = int(self._from[person]), int(self._to[person])
+            onwards = [node for node in self._neighbours[here] if node != came_from] or [came_from]
+            self._from[person], self._to[person] = here, onwards[self._rng.integers(len(onwards))]
+
+    def _stop_and_go(self, step_s: float) -> None:
+        self._stopped_for_s = np.maximum(self._stopped_for_s - step_s, 0.0)
+        chance = np.full(len(self._feet_m), step_s / WALK_S[1])
+        chance[0] = step_s / WALK_S[0]
+        stops = self._rng.random(len(chance)) < chance
+        for person in np.flatnonzero(stops & (self._stopped_for_s == 0.0)).tolist():
+            self._stopped_for_s[person] = self._rng.uniform(*STOP_S[min(person, 1)])
+
+    def _turn_towards(self, way_m: np.ndarray, step_s: float) -> np.ndarray:
+        """Turn the walking ones towards (n, 2) `way_m`; returns (n,) radians by which they faced elsewhere before."""
+        off_course_rad = np.arctan2(way_m[:, 1], way_m[:, 0]) - self._heading_rad
+        off_course_rad = (off_course_rad + math.pi) % (2 * math.pi) - math.pi
+        most_rad = math.radians(_TURN_DEG_S) * step_s
+        turn_rad = np.clip(off_course_rad, -most_rad, most_rad)
+        self._heading_rad += np.where(self._stopped_for_s > 0, 0.0, turn_rad)
+        return off_course_rad
+
+    def _walk(self, off_course_rad: np.ndarray, step_s: float) -> None:
+        share = np.clip(np.cos(off_course_rad), _TURN_AROUND_SHARE, 1.0)
+        wanted_mps = np.where(self._stopped_for_s > 0, 0.0, self._own_speed_mps * share)
+        change_mps = np.clip(wanted_mps - self._speed_mps, -_ACCELERATION_MPS2 * step_s, _ACCELERATION_MPS2 * step_s)
+        self._speed_mps += change_mps
+        heading = np.column_stack([np.cos(self._heading_rad), np.sin(self._heading_rad)])
+        self._feet_m += heading * (self._speed_mps * step_s)[:, np.newaxis]
+        pace = np.sqrt(self._speed_mps / _GAIT_SPEED_MPS)
+        self._phase_rad = (self._phase_rad + 2 * math.pi / _GAIT_CYCLE_S * pace * step_s) % (2 * math.pi)
+        most = _STRIDE_CHANGE_PER_S * step_s
+        self._stride += np.clip(np.minimum(pace, 1.0) - self._stride, -most, most)
+
+    def _step_aside(self, right: np.ndarray, step_s: float) -> None:
+        """Move the others sideways from whoever is too near, rather to the right; never off their paths."""
+        apart_m = self._feet_m[:, np.newaxis] - self._feet_m[np.newaxis, :]
+        distance_m = np.linalg.norm(apart_m, axis=-1)
+        np.fill_diagonal(distance_m, math.inf)
+        nearness = np.clip(1.0 - distance_m / _APART_M, 0.0, 1.0)
+        sideways = np.einsum("ijk,ik->ij", apart_m, right) / np.maximum(distance_m, 1e-6)
+        push = np.sum(nearness * (sideways + _TO_THE_RIGHT), axis=1)
+        aside_m = np.clip(4.0 * push, -1.0, 1.0) * (_ASIDE_MPS * step_s)
+        aside_m[0] = 0.0
+        beside_m = np.sum((self._feet_m - self._nodes_m[self._from]) * right, axis=1)
+        leaves = (np.abs(beside_m + aside_m) > MOST_ASIDE_M) & (beside_m * aside_m > 0)
+        self._feet_m += right * np.where(leaves, 0.0, aside_m)[:, np.newaxis]
+
+
+def _right_of(along: np.ndarray) -> np.ndarray:
+    """(n, 2) directions, turned right by 90°."""
+    return np.column_stack([along[:, 1], -along[:, 0]])
+
+
+def _ends(city: City) -> tuple[np.ndarray, np.ndarray]:
+    """(E,) node numbers at the start and at the end of each edge."""
+    edges = np.asarray(city.walk_edges, int)
+    return edges[:, 0], edges[:, 1]
+
+
+def _neighbours(city: City) -> list[list[int]]:
+    """For each node those that an edge leads to, in order."""
+    neighbours: list[list[int]] = [[] for _ in city.walk_nodes_m]
+    for start, end in city.walk_edges:
+        neighbours[start].append(end)
+        neighbours[end].append(start)
+    return neighbours

@@ -49,11 +49,24 @@ class Job(NamedTuple):
     arrival_s: float
 
 
+class Spent(NamedTuple):
+    """Where a frame's time went, seconds: until its turn, on its camera image, and in the network with its batch."""
+
+    queue_s: float
+    decode_s: float
+    inference_s: float
+
+
 class Seen(NamedTuple):
-    """A frame understood, with what may be the hero in it, the largest first."""
+    """A frame understood, with what may be the hero in it, the largest first.
+
+    `probabilities` is (px, px, classes) float32, of the network.
+    """
 
     job: Job
     targets: list[Target]
+    probabilities: np.ndarray
+    spent: Spent
 
 
 class NotUnderstood(NamedTuple):
@@ -187,20 +200,27 @@ class Perception:
 
     def _perceive(self, frames: list[Waiting]) -> list[Result]:
         results: list[Result] = []
-        decoded: list[tuple[Waiting, Camera]] = []
+        decoded: list[tuple[Waiting, Camera, Spent]] = []
         images = []
+        taken_s = time.monotonic()
         for frame in frames:
+            begun_s = time.monotonic()
             try:
                 image, aspect = decode_rgb(frame.job.frame.rgb_image, self.engine.input_px)
-                images.append(image)
-                decoded.append((frame, self._camera_of(aspect)))
             except BadFrameError as error:
                 results.append(NotUnderstood(frame.job, error))
+                continue
+            images.append(image)
+            spent = Spent(taken_s - frame.job.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
+            decoded.append((frame, self._camera_of(aspect), spent))
         if images:
-            heroes = threshold(
-                self.engine.infer(np.stack(images))[..., self._hero], self.engine.card.hero_threshold_255
-            )
-            results += [self._find(hero, *pair) for hero, pair in zip(heroes, decoded, strict=True)]
+            begun_s = time.monotonic()
+            batch = self.engine.infer(np.stack(images))
+            inference_s = time.monotonic() - begun_s
+            results += [
+                self._find(probabilities, frame, camera, spent._replace(inference_s=inference_s))
+                for probabilities, (frame, camera, spent) in zip(batch, decoded, strict=True)
+            ]
         return results
 
     def _camera_of(self, aspect: float) -> Camera:
@@ -208,13 +228,15 @@ class Perception:
             return self._camera
         return replace(self._camera, width_px=round(self._camera.image_px * aspect))
 
-    def _find(self, hero: np.ndarray, frame: Waiting, camera: Camera) -> Result:
+    def _find(self, probabilities: np.ndarray, frame: Waiting, camera: Camera, spent: Spent) -> Result:
+        hero = threshold(probabilities[..., self._hero], self.engine.card.hero_threshold_255)
         try:
             depth_255 = frame.depth.result()
         except BadFrameError as error:
             return NotUnderstood(frame.job, error)
         pose = frame.job.frame.gimbal_pose
-        return Seen(frame.job, find_targets(hero, depth_255, camera, pose, self._min_blob_px))
+        targets = find_targets(hero, depth_255, camera, pose, self._min_blob_px)
+        return Seen(frame.job, targets, probabilities, spent)
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from server.clock import FrameClock
 from server.messages import Command, create_box_marker, object_detected, object_lost
 from server.perception import Job
@@ -26,6 +28,20 @@ class Counts(NamedTuple):
     superseded: int
     stale: int
     bad: int
+
+
+class Situation(NamedTuple):
+    """What a session believes and does at one moment, for people to look at.
+
+    `position_m` is (3,) of the hero in the ROS world frame, `velocity_mps` likewise, `age_s` the time since the hero
+    was last seen; all three are None without a track. `is_held`: the drone is kept on patrol by hand.
+    """
+
+    state: TrackState
+    is_held: bool
+    position_m: np.ndarray | None
+    velocity_mps: np.ndarray | None
+    age_s: float | None
 
 
 class Session:
@@ -55,6 +71,7 @@ class Session:
         self._fresh_at_s: float | None = None
         self._bad_at_s = self._seen_at_s = -math.inf
         self._marker_id = 0
+        self._is_held = False
         self._counts: Counter[str] = Counter()
 
     @property
@@ -70,6 +87,26 @@ class Session:
     def hero_age_s(self, now_s: float) -> float | None:
         """Seconds since the hero was last seen, as far as the track remembers."""
         return self.tracker.age_s(self._clock.time_at(now_s))
+
+    def situation(self, now_s: float) -> Situation:
+        """What it believes and does at `now_s` (monotonic seconds)."""
+        time_s, velocity_mps = self._clock.time_at(now_s), self.tracker.velocity_mps
+        return Situation(
+            state=self.tracker.state,
+            is_held=self._is_held,
+            position_m=None if velocity_mps is None else self.tracker.predict(time_s),
+            velocity_mps=velocity_mps,
+            age_s=self.tracker.age_s(time_s),
+        )
+
+    def hold(self) -> list[Command]:
+        """Stop the drone and keep it on patrol, whatever is seen, until `release`; the tracker goes on."""
+        self._is_held = True
+        return self._patrol("held by hand")
+
+    def release(self) -> None:
+        """End a hold: the next frame is answered as if there had been none."""
+        self._is_held = False
 
     def on_received(self, arrival_s: float, superseded: bool) -> None:
         """Count a frame handed to perception, and the older one that it replaced there."""
@@ -105,6 +142,8 @@ class Session:
             return self._patrol("out of sight")
         if job.arrival_s - self._seen_at_s >= self._longest_unseen_s:
             return self._give_up(now_s, "out of sight, though by the frames' timestamps not for long")
+        if self._is_held:
+            return self._patrol("held by hand")
         return self._follow(time.time_s)
 
     def on_bad_frame(self, arrival_s: float, now_s: float) -> list[Command]:
@@ -119,7 +158,7 @@ class Session:
 
     def on_tick(self, now_s: float) -> list[Command]:
         """Stop a drone whose last fresh frame is too long ago; called several times a second."""
-        if self._fresh_at_s is None or self._is_told_to_follow is False:
+        if self._fresh_at_s is None or (self._is_told_to_follow is False and not self.tracker.is_following):
             return []
         if now_s - self._fresh_at_s > self._watchdog_s:
             return self._give_up(now_s, f"no fresh frame for {self._watchdog_s:g} s")
@@ -138,7 +177,7 @@ class Session:
         return [object_detected(position_m), create_box_marker(self._marker_id, position_m)]
 
     def _give_up(self, now_s: float, reason: str) -> list[Command]:
-        if self._is_told_to_follow:
+        if self.tracker.is_following:
             # The track stays, so that the next good frame can take it up again.
             self.tracker.suspend(self._clock.time_at(now_s))
         return self._patrol(reason)

@@ -150,6 +150,42 @@ def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_ha
     assert answers == ["object_detected", "create_box_marker"] * 13 + ["object_lost"]
 
 
+def test_a_held_drone_is_stopped_once_and_told_nothing_else_until_it_is_released():
+    subject = following()
+    assert [command.event for command in subject.hold()] == ["object_lost"]
+    assert [show(subject, 0.2 + 0.2 * number, target()) for number in range(1, 5)] == [[], [], [], []]
+    assert subject.on_bad_frame(1.1, 1.1) == subject.on_failure(1.1) == subject.hold() == []
+    subject.release()
+    assert show(subject, 1.2, target()) == ["object_detected", "create_box_marker"]
+
+
+def test_a_hold_stops_a_drone_that_has_not_been_told_anything_yet():
+    subject = session()
+    assert [command.event for command in subject.hold()] == ["object_lost"]
+    assert show(subject, 0.0, target()) == show(subject, 0.2, target()) == []
+
+
+def test_while_held_the_tracker_goes_on_and_the_watchdog_still_ends_its_following():
+    subject = following()
+    subject.hold()
+    show(subject, 0.4, target())
+    assert subject.situation(0.41)[:2] == ("following", True)
+    assert subject.on_tick(0.5 + WATCHDOG_S) == []
+    assert subject.situation(0.5 + WATCHDOG_S).state == "lost"
+
+
+def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
+    subject = session()
+    assert subject.situation(0.0) == ("patrol", False, None, None, None)
+    for number in range(10):  # 1 m/s along x
+        show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])))
+    seen = subject.situation(2.3)  # the last one at 1.8 s
+    assert seen.state == "following"
+    assert seen.age_s == pytest.approx(0.5)
+    np.testing.assert_allclose(seen.velocity_mps, [1, 0, 0], atol=0.15)
+    np.testing.assert_allclose(seen.position_m, HERE + np.array([2.3, 0, 0]), atol=0.25)
+
+
 def test_frames_are_counted():
     subject = following()
     subject.on_received(0.4, superseded=False)

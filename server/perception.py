@@ -60,11 +60,12 @@ class Spent(NamedTuple):
 class Seen(NamedTuple):
     """A frame understood, with what may be the hero in it, the largest first.
 
-    `probabilities` is (px, px, classes) float32, of the network.
+    `camera` took it; `probabilities` is (px, px, classes) float32, of the network.
     """
 
     job: Job
     targets: list[Target]
+    camera: Camera
     probabilities: np.ndarray
     spent: Spent
 
@@ -236,7 +237,7 @@ class Perception:
             return NotUnderstood(frame.job, error)
         pose = frame.job.frame.gimbal_pose
         targets = find_targets(hero, depth_255, camera, pose, self._min_blob_px)
-        return Seen(frame.job, targets, probabilities, spent)
+        return Seen(frame.job, targets, camera, probabilities, spent)
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

@@ -1,0 +1,228 @@
+"""The shape of people: limbs of a body that hang on joints, posed for a crowd at once."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tools.simulator.people import BALD, BUN, LONG, LONG_SLEEVES, SHORT, SLEEVELESS, Look, Person
+from tools.simulator.shapes import AMBIENT, DIFFUSE, Mesh, merged, tube
+
+TEMPLATE_HEIGHT_M = 1.7
+"""Sizes below are those of somebody this tall; others are scaled."""
+
+# Joints; each limb turns around one, forwards and backwards only.
+TRUNK, HEAD, THIGH_L, THIGH_R, SHIN_L, SHIN_R, FOOT_L, FOOT_R, ARM_L, ARM_R, FOREARM_L, FOREARM_R = range(12)
+
+_THIGH_M, _SHIN_M, _ANKLE_M, _ARM_M = 0.43, 0.41, 0.07, 0.27
+_NECK_M, _SHOULDER_M = 0.52, 0.44
+_HIP_ASIDE_M, _SHOULDER_ASIDE_M = 0.09, 0.195
+
+# How far limbs swing, radians, with stride 1.
+_LEG_SWING_RAD, _KNEE_RAD, _ARM_SWING_RAD, _ELBOW_RAD = 0.48, 0.95, 0.5, 0.35
+
+# (z, x of the centre, radius along x, radius along y), from the joint; seen from behind, x points away.
+_PELVIS = ((-0.16, 0.0, 0.02, 0.03), (-0.13, 0.0, 0.11, 0.155), (0.0, -0.01, 0.125, 0.17), (0.12, 0.0, 0.1, 0.14))
+_TRUNK = (
+    (-0.1, 0.0, 0.125, 0.18),
+    (0.0, 0.0, 0.125, 0.172),
+    (0.13, 0.0, 0.1, 0.14),
+    (0.29, 0.01, 0.12, 0.165),
+    (0.43, -0.01, 0.105, 0.19),
+    (0.49, -0.01, 0.07, 0.12),
+    (0.53, 0.0, 0.045, 0.05),
+)
+_HEAD = (
+    (-0.02, 0.0, 0.05, 0.05),
+    (0.05, 0.02, 0.07, 0.06),
+    (0.13, 0.025, 0.1, 0.078),
+    (0.2, 0.01, 0.1, 0.078),
+    (0.26, 0.0, 0.05, 0.045),
+)
+_HAIR = {
+    BALD: ((0.2, -0.01, 0.02, 0.02), (0.22, -0.01, 0.02, 0.02), (0.24, -0.01, 0.02, 0.02), (0.25, 0.0, 0.01, 0.01)),
+    SHORT: (
+        (0.09, -0.035, 0.075, 0.08),
+        (0.17, -0.02, 0.105, 0.088),
+        (0.24, -0.01, 0.085, 0.07),
+        (0.285, 0, 0.02, 0.02),
+    ),
+    LONG: (
+        (-0.13, -0.075, 0.055, 0.12),
+        (0.02, -0.06, 0.085, 0.125),
+        (0.18, -0.025, 0.115, 0.105),
+        (0.285, 0, 0.035, 0.04),
+    ),
+    BUN: ((0.03, -0.06, 0.05, 0.06), (0.13, -0.04, 0.095, 0.085), (0.22, -0.02, 0.1, 0.08), (0.285, 0, 0.02, 0.02)),
+}
+_UPPER_ARM = ((-_ARM_M, 0.0, 0.038, 0.038), (-0.1, 0.0, 0.046, 0.046), (0.0, 0.0, 0.05, 0.05), (0.04, 0.0, 0.02, 0.02))
+_FOREARM = (
+    (-0.4, 0.01, 0.015, 0.012),
+    (-0.31, 0.01, 0.04, 0.025),
+    (-0.23, 0.0, 0.028, 0.026),
+    (0.0, 0.0, 0.038, 0.038),
+)
+_THIGH = ((-_THIGH_M, 0.0, 0.055, 0.055), (-0.2, 0.0, 0.078, 0.075), (0.0, 0.0, 0.09, 0.088))
+_SHIN = ((-_SHIN_M, 0.0, 0.042, 0.042), (-0.15, -0.015, 0.06, 0.055), (0.0, 0.0, 0.056, 0.056), (0.03, 0.0, 0.03, 0.03))
+_FOOT = (
+    (-0.075, 0.0, 0.02, 0.02),
+    (-0.06, -0.005, 0.05, 0.04),
+    (0.06, -0.035, 0.035, 0.046),
+    (0.17, -0.045, 0.02, 0.03),
+)
+
+
+class Crowd(NamedTuple):
+    """Posed bodies, all of P people with the same V vertices: where they are and what colour, with the sun's light.
+
+    Args:
+        points_m: (P, V, 3) float, world frame.
+        colours: (P, V, 3) float, 0–1.
+    """
+
+    points_m: np.ndarray
+    colours: np.ndarray
+
+
+class Bodies:
+    """The bodies of some people in one level of detail.
+
+    Args:
+        looks: of the people.
+        sides: corners around a limb.
+    """
+
+    def __init__(self, looks: Sequence[Look], sides: int) -> None:
+        bodies = [_body(look, sides, np.random.default_rng(number)) for number, look in enumerate(looks)]
+        meshes = [mesh for mesh, _ in bodies]
+        self._joints = bodies[0][1]
+        self._points_m = np.stack([mesh.points_m for mesh in meshes]).astype(np.float32)
+        self._normals = np.stack([mesh.normals for mesh in meshes]).astype(np.float32)
+        self._colours = np.stack([mesh.colours for mesh in meshes]).astype(np.float32)
+        self._scales = np.array([look.height_m / TEMPLATE_HEIGHT_M for look in looks], np.float32)
+        self.uv = meshes[0].uv.astype(np.float32)
+        self.triangles = meshes[0].triangles.astype(np.uint32)
+
+    @property
+    def vertex_count(self) -> int:
+        """V, of one body."""
+        return len(self.uv)
+
+    def posed(self, who: np.ndarray, people: np.ndarray, sun: np.ndarray, brightness: np.ndarray) -> Crowd:
+        """Some of the people where and how they stand.
+
+        Args:
+            who: (P,) int, which looks.
+            people: (P, 5) float, the fields of `Person`.
+            sun: (3,) direction towards it, world frame.
+            brightness: (P,) float, 1 in the sun, less in the shade.
+        """
+        x_m, y_m, heading_deg, phase_rad, stride = people.T
+        origins_m, angles_rad = _pose(phase_rad, stride)
+        joints = self._joints
+        sin, cos = (part[:, joints].astype(np.float32) for part in (np.sin(angles_rad), np.cos(angles_rad)))
+        local, normals = self._points_m[who], self._normals[who]
+        scale = self._scales[who, np.newaxis]
+        forward = (origins_m[:, joints, 0] + cos * local[..., 0] - sin * local[..., 2]) * scale
+        left = local[..., 1] * scale
+        up = (origins_m[:, joints, 1] + sin * local[..., 0] + cos * local[..., 2]) * scale
+        heading = np.radians(heading_deg)[:, np.newaxis]
+        sin_heading, cos_heading = np.sin(heading).astype(np.float32), np.cos(heading).astype(np.float32)
+        points = np.empty_like(local)
+        points[..., 0] = x_m[:, np.newaxis] + cos_heading * forward - sin_heading * left
+        points[..., 1] = y_m[:, np.newaxis] + sin_heading * forward + cos_heading * left
+        points[..., 2] = up
+        # The sun seen from the body, instead of every normal in the world.
+        ahead, aside = cos_heading * sun[0] + sin_heading * sun[1], cos_heading * sun[1] - sin_heading * sun[0]
+        facing = normals[..., 0] * (cos * ahead + sin * sun[2]) + normals[..., 1] * aside
+        facing += normals[..., 2] * (cos * sun[2] - sin * ahead)
+        light = (AMBIENT - 0.12 + (DIFFUSE + 0.1) * np.maximum(facing, 0)) * brightness[:, np.newaxis]
+        return Crowd(points, self._colours[who] * light[..., np.newaxis])
+
+
+def as_array(people: Sequence[Person]) -> np.ndarray:
+    """(P, 5) float: the fields of each."""
+    return np.array(people, float).reshape(-1, 5)
+
+
+def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where joints are and how limbs are turned, in a body of the template's height.
+
+    Returns:
+        (P, 12, 2) forward and up in metres, and (P, 12) radians, positive moves a hanging limb's end forwards.
+    """
+    count = len(phase_rad)
+    origins, angles = np.zeros((count, 12, 2)), np.zeros((count, 12))
+    reach = np.zeros((count, 2))
+    for side, leg_rad in enumerate((phase_rad, phase_rad + math.pi)):
+        thigh = stride * _LEG_SWING_RAD * np.sin(leg_rad) + 0.06 * stride
+        knee = stride * (0.12 + _KNEE_RAD * np.maximum(np.cos(leg_rad), 0) ** 1.5)
+        shin = thigh - knee
+        angles[:, THIGH_L + side], angles[:, SHIN_L + side] = thigh, shin
+        # A swinging foot points down behind, a standing one lies flat.
+        angles[:, FOOT_L + side] = 0.75 * np.minimum(shin + 0.25 * stride, 0)
+        knee_m = np.stack([_THIGH_M * np.sin(thigh), -_THIGH_M * np.cos(thigh)], axis=1)
+        ankle_m = knee_m + np.stack([_SHIN_M * np.sin(shin), -_SHIN_M * np.cos(shin)], axis=1)
+        origins[:, SHIN_L + side], origins[:, FOOT_L + side] = knee_m, ankle_m
+        reach[:, side] = -ankle_m[:, 1]
+        arm = -stride * _ARM_SWING_RAD * np.sin(leg_rad)
+        elbow = 0.12 + stride * _ELBOW_RAD * (1 + np.sin(-leg_rad)) / 2
+        angles[:, ARM_L + side], angles[:, FOREARM_L + side] = arm, arm + elbow
+        origins[:, ARM_L + side] = [0.0, _SHOULDER_M]
+        to_elbow_m = _ARM_M * np.stack([np.sin(arm), -np.cos(arm)], axis=1)
+        origins[:, FOREARM_L + side] = origins[:, ARM_L + side] + to_elbow_m
+    origins[:, HEAD] = [0.0, _NECK_M]
+    # The lower foot stands on the ground.
+    origins[..., 1] += reach.max(axis=1, keepdims=True) + _ANKLE_M
+    return origins.astype(np.float32), angles
+
+
+def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.ndarray]:
+    """A body around its joints, and which joint each vertex hangs on, (V,)."""
+    hair, skin, top, trousers, shoes = (
+        np.array(colour) / 255 for colour in (look.hair, look.skin, look.top, look.trousers, look.shoes)
+    )
+    forearm = [skin, skin, top if look.sleeves == LONG_SLEEVES else skin]
+    parts = [
+        (TRUNK, _limb(_PELVIS, sides, look.girth, [trousers], look.trousers_pattern, rng)),
+        (TRUNK, _limb(_TRUNK, sides, look.girth, [top], look.top_pattern, rng)),
+        (HEAD, _limb(_HEAD, sides, 1.0, [skin], 0.05, rng)),
+        (HEAD, _limb(_HAIR[look.hair_style], sides, 1.0, [skin if look.hair_style == BALD else hair], 0.35, rng)),
+    ]
+    for side in (0, 1):
+        aside = 1 - 2 * side
+        arm = [skin if look.sleeves == SLEEVELESS else top]
+        hip, shoulder = (0.0, aside * _HIP_ASIDE_M, 0.0), (0.0, aside * (_SHOULDER_ASIDE_M * look.girth + 0.02), 0.0)
+        parts += [
+            (THIGH_L + side, _limb(_THIGH, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
+            (SHIN_L + side, _limb(_SHIN, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
+            (FOOT_L + side, _lying(_limb(_FOOT, sides, 1.0, [shoes], 0.1, rng)).moved(hip)),
+            (ARM_L + side, _limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
+            (FOREARM_L + side, _limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(shoulder)),
+        ]
+    joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
+    return merged([mesh for _, mesh in parts]), joints
+
+
+def _limb(
+    rings: Sequence[tuple[float, float, float, float]],
+    sides: int,
+    girth: float,
+    colours: Sequence[np.ndarray],
+    pattern: float,
+    rng: np.random.Generator,
+) -> Mesh:
+    """A tube with darker and lighter patches; colours go from the lowest ring up, the last for all that remain."""
+    mesh = tube([(z, x, girth * rx, girth * ry) for z, x, rx, ry in rings], sides, (0.0, 0.0, 0.0))
+    by_ring = np.array([colours[min(ring, len(colours) - 1)] for ring in range(len(rings))])
+    patches = 1.0 + pattern * rng.uniform(-1.3, 0.7, (len(rings), sides + 1))
+    patches[:, -1] = patches[:, 0]
+    painted = np.repeat(by_ring, sides + 1, axis=0) * patches.reshape(-1, 1)
+    return mesh._replace(colours=np.clip(painted, 0.0, 1.0))
+
+
+def _lying(mesh: Mesh) -> Mesh:
+    """A tube along z laid down along x."""
+    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    return mesh._replace(points_m=mesh.points_m @ turn, normals=mesh.normals @ turn)

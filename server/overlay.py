@@ -103,9 +103,9 @@ def paint(view: View, card: Card) -> Picture:
         card: of the network that saw it.
     """
     seen, frame = view.seen, view.seen.job.frame
-    image, aspect = decode_rgb(frame.rgb_image, PICTURE_PX)
-    if aspect != 1.0:
-        image = cv2.resize(image, (round(PICTURE_PX * aspect), PICTURE_PX))
+    # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
+    image, aspect = decode_rgb(frame.rgb_image, seen.camera.image_px)
+    image = cv2.resize(image, (round(PICTURE_PX * aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
     hero = card.classes.index("hero")
     others = [index for index, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
     drawn = draw_masks(

@@ -80,13 +80,14 @@ class Drone:
     @property
     def pose(self) -> Pose:
         """Of the quad, which stays level."""
-        return Pose(*self._position_m.tolist(), 0.0, 0.0, _wrapped_deg(self._yaw_deg))
+        x_m, y_m, z_m = self._position_m.tolist()
+        return Pose(x_m, y_m, z_m, 0.0, 0.0, _wrapped_deg(self._yaw_deg))
 
     @property
     def gimbal_pose(self) -> Pose:
         """Of the camera, which sits in the quad's middle."""
         yaw_deg = _wrapped_deg(self._yaw_deg + self._gimbal_yaw_deg)
-        return Pose(*self._position_m.tolist(), 0.0, self._gimbal_pitch_deg, yaw_deg)
+        return self.pose._replace(pitch_deg=self._gimbal_pitch_deg, yaw_deg=yaw_deg)
 
     @property
     def is_following(self) -> bool:

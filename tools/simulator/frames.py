@@ -47,6 +47,12 @@ def format_pose(pose: Pose, locale: str = "en") -> str:
     return ",".join(format_n4(value, locale) for value in pose)
 
 
+def unity_angles(pose: Pose) -> Pose:
+    """The same pose with its angles as QuadSim reports them: of (−e_z, e_x, −e_y), Unity's angles e in [0°, 360°)."""
+    roll_deg, pitch_deg, yaw_deg = pose[3:]
+    return pose._replace(roll_deg=-(-roll_deg % 360.0), pitch_deg=pitch_deg % 360.0, yaw_deg=-(-yaw_deg % 360.0))
+
+
 def format_timestamp(timestamp_s: float, locale: str = "en") -> str:
     """Seconds since 1970 with C#'s 15 significant digits: five decimals, less trailing zeros."""
     return f"{timestamp_s:.15g}".replace(".", LOCALES[locale].decimal)
@@ -66,12 +72,22 @@ def encode_depth_png(depth_m: np.ndarray, far_m: float) -> bytes:
         depth_m: (H, W) float; beyond `far_m`, infinite or NaN means "nothing there" and becomes 255.
         far_m: depth of the value 255.
     """
-    scaled = np.nan_to_num(255.0 * depth_m / far_m, nan=255.0, posinf=255.0)
-    grey = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+    grey = depth_to_grey(depth_m, far_m)
     ok, png = cv2.imencode(".png", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not ok:
         raise ValueError(f"expected a (H, W) depth image, got shape {depth_m.shape}")
     return png.tobytes()
+
+
+def depth_to_grey(depth_m: np.ndarray, far_m: float) -> np.ndarray:
+    """Planar depth in eight bits: (H, W) uint8, round(255 · depth / far).
+
+    Args:
+        depth_m: (H, W) float; beyond `far_m`, infinite or NaN means "nothing there" and becomes 255.
+        far_m: depth of the value 255.
+    """
+    scaled = np.nan_to_num(255.0 * depth_m / far_m, nan=255.0, posinf=255.0)
+    return np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
 
 
 def sensor_frame_fields(

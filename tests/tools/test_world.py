@@ -1,0 +1,110 @@
+"""One episode: what is seen fits the poses and the truth, and a seed decides all of it."""
+
+import numpy as np
+import pytest
+
+from model.scoring import HERO
+from server.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
+from server.messages import parse_sensor_frame
+from tools.simulator.people import Person
+from tools.simulator.world import EPOCH_S, World, frame_fields
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(3, 12) as world:
+        world.step(1.0)
+        yield world
+
+
+def facing(person_m, heading_deg, distance_m=4.0, height_m=2.0):
+    """A camera in front of somebody, level with 1 m above the feet."""
+    heading_rad = np.radians(heading_deg)
+    x_m, y_m = person_m[:2] + distance_m * np.array([np.cos(heading_rad), np.sin(heading_rad)])
+    pitch_deg = np.degrees(np.arctan2(height_m - 1.0, distance_m))
+    return Pose(float(x_m), float(y_m), height_m, 0.0, float(pitch_deg), float(heading_deg) + 180.0)
+
+
+@pytest.fixture(scope="module")
+def face_to_face(world):
+    hero = world.walkers.people[0]
+    assert isinstance(hero, Person)
+    return world.observe(facing(world.walkers.hero_position_m, hero.heading_deg))
+
+
+def test_the_hero_is_seen_where_the_truth_says(face_to_face):
+    truth, view = face_to_face.truth, face_to_face.view
+    rows, columns = np.nonzero(truth.classes == HERO)
+    assert truth.hero_px == len(rows) > 500
+    depth_m = float(np.median(view.depth_m[rows, columns]))
+    centre = (columns.mean() + 0.5, rows.mean() + 0.5)
+    middle_m = pixel_to_world(centre, depth_m, QUADSIM_CAMERA, face_to_face.gimbal_pose)
+    np.testing.assert_allclose(middle_m, truth.hero_position_m + np.array([0.0, 0.0, 0.95]), atol=0.35)
+    assert truth.occlusion < 0.2
+
+
+def test_out_of_view_counts_as_hidden(world):
+    hero = world.walkers.people[0]
+    away = facing(world.walkers.hero_position_m, hero.heading_deg)
+    truth = world.observe(away._replace(yaw_deg=away.yaw_deg + 180.0)).truth
+    assert truth.hero_px == 0
+    assert truth.occlusion == 1.0
+
+
+def test_the_surroundings_hide_behind_people(world, face_to_face):
+    alone_m = world.surroundings_depth_m(face_to_face.gimbal_pose)
+    is_somebody = face_to_face.truth.classes != 0
+    assert (alone_m[is_somebody] > face_to_face.view.depth_m[is_somebody]).all()
+    np.testing.assert_allclose(alone_m[~is_somebody], face_to_face.view.depth_m[~is_somebody], atol=0.01)
+
+
+def test_time_and_poses_are_of_the_same_moment(world):
+    seen = world.observe()
+    assert seen.truth.time_s == pytest.approx(world.time_s)
+    assert seen.timestamp_s == pytest.approx(EPOCH_S + world.time_s)
+    assert seen.pose == world.drone.pose
+    assert seen.gimbal_pose == world.drone.gimbal_pose
+    assert seen.truth.people_positions_m.shape == (12, 3)
+
+
+def test_what_is_sent_reads_back_and_holds_no_truth(world):
+    seen = world.observe()
+    fields = frame_fields(seen, "de")
+    assert list(fields) == ["timestamp", "pose", "gimbal_pose", "rgb_image", "depth_image"]
+    frame = parse_sensor_frame(fields)
+    assert frame.timestamp_s == pytest.approx(seen.timestamp_s, abs=1e-4)
+    np.testing.assert_allclose(frame.gimbal_pose[:3], seen.gimbal_pose[:3], atol=1e-4)
+    turned_deg = (np.array(frame.gimbal_pose[3:]) - seen.gimbal_pose[3:] + 180.0) % 360.0 - 180.0
+    np.testing.assert_allclose(turned_deg, 0.0, atol=1e-4)
+    assert -360.0 < frame.gimbal_pose.yaw_deg <= 0.0  # −e_y, with e_y in [0°, 360°)
+
+
+def test_a_seed_decides_the_episode():
+    def episode(seed):
+        with World(seed, 5) as world:
+            for _ in range(10):
+                world.step(0.2)
+            return world.observe()
+
+    one, same, other = episode(7), episode(7), episode(8)
+    np.testing.assert_array_equal(one.view.rgb, same.view.rgb)
+    np.testing.assert_array_equal(one.view.depth_m, same.view.depth_m)
+    np.testing.assert_array_equal(one.truth.classes, same.truth.classes)
+    assert one.gimbal_pose == same.gimbal_pose != other.gimbal_pose
+    assert (one.view.rgb != other.view.rgb).mean() > 0.1
+
+
+def test_everything_moves_on_together(world):
+    hero_m, gimbal_deg, time_s = world.walkers.hero_position_m, world.drone.gimbal_pose.yaw_deg, world.time_s
+    world.step(0.2)
+    assert world.time_s == pytest.approx(time_s + 0.2)
+    assert 0.0 < np.linalg.norm(world.walkers.hero_position_m - hero_m) <= 1.485 * 0.2 + 1e-9
+    assert world.drone.gimbal_pose.yaw_deg != gimbal_deg
+    world.step(0.0)
+    assert world.time_s == pytest.approx(time_s + 0.2)
+
+
+@pytest.mark.parametrize("people", [-1, 61])
+def test_a_number_of_people_out_of_range_is_refused(people):
+    with pytest.raises(ValueError, match="expected 0 to 60 people"):
+        World(0, people)

@@ -1,0 +1,80 @@
+"""A cameraman who knows the truth, in place of a server: for recordings with the hero near and far, in sight and not.
+
+QuadSim's recordings are flown by hand; its training set shows the hero in 37 % of the frames, half of these far away.
+"""
+
+from enum import Enum, auto
+
+import numpy as np
+
+from server.geometry import Pose
+from tools.simulator.drone import BODY_MIDDLE_M, Drone
+
+DIRECT_EVERY_S = 0.2
+
+
+class _Task(Enum):
+    FOLLOW = auto()  # as with a server that errs by some decimetres
+    KEEP_OFF = auto()  # at a distance and a height, with the camera on the hero
+    WATCH = auto()  # on patrol, with the camera on the hero, whatever stands between
+    PATROL = auto()
+
+
+_SHARES = {_Task.FOLLOW: 0.08, _Task.KEEP_OFF: 0.1, _Task.WATCH: 0.38, _Task.PATROL: 0.44}
+_TASK_S = (8.0, 24.0)
+_ERROR_M = 0.4
+_DISTANCES_M = (3.0, 16.0)
+_HEIGHTS_M = (0.0, 4.0)  # beyond those of following
+_MIDDLE_M = np.array([0.0, 0.0, BODY_MIDDLE_M])
+_AIM_DEG = 20.0  # off the hero, so that the hero is not always in the middle
+
+
+class Cameraman:
+    """Directs a drone by turns: follow the hero, keep off but in view, watch from the patrol, patrol.
+
+    Args:
+        drone: to direct.
+        rng: decides the turns, how long each takes, and the errors.
+    """
+
+    def __init__(self, drone: Drone, rng: np.random.Generator) -> None:
+        self._drone, self._rng = drone, rng
+        self._next_task_s = 0.0
+
+    def direct(self, time_s: float, hero_position_m: np.ndarray) -> None:
+        """Tell the drone where to fly; called every `DIRECT_EVERY_S`.
+
+        Args:
+            time_s: of the episode.
+            hero_position_m: (3,) the hero's feet, world frame.
+        """
+        if time_s >= self._next_task_s:
+            self._begin_task(hero_position_m)
+            self._next_task_s = time_s + self._rng.uniform(*_TASK_S)
+        if self._task in (_Task.FOLLOW, _Task.KEEP_OFF):
+            error_m = self._rng.normal(0.0, _ERROR_M, 2)
+            coordinates_m = hero_position_m + _MIDDLE_M + self._place_m + np.append(error_m, 0.0)
+            self._drone.on_command("object_detected", {"coords": coordinates_m.tolist()})
+            self._drone.on_link()
+        else:
+            self._drone.on_command("object_lost", {"data": ""})
+
+    def camera_pose(self, hero_position_m: np.ndarray) -> Pose:
+        """Through which camera to look now: the drone's, or one in its place that looks about where the hero is."""
+        pose = self._drone.gimbal_pose
+        if self._task in (_Task.FOLLOW, _Task.PATROL):
+            return pose
+        way_m = hero_position_m + _MIDDLE_M - np.array(pose[:3])
+        off_deg = self._rng.uniform(-_AIM_DEG, _AIM_DEG, 2)
+        pitch_deg = np.degrees(np.arctan2(-way_m[2], np.hypot(way_m[0], way_m[1]))) + off_deg[0]
+        yaw_deg = np.degrees(np.arctan2(way_m[1], way_m[0])) + off_deg[1]
+        return pose._replace(pitch_deg=float(pitch_deg), yaw_deg=float(yaw_deg))
+
+    def _begin_task(self, hero_position_m: np.ndarray) -> None:
+        tasks = list(_SHARES)
+        self._task = tasks[self._rng.choice(len(tasks), p=list(_SHARES.values()))]
+        self._place_m = np.zeros(3)
+        if self._task is _Task.KEEP_OFF:
+            way_m = np.array(self._drone.pose[:2]) - hero_position_m[:2]
+            side = way_m / max(float(np.linalg.norm(way_m)), 1e-6)
+            self._place_m = np.append(side * self._rng.uniform(*_DISTANCES_M), self._rng.uniform(*_HEIGHTS_M))

@@ -5,18 +5,16 @@ eventlet runs one green thread per client in the main thread; perception runs in
 """
 
 import contextlib
-import ipaddress
 import json
 import logging
 import signal
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import eventlet
 import eventlet.wsgi
@@ -25,12 +23,16 @@ from eventlet.greenio import GreenSocket
 from flask import Flask, Response
 
 from server.complaints import RateLimitedWarnings
+from server.dashboard import Dashboard
 from server.engine import Engine
 from server.geometry import Camera
-from server.messages import BadFrameError, Command, parse_sensor_frame
+from server.guard import refuse_foreign_names
+from server.messages import BadFrameError, Command, SensorFrame, parse_sensor_frame, shorten
+from server.metrics import CONTENT_TYPE, Metrics, Reading
+from server.overlay import Painter, Picture, View
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
-from server.session import Session
+from server.session import Counts, Session
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ TICK_S = 0.1
 MOST_CONNECTIONS = 500
 # How long a connection may take for its request; a websocket's is over then, and Socket.IO's pings watch it.
 IDLE_S = 5
+# What a client that reads slowly may leave unread here; the kernel would let megabytes of old pictures queue up.
+SEND_BUFFER_BYTES = 65536
 # How long the last commands may take to leave at shutdown.
 FLUSH_S = 0.3
 
@@ -64,6 +68,10 @@ class Settings:
     watchdog_s: float = field(
         default=1.0,
         metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
+    )
+    pred_viz: bool = field(
+        default=False,
+        metadata={"help": "draw overlay images all the time, not only while somebody looks at the page"},
     )
 
     def __post_init__(self) -> None:
@@ -124,16 +132,23 @@ class FollowerServer:
         # Of each session the arrivals of frames in work, and what to call when they, or newer ones, are answered.
         self._unanswered: dict[str, deque[tuple[float, Callable[[], None]]]] = {}
         self._frames = 0
+        # Of the sessions that have gone.
+        self._past_counts: Counter[str] = Counter()
+        self._past_sessions = 0
+        self._overlay_watchers: set[str] = set()
         self._mailbox = Mailbox()
         self._is_stopping = False
         self._stopped = eventlet.event.Event()
-        self._complaints = RateLimitedWarnings()
         self._perception = Perception(
             engine,
             settings.camera,
             deliver=lambda result: self._mailbox.post(self._on_result, result),
             min_blob_px=settings.min_blob_px or None,
         )
+        self._painter = Painter(engine.card, lambda picture: self._mailbox.post(self._on_picture, picture))
+        self._dashboard = Dashboard(self._hold, self._trouble, engine.description)
+        self._metrics = Metrics(self._reading)
+        self._complaints = RateLimitedWarnings(listener=self._dashboard.on_complaint)
         # What clients do wrong is reported by `complaints`; the libraries would add tracebacks.
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
@@ -141,6 +156,7 @@ class FollowerServer:
         self._sio.on("connect", self._on_connect)
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
+        self._sio.on("watch_overlay", self._on_watch_overlay)
         self._wsgi = refuse_foreign_names(socketio.WSGIApp(self._sio, self._flask()), settings.host)
 
     def run(self) -> None:
@@ -151,9 +167,11 @@ class FollowerServer:
         """
         family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
         listener = eventlet.listen((self._settings.host, self._settings.port), family, backlog=128, reuse_port=False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
         # A thread in pure Python gives way to the event loop after this long, rather than after 5 ms.
         sys.setswitchinterval(0.001)
         self._perception.start()
+        self._painter.start()
         eventlet.spawn(self._mailbox.run)
         eventlet.spawn(self._tick)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,6 +188,7 @@ class FollowerServer:
             max_size=MOST_CONNECTIONS,
             socket_timeout=IDLE_S,
             keepalive=IDLE_S,
+            minimum_chunk_size=1,  # an event leaves at once
         )
         http.link(lambda _: self._stop())  # a server that no longer listens must not stay as if it did
         host, port = listener.getsockname()[:2]
@@ -183,8 +202,7 @@ class FollowerServer:
 
     def health(self) -> tuple[dict[str, Any], bool]:
         """The state as /healthz tells it, and whether the server is ready."""
-        # Sooner than the watchdog, so that a drone that it stops finds the reason told here.
-        trouble = self._perception.trouble(self._settings.watchdog_s / 2)
+        trouble = self._trouble()
         engine = self._perception.engine
         report = {
             "ready": trouble is None,
@@ -205,13 +223,35 @@ class FollowerServer:
         }
         return report, trouble is None
 
+    def _trouble(self) -> str | None:
+        # Sooner than the watchdog, so that a drone that it stops finds the reason told here.
+        return self._perception.trouble(self._settings.watchdog_s / 2)
+
+    def _reading(self) -> Reading:
+        sessions = self._sessions.values()
+        counts = sum((Counter(session.counts._asdict()) for session in sessions), self._past_counts)
+        return Reading(
+            received=self._frames,
+            counts=Counts(*(counts[name] for name in Counts._fields)),
+            states=[session.tracker.state for session in sessions],
+            held=sum(session.is_held for session in sessions),
+            sessions=self._past_sessions + len(sessions),
+            viewers=self._dashboard.viewers,
+            is_ready=self._trouble() is None,
+        )
+
     def _flask(self) -> Flask:
         app = Flask(__name__, static_folder=None)
+        app.register_blueprint(self._dashboard.blueprint(eventlet.sleep))
 
         @app.get("/healthz")
         def healthz() -> Response:
             report, is_ready = self.health()
             return Response(json.dumps(report) + "\n", 200 if is_ready else 503, mimetype="application/json")
+
+        @app.get("/metrics")
+        def metrics() -> Response:
+            return Response(self._metrics.text(), content_type=CONTENT_TYPE)
 
         return app
 
@@ -221,8 +261,12 @@ class FollowerServer:
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         self._perception.forget(sid)
         self._unanswered.pop(sid, None)
+        self._overlay_watchers.discard(sid)
         session = self._sessions.pop(sid, None)
         if session is not None:
+            self._past_counts.update(session.counts._asdict())
+            self._past_sessions += 1
+            self._dashboard.on_disconnected(session.name)
             logger.info("[%s] simulator disconnected after %d frames", session.name, session.counts.received)
 
     def _on_sensor_frame(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
@@ -235,6 +279,7 @@ class FollowerServer:
             session = Session(self._sio.session_name(eio_sid), self._tracker_config, self._settings.watchdog_s)
             self._sessions[sid] = session
             self._unanswered[sid] = deque()
+            self._dashboard.on_connected(session, self._settings.camera)
             logger.info("[%s] simulator connected", session.name)
         self._frames += 1
         self._unanswered[sid].append((arrival_s, acknowledge))
@@ -250,29 +295,69 @@ class FollowerServer:
         session = self._sessions.get(sid)
         if session is None or self._is_stopping:
             return  # gone meanwhile, or told its last command
-        now_s = time.monotonic()
+        job, now_s = result.job, time.monotonic()
         if isinstance(result, NotUnderstood):
-            self._on_bad_frame(sid, session, result.job.arrival_s, result.error)
+            self._on_bad_frame(sid, session, job.arrival_s, result.error)
         elif isinstance(result, Failed):
-            self._answer(sid, result.job.arrival_s, session.on_failure(now_s))
+            self._answer(sid, session, job.arrival_s, session.on_failure(now_s))
         else:
-            self._answer(sid, result.job.arrival_s, session.on_seen(result.job, result.targets, now_s))
+            self._answer(sid, session, job.arrival_s, session.on_seen(job, result.targets, now_s), job.frame)
+            self._metrics.on_seen(result.spent, bool(result.targets))
+            if self._settings.pred_viz or self._dashboard.viewers or self._overlay_watchers:
+                self._painter.submit(View(session.name, result, session.situation(time.monotonic())))
 
     def _on_bad_frame(self, sid: str, session: Session, arrival_s: float, error: BadFrameError) -> None:
-        self._answer(sid, arrival_s, session.on_bad_frame(arrival_s, time.monotonic()))
+        self._answer(sid, session, arrival_s, session.on_bad_frame(arrival_s, time.monotonic()))
         self._complaints.warn(session.name, error.field, error.expected, error.received)
 
-    def _answer(self, sid: str, arrival_s: float, commands: Iterable[Command]) -> None:
-        """Answer a frame, and with it those before it, which it has superseded."""
+    def _answer(
+        self,
+        sid: str,
+        session: Session,
+        arrival_s: float,
+        commands: Iterable[Command],
+        frame: SensorFrame | None = None,
+    ) -> None:
+        """Answer a frame, and with it those before it, which it has superseded; `frame` is None for one no good."""
         self._send(sid, commands)
         frames = self._unanswered.get(sid, deque())
         while frames and frames[0][0] <= arrival_s:
             frames.popleft()[1]()
+        now_s = time.monotonic()
+        self._metrics.on_answered(now_s - arrival_s)
+        self._dashboard.on_answered(session.name, arrival_s, now_s, session.situation(now_s), frame)
 
     def _send(self, sid: str, commands: Iterable[Command]) -> None:
         for command in commands:
             self._sio.emit(command.event, command.payload, to=sid)
             eventlet.sleep(0)  # lets it leave before the next is made: the marker can wait, the command can't
+            self._metrics.on_command(command.event)
+            self._dashboard.on_change()
+
+    def _hold(self, name: str, is_held: bool) -> bool:
+        for sid, session in self._sessions.items():
+            if session.name == name:
+                logger.info("[%s] %s by hand", name, "held" if is_held else "released")
+                self._send(sid, session.hold() if is_held else session.release())
+                return True
+        return False
+
+    def _on_watch_overlay(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
+        if arguments == ({"watch": True},):
+            self._overlay_watchers.add(sid)
+        elif arguments == ({"watch": False},):
+            self._overlay_watchers.discard(sid)
+        else:
+            name = self._sio.session_name(self._sio.manager.eio_sid_from_sid(sid, "/"))
+            self._complaints.warn(name, "watch_overlay", '{"watch": true or false}', shorten(arguments))
+        acknowledge()
+
+    def _on_picture(self, picture: Picture) -> None:
+        self._metrics.on_picture()
+        self._dashboard.on_picture(picture)
+        for sid in list(self._overlay_watchers):
+            if self._sio.has_read_all(sid):  # a slow one gets fewer
+                self._sio.emit("overlay_image", picture.as_json(), to=sid)
 
     def _tick(self) -> None:
         while True:
@@ -289,35 +374,6 @@ class FollowerServer:
         for sid, session in list(self._sessions.items()):
             self._send(sid, session.on_shutdown(time.monotonic()))
         eventlet.spawn_after(FLUSH_S, self._stopped.send)
-
-
-def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
-    """Refuse requests that name this server as only a foreign page can.
-
-    Socket.IO compares a page's origin with the Host header. A site whose name has been pointed at this machine passes
-    that, so the name must be an address, "localhost", this machine's own or the one in `host`.
-    """
-    own_names = {"localhost", socket.gethostname().lower(), host.lower()}
-
-    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        try:
-            name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
-        except ValueError:
-            name = "no host"
-        if name not in own_names and not _is_address(name):
-            start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [f"expected an address or one of {', '.join(sorted(own_names))}, got {name}\n".encode()]
-        return wsgi(environ, start_response)
-
-    return guarded
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class _Silent:

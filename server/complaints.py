@@ -41,16 +41,22 @@ class RateLimitedWarnings:
 
     Args:
         clock: monotonic seconds.
+        listener: told of every complaint, the repetitions included, as `warn` is.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        listener: Callable[[str, str, str, str], None] = lambda *_: None,
+    ) -> None:
+        self._clock, self._listener = clock, listener
         self._since_s = clock()
         self._logged: dict[tuple[str, str], int] = {}
         self._left_out = 0
 
     def warn(self, session: str, field: str, expected: str, received: str) -> None:
         """Say that `session` sent something in `field` that is not what was expected."""
+        self._listener(session, field, expected, received)
         now_s = self._clock()
         if now_s - self._since_s >= REPEAT_AFTER_S:
             self._flush(now_s)

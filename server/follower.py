@@ -63,6 +63,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for title, kind in (("server", Settings), ("tracker", TrackerConfig)):
         group = parser.add_argument_group(title)
         for setting in dataclasses.fields(kind):
+            if setting.type is bool:
+                # As the original wrote it, too.
+                names = {f"--{setting.name.replace('_', '-')}", f"--{setting.name}"}
+                group.add_argument(*sorted(names), action="store_true", help=setting.metadata["help"])
+                continue
             group.add_argument(
                 f"--{setting.name.replace('_', '-')}",
                 type=type(setting.default),

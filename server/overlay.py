@@ -57,6 +57,10 @@ class Picture(NamedTuple):
     timestamp_s: float | None
     image: str
 
+    def as_json(self) -> dict[str, str | float | None]:
+        """The argument of an `overlay_image` event."""
+        return {"session": self.session, "timestamp": self.timestamp_s, "image": self.image}
+
 
 class Painter:
     """Draws views in a thread of its own, the newest of each simulator, each simulator in its turn.

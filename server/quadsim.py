@@ -241,6 +241,11 @@ class QuadSimServer(socketio.Server):
         """The name of a connected client, for logs."""
         return session_name(self.environ.get(eio_sid, {}))
 
+    def has_read_all(self, sid: str) -> bool:
+        """Whether nothing waits for a client of this id to be read by them."""
+        client = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/"))
+        return client is not None and client.queue.empty()
+
     def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         try:
             super()._handle_eio_message(eio_sid, data)

@@ -28,6 +28,7 @@ class Counts(NamedTuple):
     superseded: int
     stale: int
     bad: int
+    failed: int
 
 
 class Situation(NamedTuple):
@@ -80,6 +81,11 @@ class Session:
         return bool(self._is_told_to_follow)
 
     @property
+    def is_held(self) -> bool:
+        """Whether the drone is kept on patrol by hand."""
+        return self._is_held
+
+    @property
     def counts(self) -> Counts:
         """Frames so far."""
         return Counts(*(self._counts[name] for name in Counts._fields))
@@ -104,9 +110,10 @@ class Session:
         self._is_held = True
         return self._patrol("held by hand")
 
-    def release(self) -> None:
+    def release(self) -> list[Command]:
         """End a hold: the next frame is answered as if there had been none."""
         self._is_held = False
+        return []
 
     def on_received(self, arrival_s: float, superseded: bool) -> None:
         """Count a frame handed to perception, and the older one that it replaced there."""
@@ -154,6 +161,7 @@ class Session:
 
     def on_failure(self, now_s: float) -> list[Command]:
         """Answer a frame on which perception failed."""
+        self._counts["failed"] += 1
         return self._give_up(now_s, "perception failed")
 
     def on_tick(self, now_s: float) -> list[Command]:

@@ -68,4 +68,4 @@ def test_the_readme_lists_every_option_with_its_default():
     offered = set(re.findall(r"--[a-z-]+", usage.split("positional")[0])) - {"--help"}
     assert set(listed) == offered
     for option, default in listed.items():
-        assert re.search(rf"{option} .*?\(default:\s+{re.escape(default)}\)", usage, re.DOTALL), option
+        assert re.search(rf"{option}[ ,].*?\(default:\s+{re.escape(default)}\)", usage, re.DOTALL), option

@@ -214,7 +214,7 @@ def test_a_bad_frame_costs_a_warning_and_stops_only_its_own_drone(server, quadsi
 
 
 RUBBISH = {
-    "an unknown event": ('42["fly_to_the_moon",{}]', "event: expected one of sensor_frame, got 'fly_to_the_moon'"),
+    "an unknown event": ('42["fly_to_the_moon",{}]', "one of sensor_frame, watch_overlay, got 'fly_to_the_moon'"),
     "a reserved event": ('42["disconnect"]', "event: expected one of sensor_frame"),
     "an event without a name": ("42[]", "event: expected one of sensor_frame"),
     "an object for an event": ('42{"a":1}', "event: expected one of sensor_frame"),

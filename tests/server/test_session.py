@@ -191,4 +191,5 @@ def test_frames_are_counted():
     subject.on_received(0.4, superseded=False)
     subject.on_received(0.6, superseded=True)
     subject.on_bad_frame(0.8, 0.8)
-    assert subject.counts == (2, 2, 1, 0, 1)
+    subject.on_failure(1.0)
+    assert subject.counts == (2, 2, 1, 0, 1, 1)

@@ -1,0 +1,184 @@
+// Connects to the server's stream of events and shows each simulator; reconnects whenever it falls silent.
+
+import { drawMap } from "/page/map.js";
+import { drawLatency, drawRate, latestRate } from "/page/chart.js";
+
+const HISTORY_S = 180; // as the server keeps it
+const SILENCE_MS = 5000; // the server gives a sign of life each second
+const RETRY_MS = 1000;
+
+const MEANINGS = {
+  patrol: "Nothing seen lately. The drone patrols.",
+  confirming: "Somebody seen. Is it the hero?",
+  following: "The hero is in sight. The drone follows.",
+  coasting: "Out of sight for a moment. The drone follows the prediction.",
+  lost: "Out of sight too long. The drone patrols.",
+};
+
+const cards = new Map();
+const $ = (selector, within = document) => within.querySelector(selector);
+
+class Card {
+  constructor(name) {
+    this.name = name;
+    this.moments = [];
+    this.element = $("#simulator").content.firstElementChild.cloneNode(true);
+    $(".name", this.element).textContent = name;
+    this.button = $(".hold", this.element);
+    this.button.addEventListener("click", () => this.hold(this.button.getAttribute("aria-pressed") !== "true"));
+    $("#simulators").append(this.element);
+  }
+
+  show(about, nowS) {
+    for (const [atS, latencyMs, state, camera, hero] of about.moments) {
+      this.moments.push({ atS, latencyMs, state, camera, hero });
+    }
+    while (this.moments.length && nowS - this.moments[0].atS > HISTORY_S) this.moments.shift();
+    this.about = about;
+    this.nowS = nowS;
+    this.element.dataset.state = about.state;
+    this.element.dataset.held = about.is_held;
+    write($(".state", this.element), about.is_held ? "on hold" : about.state);
+    write($(".meaning", this.element), about.is_held ? `Kept on patrol by hand. Tracker: ${about.state}.` : MEANINGS[about.state]);
+    this.button.setAttribute("aria-pressed", about.is_held);
+    write(this.button, about.is_held ? "Release" : "Hold");
+    this.value("distance", about.distance_m, "m");
+    this.value("speed", about.speed_mps, "m/s");
+    this.value("age", about.age_s, "s ago");
+    this.value("rate", latestRate(this.moments, nowS), "/s");
+    if (about.picture) {
+      const image = $(".picture img", this.element);
+      image.src = `data:image/jpeg;base64,${about.picture}`;
+      image.hidden = false;
+    }
+    showWarnings($(".warnings", this.element), about.warnings);
+    this.draw();
+  }
+
+  value(of, number, unit) {
+    const element = $(`[data-of="${of}"]`, this.element);
+    if (number === null) {
+      write(element, "–");
+      return;
+    }
+    const digits = number < 99.95 ? number.toFixed(1) : number.toFixed(0);
+    if (element.dataset.shown === digits && element.childElementCount) return;
+    element.dataset.shown = digits;
+    const small = document.createElement("small");
+    small.textContent = unit;
+    element.replaceChildren(digits, small);
+  }
+
+  draw() {
+    drawMap($(".map canvas", this.element), this.moments, this.about, this.nowS);
+    write($(".latency span", this.element), drawLatency($(".latency canvas", this.element), this.moments, this.nowS));
+    write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
+  }
+
+  async hold(isHeld) {
+    const refused = $(".refused", this.element);
+    this.button.disabled = true;
+    refused.hidden = true;
+    try {
+      const response = await fetch("/hold", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ simulator: this.name, is_held: isHeld }),
+      });
+      if (!response.ok) throw new Error(`the server said ${response.status}`);
+    } catch (error) {
+      refused.textContent = `Not ${isHeld ? "held" : "released"}: ${error.message}`;
+      refused.hidden = false;
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showWarnings(list, warnings) {
+  list.replaceChildren(
+    ...warnings.map(({ client, words, count, age_s }) => {
+      const item = document.createElement("li");
+      item.textContent = list.closest("#others") ? `${client}: ${words}` : words;
+      const times = document.createElement("small");
+      times.textContent = `${count > 1 ? `${count} times, ` : ""}${Math.round(age_s)} s ago`;
+      item.append(times);
+      return item;
+    }),
+  );
+}
+
+function show(message) {
+  const here = new Set(message.simulators.map((about) => about.name));
+  for (const [name, card] of cards) {
+    if (!here.has(name)) {
+      card.element.remove();
+      cards.delete(name);
+    }
+  }
+  for (const about of message.simulators) {
+    if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
+    cards.get(about.name).show(about, message.now_s);
+  }
+  write($("#engine"), message.engine);
+  write($("#trouble"), message.trouble ?? "");
+  $("#trouble").hidden = !message.trouble;
+  $("#nobody").hidden = here.size > 0;
+  showWarnings($("#others .warnings"), message.others);
+  $("#others").hidden = !message.others.length;
+  const [first] = message.simulators;
+  document.title = first ? `${first.is_held ? "on hold" : first.state} · Follow me` : "Follow me";
+}
+
+function tellLink(link, words) {
+  $("#link").dataset.link = link;
+  write($("#link"), words);
+}
+
+let source = null;
+let silence = null;
+
+function disconnect() {
+  clearTimeout(silence);
+  source?.close();
+  source = null;
+}
+
+function connect() {
+  disconnect();
+  let isFirst = true;
+  const lose = () => {
+    disconnect();
+    tellLink("lost", "no connection to the server, trying again …");
+    silence = setTimeout(connect, RETRY_MS);
+  };
+  const expectMore = () => {
+    clearTimeout(silence);
+    silence = setTimeout(lose, SILENCE_MS);
+  };
+  expectMore();
+  source = new EventSource("/events");
+  source.onerror = lose;
+  source.onmessage = (event) => {
+    expectMore();
+    if (isFirst) {
+      // A new connection brings the whole history.
+      for (const card of cards.values()) card.moments = [];
+      isFirst = false;
+    }
+    show(JSON.parse(event.data));
+    tellLink("live", "live");
+  };
+}
+
+// Nobody looks at a hidden page, so that the server need not draw for it.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) disconnect();
+  else connect();
+});
+window.addEventListener("resize", () => cards.forEach((card) => card.draw()));
+if (!document.hidden) connect();

@@ -4,12 +4,13 @@
 
 Three minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
 follower does with a frame, without any network in between; the server is a process of its own, reached through a real
-websocket in QuadSim's fragments. Frames are real ones where the dataset is beside the project, else drawn.
+websocket in QuadSim's fragments. Frames are real ones where the dataset is beside the project, else simulated.
 """
 
 import argparse
 import io
 import json
+import math
 import statistics
 import sys
 import threading
@@ -26,8 +27,8 @@ from model.images import resize_rgb
 from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
+from server.geometry import Pose
 from server.target import largest_blobs
-from tools.simulator.drawn import draw_sequence
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.recorded import (
     CAMERA_POSE,
@@ -41,6 +42,7 @@ from tools.simulator.recorded import (
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient, sensor_frame_message
+from tools.simulator.world import World
 
 FRAME_PERIOD_S = 0.2
 SCENES = 40
@@ -85,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drones", type=int, default=24, help="simulators at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     scenes = read_scenes(options.data)
-    print(f"frames: {len(scenes)} {'real' if options.data else 'drawn'} ones, {_message_kb(scenes):.0f} kB a message")
+    print(
+        f"frames: {len(scenes)} {'real' if options.data else 'simulated'} ones, {_message_kb(scenes):.0f} kB a message"
+    )
     figures: list[Figure] = []
     for measure in (
         lambda: measure_baseline(options.weights, scenes),
@@ -112,17 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_scenes(data: Path | None) -> list[Scene]:
-    """`SCENES` near heroes: recorded ones with synthesised depth, or drawn ones where there is no dataset."""
+    """`SCENES` near heroes: recorded ones with synthesised depth, or simulated ones where there is no dataset."""
     frames: Sequence[PlayedFrame | UnreadableImageError]
     if data is not None:
         files = image_files(data / "sample_evaluation_data" / "following_images")
         frames = list(read_frames(files[: SCENES * 4 : 4], mask_files(files)))
     else:
-        frames = [
-            PlayedFrame("drawn", frame.image, frame.depth_m, frame.gimbal_pose)
-            for frame in draw_sequence(SCENES * 2)
-            if frame.hero_px
-        ][:SCENES]
+        frames = simulate_scenes()
     rng = np.random.default_rng(0)
     scenes = []
     for frame in frames:
@@ -133,6 +133,22 @@ def read_scenes(data: Path | None) -> list[Scene]:
         rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
         scenes.append(Scene(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0)))
     return scenes
+
+
+def simulate_scenes() -> list[PlayedFrame]:
+    """`SCENES` frames from where the drone follows: 2 m behind the hero, 3 m above the ground."""
+    frames = []
+    with World(seed=0) as world:
+        for number in range(SCENES):
+            world.step(0.5)
+            hero = world.walkers.people[0]
+            heading_rad = math.radians(hero.heading_deg)
+            pose = Pose(
+                hero.x_m - 2 * math.cos(heading_rad), hero.y_m - 2 * math.sin(heading_rad), 3, 0, 45, hero.heading_deg
+            )
+            view = world.observe(pose).view
+            frames.append(PlayedFrame(f"simulated {number}", view.rgb, view.depth_m, pose))
+    return frames
 
 
 def measure_baseline(weights: str, scenes: Sequence[Scene]) -> list[Figure]:

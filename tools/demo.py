@@ -1,27 +1,20 @@
-"""Show the main job at work: start the server on the shipped weights, play frames to it, print each decision.
+"""Show the main job at work: start the server on the shipped weights, fly the stand-in for QuadSim, print how it goes.
 
     make demo
 
-Takes about 20 s. Plays real frames where the recorded dataset is beside the project (or at $FOLLOWME_DATA), and a short
-drawn sequence where it is not.
+Two minutes at QuadSim's pace. The drone patrols a city block, finds the hero among thirty others and follows; the page
+of the server shows what it sees meanwhile.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from tools.simulator.drawn import draw_sequence
-from tools.simulator.player import Summary, play
-from tools.simulator.recorded import (
-    PlayedFrame,
-    UnreadableImageError,
-    dataset_directory,
-    image_files,
-    mask_files,
-    read_frames,
-)
+import numpy as np
+
+from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.quadsim import FRAMES_PER_S, QuadSim, run
 from tools.simulator.server_process import (
     REPOSITORY,
     ServerError,
@@ -30,78 +23,57 @@ from tools.simulator.server_process import (
     is_port_free,
     running_server,
 )
-from tools.simulator.wire import QuadSimClient
+from tools.simulator.world import World
 
 QUADSIM_PORT = 4567
 SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
+SEED, PEOPLE, DURATION_S = 0, 30, 120.0
 
 NEXT_STEPS = """
 What next:
     make test       proves it
     .venv/bin/python server/follower.py weights/model_weights
-                    then start QuadSim and choose Follow Me: it connects by itself
+                    then start QuadSim and choose Follow Me: it connects by itself;
+                    or, in another terminal, the stand-in: .venv/bin/python tools/simulate.py
     README.md       options, results, limits"""
 
 
-class Act(NamedTuple):
-    """A part of the demo: what it shows, and its frames."""
-
-    title: str
-    frames: Iterable[PlayedFrame | UnreadableImageError]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status, 0 if the server followed the hero."""
-    parser = argparse.ArgumentParser(description="Start the server, play frames to it, print what it decides.")
-    parser.add_argument("--weights", type=Path, default=SHIPPED_WEIGHTS, help="a network (default: the shipped one)")
-    weights = parser.parse_args(arguments).weights.resolve()
-    summary = Summary()
+    """Run the command line; returns the exit status, 0 if the drone followed the hero."""
+    options = _parse(arguments)
     try:
-        with running_server(weights, port=_choose_port()) as server:
+        with running_server(options.weights.resolve(), port=_choose_port()) as server:
             _introduce(server)
-            _play(server, choose_acts(), summary)
-        print(f"\nServer stopped, exit status {server.process.returncode}. {summary}")
+            simulator = _fly(server, options.duration)
+        print(f"\nServer stopped, exit status {server.process.returncode}.")
     except KeyboardInterrupt:
         print("\nInterrupted; the server is stopped.")
         return 130
     except (ServerError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    if not summary.followed:
-        print(f"demo: {server.failure('expected a follow on some frames, got none')}", file=sys.stderr)
+    summary = simulator.log.summary()
+    if summary["first_followed_s"] is None:
+        print(f"demo: {server.failure('expected the hero to be followed')}", file=sys.stderr)
         return 1
-    if summary.violations or server.process.returncode != 0:
+    print(
+        f"Followed first after {summary['first_followed_s']:.0f} s, then for {summary['following']:.0%} of the flight, "
+        f"{summary['on_target_of_following']:.0%} of that to within 2 m of the hero, "
+        f"typically {summary['position_error_median_m']:.2f} m."
+    )
+    if simulator.violations or server.process.returncode != 0:
         return 1
     print(NEXT_STEPS)
     return 0
 
 
-def choose_acts() -> list[Act]:
-    """Real frames if the recorded dataset is there, else drawn ones; says which."""
-    dataset = dataset_directory()
-    if dataset is None:
-        print("Playing a drawn sequence: the recorded dataset is neither at ../shared/data nor at $FOLLOWME_DATA.")
-        return [Act("The camera looks around, finds the hero, follows, and looks away:", _drawn_frames())]
-    print(f"Playing real frames, recorded from QuadSim, from {dataset}.")
-    return [
-        _real_act(dataset, "following_images", 40, "Behind the hero, so FOLLOW is right:"),
-        _real_act(dataset, "patrol_non_targ", 15, "Only other people, so PATROL is right:"),
-        _real_act(
-            dataset, "patrol_with_targ", 20, "The hero mostly far, each frame from elsewhere, so seldom confirmed:"
-        ),
-    ]
-
-
-def _real_act(dataset: Path, name: str, count: int, title: str) -> Act:
-    files = image_files(dataset / "sample_evaluation_data" / name)[:count]
-    return Act(f"{title} ({name})", read_frames(files, mask_files(files)))
-
-
-def _drawn_frames() -> Iterator[PlayedFrame]:
-    for frame in draw_sequence():
-        x_m, y_m, _ = frame.hero_position_m
-        truth = f"hero at ({x_m:.2f}, {y_m:.2f}) m" if frame.hero_px else "no hero in sight"
-        yield PlayedFrame(truth, frame.image, frame.depth_m, frame.gimbal_pose)
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Start the server, fly a simulated drone with it, print how it goes.")
+    parser.add_argument("--weights", type=Path, default=SHIPPED_WEIGHTS, help="a network (default: the shipped one)")
+    parser.add_argument(
+        "--duration", type=float, default=DURATION_S, help="length of the flight, seconds (default: %(default)s)"
+    )
+    return parser.parse_args(arguments)
 
 
 def _choose_port() -> int:
@@ -116,17 +88,27 @@ def _introduce(server: ServerProcess) -> None:
     print(f"Server ready after {server.ready_after_s:.1f} s:")
     for line in server.log:
         print(f"    {line}")
+    print(f"\nLook at {server.url} in a browser: what the drone sees, and what it is told.\n")
 
 
-def _play(server: ServerProcess, acts: Iterable[Act], summary: Summary) -> None:
-    """Play each act as a simulator of its own, so that none starts with what the server made of the one before."""
-    for act in acts:
-        print(f"\n{act.title}")
-        try:
-            with QuadSimClient(port=server.port) as client:
-                play(client, act.frames, summary=summary)
-        except ConnectionError as error:
-            raise server.failure(str(error)) from error
+def _fly(server: ServerProcess, duration_s: float) -> QuadSim:
+    """Fly for so many seconds; a line every other second."""
+
+    def tell(simulator: QuadSim) -> None:
+        if len(simulator.log.rows) % (2 * FRAMES_PER_S) == 1:
+            print(simulator.log.describe_latest(), flush=True)
+
+    try:
+        with (
+            World(SEED, PEOPLE) as world,
+            QuadSim(
+                world, "127.0.0.1", server.port, faults=Faults(FaultConfig(), np.random.default_rng(SEED))
+            ) as simulator,
+        ):
+            run([simulator], duration_s, speed=1.0, on_frame=tell)
+    except ConnectionError as error:
+        raise server.failure(str(error)) from error
+    return simulator
 
 
 if __name__ == "__main__":

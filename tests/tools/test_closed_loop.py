@@ -1,0 +1,119 @@
+"""The tool on the real simulator, with a network that takes red for the hero; goals and tables on made-up scores."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from red_engine import RedEngine
+
+from tools import closed_loop
+from tools.closed_loop import ORIGINAL, SERVER, Episode, Goal, fly_episode
+from tools.simulator.faults import FaultConfig
+from tools.simulator.loop_score import Score
+
+PERFECT = Score(20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.1, 0.2, 0.1, 0.05)
+# Seed 7 with two others: the red network leads the server's drone after somebody within the first seconds.
+SEED, PEOPLE, DURATION_S = 7, 2, 4.0
+
+
+@pytest.fixture
+def red_network(monkeypatch):
+    monkeypatch.setattr(closed_loop, "load_engine", lambda name, weights: RedEngine(256))
+
+
+def command(*options: str) -> list[str]:
+    return ["--seed", str(SEED), "--people", str(PEOPLE), "--duration", str(DURATION_S), "--jobs", "1", *options]
+
+
+def run(folder: Path, name: str, *options: str) -> dict:
+    file = folder / f"{name}.json"
+    closed_loop.main(command("--episodes", "1", "--json", str(file), *options))
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("pilot", [SERVER, ORIGINAL])
+def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
+    flight = fly_episode(Episode(pilot, SEED, PEOPLE, DURATION_S, FaultConfig()), RedEngine(256))
+    assert flight.hero_m.shape == flight.told_m.shape == (20, 2)
+    assert flight.others_m.shape == (20, PEOPLE, 2)
+    # Walkers do 1.485 m/s at most and the hero nothing else than walk or stand.
+    steps_m = np.linalg.norm(np.diff(flight.hero_m, axis=0), axis=1)
+    assert steps_m.max() < 1.485 * 0.2 + 0.01
+    assert (flight.hero_px >= 0).all()
+
+
+def test_the_same_command_gives_the_same_json(tmp_path, red_network):
+    assert run(tmp_path, "first") == run(tmp_path, "second")
+
+
+def test_both_pilots_fly_the_same_episodes(tmp_path, red_network):
+    report = run(tmp_path, "both")
+    assert [(episode["pilot"], episode["seed"]) for episode in report["episodes"]] == [(SERVER, SEED), (ORIGINAL, SEED)]
+    alone = run(tmp_path, "alone", "--pilots", ORIGINAL)
+    assert alone["scores"] == {ORIGINAL: report["scores"][ORIGINAL]}
+    assert alone["goals"] == []
+
+
+def test_a_fifth_dropped_and_a_delay_are_told_and_have_a_goal_of_their_own(tmp_path, red_network):
+    report = run(tmp_path, "faults", "--drop", "0.2", "--delay", "0.2", "--pilots", SERVER)
+    assert (report["settings"]["drop"], report["settings"]["delay"]) == (0.2, 0.2)
+    assert [(goal["figure"], goal["bound"]) for goal in report["goals"]] == [("on_target", 0.9)]
+
+
+def test_several_processes_give_the_same_figures_as_one(tmp_path):
+    """With the real network: the workers load it themselves."""
+    reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize(
+    ("goal", "score", "is_met"),
+    [
+        (Goal("on_target", 0.95, at_least=True), PERFECT._replace(on_target=0.95), True),
+        (Goal("on_target", 0.95, at_least=True), PERFECT._replace(on_target=0.949), False),
+        (Goal("on_target", 0.95, at_least=True), PERFECT._replace(on_target=math.nan), False),
+        (Goal("error_m", 0.5), PERFECT._replace(error_m=0.5), True),
+        (Goal("error_m", 0.5), PERFECT._replace(error_m=0.51), False),
+        (Goal("error_m", 0.5), PERFECT._replace(error_m=math.nan), False),
+        (Goal("reacquire_s", 3.0), PERFECT._replace(reacquire_s=math.nan, losses=0), True),
+        (Goal("reacquire_s", 3.0), PERFECT._replace(reacquire_s=math.nan, losses=0, acquired=0), False),
+    ],
+)
+def test_a_goal_is_met_at_its_bound_and_not_by_nothing(goal, score, is_met):
+    assert goal.is_met_by(score) is is_met
+
+
+def test_the_table_says_which_goals_are_met():
+    server = PERFECT._replace(wrong_person=0.01)
+    lines = closed_loop.table({SERVER: server, ORIGINAL: PERFECT._replace(on_target=0.5)}, closed_loop.GOALS)
+    (on_target,) = (line for line in lines.splitlines() if "on target" in line)
+    assert on_target.split()[-5:] == ["100.0%", "50.0%", "≥", "95.0%:", "met"]
+    (wrong,) = (line for line in lines.splitlines() if "wrong person" in line)
+    assert wrong.split()[-5:] == ["1.00%", "0.00%", "≤", "0.50%:", "MISSED"]
+
+
+def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
+    monkeypatch.setattr(closed_loop, "GOALS", ())
+    assert closed_loop.main(command("--episodes", "1")) == 0
+    monkeypatch.setattr(closed_loop, "GOALS", (Goal("roughness_m", -1.0),))
+    assert closed_loop.main(command("--episodes", "1")) == 1
+    assert "≤ -1.000 m: MISSED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--episodes", "0"], "expected --episodes at least 1, got 0"),
+        (["--jobs", "0"], "expected --jobs at least 1, got 0"),
+        (["--duration", "0"], "expected --duration above 0, got 0.0"),
+        (["--people", "61"], "expected --people 0 to 60, got 61"),
+        (["--drop", "1.5"], "expected drop from 0 to 1, got 1.5"),
+        (["--delay", "-1"], "expected delay from 0 to 3600, got -1.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options, complaint, capsys):
+    with pytest.raises(SystemExit):
+        closed_loop.main(options)
+    assert complaint in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""The real world flown by the server's own code, with a network that knows the truth."""
+
+import numpy as np
+import pytest
+from red_engine import RedEngine
+
+from model.card import Card
+from server.engine import Engine
+from server.geometry import Pose
+from server.messages import Command
+from tools.simulator.drone import Drone
+from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.loop import ServerPilot, fly
+from tools.simulator.world import World
+
+
+class TruthEngine(Engine):
+    """Sees what `world` last observed."""
+
+    description = "truth"
+    input_px = 256
+    card = Card()
+    most_per_batch = 1
+
+    def __init__(self, world: World) -> None:
+        self._observe = world.observe
+        world.observe = self.observe
+
+    def observe(self):
+        self._seen = self._observe()
+        return self._seen
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        return np.eye(3, dtype=np.float32)[self._seen.truth.classes][np.newaxis]
+
+
+@pytest.fixture
+def world():
+    """A world whose drone begins 8 m south of the hero, 5 m up, turned to the hero (its gimbal looks 30° down)."""
+    with World(seed=3, people=2) as subject:
+        x_m, y_m, _ = subject.walkers.hero_position_m
+        subject.drone = Drone(np.array([[x_m, y_m, 6.0]]), Pose(x_m, y_m - 8.0, 5.0, 0.0, 0.0, 90.0))
+        yield subject
+
+
+class Scribe:
+    """A pilot that only writes down when it was asked."""
+
+    def __init__(self) -> None:
+        self.frames_s: list[float] = []
+        self.ticks_s: list[float] = []
+
+    def on_frame(self, fields, now_s: float) -> list[Command]:
+        self.frames_s.append(now_s)
+        return []
+
+    def on_tick(self, now_s: float) -> list[Command]:
+        self.ticks_s.append(now_s)
+        return []
+
+
+def lossy(**config: float) -> Faults:
+    return Faults(FaultConfig(**config), np.random.default_rng(0))
+
+
+def test_the_server_leads_the_drone_to_the_hero(world):
+    with ServerPilot(TruthEngine(world)) as pilot:
+        flight = fly(world, pilot, duration_s=10.0)
+    # Confirmed by the third frame, unless something stands between; then on the hero to the end.
+    assert flight.is_on_target[-20:].all()
+    assert np.median(flight.errors_m[-20:]) < 0.3
+    assert world.drone.is_following
+    # QuadSim keeps 2 m behind.
+    assert np.linalg.norm(np.array(world.drone.pose[:2]) - world.walkers.hero_position_m[:2]) < 4.0
+
+
+def test_each_frame_is_answered_at_its_own_time():
+    with World(seed=3, people=0) as world:
+        pilot = Scribe()
+        flight = fly(world, pilot, duration_s=1.0)
+    assert pilot.frames_s == pilot.ticks_s == [0.0, 0.2, 0.4, 0.6, 0.8]
+    assert len(flight.hero_px) == 5
+
+
+def test_a_delayed_frame_is_answered_later_between_frames_if_need_be():
+    with World(seed=3, people=0) as world:
+        pilot = Scribe()
+        fly(world, pilot, duration_s=1.0, faults=lossy(delay=0.25))
+    assert pilot.frames_s == [0.25, 0.45, 0.65, 0.85]
+    assert pilot.ticks_s == [0.0, 0.2, 0.4, 0.6, 0.8]
+
+
+def test_dropped_frames_never_arrive():
+    with World(seed=3, people=0) as world:
+        pilot = Scribe()
+        fly(world, pilot, duration_s=4.0, faults=lossy(drop=0.5))
+    assert 0 < len(pilot.frames_s) < 20
+
+
+def test_a_broken_frame_stops_a_drone_that_follows(world):
+    class BreaksOff(ServerPilot):
+        def on_frame(self, fields, now_s):
+            return super().on_frame({**fields, "depth_image": "none"} if now_s == 3.0 else fields, now_s)
+
+    with BreaksOff(TruthEngine(world)) as pilot:
+        flight = fly(world, pilot, duration_s=3.2)
+    assert np.isfinite(flight.told_m[14]).all()
+    assert np.isnan(flight.told_m[15]).all()
+
+
+def test_a_network_that_fails_ends_the_flight(world):
+    class Broken(RedEngine):
+        def infer(self, images):
+            raise ArithmeticError("no")
+
+    with (
+        ServerPilot(Broken()) as pilot,
+        pytest.raises(RuntimeError, match=r"perception to understand the frame of 0\.0 s"),
+    ):
+        fly(world, pilot, duration_s=1.0)

@@ -1,0 +1,133 @@
+"""The loop without sockets and in lock-step: a world, its frames as QuadSim sends them, a pilot, the drone.
+
+Simulated time stands still while the pilot thinks, so that no machine's speed changes a flight.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from queue import SimpleQueue
+from typing import Protocol, Self
+
+import numpy as np
+
+from server.engine import Engine
+from server.geometry import QUADSIM_CAMERA
+from server.messages import BadFrameError, Command, parse_sensor_frame
+from server.perception import Job, NotUnderstood, Perception, Result, Seen
+from server.session import Session
+from server.tracker import TrackerConfig
+from tools.simulator.drone import Drone
+from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.loop_score import Flight
+from tools.simulator.world import World, frame_fields
+
+FRAME_PERIOD_MS = 200
+WATCHDOG_S = 1.0
+
+
+class Pilot(Protocol):
+    """Who tells the drone what to do; `now_s` is simulated time in seconds, which never goes back."""
+
+    def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
+        """The commands that answer a `sensor_frame` with this argument."""
+
+    def on_tick(self, now_s: float) -> list[Command]:
+        """Commands that answer no frame; called once for each frame of the camera."""
+
+
+class ServerPilot:
+    """The server's own parser, perception and session; a context manager, for perception has a thread.
+
+    Args:
+        engine: the loaded network.
+        tracker: the session's settings.
+    """
+
+    def __init__(self, engine: Engine, tracker: TrackerConfig | None = None) -> None:
+        self._session = Session("drone", tracker or TrackerConfig(), WATCHDOG_S)
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._perception = Perception(engine, QUADSIM_CAMERA, self._results.put)
+
+    def __enter__(self) -> Self:
+        self._perception.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._perception.stop()
+
+    def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
+        """See `Pilot`.
+
+        Raises:
+            RuntimeError: if perception fails, which a server would survive.
+        """
+        try:
+            job = Job("drone", parse_sensor_frame(fields), now_s)
+        except BadFrameError:
+            return self._session.on_bad_frame(now_s, now_s)
+        self._session.on_received(now_s, self._perception.submit(job))
+        result = self._results.get()
+        if isinstance(result, Seen):
+            return self._session.on_seen(job, result.targets, now_s)
+        if isinstance(result, NotUnderstood):
+            return self._session.on_bad_frame(now_s, now_s)
+        raise RuntimeError(f"expected perception to understand the frame of {now_s:.1f} s, it failed")
+
+    def on_tick(self, now_s: float) -> list[Command]:
+        """See `Pilot`."""
+        return self._session.on_tick(now_s)
+
+
+class _Leash:
+    """Passes commands to a drone and knows where it has been told to be: (2,) metres, NaN on patrol."""
+
+    def __init__(self, drone: Drone) -> None:
+        self._drone = drone
+        self.told_m = np.full(2, np.nan)
+
+    def obey(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            self._drone.on_command(command.event, command.payload)
+            if command.event == "object_detected":
+                self.told_m = np.array(command.payload["coords"][:2])
+            elif command.event == "object_lost":
+                self.told_m = np.full(2, np.nan)
+
+
+def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = None) -> Flight:
+    """Fly one episode.
+
+    Args:
+        world: at its start.
+        pilot: gets the frames.
+        duration_s: of simulated time, at five frames a second.
+        faults: on the frames' way; None for none. Answers arrive at once.
+    """
+    faults = faults or Faults(FaultConfig(), np.random.default_rng(0))
+    leash = _Leash(world.drone)
+    on_their_way: deque[tuple[int, dict[str, str]]] = deque()
+    heroes_m, others_m, hero_px, told_m = [], [], [], []
+
+    def deliver(now_ms: int) -> None:
+        while on_their_way and on_their_way[0][0] <= now_ms:
+            leash.obey(pilot.on_frame(on_their_way.popleft()[1], now_ms / 1000))
+
+    for begin_ms in range(0, round(1000 * duration_s), FRAME_PERIOD_MS):
+        observation = world.observe()
+        for due_s, fields in faults.pass_on(begin_ms / 1000, frame_fields(observation)):
+            on_their_way.append((round(1000 * due_s), fields))
+        world.drone.on_link()
+        deliver(begin_ms)
+        leash.obey(pilot.on_tick(begin_ms / 1000))
+        heroes_m.append(observation.truth.hero_position_m[:2])
+        others_m.append(observation.truth.people_positions_m[:, :2])
+        hero_px.append(observation.truth.hero_px)
+        told_m.append(leash.told_m)
+        now_ms, end_ms = begin_ms, begin_ms + FRAME_PERIOD_MS
+        while now_ms < end_ms:
+            next_ms = min(end_ms, on_their_way[0][0]) if on_their_way else end_ms
+            world.step((next_ms - now_ms) / 1000)
+            now_ms = next_ms
+            if now_ms < end_ms:
+                deliver(now_ms)
+    return Flight(FRAME_PERIOD_MS / 1000, np.array(heroes_m), np.array(others_m), np.array(hero_px), np.array(told_m))

@@ -7,30 +7,33 @@ from typing import NamedTuple
 import numpy as np
 
 from tools.simulator.people import BALD, BUN, LONG, LONG_SLEEVES, SHORT, SLEEVELESS, Look, Person
-from tools.simulator.shapes import AMBIENT, DIFFUSE, Mesh, merged, tube
+from tools.simulator.shapes import Mesh, merged, tube
 
 TEMPLATE_HEIGHT_M = 1.7
 """Sizes below are those of somebody this tall; others are scaled."""
+
+# Light on people: more contrast than on houses, measured on QuadSim's frames.
+_AMBIENT, _DIFFUSE = 0.56, 1.1
 
 # Joints; each limb turns around one, forwards and backwards only.
 TRUNK, HEAD, THIGH_L, THIGH_R, SHIN_L, SHIN_R, FOOT_L, FOOT_R, ARM_L, ARM_R, FOREARM_L, FOREARM_R = range(12)
 
 _THIGH_M, _SHIN_M, _ANKLE_M, _ARM_M = 0.43, 0.41, 0.07, 0.27
 _NECK_M, _SHOULDER_M = 0.52, 0.44
-_HIP_ASIDE_M, _SHOULDER_ASIDE_M = 0.09, 0.195
+_HIP_ASIDE_M, _SHOULDER_ASIDE_M, _ELBOW_ASIDE_M = 0.085, 0.13, 0.035
 
 # How far limbs swing, radians, with stride 1.
-_LEG_SWING_RAD, _KNEE_RAD, _ARM_SWING_RAD, _ELBOW_RAD = 0.48, 0.95, 0.5, 0.35
+_LEG_SWING_RAD, _KNEE_RAD, _ARM_SWING_RAD, _ELBOW_RAD = 0.32, 0.8, 0.36, 0.3
 
 # (z, x of the centre, radius along x, radius along y), from the joint; seen from behind, x points away.
-_PELVIS = ((-0.16, 0.0, 0.02, 0.03), (-0.13, 0.0, 0.11, 0.155), (0.0, -0.01, 0.125, 0.17), (0.12, 0.0, 0.1, 0.14))
+_PELVIS = ((-0.16, 0.0, 0.02, 0.03), (-0.13, 0.0, 0.1, 0.145), (-0.02, 0.0, 0.11, 0.15), (0.1, 0.0, 0.08, 0.11))
 _TRUNK = (
-    (-0.1, 0.0, 0.125, 0.18),
-    (0.0, 0.0, 0.125, 0.172),
+    (-0.22, 0.0, 0.135, 0.19),
+    (0.0, 0.0, 0.125, 0.17),
     (0.13, 0.0, 0.1, 0.14),
-    (0.29, 0.01, 0.12, 0.165),
-    (0.43, -0.01, 0.105, 0.19),
-    (0.49, -0.01, 0.07, 0.12),
+    (0.29, 0.01, 0.115, 0.14),
+    (0.42, -0.01, 0.1, 0.135),
+    (0.48, -0.01, 0.07, 0.11),
     (0.53, 0.0, 0.045, 0.05),
 )
 _HEAD = (
@@ -49,14 +52,19 @@ _HAIR = {
         (0.285, 0, 0.02, 0.02),
     ),
     LONG: (
-        (-0.13, -0.075, 0.055, 0.12),
+        (-0.11, -0.07, 0.05, 0.105),
         (0.02, -0.06, 0.085, 0.125),
         (0.18, -0.025, 0.115, 0.105),
         (0.285, 0, 0.035, 0.04),
     ),
     BUN: ((0.03, -0.06, 0.05, 0.06), (0.13, -0.04, 0.095, 0.085), (0.22, -0.02, 0.1, 0.08), (0.285, 0, 0.02, 0.02)),
 }
-_UPPER_ARM = ((-_ARM_M, 0.0, 0.038, 0.038), (-0.1, 0.0, 0.046, 0.046), (0.0, 0.0, 0.05, 0.05), (0.04, 0.0, 0.02, 0.02))
+_UPPER_ARM = (
+    (-_ARM_M, 0.0, 0.038, 0.038),
+    (-0.1, 0.0, 0.042, 0.042),
+    (0.0, 0.0, 0.045, 0.045),
+    (0.04, 0.0, 0.02, 0.02),
+)
 _FOREARM = (
     (-0.4, 0.01, 0.015, 0.012),
     (-0.31, 0.01, 0.04, 0.025),
@@ -109,7 +117,9 @@ class Bodies:
         """V, of one body."""
         return len(self.uv)
 
-    def posed(self, who: np.ndarray, people: np.ndarray, sun: np.ndarray, brightness: np.ndarray) -> Crowd:
+    def posed(
+        self, who: np.ndarray, people: np.ndarray, sun: np.ndarray, brightness: np.ndarray, shrink_m: np.ndarray
+    ) -> Crowd:
         """Some of the people where and how they stand.
 
         Args:
@@ -117,12 +127,14 @@ class Bodies:
             people: (P, 5) float, the fields of `Person`.
             sun: (3,) direction towards it, world frame.
             brightness: (P,) float, 1 in the sun, less in the shade.
+            shrink_m: (P,) float, by how much to make limbs thinner all around.
         """
         x_m, y_m, heading_deg, phase_rad, stride = people.T
         origins_m, angles_rad = _pose(phase_rad, stride)
         joints = self._joints
         sin, cos = (part[:, joints].astype(np.float32) for part in (np.sin(angles_rad), np.cos(angles_rad)))
-        local, normals = self._points_m[who], self._normals[who]
+        normals = self._normals[who]
+        local = self._points_m[who] - normals * shrink_m[:, np.newaxis, np.newaxis]
         scale = self._scales[who, np.newaxis]
         forward = (origins_m[:, joints, 0] + cos * local[..., 0] - sin * local[..., 2]) * scale
         left = local[..., 1] * scale
@@ -137,7 +149,7 @@ class Bodies:
         ahead, aside = cos_heading * sun[0] + sin_heading * sun[1], cos_heading * sun[1] - sin_heading * sun[0]
         facing = normals[..., 0] * (cos * ahead + sin * sun[2]) + normals[..., 1] * aside
         facing += normals[..., 2] * (cos * sun[2] - sin * ahead)
-        light = (AMBIENT - 0.12 + (DIFFUSE + 0.1) * np.maximum(facing, 0)) * brightness[:, np.newaxis]
+        light = (_AMBIENT + _DIFFUSE * np.maximum(facing, 0)) * brightness[:, np.newaxis]
         return Crowd(points, self._colours[who] * light[..., np.newaxis])
 
 
@@ -193,13 +205,15 @@ def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nd
     for side in (0, 1):
         aside = 1 - 2 * side
         arm = [skin if look.sleeves == SLEEVELESS else top]
-        hip, shoulder = (0.0, aside * _HIP_ASIDE_M, 0.0), (0.0, aside * (_SHOULDER_ASIDE_M * look.girth + 0.02), 0.0)
+        shoulder_m = _SHOULDER_ASIDE_M * look.girth + 0.02
+        hip, shoulder = (0.0, aside * _HIP_ASIDE_M, 0.0), (0.0, aside * shoulder_m, 0.0)
+        elbow = (0.0, aside * (shoulder_m + _ELBOW_ASIDE_M), 0.0)
         parts += [
             (THIGH_L + side, _limb(_THIGH, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
             (SHIN_L + side, _limb(_SHIN, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
             (FOOT_L + side, _lying(_limb(_FOOT, sides, 1.0, [shoes], 0.1, rng)).moved(hip)),
             (ARM_L + side, _limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
-            (FOREARM_L + side, _limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(shoulder)),
+            (FOREARM_L + side, _limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(elbow)),
         ]
     joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
     return merged([mesh for _, mesh in parts]), joints

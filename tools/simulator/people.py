@@ -56,43 +56,52 @@ class Person(NamedTuple):
     stride: float
 
 
-_SKINS: tuple[Colour, ...] = ((205, 160, 130), (190, 140, 110), (170, 125, 95), (120, 85, 65))
-_HAIRS: tuple[Colour, ...] = (
-    (30, 26, 26),
-    (60, 42, 30),
-    (85, 55, 35),
-    (120, 80, 50),
-    (200, 175, 125),
-    (140, 140, 140),
-    (40, 130, 150),
-    (150, 85, 40),
+Choice = tuple[float, Colour]
+"""How often a colour occurs beside others, and the colour."""
+
+_SKINS: tuple[Choice, ...] = ((1, (215, 170, 140)), (1, (200, 150, 120)), (1, (180, 135, 105)), (0.6, (125, 90, 70)))
+_HAIRS: tuple[Choice, ...] = (
+    (3, (34, 30, 30)),
+    (2, (66, 48, 36)),
+    (1.5, (95, 66, 46)),
+    (1, (128, 92, 62)),
+    (2, (210, 188, 140)),
+    (1, (150, 150, 150)),
+    (1, (44, 140, 160)),
+    (0.4, (150, 90, 48)),
 )
-_TOPS: tuple[Colour, ...] = (
-    (30, 40, 62),
-    (35, 36, 40),
-    (40, 70, 82),
-    (30, 95, 105),
-    (210, 115, 30),
-    (110, 112, 116),
-    (95, 125, 150),
-    (70, 95, 50),
-    (215, 215, 210),
-    (110, 75, 55),
-    (150, 40, 45),
-    (190, 170, 60),
+_TOPS: tuple[Choice, ...] = (
+    (3, (36, 48, 72)),
+    (3, (42, 44, 50)),
+    (2, (48, 84, 98)),
+    (2, (34, 108, 118)),
+    (1, (222, 126, 36)),
+    (3, (126, 130, 136)),
+    (3, (110, 142, 170)),
+    (2, (82, 110, 60)),
+    (3, (225, 225, 220)),
+    (0.5, (120, 84, 62)),
+    (0.4, (150, 44, 48)),
+    (1, (200, 182, 76)),
 )
-_TROUSERS: tuple[Colour, ...] = (
-    (35, 55, 95),
-    (40, 75, 120),
-    (32, 32, 36),
-    (75, 72, 68),
-    (95, 68, 48),
-    (55, 36, 28),
-    (140, 130, 112),
-    (45, 62, 55),
-    (75, 30, 30),
+_TROUSERS: tuple[Choice, ...] = (
+    (3, (44, 68, 112)),
+    (3, (54, 92, 140)),
+    (2, (38, 38, 44)),
+    (3, (88, 86, 84)),
+    (0.7, (104, 78, 58)),
+    (0.7, (60, 42, 34)),
+    (2, (152, 144, 126)),
+    (2, (56, 76, 68)),
+    (0.3, (78, 32, 32)),
 )
-_SHOES: tuple[Colour, ...] = ((30, 30, 32), (70, 50, 38), (190, 190, 190), (50, 60, 80), (120, 35, 30))
+_SHOES: tuple[Choice, ...] = (
+    (3, (36, 36, 40)),
+    (1, (74, 56, 44)),
+    (2, (200, 200, 200)),
+    (1, (60, 72, 92)),
+    (0.3, (120, 36, 32)),
+)
 
 
 def hero_look() -> Look:
@@ -102,15 +111,15 @@ def hero_look() -> Look:
     hair (60–95, 2, 1), top (55–95, 16, 15), trousers (28–40, 18–22, 12), all RGB.
     """
     return Look(
-        height_m=1.7,
-        girth=0.97,
+        height_m=1.53,
+        girth=1.06,
         hair_style=LONG,
         sleeves=SLEEVELESS,
-        hair=(150, 3, 2),
-        skin=(130, 108, 98),
-        top=(205, 24, 22),
-        trousers=(62, 26, 18),
-        shoes=(215, 28, 22),
+        hair=(134, 3, 2),
+        skin=(108, 90, 83),
+        top=(158, 34, 31),
+        trousers=(48, 33, 22),
+        shoes=(150, 31, 26),
         top_pattern=0.45,
         trousers_pattern=0.4,
         is_hero=True,
@@ -120,8 +129,9 @@ def hero_look() -> Look:
 def other_look(rng: np.random.Generator) -> Look:
     """Somebody else. A reddish top, trousers or shoes may occur, but only one of them, and never red hair."""
 
-    def choose(colours: tuple[Colour, ...]) -> Colour:
-        return colours[int(rng.integers(len(colours)))]
+    def choose(choices: tuple[Choice, ...]) -> Colour:
+        weights = np.array([weight for weight, _ in choices])
+        return choices[int(rng.choice(len(choices), p=weights / weights.sum()))][1]
 
     while True:
         top, trousers, shoes = choose(_TOPS), choose(_TROUSERS), choose(_SHOES)

@@ -31,6 +31,7 @@ _FOG_COLOUR = np.array([190.0, 198.0, 208.0], np.float32)
 _SHADE_ON_PEOPLE = 0.38
 _NEAR_SIDES, _FAR_SIDES = 10, 5
 _DETAIL_WITHIN_M = 11.0
+_MOST_SHRINK_M = 0.03
 _REACH_M = 1.3
 """Nobody reaches further than this from the middle of their body."""
 
@@ -93,8 +94,10 @@ class Scene:
         self._crowds = [_Crowd(bodies, len(looks)) for bodies in self._levels]
         self._lone_hero = _Crowd(self._levels[0], 1)
 
-        module = "pandagl" if opengl else "p3tinydisplay"
-        self._pipe = panda.GraphicsPipeSelection.getGlobalPtr().makeModulePipe(module)
+        # The module's own choice of a pipe would ask for a display first.
+        pipe_type, module = ("", "pandagl") if opengl else ("TinyOffscreenGraphicsPipe", "p3tinydisplay")
+        pipes = panda.GraphicsPipeSelection.getGlobalPtr()
+        self._pipe = pipes.makePipe(pipe_type, module) if pipe_type else pipes.makeModulePipe(module)
         if self._pipe is None:
             raise RuntimeError(f"expected Panda3D's renderer {module}, found none here")
         self._engine = panda.GraphicsEngine(self._pipe)
@@ -189,11 +192,13 @@ class Scene:
             shaded += self._ground.is_shaded(people[:, 0] + forward_m, people[:, 1] + left, 1.0)
         brightness = (1.0 + (_SHADE_ON_PEOPLE - 1.0) * shaded / 4).astype(np.float32)
         forward = np.append(transform[:3, 0], -transform[:3, 0] @ transform[:3, 3]) / self.camera.far_m
+        # The renderer fills every pixel that an edge touches, which is half a pixel too much on each side.
+        shrink_m = np.clip(depth_m * (0.5 / self.camera.focal_px), 0.0, _MOST_SHRINK_M).astype(np.float32)
         for crowd, chosen in zip(self._crowds, (is_in_view & is_near, is_in_view & ~is_near), strict=True):
             who = np.flatnonzero(chosen)
-            crowd.show(who, people[who], self._ground.sun, brightness[who], forward)
+            crowd.show(who, people[who], self._ground.sun, brightness[who], shrink_m[who], forward)
         hero = np.flatnonzero(is_in_view[:1])
-        self._lone_hero.show(hero, people[hero], self._ground.sun, brightness[hero], forward)
+        self._lone_hero.show(hero, people[hero], self._ground.sun, brightness[hero], shrink_m[hero], forward)
         return bool(is_in_view[0])
 
     def _assemble(
@@ -281,7 +286,13 @@ class _Crowd:
         self.node.setFinal(True)
 
     def show(
-        self, who: np.ndarray, people: np.ndarray, sun: np.ndarray, brightness: np.ndarray, depth_share: np.ndarray
+        self,
+        who: np.ndarray,
+        people: np.ndarray,
+        sun: np.ndarray,
+        brightness: np.ndarray,
+        shrink_m: np.ndarray,
+        depth_share: np.ndarray,
     ) -> None:
         """Replace what is shown by these people.
 
@@ -290,11 +301,12 @@ class _Crowd:
             people: (P, 5) the fields of `Person`.
             sun: (3,) direction towards it.
             brightness: (P,) of the light on them.
+            shrink_m: (P,) by how much to make limbs thinner.
             depth_share: (4,) that makes depth / far of a homogeneous point.
         """
         count = len(who)
         if count:
-            crowd = self._bodies.posed(who, people, sun, brightness)
+            crowd = self._bodies.posed(who, people, sun, brightness, shrink_m)
             vertices = self._vertices[:count]
             vertices["point"] = crowd.points_m
             vertices["colour"][..., :3] = np.minimum(crowd.colours * 255, 255)

@@ -21,8 +21,8 @@ export function begin(canvas) {
   return { context, width, height };
 }
 
-/** The smallest of 1, 2, 5, 10, 20, 50 … that is at least this. */
-export function roundUp(value) {
+/** The smallest of 1, 2, 5, 10, 20, 50 … that is at least this; or of other steps up to 10. */
+export function roundUp(value, steps = [1, 2, 5, 10]) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 5, 10].find((step) => step * power >= value - 1e-9);
+  return power * steps.find((step) => step * power >= value - 1e-9);
 }

@@ -7,12 +7,13 @@ const BIN_S = 3;
 const RATE_OVER_S = 3;
 const LEFT_PX = 34;
 const BOTTOM_PX = 16;
+const STEPS = [1, 1.5, 2, 3, 4, 6, 8, 10];
 
 /** Each frame's time from arrival to answer, as a dot; returns median and 99th percentile in words. */
 export function drawLatency(canvas, moments, nowS) {
   const sorted = moments.map((moment) => moment.latencyMs).sort((one, other) => one - other);
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-  const top = sorted.length ? roundUp(Math.max(1.15 * at(0.99), 10)) : 20;
+  const top = sorted.length ? roundUp(Math.max(1.15 * at(0.99), 10), STEPS) : 20;
   const { context, width, x, y } = axes(canvas, nowS, top, "ms");
   context.fillStyle = colour("drone");
   context.globalAlpha = 0.75;
@@ -39,7 +40,7 @@ export function drawRate(canvas, moments, nowS) {
     const bin = bins.length - 1 - Math.floor((nowS - atS) / BIN_S);
     if (bin >= 0) bins[bin] += 1 / BIN_S;
   }
-  const top = roundUp(Math.max(...bins, 5) * 1.05);
+  const top = roundUp(Math.max(...bins, 5) * 1.05, STEPS);
   const { context, x, y } = axes(canvas, nowS, top, "/s");
   context.beginPath();
   context.moveTo(x(nowS - SPAN_S), y(0));
@@ -83,7 +84,7 @@ function axes(canvas, nowS, top, unit) {
   }
   context.textAlign = "left";
   context.textBaseline = "bottom";
-  context.fillText(`3 min ago`, LEFT_PX, height);
+  context.fillText("3 min ago", LEFT_PX, height);
   context.textAlign = "right";
   context.fillText(`now, ${unit}`, width, height);
   return { context, width, x, y };

@@ -5,7 +5,11 @@ import { begin, colour, roundUp } from "/page/canvas.js";
 const TRACK_S = 60;
 const LEAST_SPAN_M = 24;
 const MARGIN_PX = 34;
-const GAP_S = 3; // no line between moments further apart than this
+// No line between moments further apart than this, nor to where nobody could have got meanwhile: another's place.
+const GAP_S = 3;
+const DRONE_MOST_M_S = 20;
+const HERO_MOST_M_S = 4;
+const LEEWAY_M = 2;
 
 export function drawMap(canvas, moments, about, nowS) {
   const { context, width, height } = begin(canvas);
@@ -15,11 +19,15 @@ export function drawMap(canvas, moments, about, nowS) {
   const scale = fit(recent, width, height);
   drawGrid(context, scale, width, height);
   drawView(context, scale, latest.camera, about.fov_deg);
-  drawTrack(context, scale, recent, nowS, (moment) => moment.camera, () => colour("drone"));
-  drawTrack(context, scale, recent, nowS, (moment) => moment.hero, (moment) => colour(moment.state === "following" ? "hero" : moment.state));
+  const ofDrone = { point: (moment) => moment.camera, mostMS: DRONE_MOST_M_S, colourOf: () => colour("drone") };
+  const ofHero = { point: (moment) => moment.hero, mostMS: HERO_MOST_M_S, colourOf: (moment) => heroColour(moment.state) };
+  drawTrack(context, scale, recent, nowS, ofDrone);
+  drawTrack(context, scale, recent, nowS, ofHero);
   drawDrone(context, scale, latest.camera);
-  if (latest.hero) drawHero(context, scale, latest.hero, colour(about.state === "following" ? "hero" : about.state));
+  if (latest.hero) drawHero(context, scale, latest.hero, heroColour(about.state));
 }
+
+const heroColour = (state) => colour(state === "following" ? "hero" : state);
 
 /** From metres to the canvas: around all that is to be seen, the same in both directions. */
 function fit(moments, width, height) {
@@ -63,11 +71,15 @@ function drawGrid(context, { perMetre, middle, at }, width, height) {
   context.fillText(`${step} m`, 20, height - 20);
 }
 
-function drawTrack(context, { at }, moments, nowS, point, colourOf) {
+function isOneWay(from, to, stepS, mostMS) {
+  return stepS <= GAP_S && Math.hypot(to[0] - from[0], to[1] - from[1]) <= LEEWAY_M + mostMS * stepS;
+}
+
+function drawTrack(context, { at }, moments, nowS, { point, mostMS, colourOf }) {
   context.lineWidth = 2.5;
   for (let index = 1; index < moments.length; index += 1) {
     const [from, to] = [moments[index - 1], moments[index]];
-    if (!point(from) || !point(to) || to.atS - from.atS > GAP_S) continue;
+    if (!point(from) || !point(to) || !isOneWay(point(from), point(to), to.atS - from.atS, mostMS)) continue;
     context.globalAlpha = 0.08 + 0.82 * (1 - (nowS - to.atS) / TRACK_S);
     context.strokeStyle = colourOf(to);
     context.beginPath();

@@ -45,6 +45,8 @@ class Card {
     this.value("distance", about.distance_m, "m");
     this.value("speed", about.speed_mps, "m/s");
     this.value("age", about.age_s, "s ago");
+    this.value("height", this.moments.findLast((moment) => moment.camera)?.camera[2] ?? null, "m");
+    this.value("latency", this.moments.at(-1)?.latencyMs ?? null, "ms");
     this.value("rate", latestRate(this.moments, nowS), "/s");
     if (about.picture) {
       const image = $(".picture img", this.element);
@@ -61,7 +63,7 @@ class Card {
       write(element, "–");
       return;
     }
-    const digits = number < 99.95 ? number.toFixed(1) : number.toFixed(0);
+    const digits = Math.abs(number) < 99.95 ? number.toFixed(1) : number.toFixed(0);
     if (element.dataset.shown === digits && element.childElementCount) return;
     element.dataset.shown = digits;
     const small = document.createElement("small");

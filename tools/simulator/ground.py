@@ -13,7 +13,7 @@ SHADE_ON_GROUND = 0.62
 """Brightness of the ground in the shade, 1 in the sun."""
 
 _MAP_PX = 4096
-_SHADOW_PX = 512
+_SHADOW_PX = 1024
 _LEVELS = 6
 
 

@@ -72,7 +72,7 @@ class Scene:
         city: what stands where; its seed also gives textures, clouds and the sun.
         looks: of the people, the hero's first; at most `MOST_PEOPLE`.
         px: width and height of the views.
-        opengl: draw with OpenGL (which needs a display) instead of in software.
+        opengl: draw with OpenGL (by EGL, without a display) instead of in software.
 
     Raises:
         ValueError: if there are too many people, or nobody.
@@ -83,6 +83,8 @@ class Scene:
         if not 1 <= len(looks) <= MOST_PEOPLE:
             raise ValueError(f"expected 1 to {MOST_PEOPLE} looks, got {len(looks)}")
         rng = np.random.default_rng(city.seed)
+        # The software renderer fills every pixel that an edge touches: half a pixel too much on each side.
+        self._edge_px = 0.0 if opengl else 0.5
         self.camera = Camera(image_px=px)
         self._looks = len(looks)
         self._heights_m = np.array([look.height_m for look in looks])
@@ -94,10 +96,11 @@ class Scene:
         self._crowds = [_Crowd(bodies, len(looks)) for bodies in self._levels]
         self._lone_hero = _Crowd(self._levels[0], 1)
 
-        # The module's own choice of a pipe would ask for a display first.
-        pipe_type, module = ("", "pandagl") if opengl else ("TinyOffscreenGraphicsPipe", "p3tinydisplay")
-        pipes = panda.GraphicsPipeSelection.getGlobalPtr()
-        self._pipe = pipes.makePipe(pipe_type, module) if pipe_type else pipes.makeModulePipe(module)
+        # Neither asks for a display, as the usual choice of either module would.
+        pipe_type, module = (
+            ("eglGraphicsPipe", "p3headlessgl") if opengl else ("TinyOffscreenGraphicsPipe", "p3tinydisplay")
+        )
+        self._pipe = panda.GraphicsPipeSelection.getGlobalPtr().makePipe(pipe_type, module)
         if self._pipe is None:
             raise RuntimeError(f"expected Panda3D's renderer {module}, found none here")
         self._engine = panda.GraphicsEngine(self._pipe)
@@ -192,8 +195,7 @@ class Scene:
             shaded += self._ground.is_shaded(people[:, 0] + forward_m, people[:, 1] + left, 1.0)
         brightness = (1.0 + (_SHADE_ON_PEOPLE - 1.0) * shaded / 4).astype(np.float32)
         forward = np.append(transform[:3, 0], -transform[:3, 0] @ transform[:3, 3]) / self.camera.far_m
-        # The renderer fills every pixel that an edge touches, which is half a pixel too much on each side.
-        shrink_m = np.clip(depth_m * (0.5 / self.camera.focal_px), 0.0, _MOST_SHRINK_M).astype(np.float32)
+        shrink_m = np.clip(depth_m * (self._edge_px / self.camera.focal_px), 0.0, _MOST_SHRINK_M).astype(np.float32)
         for crowd, chosen in zip(self._crowds, (is_in_view & is_near, is_in_view & ~is_near), strict=True):
             who = np.flatnonzero(chosen)
             crowd.show(who, people[who], self._ground.sun, brightness[who], shrink_m[who], forward)
@@ -254,6 +256,8 @@ class _Pass:
         self._picture = panda.Texture(name)
         self.buffer.addRenderTexture(self._picture, panda.GraphicsOutput.RTMCopyRam, panda.DrawableRegion.RTPColor)
         self.root = panda.NodePath(name)
+        # In the order of the graph: the usual one follows addresses, and what lies in one plane would flicker.
+        self.root.setBin("unsorted", 0)
         lens = panda.PerspectiveLens()
         lens.setFov(camera.vertical_fov_deg, camera.vertical_fov_deg)
         lens.setNearFar(_NEAR_M, _ENDLESS_M)

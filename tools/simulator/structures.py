@@ -1,5 +1,7 @@
 """Meshes of what stands in a city: houses, walls, kerbs, trees, planters; by the texture that they carry."""
 
+import itertools
+
 import numpy as np
 
 from tools.simulator import textures
@@ -16,6 +18,7 @@ _LEAF_COLOURS = {
     "yellow": ((0.78, 0.62, 0.1), (0.66, 0.5, 0.06), (0.85, 0.7, 0.2)),
     "purple": ((0.62, 0.16, 0.45), (0.5, 0.1, 0.4), (0.7, 0.3, 0.55)),
 }
+_RIM = ((0.5, 0.08, 0.1), (0.36, 0.36, 0.38), (0.75, 0.74, 0.7))
 _FLOWERS = ((0.85, 0.5, 0.1), (0.8, 0.15, 0.15), (0.9, 0.8, 0.2), (0.7, 0.3, 0.7))
 
 
@@ -81,18 +84,22 @@ def _tree(tree: Tree, rng: np.random.Generator) -> list[tuple[str, Mesh]]:
         parts.append((BARK, branch.moved((0.0, 0.0, rng.uniform(0.6, 0.95) * up_m), rng.uniform(0, 360))))
     if tree.foliage != "bare":
         radius_m = tree.crown_radius_m
-        crown = leaves(rng, 420, (radius_m, radius_m, 0.75 * radius_m), 0.42, _LEAF_COLOURS[tree.foliage])
+        crown = leaves(rng, 700, (radius_m, radius_m, 0.8 * radius_m), 0.3, _LEAF_COLOURS[tree.foliage])
         parts.append((LEAVES, crown.moved((0.0, 0.0, up_m))))
     return [(surface, mesh.moved((tree.x_m, tree.y_m, 0.0), 0.0)) for surface, mesh in parts]
 
 
 def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh]]:
     radius_m, height_m = planter.radius_m, 0.25 + 0.08 * planter.radius_m
-    sides = 16
-    rim = tube([(0.0, 0.0, radius_m, radius_m), (height_m, 0.0, radius_m, radius_m)], sides, (0.62, 0.6, 0.56))
-    # Blocks of the rim are red and grey by turns, as in QuadSim's plaza.
-    blocks = np.where((np.arange(sides + 1) // 2 % 2 == 0)[:, np.newaxis], [0.52, 0.1, 0.12], [0.5, 0.5, 0.52])
-    rim = rim._replace(colours=np.tile(blocks, (2, 1)))
+    sides = 24
+    turn = np.linspace(0.0, 2 * np.pi, sides + 1)
+    edge = radius_m * np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
+    up = np.array([0.0, 0.0, height_m])
+    # Blocks of the rim are red, grey and white by turns, as in QuadSim's plaza.
+    rim = [
+        quad(np.array([start, end, end + up, start + up]), _RIM[block // 2 % len(_RIM)], (1.0, 1.0))
+        for block, (start, end) in enumerate(itertools.pairwise(edge))
+    ]
     soil = tube(
         [(0.0, 0.0, 0.9 * radius_m, 0.9 * radius_m), (height_m + 0.02,) + (0.0,) + 2 * (0.9 * radius_m,)],
         sides,
@@ -103,7 +110,12 @@ def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh
     )
     flowers = leaves(rng, int(60 * radius_m), (0.95 * radius_m, 0.95 * radius_m, 0.62 * radius_m), 0.16, _FLOWERS)
     up_m = height_m + 0.4 * radius_m
-    parts = [(PLAIN, rim), (PLAIN, soil), (LEAVES, bush.moved((0, 0, up_m))), (LEAVES, flowers.moved((0, 0, up_m)))]
+    parts = [
+        *((PLAIN, block) for block in rim),
+        (PLAIN, soil),
+        (LEAVES, bush.moved((0, 0, up_m))),
+        (LEAVES, flowers.moved((0, 0, up_m))),
+    ]
     return [(surface, mesh.moved((planter.x_m, planter.y_m, 0.0))) for surface, mesh in parts]
 
 

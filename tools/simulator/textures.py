@@ -17,13 +17,13 @@ PLASTER = ((0.60, 0.42, 0.34), (0.78, 0.78, 0.74), (0.47, 0.33, 0.42), (0.55, 0.
 
 def grass(rng: np.random.Generator) -> np.ndarray:
     """Bright green with darker tufts."""
-    blades = _noise(rng, TILE_PX, 1.2) * 0.12 + _noise(rng, TILE_PX, 4.0) * 0.07 + _noise(rng, TILE_PX, 40.0) * 0.05
+    blades = _noise(rng, TILE_PX, 1.2) * 0.09 + _noise(rng, TILE_PX, 4.0) * 0.06 + _noise(rng, TILE_PX, 40.0) * 0.05
     return _coloured((66, 116, 4), 1.0 + blades)
 
 
 def paving(rng: np.random.Generator) -> np.ndarray:
     """Light grey slabs of uneven sizes and tones, darker joints between them."""
-    slab, is_joint = _slabs(rng, 12)
+    slab, is_joint = _slabs(rng, 14)
     tones = np.clip(rng.normal(177, 29, slab.max() + 1), 125, 245) / 177
     tone = tones[slab] * (1.0 + 0.05 * _noise(rng, TILE_PX, 2.0) + 0.05 * _noise(rng, TILE_PX, 12.0))
     return _coloured((178, 177, 172), np.where(is_joint, 0.72 * tone, tone))

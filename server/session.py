@@ -142,7 +142,9 @@ class Session:
             return []
         self._counts["understood"] += 1
         self._fresh_at_s = job.arrival_s
-        self.tracker.update(time.time_s, [Sighting(target.position_m, target.position_std_m) for target in targets])
+        self.tracker.update(
+            time.time_s, [Sighting(target.position_m, target.position_std_m, target.area_m2) for target in targets]
+        )
         if self.tracker.state is TrackState.FOLLOWING:
             self._seen_at_s = job.arrival_s
         if not self.tracker.is_following:

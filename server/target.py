@@ -62,8 +62,8 @@ class Target(NamedTuple):
 
     `centroid_px`, `feet_px` and `box_px` as in `Blob`. `depth_m` is planar. `position_m` is (3,) in the ROS world
     frame: the centre of what is visible of the hero, on the surface that faces the camera. `position_std_m` is the
-    standard deviation to expect of it along each axis. All three are None where the frame does not tell how far the
-    hero is.
+    standard deviation to expect of it along each axis. `area_m2` is that of what is visible, seen from the camera. All
+    four are None where the frame does not tell how far the hero is.
     """
 
     centroid_px: tuple[float, float]
@@ -73,6 +73,7 @@ class Target(NamedTuple):
     depth_m: float | None
     position_m: np.ndarray | None
     position_std_m: float | None
+    area_m2: float | None
 
 
 def find_targets(
@@ -181,8 +182,9 @@ def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Tar
         depth_m = _depth_of_person_m(blob, camera, pose)
         depth_std_m = APPARENT_SIZE_STD * (depth_m or 0.0)
     if depth_m is None:
-        return Target(blob.centroid_px, blob.feet_px, blob.box_px, blob.area_px, None, None, None)
-    sideways_std_m = DIRECTION_STD_PX * depth_m / camera.focal_px
+        return Target(blob.centroid_px, blob.feet_px, blob.box_px, blob.area_px, None, None, None, None)
+    pixel_m = depth_m / camera.focal_px
+    sideways_std_m = DIRECTION_STD_PX * pixel_m
     return Target(
         centroid_px=blob.centroid_px,
         feet_px=blob.feet_px,
@@ -191,6 +193,7 @@ def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Tar
         depth_m=depth_m,
         position_m=pixel_to_world(blob.centroid_px, depth_m, camera, pose),
         position_std_m=math.hypot(depth_std_m, sideways_std_m, CENTROID_STD_M),
+        area_m2=blob.area_px * camera.image_width_px * camera.image_px / math.prod(blob.mask_shape) * pixel_m**2,
     )
 
 

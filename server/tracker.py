@@ -13,6 +13,9 @@ several of the latest frames agree with each other on such a place does the trac
 where most of them agree. Sightings in all of the latest frames are a hero even if they don't agree: then it is the
 poses or the depth that can't be relied on.
 
+What is smaller than a good part of a body keeps a track, for the hero may be half hidden, but starts none: near the
+camera, nearly all false alarms are somebody's hair or shoe, or a stain on a wall.
+
 All times are session times in seconds (`server.clock`), all positions metres in the ROS world frame.
 """
 
@@ -81,6 +84,9 @@ class TrackerConfig:
     drift_mps: float = field(
         default=0.8, metadata={"help": "standard deviation of the change of velocity in one second, m/s"}
     )
+    body_m2: float = field(
+        default=0.1, metadata={"help": "smallest visible area that starts a track, m²; a whole hero has 0.25 to 0.5"}
+    )
     max_speed_mps: float = field(default=3.0, metadata={"help": "speed that the hero never exceeds, m/s"})
 
     def __post_init__(self) -> None:
@@ -100,28 +106,35 @@ class TrackerConfig:
 class Sighting(NamedTuple):
     """What may be the hero in one frame.
 
-    `position_m` is (3,), metres in the ROS world frame, and `position_std_m` its standard deviation along each axis;
-    both are None if it can't be located.
+    `position_m` is (3,), metres in the ROS world frame, `position_std_m` its standard deviation along each axis, and
+    `area_m2` how much of a body is visible; all are None if it can't be located.
     """
 
     position_m: np.ndarray | None = None
     position_std_m: float | None = None
+    area_m2: float | None = None
 
 
 class _Fix(NamedTuple):
-    """A sighting with a position, (3,), and its standard deviation along each axis."""
+    """A sighting with a position, (3,), and its standard deviation along each axis; is it enough of a body?"""
 
     time_s: float
     position_m: np.ndarray
     std_m: float
+    is_body: bool
 
 
 class _Evidence(NamedTuple):
-    """What a frame says for a new track: its located sightings, the most convincing first; and are there others?"""
+    """What a frame shows: its located sightings, the most convincing first; and are there others?"""
 
     time_s: float
     fixes: list[_Fix]
     has_glimpse: bool
+
+    def for_new_track(self) -> "_Evidence | None":
+        """What of it speaks for another track than the one there is; None if nothing does."""
+        bodies = [fix for fix in self.fixes if fix.is_body]
+        return self._replace(fixes=bodies) if bodies or self.has_glimpse else None
 
 
 class Tracker:
@@ -137,7 +150,7 @@ class Tracker:
         self._track: _Track | None = None
         self._time_s = -math.inf
         self._last_seen_s = -math.inf
-        # Of the latest frames; None for one without sightings, and for one with a sighting of the track there is.
+        # Of the latest frames; None for one that says nothing, and for one with a sighting of the track there is.
         self._evidence: deque[_Evidence | None] = deque(
             maxlen=max(self._config.confirm_window, self._config.switch_window)
         )
@@ -198,14 +211,15 @@ class Tracker:
             ValueError: if the time or a position is not finite, a position not (3,), or its standard deviation not
                 positive and finite.
         """
-        seen = _checked(time_s, sightings)
+        seen = _checked(time_s, sightings, self._config.body_m2)
         if time_s <= self._time_s:
             return self._state
         self._time_s = time_s
         self._expire(time_s)
-        is_of_track = seen is not None and self._take_in(seen)
-        self._evidence.append(None if is_of_track else seen)
-        if is_of_track or (seen is not None and self._start_anew()):
+        is_of_track = self._take_in(seen)
+        evidence = None if is_of_track else seen.for_new_track()
+        self._evidence.append(evidence)
+        if is_of_track or (evidence is not None and self._start_anew()):
             self._last_seen_s = time_s
             self._state = TrackState.FOLLOWING
         elif self.is_following:
@@ -250,7 +264,7 @@ class Tracker:
         if self._track.fits(best):
             self._track.correct(best)
             return True
-        if self.is_following:
+        if self.is_following or not best.is_body:
             return False
         self._track = _Track(best, self._config)
         return True
@@ -378,17 +392,19 @@ def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> boo
     return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
 
 
-def _checked(time_s: float, sightings: Sequence[Sighting]) -> _Evidence | None:
+def _checked(time_s: float, sightings: Sequence[Sighting], body_m2: float) -> _Evidence:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    fixes = [_checked_fix(time_s, sighting) for sighting in sightings if sighting.position_m is not None]
-    return _Evidence(time_s, fixes, has_glimpse=len(fixes) < len(sightings)) if sightings else None
+    fixes = [_checked_fix(time_s, sighting, body_m2) for sighting in sightings if sighting.position_m is not None]
+    return _Evidence(time_s, fixes, has_glimpse=len(fixes) < len(sightings))
 
 
-def _checked_fix(time_s: float, sighting: Sighting) -> _Fix:
-    position_m, std_m = np.array(sighting.position_m, dtype=float), sighting.position_std_m
+def _checked_fix(time_s: float, sighting: Sighting, body_m2: float) -> _Fix:
+    position_m, std_m, area_m2 = np.array(sighting.position_m, dtype=float), sighting.position_std_m, sighting.area_m2
     if position_m.shape != (3,) or not np.isfinite(position_m).all():
         raise ValueError(f"expected position_m (3,) finite, got {position_m}")
     if std_m is None or not 0 < std_m < math.inf:
         raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
-    return _Fix(time_s, position_m, std_m)
+    if area_m2 is None or not 0 <= area_m2 < math.inf:
+        raise ValueError(f"expected area_m2 not negative and finite, got {area_m2}")
+    return _Fix(time_s, position_m, std_m, is_body=area_m2 >= body_m2)

@@ -224,7 +224,7 @@ def test_a_hero_whose_distance_cannot_be_known_has_no_position(rows, pitch_deg):
     mask = mask_of((rows[0], 80, rows[1], 90))
     target = find_target(mask, depth_of(255), QUADSIM_CAMERA, LEVEL._replace(pitch_deg=pitch_deg))
     assert target.area_px == 400
-    assert (target.depth_m, target.position_m, target.position_std_m) == (None, None, None)
+    assert target[4:] == (None, None, None, None)
 
 
 def test_each_blob_is_placed_by_itself():
@@ -235,6 +235,13 @@ def test_each_blob_is_placed_by_itself():
     assert (left.depth_m, right.depth_m) == pytest.approx((20.0, 60.0))
     # Centroids at u = 56 and 200: 72 px to either side.
     np.testing.assert_allclose([left.position_m[1], right.position_m[1]], np.array([72 * 20, -72 * 60]) / 221.70, 1e-4)
+
+
+@pytest.mark.parametrize("level", [13, 51])
+def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
+    # 10 × 40 of 160 network pixels a side are 16 × 64 camera pixels, each depth / 221.70 wide.
+    target = find_target(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
+    assert target.area_m2 == pytest.approx(16 * 64 * (level * STEP_M / 221.70) ** 2, rel=1e-4)
 
 
 def test_far_50_halves_every_depth():

@@ -14,6 +14,7 @@ WALK_MPS = 1.485
 HERO = np.array([10.0, 5.0, 1.0])
 STRANGER = np.array([10.0, 13.0, 1.0])  # 8 m to the left
 STD_M = 0.2
+BODY_M2, PART_M2 = 0.3, 0.09
 UNLOCATED = Sighting()
 # Frames of the hero, of a stranger, of both with the stranger first, and of neither.
 SIGHTINGS = {"H": [HERO], "S": [STRANGER], "B": [STRANGER, HERO], ".": []}
@@ -26,9 +27,11 @@ def from_hero(forward_m: float = 0.0, left_m: float = 0.0) -> np.ndarray:
     return HERO + np.array([forward_m, left_m, 0.0])
 
 
-def see(tracker: Tracker, time_s: float, *positions_m: np.ndarray, std_m: float = STD_M) -> TrackState:
+def see(
+    tracker: Tracker, time_s: float, *positions_m: np.ndarray, std_m: float = STD_M, area_m2: float = BODY_M2
+) -> TrackState:
     """One frame with a sighting at each position, the most convincing first."""
-    return tracker.update(time_s, [Sighting(position_m, std_m) for position_m in positions_m])
+    return tracker.update(time_s, [Sighting(position_m, std_m, area_m2) for position_m in positions_m])
 
 
 def following(time_s: float = 0.0, config: TrackerConfig = QUICK) -> Tracker:
@@ -411,6 +414,30 @@ def test_a_fifth_of_the_frames_dropped_does_not_lose_the_hero(seed):
     assert followed > 0.98
 
 
+def test_a_part_of_a_body_starts_no_track_however_often_it_is_seen():
+    tracker = Tracker(QUICK)
+    assert {see(tracker, FRAME_S * frame, HERO, area_m2=PART_M2) for frame in range(20)} == {PATROL}
+
+
+def test_a_part_of_a_body_takes_no_track_over():
+    tracker = following()
+    for frame in range(1, 7):
+        see(tracker, FRAME_S * frame, STRANGER, area_m2=PART_M2)
+    np.testing.assert_allclose(tracker.predict(1.2), HERO, atol=0.01)
+
+
+def test_a_part_of_a_body_keeps_the_track_that_it_fits():
+    tracker = following()
+    assert {see(tracker, FRAME_S * frame, HERO, area_m2=PART_M2) for frame in range(1, 20)} == {FOLLOWING}
+
+
+def test_a_part_of_a_body_resumes_a_lost_track_only_where_it_fits():
+    for forward_m, state in ((0.3, FOLLOWING), (3.9, LOST)):
+        tracker = following()
+        tracker.suspend(0.1)
+        assert see(tracker, 0.2, from_hero(forward_m), area_m2=PART_M2) is state
+
+
 @pytest.mark.parametrize("time_s", [math.nan, math.inf])
 def test_a_time_that_is_none_is_refused(time_s):
     with pytest.raises(ValueError, match="expected time_s finite"):
@@ -427,6 +454,12 @@ def test_a_position_that_is_none_is_refused(position_m):
 def test_a_position_needs_a_standard_deviation(std_m):
     with pytest.raises(ValueError, match="expected position_std_m positive and finite"):
         see(Tracker(), 0.0, HERO, std_m=std_m)
+
+
+@pytest.mark.parametrize("area_m2", [None, -1.0, math.nan, math.inf])
+def test_a_position_needs_an_area(area_m2):
+    with pytest.raises(ValueError, match="expected area_m2 not negative and finite"):
+        see(Tracker(), 0.0, HERO, area_m2=area_m2)
 
 
 def test_a_refused_frame_changes_nothing():

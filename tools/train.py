@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from model.loading import import_keras
+from model.loading import import_keras, resolve_weights
 
 import_keras()  # before what imports it below: without its start-up notes
 
@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             "command": command(preset, config, data, out),
             "commit": commit(),
             "data": {"names": [folder.name for folder in data], **describe_data(training, validation)},
+            "started_from": started_from(config),
             "evaluation": examine(trained.weights, exam),
         }
         card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
@@ -135,6 +136,12 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         "thresholds": trained.thresholds and trained.thresholds._asdict(),
         "validation": {"quality": trained.validation.quality, **trained.validation._asdict()},
     }
+
+
+def started_from(config: TrainingConfig) -> dict | None:
+    """The card of the weights that a run started from, which tells how they were trained; None without any."""
+    card = card_file(resolve_weights(config.start)) if config.start else None
+    return json.loads(card.read_text()) if card is not None and card.exists() else None
 
 
 def read_sets(data: list[Path], name: str, px: int) -> Frames:

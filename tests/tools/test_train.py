@@ -159,6 +159,7 @@ def test_datasets_are_mixed_and_a_run_may_start_from_another_ones_weights(killed
     assert main([*run, *start]) == 0
     card = json.loads((out / "model_weights.json").read_text())
     assert card["data"]["names"] == ["data", "second"]
+    assert card["started_from"] == json.loads((killed.out / "model_weights.json").read_text())
     assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (12, 8)
     kernels = [load_network(folder / WEIGHTS).trainable_weights[0] for folder in (killed.out, out)]
     np.testing.assert_allclose(*map(np.asarray, kernels), atol=1e-6)

@@ -1,0 +1,238 @@
+"""The stand-in for QuadSim against the real server, over a real socket; only the network is a fake that sees red."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.geometry import Pose
+from tools.simulate import main
+from tools.simulator.drone import Drone
+from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.quadsim import QuadSim, run
+from tools.simulator.recording import Recorder
+from tools.simulator.server_process import free_port, running_server
+from tools.simulator.world import World
+
+RED_SERVER = Path(__file__).with_name("red_server.py")
+TROUBLE = FaultConfig(drop=0.1, delay=0.13, duplicate=0.1, corrupt=0.1, clock_jump=4.0, disconnect=3.0)
+
+
+@pytest.fixture(scope="module")
+def server():
+    # A busy machine may take its time, but must not end what is to be followed.
+    with running_server("unused", "--watchdog-s", "3", script=RED_SERVER) as process:
+        yield process
+
+
+def world_near_hero(seed=4, people=5):
+    """A world whose drone begins its patrol behind the hero, looking there; the hero of this seed walks in the sun."""
+    world = World(seed, people)
+    hero = world.walkers.people[0]
+    heading_rad = math.radians(hero.heading_deg)
+    x_m, y_m = hero.x_m - 4.0 * math.cos(heading_rad), hero.y_m - 4.0 * math.sin(heading_rad)
+    world.drone = Drone(np.array([[x_m, y_m, 3.0]]), Pose(x_m, y_m, 3.0, 0.0, 0.0, hero.heading_deg - 20.0))
+    return world
+
+
+def quadsim(world, port, config=None, **options):
+    faults = Faults(config or FaultConfig(), np.random.default_rng(0))
+    return QuadSim(world, "127.0.0.1", port, faults=faults, **options)
+
+
+def fly(port, duration_s, config=None, *, speed=None, **options):
+    """One drone from near the hero: its simulator, disconnected, and what a user would have been told."""
+    notices = []
+    with (
+        world_near_hero() as world,
+        quadsim(world, port, config, is_lock_step=speed is None, on_notice=notices.append, **options) as simulator,
+    ):
+        run([simulator], duration_s, speed=speed)
+    return simulator, notices
+
+
+# --- against the real server
+
+
+def test_the_drone_follows_the_hero_by_the_coordinates_it_is_sent(server):
+    simulator, notices = fly(server.port, 8.0)
+    rows = simulator.log.rows
+    assert [row["time_s"] for row in rows] == pytest.approx([frame / 5 for frame in range(40)], abs=1e-4)
+    assert not rows[0]["is_following"]
+    late = rows[20:]
+    assert all(row["is_following"] for row in late)
+    assert np.median([row["position_error_m"] for row in late]) < 1.0
+    assert np.median([row["distance_m"] for row in late]) < 6.0
+    assert simulator.violations == ()
+    assert notices == []
+    summary = simulator.log.summary()
+    assert summary["on_target_of_following"] == 1.0
+    assert 0.0 < summary["first_followed_s"] < 2.0
+
+
+def test_in_lock_step_a_seed_gives_the_same_flight_again(server):
+    one, same = (fly(server.port, 6.0)[0] for _ in range(2))
+    assert one.log.rows == same.log.rows
+
+
+def test_so_it_does_with_every_fault_there_is(server):
+    before = len(server.log)
+    (one, notices), (same, _) = (fly(server.port, 8.9, TROUBLE) for _ in range(2))
+    assert one.log.rows == same.log.rows
+    assert [notice.partition(" (")[0] for notice in notices] == ["disconnected", "connected again"]
+    assert one.violations == ()
+    server.wait_for_log("expected", after=before)  # it complained of what was corrupt
+
+
+def test_at_quadsims_pace_it_follows_as_well(server):
+    simulator, _ = fly(server.port, 6.0, speed=1.0)
+    assert len(simulator.log.rows) == 30
+    assert simulator.log.summary()["following"] > 0.3
+    assert simulator.violations == ()
+
+
+@pytest.mark.parametrize("locale", ["de", "fr", "ch"])
+def test_the_server_reads_every_locale(server, locale):
+    before = len(server.log)
+    simulator, _ = fly(server.port, 1.0, locale=locale)
+    assert len(simulator.log.rows) == 5
+    assert not any("expected" in line for line in server.log[before:])
+
+
+def test_it_records_while_it_flies(server, tmp_path):
+    fly(server.port, 6.5, recorder=Recorder(tmp_path / "run1"), record_every_s=3.03)
+    names = sorted(file.name for file in (tmp_path / "run1" / "IMG").iterdir())
+    assert names == [f"cam{camera}_{number:05}.png" for camera in (1, 2, 3, 4) for number in range(3)]
+
+
+# --- what a server may do wrong, or cease to do
+
+
+def test_without_a_pong_it_patrols_after_3_s(peer):
+    peer.answer = lambda text: []
+    peer.greeting.append('42["object_detected",{"coords":[0.0,0.0,1.0]}]')
+    simulator, _ = fly(peer.port, 6.0, speed=2.0)
+    followed = [row["time_s"] for row in simulator.log.rows if row["is_following"]]
+    assert followed
+    assert 3.0 <= max(followed) < 4.0
+
+
+def test_pongs_keep_it_following(peer):
+    peer.greeting.append('42["object_detected",{"coords":[0.0,0.0,1.0]}]')
+    simulator, _ = fly(peer.port, 6.0, speed=2.0)
+    assert simulator.log.rows[-1]["is_following"]
+
+
+def test_coordinates_that_are_none_are_a_violation(peer):
+    peer.greeting.append('42["object_detected",{"coords":[0.0,0.0]}]')
+    simulator, _ = fly(peer.port, 2.0, speed=5.0)
+    (violation,) = simulator.violations
+    assert "expected coords of three finite numbers" in violation
+
+
+def test_it_connects_again_5_s_after_a_disconnect(peer):
+    notices = []
+    with (
+        world_near_hero() as world,
+        quadsim(world, peer.port, speed=5.0, on_notice=notices.append) as simulator,
+    ):
+        run([simulator], 1.0, speed=5.0)
+        peer.hang_up()
+        run([simulator], 8.0, speed=5.0)
+    assert [notice.split()[0] for notice in notices if "lost" not in notice] == ["disconnected", "connected"]
+    assert len(simulator.log.rows) == 40
+
+
+# --- the command
+
+
+def simulate(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_the_report_holds_settings_figures_and_every_frame(server, tmp_path, capsys):
+    files = [tmp_path / "one.json", tmp_path / "same.json"]
+    for file in files:
+        options = ("--seed", 4, "--people", 3, "--duration", 3, "--lock-step", "--faults", "drop=0.1", "--report", file)
+        assert simulate("--server", server.url, *options) == 0
+    one, same = (json.loads(file.read_text()) for file in files)
+    assert set(one) == {"settings", "drones", "wall_clock"}
+    assert {name: value for name, value in one.items() if name != "wall_clock"} == {
+        name: value for name, value in same.items() if name != "wall_clock"
+    }
+    assert one["settings"]["faults"]["drop"] == 0.1
+    (drone,) = one["drones"]
+    assert drone["summary"]["frames"] == len(drone["frames"]) == 15
+    first = drone["frames"][0]
+    assert first["time_s"] == 0.0
+    assert len(first["hero_m"]) == 3
+    assert len(first["pose"]) == len(first["gimbal_pose"]) == 6
+    printed = capsys.readouterr().out
+    assert "PATROL  hero" in printed
+    assert "15 frames" in printed
+
+
+def test_several_drones_fly_each_in_a_world_of_its_own(server, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    options = ("--drones", 2, "--seed", 7, "--people", 2, "--duration", 2, "--lock-step", "--report", report)
+    assert simulate("--server", server.url, *options) == 0
+    first, second = json.loads(report.read_text())["drones"]
+    assert (first["seed"], second["seed"]) == (7, 8)
+    assert len(first["frames"]) == len(second["frames"]) == 10
+    assert first["frames"][0]["hero_m"] != second["frames"][0]["hero_m"]
+    assert "drone 2: " in capsys.readouterr().out
+
+
+def test_without_a_server_it_says_how_to_start_one(capsys):
+    port = free_port()
+    assert simulate("--server", f"http://127.0.0.1:{port}", "--people", 0) == 1
+    message = capsys.readouterr().err
+    assert f"expected a server at http://127.0.0.1:{port}" in message
+    assert "start it with: python server/follower.py weights/model_weights" in message
+
+
+def test_recording_without_a_server_is_the_same_for_a_seed_in_any_process(tmp_path):
+    command = [sys.executable, "tools/simulate.py", "--no-server", "--duration", "9", "--people", "4", "--seed", "2"]
+    processes = [
+        subprocess.Popen([*command, "--record", str(tmp_path / run)], cwd=RED_SERVER.parents[2], stderr=subprocess.PIPE)
+        for run in ("run1", "run2")
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    one, same = (
+        {file.name: file.read_bytes() for file in (tmp_path / run / "IMG").iterdir()} for run in ("run1", "run2")
+    )
+    assert one == same
+    assert len(one) == 3 * 4  # at 0, 3.03 and 6.06 s
+
+
+def test_a_recording_is_not_written_over(tmp_path, capsys):
+    (tmp_path / "IMG").mkdir()
+    (tmp_path / "IMG" / "cam1_00000.png").touch()
+    assert simulate("--no-server", "--record", tmp_path) == 2
+    assert "expected no recording in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--people", "61"], "expected a whole number from 0 to 60"),
+        (["--drones", "0"], "expected a whole number of at least 1"),
+        (["--duration", "0"], "expected a number above 0"),
+        (["--faults", "drop=2"], "expected drop from 0 to 1"),
+        (["--faults", "snow=1"], "expected name=number"),
+        (["--no-server"], "expected --record with --no-server"),
+        (["--record", "x", "--drones", "2"], "expected one drone with --record"),
+        (["--server", "ftp://x"], "expected http://host:port"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, complaint, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(options)
+    assert refused.value.code == 2
+    assert complaint in capsys.readouterr().err

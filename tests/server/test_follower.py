@@ -63,9 +63,9 @@ def test_the_start_tells_what_a_user_needs_and_nothing_else():
 
 
 def test_the_readme_lists_every_option_with_its_default():
-    listed = dict(re.findall(r"^\| `(--[a-z-]+)` \| (\S+) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE))
+    listed = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S+) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE))
     usage = follower("--help").stdout
-    offered = set(re.findall(r"--[a-z-]+", usage.split("positional")[0])) - {"--help"}
+    offered = set(re.findall(r"--[a-z0-9-]+", usage.split("positional")[0])) - {"--help"}
     assert set(listed) == offered
     for option, default in listed.items():
         assert re.search(rf"{option}[ ,].*?\(default:\s+{re.escape(default)}\)", usage, re.DOTALL), option

@@ -18,6 +18,7 @@ from tools.simulator.frames import (
     ground_depth_m,
     put_people_on_ground,
     sensor_frame_fields,
+    unity_angles,
 )
 
 LOOKING_DOWN_30 = Pose(10.0, -20.0, 3.0, 0.0, 30.0, 90.0)
@@ -64,6 +65,19 @@ def test_a_pose_is_the_recorded_one():
 
 def test_a_pose_with_decimal_commas_has_twelve_fields():
     assert format_pose(Pose(12.34, 1, 2, 3, 4, 5), "de") == "12,3400,1,0000,2,0000,3,0000,4,0000,5,0000"
+
+
+@pytest.mark.parametrize(
+    ("angles_deg", "reported_deg"),
+    [
+        ((0.0, 30.0, 90.0), (0.0, 30.0, -270.0)),
+        ((0.0, -10.0, -90.0), (0.0, 350.0, -90.0)),
+        ((5, 0, 180), (-355, 0, -180)),
+    ],
+)
+def test_angles_are_reported_as_of_unitys_from_0_to_360(angles_deg, reported_deg):
+    """(−e_z, e_x, −e_y) with each e in [0°, 360°)."""
+    assert unity_angles(Pose(1.0, 2.0, 3.0, *angles_deg)) == (1.0, 2.0, 3.0, *reported_deg)
 
 
 def test_timestamps_have_fifteen_digits_and_the_locales_decimal_sign():

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from tools.simulator.drone import Drone
+from tools.simulator.loop_score import ON_TARGET_M
 from tools.simulator.world import Observation
-
-ON_TARGET_M = 2.0
-"""Coordinates as near as this to the hero, over ground, are the hero's."""
 
 _DECIMALS = 4
 

@@ -7,7 +7,7 @@
 
 The first flies two minutes at QuadSim's pace. In lock-step the simulator waits for the server's answer to each frame:
 as fast as the two go, and with the same seed the same flight. Without a server the drone is flown by what the simulator
-knows, to record the hero near and far; a recorded frame takes some 60 ms. `tools/preprocess_ims.py` makes a training
+knows, to record the hero near and far; a recorded frame takes some 40 ms. `tools/preprocess_ims.py` makes a training
 set of recordings.
 
 Exit status: 0; 1, no server, or one that QuadSim could not have understood; 2, refused for the reason given.

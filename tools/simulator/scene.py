@@ -119,7 +119,7 @@ class Scene:
         # One number for what may lie in a shadow, another for leaves, which would lie in their own.
         self._static = {number: panda.NodePath(f"static {number}") for number in (_SOLID, _LEAF)}
         for parts in structures(city, rng):
-            for surface in {surface for surface, _ in parts}:
+            for surface in sorted({surface for surface, _ in parts}):
                 mesh = merged([mesh for name, mesh in parts if name == surface]).lit(self._ground.sun)
                 node = _geometry(surface, _vertices(mesh), mesh.triangles)
                 # Both passes show the same node, so what differs between them is set on its parents.

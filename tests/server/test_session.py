@@ -18,7 +18,7 @@ def session(**tracker) -> Session:
 
 
 def target(position_m=HERE) -> Target:
-    return Target((128.0, 128.0), (128.0, 150.0), Box(120, 100, 136, 150), 200, 10.0, position_m, 0.2, 0.4)
+    return Target((128.0, 128.0), (128.0, 150.0), Box(120, 100, 136, 150), 200, 0.97, 10.0, position_m, 0.2, 0.4)
 
 
 def job(time_s: float) -> Job:
@@ -72,10 +72,11 @@ def test_of_two_in_a_frame_the_one_on_the_track_is_followed_though_the_other_is_
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
 
 
-def test_a_part_of_a_body_is_not_followed():
+@pytest.mark.parametrize("change", [{"area_m2": 0.05}, {"confidence": 0.6}])
+def test_what_is_not_convincing_is_not_followed(change):
     subject = session()
-    hair = target()._replace(area_m2=0.05)
-    assert [show(subject, 0.2 * number, hair) for number in range(6)] == [["object_lost"], [], [], [], [], []]
+    hardly = target()._replace(**change)
+    assert [show(subject, 0.2 * number, hardly) for number in range(6)] == [["object_lost"], [], [], [], [], []]
 
 
 def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():

@@ -31,8 +31,8 @@ def largest_blob(mask: np.ndarray, *arguments, **options) -> Blob:
 
 
 def find_target(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
-    """The only one in a mask of one blob."""
-    (target,) = find_targets(mask, depth_255, camera, pose)
+    """The only one in a mask of one blob, of which the network is sure."""
+    (target,) = find_targets(mask.astype(np.float32), depth_255, camera, pose)
     return target
 
 
@@ -129,7 +129,7 @@ def test_a_blob_must_have_the_least_area():
 
 
 def test_an_empty_mask_has_no_target():
-    assert find_targets(mask_of(), depth_of(10), QUADSIM_CAMERA, LEVEL) == []
+    assert find_targets(np.zeros((160, 160), np.float32), depth_of(10), QUADSIM_CAMERA, LEVEL) == []
 
 
 def test_a_mask_that_is_a_strided_view_is_read_as_it_looks():
@@ -224,17 +224,29 @@ def test_a_hero_whose_distance_cannot_be_known_has_no_position(rows, pitch_deg):
     mask = mask_of((rows[0], 80, rows[1], 90))
     target = find_target(mask, depth_of(255), QUADSIM_CAMERA, LEVEL._replace(pitch_deg=pitch_deg))
     assert target.area_px == 400
-    assert target[4:] == (None, None, None, None)
+    assert target[5:] == (None, None, None, None)
 
 
 def test_each_blob_is_placed_by_itself():
     # Two of one size, at 20 m on the left and at 60 m on the right: rows 40…79 are 48 px to 16 px above the axis.
     depth = depth_of(51)
     depth[:, 128:] = 153
-    left, right = find_targets(mask_of((40, 30, 80, 40), (40, 120, 80, 130)), depth, QUADSIM_CAMERA, LEVEL)
+    mask = mask_of((40, 30, 80, 40), (40, 120, 80, 130))
+    left, right = find_targets(mask.astype(np.float32), depth, QUADSIM_CAMERA, LEVEL)
     assert (left.depth_m, right.depth_m) == pytest.approx((20.0, 60.0))
     # Centroids at u = 56 and 200: 72 px to either side.
     np.testing.assert_allclose([left.position_m[1], right.position_m[1]], np.array([72 * 20, -72 * 60]) / 221.70, 1e-4)
+
+
+def test_a_blob_is_where_the_probability_is_above_the_threshold_and_as_sure_as_its_mean():
+    # Of 127.5 / 255 the whole 255ths are 127: not above. The blob is its upper half at 0.6 and its lower at 0.8.
+    hero = np.full((160, 160), 127.5 / 255, np.float32)
+    hero[40:60, 80:90] = 0.6
+    hero[60:80, 80:90] = 0.8
+    (target,) = find_targets(hero, depth_of(51), QUADSIM_CAMERA, LEVEL)
+    assert (target.area_px, target.confidence) == (400, pytest.approx(0.7))
+    (upper,) = find_targets(hero, depth_of(51), QUADSIM_CAMERA, LEVEL, above_255=178)
+    assert (upper.area_px, upper.confidence) == (200, pytest.approx(0.8))
 
 
 @pytest.mark.parametrize("level", [13, 51])
@@ -290,7 +302,7 @@ def test_the_bodys_mean_depth_is_finer_than_the_plain_median():
         blob = largest_blob(mask)
         true_m = project(feet + MIDDLE_OF_PERSON, QUADSIM_CAMERA, pose).depth_m
         samples = depth[(blob.rows * 1.6 + 0.8).astype(int), (blob.columns * 1.6 + 0.8).astype(int)]
-        ours_m.append(locate(blob, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
+        ours_m.append(locate(blob, 1.0, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
         medians_m.append(float(np.median(samples)) * STEP_M - true_m)
     assert np.std(ours_m) < 0.5 * np.std(medians_m)
 

@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 
 from model.images import resize_rgb
-from model.scoring import threshold
 from server.engine import Engine
 from server.geometry import Camera
 from server.messages import BadFrameError, SensorFrame, shorten
@@ -230,13 +229,19 @@ class Perception:
         return replace(self._camera, width_px=round(self._camera.image_px * aspect))
 
     def _find(self, probabilities: np.ndarray, frame: Waiting, camera: Camera, spent: Spent) -> Result:
-        hero = threshold(probabilities[..., self._hero], self.engine.card.hero_threshold_255)
         try:
             depth_255 = frame.depth.result()
         except BadFrameError as error:
             return NotUnderstood(frame.job, error)
         pose = frame.job.frame.gimbal_pose
-        targets = find_targets(hero, depth_255, camera, pose, self._min_blob_px)
+        targets = find_targets(
+            probabilities[..., self._hero],
+            depth_255,
+            camera,
+            pose,
+            self.engine.card.hero_threshold_255,
+            self._min_blob_px,
+        )
         return Seen(frame.job, targets, camera, probabilities, spent)
 
 

@@ -143,7 +143,11 @@ class Session:
         self._counts["understood"] += 1
         self._fresh_at_s = job.arrival_s
         self.tracker.update(
-            time.time_s, [Sighting(target.position_m, target.position_std_m, target.area_m2) for target in targets]
+            time.time_s,
+            [
+                Sighting(target.position_m, target.position_std_m, target.area_m2, target.confidence)
+                for target in targets
+            ],
         )
         if self.tracker.state is TrackState.FOLLOWING:
             self._seen_at_s = job.arrival_s

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from model.card import Card
+from model.scoring import threshold
 from server.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world, ray_direction
 
 NOTHING_WITHIN_FAR = 255
@@ -63,13 +64,15 @@ class Target(NamedTuple):
     `centroid_px`, `feet_px` and `box_px` as in `Blob`. `depth_m` is planar. `position_m` is (3,) in the ROS world
     frame: the centre of what is visible of the hero, on the surface that faces the camera. `position_std_m` is the
     standard deviation to expect of it along each axis. `area_m2` is that of what is visible, seen from the camera. All
-    four are None where the frame does not tell how far the hero is.
+    four are None where the frame does not tell how far the hero is. `confidence` is the mean of the blob's
+    probabilities, 0 to 1.
     """
 
     centroid_px: tuple[float, float]
     feet_px: tuple[float, float]
     box_px: Box
     area_px: int
+    confidence: float
     depth_m: float | None
     position_m: np.ndarray | None
     position_std_m: float | None
@@ -77,15 +80,21 @@ class Target(NamedTuple):
 
 
 def find_targets(
-    hero_mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose, min_blob_px: int = Card.min_blob_px
+    hero: np.ndarray,
+    depth_255: np.ndarray,
+    camera: Camera,
+    pose: Pose,
+    above_255: int = Card.hero_threshold_255,
+    min_blob_px: int = Card.min_blob_px,
 ) -> list[Target]:
     """Find what may be the hero in one frame and place it in the world.
 
     Args:
-        hero_mask: (H, W) bool, at the network's resolution.
+        hero: (H, W) float, the hero's probabilities at the network's resolution.
         depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far.
         camera: that took both.
         pose: of that camera, world frame.
+        above_255: a pixel may be the hero's where its probability is above so many 255ths.
         min_blob_px: smallest blob to believe, in the mask's pixels.
 
     Returns:
@@ -94,7 +103,8 @@ def find_targets(
     Raises:
         ValueError: as `largest_blobs` and `locate`.
     """
-    return [locate(blob, depth_255, camera, pose) for blob in largest_blobs(hero_mask, min_blob_px, camera)]
+    blobs = largest_blobs(threshold(hero, above_255), min_blob_px, camera)
+    return [locate(blob, float(hero[blob.rows, blob.columns].mean()), depth_255, camera, pose) for blob in blobs]
 
 
 def largest_blobs(hero_mask: np.ndarray, min_px: int = Card.min_blob_px, camera: Camera = QUADSIM_CAMERA) -> list[Blob]:
@@ -155,7 +165,7 @@ def largest_blobs(hero_mask: np.ndarray, min_px: int = Card.min_blob_px, camera:
     return blobs
 
 
-def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
+def locate(blob: Blob, confidence: float, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
     """Place a blob in the world.
 
     The depth is the body's as the depth image shows it, without the occluders in front and the background that shines
@@ -164,6 +174,7 @@ def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Tar
 
     Args:
         blob: from `largest_blobs`, with the same camera.
+        confidence: that it is the hero, 0 to 1.
         depth_255: (D, E) uint8, round(255 · depth / far), of any size; 255 is nothing within far.
         camera: that took it.
         pose: of that camera, world frame.
@@ -182,7 +193,7 @@ def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Tar
         depth_m = _depth_of_person_m(blob, camera, pose)
         depth_std_m = APPARENT_SIZE_STD * (depth_m or 0.0)
     if depth_m is None:
-        return Target(blob.centroid_px, blob.feet_px, blob.box_px, blob.area_px, None, None, None, None)
+        return Target(blob.centroid_px, blob.feet_px, blob.box_px, blob.area_px, confidence, None, None, None, None)
     pixel_m = depth_m / camera.focal_px
     sideways_std_m = DIRECTION_STD_PX * pixel_m
     return Target(
@@ -190,6 +201,7 @@ def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Tar
         feet_px=blob.feet_px,
         box_px=blob.box_px,
         area_px=blob.area_px,
+        confidence=confidence,
         depth_m=depth_m,
         position_m=pixel_to_world(blob.centroid_px, depth_m, camera, pose),
         position_std_m=math.hypot(depth_std_m, sideways_std_m, CENTROID_STD_M),

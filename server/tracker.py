@@ -5,7 +5,7 @@
     CONFIRMING  patrols  sightings, but not yet enough that agree on a place
     FOLLOWING   follows  the latest frame shows the hero where the track expects it
     COASTING    follows  the latest frame doesn't; the hero is predicted to walk on
-    LOST        patrols  out of sight for too long, or suspended; one sighting nearby resumes the track
+    LOST        patrols  out of sight for too long, or suspended; one convincing sighting nearby resumes the track
 
 A frame brings sightings, one for each thing in it that may be the hero, or none. A track takes the one that fits it
 best. While following, a frame with none that fits is a miss, and its sightings are evidence for other places; only when
@@ -13,8 +13,10 @@ several of the latest frames agree with each other on such a place does the trac
 where most of them agree. Sightings in all of the latest frames are a hero even if they don't agree: then it is the
 poses or the depth that can't be relied on.
 
-What is smaller than a good part of a body keeps a track, for the hero may be half hidden, but starts none: near the
-camera, nearly all false alarms are somebody's hair or shoe, or a stain on a wall.
+A sighting is convincing if it is a good part of a body and the network is sure of it. Near the camera, nearly all false
+alarms are somebody's hair or shoe, or a stain on a wall; far away nearly all are people of whom the network is not
+sure. Other sightings move a track that they fit, for the hero may be half hidden, but start, resume and keep none: a
+track that is only seen like that for too long was somebody else's, and is forgotten.
 
 All times are session times in seconds (`server.clock`), all positions metres in the ROS world frame.
 """
@@ -68,6 +70,9 @@ class TrackerConfig:
     lost_after_s: float = field(
         default=1.4, metadata={"help": "time without a sighting after which the drone goes back to patrol, s"}
     )
+    doubt_after_s: float = field(
+        default=3.0, metadata={"help": "time without a convincing sighting after which it does so, too, s"}
+    )
     reacquire_within_s: float = field(
         default=4.0, metadata={"help": "time since the last sighting in which one nearby resumes the track, s"}
     )
@@ -86,6 +91,9 @@ class TrackerConfig:
     )
     body_m2: float = field(
         default=0.1, metadata={"help": "smallest visible area that starts a track, m²; a whole hero has 0.25 to 0.5"}
+    )
+    start_confidence: float = field(
+        default=0.9, metadata={"help": "smallest mean probability of a sighting that starts a track, 0 to 1"}
     )
     max_speed_mps: float = field(default=3.0, metadata={"help": "speed that the hero never exceeds, m/s"})
 
@@ -107,25 +115,27 @@ class Sighting(NamedTuple):
     """What may be the hero in one frame.
 
     `position_m` is (3,), metres in the ROS world frame, `position_std_m` its standard deviation along each axis, and
-    `area_m2` how much of a body is visible; all are None if it can't be located.
+    `area_m2` how much of a body is visible; all are None if it can't be located. `confidence` is how sure the network
+    is, 0 to 1.
     """
 
     position_m: np.ndarray | None = None
     position_std_m: float | None = None
     area_m2: float | None = None
+    confidence: float = 1.0
 
 
 class _Fix(NamedTuple):
-    """A sighting with a position, (3,), and its standard deviation along each axis; is it enough of a body?"""
+    """A sighting with a position, (3,), and its standard deviation along each axis; may it start a track?"""
 
     time_s: float
     position_m: np.ndarray
     std_m: float
-    is_body: bool
+    is_convincing: bool
 
 
 class _Evidence(NamedTuple):
-    """What a frame shows: its located sightings, the most convincing first; and are there others?"""
+    """What a frame shows: its located sightings, the most convincing first; and has it convincing ones beside them?"""
 
     time_s: float
     fixes: list[_Fix]
@@ -133,8 +143,8 @@ class _Evidence(NamedTuple):
 
     def for_new_track(self) -> "_Evidence | None":
         """What of it speaks for another track than the one there is; None if nothing does."""
-        bodies = [fix for fix in self.fixes if fix.is_body]
-        return self._replace(fixes=bodies) if bodies or self.has_glimpse else None
+        convincing = [fix for fix in self.fixes if fix.is_convincing]
+        return self._replace(fixes=convincing) if convincing or self.has_glimpse else None
 
 
 class Tracker:
@@ -149,7 +159,7 @@ class Tracker:
         self._state = TrackState.PATROL
         self._track: _Track | None = None
         self._time_s = -math.inf
-        self._last_seen_s = -math.inf
+        self._last_seen_s = self._last_convincing_s = -math.inf
         # Of the latest frames; None for one that says nothing, and for one with a sighting of the track there is.
         self._evidence: deque[_Evidence | None] = deque(
             maxlen=max(self._config.confirm_window, self._config.switch_window)
@@ -175,8 +185,14 @@ class Tracker:
         return None if self._track is None else time_s - self._last_seen_s
 
     def is_lost_at(self, time_s: float) -> bool:
-        """Whether a followed hero has been out of sight for `lost_after_s`, for a watchdog between frames."""
-        return self.is_following and time_s - self._last_seen_s >= self._config.lost_after_s - ROUNDING_S
+        """Whether a followed hero has been out of sight, or not convincing, too long; for a watchdog between frames."""
+        return self.is_following and (self._is_unseen_at(time_s) or self._is_doubtful_at(time_s))
+
+    def _is_unseen_at(self, time_s: float) -> bool:
+        return time_s - self._last_seen_s >= self._config.lost_after_s - ROUNDING_S
+
+    def _is_doubtful_at(self, time_s: float) -> bool:
+        return time_s - self._last_convincing_s >= self._config.doubt_after_s - ROUNDING_S
 
     def predict(self, time_s: float) -> np.ndarray:
         """Where the hero is at a time, e.g. that of sending a command.
@@ -197,7 +213,7 @@ class Tracker:
     def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> TrackState:
         """Take in one frame that was understood.
 
-        A sighting without a position confirms or keeps a track like any other, but can't move one or start one alone.
+        A convincing one without a position confirms or keeps a track like any other, but can't move or start one alone.
         A frame that is not later than the one before it brings no new evidence and changes nothing.
 
         Args:
@@ -211,7 +227,7 @@ class Tracker:
             ValueError: if the time or a position is not finite, a position not (3,), or its standard deviation not
                 positive and finite.
         """
-        seen = _checked(time_s, sightings, self._config.body_m2)
+        seen = _checked(time_s, sightings, self._config)
         if time_s <= self._time_s:
             return self._state
         self._time_s = time_s
@@ -249,32 +265,38 @@ class Tracker:
         """Lose a track that has been silent too long; forget it once it can't be resumed any more."""
         if self.is_lost_at(time_s):
             self._state = TrackState.LOST
+            if self._is_doubtful_at(time_s):
+                self._forget()
         if not self.is_following and time_s - self._last_seen_s > self._config.reacquire_within_s + ROUNDING_S:
-            self._track = None
-            self._state = TrackState.PATROL
+            self._forget()
+
+    def _forget(self) -> None:
+        self._track = None
+        self._state = TrackState.PATROL
 
     def _take_in(self, seen: _Evidence) -> bool:
         """Add the sighting that fits best to the track, if there is a track and one belongs there."""
         if self._track is None:
             return False
-        fixes = seen.fixes if self.is_following else self._nearby(seen.fixes)
+        fixes = seen.fixes if self.is_following else [fix for fix in seen.fixes if self._may_resume(fix)]
         if not fixes:
-            return self.is_following and seen.has_glimpse
-        best = min(fixes, key=self._track.misfit)
-        if self._track.fits(best):
-            self._track.correct(best)
-            return True
-        if self.is_following or not best.is_body:
-            return False
-        self._track = _Track(best, self._config)
-        return True
+            is_of_track = is_convincing = self.is_following and seen.has_glimpse
+        else:
+            best = min(fixes, key=self._track.misfit)
+            is_of_track, is_convincing = True, best.is_convincing
+            if self._track.fits(best):
+                self._track.correct(best)
+            elif not self.is_following:
+                self._track = _Track(best, self._config)
+            else:
+                return False
+        if is_convincing:
+            self._last_convincing_s = seen.time_s
+        return is_of_track
 
-    def _nearby(self, fixes: list[_Fix]) -> list[_Fix]:
-        return [
-            fix
-            for fix in fixes
-            if math.dist(fix.position_m, self.predict(fix.time_s)) <= self._config.reacquire_within_m
-        ]
+    def _may_resume(self, fix: _Fix) -> bool:
+        distance_m = math.dist(fix.position_m, self.predict(fix.time_s))
+        return fix.is_convincing and distance_m <= self._config.reacquire_within_m
 
     def _start_anew(self) -> bool:
         """Start a track where enough of the latest frames agree, if they do."""
@@ -297,6 +319,7 @@ class Tracker:
         for fix in agreeing[1:]:
             self._track.correct(fix)
         self._evidence.clear()
+        self._last_convincing_s = self._time_s
         return True
 
     def _recent_evidence(self, window: int) -> list[_Evidence]:
@@ -392,14 +415,20 @@ def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> boo
     return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
 
 
-def _checked(time_s: float, sightings: Sequence[Sighting], body_m2: float) -> _Evidence:
+def _checked(time_s: float, sightings: Sequence[Sighting], config: TrackerConfig) -> _Evidence:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    fixes = [_checked_fix(time_s, sighting, body_m2) for sighting in sightings if sighting.position_m is not None]
-    return _Evidence(time_s, fixes, has_glimpse=len(fixes) < len(sightings))
+    for sighting in sightings:
+        if not 0 <= sighting.confidence <= 1:
+            raise ValueError(f"expected confidence 0 to 1, got {sighting.confidence}")
+    fixes = [_checked_fix(time_s, sighting, config) for sighting in sightings if sighting.position_m is not None]
+    has_glimpse = any(
+        sighting.position_m is None and sighting.confidence >= config.start_confidence for sighting in sightings
+    )
+    return _Evidence(time_s, fixes, has_glimpse)
 
 
-def _checked_fix(time_s: float, sighting: Sighting, body_m2: float) -> _Fix:
+def _checked_fix(time_s: float, sighting: Sighting, config: TrackerConfig) -> _Fix:
     position_m, std_m, area_m2 = np.array(sighting.position_m, dtype=float), sighting.position_std_m, sighting.area_m2
     if position_m.shape != (3,) or not np.isfinite(position_m).all():
         raise ValueError(f"expected position_m (3,) finite, got {position_m}")
@@ -407,4 +436,5 @@ def _checked_fix(time_s: float, sighting: Sighting, body_m2: float) -> _Fix:
         raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
     if area_m2 is None or not 0 <= area_m2 < math.inf:
         raise ValueError(f"expected area_m2 not negative and finite, got {area_m2}")
-    return _Fix(time_s, position_m, std_m, is_body=area_m2 >= body_m2)
+    is_convincing = area_m2 >= config.body_m2 and sighting.confidence >= config.start_confidence
+    return _Fix(time_s, position_m, std_m, is_convincing)

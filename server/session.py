@@ -144,10 +144,7 @@ class Session:
         self._fresh_at_s = job.arrival_s
         self.tracker.update(
             time.time_s,
-            [
-                Sighting(target.position_m, target.position_std_m, target.area_m2, target.confidence)
-                for target in targets
-            ],
+            [Sighting(target.position_m, target.position_std_m, target.is_convincing) for target in targets],
         )
         if self.tracker.state is TrackState.FOLLOWING:
             self._seen_at_s = job.arrival_s

@@ -13,10 +13,8 @@ several of the latest frames agree with each other on such a place does the trac
 where most of them agree. Sightings in all of the latest frames are a hero even if they don't agree: then it is the
 poses or the depth that can't be relied on.
 
-A sighting is convincing if it is a good part of a body and the network is sure of it. Near the camera, nearly all false
-alarms are somebody's hair or shoe, or a stain on a wall; far away nearly all are people of whom the network is not
-sure. Other sightings move a track that they fit, for the hero may be half hidden, but start, resume and keep none: a
-track that is only seen like that for too long was somebody else's, and is forgotten.
+Sightings that are not convincing move a track that they fit, for the hero may be half hidden, but start, resume and
+keep none: a track that is only seen like that for too long was somebody else's, and is forgotten.
 
 All times are session times in seconds (`server.clock`), all positions metres in the ROS world frame.
 """
@@ -89,12 +87,6 @@ class TrackerConfig:
     drift_mps: float = field(
         default=0.8, metadata={"help": "standard deviation of the change of velocity in one second, m/s"}
     )
-    body_m2: float = field(
-        default=0.1, metadata={"help": "smallest visible area that starts a track, m²; a whole hero has 0.25 to 0.5"}
-    )
-    start_confidence: float = field(
-        default=0.9, metadata={"help": "smallest mean probability of a sighting that starts a track, 0 to 1"}
-    )
     max_speed_mps: float = field(default=3.0, metadata={"help": "speed that the hero never exceeds, m/s"})
 
     def __post_init__(self) -> None:
@@ -114,15 +106,13 @@ class TrackerConfig:
 class Sighting(NamedTuple):
     """What may be the hero in one frame.
 
-    `position_m` is (3,), metres in the ROS world frame, `position_std_m` its standard deviation along each axis, and
-    `area_m2` how much of a body is visible; all are None if it can't be located. `confidence` is how sure the network
-    is, 0 to 1.
+    `position_m` is (3,), metres in the ROS world frame, and `position_std_m` its standard deviation along each axis;
+    both are None if it can't be located. One that is not convincing may be part of anybody.
     """
 
     position_m: np.ndarray | None = None
     position_std_m: float | None = None
-    area_m2: float | None = None
-    confidence: float = 1.0
+    is_convincing: bool = True
 
 
 class _Fix(NamedTuple):
@@ -227,7 +217,7 @@ class Tracker:
             ValueError: if the time or a position is not finite, a position not (3,), or its standard deviation not
                 positive and finite.
         """
-        seen = _checked(time_s, sightings, self._config)
+        seen = _checked(time_s, sightings)
         if time_s <= self._time_s:
             return self._state
         self._time_s = time_s
@@ -415,26 +405,20 @@ def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> boo
     return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
 
 
-def _checked(time_s: float, sightings: Sequence[Sighting], config: TrackerConfig) -> _Evidence:
+def _checked(time_s: float, sightings: Sequence[Sighting]) -> _Evidence:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    for sighting in sightings:
-        if not 0 <= sighting.confidence <= 1:
-            raise ValueError(f"expected confidence 0 to 1, got {sighting.confidence}")
-    fixes = [_checked_fix(time_s, sighting, config) for sighting in sightings if sighting.position_m is not None]
-    has_glimpse = any(
-        sighting.position_m is None and sighting.confidence >= config.start_confidence for sighting in sightings
+    return _Evidence(
+        time_s,
+        fixes=[_checked_fix(time_s, sighting) for sighting in sightings if sighting.position_m is not None],
+        has_glimpse=any(sighting.position_m is None and sighting.is_convincing for sighting in sightings),
     )
-    return _Evidence(time_s, fixes, has_glimpse)
 
 
-def _checked_fix(time_s: float, sighting: Sighting, config: TrackerConfig) -> _Fix:
-    position_m, std_m, area_m2 = np.array(sighting.position_m, dtype=float), sighting.position_std_m, sighting.area_m2
+def _checked_fix(time_s: float, sighting: Sighting) -> _Fix:
+    position_m, std_m = np.array(sighting.position_m, dtype=float), sighting.position_std_m
     if position_m.shape != (3,) or not np.isfinite(position_m).all():
         raise ValueError(f"expected position_m (3,) finite, got {position_m}")
     if std_m is None or not 0 < std_m < math.inf:
         raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
-    if area_m2 is None or not 0 <= area_m2 < math.inf:
-        raise ValueError(f"expected area_m2 not negative and finite, got {area_m2}")
-    is_convincing = area_m2 >= config.body_m2 and sighting.confidence >= config.start_confidence
-    return _Fix(time_s, position_m, std_m, is_convincing)
+    return _Fix(time_s, position_m, std_m, sighting.is_convincing)

@@ -256,6 +256,27 @@ def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
     assert target.area_m2 == pytest.approx(16 * 64 * (level * STEP_M / 221.70) ** 2, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("confidence", "depth_m", "area_m2", "is_convincing"),
+    [
+        (0.951, 5.0, 0.3, True),
+        (0.949, 5.0, 0.3, False),
+        (0.901, 40.0, 0.3, True),  # 1 − 0.0025 · 40
+        (0.899, 40.0, 0.3, False),
+        (0.99, 5.0, 0.1, True),
+        (0.99, 5.0, 0.099, False),  # somebody's hair
+        (0.96, None, None, True),
+        (0.94, None, None, False),
+    ],
+)
+def test_a_convincing_target_is_enough_of_a_body_and_as_sure_as_its_distance_allows(
+    confidence, depth_m, area_m2, is_convincing
+):
+    target = find_target(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
+    target = target._replace(confidence=confidence, depth_m=depth_m, area_m2=area_m2)
+    assert target.is_convincing is is_convincing
+
+
 def test_far_50_halves_every_depth():
     camera = Camera(far_m=50.0)
     assert find_target(mask_of((40, 80, 80, 90)), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)

@@ -94,7 +94,7 @@ def test_the_presets_are_the_shipped_network_the_best_fcn4_and_the_write_ups():
     }
 
 
-def test_the_shipped_networks_settings_are_the_defaults():
+def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
     assert PRESETS["fpn"] == TrainingConfig()
     assert asdict(TrainingConfig()) == {
         "network": "fpn",
@@ -117,6 +117,7 @@ def test_the_shipped_networks_settings_are_the_defaults():
         "decision": "hysteresis",
         "validation_steps": 0,
         "workers": 1,
+        "start": "",
         "seed": 0,
     }
 

@@ -146,7 +146,7 @@ def test_the_first_event_comes_without_a_connect_packet(peer):
     with QuadSimClient(port=peer.port) as client:
         client.send_frame({})
         wait_until(lambda: '42["sensor_frame",{}]' in peer.texts())
-    assert set(peer.texts()) == {"2", '42["sensor_frame",{}]'}
+    assert set(peer.texts()) <= {"2", '42["sensor_frame",{}]'}  # a ping may have come before the end, or not
 
 
 def test_pings_never_land_between_the_fragments_of_a_frame(peer):

@@ -269,20 +269,22 @@ class Tracker:
         if self._track is None:
             return False
         fixes = seen.fixes if self.is_following else [fix for fix in seen.fixes if self._may_resume(fix)]
-        if not fixes:
-            is_of_track = is_convincing = self.is_following and seen.has_glimpse
-        else:
+        if fixes:
             best = min(fixes, key=self._track.misfit)
-            is_of_track, is_convincing = True, best.is_convincing
             if self._track.fits(best):
                 self._track.correct(best)
-            elif not self.is_following:
-                self._track = _Track(best, self._config)
-            else:
+            elif self.is_following:
                 return False
+            else:
+                self._track = _Track(best, self._config)
+            is_convincing = best.is_convincing
+        elif self.is_following and seen.has_glimpse:
+            is_convincing = True
+        else:
+            return False
         if is_convincing:
             self._last_convincing_s = seen.time_s
-        return is_of_track
+        return True
 
     def _may_resume(self, fix: _Fix) -> bool:
         distance_m = math.dist(fix.position_m, self.predict(fix.time_s))

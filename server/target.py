@@ -23,10 +23,9 @@ CENTROID_STD_M = 0.1  # limbs, half-hidden bodies and ragged masks move the cent
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a blob's centroid
 APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
 LEAST_BODY_M2 = 0.1  # of a convincing target; a whole hero shows 0.25 to 0.5 m²
-NEAR_DOUBT = 0.05  # 1 − confidence of a convincing target near the camera: of the hero's, 95 % have at most 0.04
-DOUBT_PER_M = (
-    0.0025  # the same far away, per metre; the hero's quartiles are 0.03 to 0.13 at 30 m, others' 0.14 to 0.39
-)
+# 1 − confidence of a convincing target, at most: near the camera, where 95 % of the hero's have at most 0.04, and per
+# metre far away. At 30 m the hero's quartiles are 0.03 and 0.13, others' 0.14 and 0.39.
+NEAR_DOUBT, DOUBT_PER_M = 0.05, 0.0025
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 
 

@@ -32,7 +32,7 @@ from server.metrics import CONTENT_TYPE, Metrics, Reading
 from server.overlay import Painter, Picture, View
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
-from server.session import Counts, Session
+from server.session import WATCHDOG_S, Counts, Session
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Settings:
         default=0, metadata={"help": "smallest hero to believe, pixels of the network; 0 for what its card says"}
     )
     watchdog_s: float = field(
-        default=1.0,
+        default=WATCHDOG_S,
         metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
     )
     pred_viz: bool = field(

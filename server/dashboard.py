@@ -145,7 +145,7 @@ class Dashboard:
         while now_s - shown.moments[0].arrival_s > HISTORY_S:
             shown.moments.popleft()
         if frame is not None:
-            shown.distance_m = None if hero_m is None else math.dist(frame.gimbal_pose[:3], hero_m)
+            shown.distance_m = situation.distance_m(frame.gimbal_pose)
         self.on_change()
 
     def on_picture(self, picture: Picture) -> None:

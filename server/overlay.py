@@ -6,7 +6,6 @@ Drawn in a thread of its own, after the frame has been answered; of each simulat
 import base64
 import functools
 import logging
-import math
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -44,10 +43,8 @@ class View(NamedTuple):
 
     @property
     def distance_m(self) -> float | None:
-        """From the camera to the hero."""
-        if self.situation.position_m is None:
-            return None
-        return math.dist(self.seen.job.frame.gimbal_pose[:3], self.situation.position_m)
+        """From the camera to the hero; None without a track."""
+        return self.situation.distance_m(self.seen.job.frame.gimbal_pose)
 
 
 class Picture(NamedTuple):

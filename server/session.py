@@ -12,12 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from server.clock import FrameClock
+from server.geometry import Pose
 from server.messages import Command, create_box_marker, object_detected, object_lost
 from server.perception import Job
 from server.target import Target
 from server.tracker import Sighting, Tracker, TrackerConfig, TrackState
 
 logger = logging.getLogger(__name__)
+
+WATCHDOG_S = 1.0
+"""Unless the user says otherwise, the longest time that a drone is left following without a fresh frame."""
 
 
 class Counts(NamedTuple):
@@ -43,6 +47,10 @@ class Situation(NamedTuple):
     position_m: np.ndarray | None
     velocity_mps: np.ndarray | None
     age_s: float | None
+
+    def distance_m(self, camera_pose: Pose) -> float | None:
+        """From a camera to the hero."""
+        return None if self.position_m is None else math.dist(camera_pose[:3], self.position_m)
 
 
 class Session:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tools.simulator.faults import FaultConfig, Faults
-from tools.simulator.quadsim import FRAMES_PER_S, QuadSim, run
+from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import (
     REPOSITORY,
     ServerError,
@@ -23,7 +23,7 @@ from tools.simulator.server_process import (
     is_port_free,
     running_server,
 )
-from tools.simulator.world import World
+from tools.simulator.world import FRAMES_PER_S, World
 
 QUADSIM_PORT = 4567
 SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"

@@ -14,15 +14,14 @@ from server.engine import Engine
 from server.geometry import QUADSIM_CAMERA
 from server.messages import BadFrameError, Command, parse_sensor_frame
 from server.perception import Job, NotUnderstood, Perception, Result, Seen
-from server.session import Session
+from server.session import WATCHDOG_S, Session
 from server.tracker import TrackerConfig
 from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.loop_score import Flight
-from tools.simulator.world import World, frame_fields
+from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
-FRAME_PERIOD_MS = 200
-WATCHDOG_S = 1.0
+FRAME_PERIOD_MS = 1000 // FRAMES_PER_S
 
 
 class Pilot(Protocol):

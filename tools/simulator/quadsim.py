@@ -14,9 +14,7 @@ from tools.simulator.faults import RECONNECT_S, Faults, Payload
 from tools.simulator.flight_log import FlightLog
 from tools.simulator.recording import Recorder
 from tools.simulator.wire import PING_PERIOD_S, QuadSimClient, ReceivedEvent
-from tools.simulator.world import Observation, World, frame_fields
-
-FRAMES_PER_S = 5
+from tools.simulator.world import FRAMES_PER_S, Observation, World, frame_fields
 
 
 class QuadSim:

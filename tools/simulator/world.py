@@ -19,6 +19,9 @@ from tools.simulator.walkers import Walkers
 EPOCH_S = 1504814505.0
 """Time of an episode's start unless told otherwise, seconds since 1970: fixed, so that episodes repeat exactly."""
 
+FRAMES_PER_S = 5
+"""That the camera takes, of simulated time. Source: shared/quadsim/README.md."""
+
 MOST_PEOPLE = 60
 _SUB_STEP_S = 0.05
 _LEAST_STEP_S = 1e-9

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -83,7 +83,7 @@ class Failed(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A session's newest frame, and its depth image being decoded: (H, W) uint8."""
+    """A frame that waits to be perceived, and its depth image being decoded: (H, W) uint8."""
 
     job: Job
     depth: Future[np.ndarray]
@@ -91,6 +91,76 @@ class Waiting(NamedTuple):
 
 Result = Seen | NotUnderstood | Failed
 Decoded = TypeVar("Decoded")
+
+
+class Sight:
+    """What happens to frames, with nothing of threads in it: decode, infer, find and place what may be the hero.
+
+    Args:
+        engine: the loaded network.
+        camera: the simulators' camera.
+        min_blob_px: smallest blob to believe, in pixels of the network; None for what the network's card says.
+
+    Attributes:
+        min_blob_px: the one in use.
+    """
+
+    def __init__(self, engine: Engine, camera: Camera, min_blob_px: int | None = None) -> None:
+        cv2.setNumThreads(1)  # its images are small, and the cores are the network's
+        self._engine, self._camera = engine, camera
+        self.min_blob_px = min_blob_px or engine.card.min_blob_px
+        self._hero = engine.card.classes.index("hero")
+
+    def perceive(self, frames: Sequence[Waiting]) -> list[Result]:
+        """What is seen in each of some frames, at most `most_per_batch` of the engine; in any order.
+
+        Raises:
+            Exception: whatever goes wrong in a network.
+        """
+        results: list[Result] = []
+        decoded: list[tuple[Waiting, Camera, Spent]] = []
+        images = []
+        taken_s = time.monotonic()
+        for frame in frames:
+            begun_s = time.monotonic()
+            try:
+                image, aspect = decode_rgb(frame.job.frame.rgb_image, self._engine.input_px)
+            except BadFrameError as error:
+                results.append(NotUnderstood(frame.job, error))
+                continue
+            images.append(image)
+            spent = Spent(taken_s - frame.job.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
+            decoded.append((frame, self._camera_of(aspect), spent))
+        if images:
+            begun_s = time.monotonic()
+            batch = self._engine.infer(np.stack(images))
+            inference_s = time.monotonic() - begun_s
+            results += [
+                self._find(probabilities, frame, camera, spent._replace(inference_s=inference_s))
+                for probabilities, (frame, camera, spent) in zip(batch, decoded, strict=True)
+            ]
+        return results
+
+    def _camera_of(self, aspect: float) -> Camera:
+        if aspect == 1.0:
+            return self._camera
+        return replace(self._camera, width_px=round(self._camera.image_px * aspect))
+
+    def _find(self, probabilities: np.ndarray, frame: Waiting, camera: Camera, spent: Spent) -> Result:
+        try:
+            depth_255 = frame.depth.result()
+        except BadFrameError as error:
+            return NotUnderstood(frame.job, error)
+        pose = frame.job.frame.gimbal_pose
+        targets = find_targets(
+            probabilities[..., self._hero],
+            depth_255,
+            camera,
+            pose,
+            self._engine.card.hero_threshold_255,
+            self.min_blob_px,
+        )
+        return Seen(frame.job, targets, camera, probabilities, spent)
 
 
 class Perception:
@@ -110,11 +180,9 @@ class Perception:
         deliver: Callable[[Result], None],
         min_blob_px: int | None = None,
     ) -> None:
-        cv2.setNumThreads(1)  # its images are small, and the cores are the network's
         self.engine = engine
-        self._camera, self._deliver = camera, deliver
-        self._min_blob_px = min_blob_px or engine.card.min_blob_px
-        self._hero = engine.card.classes.index("hero")
+        self._sight = Sight(engine, camera, min_blob_px)
+        self._deliver = deliver
         # Guards all below it. Insertion order is the sessions' turn.
         self._changed = threading.Condition()
         self._waiting: dict[str, Waiting] = {}
@@ -124,6 +192,11 @@ class Perception:
         # Decodes depth images, beside the camera image and inference.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
         self._thread = threading.Thread(target=self._run, name="perception", daemon=True)
+
+    @property
+    def min_blob_px(self) -> int:
+        """Smallest blob that it believes, in pixels of the network."""
+        return self._sight.min_blob_px
 
     def start(self) -> None:
         """Start the thread."""
@@ -176,7 +249,7 @@ class Perception:
     def _run(self) -> None:
         while frames := self._take():
             try:
-                results = self._perceive(frames)
+                results = self._sight.perceive(frames)
                 failed_at_s = None
             except Exception as error:
                 # Whatever goes wrong in a network, the simulators must be told; in full only the first time in a row.
@@ -197,52 +270,6 @@ class Perception:
             sessions = list(self._waiting)[: self.engine.most_per_batch]
             self._busy_since_s = time.monotonic()
             return [self._waiting.pop(session) for session in sessions]
-
-    def _perceive(self, frames: list[Waiting]) -> list[Result]:
-        results: list[Result] = []
-        decoded: list[tuple[Waiting, Camera, Spent]] = []
-        images = []
-        taken_s = time.monotonic()
-        for frame in frames:
-            begun_s = time.monotonic()
-            try:
-                image, aspect = decode_rgb(frame.job.frame.rgb_image, self.engine.input_px)
-            except BadFrameError as error:
-                results.append(NotUnderstood(frame.job, error))
-                continue
-            images.append(image)
-            spent = Spent(taken_s - frame.job.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
-            decoded.append((frame, self._camera_of(aspect), spent))
-        if images:
-            begun_s = time.monotonic()
-            batch = self.engine.infer(np.stack(images))
-            inference_s = time.monotonic() - begun_s
-            results += [
-                self._find(probabilities, frame, camera, spent._replace(inference_s=inference_s))
-                for probabilities, (frame, camera, spent) in zip(batch, decoded, strict=True)
-            ]
-        return results
-
-    def _camera_of(self, aspect: float) -> Camera:
-        if aspect == 1.0:
-            return self._camera
-        return replace(self._camera, width_px=round(self._camera.image_px * aspect))
-
-    def _find(self, probabilities: np.ndarray, frame: Waiting, camera: Camera, spent: Spent) -> Result:
-        try:
-            depth_255 = frame.depth.result()
-        except BadFrameError as error:
-            return NotUnderstood(frame.job, error)
-        pose = frame.job.frame.gimbal_pose
-        targets = find_targets(
-            probabilities[..., self._hero],
-            depth_255,
-            camera,
-            pose,
-            self.engine.card.hero_threshold_255,
-            self._min_blob_px,
-        )
-        return Seen(frame.job, targets, camera, probabilities, spent)
 
 
 def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:

@@ -14,6 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -32,6 +33,7 @@ from server.metrics import CONTENT_TYPE, Metrics, Reading
 from server.overlay import Painter, Picture, View
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
+from server.recorder import Recorder
 from server.session import WATCHDOG_S, Counts, Session
 from server.tracker import TrackerConfig
 
@@ -72,6 +74,10 @@ class Settings:
     pred_viz: bool = field(
         default=False,
         metadata={"help": "draw overlay images all the time, not only while somebody looks at the page"},
+    )
+    record: Path | None = field(
+        default=None,
+        metadata={"help": "folder to record every session into; None: only those chosen on the page, into recordings/"},
     )
 
     def __post_init__(self) -> None:
@@ -146,6 +152,8 @@ class FollowerServer:
             min_blob_px=settings.min_blob_px or None,
         )
         self._painter = Painter(engine.card, lambda picture: self._mailbox.post(self._on_picture, picture))
+        min_blob_px = settings.min_blob_px or engine.card.min_blob_px
+        self._recorder = Recorder(settings.record, engine, settings.camera, min_blob_px, settings.watchdog_s, tracker)
         self._dashboard = Dashboard(self._hold, self._trouble, engine.description)
         self._metrics = Metrics(self._reading)
         self._complaints = RateLimitedWarnings(listener=self._dashboard.on_complaint)
@@ -172,6 +180,7 @@ class FollowerServer:
         sys.setswitchinterval(0.001)
         self._perception.start()
         self._painter.start()
+        self._recorder.start()
         eventlet.spawn(self._mailbox.run)
         eventlet.spawn(self._tick)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -198,6 +207,7 @@ class FollowerServer:
         else:
             logger.info("ready; QuadSim itself only ever connects to 127.0.0.1:4567")
         self._stopped.wait()
+        self._recorder.stop()
         self._perception.stop()
 
     def health(self) -> tuple[dict[str, Any], bool]:
@@ -264,6 +274,7 @@ class FollowerServer:
         self._overlay_watchers.discard(sid)
         session = self._sessions.pop(sid, None)
         if session is not None:
+            self._recorder.on_disconnected(session)
             self._past_counts.update(session.counts._asdict())
             self._past_sessions += 1
             self._dashboard.on_disconnected(session.name)
@@ -279,16 +290,21 @@ class FollowerServer:
             session = Session(self._sio.session_name(eio_sid), self._tracker_config, self._settings.watchdog_s)
             self._sessions[sid] = session
             self._unanswered[sid] = deque()
+            self._recorder.on_connected(session)
             self._dashboard.on_connected(session, self._settings.camera)
             logger.info("[%s] simulator connected", session.name)
         self._frames += 1
         self._unanswered[sid].append((arrival_s, acknowledge))
+        argument = arguments[0] if len(arguments) == 1 else arguments
         try:
-            frame = parse_sensor_frame(arguments[0] if len(arguments) == 1 else arguments)
+            frame = parse_sensor_frame(argument)
         except BadFrameError as error:
+            self._recorder.on_frame(session, arrival_s, None, argument)
             self._on_bad_frame(sid, session, arrival_s, error)
             return
-        session.on_received(arrival_s, self._perception.submit(Job(sid, frame, arrival_s)))
+        is_superseding = self._perception.submit(Job(sid, frame, arrival_s))
+        session.on_received(arrival_s, is_superseding)
+        self._recorder.on_frame(session, arrival_s, is_superseding, argument)
 
     def _on_result(self, result: Result) -> None:
         sid = result.job.session
@@ -299,16 +315,24 @@ class FollowerServer:
         if isinstance(result, NotUnderstood):
             self._on_bad_frame(sid, session, job.arrival_s, result.error)
         elif isinstance(result, Failed):
-            self._answer(sid, session, job.arrival_s, session.on_failure(now_s))
+            commands = session.on_failure(now_s)
+            self._recorder.note(session, "failed", now_s, commands, arrival_s=job.arrival_s)
+            self._answer(sid, session, job.arrival_s, commands)
         else:
-            self._answer(sid, session, job.arrival_s, session.on_seen(job, result.targets, now_s), job.frame)
+            commands = session.on_seen(job, result.targets, now_s)
+            self._recorder.on_seen(session, result, now_s, commands)
+            self._answer(sid, session, job.arrival_s, commands, job.frame)
             self._metrics.on_seen(result.spent, bool(result.targets))
             if self._settings.pred_viz or self._dashboard.viewers or self._overlay_watchers:
                 self._painter.submit(View(session.name, result, session.situation(time.monotonic())))
 
     def _on_bad_frame(self, sid: str, session: Session, arrival_s: float, error: BadFrameError) -> None:
-        self._answer(sid, session, arrival_s, session.on_bad_frame(arrival_s, time.monotonic()))
-        self._complaints.warn(session.name, error.field, error.expected, error.received)
+        now_s = time.monotonic()
+        commands = session.on_bad_frame(arrival_s, now_s)
+        what = {"field": error.field, "expected": error.expected, "received": error.received}
+        self._recorder.note(session, "bad", now_s, commands, arrival_s=arrival_s, **what)
+        self._answer(sid, session, arrival_s, commands)
+        self._complaints.warn(session.name, **what)
 
     def _answer(
         self,
@@ -325,7 +349,9 @@ class FollowerServer:
             frames.popleft()[1]()
         now_s = time.monotonic()
         self._metrics.on_answered(now_s - arrival_s)
-        self._dashboard.on_answered(session.name, arrival_s, now_s, session.situation(now_s), frame)
+        situation = session.situation(now_s)
+        self._recorder.on_answered(session, arrival_s, now_s, situation, frame)
+        self._dashboard.on_answered(session.name, arrival_s, now_s, situation, frame)
 
     def _send(self, sid: str, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -338,7 +364,9 @@ class FollowerServer:
         for sid, session in self._sessions.items():
             if session.name == name:
                 logger.info("[%s] %s by hand", name, "held" if is_held else "released")
-                self._send(sid, session.hold() if is_held else session.release())
+                commands = session.hold() if is_held else session.release()
+                self._recorder.note(session, "hold" if is_held else "release", time.monotonic(), commands)
+                self._send(sid, commands)
                 return True
         return False
 
@@ -364,7 +392,10 @@ class FollowerServer:
             eventlet.sleep(TICK_S)
             self._sio.eio.drop_deaf_clients()
             for sid, session in list(self._sessions.items()):
-                self._send(sid, session.on_tick(time.monotonic()))
+                now_s = time.monotonic()
+                commands = session.on_tick(now_s)
+                self._recorder.note(session, "tick", now_s, commands)
+                self._send(sid, commands)
 
     def _stop(self) -> None:
         if self._is_stopping:
@@ -372,7 +403,10 @@ class FollowerServer:
         self._is_stopping = True
         logger.info("shutting down")
         for sid, session in list(self._sessions.items()):
-            self._send(sid, session.on_shutdown(time.monotonic()))
+            now_s = time.monotonic()
+            commands = session.on_shutdown(now_s)
+            self._recorder.note(session, "shutdown", now_s, commands)
+            self._send(sid, commands)
         eventlet.spawn_after(FLUSH_S, self._stopped.send)
 
 

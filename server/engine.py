@@ -32,12 +32,16 @@ class Engine(ABC):
         input_px: height and width of its input.
         card: what its output channels mean, and from when on to believe them.
         most_per_batch: images that are worth inferring together.
+        weights: where it was loaded from, as it was said.
+        weights_sha256: of what it was loaded from, as `weights_sha256` tells; both None for one made otherwise.
     """
 
     description: str
     input_px: int
     card: Card
     most_per_batch: int
+    weights: str | None = None
+    weights_sha256: str | None = None
 
     @abstractmethod
     def infer(self, images: np.ndarray) -> np.ndarray:
@@ -136,7 +140,20 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
         raise ValueError(
             f"expected {path} to map {(*shape, 3)} to {(*shape, len(engine.card.classes))}, got {probabilities.shape}"
         )
+    engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
     return engine
+
+
+def weights_sha256(weights: str | Path) -> str:
+    """Tells networks apart: SHA-256 of the weights' file, and of its config's after it where that is a file, too.
+
+    Raises:
+        FileNotFoundError: where there are no weights.
+    """
+    digest = hashlib.sha256()
+    for file in network_files(weights):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _tensorflow_sees_gpu() -> bool:

@@ -10,11 +10,13 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from server.app import FollowerServer, Settings
 from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
+from server.recorder import prepare_folder
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger("follower")
@@ -31,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(options["log_level"].upper())
     try:
         settings, tracker = (_fill(kind, options) for kind in (Settings, TrackerConfig))
+        if settings.record is not None:
+            prepare_folder(settings.record)
         engine = load_engine(options["engine"], options["weights"])
     except (ValueError, OSError) as error:
         print(f"follower: {error}", file=sys.stderr)
@@ -68,11 +72,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                 names = {f"--{setting.name.replace('_', '-')}", f"--{setting.name}"}
                 group.add_argument(*sorted(names), action="store_true", help=setting.metadata["help"])
                 continue
+            kind_of_value = Path if setting.name == "record" else type(setting.default)
             group.add_argument(
                 f"--{setting.name.replace('_', '-')}",
-                type=type(setting.default),
+                type=kind_of_value,
                 default=setting.default,
-                metavar=type(setting.default).__name__.upper(),
+                metavar=kind_of_value.__name__.upper(),
                 help=setting.metadata["help"],
             )
     return parser.parse_args(arguments)

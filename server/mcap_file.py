@@ -1,0 +1,126 @@
+"""An MCAP file that can be opened at every moment while it grows, also after its writer was killed.
+
+Foxglove's SDK makes the file's content in memory; this module puts it on the disk itself, so that it is told what goes
+wrong there. Each write ends with what ends an MCAP without an index, and the next one begins over that. A file that was
+closed has its index, with which players find their way in it at once.
+
+Format: https://mcap.dev/spec
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import foxglove
+from foxglove.mcap import MCAPWriteOptions
+
+# Records DataEnd (without a checksum) and Footer (without a summary), each an opcode, a length and its content; magic.
+TAIL = b"\x0f" + (4).to_bytes(8, "little") + bytes(4)
+TAIL += b"\x02" + (20).to_bytes(8, "little") + bytes(20) + b"\x89MCAP0\r\n"
+
+
+class McapFile:
+    """One growing file; channels made with its `context` write into it.
+
+    Args:
+        path: of the new file.
+
+    Attributes:
+        context: for channels.
+
+    Raises:
+        OSError: if it can't be created; FileExistsError if there is one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.context = foxglove.Context()
+        self._buffer = _Buffer()
+        self._end = 0  # of the data on the disk, where the tail begins
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._writer = foxglove.open_mcap(
+            self._buffer,
+            context=self.context,
+            writer_options=MCAPWriteOptions(
+                disable_seeking=True,
+                chunk_size=None,  # a chunk ends with `flush`
+                compression_threads=0,
+                calculate_data_section_crc=False,
+            ),
+        )
+
+    @property
+    def written_bytes(self) -> int:
+        """What is on the disk."""
+        return self._end + len(TAIL) if self._end else 0
+
+    def flush(self) -> None:
+        """Put on the disk what has been logged.
+
+        Raises:
+            OSError: if that fails, or the file is no longer where it was.
+        """
+        self._writer.flush()
+        data = self._buffer.take()
+        self._write(data + TAIL)
+        self._end += len(data)
+        self._check_place()
+
+    def close(self) -> None:
+        """Put the rest on the disk, and the index.
+
+        Raises:
+            OSError: as `flush` does; what was on the disk before stays whole.
+        """
+        try:
+            self._writer.close()
+            data = self._buffer.take()
+            self._write(data)
+            self._end += len(data)
+            os.ftruncate(self._file, self._end)
+            self._check_place()
+        finally:
+            os.close(self._file)
+
+    def abandon(self) -> None:
+        """Leave it as the latest successful `flush` did, or as near to that as the disk allows."""
+        self._writer.close()
+        try:
+            if os.pwrite(self._file, TAIL, self._end) == len(TAIL):
+                os.ftruncate(self._file, self._end + len(TAIL))
+        except OSError:
+            pass  # players open a file that is cut off, too
+        finally:
+            os.close(self._file)
+
+    def _write(self, data: bytes) -> None:
+        # In one call, so that a kill finds it done or not begun; a full disk takes a part, and then says why.
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._file, memoryview(data)[written:], self._end + written)
+
+    def _check_place(self) -> None:
+        if self.path.stat().st_ino != os.fstat(self._file).st_ino:
+            raise FileNotFoundError(None, "another file has its place", str(self.path))
+
+
+class _Buffer(io.RawIOBase):
+    """What the SDK has written and nobody has taken yet; it only ever appends."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._position = 0
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._position += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._position
+
+    def take(self) -> bytes:
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken

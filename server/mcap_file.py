@@ -7,6 +7,8 @@ closed has its index, with which players find their way in it at once.
 Format: https://mcap.dev/spec
 """
 
+import contextlib
+import errno
 import io
 import os
 from pathlib import Path
@@ -71,7 +73,7 @@ class McapFile:
         """Put the rest on the disk, and the index.
 
         Raises:
-            OSError: as `flush` does; what was on the disk before stays whole.
+            OSError: as `flush` does; the file is left as `abandon` leaves it.
         """
         try:
             self._writer.close()
@@ -80,19 +82,27 @@ class McapFile:
             self._end += len(data)
             os.ftruncate(self._file, self._end)
             self._check_place()
+        except OSError:
+            self._end_with_tail()
+            raise
         finally:
             os.close(self._file)
 
     def abandon(self) -> None:
-        """Leave it as the latest successful `flush` did, or as near to that as the disk allows."""
+        """Leave it as the latest `flush` that went well did; if none did, remove it."""
         self._writer.close()
-        try:
-            if os.pwrite(self._file, TAIL, self._end) == len(TAIL):
-                os.ftruncate(self._file, self._end + len(TAIL))
-        except OSError:
-            pass  # players open a file that is cut off, too
-        finally:
-            os.close(self._file)
+        self._end_with_tail()
+        os.close(self._file)
+
+    def _end_with_tail(self) -> None:
+        with contextlib.suppress(OSError):  # players open a file that is cut off, too
+            if self._end == 0:
+                self._check_place()
+                self.path.unlink()
+                return
+            # Where a tail has been before, there is room for it.
+            os.pwrite(self._file, TAIL, self._end)
+            os.ftruncate(self._file, self._end + len(TAIL))
 
     def _write(self, data: bytes) -> None:
         # In one call, so that a kill finds it done or not begun; a full disk takes a part, and then says why.
@@ -101,8 +111,12 @@ class McapFile:
             written += os.pwrite(self._file, memoryview(data)[written:], self._end + written)
 
     def _check_place(self) -> None:
-        if self.path.stat().st_ino != os.fstat(self._file).st_ino:
-            raise FileNotFoundError(None, "another file has its place", str(self.path))
+        try:
+            is_there = self.path.stat().st_ino == os.fstat(self._file).st_ino
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise FileNotFoundError(errno.ENOENT, "it has been removed or moved away", str(self.path))
 
 
 class _Buffer(io.RawIOBase):

@@ -13,8 +13,11 @@ from server.clock import FrameClock, _Anchor
 from server.session import Session
 from server.tracker import Tracker, TrackerConfig, TrackState, _Evidence, _Fix, _Track
 
-# Whose state is their attributes.
-OBJECTS = {kind.__name__: kind for kind in (Session, FrameClock, Tracker, _Track)}
+_CONFIG = TrackerConfig()
+# Whose state is their attributes; one of each tells which they have.
+EXAMPLES = (Session("", _CONFIG, 1.0), FrameClock(), Tracker(), _Track(_Fix(0.0, np.zeros(3), 1.0, True), _CONFIG))
+OBJECTS = {type(example).__name__: type(example) for example in EXAMPLES}
+ATTRIBUTES = {type(example).__name__: vars(example).keys() for example in EXAMPLES}
 VALUES = {kind.__name__: kind for kind in (TrackerConfig, _Anchor, _Evidence, _Fix)}
 
 
@@ -38,7 +41,7 @@ def thaw(frozen: Any) -> Session:
     """
     try:
         session = _thaw(frozen)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, StopIteration) as error:
         raise ValueError(f"expected a frozen session, got one with {error!r}") from error
     if not isinstance(session, Session):
         raise ValueError(f"expected a frozen Session, got {type(session).__name__}")
@@ -78,6 +81,8 @@ def _thaw(value: Any) -> Any:
         return value
     kind, content = next(iter(value.items()))
     if kind in OBJECTS:
+        if content.keys() != ATTRIBUTES[kind]:
+            raise ValueError(f"expected a {kind} of this version, got one with {', '.join(content)}")
         made = object.__new__(OBJECTS[kind])
         vars(made).update({name: _thaw(part) for name, part in content.items()})
         return made

@@ -13,8 +13,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import eventlet
@@ -26,7 +24,6 @@ from flask import Flask, Response
 from server.complaints import RateLimitedWarnings
 from server.dashboard import Dashboard
 from server.engine import Engine
-from server.geometry import Camera
 from server.guard import refuse_foreign_names
 from server.messages import BadFrameError, Command, SensorFrame, parse_sensor_frame, shorten
 from server.metrics import CONTENT_TYPE, Metrics, Reading
@@ -34,7 +31,8 @@ from server.overlay import Painter, Picture, View
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
 from server.recorder import Recorder
-from server.session import WATCHDOG_S, Counts, Session
+from server.session import Counts, Session
+from server.settings import Settings
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger(__name__)
@@ -48,51 +46,6 @@ IDLE_S = 5
 SEND_BUFFER_BYTES = 65536
 # How long the last commands may take to leave at shutdown.
 FLUSH_S = 0.3
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may choose; `help` is what the command line says of each.
-
-    Raises:
-        ValueError: for a setting outside its range.
-    """
-
-    host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; QuadSim only tries 127.0.0.1"})
-    port: int = field(default=4567, metadata={"help": "port to listen on; QuadSim only tries 4567"})
-    vertical_fov_deg: float = field(default=60.0, metadata={"help": "the camera's vertical field of view, degrees"})
-    depth_far_m: float = field(
-        default=100.0, metadata={"help": "depth that 255 stands for, metres; 50 in some releases of QuadSim"}
-    )
-    min_blob_px: int = field(
-        default=0, metadata={"help": "smallest hero to believe, pixels of the network; 0 for what its card says"}
-    )
-    watchdog_s: float = field(
-        default=WATCHDOG_S,
-        metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
-    )
-    pred_viz: bool = field(
-        default=False,
-        metadata={"help": "draw overlay images all the time, not only while somebody looks at the page"},
-    )
-    record: Path | None = field(
-        default=None,
-        metadata={"help": "folder to record every session into; None: only those chosen on the page, into recordings/"},
-    )
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be 0 to 65535, got {self.port}")
-        _ = self.camera  # checks its own two
-        if not 0 < self.watchdog_s <= 3:
-            raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
-        if self.min_blob_px < 0:
-            raise ValueError(f"min_blob_px must not be negative, got {self.min_blob_px}")
-
-    @property
-    def camera(self) -> Camera:
-        """The camera of every simulator."""
-        return Camera(vertical_fov_deg=self.vertical_fov_deg, far_m=self.depth_far_m)
 
 
 class Mailbox:
@@ -154,7 +107,7 @@ class FollowerServer:
         self._painter = Painter(engine.card, lambda picture: self._mailbox.post(self._on_picture, picture))
         min_blob_px = settings.min_blob_px or engine.card.min_blob_px
         self._recorder = Recorder(settings.record, engine, settings.camera, min_blob_px, settings.watchdog_s, tracker)
-        self._dashboard = Dashboard(self._hold, self._trouble, engine.description)
+        self._dashboard = Dashboard(self._hold, self._record, self._recorder.about, self._trouble, engine.description)
         self._metrics = Metrics(self._reading)
         self._complaints = RateLimitedWarnings(listener=self._dashboard.on_complaint)
         # What clients do wrong is reported by `complaints`; the libraries would add tracebacks.
@@ -367,6 +320,16 @@ class FollowerServer:
                 commands = session.hold() if is_held else session.release()
                 self._recorder.note(session, "hold" if is_held else "release", time.monotonic(), commands)
                 self._send(sid, commands)
+                return True
+        return False
+
+    def _record(self, name: str, is_recorded: bool) -> bool:
+        for session in self._sessions.values():
+            if session.name == name:
+                if is_recorded:
+                    self._recorder.begin(session)
+                else:
+                    self._recorder.end(session, "stopped by hand")
                 return True
         return False
 

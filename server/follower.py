@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from server.app import FollowerServer, Settings
+from server.app import FollowerServer
 from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
 from server.recorder import prepare_folder
+from server.settings import Settings
 from server.tracker import TrackerConfig
 
 logger = logging.getLogger("follower")

@@ -97,12 +97,22 @@ class Dashboard:
 
     Args:
         hold: holds (True) or releases (False) the simulator of a name; tells whether there is one.
+        record: records it or ends that, likewise.
+        recording: what to tell of a session's latest recording at a time (monotonic seconds); None if there is none.
         trouble: what is wrong with perception, in words, or None.
         engine: a description, for people.
     """
 
-    def __init__(self, hold: Callable[[str, bool], bool], trouble: Callable[[], str | None], engine: str) -> None:
-        self._hold, self._trouble, self._engine = hold, trouble, engine
+    def __init__(
+        self,
+        hold: Callable[[str, bool], bool],
+        record: Callable[[str, bool], bool],
+        recording: Callable[[Session, float], dict[str, Any] | None],
+        trouble: Callable[[], str | None],
+        engine: str,
+    ) -> None:
+        self._hold, self._record, self._recording = hold, record, recording
+        self._trouble, self._engine = trouble, engine
         self._shown: dict[str, Shown] = {}
         self._complaints: dict[tuple[str, str], Complaint] = {}
         self._changes = 0
@@ -244,17 +254,24 @@ class Dashboard:
 
         @blueprint.post("/hold")
         def hold() -> Response:
-            # JSON, because a form of another site can't send that.
-            request.max_content_length = MOST_COMMAND_BYTES
-            command = request.get_json()
-            if not isinstance(command, dict) or not isinstance(command.get("is_held"), bool):
-                abort(400, 'expected {"simulator": its name, "is_held": true or false}')
-            if not self._hold(str(command.get("simulator")), command["is_held"]):
-                abort(404, "expected a connected simulator")
-            self.on_change()
-            return Response(status=204)
+            return self._obey(self._hold, "is_held")
+
+        @blueprint.post("/record")
+        def record() -> Response:
+            return self._obey(self._record, "is_recorded")
 
         return blueprint
+
+    def _obey(self, do: Callable[[str, bool], bool], wish: str) -> Response:
+        # JSON, because a form of another site can't send that.
+        request.max_content_length = MOST_COMMAND_BYTES
+        command = request.get_json()
+        if not isinstance(command, dict) or not isinstance(command.get(wish), bool):
+            abort(400, f'expected {{"simulator": its name, "{wish}": true or false}}')
+        if not do(str(command.get("simulator")), command[wish]):
+            abort(404, "expected a connected simulator")
+        self.on_change()
+        return Response(status=204)
 
     def _about(self, name: str, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
         situation = shown.session.situation(now_s)
@@ -269,6 +286,7 @@ class Dashboard:
             "age_s": _rounded(situation.age_s),
             "fov_deg": round(shown.fov_deg, 1),
             "counts": shown.session.counts._asdict(),
+            "recording": self._recording(shown.session, now_s),
             "warnings": self._warnings(name, now_s),
             "moments": [moment.as_json() for moment in _since(shown.moments, sent.moment)],
         }

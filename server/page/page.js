@@ -24,8 +24,8 @@ class Card {
     this.moments = [];
     this.element = $("#simulator").content.firstElementChild.cloneNode(true);
     $(".name", this.element).textContent = name;
-    this.button = $(".hold", this.element);
-    this.button.addEventListener("click", () => this.hold(this.button.getAttribute("aria-pressed") !== "true"));
+    this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
+    this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
     $("#simulators").append(this.element);
   }
 
@@ -40,8 +40,11 @@ class Card {
     this.element.dataset.held = about.is_held;
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
     write($(".meaning", this.element), about.is_held ? `Kept on patrol by hand. Tracker: ${about.state}.` : MEANINGS[about.state]);
-    this.button.setAttribute("aria-pressed", about.is_held);
-    write(this.button, about.is_held ? "Release" : "Hold");
+    this.holdButton.setAttribute("aria-pressed", about.is_held);
+    write(this.holdButton, about.is_held ? "Release" : "Hold");
+    this.recordButton.setAttribute("aria-pressed", about.recording?.is_on ?? false);
+    write(this.recordButton, about.recording?.is_on ? "Stop recording" : "Record");
+    showRecording($(".recording", this.element), about.recording);
     this.value("distance", about.distance_m, "m");
     this.value("speed", about.speed_mps, "m/s");
     this.value("age", about.age_s, "s ago");
@@ -77,24 +80,41 @@ class Card {
     write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
   }
 
-  async hold(isHeld) {
-    const refused = $(".refused", this.element);
-    this.button.disabled = true;
-    refused.hidden = true;
-    try {
-      const response = await fetch("/hold", {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ simulator: this.name, is_held: isHeld }),
-      });
-      if (!response.ok) throw new Error(`the server said ${response.status}`);
-    } catch (error) {
-      refused.textContent = `Not ${isHeld ? "held" : "released"}: ${error.message}`;
-      refused.hidden = false;
-    } finally {
-      this.button.disabled = false;
-    }
+  /** Has a button, pressed or not, send its wish to the server; `failed` says what has not come of it. */
+  button(selector, path, wish, failed) {
+    const button = $(selector, this.element);
+    button.addEventListener("click", async () => {
+      const isWished = button.getAttribute("aria-pressed") !== "true";
+      const refused = $(".refused", this.element);
+      button.disabled = true;
+      refused.hidden = true;
+      try {
+        const response = await fetch(path, {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ simulator: this.name, [wish]: isWished }),
+        });
+        if (!response.ok) throw new Error(`the server said ${response.status}`);
+      } catch (error) {
+        refused.textContent = `${failed[isWished ? 0 : 1]}: ${error.message}`;
+        refused.hidden = false;
+      } finally {
+        button.disabled = false;
+      }
+    });
+    return button;
   }
+}
+
+function showRecording(line, recording) {
+  line.hidden = !recording;
+  if (!recording) return;
+  line.dataset.recording = recording.trouble ? "failed" : recording.is_on ? "on" : "ended";
+  const time = `${Math.floor(recording.duration_s / 60)}:${String(recording.duration_s % 60).padStart(2, "0")}`;
+  const size = `${recording.mb.toFixed(1)} MB, ${time} min`;
+  if (recording.trouble) write(line, `Recording stopped: ${recording.trouble}`);
+  else if (!recording.file) write(line, "Recording from the first frame that is understood");
+  else write(line, `${recording.is_on ? "Recording" : "Recorded"} ${size}: ${recording.file}`);
 }
 
 function write(element, text) {

@@ -53,7 +53,7 @@ HERO = Situation(TrackState.FOLLOWING, False, np.array([4.0, 6.0, 5.0]), np.arra
 
 
 def dashboard() -> Dashboard:
-    subject = Dashboard(lambda name, is_held: False, lambda: None, "an engine")
+    subject = Dashboard(lambda *_: False, lambda *_: False, lambda *_: None, lambda: None, "an engine")
     subject.on_connected(Session("drone", TrackerConfig(), 1.0), Camera())
     return subject
 

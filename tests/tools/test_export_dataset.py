@@ -1,0 +1,196 @@
+"""What is taken out of recordings to train on, and that the training's own reader takes it."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from recorded_session import FCN4, real_frames, rewritten, send
+
+from model.dataset import list_pairs, read_pair
+from model.scoring import CLASSES, HERO
+from server.tracker import TrackState
+from tools import export_dataset
+from tools.export_dataset import choose, dataset_image, dataset_mask
+from tools.recordings import Answer, Arrival, Recording, Sighted
+from tools.simulator.server_process import running_server
+from tools.simulator.wire import QuadSimClient
+
+SURE, UNSURE = Sighted(0.99, True, (4.0, 0.0, 1.0)), Sighted(0.6, False, (4.0, 0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, data_dir):
+    """A recording in which the hero is followed, gone for 1.8 s, and back."""
+    folder = tmp_path_factory.mktemp("recorded")
+    near, empty = real_frames(data_dir, "following_images", 40), real_frames(data_dir, "patrol_non_targ", 36)
+    with running_server(FCN4, "--record", str(folder)) as server, QuadSimClient(port=server.port) as client:
+        for frames in (near[:20], empty, near[20:]):
+            send(client, frames)
+    (file,) = folder.glob("*.mcap")
+    return file
+
+
+def exported(out, *files):
+    return export_dataset.main([*map(str, files), "--out", str(out)])
+
+
+def names(out):
+    return sorted(file.name for folder in ("images", "masks") for file in (out / folder).iterdir())
+
+
+# --- which
+
+
+def answers(*spans):
+    """Answers at 5 frames a second; each span is (frames, state, what was taken for the hero)."""
+    frames = [(state, sighted) for count, state, sighted in spans for _ in range(count)]
+    return [
+        Answer("seen", 100 + number / 5, 100.01 + number / 5, list(sighted), state, [])
+        for number, (state, sighted) in enumerate(frames)
+    ]
+
+
+def chosen(*spans):
+    """The frames' numbers and reasons."""
+    return {round((arrival_s - 100) * 5): reason for arrival_s, reason in choose(answers(*spans)).items()}
+
+
+PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
+
+
+def test_of_frames_without_a_doubt_none_is_chosen():
+    assert chosen((20, PATROL, []), (3, CONFIRMING, [SURE]), (40, FOLLOWING, [SURE])) == {}
+
+
+def test_of_doubtful_frames_one_a_second_is_chosen():
+    assert chosen((12, PATROL, [UNSURE])) == {0: "unsure", 5: "unsure", 10: "unsure"}
+
+
+def test_each_reason_has_its_own_second():
+    spans = (2, PATROL, [UNSURE]), (2, PATROL, [SURE, UNSURE]), (3, PATROL, [UNSURE])
+    assert chosen(*spans) == {0: "unsure", 2: "several", 5: "unsure"}
+
+
+def test_a_followed_hero_who_is_not_found_is_missed():
+    assert chosen((10, FOLLOWING, [SURE]), (2, COASTING, []), (10, FOLLOWING, [SURE])) == {10: "missed"}
+
+
+def test_a_loss_is_chosen_from_before_the_last_sighting_to_a_second_after():
+    """Last seen in frame 29, lost in frame 37: from 2.5 s before that, frame 25, to 1 s after it, frame 42."""
+    spans = (30, FOLLOWING, [SURE]), (7, COASTING, []), (30, LOST, [])
+    assert chosen(*spans) == {25: "lost", 30: "lost", 35: "lost", 40: "lost"}
+
+
+def test_a_drone_that_was_stopped_for_want_of_frames_has_lost_nothing():
+    seen = answers((10, FOLLOWING, [SURE]))
+    tick = Answer("tick", None, 103.0, [], TrackState.LOST, [])
+    assert choose([*seen, tick]) == {}
+
+
+# --- as what
+
+
+def test_the_pairs_are_a_data_set(file, tmp_path, capsys):
+    assert exported(tmp_path, file) == 0
+    pairs = list_pairs(tmp_path)
+    with Recording(file) as recording:
+        read = list(recording.entries("reading"))
+    arrivals = [entry for entry in read if isinstance(entry, Arrival)]
+    reasons = choose([entry for entry in read if isinstance(entry, Answer)])
+    assert "lost" in reasons.values()
+    assert len(pairs) == len(reasons) > 3
+    shown = 0
+    for image, mask in pairs:
+        arrival = arrivals[int(image.stem[-5:]) - 1]
+        assert image.stem == mask.stem == f"{file.stem}_{image.stem[-5:]}"
+        assert arrival.arrival_s in reasons
+        assert image.read_bytes() == arrival.parse().rgb_image
+        pixels, classes = read_pair(image, mask, 256)
+        assert pixels.shape == (256, 256, 3)
+        assert set(np.unique(classes)) <= set(range(len(CLASSES)))
+        answer = next(entry for entry in read if isinstance(entry, Answer) and entry.arrival_s == arrival.arrival_s)
+        # 20 px at the network's 160 px are 51 px at 256.
+        assert not answer.sighted or (classes == HERO).sum() > 20
+        shown += bool(answer.sighted)
+    assert 0 < shown < len(pairs), "some from before the loss, some from after"
+    output = capsys.readouterr().out
+    assert f"{len(pairs)} of " in output
+    assert f"{list(reasons.values()).count('lost')} lost" in output
+    assert "correct them" in output
+
+
+def test_a_second_run_writes_nothing_and_leaves_corrected_masks(file, tmp_path, capsys):
+    exported(tmp_path, file)
+    mask = next((tmp_path / "masks").iterdir())
+    mask.write_bytes(b"corrected")
+    before = names(tmp_path)
+    capsys.readouterr()
+    assert exported(tmp_path, file) == 0
+    assert "; 0 pairs written" in capsys.readouterr().out
+    assert mask.read_bytes() == b"corrected"
+    assert names(tmp_path) == before
+
+
+def test_what_a_kill_left_half_done_is_done(file, tmp_path, capsys):
+    exported(tmp_path, file)
+    before = names(tmp_path)
+    masks = sorted((tmp_path / "masks").iterdir())
+    masks[0].rename(masks[0].with_name(f"{masks[0].name}.partial"))
+    masks[1].unlink()
+    capsys.readouterr()
+    assert exported(tmp_path, file) == 0
+    assert "; 2 pairs written" in capsys.readouterr().out
+    assert names(tmp_path) == before
+
+
+def test_recordings_without_reasons_give_none(file, tmp_path, capsys):
+    sure = rewritten(
+        file,
+        lambda number, event: event | {"state": "patrol", "targets": []} if event["kind"] == "seen" else event,
+    )
+    assert exported(tmp_path, sure) == 0
+    assert re.search(r": 0 of \d\d frames chosen; 0 pairs written", capsys.readouterr().out)
+    assert names(tmp_path) == []
+
+
+def test_images_of_other_sizes_come_out_as_the_dataset_has_them():
+    wide = io.BytesIO()
+    Image.fromarray(np.full((100, 200, 3), 90, np.uint8)).save(wide, "PNG")
+    with Image.open(io.BytesIO(dataset_image(wide.getvalue()))) as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", (256, 256), "RGB")
+        np.testing.assert_allclose(np.asarray(image), 90, atol=2)
+
+
+def test_masks_keep_one_class_a_pixel_when_they_are_enlarged():
+    classes = np.random.default_rng(0).integers(0, 3, (160, 160))
+    file = io.BytesIO()
+    Image.fromarray(np.eye(3, dtype=np.uint8)[classes] * np.uint8(255)).save(file, "PNG")
+    enlarged = np.asarray(Image.open(io.BytesIO(dataset_mask(file.getvalue()))))
+    assert enlarged.shape == (256, 256, 3)
+    assert (np.sort(enlarged, axis=-1) == [0, 0, 255]).all()
+    # Pixel (0, 0) of 160 covers pixels 0 to 1.6 of 256.
+    np.testing.assert_array_equal(enlarged[0, 0].argmax(), classes[0, 0])
+
+
+# --- how it fails
+
+
+def test_a_file_that_is_no_recording_is_told(tmp_path, capsys):
+    file = tmp_path / "none.mcap"
+    file.write_bytes(b"none")
+    assert exported(tmp_path, file) == 2
+    assert capsys.readouterr().err.startswith(f"export_dataset: {file}: expected a")
+
+
+def test_two_recordings_of_one_name_are_refused_before_anything_is_written(file, tmp_path, capsys):
+    assert exported(tmp_path / "out", file, tmp_path / file.name) == 2
+    assert f"got 2 of {file.stem}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(file, tmp_path, capsys):
+    (tmp_path / "out").write_bytes(b"")
+    assert exported(tmp_path / "out", file) == 2
+    assert str(tmp_path / "out") in capsys.readouterr().err

@@ -5,7 +5,8 @@
 
 Each recorded frame is decoded, seen and answered as the server does it, at the recorded times. With the network and
 the engine of the recording, the commands come out identical; with others, or with another version of this program, a
-table tells what changed: heroes found or lost, other commands, other positions. A frame takes some 10 ms on two cores.
+table tells what changed: heroes found or lost, other commands, other positions. A frame takes some 20 ms on two
+busy cores.
 
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
@@ -73,7 +74,8 @@ class Outcome(NamedTuple):
 class Moment(NamedTuple):
     """An event at which the replay did something else than the recording.
 
-    `time_s` is since the recording began; `frame` is the number of the newest frame by then, from 1.
+    `time_s` is since the recording began; `frame` is the number, from 1, of the frame that was answered, or else of the
+    newest one.
     """
 
     time_s: float
@@ -283,23 +285,25 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
     """
     start, comparison = recording.start, Comparison()
     session = Replay(start, engine, min_blob_px)
-    unanswered: dict[float, Arrival] = {}
+    unanswered: dict[float, tuple[int, Arrival]] = {}  # by arrival, with the frame's number
     for entry in recording.entries("replaying"):
         if isinstance(entry, Arrival):
             comparison.frames += 1
-            unanswered[entry.arrival_s] = entry
+            unanswered[entry.arrival_s] = comparison.frames, entry
             session.receive(entry)
         elif isinstance(entry, Answer):
-            arrival = None if entry.arrival_s is None else unanswered.get(entry.arrival_s)
-            if arrival is None and entry.arrival_s is not None:
-                raise UnreadableRecordingError(
-                    f"{recording.path}: expected the frame that is answered at {entry.now_s - start.monotonic_s:.2f} s "
-                    "before its answer, got none"
-                )
+            frame, arrival = comparison.frames, None
+            if entry.arrival_s is not None:
+                if entry.arrival_s not in unanswered:
+                    raise UnreadableRecordingError(
+                        f"{recording.path}: expected the frame that is answered at "
+                        f"{entry.now_s - start.monotonic_s:.2f} s before its answer, got none"
+                    )
+                frame, arrival = unanswered[entry.arrival_s]
             recorded, replayed = Outcome.of(entry), session.answer(entry, arrival)
             comparison.pairs.append((recorded, replayed))
             if (replayed.decision, replayed.commands) != (recorded.decision, recorded.commands):
-                moment = Moment(entry.now_s - start.monotonic_s, comparison.frames, recorded, replayed)
+                moment = Moment(entry.now_s - start.monotonic_s, frame, recorded, replayed)
                 comparison.moments.append(moment)
             for arrival_s in [older for older in unanswered if arrival is not None and older <= arrival.arrival_s]:
                 del unanswered[arrival_s]

@@ -16,7 +16,7 @@ from server.geometry import Camera, Pose, world_from_camera
 from server.mcap_file import McapFile
 from server.messages import Command, SensorFrame
 from server.perception import Job, Seen, Spent
-from server.recorder import Answered, Arrived, Clock, Noted, Saw
+from server.recording import Answered, Arrived, Clock, Noted, Saw
 from server.session import Situation
 from server.target import Box, Target
 from server.topics import Topics, as_text

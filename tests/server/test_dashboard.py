@@ -274,26 +274,29 @@ def test_a_held_drone_is_told_to_patrol_and_nothing_else_until_it_is_released(se
         ({"Content_Type": "text/plain"}, 415),  # what a form of another site can send
     ],
 )
-def test_only_the_servers_own_page_can_hold_a_drone(server: ServerProcess, headers, status):
+def test_only_the_servers_own_page_can_hold_or_record_a_drone(server: ServerProcess, headers, status):
     headers = {key: value.format(port=server.port) for key, value in headers.items()}
     with flying(server) as flight:
         flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
         assert hold(server, name_of(server), **headers) == status
         assert metric(server, "followme_sessions_held") == (status == 204)
+        wish = json.dumps({"simulator": name_of(server), "is_recorded": False})
+        assert request(server, "POST", "/record", wish, **{"Content_Type": "application/json", **headers})[0] == status
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ('{"simulator": "nobody", "is_held": true}', 404),
-        ('{"simulator": "nobody", "is_held": "yes"}', 400),
+        ('{"simulator": "nobody", "is_held": true, "is_recorded": true}', 404),
+        ('{"simulator": "nobody", "is_held": "yes", "is_recorded": 1}', 400),
         ("[]", 400),
         ("{", 400),
         ('{"is_held": "' + "x" * 2000 + '"}', 413),
     ],
 )
-def test_a_command_that_makes_no_sense_is_refused(server: ServerProcess, body, status):
-    assert request(server, "POST", "/hold", body, Content_Type="application/json")[0] == status
+@pytest.mark.parametrize("path", ["/hold", "/record"])
+def test_a_command_that_makes_no_sense_is_refused(server: ServerProcess, path, body, status):
+    assert request(server, "POST", path, body, Content_Type="application/json")[0] == status
 
 
 def test_nothing_is_drawn_while_nobody_looks_and_a_viewer_is_no_simulator(server: ServerProcess):
@@ -474,6 +477,32 @@ def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
         assert shows(browser, "FOLLOWING")
 
 
+def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_path: Path):
+    with (
+        running_server("unused", "--record", str(tmp_path / "folder"), script=COLOUR_SERVER) as server,
+        looking(browser, server.port, width=360, height=740),
+        flying(server),
+    ):
+        assert shows(browser, "Stop recording", "button.record"), "all are recorded from the start"
+        (first,) = wait_until(lambda: list((tmp_path / "folder").iterdir()))
+        assert shows(browser, f"MB, 0:01 min: {first}", ".recording")
+        button = browser.find_element(By.CSS_SELECTOR, "button.record")
+        assert button.size["height"] >= 44, "as large as a thumb"
+        assert too_wide(browser) == []
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        assert shows(browser, "Recorded", ".recording")
+        assert shows(browser, "Record", "button.record")
+        button.click()
+        assert shows(browser, "Stop recording", "button.record")
+        wait_until(lambda: len(list((tmp_path / "folder").iterdir())) == 2, "a second file")
+        shutil.rmtree(tmp_path / "folder")
+        assert shows(browser, "Recording stopped: ", ".recording")
+        assert shows(browser, "removed or moved away", ".recording")
+        assert button.text == "Record"
+        assert shows(browser, "FOLLOWING")
+
+
 def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server) as flight:
         assert shows(browser, "FOLLOWING")
@@ -494,16 +523,20 @@ def test_the_page_reconnects_by_itself(browser):
             assert shows(browser, "FOLLOWING")
 
 
+def too_wide(browser) -> list[str]:
+    """What does not fit the window's width."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('*')]"
+        ".filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 "
+        "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
+        ".map((element) => element.className || element.tagName)"
+    )
+
+
 def test_the_page_fits_a_phone(server: ServerProcess, browser):
     with looking(browser, server.port, width=360, height=740), flying(server):
         assert shows(browser, "FOLLOWING")
-        wide = browser.execute_script(
-            "return [...document.querySelectorAll('*')]"
-            ".filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 "
-            "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
-            ".map((element) => element.className || element.tagName)"
-        )
-        assert wide == []
+        assert too_wide(browser) == []
         button = browser.find_element(By.CSS_SELECTOR, "button.hold").size
         assert button["height"] >= 44, "as large as a thumb"
 

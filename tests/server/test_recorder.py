@@ -296,7 +296,7 @@ def test_clients_that_come_and_go_without_a_frame_that_is_understood_leave_no_fi
         assert list(tmp_path.iterdir()) == []
         with QuadSimClient(port=server.port) as client:
             for _ in range(25):  # one who stays is worth a file, if only to see what is wrong
-                client.send_frame(fields(rgb_image="none"))
+                client.send_frame(fields(pose="1,2"))
             (path,) = recordings(tmp_path)
         wait_until(lambda: kinds(path)["end"], "the recording's end")
     assert kinds(path)["bad"] == 25

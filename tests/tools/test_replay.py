@@ -1,12 +1,14 @@
 """Replays of what the real server recorded, with real networks; a fake one only where a test decides what is seen."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from numpy.random import default_rng
-from recorded_session import FCN4, SHIPPED, record_everything, rewritten
+from recorded_session import FCN4, SHIPPED, real_frames, record_everything, rewritten, send
 from red_engine import RED, RedEngine
 from test_simulate import world_near_hero
 
@@ -20,6 +22,7 @@ from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import running_server
+from tools.simulator.wire import QuadSimClient
 
 COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 # The camera looks 20° down from 5 m, as it does over a patrol.
@@ -35,6 +38,11 @@ def session(tmp_path_factory, data_dir):
 def entries(file):
     with Recording(file) as recording:
         return list(recording.entries("reading"))
+
+
+def start_of(file):
+    with Recording(file) as recording:
+        return recording.start
 
 
 def replayed(file, capsys, *options):
@@ -88,6 +96,31 @@ def test_a_flight_of_the_stand_in_with_faults_replays_identically(tmp_path, caps
     answers = [entry for entry in entries(file) if isinstance(entry, Answer)]
     assert sum(answer.is_following for answer in answers) > 10
     assert sum(answer.kind == "bad" for answer in answers) > 0
+
+
+def test_a_recording_from_the_middle_of_a_session_until_a_kill_replays_identically(tmp_path, data_dir, capsys):
+    near = real_frames(data_dir, "following_images", 60)
+    with (
+        running_server(FCN4, "--record", str(tmp_path)) as server,
+        QuadSimClient(port=server.port) as client,
+    ):
+        send(client, near[:30], period_s=0.02)
+        (simulator,) = (session["name"] for session in server.health()[1]["sessions"])
+        for is_recorded in (False, True):
+            order = {"simulator": simulator, "is_recorded": is_recorded}
+            assert requests.post(f"{server.url}/record", json=order, timeout=5).ok
+        send(client, near[30:])
+        time.sleep(1.0)  # longer than it may take to the disk
+        server.process.kill()
+    (file,) = (file for file in tmp_path.glob("*.mcap") if start_of(file).snapshot is not None)
+    status, output, _ = replayed(file, capsys)
+    cut_off, identical = output.splitlines()
+    assert cut_off.startswith("the recording was cut off")
+    assert identical.startswith("identical: ")
+    answers = [entry for entry in entries(file) if isinstance(entry, Answer) and entry.kind == "seen"]
+    assert len(answers) >= 25
+    assert answers[0].is_following, "from its first frame on, which a session from scratch would not be"
+    assert status == 0
 
 
 def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(session, tmp_path, capsys):

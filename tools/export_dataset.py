@@ -12,7 +12,7 @@ correct them by hand before training. A frame is taken for the first of these re
     unsure    one thing was, but it was not convincing
 
 unless one of less than a second before was taken for the same: the next frames are nearly the same picture.
-It reads some 2000 frames a second. Files that are there already stay as they are, so the same command goes on after a
+It reads a thousand frames a second. Files that are there already stay as they are, so the same command goes on after a
 kill, and corrected masks are safe.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.

@@ -55,8 +55,8 @@ class Start(NamedTuple):
 class Arrival(NamedTuple):
     """A frame that came (monotonic seconds).
 
-    `is_superseding`: whether an older one was dropped for it; None for a frame that could not be parsed. `argument` is
-    the JSON of its event's argument.
+    `is_superseding`: whether an older one was dropped for it; None for a frame that could not be parsed, or that was in
+    perception already when the recording began. `argument` is the JSON of its event's argument.
     """
 
     arrival_s: float

@@ -198,6 +198,7 @@ class FollowerServer:
             counts=Counts(*(counts[name] for name in Counts._fields)),
             states=[session.tracker.state for session in sessions],
             held=sum(session.is_held for session in sessions),
+            recorded=sum(self._recorder.is_recorded(session) for session in sessions),
             sessions=self._past_sessions + len(sessions),
             viewers=self._dashboard.viewers,
             is_ready=self._trouble() is None,

@@ -90,7 +90,8 @@ class McapFile:
 
     def abandon(self) -> None:
         """Leave it as the latest `flush` that went well did; if none did, remove it."""
-        self._writer.close()
+        with contextlib.suppress(Exception):  # it would write what there is no place for
+            self._writer.close()
         self._end_with_tail()
         os.close(self._file)
 

@@ -24,6 +24,7 @@ class Reading(NamedTuple):
         counts: of all sessions, those gone included.
         states: of the sessions that there are.
         held: how many of them are held.
+        recorded: how many of them are being recorded.
         sessions: how many there have been.
         viewers: of the page.
         is_ready: as /healthz tells it.
@@ -33,6 +34,7 @@ class Reading(NamedTuple):
     counts: Counts
     states: Sequence[TrackState]
     held: int
+    recorded: int
     sessions: int
     viewers: int
     is_ready: bool
@@ -112,5 +114,6 @@ class _Server(Collector):
             sessions.add_metric([state.value], list(reading.states).count(state))
         yield sessions
         yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=reading.held)
+        yield GaugeMetricFamily("followme_sessions_recorded", "Simulators being recorded", value=reading.recorded)
         yield GaugeMetricFamily("followme_viewers", "Open pages", value=reading.viewers)
         yield GaugeMetricFamily("followme_ready", "1 if /healthz says ready", value=reading.is_ready)

@@ -19,7 +19,7 @@ from server.geometry import Camera
 from server.messages import Command, SensorFrame
 from server.perception import Seen
 from server.recording import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw
-from server.scribe import Scribe, import_writers
+from server.scribe import Scribe
 from server.session import Session, Situation
 from server.snapshot import freeze
 from server.tracker import TrackerConfig, TrackState
@@ -68,8 +68,6 @@ class Recorder:
 
     def start(self) -> None:
         """Start the thread that writes."""
-        if self._is_always:
-            import_writers()
         self._scribe.start()
 
     def stop(self) -> None:
@@ -93,7 +91,7 @@ class Recorder:
 
     def begin(self, session: Session) -> None:
         """Record a session from now on, whatever it has been told before; harmless if it is being recorded."""
-        if self._is_recorded(session):
+        if self.is_recorded(session):
             return
         self._begin(session, freeze(session))
         self._put(session, Begun())
@@ -103,7 +101,7 @@ class Recorder:
 
     def end(self, session: Session, reason: str) -> None:
         """End a session's recording, if there is one."""
-        if self._is_recorded(session):
+        if self.is_recorded(session):
             now_s = time.monotonic()
             self._put(session, Ended(now_s, reason))
             self._recordings[session].ended_s = now_s
@@ -124,12 +122,12 @@ class Recorder:
             if is_superseding and in_perception:
                 in_perception.pop()
             in_perception.append(arrived)
-        if self._is_recorded(session):
+        if self.is_recorded(session):
             self._put(session, arrived, arrived.size)
 
     def on_seen(self, session: Session, seen: Seen, now_s: float, commands: Sequence[Command]) -> None:
         """Note what perception saw in a frame, and what the session answered to it."""
-        if self._is_recorded(session):
+        if self.is_recorded(session):
             saw = Saw(seen, now_s, session.tracker.state.value, commands)
             self._put(session, saw, saw.size)
 
@@ -139,7 +137,7 @@ class Recorder:
         A tick that changes nothing is left out.
         """
         state = session.tracker.state
-        if self._is_recorded(session) and (kind != "tick" or commands or state is not self._states[session]):
+        if self.is_recorded(session) and (kind != "tick" or commands or state is not self._states[session]):
             self._put(session, Noted(kind, now_s, state.value, commands, about))
 
     def on_answered(
@@ -157,10 +155,15 @@ class Recorder:
         in_perception = self._in_perception.get(session, ())
         while in_perception and in_perception[0].arrival_s <= arrival_s:
             in_perception.popleft()
-        if self._is_recorded(session):
+        if self.is_recorded(session):
             distance_m = None if frame is None else situation.distance_m(frame.gimbal_pose)
             self._put(session, Answered(now_s, now_s - arrival_s, situation, session.is_told_to_follow, distance_m))
             self._scribe.wake()
+
+    def is_recorded(self, session: Session) -> bool:
+        """Whether it is being recorded."""
+        recording = self._recordings.get(session)
+        return recording is not None and recording.is_on
 
     def about(self, session: Session, now_s: float) -> dict[str, Any] | None:
         """A session's latest recording for the page; None if there has been none.
@@ -179,10 +182,6 @@ class Recorder:
             "duration_s": round(min(now_s, recording.ended_s) - recording.clock.monotonic_s),
             "trouble": recording.trouble,
         }
-
-    def _is_recorded(self, session: Session) -> bool:
-        recording = self._recordings.get(session)
-        return recording is not None and recording.is_on
 
     def _begin(self, session: Session, snapshot: dict[str, Any] | None) -> None:
         self._recordings[session] = Recording(session.name, {**self._facts, "snapshot": snapshot})

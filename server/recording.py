@@ -112,6 +112,8 @@ class Recording:
         clock: of its messages.
         file: its path, once there is one.
         written_bytes: in it.
+        handed_over_bytes: what has been handed over to be written, as memory holds it.
+        worked_off_bytes: of that, what has been taken up.
         ended_s: when it was told to end, or failed, monotonic seconds; infinite before.
         trouble: why it ended before its time; None if it did not.
     """
@@ -123,6 +125,7 @@ class Recording:
         self.start = {"kind": "start", "format": FORMAT, "session": name, **facts, **times}
         self.file: Path | None = None
         self.written_bytes = 0
+        self.handed_over_bytes = self.worked_off_bytes = 0
         self.ended_s = math.inf
         self.trouble: str | None = None
 

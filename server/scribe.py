@@ -1,25 +1,19 @@
-"""The thread that writes recordings: it says in messages what it is handed, and puts them on the disk.
-
-Foxglove's SDK is imported with the first recording: a server that records nothing is spared its 50 ms and 10 MB.
-"""
+"""The thread that writes recordings: it says in messages what it is handed, and puts them on the disk."""
 
 import logging
 import math
 import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from model.card import Card
+from server.mcap_file import McapFile
 from server.recording import Begun, Ended, Item, Recording, Saw
-
-if TYPE_CHECKING:
-    from server.mcap_file import McapFile
-    from server.topics import Topics
+from server.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +22,9 @@ FLUSH_S, LONGEST_SLEEP_S = 0.5, 0.2
 # A client that connects and leaves 200 times a second must not fill the disk with files.
 MOST_FILES = 32
 HELD_BEFORE_OPENING = 20
-# Of all recordings, in memory. One simulator makes 5 MB a second, most of it the network's output.
-MOST_WAITING_BYTES = 200_000_000
+MOST_HELD_BYTES = 50_000_000
+# In memory, of one recording and of all. One simulator makes 5 MB a second, most of it the network's output.
+MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
 # Players sort messages by their times, and the first must stay the first.
 BEFORE_ALL_S = 0.001
 # How long the last writes may take when the server ends.
@@ -47,11 +42,12 @@ class Scribe:
     def __init__(self, folder: Path, card: Card) -> None:
         self._folder, self._card = folder, card
         self._queue: deque[tuple[Recording, Item, int] | None] = deque()
-        # Only the giver counts the first, only the thread the second.
+        # Here and in `Recording` only the giver counts the first, only the thread the second.
         self._handed_over_bytes = self._worked_off_bytes = 0
         self._wake = threading.Event()
         self._open: dict[Recording, _Open] = {}
         self._held: dict[Recording, list[Item]] = {}  # what has come before there is a file
+        self._held_bytes: Counter[Recording] = Counter()
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
 
     def start(self) -> None:
@@ -72,9 +68,12 @@ class Scribe:
             item: what.
             size: what it takes in memory, in bytes.
         """
-        if self._handed_over_bytes - self._worked_off_bytes + size > MOST_WAITING_BYTES:
-            recording.fail(f"{MOST_WAITING_BYTES / 1e6:.0f} MB wait for the disk, which is too slow")
+        waiting_bytes = recording.handed_over_bytes - recording.worked_off_bytes
+        waiting_in_all_bytes = self._handed_over_bytes - self._worked_off_bytes
+        if waiting_bytes + size > MOST_WAITING_BYTES or waiting_in_all_bytes + size > MOST_WAITING_IN_ALL_BYTES:
+            recording.fail(f"{waiting_bytes / 1e6:.0f} MB of it wait for the disk, which is too slow")
             return
+        recording.handed_over_bytes += size
         self._handed_over_bytes += size
         self._queue.append((recording, item, size))
 
@@ -95,12 +94,13 @@ class Scribe:
                     is_over = True
                     continue
                 recording, item, size = entry
-                self._guarded(recording, self._take, item)
+                self._guarded(recording, self._take, item, size)
+                recording.worked_off_bytes += size
                 self._worked_off_bytes += size
             for recording in list(self._open):
                 self._guarded(recording, self._flush_if_due)
 
-    def _guarded(self, recording: Recording, step: Callable[..., None], *arguments: Item) -> None:
+    def _guarded(self, recording: Recording, step: Callable[..., None], *arguments: Any) -> None:
         if recording.trouble is None:
             try:
                 step(recording, *arguments)
@@ -112,29 +112,34 @@ class Scribe:
                 logger.exception("[%s] cannot record", recording.name)
                 recording.fail(repr(error))
         if recording.trouble is not None:
-            self._held.pop(recording, None)
+            self._no_longer_held(recording)
             opened = self._open.pop(recording, None)
             if opened is not None:
                 opened.mcap.abandon()
 
-    def _take(self, recording: Recording, item: Item) -> None:
+    def _take(self, recording: Recording, item: Item, size: int) -> None:
         if recording in self._open:
             self._write(recording, item)
             return
         held = self._held.setdefault(recording, [])
         held.append(item)
-        if isinstance(item, Begun | Saw) or len(held) >= HELD_BEFORE_OPENING:
-            del self._held[recording]
+        self._held_bytes[recording] += size
+        is_much = len(held) >= HELD_BEFORE_OPENING or self._held_bytes.total() > MOST_HELD_BYTES
+        if isinstance(item, Begun | Saw) or is_much:
+            self._no_longer_held(recording)
             self._open[recording] = self._opened(recording)
             for earlier in held:
                 self._write(recording, earlier)
         elif isinstance(item, Ended):
-            del self._held[recording]
+            self._no_longer_held(recording)
+
+    def _no_longer_held(self, recording: Recording) -> None:
+        self._held.pop(recording, None)
+        del self._held_bytes[recording]
 
     def _opened(self, recording: Recording) -> "_Open":
         if len(self._open) >= MOST_FILES:
             raise _TooManyError(f"{MOST_FILES} recordings are going on, which is the most at once")
-        mcap_file, topics = import_writers()
         self._folder.mkdir(parents=True, exist_ok=True)
         begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(recording.clock.wall_ns / 1e9))
         stem = f"{begun}_{re.sub(r'[^A-Za-z0-9.-]+', '_', recording.name)}"
@@ -142,10 +147,10 @@ class Scribe:
         while mcap is None:
             recording.file = self._folder / f"{stem}{f'_{number}' if number > 1 else ''}.mcap"
             try:
-                mcap = mcap_file.McapFile(recording.file)
+                mcap = McapFile(recording.file)
             except FileExistsError:
                 number += 1
-        opened = _Open(mcap, topics.Topics(mcap.context, recording.clock, recording.name, self._card))
+        opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name, self._card))
         opened.topics.log_event(recording.clock.monotonic_s - BEFORE_ALL_S, **recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)
         return opened
@@ -177,13 +182,6 @@ class _TooManyError(Exception):
 class _Open:
     """A recording's file, its channels, and when it is to be flushed next (monotonic seconds)."""
 
-    def __init__(self, mcap: "McapFile", topics: "Topics") -> None:
+    def __init__(self, mcap: McapFile, topics: Topics) -> None:
         self.mcap, self.topics = mcap, topics
         self.flush_at_s = -math.inf
-
-
-def import_writers() -> tuple[ModuleType, ModuleType]:
-    """`server.mcap_file` and `server.topics`."""
-    from server import mcap_file, topics
-
-    return mcap_file, topics

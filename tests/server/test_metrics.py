@@ -13,6 +13,7 @@ READING = Reading(
     counts=Counts(received=18, understood=9, superseded=4, stale=3, bad=2, failed=1),
     states=[TrackState.FOLLOWING, TrackState.FOLLOWING, TrackState.LOST],
     held=1,
+    recorded=2,
     sessions=7,
     viewers=2,
     is_ready=True,
@@ -36,6 +37,7 @@ def test_the_servers_state_is_read_when_it_is_asked_for():
     assert drops == [4, 3, 2, 1]
     assert [told[f"followme_sessions {state}"] for state in TrackState] == [0, 0, 2, 0, 1]
     assert told["followme_sessions_held"] == 1
+    assert told["followme_sessions_recorded"] == 2
     assert told["followme_sessions_started_total"] == 7
     assert told["followme_viewers"] == 2
     assert told["followme_ready"] == 1

@@ -389,12 +389,16 @@ def test_a_disk_too_slow_to_keep_up_ends_the_recording_rather_than_the_memory(tm
         show(subject, session, float(number))
         if subject.about(session, 0.0)["trouble"]:
             break
-    assert number == pytest.approx(200e6 / (160 * 160 * 3 * 4), rel=0.02)
-    assert subject.about(session, 0.0)["trouble"] == "200 MB wait for the disk, which is too slow"
+    assert number == pytest.approx(100e6 / (160 * 160 * 3 * 4), rel=0.02)
+    assert subject.about(session, 0.0)["trouble"] == "100 MB of it wait for the disk, which is too slow"
     waiting = len(subject._scribe._queue)
     show(subject, session, number + 1.0)
     assert len(subject._scribe._queue) == waiting
     assert caplog.text.count("recording stopped") == 1
+    another = new_session()
+    subject.on_connected(another)
+    show(subject, another, 0.0)
+    assert subject.about(another, 0.0)["is_on"], "one who sends too much stops nobody else's"
 
 
 def test_frames_in_perception_when_a_recording_begins_are_in_it(tmp_path: Path):

@@ -8,12 +8,15 @@ A recording that was cut off, as by kill −9 or a full disk, is read as far as 
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
-from mcap.exceptions import EndOfFile, RecordLengthLimitExceeded
-from mcap.records import Channel, Chunk, McapRecord, Message
+from google.protobuf.message import DecodeError
+from mcap.exceptions import EndOfFile, McapError, RecordLengthLimitExceeded
+from mcap.records import Channel, Chunk, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap_protobuf.decoder import DecoderFactory
 from tqdm import tqdm
 
 from server.geometry import Camera
@@ -22,7 +25,6 @@ from server.tracker import TrackerConfig, TrackState
 
 EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
 FORMAT = 1
-_COMPRESSED_IMAGE_DATA = 2  # the field of foxglove.CompressedImage that holds the file
 
 Value = TypeVar("Value")
 
@@ -136,11 +138,15 @@ class Recording:
         self.path = path
         self.end_reason: str | None = None
         self._file: IO[bytes] = path.open("rb")
+        self._schemas: dict[int, Schema] = {}
+        self._channels: dict[int, Channel] = {}
+        self._decoders = DecoderFactory()
         try:
             self._size = path.stat().st_size
             self._messages = self._read_messages()
-            topic, message = next(self._messages, ("nothing", None))
-            if message is None or topic != EVENTS_TOPIC:
+            channel, message = next(self._messages, (None, None))
+            if channel is None or message is None or channel.topic != EVENTS_TOPIC:
+                topic = "nothing" if channel is None else channel.topic
                 raise UnreadableRecordingError(
                     f"{path}: expected a recording of this server, which begins on {EVENTS_TOPIC}, got {topic}"
                 )
@@ -171,9 +177,9 @@ class Recording:
             progress.update(self._size - progress.n)
 
     def _read_entries(self) -> Iterator[Entry]:
-        for topic, message in self._messages:
-            if topic == MASK_TOPIC:
-                yield Mask(self._understood(_compressed_image_file, message.data))
+        for channel, message in self._messages:
+            if channel.topic == MASK_TOPIC:
+                yield self._understood(partial(self._mask, channel), message.data)
                 continue
             entry = self._understood(_entry, message.data)
             if isinstance(entry, str):
@@ -181,21 +187,28 @@ class Recording:
             else:
                 yield entry
 
+    def _mask(self, channel: Channel, data: bytes) -> Mask:
+        decode = self._decoders.decoder_for(channel.message_encoding, self._schemas.get(channel.schema_id))
+        if decode is None:
+            raise ValueError(f"expected a mask in protobuf, got {channel.message_encoding}")
+        return Mask(decode(data).data)
+
     def _understood(self, parse: Callable[[bytes], Value], data: bytes) -> Value:
         try:
             return parse(data)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, AttributeError, DecodeError, McapError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise UnreadableRecordingError(f"{self.path}: cannot understand {shorten(data)}: {what}") from error
 
-    def _read_messages(self) -> Iterator[tuple[str, Message]]:
-        """Topic and message, of those topics that are read here, in the file's order."""
-        topics: dict[int, str] = {}
+    def _read_messages(self) -> Iterator[tuple[Channel, Message]]:
+        """Channel and message, of those topics that are read here, in the file's order."""
         for record in self._read_records():
-            if isinstance(record, Channel):
-                topics[record.id] = record.topic
-            elif isinstance(record, Message) and topics.get(record.channel_id) in (EVENTS_TOPIC, MASK_TOPIC):
-                yield topics[record.channel_id], record
+            if isinstance(record, Schema):
+                self._schemas[record.id] = record
+            elif isinstance(record, Channel) and record.topic in (EVENTS_TOPIC, MASK_TOPIC):
+                self._channels[record.id] = record
+            elif isinstance(record, Message) and record.channel_id in self._channels:
+                yield self._channels[record.channel_id], record
 
     def _read_records(self) -> Iterator[McapRecord]:
         reader = StreamReader(self._file, emit_chunks=True, validate_crcs=True, record_size_limit=self._size)
@@ -282,35 +295,3 @@ def _text(value: object) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
-
-
-def _compressed_image_file(message: bytes) -> bytes:
-    """The image file in a foxglove.CompressedImage.
-
-    Source: https://protobuf.dev/programming-guides/encoding, which is less than a protobuf library would be.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        field, wire_type = tag >> 3, tag & 7
-        if wire_type != 2:  # all fields of this message have a length
-            break
-        length, at = _varint(message, at)
-        if field == _COMPRESSED_IMAGE_DATA:
-            return message[at : at + length]
-        at += length
-    raise ValueError("expected an image")
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where the next one begins."""
-    value = shift = 0
-    while at < len(message):
-        value |= (message[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if not message[at - 1] & 128:
-            return value, at
-    raise ValueError("expected a whole number, got its beginning")

@@ -187,7 +187,7 @@ def test_an_event_that_makes_no_sense_is_refused(file, spoiled, complaint):
         read(copy)
 
 
-def test_a_mask_without_an_image_is_refused(file, tmp_path):
+def test_a_mask_that_is_no_foxglove_image_is_refused(file, tmp_path):
     copy = tmp_path / "copy.mcap"
     start = None
 
@@ -204,5 +204,5 @@ def test_a_mask_without_an_image_is_refused(file, tmp_path):
         writer.add_message(events, 0, json.dumps(start).encode(), 0)
         writer.add_message(masks, 0, b"\x0a\x04\x08\x05\x10\x07", 0)
         writer.finish()
-    with pytest.raises(UnreadableRecordingError, match="expected an image"):
+    with pytest.raises(UnreadableRecordingError, match="expected a mask in protobuf, got json"):
         read(copy)

@@ -84,6 +84,11 @@ def test_the_patrol_has_at_least_6_points_4_to_8_m_up(city):
     assert np.all((city.patrol_points_m[:, 2] >= 4) & (city.patrol_points_m[:, 2] <= 8))
 
 
+def test_nobody_walks_further_than_50_m_from_all_points_of_the_patrol(city):
+    away_m = np.linalg.norm(city.walk_nodes_m[:, np.newaxis] - city.patrol_points_m[:, :2], axis=2)
+    assert away_m.min(axis=1).max() <= 50.0
+
+
 def test_people_can_pass_behind_something(city):
     assert len(city.trees) >= 10
     inner = [house for house in city.buildings if max(abs(house.x_m), abs(house.y_m)) < 30]

@@ -32,6 +32,7 @@ _FLIGHT_CLEARANCE_M = 1.0
 
 class Area(NamedTuple):
     """A piece of ground: a polygon, (N, 2) metres, that covers whatever was laid before it."""
+_PATROL_REACH_M = 50.0  # from each place where one walks to the nearest point of the patrol, at most
 
     material: int
     polygon_m: np.ndarray
@@ -422,7 +423,11 @@ def _patrol_points(
     walls: tuple[Wall, ...],
     trees: tuple[Tree, ...],
 ) -> np.ndarray:
-    """A loop of points 4 to 6.5 m up, at most 40 m from the middle, with free ways between them."""
+    """A loop of points 4 to 6.5 m up, at most 40 m from the middle, with free ways between them, all over the block.
+
+    Beyond some 50 m the hero has 10 to 15 pixels, too few for the network to be sure of. With loops that kept to one
+    corner of the block, a hero in the opposite one was in sight from nowhere else.
+    """
     crowns = tuple(tree._replace(trunk_radius_m=tree.crown_radius_m / 1.5) for tree in trees)
     obstacles = _Obstacles(buildings, walls, crowns)
     near = nodes_m[np.abs(nodes_m).max(axis=1) < 40.0]
@@ -436,7 +441,9 @@ def _patrol_points(
             if not is_new or length_m > 30.0 or obstacles.clear_m(loop[-1], candidate) < _FLIGHT_CLEARANCE_M:
                 continue
             loop.append(candidate)
-            if len(loop) >= 6 and obstacles.clear_m(candidate, loop[0]) >= _FLIGHT_CLEARANCE_M:
+            reach_m = np.linalg.norm(nodes_m[:, np.newaxis] - np.array(loop), axis=2).min(axis=1).max()
+            is_complete = len(loop) >= 6 and reach_m <= _PATROL_REACH_M
+            if is_complete and obstacles.clear_m(candidate, loop[0]) >= _FLIGHT_CLEARANCE_M:
                 return np.column_stack([np.array(loop), rng.uniform(4.0, 6.5, len(loop))])
 
 

@@ -13,7 +13,7 @@ from tools.closed_loop import ORIGINAL, SERVER, Episode, Goal, fly_episode
 from tools.simulator.faults import FaultConfig
 from tools.simulator.loop_score import Score
 
-PERFECT = Score(20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.1, 0.2, 0.1, 0.05)
+PERFECT = Score(20, 20, 1.0, 2.0, 20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.1, 0.2, 0.1, 0.05)
 # Seed 7 with two others: the red network leads the server's drone after somebody within the first seconds.
 SEED, PEOPLE, DURATION_S = 7, 2, 4.0
 

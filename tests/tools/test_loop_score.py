@@ -52,6 +52,31 @@ def test_a_hero_who_is_never_visible_says_nothing_of_how_quickly_one_is_acquired
     assert got.acquire_from_start_s == pytest.approx(2.0)
 
 
+def test_a_glimpse_is_no_second_in_which_the_hero_is_shown():
+    # Visible in frames 1 to 4, then from 8 on: shown with frame 8, on target with frame 11, 0.6 s later.
+    hero_px = [0, 50, 50, 50, 50, 0, 0, 10, *[11] * 6]
+    got = score([flight(told("...........hhh"), hero_px=hero_px)])
+    assert (got.shown, got.acquired_of_shown) == (1, 1)
+    assert got.acquire_shown_s == pytest.approx(0.6)
+    assert got.acquire_s == pytest.approx(2.0)
+
+
+def test_a_hero_who_is_never_shown_counts_as_not_acquired_but_not_in_the_times_from_then_on():
+    # Four frames at a time, with the end of the flight as with a miss; beside a flight that takes 0.4 s.
+    hidden = flight(told(".........."), hero_px=[50, 50, 50, 50, 0, 0, 50, 50, 50, 50])
+    got = score([hidden, flight(told("..hhhhhh"))])
+    assert (got.acquired, got.shown, got.acquired_of_shown) == (1, 1, 1)
+    assert got.acquire_shown_s == pytest.approx(0.4)
+    assert got.acquire_s == pytest.approx((2.0 + 0.4) / 2)
+    assert math.isnan(score([hidden]).acquire_shown_s)
+
+
+def test_a_shown_hero_who_is_not_acquired_counts_with_all_the_time_there_was():
+    got = score([flight(told(".........."), hero_px=[0, 0, *[50] * 8])])
+    assert (got.shown, got.acquired_of_shown) == (1, 0)
+    assert got.acquire_shown_s == pytest.approx(1.6)
+
+
 def test_several_flights_give_one_median_and_one_90th_percentile():
     # Acquired after 0.2, 0.4, … 2.2 s: 11 values, median the 6th, 90th percentile the 10th.
     got = score([flight(told("." * frames + "h")) for frames in range(1, 12)])

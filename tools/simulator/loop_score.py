@@ -3,6 +3,7 @@
 Distances are over ground, for the height of a position within a body doesn't matter to a drone that follows.
 
     visible     more than 10 pixels of the frame show the hero, as many as the original asked for
+    shown       visible in every frame of a second; the camera of a patrol sweeps past a place in 1.7 s
     on target   told to follow coordinates within 2 m of the hero
     acquired    from the first frame on target on
     a loss      a second or more off target, after that
@@ -15,6 +16,7 @@ import numpy as np
 
 VISIBLE_MORE_THAN_PX = 10
 ON_TARGET_M = 2.0
+SHOWN_S = 1.0
 LOSS_S = 1.0
 VELOCITY_OVER_S = 1.0
 
@@ -54,6 +56,13 @@ class Flight(NamedTuple):
         """(F,) bool."""
         return self.hero_px > VISIBLE_MORE_THAN_PX
 
+    @property
+    def is_shown_from(self) -> np.ndarray:
+        """(F,) bool: a second begins in which every frame shows the hero."""
+        frames = round(SHOWN_S / self.period_s)
+        visible = np.concatenate([self.is_visible, np.zeros(frames - 1, bool)])
+        return np.all(np.lib.stride_tricks.sliding_window_view(visible, frames), axis=1)
+
 
 class Loss(NamedTuple):
     """A loss: `visible_s` from the first frame in it that shows the hero to its end, None if none does."""
@@ -71,6 +80,10 @@ class Score(NamedTuple):
         acquired: flights in which the hero was acquired.
         acquire_s: median time to that from the first frame in which the hero is visible.
         acquire_p90_s: 90th percentile of these.
+        shown: flights in which the hero was shown.
+        acquired_of_shown: those of them in which the hero was acquired.
+        acquire_shown_s: median time to that from the beginning of the first second in which the hero was shown.
+        acquire_shown_p90_s: 90th percentile of these.
         acquire_from_start_s: median time to that from the start.
         acquire_from_start_p90_s: 90th percentile of these.
         on_target: share of the time on target after acquisition.
@@ -87,6 +100,10 @@ class Score(NamedTuple):
     acquired: int
     acquire_s: float
     acquire_p90_s: float
+    shown: int
+    acquired_of_shown: int
+    acquire_shown_s: float
+    acquire_shown_p90_s: float
     acquire_from_start_s: float
     acquire_from_start_p90_s: float
     on_target: float
@@ -110,17 +127,10 @@ def score(flights: Sequence[Flight]) -> Score:
     if not flights:
         raise ValueError("expected at least one flight to score, got none")
     starts = [_acquired_at(flight) for flight in flights]
-    first_seen = [_first(flight.is_visible) for flight in flights]
-    frames = [len(flight.told_m) for flight in flights]
-    periods_s = [flight.period_s for flight in flights]
-    ends = [last if start is None else start for start, last in zip(starts, frames, strict=True)]
-    from_start_s = [period_s * end for period_s, end in zip(periods_s, ends, strict=True)]
-    # On target before the first visible frame: found in fewer pixels than count as visible.
-    since_visible_s = [
-        period_s * max(0, end - seen)
-        for period_s, end, seen in zip(periods_s, ends, first_seen, strict=True)
-        if seen is not None
-    ]
+    from_start_s = _acquisitions_s(flights, [0] * len(flights))
+    since_visible_s = _acquisitions_s(flights, [_first(flight.is_visible) for flight in flights])
+    first_shown = [_first(flight.is_shown_from) for flight in flights]
+    since_shown_s = _acquisitions_s(flights, first_shown)
     after = [flight.is_on_target[start:] for flight, start in zip(flights, starts, strict=True) if start is not None]
     losses = [loss for flight in flights for loss in losses_of(flight)]
     errors_m = np.concatenate([flight.errors_m for flight in flights])
@@ -130,6 +140,12 @@ def score(flights: Sequence[Flight]) -> Score:
         acquired=sum(start is not None for start in starts),
         acquire_s=_percentile(since_visible_s, 50),
         acquire_p90_s=_percentile(since_visible_s, 90),
+        shown=len(since_shown_s),
+        acquired_of_shown=sum(
+            start is not None and shown is not None for start, shown in zip(starts, first_shown, strict=True)
+        ),
+        acquire_shown_s=_percentile(since_shown_s, 50),
+        acquire_shown_p90_s=_percentile(since_shown_s, 90),
         acquire_from_start_s=_percentile(from_start_s, 50),
         acquire_from_start_p90_s=_percentile(from_start_s, 90),
         on_target=float(np.mean(np.concatenate(after))) if after else float("nan"),
@@ -159,6 +175,20 @@ def losses_of(flight: Flight) -> list[Loss]:
         visible_s = None if seen is None else flight.period_s * (end - first - seen)
         losses.append(Loss(flight.period_s * first, flight.period_s * end, visible_s))
     return losses
+
+
+def _acquisitions_s(flights: Sequence[Flight], since: Sequence[int | None]) -> list[float]:
+    """Seconds from a frame of each flight to acquisition, or to the flight's end; nothing where there is no frame.
+
+    Zero for who is on target before that frame: found in fewer pixels than count as visible.
+    """
+    times_s = []
+    for flight, first in zip(flights, since, strict=True):
+        if first is not None:
+            acquired = _acquired_at(flight)
+            end = len(flight.told_m) if acquired is None else acquired
+            times_s.append(flight.period_s * max(0, end - first))
+    return times_s
 
 
 def _acquired_at(flight: Flight) -> int | None:

@@ -62,6 +62,13 @@ def test_a_fifth_dropped_and_a_delay_are_told_and_have_a_goal_of_their_own(tmp_p
     assert [(goal["figure"], goal["bound"]) for goal in report["goals"]] == [("on_target", 0.9)]
 
 
+def test_a_hero_who_hides_has_goals_of_their_own(tmp_path, red_network, capsys):
+    report = run(tmp_path, "hiding", "--hide", "--pilots", SERVER)
+    assert report["settings"]["hide"] is True
+    assert [goal["figure"] for goal in report["goals"]] == ["wrong_person", "reacquire_s"]
+    assert "a hero who hides" in capsys.readouterr().out
+
+
 def test_several_processes_give_the_same_figures_as_one(tmp_path):
     """With the real network: the workers load it themselves."""
     reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]

@@ -88,6 +88,20 @@ def test_the_same_numbers_give_the_same_walk(city):
     assert np.abs(one.positions_m - other.positions_m).max() > 1.0
 
 
+def test_a_hero_who_hides_is_inside_of_houses_for_seconds_and_the_others_never(city):
+    walkers = Walkers(city, 30, np.random.default_rng(5), hides=True)
+    feet_m = []
+    for _ in range(round(240 / STEP_S)):
+        walkers.step(STEP_S)
+        feet_m.append(walkers.positions_m[:, :2])
+    clearance_m = city.clearance_m(np.array(feet_m))
+    assert clearance_m[:, 1:].min() > 0.25
+    edges = np.flatnonzero(np.diff((clearance_m[:, 0] == 0).astype(int), prepend=0, append=0))
+    stays_s = np.diff(edges)[::2] * STEP_S
+    assert len(stays_s) >= 2
+    assert stays_s.min() > 2.5  # 4 m at 1.485 m/s
+
+
 def test_the_heros_velocity_is_how_the_hero_moves(city):
     walkers = Walkers(city, 0, np.random.default_rng(0))
     before_m = walkers.hero_position_m

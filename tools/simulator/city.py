@@ -17,22 +17,26 @@ GRASS, PAVING, ASPHALT, KERB, WHITE, YELLOW, SOIL = range(7)
 WALK_CLEARANCE_M = 0.6
 """No obstacle is nearer than this to a walk edge."""
 
+LEAST_HIDDEN_M = 4.0
+"""That a passage leads through a house."""
+
 RING_M = 31.5
 """Half the side of the square that the inner pavement's middle runs along; pavements are 3 m wide, the road 8 m."""
 HALF_SIZE_M = 64.0
 """The ground is drawn as far as this from the middle; beyond is grass."""
 
+_PASSAGE_M = 16.0  # from end to end, at most
 _PAVEMENT_M, _ROAD_M = 3.0, 8.0
 _ROAD_MIDDLE_M = RING_M + (_PAVEMENT_M + _ROAD_M) / 2
 _OUTER_RING_M = _ROAD_MIDDLE_M + (_PAVEMENT_M + _ROAD_M) / 2
 _HOUSE_FRONT_M = 47.5
 _KERB_M = 0.15
 _FLIGHT_CLEARANCE_M = 1.0
+_PATROL_REACH_M = 50.0  # from each place where one walks to the nearest point of the patrol, at most
 
 
 class Area(NamedTuple):
     """A piece of ground: a polygon, (N, 2) metres, that covers whatever was laid before it."""
-_PATROL_REACH_M = 50.0  # from each place where one walks to the nearest point of the patrol, at most
 
     material: int
     polygon_m: np.ndarray
@@ -121,6 +125,23 @@ class City:
             (...) float, 0 inside an obstacle.
         """
         return _Obstacles(self.buildings, self.walls, self.trees, self.planters).distance_m(points_m)
+
+    def passages(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of nodes with a house between them and nothing else: straight ways in which one is out of sight.
+
+        The houses have no doors; who takes such a way walks through their walls.
+        """
+        houses = _Obstacles(self.buildings)
+        others = _Obstacles((), self.walls, self.trees, self.planters)
+        away_m = np.linalg.norm(self.walk_nodes_m[:, np.newaxis] - self.walk_nodes_m, axis=2)
+        pairs = np.argwhere(np.triu((away_m > LEAST_HIDDEN_M) & (away_m < _PASSAGE_M)))
+        ways_m = [_samples(self.walk_nodes_m[pair], 0.1) for pair in pairs]
+        return tuple(
+            (int(start), int(end))
+            for (start, end), way_m in zip(pairs, ways_m, strict=True)
+            if 0.1 * np.count_nonzero(houses.distance_m(way_m) == 0) > LEAST_HIDDEN_M
+            and others.distance_m(way_m).min() >= WALK_CLEARANCE_M
+        )
 
 
 def build_city(seed: int) -> City:

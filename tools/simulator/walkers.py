@@ -1,7 +1,8 @@
 """The hero and the others, walking the paths of a city block. World frame (ROS), metres, degrees, feet on z = 0.
 
 Everybody walks from crossing to crossing along the city's edges, keeps to the right, turns along an arc, stops now and
-then, and steps aside for who is in the way. The hero steps aside for nobody, so that the speed stays the hero's.
+then, and steps aside for who is in the way. The hero steps aside for nobody, so that the speed stays the hero's. A hero
+who hides also goes through houses, in at one wall and out at another.
 """
 
 import math
@@ -40,17 +41,19 @@ class Walkers:
         city: whose paths they walk.
         count: how many others.
         rng: decides where they start, where they turn and when they stop.
+        hides: whether the hero takes a passage of the city at each crossing that has one, but not two in a row.
 
     Raises:
         ValueError: if `count` is negative.
     """
 
-    def __init__(self, city: City, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, city: City, count: int, rng: np.random.Generator, *, hides: bool = False) -> None:
         if count < 0:
             raise ValueError(f"expected a count of at least 0, got {count}")
         self._rng = rng
         self._nodes_m = np.asarray(city.walk_nodes_m, float)
-        self._neighbours = _neighbours(city)
+        self._neighbours = _neighbours(city, city.walk_edges)
+        self._passages = _neighbours(city, city.passages() if hides else ())
         everybody = count + 1
         start, end = _ends(city)
         lengths_m = np.linalg.norm(self._nodes_m[end] - self._nodes_m[start], axis=1)
@@ -132,6 +135,8 @@ class Walkers:
         for person in np.flatnonzero(self._progress_m(along) >= length_m - _CORNER_M).tolist():
             came_from, here = int(self._from[person]), int(self._to[person])
             onwards = [node for node in self._neighbours[here] if node != came_from] or [came_from]
+            if person == 0 and came_from not in self._passages[here]:
+                onwards = self._passages[here] or onwards
             self._from[person], self._to[person] = here, onwards[self._rng.integers(len(onwards))]
 
     def _stop_and_go(self, step_s: float) -> None:
@@ -189,10 +194,10 @@ def _ends(city: City) -> tuple[np.ndarray, np.ndarray]:
     return edges[:, 0], edges[:, 1]
 
 
-def _neighbours(city: City) -> list[list[int]]:
-    """For each node those that an edge leads to, in order."""
+def _neighbours(city: City, edges: tuple[tuple[int, int], ...]) -> list[list[int]]:
+    """For each node of the city those that an edge leads to, in order."""
     neighbours: list[list[int]] = [[] for _ in city.walk_nodes_m]
-    for start, end in city.walk_edges:
+    for start, end in edges:
         neighbours[start].append(end)
         neighbours[end].append(start)
     return neighbours

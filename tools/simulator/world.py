@@ -70,17 +70,20 @@ class World:
         people: how many others than the hero, 0 to 60.
         opengl: render with OpenGL rather than in software.
         start_s: time of the start, seconds since 1970.
+        hides: whether the hero goes through houses, too.
 
     Raises:
         ValueError: for a number of people out of range.
     """
 
-    def __init__(self, seed: int, people: int = 30, *, opengl: bool = False, start_s: float = EPOCH_S) -> None:
+    def __init__(
+        self, seed: int, people: int = 30, *, opengl: bool = False, start_s: float = EPOCH_S, hides: bool = False
+    ) -> None:
         if not 0 <= people <= MOST_PEOPLE:
             raise ValueError(f"expected 0 to {MOST_PEOPLE} people, got {people}")
         walk_rng, look_rng, drone_rng = np.random.default_rng(seed).spawn(3)
         city = build_city(seed)
-        self.walkers = Walkers(city, people, walk_rng)
+        self.walkers = Walkers(city, people, walk_rng, hides=hides)
         x_m, y_m, z_m = city.patrol_points_m[drone_rng.integers(len(city.patrol_points_m))].tolist()
         start = Pose(x_m, y_m, z_m, 0.0, 0.0, drone_rng.uniform(-180.0, 180.0))
         self.drone = Drone(city.patrol_points_m, start)

@@ -71,7 +71,8 @@ class Scribe:
         waiting_bytes = recording.handed_over_bytes - recording.worked_off_bytes
         waiting_in_all_bytes = self._handed_over_bytes - self._worked_off_bytes
         if waiting_bytes + size > MOST_WAITING_BYTES or waiting_in_all_bytes + size > MOST_WAITING_IN_ALL_BYTES:
-            recording.fail(f"{waiting_bytes / 1e6:.0f} MB of it wait for the disk, which is too slow")
+            waiting = f"{waiting_bytes / 1e6:.0f} MB"
+            recording.fail(f"{waiting} wait to be written: the disk is too slow, or the simulator too fast")
             return
         recording.handed_over_bytes += size
         self._handed_over_bytes += size

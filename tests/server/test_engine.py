@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from PIL import Image
 
 from model.images import resize_rgb
 from model.scoring import HERO, has_hero, intersection_over_union, threshold
-from server.engine import OpenVinoEngine, TensorFlowEngine, load_engine
+from server.engine import OpenVinoEngine, TensorFlowEngine, load_engine, weights_sha256
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "model_weights.keras"
 PX = 32
@@ -48,6 +49,15 @@ def test_an_exact_engine_computes_in_float32_on_every_cpu(network):
     exact = load_engine("openvino", network, is_exact=True)
     assert exact.description.endswith("f32")
     np.testing.assert_allclose(exact.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=1e-3)
+
+
+def test_an_engine_tells_its_weights_as_a_recording_names_them(network):
+    engine = load_engine("openvino", network.with_suffix(""))
+    assert engine.weights == str(network.with_suffix(""))
+    assert engine.weights_sha256 == hashlib.sha256(network.read_bytes()).hexdigest() == weights_sha256(network)
+    other = network.with_name("other.keras")
+    other.write_bytes(network.read_bytes() + b"\0")
+    assert weights_sha256(other) != engine.weights_sha256
 
 
 def test_a_batch_gives_what_its_images_give_one_by_one(network):

@@ -277,6 +277,9 @@ class FollowerServer:
             self._recorder.on_seen(session, result, now_s, commands)
             self._answer(sid, session, job.arrival_s, commands, job.frame)
             self._metrics.on_seen(result.spent, bool(result.targets))
+            remark = result.remark
+            if remark is not None:
+                self._complaints.warn(session.name, remark.field, remark.expected, remark.received)
             if self._settings.pred_viz or self._dashboard.viewers or self._overlay_watchers:
                 self._painter.submit(View(session.name, result, session.situation(time.monotonic())))
 

@@ -105,8 +105,8 @@ def paint(view: View, card: Card) -> Picture:
     """
     seen, frame = view.seen, view.seen.job.frame
     # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
-    image, aspect = decode_rgb(frame.rgb_image, seen.camera.image_px)
-    image = cv2.resize(image, (round(PICTURE_PX * aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
+    image, size = decode_rgb(frame.rgb_image, seen.camera.image_px)
+    image = cv2.resize(image, (round(PICTURE_PX * size.aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
     hero = card.classes.index("hero")
     others = [index for index, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
     drawn = draw_masks(

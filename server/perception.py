@@ -59,7 +59,8 @@ class Spent(NamedTuple):
 class Seen(NamedTuple):
     """A frame understood, with what may be the hero in it, the largest first.
 
-    `camera` took it; `probabilities` is (px, px, classes) float32, of the network.
+    `camera` took it; `probabilities` is (px, px, classes) float32, of the network. `remark` is what to tell the client
+    of a frame that was used all the same.
     """
 
     job: Job
@@ -67,6 +68,7 @@ class Seen(NamedTuple):
     camera: Camera
     probabilities: np.ndarray
     spent: Spent
+    remark: BadFrameError | None = None
 
 
 class NotUnderstood(NamedTuple):
@@ -87,6 +89,21 @@ class Waiting(NamedTuple):
 
     job: Job
     depth: Future[np.ndarray]
+
+
+class Size(NamedTuple):
+    """Of an image as it came."""
+
+    width_px: int
+    height_px: int
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.width_px / self.height_px
+
+    def __str__(self) -> str:
+        return f"{self.width_px}×{self.height_px}"
 
 
 Result = Seen | NotUnderstood | Failed
@@ -118,40 +135,40 @@ class Sight:
             Exception: whatever goes wrong in a network.
         """
         results: list[Result] = []
-        decoded: list[tuple[Waiting, Camera, Spent]] = []
+        decoded: list[tuple[Waiting, Size, Spent]] = []
         images = []
         taken_s = time.monotonic()
         for frame in frames:
             begun_s = time.monotonic()
             try:
-                image, aspect = decode_rgb(frame.job.frame.rgb_image, self._engine.input_px)
+                image, size = decode_rgb(frame.job.frame.rgb_image, self._engine.input_px)
             except BadFrameError as error:
                 results.append(NotUnderstood(frame.job, error))
                 continue
             images.append(image)
             spent = Spent(taken_s - frame.job.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
-            decoded.append((frame, self._camera_of(aspect), spent))
+            decoded.append((frame, size, spent))
         if images:
             begun_s = time.monotonic()
             batch = self._engine.infer(np.stack(images))
             inference_s = time.monotonic() - begun_s
             results += [
-                self._find(probabilities, frame, camera, spent._replace(inference_s=inference_s))
-                for probabilities, (frame, camera, spent) in zip(batch, decoded, strict=True)
+                self._find(probabilities, frame, size, spent._replace(inference_s=inference_s))
+                for probabilities, (frame, size, spent) in zip(batch, decoded, strict=True)
             ]
         return results
 
-    def _camera_of(self, aspect: float) -> Camera:
-        if aspect == 1.0:
+    def _camera_of(self, size: Size) -> Camera:
+        if size.width_px == size.height_px:
             return self._camera
-        return replace(self._camera, width_px=round(self._camera.image_px * aspect))
+        return replace(self._camera, width_px=round(self._camera.image_px * size.aspect))
 
-    def _find(self, probabilities: np.ndarray, frame: Waiting, camera: Camera, spent: Spent) -> Result:
+    def _find(self, probabilities: np.ndarray, frame: Waiting, size: Size, spent: Spent) -> Result:
         try:
             depth_255 = frame.depth.result()
         except BadFrameError as error:
             return NotUnderstood(frame.job, error)
-        pose = frame.job.frame.gimbal_pose
+        camera, pose = self._camera_of(size), frame.job.frame.gimbal_pose
         targets = find_targets(
             probabilities[..., self._hero],
             depth_255,
@@ -160,7 +177,11 @@ class Sight:
             self._engine.card.hero_threshold_255,
             self.min_blob_px,
         )
-        return Seen(frame.job, targets, camera, probabilities, spent)
+        depth_size, remark = Size(depth_255.shape[1], depth_255.shape[0]), None
+        if depth_size != size:
+            expected = f"{size}, as the camera image has (it is used all the same)"
+            remark = BadFrameError("depth_image", expected, str(depth_size))
+        return Seen(frame.job, targets, camera, probabilities, spent, remark)
 
 
 class Perception:
@@ -272,16 +293,16 @@ class Perception:
             return [self._waiting.pop(session) for session in sessions]
 
 
-def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, float]:
+def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, Size]:
     """Decode a camera image to the network's size.
 
     Returns:
-        (px, px, 3) uint8 RGB, and the width of the image as it came over its height.
+        (px, px, 3) uint8 RGB, and the size of the image as it came.
 
     Raises:
         BadFrameError: if it is no whole JPEG or PNG of a sane size.
     """
-    return _decode("rgb_image", file, lambda image: (resize_rgb(image, px), image.width / image.height))
+    return _decode("rgb_image", file, lambda image: (resize_rgb(image, px), Size(*image.size)))
 
 
 def decode_depth(file: bytes) -> np.ndarray:

@@ -21,7 +21,7 @@ from colour_server import GREY, MAGENTA, RED, YELLOW
 from PIL import Image
 
 from server.geometry import Camera, Pose, pixel_to_world
-from tools.simulator.frames import sensor_frame_fields
+from tools.simulator.frames import encode_depth_png, sensor_frame_fields
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient
@@ -211,6 +211,14 @@ def test_a_bad_frame_costs_a_warning_and_stops_only_its_own_drone(server, quadsi
     assert quadsim.wait_for("object_lost", timeout_s=1.0, since_s=sent_s)
     assert server.wait_for_log(warning, after=logged)
     follow(quadsim)
+
+
+def test_a_depth_image_of_another_size_is_used_and_costs_a_warning(server, quadsim):
+    logged = len(server.log)
+    follow(quadsim, depth_image=base64_of(encode_depth_png(np.full((160, 160), DEPTH_M), 100.0)))
+    assert server.wait_for_log("depth_image: expected 256×256, as the camera image has", after=logged).endswith(
+        "160×160"
+    )
 
 
 RUBBISH = {

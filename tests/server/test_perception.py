@@ -180,9 +180,9 @@ def test_a_perception_that_does_not_run_is_trouble(engine):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_camera_images_of_any_colour_mode_and_size_come_out_square_and_rgb(mode):
-    image, aspect = decode_rgb(encoded(size=(320, 240), mode=mode), 160)
+    image, size = decode_rgb(encoded(size=(320, 240), mode=mode), 160)
     assert image.shape == (160, 160, 3)
-    assert aspect == 320 / 240
+    assert size == (320, 240)
 
 
 def test_a_wide_image_is_placed_by_its_own_width(perception, engine, results):

@@ -1,10 +1,9 @@
-"""Flask, Socket.IO and eventlet wired to perception and sessions; with `quadsim.py`, all that knows of eventlet.
+"""Flask, Socket.IO and eventlet wired to perception and sessions; eventlet is known here, in `quadsim.py` and `mailbox.py`.
 
 eventlet runs one green thread per client in the main thread; perception runs in a native one. They meet in
 `Perception.submit` on the way in and in `Mailbox` on the way out.
 """
 
-import contextlib
 import json
 import logging
 import signal
@@ -18,13 +17,13 @@ from typing import Any
 import eventlet
 import eventlet.wsgi
 import socketio
-from eventlet.greenio import GreenSocket
 from flask import Flask, Response
 
 from server.complaints import RateLimitedWarnings
 from server.dashboard import Dashboard
 from server.engine import Engine
 from server.guard import refuse_foreign_names
+from server.mailbox import Mailbox
 from server.messages import BadFrameError, Command, SensorFrame, parse_sensor_frame, shorten
 from server.metrics import CONTENT_TYPE, Metrics, Reading
 from server.overlay import Painter, Picture, View
@@ -44,36 +43,10 @@ MOST_CONNECTIONS = 500
 IDLE_S = 5
 # What a client that reads slowly may leave unread here; the kernel would let megabytes of old pictures queue up.
 SEND_BUFFER_BYTES = 65536
+# QuadSim reconnects by itself, and a hold outlasts that, and a restart of the simulator.
+HOLD_KEPT_S = 60.0
 # How long the last commands may take to leave at shutdown.
 FLUSH_S = 0.3
-
-
-class Mailbox:
-    """Calls posted by native threads and signal handlers, run one after the other on the event loop."""
-
-    def __init__(self) -> None:
-        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        receiver, self._wake = socket.socketpair()
-        self._wake.setblocking(False)
-        self._receiver = GreenSocket(receiver)
-
-    def post(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Have `call(*arguments)` run on the event loop; returns at once."""
-        self._calls.append((call, arguments))
-        # A full buffer holds wake-ups enough that have not been read yet.
-        with contextlib.suppress(BlockingIOError):
-            self._wake.send(b"\0")
-
-    def run(self) -> None:
-        """Run what is posted, for ever."""
-        while True:
-            self._receiver.recv(4096)
-            while self._calls:
-                call, arguments = self._calls.popleft()
-                try:
-                    call(*arguments)
-                except Exception:
-                    logger.exception("%s failed", call)
 
 
 class FollowerServer:
@@ -94,6 +67,8 @@ class FollowerServer:
         # Of the sessions that have gone.
         self._past_counts: Counter[str] = Counter()
         self._past_sessions = 0
+        # Simulators that were held when they left: address, and when (monotonic seconds).
+        self._left_held: deque[tuple[str, float]] = deque()
         self._overlay_watchers: set[str] = set()
         self._mailbox = Mailbox()
         self._is_stopping = False
@@ -228,6 +203,8 @@ class FollowerServer:
         self._overlay_watchers.discard(sid)
         session = self._sessions.pop(sid, None)
         if session is not None:
+            if session.is_held:
+                self._left_held.append((_address(session), time.monotonic()))
             self._recorder.on_disconnected(session)
             self._past_counts.update(session.counts._asdict())
             self._past_sessions += 1
@@ -247,6 +224,8 @@ class FollowerServer:
             self._recorder.on_connected(session)
             self._dashboard.on_connected(session, self._settings.camera)
             logger.info("[%s] simulator connected", session.name)
+            if self._was_held(_address(session), arrival_s):
+                self._hold(session.name, is_held=True)
         self._frames += 1
         self._unanswered[sid].append((arrival_s, acknowledge))
         argument = arguments[0] if len(arguments) == 1 else arguments
@@ -327,6 +306,15 @@ class FollowerServer:
                 return True
         return False
 
+    def _was_held(self, address: str, now_s: float) -> bool:
+        """Whether a simulator that connects is, for all that is known, a held one that lost its connection."""
+        while self._left_held and now_s - self._left_held[0][1] > HOLD_KEPT_S:
+            self._left_held.popleft()
+        left = next((left for left in self._left_held if left[0] == address), None)
+        if left is not None:
+            self._left_held.remove(left)
+        return left is not None
+
     def _record(self, name: str, is_recorded: bool) -> bool:
         for session in self._sessions.values():
             if session.name == name:
@@ -375,6 +363,11 @@ class FollowerServer:
             self._recorder.note(session, "shutdown", now_s, commands)
             self._send(sid, commands)
         eventlet.spawn_after(FLUSH_S, self._stopped.send)
+
+
+def _address(session: Session) -> str:
+    """The machine that a simulator runs on."""
+    return session.name.rpartition(":")[0]
 
 
 class _Silent:

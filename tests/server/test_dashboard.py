@@ -263,6 +263,19 @@ def test_a_held_drone_is_told_to_patrol_and_nothing_else_until_it_is_released(se
         assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
 
 
+def test_a_hold_outlasts_a_lost_connection(server: ServerProcess):
+    with flying(server) as flight:
+        flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+        assert hold(server, name_of(server)) == 204
+    wait_until(lambda: not server.health()[1]["sessions"])
+    with flying(server) as flight:
+        assert flight.client.wait_for("object_lost", timeout_s=PATIENCE_S)
+        time.sleep(1.0)  # ten frames
+        assert [event.name for event in flight.client.events] == ["object_lost"]
+        assert hold(server, name_of(server), is_held=False) == 204
+        assert flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -280,6 +293,7 @@ def test_only_the_servers_own_page_can_hold_or_record_a_drone(server: ServerProc
         flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
         assert hold(server, name_of(server), **headers) == status
         assert metric(server, "followme_sessions_held") == (status == 204)
+        hold(server, name_of(server), is_held=False)
         wish = json.dumps({"simulator": name_of(server), "is_recorded": False})
         assert request(server, "POST", "/record", wish, **{"Content_Type": "application/json", **headers})[0] == status
 

@@ -1,7 +1,7 @@
-"""Flask, Socket.IO and eventlet wired to perception and sessions; eventlet is known here, in `quadsim.py` and `mailbox.py`.
+"""Flask, Socket.IO and eventlet wired to perception and sessions.
 
-eventlet runs one green thread per client in the main thread; perception runs in a native one. They meet in
-`Perception.submit` on the way in and in `Mailbox` on the way out.
+Only this module, `quadsim.py` and `mailbox.py` know of eventlet, which runs one green thread per client in the main
+thread; perception runs in a native one. They meet in `Perception.submit` on the way in and in `Mailbox` on the way out.
 """
 
 import json

@@ -29,7 +29,7 @@ from server.metrics import CONTENT_TYPE, Metrics, Reading
 from server.overlay import Painter, Picture, View
 from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
-from server.recorder import Recorder
+from server.recording.recorder import Recorder
 from server.session import Counts, Session
 from server.settings import Settings
 from server.tracker import TrackerConfig

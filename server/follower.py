@@ -16,7 +16,7 @@ from typing import Any
 from server.app import FollowerServer
 from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
-from server.recorder import prepare_folder
+from server.recording.recorder import prepare_folder
 from server.settings import Settings
 from server.tracker import TrackerConfig
 

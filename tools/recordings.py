@@ -1,6 +1,6 @@
 """Recordings of the server, read back: what came into a session, what it made of it, and the masks that it saw.
 
-    server/recorder.py ─▶ FILE.mcap ─▶ here ─▶ replay.py, export_dataset.py
+    server/recording/ ─▶ FILE.mcap ─▶ here ─▶ replay.py, export_dataset.py
 
 A recording that was cut off, as by kill −9 or a full disk, is read as far as it goes.
 """
@@ -38,7 +38,7 @@ class Start(NamedTuple):
 
     `weights` is as the user named them to the server, None for a network that was made otherwise, and `engine`
     describes what ran them. `min_blob_px` is the one in use. `snapshot` is the session's state for
-    `server.snapshot.thaw`, None where the recording begins with the session. `monotonic_s` is the time of the
+    `server.recording.snapshot.thaw`, None where the recording begins with the session. `monotonic_s` is the time of the
     beginning, on the clock of all other times in the recording.
     """
 

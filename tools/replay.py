@@ -27,8 +27,8 @@ from tqdm import tqdm
 from server.engine import ENGINES, Engine, load_engine, weights_sha256
 from server.messages import BadFrameError, Command
 from server.perception import Job, NotUnderstood, Seen, Sight, Waiting, decode_depth
+from server.recording.snapshot import thaw
 from server.session import Session
-from server.snapshot import thaw
 from server.target import Target
 from server.tracker import TrackState
 from tools.recordings import Answer, Arrival, Recording, Start, UnreadableRecordingError

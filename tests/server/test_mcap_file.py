@@ -9,7 +9,7 @@ import foxglove
 import pytest
 from mcap.reader import make_reader
 
-from server.mcap_file import TAIL, McapFile
+from server.recording.mcap_file import TAIL, McapFile
 
 
 def numbers(path: Path) -> list[int]:

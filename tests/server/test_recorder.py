@@ -19,13 +19,13 @@ from test_follower import follower
 from test_live_server import COLOUR_SERVER, fields, follow, picture
 from test_session import job, target
 
-from server import scribe
 from server.geometry import Camera
 from server.messages import parse_sensor_frame
 from server.perception import Job, Seen, Spent
-from server.recorder import Recorder
+from server.recording import scribe
+from server.recording.recorder import Recorder
+from server.recording.snapshot import thaw
 from server.session import Session
-from server.snapshot import thaw
 from server.target import Box, Target
 from server.tracker import TrackerConfig
 from tools.simulator.server_process import ServerProcess, running_server

@@ -8,8 +8,8 @@ import pytest
 from test_session import HERE, job, session, target
 
 from server.messages import Command
+from server.recording.snapshot import freeze, thaw
 from server.session import Session
-from server.snapshot import freeze, thaw
 
 Step = Callable[[Session], list[Command]]
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from model.card import Card
 from server.geometry import Camera, Pose, world_from_camera
-from server.mcap_file import McapFile
 from server.messages import Command, SensorFrame
 from server.perception import Job, Seen, Spent
-from server.recording import Answered, Arrived, Clock, Noted, Saw
+from server.recording.items import Answered, Arrived, Clock, Noted, Saw
+from server.recording.mcap_file import McapFile
+from server.recording.topics import Topics, as_text
 from server.session import Situation
 from server.target import Box, Target
-from server.topics import Topics, as_text
 from server.tracker import TrackState
 
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)

@@ -43,7 +43,7 @@ from model.card import Card
 from model.scoring import threshold
 from server.geometry import Camera, Pose
 from server.messages import Command, create_box_marker
-from server.recording import Answered, Arrived, Clock, Noted, Saw
+from server.recording.items import Answered, Arrived, Clock, Noted, Saw
 from server.session import Situation
 from server.target import Target
 

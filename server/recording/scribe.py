@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from model.card import Card
-from server.mcap_file import McapFile
-from server.recording import Begun, Ended, Item, Recording, Saw
-from server.topics import Topics
+from server.recording.items import Begun, Ended, Item, Recording, Saw
+from server.recording.mcap_file import McapFile
+from server.recording.topics import Topics
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from server.engine import Engine
 from server.geometry import Camera
 from server.messages import Command, SensorFrame
 from server.perception import Seen
-from server.recording import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw
-from server.scribe import Scribe
+from server.recording.items import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw
+from server.recording.scribe import Scribe
+from server.recording.snapshot import freeze
 from server.session import Session, Situation
-from server.snapshot import freeze
 from server.tracker import TrackerConfig, TrackState
 
 FOLDER_BY_HAND = Path("recordings")

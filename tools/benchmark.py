@@ -2,20 +2,23 @@
 
     python tools/benchmark.py [--weights weights/model_weights] [--data ../shared/data] [--json FILE]
 
-Three minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
+Four minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
 follower does with a frame, without any network in between; the server is a process of its own, reached through a real
 websocket in QuadSim's fragments. Frames are real ones where the dataset is beside the project, else simulated.
 """
 
 import argparse
+import contextlib
+import http.client
 import io
 import json
 import math
 import statistics
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +49,9 @@ from tools.simulator.world import World
 
 FRAME_PERIOD_S = 0.2
 SCENES = 40
+VIEWERS = 2
+# A watched server and a plain one take turns, so that what else the machine does meets both.
+TURNS = 4
 
 
 class Figure(NamedTuple):
@@ -95,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda: measure_baseline(options.weights, scenes),
         lambda: measure_start(options.weights),
         lambda: measure_latency(options.weights, scenes, options.seconds),
+        lambda: measure_watched(options.weights, scenes, options.seconds),
         lambda: measure_load(options.weights, scenes, options.drones, options.seconds),
     ):
         figures += measure()
@@ -193,6 +200,52 @@ def measure_latency(weights: str, scenes: Sequence[Scene], seconds: float) -> li
         Figure("frame → command, median", statistics.median(latencies_ms), "ms"),
         Figure("frame → command, p99", float(np.percentile(latencies_ms, 99)), "ms"),
     ]
+
+
+def measure_watched(weights: str, scenes: Sequence[Scene], seconds: float) -> list[Figure]:
+    """Frame → command of one QuadSim that is drawn, recorded and watched by `VIEWERS` pages, and of one alone."""
+    messages = encode_flights(scenes, seconds / TURNS)
+    alone_ms: list[float] = []
+    watched_ms: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(weights) as alone,
+        running_server(weights, "--record", folder, "--pred-viz") as watched,
+        contextlib.ExitStack() as viewers,
+    ):
+        for _ in range(VIEWERS):
+            viewers.enter_context(_viewer(watched))
+        for _ in range(TURNS):
+            alone_ms += _fly(alone, messages, drones=1)[0]
+            watched_ms += _fly(watched, messages, drones=1)[0]
+    name, median_ms = f"drawn, recorded, {VIEWERS} viewers", statistics.median(watched_ms)
+    return [
+        Figure(f"{name}: frame → command, median", median_ms, "ms"),
+        Figure(f"{name}: median over that without", median_ms / statistics.median(alone_ms), "×", 1.15),
+        Figure(f"{name}: p99 over median", float(np.percentile(watched_ms, 99)) / median_ms, "×", 3),
+    ]
+
+
+@contextlib.contextmanager
+def _viewer(server: ServerProcess) -> Iterator[None]:
+    """Read the page's stream of events all along, as a browser does."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", "/events")
+    stream = connection.getresponse()
+    is_over = threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set() and stream.readline():
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        is_over.set()  # the next sign of life, within a second, ends it
+        reader.join()
+        connection.close()
 
 
 def measure_load(weights: str, scenes: Sequence[Scene], drones: int, seconds: float) -> list[Figure]:

@@ -32,7 +32,9 @@ from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersecti
 from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
 from server.geometry import Pose
 from server.target import largest_blobs
+from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
+from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recorded import (
     CAMERA_POSE,
     PlayedFrame,
@@ -45,10 +47,11 @@ from tools.simulator.recorded import (
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient, sensor_frame_message
-from tools.simulator.world import World
+from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
-FRAME_PERIOD_S = 0.2
+FRAME_PERIOD_S = 1 / FRAMES_PER_S
 SCENES = 40
+PEOPLE, SIMULATED_FRAMES = 30, 200
 VIEWERS = 2
 # A watched server and a plain one take turns, so that what else the machine does meets both.
 TURNS = 4
@@ -103,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda: measure_latency(options.weights, scenes, options.seconds),
         lambda: measure_watched(options.weights, scenes, options.seconds),
         lambda: measure_load(options.weights, scenes, options.drones, options.seconds),
+        lambda: measure_simulator(options.weights, options.seconds),
     ):
         figures += measure()
     value = {figure.name: figure.value for figure in figures}
@@ -269,6 +273,30 @@ def measure_load(weights: str, scenes: Sequence[Scene], drones: int, seconds: fl
         Figure(f"{drones} QuadSims: cores busy, server", server_s / elapsed_s, "cores"),
         Figure(f"{drones} QuadSims: cores busy, these clients", client_s / elapsed_s, "cores"),
         Figure("resident memory after that", memory_mb, "MB", 500),
+    ]
+
+
+def measure_simulator(weights: str, seconds: float) -> list[Figure]:
+    """The stand-in by itself, and the whole loop in lock-step; with 30 people."""
+    name = f"stand-in with {PEOPLE} people"
+    with World(seed=0, people=PEOPLE) as world:
+        start_s = time.perf_counter()
+        for _ in range(SIMULATED_FRAMES):
+            world.step(1 / FRAMES_PER_S)
+            sensor_frame_message(frame_fields(world.observe()))
+        rate = SIMULATED_FRAMES / (time.perf_counter() - start_s)
+    faults = Faults(FaultConfig(), np.random.default_rng(0))
+    with (
+        running_server(weights) as server,
+        World(seed=0, people=PEOPLE) as world,
+        QuadSim(world, "127.0.0.1", server.port, faults=faults, is_lock_step=True) as simulator,
+    ):
+        start_s = time.perf_counter()
+        run([simulator], seconds, speed=None)
+        factor = seconds / (time.perf_counter() - start_s)
+    return [
+        Figure(f"{name}: moved, drawn and encoded, on one core", rate, "/s", 25, True),
+        Figure(f"{name}: the loop in lock-step", factor, "× real", 3, True),
     ]
 
 

@@ -6,6 +6,7 @@ thread; perception runs in a native one. They meet in `Perception.submit` on the
 
 import json
 import logging
+import math
 import signal
 import socket
 import sys
@@ -67,8 +68,8 @@ class FollowerServer:
         # Of the sessions that have gone.
         self._past_counts: Counter[str] = Counter()
         self._past_sessions = 0
-        # Simulators that were held when they left: address, and when (monotonic seconds).
-        self._left_held: deque[tuple[str, float]] = deque()
+        # By address, until when whoever connects from there is put on hold, for a held one has left; monotonic seconds.
+        self._held_until_s: dict[str, float] = {}
         self._overlay_watchers: set[str] = set()
         self._mailbox = Mailbox()
         self._is_stopping = False
@@ -80,8 +81,9 @@ class FollowerServer:
             min_blob_px=settings.min_blob_px or None,
         )
         self._painter = Painter(engine.card, lambda picture: self._mailbox.post(self._on_picture, picture))
-        min_blob_px = settings.min_blob_px or engine.card.min_blob_px
-        self._recorder = Recorder(settings.record, engine, settings.camera, min_blob_px, settings.watchdog_s, tracker)
+        self._recorder = Recorder(
+            settings.record, engine, settings.camera, self._perception.min_blob_px, settings.watchdog_s, tracker
+        )
         self._dashboard = Dashboard(self._hold, self._record, self._recorder.about, self._trouble, engine.description)
         self._metrics = Metrics(self._reading)
         self._complaints = RateLimitedWarnings(listener=self._dashboard.on_complaint)
@@ -96,7 +98,7 @@ class FollowerServer:
         self._wsgi = refuse_foreign_names(socketio.WSGIApp(self._sio, self._flask()), settings.host)
 
     def run(self) -> None:
-        """Listen and serve until SIGTERM or Ctrl-C; then tell every drone to stop following.
+        """Listen and serve until SIGTERM, Ctrl-C or the terminal's end; then tell every drone to stop following.
 
         Raises:
             OSError: if the address cannot be listened on.
@@ -111,8 +113,9 @@ class FollowerServer:
         self._recorder.start()
         eventlet.spawn(self._mailbox.run)
         eventlet.spawn(self._tick)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._mailbox.post(self._stop))
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), lambda *_: self._mailbox.post(self._stop))
         http = eventlet.spawn(
             eventlet.wsgi.server,
             listener,
@@ -204,7 +207,7 @@ class FollowerServer:
         session = self._sessions.pop(sid, None)
         if session is not None:
             if session.is_held:
-                self._left_held.append((_address(session), time.monotonic()))
+                self._held_until_s[_address(session)] = time.monotonic() + HOLD_KEPT_S
             self._recorder.on_disconnected(session)
             self._past_counts.update(session.counts._asdict())
             self._past_sessions += 1
@@ -224,14 +227,15 @@ class FollowerServer:
             self._recorder.on_connected(session)
             self._dashboard.on_connected(session, self._settings.camera)
             logger.info("[%s] simulator connected", session.name)
-            if self._was_held(_address(session), arrival_s):
-                self._hold(session.name, is_held=True)
+            if self._must_hold(_address(session), arrival_s):
+                self._put_on_hold(sid, session, "for one from its machine is, or was when it left")
         self._frames += 1
         self._unanswered[sid].append((arrival_s, acknowledge))
         argument = arguments[0] if len(arguments) == 1 else arguments
         try:
             frame = parse_sensor_frame(argument)
         except BadFrameError as error:
+            session.on_received(arrival_s, superseded=False)
             self._recorder.on_frame(session, arrival_s, None, argument)
             self._on_bad_frame(sid, session, arrival_s, error)
             return
@@ -299,21 +303,27 @@ class FollowerServer:
     def _hold(self, name: str, is_held: bool) -> bool:
         for sid, session in self._sessions.items():
             if session.name == name:
-                logger.info("[%s] %s by hand", name, "held" if is_held else "released")
-                commands = session.hold() if is_held else session.release()
-                self._recorder.note(session, "hold" if is_held else "release", time.monotonic(), commands)
-                self._send(sid, commands)
+                if is_held:
+                    self._put_on_hold(sid, session, "by hand")
+                else:
+                    logger.info("[%s] released by hand", name)
+                    self._held_until_s.pop(_address(session), None)
+                    commands = session.release()
+                    self._recorder.note(session, "release", time.monotonic(), commands)
+                    self._send(sid, commands)
                 return True
         return False
 
-    def _was_held(self, address: str, now_s: float) -> bool:
-        """Whether a simulator that connects is, for all that is known, a held one that lost its connection."""
-        while self._left_held and now_s - self._left_held[0][1] > HOLD_KEPT_S:
-            self._left_held.popleft()
-        left = next((left for left in self._left_held if left[0] == address), None)
-        if left is not None:
-            self._left_held.remove(left)
-        return left is not None
+    def _put_on_hold(self, sid: str, session: Session, why: str) -> None:
+        logger.info("[%s] held %s", session.name, why)
+        commands = session.hold()
+        self._recorder.note(session, "hold", time.monotonic(), commands)
+        self._send(sid, commands)
+
+    def _must_hold(self, address: str, now_s: float) -> bool:
+        """Whether a simulator that connects may be a held one that has lost its connection, noticed here or not."""
+        is_there = any(session.is_held and _address(session) == address for session in self._sessions.values())
+        return is_there or now_s < self._held_until_s.get(address, -math.inf)
 
     def _record(self, name: str, is_recorded: bool) -> bool:
         for session in self._sessions.values():

@@ -124,7 +124,7 @@ class Session:
         return []
 
     def on_received(self, arrival_s: float, superseded: bool) -> None:
-        """Count a frame handed to perception, and the older one that it replaced there."""
+        """Count a frame that has come, and the older one that it replaced before perception got to it."""
         if self._fresh_at_s is None:
             self._fresh_at_s = arrival_s
         self._counts["received"] += 1

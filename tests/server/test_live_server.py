@@ -283,7 +283,7 @@ def test_a_simulator_that_falls_silent_while_following_is_told_to_patrol(quadsim
     assert quadsim.wait_for("object_lost", timeout_s=2.0, since_s=silent_s)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_server_that_is_stopped_stops_the_drones_first(number):
     with running_server("unused", script=COLOUR_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)
@@ -389,6 +389,13 @@ def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim:
     assert session["received"] == session["understood"] >= 3
     assert session["state"] == "following"
     assert 0 <= session["hero_age_s"] < 1
+
+
+def test_health_counts_frames_that_could_not_be_parsed(server: ServerProcess, quadsim: QuadSimClient):
+    sent_s = quadsim.send_frame({})
+    quadsim.wait_for("object_lost", since_s=sent_s)
+    session = server.health()[1]["sessions"][-1]
+    assert (session["received"], session["bad"], session["understood"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

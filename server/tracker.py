@@ -10,8 +10,8 @@
 A frame brings sightings, one for each thing in it that may be the hero, or none. A track takes the one that fits it
 best. While following, a frame with none that fits is a miss, and its sightings are evidence for other places; only when
 several of the latest frames agree with each other on such a place does the track go there. Without a track it starts
-where most of them agree. Sightings in as many frames in a row as it takes to move a track are a hero even if they don't
-agree: then it is the poses or the depth that can't be relied on.
+where most of them agree. Sightings in as many frames in a row as it takes to start or move a track are a hero even if
+they don't agree: then it is the poses or the depth that can't be relied on.
 
 Sightings that are not convincing move a track that they fit, for the hero may be half hidden, but start, resume and
 keep none: a track that is only seen like that for too long was somebody else's, and is forgotten.
@@ -180,7 +180,7 @@ class Tracker:
         return None if self._track is None else time_s - self._last_seen_s
 
     def is_lost_at(self, time_s: float) -> bool:
-        """Whether a followed hero has been out of sight, or not convincing, too long; for a watchdog between frames."""
+        """Whether a followed hero has been out of sight, or not convincing, too long."""
         return self.is_following and (self._is_unseen_at(time_s) or self._is_doubtful_at(time_s))
 
     def _is_unseen_at(self, time_s: float) -> bool:
@@ -311,7 +311,8 @@ class Tracker:
         # Of equally supported places the most convincing one: `max` returns the first.
         agreeing = max((_agreeing(fix, frames, config) for fix in latest), key=len, default=[])
         glimpses = sum(frame.has_glimpse and not frame.fixes for frame in frames)
-        is_seen_throughout = len(self._recent_evidence(config.switch_window)) == config.switch_window
+        in_a_row = max(hits, config.switch_window)
+        is_seen_throughout = len(self._recent_evidence(in_a_row)) == in_a_row
         if not agreeing or (len(agreeing) + glimpses < hits and not is_seen_throughout):
             return False
         self._track = _Track(agreeing[0], config)

@@ -109,13 +109,16 @@ def test_sightings_as_far_apart_as_a_fast_walk_agree():
 
 
 def test_sightings_in_every_one_of_the_latest_frames_are_a_hero_wherever_they_are():
-    # Poses or depths that can't be relied on: 20 m to and fro. Five frames in a row are enough, whatever else is set.
-    for config in (TrackerConfig(), TrackerConfig(confirm_hits=8), TrackerConfig(confirm_hits=2, confirm_window=2)):
+    # Poses or depths that can't be relied on: 20 m to and fro. It takes as many in a row as to start or move a track.
+    for config, enough in (
+        (TrackerConfig(), 5),
+        (TrackerConfig(confirm_hits=8), 8),
+        (TrackerConfig(confirm_hits=2, confirm_window=2), 5),
+        (TrackerConfig(switch_hits=1, switch_window=1), 4),
+    ):
         tracker = Tracker(config)
-        states = [see(tracker, FRAME_S * frame, from_hero(20.0 * frame**2)) for frame in range(7)]
-        assert states[:4] == [CONFIRMING] * 4
-        assert states[4] is FOLLOWING
-        assert tracker.is_following
+        states = [see(tracker, FRAME_S * frame, from_hero(20.0 * frame**2)) for frame in range(enough)]
+        assert states == [CONFIRMING] * (enough - 1) + [FOLLOWING]
 
 
 def test_sightings_older_than_a_lost_track_is_remembered_do_not_count():
@@ -150,7 +153,7 @@ def test_losing_is_on_time_whatever_the_rounding_of_session_times():
     assert tracker.is_lost_at(start_s + 1.4)
 
 
-def test_a_watchdog_between_frames_sees_when_the_hero_is_lost():
+def test_a_look_between_frames_tells_whether_the_hero_is_lost():
     tracker = following()
     assert not tracker.is_lost_at(1.39)
     assert tracker.is_lost_at(1.4)

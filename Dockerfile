@@ -1,6 +1,6 @@
 # The server alone:
 #   docker build --tag follow-me .
-#   docker run --rm --publish 127.0.0.1:4567:4567 follow-me
+#   docker run --rm --publish 127.0.0.1:4567:4567 --volume follow-me:/app/recordings follow-me
 FROM python:3.11-slim
 
 RUN useradd --create-home follower
@@ -10,6 +10,8 @@ RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
 COPY model model
 COPY server server
 COPY weights weights
+# What the page's button records into.
+RUN install --directory --owner follower recordings
 
 USER follower
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1

@@ -58,7 +58,8 @@ class Arrival(NamedTuple):
     """A frame that came (monotonic seconds).
 
     `is_superseding`: whether an older one was dropped for it; None for a frame that could not be parsed, or that was in
-    perception already when the recording began. `argument` is the JSON of its event's argument.
+    perception already when the recording began. `argument` is the JSON of its event's argument; of a frame that could
+    not be parsed, it may be the beginning of that as a string, which can't be parsed either.
     """
 
     arrival_s: float

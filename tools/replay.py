@@ -8,6 +8,10 @@ the engine of the recording, the commands come out identical; with others, or wi
 table tells what changed: heroes found or lost, other commands, other positions. A frame takes some 20 ms on two
 busy cores.
 
+A recording that was begun by hand begins with the state of a session in its middle, which only the version that made
+it understands; any other refuses it. To compare versions, record with --record: those recordings begin with their
+sessions.
+
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
 
@@ -145,12 +149,13 @@ class Replay:
         start: of the recording.
         engine: what sees this time.
         min_blob_px: smallest blob to believe, in pixels of the network; None for what the network's card says.
+
+    Raises:
+        ValueError: as `first_session`.
     """
 
     def __init__(self, start: Start, engine: Engine, min_blob_px: int | None) -> None:
-        self.session = (
-            Session(start.session, start.tracker, start.watchdog_s) if start.snapshot is None else thaw(start.snapshot)
-        )
+        self.session = first_session(start)
         self._name = start.session
         self._sight = Sight(engine, start.camera, min_blob_px)
         self._pool = ThreadPoolExecutor(max_workers=1)
@@ -272,6 +277,23 @@ def find_weights(chosen: Path | None, start: Start) -> Path:
     return path
 
 
+def first_session(start: Start) -> Session:
+    """The session as it was when the recording began.
+
+    Raises:
+        ValueError: if this version of the program does not understand its state.
+    """
+    if start.snapshot is None:
+        return Session(start.session, start.tracker, start.watchdog_s)
+    try:
+        return thaw(start.snapshot)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}: this recording was begun by hand, in the middle of a session, so only the version of the "
+            "program that made it can replay it; recordings made with --record replay across versions"
+        ) from error
+
+
 def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Comparison:
     """Replay a recording, with a progress bar.
 
@@ -282,13 +304,18 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
 
     Raises:
         UnreadableRecordingError: if the recording answers a frame that it does not hold, or is damaged.
+        ValueError: as `first_session`.
     """
     start, comparison = recording.start, Comparison()
     session = Replay(start, engine, min_blob_px)
-    unanswered: dict[float, tuple[int, Arrival]] = {}  # by arrival, with the frame's number
+    # In order, by arrival, with the frame's number. A frame that can't be parsed is answered at once, before older ones
+    # that are in perception still.
+    unanswered: dict[float, tuple[int, Arrival]] = {}
     for entry in recording.entries("replaying"):
         if isinstance(entry, Arrival):
             comparison.frames += 1
+            if entry.is_superseding and unanswered:
+                unanswered.popitem()  # what waits for perception is the newest
             unanswered[entry.arrival_s] = comparison.frames, entry
             session.receive(entry)
         elif isinstance(entry, Answer):
@@ -299,14 +326,12 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
                         f"{recording.path}: expected the frame that is answered at "
                         f"{entry.now_s - start.monotonic_s:.2f} s before its answer, got none"
                     )
-                frame, arrival = unanswered[entry.arrival_s]
+                frame, arrival = unanswered.pop(entry.arrival_s)
             recorded, replayed = Outcome.of(entry), session.answer(entry, arrival)
             comparison.pairs.append((recorded, replayed))
             if (replayed.decision, replayed.commands) != (recorded.decision, recorded.commands):
                 moment = Moment(entry.now_s - start.monotonic_s, frame, recorded, replayed)
                 comparison.moments.append(moment)
-            for arrival_s in [older for older in unanswered if arrival is not None and older <= arrival.arrival_s]:
-                del unanswered[arrival_s]
     return comparison
 
 

@@ -465,6 +465,13 @@ def test_who_has_not_been_seen_for_as_long_as_a_doubt_takes_can_still_be_resumed
     assert see(doubted, 3.9, HERO) is CONFIRMING
 
 
+def test_who_has_not_been_seen_for_as_long_as_a_doubt_takes_can_still_be_resumed():
+    assert see(following(), 3.5, HERO) is FOLLOWING
+    doubted = following()
+    see(doubted, 0.2, HERO, is_convincing=False)
+    assert see(doubted, 3.5, HERO) is CONFIRMING
+
+
 def test_what_is_not_convincing_resumes_no_track():
     tracker = following()
     tracker.suspend(0.1)

@@ -36,7 +36,8 @@ def send(client: QuadSimClient, frames: Sequence[PlayedFrame], period_s: float =
 
 
 def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str, Any]], tuple[ReceivedEvent, ...]]:
-    """Record a session in which all happens that can: found, lost, held, broken, silent, too fast, shut down.
+    """Record a session in which all happens that can: found, lost, held, broken, silent, too fast, overtaken, shut
+    down.
 
     Returns:
         The file, the frames' fields as sent, and what the client was told.
@@ -59,7 +60,10 @@ def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str
         sent += send(client, near[35:45])
         sent += send(client, empty)
         sent += send(client, near[45:60], period_s=0.001)  # some come while others wait
+        broken = {**sent[-1], "pose": "nowhere"}
+        client.send_frame(broken)  # answered at once, while older frames are in perception
         time.sleep(0.3)
+        sent.append(broken)
         sent += send(client, near[:3])
         server.stop()
         client.wait_closed()

@@ -24,10 +24,8 @@ DIRECTION_STD_PX = 1.0  # in the camera's image, of a blob's centroid
 APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
 LEAST_BODY_M2 = 0.1  # of a convincing target; a whole hero shows 0.25 to 0.5 m²
 # 1 − confidence of a convincing target, at most: near the camera, where 95 % of the hero's have at most 0.04, and per
-# metre far away. At 30 m the hero's quartiles are 0.03 and 0.10, others' 0.15 and 0.40; that some of these pass is made
-# up for by the tracker, which asks for several. Of QuadSim's own frames (`validation`, distances by apparent height),
-# beyond 15 m 28 of 46 heroes pass and 5 of 52 others; with 0.0025 per metre 22 and 2, with 0.005 34 and 10.
-NEAR_DOUBT, DOUBT_PER_M = 0.05, 0.004
+# metre far away. At 30 m the hero's quartiles are 0.03 and 0.13, others' 0.14 and 0.39.
+NEAR_DOUBT, DOUBT_PER_M = 0.05, 0.0025
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 
 

@@ -46,15 +46,11 @@ class TrackState(StrEnum):
 class TrackerConfig:
     """When to follow, and how the hero moves; `metadata["help"]` of each field has its meaning and unit.
 
-    Why 4 of 8: the camera of a patrol sweeps past a place in 8 or 9 frames. With a hero who is convincing in 60 % of
-    the frames it takes 1.4 s on average, and 3 of 5 takes 1.1 s; but false alarms in 10 % of the frames, all in one
-    place, start a track every 108 s, and every 49 s with 3 of 5. So a single frame may be believed more easily: in 36
-    patrols of the simulator 4 of 8 followed the hero in 144 of the 184 sweeps that showed them for a second, with 15
-    false starts, and 3 of 5 in 128 with 13, each with the `server.target.DOUBT_PER_M` that suits it. A followed track
-    is given up for another only on denser evidence than it takes to start one.
-
-    Why 2 s of doubt: a followed hero is convincing in 99 % of the simulator's frames, and with a fifth of them dropped
-    again after 1.0 s at most; what a drone follows in vain, it follows that much longer.
+    Why 3 of 5: with a hero seen in 60 % of the frames, as far ones are, and 5 frames a second, it takes 1.1 s on
+    average, and 2 of 3 takes 0.7 s. False alarms in 10 % of the frames, all in one place, start a track every 49 s, and
+    every 13 s with 2 of 3. A followed track is given up for another only on stronger evidence than it takes to start
+    one. 4 of 8, with more doubt allowed in each, would find more of the heroes that a patrol's camera sweeps past, but
+    follow others for three times as long: see docs/writeup.md.
 
     Raises:
         ValueError: if a count is not an integer of at least 1 or exceeds its window, or a quantity is not positive
@@ -62,9 +58,9 @@ class TrackerConfig:
     """
 
     confirm_hits: int = field(
-        default=4, metadata={"help": "sightings that must agree, of the latest confirm_window frames, to follow"}
+        default=3, metadata={"help": "sightings that must agree, of the latest confirm_window frames, to follow"}
     )
-    confirm_window: int = field(default=8, metadata={"help": "latest frames that confirm_hits looks at"})
+    confirm_window: int = field(default=5, metadata={"help": "latest frames that confirm_hits looks at"})
     switch_hits: int = field(
         default=4,
         metadata={"help": "sightings away from a followed track that must agree to move it there, of switch_window"},
@@ -74,7 +70,7 @@ class TrackerConfig:
         default=1.4, metadata={"help": "time without a sighting after which the drone goes back to patrol, s"}
     )
     doubt_after_s: float = field(
-        default=2.0, metadata={"help": "time without a convincing sighting after which it does so, too, s"}
+        default=3.0, metadata={"help": "time without a convincing sighting after which it does so, too, s"}
     )
     reacquire_within_s: float = field(
         default=4.0, metadata={"help": "time since the last sighting in which one nearby resumes the track, s"}

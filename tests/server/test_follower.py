@@ -27,7 +27,7 @@ def follower(*arguments: str, script: Path = COLOUR_SERVER) -> subprocess.Comple
         ("--min-blob-px=-1", "min_blob_px must not be negative, got -1"),
         ("--vertical-fov-deg=180", "expected vertical_fov_deg in (0, 180), got 180.0"),
         ("--depth-far-m=0", "expected far_m positive and finite, got 0.0"),
-        ("--confirm-hits=9", "expected confirm_hits of at most confirm_window = 8, got 9"),
+        ("--confirm-hits=9", "expected confirm_hits of at most confirm_window = 5, got 9"),
         ("--lost-after-s=nan", "expected lost_after_s positive and finite, got nan"),
     ],
 )

@@ -261,8 +261,8 @@ def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
     [
         (0.951, 5.0, 0.3, True),
         (0.949, 5.0, 0.3, False),
-        (0.841, 40.0, 0.3, True),  # 1 − 0.004 · 40
-        (0.839, 40.0, 0.3, False),
+        (0.901, 40.0, 0.3, True),  # 1 − 0.0025 · 40
+        (0.899, 40.0, 0.3, False),
         (0.99, 5.0, 0.1, True),
         (0.99, 5.0, 0.099, False),  # somebody's hair
         (0.96, None, None, True),

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from tqdm import tqdm
@@ -37,6 +37,28 @@ from tools.simulator.recording import RECORD_EVERY_S, Recorder
 from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World
 
 _PRINT_EVERY_S = 1.0
+
+
+class Pace(NamedTuple):
+    """How fast a flight went, by the wall clock.
+
+    Args:
+        seconds: from the first frame on; worlds are built, and simulators connected, before.
+        real_time_factor: simulated seconds of one drone, however many fly side by side, in a second.
+        frames_per_s_of_all_drones: sent in a second.
+    """
+
+    seconds: float
+    real_time_factor: float
+    frames_per_s_of_all_drones: float
+
+    @classmethod
+    def of(cls, simulators: Sequence[QuadSim], wall_s: float) -> Self:
+        """That of simulators that flew side by side for `wall_s`; 0 if they did not come to fly."""
+        if wall_s == 0:
+            return cls(0.0, 0.0, 0.0)
+        simulated_s = max(simulator.world.time_s for simulator in simulators)
+        return cls(wall_s, simulated_s / wall_s, _frames(simulators) / wall_s)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,10 +93,10 @@ def _record(options: argparse.Namespace, recorder: Recorder) -> int:
 
 def _fly(options: argparse.Namespace, recorder: Recorder | None) -> int:
     """Fly with a server and tell how it went."""
-    begin_s = time.monotonic()
     host, port = options.server
     worlds: list[World] = []
     simulators: list[QuadSim] = []
+    begin_s: float | None = None
     failure = ""
     with contextlib.ExitStack() as stack:
         for number in range(options.drones):
@@ -100,21 +122,24 @@ def _fly(options: argparse.Namespace, recorder: Recorder | None) -> int:
             for simulator in simulators:
                 stack.enter_context(simulator)
             speed = None if options.lock_step else options.speed
-            run(simulators, options.duration, speed=speed, on_frame=_Ticker(options, simulators))
+            ticker = _Ticker(options, simulators)
+            begin_s = time.monotonic()
+            run(simulators, options.duration, speed=speed, on_frame=ticker)
         except KeyboardInterrupt:
             print()
         except OSError as error:
             failure = _explain(error, host, port, simulators)
-    wall_s = time.monotonic() - begin_s
+        wall_s = 0.0 if begin_s is None else time.monotonic() - begin_s
+    pace = Pace.of(simulators, wall_s)
     if options.report is not None:
-        options.report.write_text(json.dumps(_report(options, simulators, wall_s), indent=1) + "\n")
+        options.report.write_text(json.dumps(_report(options, simulators, pace), indent=1) + "\n")
     for number, simulator in enumerate(simulators):
         if simulator.log.rows:
             print(f"{_name(options, number)}{_summary(simulator)}")
-    frames = sum(len(simulator.log.rows) for simulator in simulators)
-    if frames:
-        factor = _factor(simulators, wall_s)
-        print(f"{frames} frames in {wall_s:.0f} s: {frames / wall_s:.1f} a second, {factor:.1f} × real time")
+    if frames := _frames(simulators):
+        of_whom = " of all drones together" if options.drones > 1 else ""
+        rate = f"{pace.frames_per_s_of_all_drones:.1f} a second{of_whom}"
+        print(f"{frames} frames in {pace.seconds:.0f} s: {rate}, {pace.real_time_factor:.1f} × real time")
     violations = [violation for simulator in simulators for violation in simulator.violations]
     for violation in violations:
         print(f"QuadSim could not have understood: {violation}")
@@ -146,9 +171,8 @@ def _name(options: argparse.Namespace, number: int) -> str:
     return f"drone {number + 1}: " if options.drones > 1 else ""
 
 
-def _factor(simulators: Sequence[QuadSim], wall_s: float) -> float:
-    """Simulated seconds, of all drones, in a second of wall time."""
-    return sum(simulator.world.time_s for simulator in simulators) / wall_s
+def _frames(simulators: Sequence[QuadSim]) -> int:
+    return sum(len(simulator.log.rows) for simulator in simulators)
 
 
 def _summary(simulator: QuadSim) -> str:
@@ -167,7 +191,7 @@ def _summary(simulator: QuadSim) -> str:
     return "; ".join(lines)
 
 
-def _report(options: argparse.Namespace, simulators: Sequence[QuadSim], wall_s: float) -> dict[str, Any]:
+def _report(options: argparse.Namespace, simulators: Sequence[QuadSim], pace: Pace) -> dict[str, Any]:
     """What a run was and how it went; all that depends on the machine's speed is in `wall_clock`."""
     return {
         "settings": {
@@ -188,11 +212,7 @@ def _report(options: argparse.Namespace, simulators: Sequence[QuadSim], wall_s: 
             }
             for number, simulator in enumerate(simulators)
         ],
-        "wall_clock": {
-            "seconds": wall_s,
-            "real_time_factor": _factor(simulators, wall_s),
-            "frames_per_s": sum(len(simulator.log.rows) for simulator in simulators) / wall_s,
-        },
+        "wall_clock": pace._asdict(),
     }
 
 

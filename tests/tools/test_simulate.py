@@ -4,12 +4,14 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from server.geometry import Pose
+from tools import simulate as simulate_tool
 from tools.simulate import main
 from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
@@ -187,9 +189,45 @@ def test_several_drones_fly_each_in_a_world_of_its_own(server, tmp_path, capsys)
     assert "drone 2: " in capsys.readouterr().out
 
 
-def test_without_a_server_it_says_how_to_start_one(capsys):
-    port = free_port()
-    assert simulate("--server", f"http://127.0.0.1:{port}", "--people", 0) == 1
+@pytest.mark.parametrize(("drones", "of_whom"), [(1, ""), (2, " of all drones together")])
+def test_of_the_wall_clocks_time_only_the_flights_counts(server, tmp_path, capsys, monkeypatch, drones, of_whom):
+    flown_s = []
+
+    class WorldSlowToMakeAndClose(World):
+        def __init__(self, *arguments, **options):
+            time.sleep(0.5)
+            super().__init__(*arguments, **options)
+
+        def close(self):
+            time.sleep(0.5)
+            super().close()
+
+    def timed_run(*arguments, **options):
+        begin_s = time.monotonic()
+        run(*arguments, **options)
+        flown_s.append(time.monotonic() - begin_s)
+
+    monkeypatch.setattr(simulate_tool, "World", WorldSlowToMakeAndClose)
+    monkeypatch.setattr(simulate_tool, "run", timed_run)
+    report = tmp_path / "report.json"
+    options = ("--drones", drones, "--people", 2, "--duration", 2, "--report", report)
+    assert simulate("--server", server.url, *options) == 0
+    pace = json.loads(report.read_text())["wall_clock"]
+    assert pace["seconds"] == pytest.approx(flown_s[0], abs=0.1)
+    # Ten frames of each, the first at 0 s, the last at 1.8 s.
+    assert pace["real_time_factor"] == pytest.approx(1.8 / pace["seconds"])
+    assert pace["frames_per_s_of_all_drones"] == pytest.approx(10 * drones / pace["seconds"])
+    assert pace["seconds"] >= 1.8
+    rate, factor = pace["frames_per_s_of_all_drones"], pace["real_time_factor"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"{10 * drones} frames in ")
+    assert last.endswith(f"s: {rate:.1f} a second{of_whom}, {factor:.1f} × real time")
+
+
+def test_without_a_server_it_says_how_to_start_one(tmp_path, capsys):
+    port, report = free_port(), tmp_path / "report.json"
+    assert simulate("--server", f"http://127.0.0.1:{port}", "--people", 0, "--report", report) == 1
+    assert json.loads(report.read_text())["wall_clock"]["seconds"] == 0.0
     message = capsys.readouterr().err
     assert f"expected a server at http://127.0.0.1:{port}" in message
     assert "start it with: python server/follower.py weights/model_weights" in message

@@ -1,8 +1,11 @@
 """One recording as the event loop and the thread that writes it know it, and what passes from the one to the other."""
 
+import json
 import logging
 import math
+import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +16,13 @@ from server.session import Situation
 
 logger = logging.getLogger(__name__)
 
+# Of the files: what recordings are read by, too.
 FORMAT = 1
-# What an event's argument may take in memory that is not what QuadSim sends.
-ODD_ARGUMENT_BYTES = 10_000_000
-MOST_FIELDS = 20
+EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
+# Of an argument in memory so many values are measured, and one of more counts as a message of 1 MB at its worst.
+MOST_MEASURED, ODD_ARGUMENT_BYTES = 200, 25_000_000
+# Of the JSON of a frame that can't be parsed: enough to see what is wrong.
+LONGEST_BAD_TEXT = 2000
 
 
 class Clock(NamedTuple):
@@ -31,7 +37,7 @@ class Clock(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """Somebody has asked for a recording now: it needn't wait until it is known to be worth a file."""
+    """A recording is worth a file from now on."""
 
 
 class Arrived(NamedTuple):
@@ -46,13 +52,18 @@ class Arrived(NamedTuple):
 
     @property
     def size(self) -> int:
-        """What it takes in memory, in bytes: quickly, and rather too much."""
-        if not isinstance(self.argument, Mapping) or len(self.argument) > MOST_FIELDS:
-            return ODD_ARGUMENT_BYTES
-        return sum(
-            len(value) if isinstance(value, str) else 100 if isinstance(value, float | None) else ODD_ARGUMENT_BYTES
-            for value in self.argument.values()
-        )
+        """What it takes in memory, in bytes."""
+        size, measured = 0, 0
+        values = [self.argument]
+        while values:
+            value = values.pop()
+            measured += 1
+            size += sys.getsizeof(value)
+            parts = value if isinstance(value, Mapping | list | tuple) else ()
+            if measured > MOST_MEASURED or len(parts) > MOST_MEASURED:
+                return ODD_ARGUMENT_BYTES
+            values += [*parts, *parts.values()] if isinstance(parts, Mapping) else parts
+        return size
 
 
 class Saw(NamedTuple):
@@ -112,10 +123,12 @@ class Recording:
         clock: of its messages.
         file: its path, once there is one.
         written_bytes: in it.
-        handed_over_bytes: what has been handed over to be written, as memory holds it.
-        worked_off_bytes: of that, what has been taken up.
+        waiting: to be written, each with what it takes in memory, in bytes.
+        handed_over_bytes: of all that has ever waited; only the event loop counts.
+        worked_off_bytes: of that, what has been taken up; only the thread counts.
         ended_s: when it was told to end, or failed, monotonic seconds; infinite before.
         trouble: why it ended before its time; None if it did not.
+        is_refused: whether that was because of the others' number.
     """
 
     def __init__(self, name: str, facts: Mapping[str, Any]) -> None:
@@ -125,18 +138,42 @@ class Recording:
         self.start = {"kind": "start", "format": FORMAT, "session": name, **facts, **times}
         self.file: Path | None = None
         self.written_bytes = 0
+        self.waiting: deque[tuple[Item, int]] = deque()
         self.handed_over_bytes = self.worked_off_bytes = 0
         self.ended_s = math.inf
         self.trouble: str | None = None
+        self.is_refused = False
 
     @property
     def is_on(self) -> bool:
         """Whether it still records."""
         return self.ended_s == math.inf
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits to be written, as memory holds it."""
+        return self.handed_over_bytes - self.worked_off_bytes if self.trouble is None else 0
+
     def fail(self, trouble: str) -> None:
         """End it before its time, and say so; only the first trouble counts."""
         if self.trouble is None:
             self.trouble = trouble
             self.ended_s = time.monotonic()
+            self.waiting.clear()
             logger.warning("[%s] recording stopped, following goes on: %s", self.name, trouble)
+
+
+def shorten_bad(argument: object) -> object:
+    """What to record of an argument that is no frame: itself, or if it is long, the text that its JSON begins with.
+
+    That text is no frame either.
+    """
+    text = ""
+    try:
+        for piece in json.JSONEncoder().iterencode(argument):
+            text += piece[: LONGEST_BAD_TEXT + 1]
+            if len(text) > LONGEST_BAD_TEXT:
+                return text[:LONGEST_BAD_TEXT]
+    except (RecursionError, ValueError):  # too deep to be written, or with numbers of thousands of digits
+        return text
+    return argument

@@ -4,13 +4,15 @@ It is told everything that a session is told and answers, in that order, and han
 which says it in messages (`topics.py`) and puts them on the disk (`mcap_file.py`). Nothing here waits. The thread is
 woken once commands have left, so that its work falls between frames. A recording that can't go on ends, and says why;
 nothing else is touched.
+
+Whoever connects may be no simulator. A recording that nobody has asked for by hand is kept back until a frame is
+understood; one that becomes too long before is begun anew, from the session's state then. There is no file until then.
 """
 
 import tempfile
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from server.engine import Engine
 from server.geometry import Camera
 from server.messages import Command, SensorFrame
 from server.perception import Seen
-from server.recording.items import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw
+from server.recording.items import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw, shorten_bad
 from server.recording.scribe import Scribe
 from server.recording.snapshot import freeze
 from server.session import Session, Situation
@@ -26,6 +28,27 @@ from server.tracker import TrackerConfig, TrackState
 
 FOLDER_BY_HAND = Path("recordings")
 SMALL_BYTES = 1000
+# Kept back: items of one session, and bytes of all.
+MOST_KEPT, MOST_KEPT_BYTES = 60, 50_000_000
+
+
+@dataclass(eq=False)
+class _Recorded:
+    """What is known here of a session.
+
+    Attributes:
+        state: after what was noted last.
+        recording: the latest one; None if there has been none.
+        kept: of a recording that is kept back, each item with its size, bytes; None of any other.
+        kept_bytes: what these items take in memory.
+        in_perception: its frames there, by arrival, for a recording that begins meanwhile.
+    """
+
+    state: TrackState
+    recording: Recording | None = None
+    kept: list[tuple[Item, int]] | None = None
+    kept_bytes: int = 0
+    in_perception: dict[float, Arrived] = field(default_factory=dict)
 
 
 class Recorder:
@@ -60,11 +83,7 @@ class Recorder:
             "weights_sha256": engine.weights_sha256,
             "engine": engine.description,
         }
-        # Of each session the latest one.
-        self._recordings: dict[Session, Recording] = {}
-        self._states: dict[Session, TrackState] = {}  # after what was handed over last
-        # Of each session the frames in perception, for a recording that begins meanwhile: in work, and waiting.
-        self._in_perception: dict[Session, deque[Arrived]] = {}
+        self._sessions: dict[Session, _Recorded] = {}
 
     def start(self) -> None:
         """Start the thread that writes."""
@@ -72,39 +91,36 @@ class Recorder:
 
     def stop(self) -> None:
         """End all recordings in order."""
-        for session in self._recordings:
+        for session in self._sessions:
             self.end(session, "the server was shut down")
         self._scribe.stop()
 
     def on_connected(self, session: Session) -> None:
-        """Record a new session, if all are to be recorded."""
-        self._in_perception[session] = deque(maxlen=2)
+        """Record a new session, if all are to be recorded, from its first frame on that is understood."""
+        self._sessions[session] = _Recorded(session.tracker.state)
         if self._is_always:
             self._begin(session, snapshot=None)
 
     def on_disconnected(self, session: Session) -> None:
         """End its recording, if there is one, and forget it."""
         self.end(session, "the simulator disconnected")
-        self._recordings.pop(session, None)
-        self._states.pop(session, None)
-        self._in_perception.pop(session, None)
+        self._sessions.pop(session, None)
 
     def begin(self, session: Session) -> None:
         """Record a session from now on, whatever it has been told before; harmless if it is being recorded."""
-        if self.is_recorded(session):
-            return
-        self._begin(session, freeze(session))
-        self._put(session, Begun())
-        for arrived in self._in_perception[session]:
-            self._put(session, arrived._replace(is_superseding=None), arrived.size)
+        if not self.is_recorded(session):
+            self._begin(session, freeze(session))
+        self._keep_back_no_longer(self._sessions[session])
         self._scribe.wake()
 
     def end(self, session: Session, reason: str) -> None:
         """End a session's recording, if there is one."""
-        if self.is_recorded(session):
+        recorded = self._sessions.get(session)
+        if recorded is not None and recorded.recording is not None and recorded.recording.is_on:
             now_s = time.monotonic()
-            self._put(session, Ended(now_s, reason))
-            self._recordings[session].ended_s = now_s
+            if recorded.kept is None:
+                self._put(session, Ended(now_s, reason))
+            recorded.recording.ended_s, recorded.kept, recorded.kept_bytes = now_s, None, 0
             self._scribe.wake()
 
     def on_frame(self, session: Session, arrival_s: float, is_superseding: bool | None, argument: object) -> None:
@@ -116,12 +132,14 @@ class Recorder:
             is_superseding: as in `Session.on_received`; None if it could not be parsed.
             argument: the event's.
         """
-        arrived = Arrived(arrival_s, is_superseding, argument)
-        if is_superseding is not None:
-            in_perception = self._in_perception[session]
+        if is_superseding is None:
+            arrived = Arrived(arrival_s, is_superseding, shorten_bad(argument))
+        else:
+            arrived = Arrived(arrival_s, is_superseding, argument)
+            in_perception = self._sessions[session].in_perception
             if is_superseding and in_perception:
-                in_perception.pop()
-            in_perception.append(arrived)
+                in_perception.popitem()  # the one that waited is the latest
+            in_perception[arrival_s] = arrived
         if self.is_recorded(session):
             self._put(session, arrived, arrived.size)
 
@@ -137,7 +155,7 @@ class Recorder:
         A tick that changes nothing is left out.
         """
         state = session.tracker.state
-        if self.is_recorded(session) and (kind != "tick" or commands or state is not self._states[session]):
+        if self.is_recorded(session) and (kind != "tick" or commands or state is not self._sessions[session].state):
             self._put(session, Noted(kind, now_s, state.value, commands, about))
 
     def on_answered(
@@ -152,18 +170,21 @@ class Recorder:
             situation: then.
             frame: None for one that was not understood.
         """
-        in_perception = self._in_perception.get(session, ())
-        while in_perception and in_perception[0].arrival_s <= arrival_s:
-            in_perception.popleft()
+        recorded = self._sessions.get(session)
+        if recorded is None:  # it has left while its commands were sent
+            return
+        recorded.in_perception.pop(arrival_s, None)  # and no older one, which may still be seen
         if self.is_recorded(session):
             distance_m = None if frame is None else situation.distance_m(frame.gimbal_pose)
             self._put(session, Answered(now_s, now_s - arrival_s, situation, session.is_told_to_follow, distance_m))
             self._scribe.wake()
+        elif self._is_always and frame is not None and self._is_refused(recorded) and self._scribe.has_room:
+            self.begin(session)
 
     def is_recorded(self, session: Session) -> bool:
         """Whether it is being recorded."""
-        recording = self._recordings.get(session)
-        return recording is not None and recording.is_on
+        recorded = self._sessions.get(session)
+        return recorded is not None and recorded.recording is not None and recorded.recording.is_on
 
     def about(self, session: Session, now_s: float) -> dict[str, Any] | None:
         """A session's latest recording for the page; None if there has been none.
@@ -172,9 +193,10 @@ class Recorder:
             session: whose it is.
             now_s: monotonic seconds.
         """
-        recording = self._recordings.get(session)
-        if recording is None:
+        recorded = self._sessions.get(session)
+        if recorded is None or recorded.recording is None:
             return None
+        recording = recorded.recording
         return {
             "is_on": recording.is_on,
             "file": None if recording.file is None else str(recording.file),
@@ -184,12 +206,40 @@ class Recorder:
         }
 
     def _begin(self, session: Session, snapshot: dict[str, Any] | None) -> None:
-        self._recordings[session] = Recording(session.name, {**self._facts, "snapshot": snapshot})
-        self._states[session] = session.tracker.state
+        recorded = self._sessions[session]
+        recorded.recording = Recording(session.name, {**self._facts, "snapshot": snapshot})
+        recorded.state = session.tracker.state
+        arrivals = (arrived._replace(is_superseding=None) for arrived in recorded.in_perception.values())
+        recorded.kept = [(arrived, arrived.size) for arrived in arrivals]
+        recorded.kept_bytes = sum(size for _, size in recorded.kept)
 
     def _put(self, session: Session, item: Item, size: int = SMALL_BYTES) -> None:
-        self._states[session] = session.tracker.state
-        self._scribe.hand_over(self._recordings[session], item, size)
+        recorded = self._sessions[session]
+        assert recorded.recording is not None
+        recorded.state = session.tracker.state
+        if recorded.kept is None:
+            self._scribe.hand_over(recorded.recording, item, size)
+            return
+        recorded.kept.append((item, size))
+        recorded.kept_bytes += size
+        if isinstance(item, Saw):
+            self._keep_back_no_longer(recorded)
+        elif isinstance(item, Arrived) and item.is_superseding is None:
+            pass  # what it is answered follows at once, and can't be without it
+        elif (
+            len(recorded.kept) > MOST_KEPT or sum(each.kept_bytes for each in self._sessions.values()) > MOST_KEPT_BYTES
+        ):
+            self._begin(session, freeze(session))
+
+    def _keep_back_no_longer(self, recorded: _Recorded) -> None:
+        if recorded.recording is not None and recorded.kept is not None:
+            kept, recorded.kept, recorded.kept_bytes = recorded.kept, None, 0
+            for item, size in [(Begun(), SMALL_BYTES), *kept]:
+                self._scribe.hand_over(recorded.recording, item, size)
+
+    @staticmethod
+    def _is_refused(recorded: _Recorded) -> bool:
+        return recorded.recording is not None and recorded.recording.is_refused
 
 
 def prepare_folder(folder: Path) -> None:

@@ -3,15 +3,17 @@
 import logging
 import math
 import re
+import shutil
 import threading
 import time
-from collections import Counter, deque
+import weakref
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from model.card import Card
-from server.recording.items import Begun, Ended, Item, Recording, Saw
+from server.recording.items import Begun, Ended, Item, Recording
 from server.recording.mcap_file import McapFile
 from server.recording.topics import Topics
 
@@ -19,10 +21,11 @@ logger = logging.getLogger(__name__)
 
 # What a kill costs is at most their sum, and the time of the work itself: together less than a second.
 FLUSH_S, LONGEST_SLEEP_S = 0.5, 0.2
-# A client that connects and leaves 200 times a second must not fill the disk with files.
 MOST_FILES = 32
-HELD_BEFORE_OPENING = 20
-MOST_HELD_BYTES = 50_000_000
+# Recordings stop before the disk is so full that others can't work.
+LEAST_FREE_BYTES = 500_000_000
+# Of one file, averaged over so long: four times what a simulator makes.
+MOST_BYTES_PER_S, AVERAGED_S = 20_000_000, 5.0
 # In memory, of one recording and of all. One simulator makes 5 MB a second, most of it the network's output.
 MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
 # Players sort messages by their times, and the first must stay the first.
@@ -41,13 +44,11 @@ class Scribe:
 
     def __init__(self, folder: Path, card: Card) -> None:
         self._folder, self._card = folder, card
-        self._queue: deque[tuple[Recording, Item, int] | None] = deque()
-        # Here and in `Recording` only the giver counts the first, only the thread the second.
-        self._handed_over_bytes = self._worked_off_bytes = 0
+        # In the order in which something was handed over for them; None is the end.
+        self._queue: deque[Recording | None] = deque()
+        self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # only the event loop's
         self._wake = threading.Event()
         self._open: dict[Recording, _Open] = {}
-        self._held: dict[Recording, list[Item]] = {}  # what has come before there is a file
-        self._held_bytes: Counter[Recording] = Counter()
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
 
     def start(self) -> None:
@@ -63,20 +64,36 @@ class Scribe:
     def hand_over(self, recording: Recording, item: Item, size: int) -> None:
         """Have an item written some time; never waits.
 
+        If too much waits already, a recording fails, for a gap would make a replay lie: this one if it is its own, or
+        else the one of which most waits.
+
         Args:
-            recording: where; it fails if too much waits already, for a gap would make a replay lie.
+            recording: where.
             item: what.
             size: what it takes in memory, in bytes.
         """
-        waiting_bytes = recording.handed_over_bytes - recording.worked_off_bytes
-        waiting_in_all_bytes = self._handed_over_bytes - self._worked_off_bytes
-        if waiting_bytes + size > MOST_WAITING_BYTES or waiting_in_all_bytes + size > MOST_WAITING_IN_ALL_BYTES:
-            waiting = f"{waiting_bytes / 1e6:.0f} MB"
+        self._recordings.add(recording)
+        if recording.waiting_bytes + size > MOST_WAITING_BYTES:
+            waiting = f"{recording.waiting_bytes / 1e6:.0f} MB"
             recording.fail(f"{waiting} wait to be written: the disk is too slow, or the simulator too fast")
-            return
-        recording.handed_over_bytes += size
-        self._handed_over_bytes += size
-        self._queue.append((recording, item, size))
+        while recording.is_on:
+            in_all_bytes = sum(each.waiting_bytes for each in self._recordings)
+            if in_all_bytes + size <= MOST_WAITING_IN_ALL_BYTES:
+                break
+            most = max(self._recordings, key=lambda each: each.waiting_bytes)
+            most.fail(
+                f"{in_all_bytes / 1e6:.0f} MB of all recordings wait to be written, {most.waiting_bytes / 1e6:.0f} MB "
+                "of this one: the disk is too slow, or the simulators too many"
+            )
+        if recording.is_on:
+            recording.handed_over_bytes += size
+            recording.waiting.append((item, size))
+            self._queue.append(recording)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more can be recorded, for all that is known."""
+        return len(self._open) < MOST_FILES
 
     def wake(self) -> None:
         """Say that this is a good time for work: commands have left."""
@@ -90,14 +107,12 @@ class Scribe:
             self._wake.wait(LONGEST_SLEEP_S if self._open else None)
             self._wake.clear()
             while self._queue:
-                entry = self._queue.popleft()
-                if entry is None:
+                recording = self._queue.popleft()
+                if recording is None:
                     is_over = True
-                    continue
-                recording, item, size = entry
-                self._guarded(recording, self._take, item, size)
-                recording.worked_off_bytes += size
-                self._worked_off_bytes += size
+                else:
+                    self._guarded(recording, self._take)
+            recording = None  # whatever is over must not stay in memory
             for recording in list(self._open):
                 self._guarded(recording, self._flush_if_due)
 
@@ -105,7 +120,7 @@ class Scribe:
         if recording.trouble is None:
             try:
                 step(recording, *arguments)
-            except _TooManyError as error:
+            except _StoppedError as error:
                 recording.fail(str(error))
             except OSError as error:
                 recording.fail(f"{error.filename or recording.file}: {error.strerror or error}")
@@ -113,35 +128,28 @@ class Scribe:
                 logger.exception("[%s] cannot record", recording.name)
                 recording.fail(repr(error))
         if recording.trouble is not None:
-            self._no_longer_held(recording)
             opened = self._open.pop(recording, None)
             if opened is not None:
                 opened.mcap.abandon()
 
-    def _take(self, recording: Recording, item: Item, size: int) -> None:
-        if recording in self._open:
-            self._write(recording, item)
+    def _take(self, recording: Recording) -> None:
+        try:
+            item, size = recording.waiting.popleft()
+        except IndexError:  # it has failed just now
             return
-        held = self._held.setdefault(recording, [])
-        held.append(item)
-        self._held_bytes[recording] += size
-        is_much = len(held) >= HELD_BEFORE_OPENING or self._held_bytes.total() > MOST_HELD_BYTES
-        if isinstance(item, Begun | Saw) or is_much:
-            self._no_longer_held(recording)
-            self._open[recording] = self._opened(recording)
-            for earlier in held:
-                self._write(recording, earlier)
-        elif isinstance(item, Ended):
-            self._no_longer_held(recording)
-
-    def _no_longer_held(self, recording: Recording) -> None:
-        self._held.pop(recording, None)
-        del self._held_bytes[recording]
+        try:
+            if recording not in self._open:
+                self._open[recording] = self._opened(recording)
+            self._write(recording, item)
+        finally:
+            recording.worked_off_bytes += size
 
     def _opened(self, recording: Recording) -> "_Open":
         if len(self._open) >= MOST_FILES:
-            raise _TooManyError(f"{MOST_FILES} recordings are going on, which is the most at once")
+            recording.is_refused = True
+            raise _StoppedError(f"{MOST_FILES} recordings are going on, which is the most at once")
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._check_space()
         begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(recording.clock.wall_ns / 1e9))
         stem = f"{begun}_{re.sub(r'[^A-Za-z0-9.-]+', '_', recording.name)}"
         mcap, number = None, 1
@@ -170,19 +178,33 @@ class Scribe:
 
     def _flush_if_due(self, recording: Recording) -> None:
         opened = self._open[recording]
-        if time.monotonic() >= opened.flush_at_s:
+        now_s = time.monotonic()
+        if now_s >= opened.flush_at_s:
             opened.mcap.flush()
+            opened.surplus_bytes += opened.mcap.written_bytes - recording.written_bytes
+            opened.surplus_bytes = max(0.0, opened.surplus_bytes - MOST_BYTES_PER_S * (now_s - opened.flushed_s))
+            opened.flushed_s, opened.flush_at_s = now_s, time.monotonic() + FLUSH_S
             recording.written_bytes = opened.mcap.written_bytes
-            opened.flush_at_s = time.monotonic() + FLUSH_S
+            if opened.surplus_bytes > MOST_BYTES_PER_S * AVERAGED_S:
+                raise _StoppedError(f"{recording.file} grows by more than {MOST_BYTES_PER_S / 1e6:g} MB a second")
+            self._check_space()
+
+    def _check_space(self) -> None:
+        if shutil.disk_usage(self._folder).free < LEAST_FREE_BYTES:
+            raise _StoppedError(f"less than {LEAST_FREE_BYTES / 1e6:g} MB are free on the disk of {self._folder}")
 
 
-class _TooManyError(Exception):
-    """There are files enough."""
+class _StoppedError(Exception):
+    """A recording is not begun, or does not go on, though it could: why, in words."""
 
 
 class _Open:
-    """A recording's file, its channels, and when it is to be flushed next (monotonic seconds)."""
+    """A recording's file, its channels, and when (monotonic seconds) it was flushed and is to be flushed next.
+
+    `surplus_bytes` is by how much it has grown lately beyond `MOST_BYTES_PER_S`.
+    """
 
     def __init__(self, mcap: McapFile, topics: Topics) -> None:
         self.mcap, self.topics = mcap, topics
-        self.flush_at_s = -math.inf
+        self.flushed_s, self.flush_at_s = time.monotonic(), -math.inf
+        self.surplus_bytes = 0.0

@@ -43,7 +43,7 @@ from model.card import Card
 from model.scoring import threshold
 from server.geometry import Camera, Pose
 from server.messages import Command, create_box_marker
-from server.recording.items import Answered, Arrived, Clock, Noted, Saw
+from server.recording.items import EVENTS_TOPIC, MASK_TOPIC, Answered, Arrived, Clock, Noted, Saw
 from server.session import Situation
 from server.target import Target
 
@@ -76,12 +76,12 @@ class Topics:
         self._people = [number for number, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
         self._camera = channels.CompressedImageChannel("/camera", context=context)
         self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
-        self._mask = channels.CompressedImageChannel("/mask", context=context)
+        self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
         self._transforms = channels.FrameTransformsChannel("/tf", context=context)
         self._target = channels.SceneUpdateChannel("/target", context=context)
         self._log = channels.LogChannel("/log", context=context)
         self._events = _json_channel(
-            context, "/events", "Event", kind=TEXT, arrival_s=NUMBER, now_s=NUMBER, state=TEXT, argument=TEXT
+            context, EVENTS_TOPIC, "Event", kind=TEXT, arrival_s=NUMBER, now_s=NUMBER, state=TEXT, argument=TEXT
         )
         self._commands = _json_channel(context, "/commands", "Command", event=TEXT, payload=OBJECT)
         self._state = _json_channel(

@@ -1,14 +1,17 @@
 """Recordings of a real server, killed and robbed of its disk; and the recorder alone for what a server rarely meets."""
 
 import contextlib
+import gc
 import itertools
 import json
 import resource
 import shutil
 import subprocess
 import time
+import weakref
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +23,10 @@ from test_live_server import COLOUR_SERVER, fields, follow, picture
 from test_session import job, target
 
 from server.geometry import Camera
-from server.messages import parse_sensor_frame
+from server.messages import BadFrameError, parse_sensor_frame
 from server.perception import Job, Seen, Spent
-from server.recording import scribe
+from server.recording import recorder, scribe
+from server.recording.items import Arrived
 from server.recording.recorder import Recorder
 from server.recording.snapshot import thaw
 from server.session import Session
@@ -107,6 +111,19 @@ def recording_of(server: ServerProcess) -> dict | None:
     """What the page is told of the only simulator's recording."""
     with contextlib.closing(Viewer(server)) as viewer:
         return viewer.next()["simulators"][0]["recording"]
+
+
+def changed_server(folder: Path, change: str) -> Path:
+    """A script that is the server, after some Python."""
+    script = folder / "changed_server.py"
+    script.write_text(
+        "import os, runpy, sys\n"
+        f"sys.path.insert(0, {str(COLOUR_SERVER.parent)!r})\n"
+        "from server.recording import scribe\n"
+        f"{change}\n"
+        f"runpy.run_path({str(COLOUR_SERVER)!r}, run_name='__main__')\n"
+    )
+    return script
 
 
 def test_a_session_is_recorded_from_its_first_frame_to_its_end_with_all_that_replay_needs(tmp_path: Path):
@@ -210,13 +227,7 @@ def test_a_recording_that_is_begun_in_the_middle_goes_on_from_there_and_a_second
 
 
 def test_without_record_nothing_is_recorded_until_it_is_asked_for(tmp_path: Path):
-    elsewhere = tmp_path / "elsewhere.py"
-    elsewhere.write_text(
-        "import os, runpy, sys\n"
-        f"os.chdir({str(tmp_path)!r})\n"
-        f"sys.path.insert(0, {str(COLOUR_SERVER.parent)!r})\n"
-        f"runpy.run_path({str(COLOUR_SERVER)!r}, run_name='__main__')\n"
-    )
+    elsewhere = changed_server(tmp_path, f"os.chdir({str(tmp_path)!r})")
     with running_server("unused", script=elsewhere) as server, flying(server) as flight:
         flight.client.wait_for("object_detected", timeout_s=20)
         assert recording_of(server) is None
@@ -252,7 +263,8 @@ def test_a_recording_that_cannot_go_on_says_why_and_the_drone_is_led_on(tmp_path
     with contextlib.ExitStack() as stack:
         if trouble == "a full disk":
             stack.enter_context(small_disk(folder))
-        server = stack.enter_context(running_server("unused", "--record", str(folder), script=COLOUR_SERVER))
+        script = changed_server(tmp_path, "scribe.LEAST_FREE_BYTES = 0")
+        server = stack.enter_context(running_server("unused", "--record", str(folder), script=script))
         flight = stack.enter_context(flying(server))
         flight.changes = {"note": np.random.default_rng(0).bytes(10_000).hex()}
         (path,) = recordings(folder)
@@ -295,11 +307,16 @@ def test_clients_that_come_and_go_without_a_frame_that_is_understood_leave_no_fi
         wait_until(lambda: not server.health()[1]["sessions"], "all gone")
         assert list(tmp_path.iterdir()) == []
         with QuadSimClient(port=server.port) as client:
-            for _ in range(25):  # one who stays is worth a file, if only to see what is wrong
+            for _ in range(50):  # nor does one who stays, unless somebody asks for it
                 client.send_frame(fields(pose="1,2"))
+            wait_until(lambda: server.health()[1]["sessions"][0]["bad"] == 50)
+            assert list(tmp_path.iterdir()) == []
+            assert command(server, "/record", is_recorded=True) == 204
             (path,) = recordings(tmp_path)
         wait_until(lambda: kinds(path)["end"], "the recording's end")
-    assert kinds(path)["bad"] == 25
+    assert 0 < kinds(path)["bad"] <= 50
+    given, recorded = answers(read(path))
+    assert given == recorded
 
 
 @pytest.mark.parametrize(
@@ -343,6 +360,14 @@ def show(subject: Recorder, session: Session, time_s: float) -> None:
     seen = Seen(one, targets, Camera(), np.zeros((160, 160, 3), np.float32), Spent(0, 0, 0))
     subject.on_seen(session, seen, time_s + 0.01, session.on_seen(one, targets, time_s + 0.01))
     subject.on_answered(session, time_s, time_s + 0.02, session.situation(time_s + 0.02), one.frame)
+
+
+def refuse(subject: Recorder, session: Session, time_s: float, argument: object = "rubbish") -> None:
+    """A session's frame that can't be parsed, from arrival to answer."""
+    subject.on_frame(session, time_s, None, argument)
+    what = {"field": "sensor_frame", "expected": "a JSON object", "received": "another thing"}
+    subject.note(session, "bad", time_s, session.on_bad_frame(time_s, time_s), arrival_s=time_s, **what)
+    subject.on_answered(session, time_s, time_s, session.situation(time_s), None)
 
 
 def new_session(name: str = "127.0.0.1:1") -> Session:
@@ -392,9 +417,9 @@ def test_a_disk_too_slow_to_keep_up_ends_the_recording_rather_than_the_memory(tm
     assert number == pytest.approx(100e6 / (160 * 160 * 3 * 4), rel=0.02)
     trouble = "100 MB wait to be written: the disk is too slow, or the simulator too fast"
     assert subject.about(session, 0.0)["trouble"] == trouble
-    waiting = len(subject._scribe._queue)
+    recording = subject._sessions[session].recording
     show(subject, session, number + 1.0)
-    assert len(subject._scribe._queue) == waiting
+    assert not recording.waiting, "what waited has been freed"
     assert caplog.text.count("recording stopped") == 1
     another = new_session()
     subject.on_connected(another)
@@ -420,6 +445,249 @@ def test_frames_in_perception_when_a_recording_begins_are_in_it(tmp_path: Path):
     frames = [event for event in read(path) if event["kind"] == "frame"]
     assert [(frame["arrival_s"], frame["is_superseding"]) for frame in frames] == [(2.0, None), (2.4, None)]
     assert [json.loads(frame["argument"])["timestamp"] for frame in frames] == ["2.0", "2.4"]
+
+
+def test_a_frame_in_perception_is_known_there_whatever_is_answered_before_it(tmp_path: Path):
+    subject = new_recorder(tmp_path)
+    subject._is_always = False
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    for time_s in (1.0, 1.1, 1.2):  # delivered and not yet taken in, in work, waiting
+        session.on_received(time_s, False)
+        subject.on_frame(session, time_s, False, {"timestamp": str(time_s)})
+    refuse(subject, session, 1.3)  # answered at once
+    subject.begin(session)
+    for time_s in (1.0, 1.1, 1.2):
+        subject.note(session, "failed", 1.5, session.on_failure(1.5), arrival_s=time_s)
+        subject.on_answered(session, time_s, 1.5, session.situation(1.5), None)
+    assert not subject._sessions[session].in_perception
+    subject.stop()
+    (path,) = recordings(tmp_path)
+    assert [event["arrival_s"] for event in read(path) if event["kind"] == "frame"] == [1.0, 1.1, 1.2]
+
+
+def test_superseded_frames_do_not_pile_up(tmp_path: Path):
+    subject = new_recorder(tmp_path)
+    session = new_session()
+    subject.on_connected(session)
+    for number in range(1000):
+        subject.on_frame(session, float(number), number > 1, {"timestamp": "1.0"})
+    assert list(subject._sessions[session].in_perception) == [0.0, 999.0]
+
+
+def test_clients_that_send_rubbish_only_take_no_place_from_a_simulator_nor_memory(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_FILES", 1)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    rubbish = [new_session(f"rubbish:{number}") for number in range(5)]
+    for session in rubbish:
+        subject.on_connected(session)
+        for number in range(200):
+            refuse(subject, session, float(number))
+        assert len(subject._sessions[session].kept) <= recorder.MOST_KEPT + 1
+        assert subject.about(session, 0.0)["is_on"]
+    simulator = new_session()
+    subject.on_connected(simulator)
+    show(subject, simulator, 1.0)
+    wait_until(lambda: subject.about(simulator, 0.0)["file"])
+    for session in rubbish:
+        subject.on_disconnected(session)
+    subject.stop()
+    (path,) = recordings(tmp_path)
+    assert kinds(path) == {"start": 1, "frame": 1, "seen": 1, "end": 1}
+
+
+@pytest.mark.parametrize("most_bytes", [50_000_000, 100_000])
+def test_a_session_that_begins_with_much_rubbish_is_recorded_from_some_of_it_on_and_replays(
+    tmp_path: Path, monkeypatch, most_bytes: int
+):
+    monkeypatch.setattr(recorder, "MOST_KEPT_BYTES", most_bytes)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    session.on_received(0.5, False)
+    subject.on_frame(session, 0.5, False, {"timestamp": "0.5"})  # in perception all the time
+    for number in range(110):
+        refuse(subject, session, 1.0 + number / 1000, "x" * 10_000)
+    subject.note(session, "failed", 1.2, session.on_failure(1.2), arrival_s=0.5)
+    subject.on_answered(session, 0.5, 1.2, session.situation(1.2), None)
+    for time_s in (1.4, 1.6, 1.8):
+        show(subject, session, time_s)
+    subject.stop()
+    (path,) = recordings(tmp_path)
+    events = read(path)
+    assert events[0]["snapshot"] is not None
+    arrivals = {event["arrival_s"] for event in events if event["kind"] == "frame"}
+    assert {0.5, 1.4, 1.6, 1.8} <= arrivals
+    assert {event["arrival_s"] for event in events if event["kind"] in ("seen", "bad", "failed")} == arrivals
+    given, recorded = answers_without_frames(events)
+    assert given == recorded
+    assert recorded[-1][2][0] == "object_detected"
+
+
+def test_a_recording_for_which_there_was_no_place_begins_once_there_is_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_FILES", 1)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    first, second = new_session("a:1"), new_session("b:2")
+    for session in (first, second):
+        subject.on_connected(session)
+        show(subject, session, 1.0)
+    wait_until(lambda: subject.about(second, 0.0)["trouble"])
+    show(subject, second, 1.2)
+    assert not subject.about(second, 0.0)["is_on"]
+    subject.on_disconnected(first)
+    wait_until(lambda: subject._scribe.has_room)
+    refuse(subject, second, 1.3)
+    assert not subject.about(second, 0.0)["is_on"], "not for rubbish"
+    show(subject, second, 1.4)
+    assert subject.about(second, 0.0)["is_on"]
+    show(subject, second, 1.6)
+    subject.stop()
+    path = recordings(tmp_path, 2)[1]
+    given, recorded = answers_without_frames(read(path))
+    assert given == recorded
+    assert len(recorded) == 1
+
+
+def test_a_recording_stopped_by_hand_before_a_frame_was_understood_leaves_nothing(tmp_path: Path):
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    refuse(subject, session, 1.0)
+    subject.end(session, "stopped by hand")
+    show(subject, session, 1.2)
+    subject.stop()
+    assert list(tmp_path.iterdir()) == []
+    assert not subject._sessions[session].kept
+
+
+@pytest.mark.parametrize(
+    "argument", ["x" * 900_000, {"pose": "1,2", "more": ["x" * 1000] * 900}, [10**4000, "x" * 9000]]
+)
+def test_of_a_frame_that_cannot_be_parsed_only_the_beginning_is_recorded(tmp_path: Path, argument: object):
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    subject.begin(session)
+    refuse(subject, session, 1.0, argument)
+    refuse(subject, session, 1.1, {"pose": "1,2"})
+    subject.stop()
+    (path,) = recordings(tmp_path)
+    long, short = (json.loads(event["argument"]) for event in read(path) if event["kind"] == "frame")
+    assert json.dumps(argument).startswith(long)
+    assert len(long) == 2000
+    with pytest.raises(BadFrameError):
+        parse_sensor_frame(long)
+    assert short == {"pose": "1,2"}
+    assert path.stat().st_size < 20_000
+
+
+def test_a_recording_ends_before_the_disk_is_full(tmp_path: Path, monkeypatch):
+    free_bytes = 600_000_000
+    monkeypatch.setattr(scribe.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_bytes))
+    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    show(subject, session, 1.0)
+    wait_until(lambda: subject.about(session, 0.0)["mb"] or subject.about(session, 0.0)["file"])
+    wait_until(lambda: kinds(recordings(tmp_path)[0])["seen"])
+    free_bytes = 499_000_000
+    show(subject, session, 1.2)
+    trouble = f"less than 500 MB are free on the disk of {tmp_path}"
+    assert wait_until(lambda: subject.about(session, 0.0)["trouble"]) == trouble
+    subject.begin(session)
+    assert wait_until(lambda: subject.about(session, 0.0)["trouble"]) == trouble
+    subject.stop()
+    (path,) = recordings(tmp_path)
+    assert kinds(path)["seen"] >= 1
+
+
+def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_BYTES_PER_S", 20_000)  # over 5 s: a surplus of 100 kB
+    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    show(subject, session, 1.0)
+    noise = np.random.default_rng(0)
+
+    def send(count: int) -> None:
+        for _ in range(count):
+            subject.on_frame(session, 2.0, False, {"note": noise.bytes(5000).hex()})
+        subject._scribe.wake()
+
+    send(5)  # some 25 kB
+    time.sleep(0.3)
+    assert subject.about(session, 0.0)["is_on"]
+    send(50)
+    (path,) = recordings(tmp_path)
+    trouble = wait_until(lambda: subject.about(session, 0.0)["trouble"])
+    assert trouble == f"{path} grows by more than 0.02 MB a second"
+    subject.stop()
+    assert 100_000 < path.stat().st_size < 200_000
+
+
+@pytest.mark.parametrize(
+    ("argument", "least", "most"),
+    [
+        ({"x": 1}, 50, 1000),
+        ({"rgb_image": "x" * 50_000, "extra": {"a": [1.0, None, True]}}, 50_000, 52_000),
+        ({"extra": [[]] * 300_000}, 20e6, 50e6),
+        ({"extra": [[[[]] * 100] * 100] * 100}, 20e6, 50e6),
+    ],
+)
+def test_an_arguments_size_in_memory_is_measured(argument: object, least: float, most: float):
+    assert least <= Arrived(1.0, False, argument).size <= most
+
+
+def test_where_all_together_are_too_many_the_one_that_waits_most_ends(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_WAITING_IN_ALL_BYTES", 3_000_000)
+    subject = new_recorder(tmp_path)  # its thread does not run
+    much, little = new_session("much:1"), new_session("little:2")
+    for session in (much, little):
+        subject.on_connected(session)
+    for number in range(8):  # 0.31 MB each
+        show(subject, much, float(number))
+    show(subject, little, 1.0)
+    show(subject, little, 2.0)
+    assert subject.about(much, 0.0)["trouble"] == (
+        "3 MB of all recordings wait to be written, 2 MB of this one: the disk is too slow, or the simulators too many"
+    )
+    assert subject.about(little, 0.0)["is_on"]
+    for number in range(3, 8):
+        show(subject, little, float(number))
+    assert subject.about(little, 0.0)["is_on"], "what has failed waits no more"
+
+
+@pytest.mark.parametrize("ends", ["in order", "failing", "kept back"])
+def test_nothing_of_a_recording_that_is_over_stays_in_memory(tmp_path: Path, monkeypatch, ends: str):
+    if ends == "failing":
+        monkeypatch.setattr(scribe, "MOST_FILES", 0)
+    subject = new_recorder(tmp_path)
+    subject.start()
+    session = new_session()
+    subject.on_connected(session)
+    if ends == "kept back":
+        refuse(subject, session, 1.0)
+    else:
+        show(subject, session, 1.0)
+    known = weakref.ref(subject._sessions[session].recording)
+    subject.on_disconnected(session)
+
+    def is_gone() -> bool:
+        gc.collect()
+        return known() is None
+
+    wait_until(is_gone)
+    subject.stop()
 
 
 def test_a_tick_is_recorded_only_when_it_changes_something(tmp_path: Path):

@@ -21,10 +21,8 @@ from tqdm import tqdm
 
 from server.geometry import Camera
 from server.messages import Command, SensorFrame, parse_sensor_frame, shorten
+from server.recording.items import EVENTS_TOPIC, FORMAT, MASK_TOPIC
 from server.tracker import TrackerConfig, TrackState
-
-EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
-FORMAT = 1
 
 Value = TypeVar("Value")
 

@@ -8,9 +8,9 @@ the engine of the recording, the commands come out identical; with others, or wi
 table tells what changed: heroes found or lost, other commands, other positions. A frame takes some 20 ms on two
 busy cores.
 
-A recording that was begun by hand begins with the state of a session in its middle, which only the version that made
-it understands; any other refuses it. To compare versions, record with --record: those recordings begin with their
-sessions.
+A recording that was begun by hand begins with the state of a session in its middle. A version of this program that
+keeps another state refuses it; replay it with the one that made it. To compare versions, record with --record: such
+recordings begin with their sessions, unless long nothing came that was understood.
 
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
@@ -289,8 +289,8 @@ def first_session(start: Start) -> Session:
         return thaw(start.snapshot)
     except ValueError as error:
         raise ValueError(
-            f"{error}: this recording was begun by hand, in the middle of a session, so only the version of the "
-            "program that made it can replay it; recordings made with --record replay across versions"
+            f"{error}: this recording begins in the middle of a session, as one begun by hand does, so replay it with "
+            "the version of the program that made it; recordings made with --record replay across versions"
         ) from error
 
 

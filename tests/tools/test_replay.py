@@ -337,7 +337,7 @@ def test_a_recording_begun_by_hand_in_another_version_is_refused_with_what_to_do
     status, _, errors = replayed(copy, capsys)
     assert status == 2
     assert errors.startswith("replay: expected a Session of this version")
-    assert "begun by hand" in errors
+    assert "as one begun by hand does" in errors
     assert "made with --record replay across versions" in errors
     assert errors.count("\n") == 1
 

@@ -498,10 +498,11 @@ def test_clients_that_send_rubbish_only_take_no_place_from_a_simulator_nor_memor
     assert kinds(path) == {"start": 1, "frame": 1, "seen": 1, "end": 1}
 
 
-@pytest.mark.parametrize("most_bytes", [50_000_000, 100_000])
+@pytest.mark.parametrize(("most", "most_bytes"), [(58, 50_000_000), (59, 50_000_000), (60, 50_000_000), (60, 100_000)])
 def test_a_session_that_begins_with_much_rubbish_is_recorded_from_some_of_it_on_and_replays(
-    tmp_path: Path, monkeypatch, most_bytes: int
+    tmp_path: Path, monkeypatch, most: int, most_bytes: int
 ):
+    monkeypatch.setattr(recorder, "MOST_KEPT", most)
     monkeypatch.setattr(recorder, "MOST_KEPT_BYTES", most_bytes)
     subject = new_recorder(tmp_path)
     subject.start()

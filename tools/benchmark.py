@@ -2,7 +2,7 @@
 
     python tools/benchmark.py [--weights weights/model_weights] [--data ../shared/data] [--json FILE]
 
-Four minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
+Five minutes on an otherwise idle machine. Every figure comes from this one run: the baseline is what the original
 follower does with a frame, without any network in between; the server is a process of its own, reached through a real
 websocket in QuadSim's fragments. Frames are real ones where the dataset is beside the project, else simulated.
 """

@@ -133,6 +133,8 @@ class Recorder:
             argument: the event's.
         """
         if is_superseding is None:
+            if not self.is_recorded(session):
+                return  # it would only be shortened in vain
             arrived = Arrived(arrival_s, is_superseding, shorten_bad(argument))
         else:
             arrived = Arrived(arrival_s, is_superseding, argument)

@@ -7,7 +7,7 @@ from tools import demo
 
 
 def test_the_drone_finds_the_hero_and_follows(capsys):
-    assert demo.main(["--duration", "60"]) == 0
+    assert demo.main(["--duration", "25"]) == 0
     output = capsys.readouterr().out
     assert re.search(r"Look at http://127\.0\.0\.1:\d+ in a browser", output)
     assert re.search(r"FOLLOW  hero +[\d.]+ m away, in view \(\d+ px\), coordinates [01]\.\d\d m off", output)
@@ -16,7 +16,7 @@ def test_the_drone_finds_the_hero_and_follows(capsys):
     )
     assert figures is not None
     first_s, on_target_percent, error_m = map(float, figures.groups())
-    assert first_s < 60
+    assert first_s < 20
     assert on_target_percent > 80
     assert error_m < 0.6
     assert "Server stopped, exit status 0." in output

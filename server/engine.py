@@ -208,9 +208,7 @@ def _converted(weights: Path) -> Path:
     """The OpenVINO file of these weights: from the cache, or converted into it."""
     import openvino as ov
 
-    digest = hashlib.sha256(f"{CONVERSION} {ov.__version__}".encode())
-    for file in network_files(weights):
-        digest.update(file.read_bytes())
+    digest = hashlib.sha256(f"{CONVERSION} {ov.__version__} {weights_sha256(weights)}".encode())
     cached = _cache_folder() / f"{weights.stem}-{digest.hexdigest()[:16]}.xml"
     if cached.exists():
         return cached

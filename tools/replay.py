@@ -201,13 +201,13 @@ class Replay:
         try:
             job = Job(self._name, arrival.parse(), arrival.arrival_s)
             (result,) = self._sight.perceive([Waiting(job, self._pool.submit(decode_depth, job.frame.depth_image))])
+            if isinstance(result, NotUnderstood):
+                raise result.error
         except BadFrameError:
             return "bad", [], self.session.on_bad_frame(arrival.arrival_s, now_s)
         except Exception as error:  # as in the server: whatever goes wrong in a network
             tqdm.write(f"perception failed on a frame: {error!r}", file=sys.stderr)
             return "failed", [], self.session.on_failure(now_s)
-        if isinstance(result, NotUnderstood):
-            return "bad", [], self.session.on_bad_frame(arrival.arrival_s, now_s)
         assert isinstance(result, Seen)
         return "seen", result.targets, self.session.on_seen(job, result.targets, now_s)
 
@@ -219,8 +219,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with Recording(options.recording) as recording:
             weights = find_weights(options.weights, recording.start)
-            is_same_network = weights_sha256(weights) == recording.start.weights_sha256
             engine = load_engine(options.engine, weights)
+            is_same_network = engine.weights_sha256 == recording.start.weights_sha256
             comparison = replay(recording, engine, recording.start.min_blob_px if is_same_network else None)
         if not comparison.pairs:
             raise ValueError(f"{options.recording}: expected frames to replay, got none that were answered")

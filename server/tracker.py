@@ -41,6 +41,11 @@ class TrackState(StrEnum):
     COASTING = "coasting"
     LOST = "lost"
 
+    @property
+    def is_following(self) -> bool:
+        """Whether the drone should follow: the hero is in sight, or was a moment ago."""
+        return self in (TrackState.FOLLOWING, TrackState.COASTING)
+
 
 @dataclass(frozen=True)
 class TrackerConfig:
@@ -163,8 +168,8 @@ class Tracker:
 
     @property
     def is_following(self) -> bool:
-        """Whether the drone should follow: the hero is in sight, or was a moment ago."""
-        return self._state in (TrackState.FOLLOWING, TrackState.COASTING)
+        """Whether the drone should follow, as of the latest frame, or of `suspend`."""
+        return self._state.is_following
 
     @property
     def velocity_mps(self) -> np.ndarray | None:

@@ -103,7 +103,7 @@ class Answer(NamedTuple):
     @property
     def is_following(self) -> bool:
         """Whether the tracker follows, afterwards; the drone does so, too, unless held."""
-        return self.state in (TrackState.FOLLOWING, TrackState.COASTING)
+        return self.state.is_following
 
 
 class Mask(NamedTuple):

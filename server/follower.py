@@ -10,7 +10,6 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from server.app import FollowerServer
@@ -73,7 +72,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
                 names = {f"--{setting.name.replace('_', '-')}", f"--{setting.name}"}
                 group.add_argument(*sorted(names), action="store_true", help=setting.metadata["help"])
                 continue
-            kind_of_value = Path if setting.name == "record" else type(setting.default)
+            kind_of_value = setting.metadata.get("type", type(setting.default))
             group.add_argument(
                 f"--{setting.name.replace('_', '-')}",
                 type=kind_of_value,

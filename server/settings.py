@@ -34,7 +34,10 @@ class Settings:
     )
     record: Path | None = field(
         default=None,
-        metadata={"help": "folder to record every session into; None: only those chosen on the page, into recordings/"},
+        metadata={
+            "help": "folder to record every session into; None: only those chosen on the page, into recordings/",
+            "type": Path,  # which the default does not tell
+        },
     )
 
     def __post_init__(self) -> None:

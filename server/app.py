@@ -301,18 +301,22 @@ class FollowerServer:
             self._dashboard.on_change()
 
     def _hold(self, name: str, is_held: bool) -> bool:
-        for sid, session in self._sessions.items():
-            if session.name == name:
-                if is_held:
-                    self._put_on_hold(sid, session, "by hand")
-                else:
-                    logger.info("[%s] released by hand", name)
-                    self._held_until_s.pop(_address(session), None)
-                    commands = session.release()
-                    self._recorder.note(session, "release", time.monotonic(), commands)
-                    self._send(sid, commands)
-                return True
-        return False
+        named = self._named(name)
+        if named is None:
+            return False
+        sid, session = named
+        if is_held:
+            self._put_on_hold(sid, session, "by hand")
+        else:
+            logger.info("[%s] released by hand", name)
+            self._held_until_s.pop(_address(session), None)
+            commands = session.release()
+            self._recorder.note(session, "release", time.monotonic(), commands)
+            self._send(sid, commands)
+        return True
+
+    def _named(self, name: str) -> tuple[str, Session] | None:
+        return next(((sid, session) for sid, session in self._sessions.items() if session.name == name), None)
 
     def _put_on_hold(self, sid: str, session: Session, why: str) -> None:
         logger.info("[%s] held %s", session.name, why)
@@ -326,14 +330,15 @@ class FollowerServer:
         return is_there or now_s < self._held_until_s.get(address, -math.inf)
 
     def _record(self, name: str, is_recorded: bool) -> bool:
-        for session in self._sessions.values():
-            if session.name == name:
-                if is_recorded:
-                    self._recorder.begin(session)
-                else:
-                    self._recorder.end(session, "stopped by hand")
-                return True
-        return False
+        named = self._named(name)
+        if named is None:
+            return False
+        _, session = named
+        if is_recorded:
+            self._recorder.begin(session)
+        else:
+            self._recorder.end(session, "stopped by hand")
+        return True
 
     def _on_watch_overlay(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         if arguments == ({"watch": True},):

@@ -32,7 +32,7 @@ from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersecti
 from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
 from server.geometry import Pose
 from server.target import largest_blobs
-from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.faults import Faults
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recorded import (
@@ -285,11 +285,10 @@ def measure_simulator(weights: str, seconds: float) -> list[Figure]:
             world.step(1 / FRAMES_PER_S)
             sensor_frame_message(frame_fields(world.observe()))
         rate = SIMULATED_FRAMES / (time.perf_counter() - start_s)
-    faults = Faults(FaultConfig(), np.random.default_rng(0))
     with (
         running_server(weights) as server,
         World(seed=0, people=PEOPLE) as world,
-        QuadSim(world, "127.0.0.1", server.port, faults=faults, is_lock_step=True) as simulator,
+        QuadSim(world, "127.0.0.1", server.port, faults=Faults.none(), is_lock_step=True) as simulator,
     ):
         start_s = time.perf_counter()
         run([simulator], seconds, speed=None)

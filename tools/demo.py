@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import (
     REPOSITORY,
@@ -101,9 +99,7 @@ def _fly(server: ServerProcess, duration_s: float) -> QuadSim:
     try:
         with (
             World(SEED, PEOPLE) as world,
-            QuadSim(
-                world, "127.0.0.1", server.port, faults=Faults(FaultConfig(), np.random.default_rng(SEED))
-            ) as simulator,
+            QuadSim(world, "127.0.0.1", server.port, faults=Faults.none()) as simulator,
         ):
             run([simulator], duration_s, speed=1.0, on_frame=tell)
     except ConnectionError as error:

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -67,6 +68,11 @@ class Faults:
         self._clock_offset_s = 0.0
         self._next_jump_s = config.clock_jump or math.inf
         self._next_cut_s = config.disconnect or math.inf
+
+    @classmethod
+    def none(cls) -> Self:
+        """A way on which nothing is lost."""
+        return cls(FaultConfig(), np.random.default_rng(0))
 
     def pass_on(self, time_s: float, payload: Payload) -> list[tuple[float, Payload]]:
         """Send one frame on its way.

@@ -17,7 +17,7 @@ from server.perception import Job, NotUnderstood, Perception, Result, Seen
 from server.session import WATCHDOG_S, Session
 from server.tracker import TrackerConfig
 from tools.simulator.drone import Drone
-from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.faults import Faults
 from tools.simulator.loop_score import Flight
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
@@ -102,7 +102,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
         duration_s: of simulated time, at five frames a second.
         faults: on the frames' way; None for none. Answers arrive at once.
     """
-    faults = faults or Faults(FaultConfig(), np.random.default_rng(0))
+    faults = faults or Faults.none()
     leash = _Leash(world.drone)
     on_their_way: deque[tuple[int, dict[str, str]]] = deque()
     heroes_m, others_m, hero_px, told_m = [], [], [], []

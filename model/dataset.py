@@ -41,6 +41,10 @@ class Frames(NamedTuple):
         """(N,) bool: which frames have a pixel of the hero."""
         return (self.masks == HERO).any(axis=(1, 2))
 
+    def joined(self, others: "Frames") -> "Frames":
+        """These frames, then the others."""
+        return Frames(np.concatenate([self.images, others.images]), np.concatenate([self.masks, others.masks]))
+
     def spread(self, count: int) -> "Frames":
         """`count` of the frames, evenly spread over them; all where there are no more."""
         chosen = np.linspace(0, len(self.images), min(count, len(self.images)), endpoint=False).astype(int)

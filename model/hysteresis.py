@@ -46,7 +46,7 @@ class Hysteresis(layers.Layer):
 
     def __init__(self, strong: float, weak: float, **options: object) -> None:
         super().__init__(**options)
-        self._thresholds = Thresholds(strong, weak)
+        self.thresholds = Thresholds(strong, weak)
 
     def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         """See the class."""
@@ -55,12 +55,12 @@ class Hysteresis(layers.Layer):
         strongest = ops.max_pool(margin, CELL_PX, strides=CELL_PX)
         strongest = ops.max_pool(strongest, CELLS, strides=1, padding="same")
         strongest = ops.image.resize(strongest, ops.shape(margin)[1:3], interpolation="nearest")
-        margin = ops.minimum(margin - self._thresholds.weak, strongest - self._thresholds.strong)
+        margin = ops.minimum(margin - self.thresholds.weak, strongest - self.thresholds.strong)
         return ops.concatenate([logits[..., :HERO], others + margin], axis=-1)
 
     def get_config(self) -> dict:
         """What Keras saves of it."""
-        return super().get_config() | self._thresholds._asdict()
+        return super().get_config() | self.thresholds._asdict()
 
 
 def with_thresholds(network: keras.Model, thresholds: Thresholds) -> keras.Model:
@@ -68,6 +68,11 @@ def with_thresholds(network: keras.Model, thresholds: Thresholds) -> keras.Model
     logits = Hysteresis(*thresholds, dtype="float32", name="hysteresis")(network.get_layer("logits").output)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
     return keras.Model(network.input, probabilities, name=network.name)
+
+
+def thresholds_of(network: keras.Model) -> Thresholds | None:
+    """What a network decides by; None for a probability of one half."""
+    return next((layer.thresholds for layer in network.layers if isinstance(layer, Hysteresis)), None)
 
 
 class Counts(NamedTuple):

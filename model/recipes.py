@@ -6,7 +6,8 @@ from typing import Any
 from model.dataset import AUGMENTATIONS
 from model.networks import check_buildable
 
-SCHEDULES, KEPT_EPOCHS, DECISIONS = ("cosine", "constant"), ("best", "last"), ("half", "hysteresis")
+SETS, SCHEDULES = ("train", "both"), ("cosine", "constant")
+KEPT_EPOCHS, DECISIONS = ("best", "last"), ("half", "hysteresis")
 
 
 def _setting(default: Any, help_text: str) -> Any:
@@ -23,6 +24,10 @@ class TrainingConfig:
 
     network: str = _setting("fpn", "network: fcn1 to fcn5, or fpn")
     input_px: int = _setting(256, "height and width of the network's input, px")
+    sets: str = _setting(
+        "train",
+        "frames to learn from: train; or both: validation, too, which then chooses nothing: thresholds are --start's",
+    )
     crop_px: int = _setting(192, "height and width of what training sees of a frame, px")
     augmentation: str = _setting(
         "far", "shift: moved and padded; light: mirrored and lit, too; far: at other scales, with far people pasted in"
@@ -54,6 +59,7 @@ class TrainingConfig:
         if self.crop_px > self.input_px:
             raise ValueError(f"crop_px must be at most input_px, {self.input_px}, got {self.crop_px}")
         for name, choices in {
+            "sets": SETS,
             "augmentation": AUGMENTATIONS,
             "schedule": SCHEDULES,
             "keep": KEPT_EPOCHS,
@@ -61,6 +67,10 @@ class TrainingConfig:
         }.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.sets == "both" and self.keep == "best":
+            raise ValueError("keep must be last with sets both, which leaves no frames to choose an epoch by, got best")
+        if self.sets == "both" and self.decision == "hysteresis" and not self.start:
+            raise ValueError("start must be a network whose thresholds to keep with sets both and hysteresis, got none")
         if self.augmentation != "far" and self.crop_px != self.input_px:
             raise ValueError(
                 f"crop_px must be input_px, {self.input_px}, with {self.augmentation} augmentation, got {self.crop_px}"

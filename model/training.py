@@ -19,7 +19,7 @@ from keras import ops
 from tqdm import tqdm
 
 from model.dataset import AugmentedBatches, Frames
-from model.hysteresis import Thresholds, best_thresholds, count, with_thresholds
+from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, with_thresholds
 from model.images import normalise
 from model.loading import load_network
 from model.losses import SegmentationLoss
@@ -248,7 +248,8 @@ def train(
     Args:
         config: the settings.
         training: frames to learn from.
-        validation: frames that tell how well it goes, and choose the thresholds.
+        validation: frames that tell how well it goes, and choose the thresholds; with `sets` "both" they are learned
+            from instead.
         out: run folder; created where there is none.
         on_start: called with the batches before the first step, when the run folder is there.
 
@@ -257,11 +258,12 @@ def train(
             the state to go on from is damaged.
         FileNotFoundError: if there are no weights to start from.
     """
-    batches = draw_batches(config, training)
+    batches = draw_batches(config, training if config.sets == "train" else training.joined(validation))
     if config.validation_steps:
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
+    given_thresholds(config)
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)
@@ -288,11 +290,28 @@ def train(
     return finish(config, validation, out)
 
 
+def given_thresholds(config: TrainingConfig) -> Thresholds | None:
+    """The thresholds that a run takes over from the weights it starts from; None if it chooses its own or has none.
+
+    Raises:
+        ValueError: if those weights have none.
+        FileNotFoundError: if there are no such weights.
+    """
+    if config.sets == "train" or config.decision == "half":
+        return None
+    thresholds = thresholds_of(load_network(config.start))
+    if thresholds is None:
+        raise ValueError(f"expected a network with two thresholds to start from in {config.start}, got one without")
+    return thresholds
+
+
 def finish(config: TrainingConfig, validation: Frames, out: Path) -> Trained:
     """Give the kept epoch's network its thresholds and save it as the run's weights."""
     network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
     if config.decision == "hysteresis":
-        thresholds = best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
+        thresholds = given_thresholds(config) or best_thresholds(
+            map(count, predict(network, validation), validation.masks == HERO)
+        )
         network = with_thresholds(network, thresholds)
     write_whole(out / WEIGHTS, network.save)
     score = validate(network, validation)

@@ -21,6 +21,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -135,7 +136,10 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         "settings": asdict(config),
         "epoch": config.epochs if config.keep == "last" else best[0],
         "thresholds": trained.thresholds and trained.thresholds._asdict(),
-        "validation": {"quality": trained.validation.quality, **trained.validation._asdict()},
+        # On frames it learned from, a score says nothing.
+        "validation": {"quality": trained.validation.quality, **trained.validation._asdict()}
+        if config.sets == "train"
+        else None,
     }
 
 
@@ -151,8 +155,7 @@ def read_sets(data: list[Path], name: str, px: int) -> Frames:
     Raises:
         ValueError: as `read_set` does.
     """
-    images, masks = zip(*(read_set(folder / name, px) for folder in data), strict=True)
-    return Frames(np.concatenate(images), np.concatenate(masks))
+    return reduce(Frames.joined, (read_set(folder / name, px) for folder in data))
 
 
 def exam_sets(data: list[Path]) -> dict[str, Path]:

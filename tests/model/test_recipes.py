@@ -19,6 +19,8 @@ from model.recipes import PRESETS, TrainingConfig
         ("augmentation", "shift", "crop_px must be input_px, 256, with shift augmentation, got 192"),
         ("schedule", "linear", "schedule must be one of cosine, constant, got 'linear'"),
         ("keep", "first", "keep must be one of best, last, got 'first'"),
+        ("sets", "all", "sets must be one of train, both, got 'all'"),
+        ("sets", "both", "start must be a network whose thresholds to keep with sets both and hysteresis, got none"),
         ("decision", "canny", "decision must be one of half, hysteresis, got 'canny'"),
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("steps", 0, "steps must be at least 1, got 0"),
@@ -65,6 +67,7 @@ def test_a_share_that_leaves_no_frame_with_or_none_without_the_hero_is_refused(s
         {"hero_share": 15 / 16},
         {"hero_weight": 0.0, "jaccard": 0.0, "empty_pull": 0.0, "detection": 0.0, "weight_decay": 0.0},
         {"validation_steps": 0},
+        {"sets": "both", "decision": "half"},
         {"seed": 2**32 - 1},
         # Validation is due at the last epoch, if at none before.
         {"epochs": 3, "validate_every": 50},
@@ -118,6 +121,7 @@ def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
         "validation_steps": 0,
         "workers": 1,
         "start": "",
+        "sets": "train",
         "seed": 0,
     }
 

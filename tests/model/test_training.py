@@ -452,6 +452,15 @@ def test_a_run_cannot_start_from_weights_of_other_shapes(tmp_path, whole):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_keeps_thresholds_needs_a_start_that_has_some(tmp_path, whole):
+    both = tiny(sets="both", keep="last", decision="hysteresis", start=str(whole / WEIGHTS))
+    with pytest.raises(
+        ValueError, match=r"expected a network with two thresholds to start from in .*, got one without"
+    ):
+        train(both, frames(), frames(1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_that_is_resumed_trains_no_more(tmp_path, whole):
     folder = shutil.copytree(whole, tmp_path / "copy")
     train(tiny(), frames(), frames(1), folder)

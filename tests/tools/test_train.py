@@ -165,6 +165,16 @@ def test_datasets_are_mixed_and_a_run_may_start_from_another_ones_weights(killed
     np.testing.assert_allclose(*map(np.asarray, kernels), atol=1e-6)
 
 
+def test_a_run_that_learns_from_validation_keeps_the_thresholds_it_starts_with_and_claims_no_score(killed, tmp_path):
+    out = tmp_path / "run"
+    run = ["--data", str(killed.data), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "10"]
+    start = ["--start", str(killed.out / WEIGHTS), "--sets", "both", "--epochs", "1", "--steps", "1"]
+    assert main([*run, *start]) == 0  # a batch of all ten frames: train has six of them
+    card, first = (json.loads((folder / "model_weights.json").read_text()) for folder in (out, killed.out))
+    assert card["thresholds"] == first["thresholds"]
+    assert card["validation"] is None
+
+
 def test_samples_are_a_sheet_of_the_first_batch(killed):
     with Image.open(killed.out / "samples.png") as sheet:
         assert sheet.format == "PNG"
@@ -405,7 +415,7 @@ def test_the_cards_command_stands_for_the_same_settings(preset, changes):
 
 def test_every_setting_can_be_given():
     names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "keep": "best", "decision": "half"}
-    names["start"] = "other.keras"
+    names |= {"start": "other.keras", "sets": "train"}
     changed = dict.fromkeys((setting.name for setting in fields(TrainingConfig)), "16")
     changed |= names | {"learning_rate": "0.5", "hero_share": "0.5"}
     words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -32,8 +32,7 @@ from server.perception import Failed, Job, NotUnderstood, Perception, Result
 from server.quadsim import QuadSimServer
 from server.recording.recorder import Recorder
 from server.session import Counts, Session
-from server.settings import Settings
-from server.tracker import TrackerConfig
+from server.settings import Settings, TrackerConfig
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,7 @@ from server.app import FollowerServer
 from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
 from server.recording.recorder import prepare_folder
-from server.settings import Settings
-from server.tracker import TrackerConfig
+from server.settings import Settings, TrackerConfig
 
 logger = logging.getLogger("follower")
 

@@ -15,13 +15,11 @@ from server.clock import FrameClock
 from server.geometry import Pose
 from server.messages import Command, create_box_marker, object_detected, object_lost
 from server.perception import Job
+from server.settings import TrackerConfig
 from server.target import Target
-from server.tracker import Sighting, Tracker, TrackerConfig, TrackState
+from server.tracker import Sighting, Tracker, TrackState
 
 logger = logging.getLogger(__name__)
-
-WATCHDOG_S = 1.0
-"""Unless the user says otherwise, the longest time that a drone is left following without a fresh frame."""
 
 
 class Counts(NamedTuple):

@@ -22,13 +22,14 @@ All times are session times in seconds (`server.clock`), all positions metres in
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
-VERTICAL_SHARE = 0.25  # people walk on the ground: their vertical speed relative to their horizontal one
+from server.motion import Fix, Track
+from server.settings import TrackerConfig
+
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
 
 
@@ -47,68 +48,6 @@ class TrackState(StrEnum):
         return self in (TrackState.FOLLOWING, TrackState.COASTING)
 
 
-@dataclass(frozen=True)
-class TrackerConfig:
-    """When to follow, and how the hero moves; `metadata["help"]` of each field has its meaning and unit.
-
-    Why 3 of 5: with a hero seen in 60 % of the frames, as far ones are, and 5 frames a second, it takes 1.1 s on
-    average, and 2 of 3 takes 0.7 s. False alarms in 10 % of the frames, all in one place, start a track every 49 s, and
-    every 13 s with 2 of 3. A followed track is given up for another only on stronger evidence than it takes to start
-    one. 4 of 8, with more doubt allowed in each, would find more of the heroes that a patrol's camera sweeps past, but
-    follow others for three times as long: see docs/writeup.md.
-
-    Raises:
-        ValueError: if a count is not an integer of at least 1 or exceeds its window, or a quantity is not positive
-            and finite.
-    """
-
-    confirm_hits: int = field(
-        default=3, metadata={"help": "sightings that must agree, of the latest confirm_window frames, to follow"}
-    )
-    confirm_window: int = field(default=5, metadata={"help": "latest frames that confirm_hits looks at"})
-    switch_hits: int = field(
-        default=4,
-        metadata={"help": "sightings away from a followed track that must agree to move it there, of switch_window"},
-    )
-    switch_window: int = field(default=5, metadata={"help": "latest frames that switch_hits looks at"})
-    lost_after_s: float = field(
-        default=1.4, metadata={"help": "time without a sighting after which the drone goes back to patrol, s"}
-    )
-    doubt_after_s: float = field(
-        default=3.0, metadata={"help": "time without a convincing sighting after which it does so, too, s"}
-    )
-    reacquire_within_s: float = field(
-        default=4.0, metadata={"help": "time since the last sighting in which one nearby resumes the track, s"}
-    )
-    reacquire_within_m: float = field(
-        default=4.0, metadata={"help": "distance from the predicted position that counts as nearby, m"}
-    )
-    walk_on_s: float = field(default=1.0, metadata={"help": "time for which an unseen hero is predicted to walk on, s"})
-    gate_sigma: float = field(
-        default=4.0, metadata={"help": "sightings further from the prediction don't fit, standard deviations"}
-    )
-    walking_std_mps: float = field(
-        default=1.0, metadata={"help": "standard deviation of a new track's velocity along each axis, m/s"}
-    )
-    drift_mps: float = field(
-        default=0.8, metadata={"help": "standard deviation of the change of velocity in one second, m/s"}
-    )
-    max_speed_mps: float = field(default=3.0, metadata={"help": "speed that the hero never exceeds, m/s"})
-
-    def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.type is int and not (isinstance(value, int) and value >= 1):
-                raise ValueError(f"expected {setting.name} an integer of at least 1, got {value!r}")
-            if not 0 < value < math.inf:
-                raise ValueError(f"expected {setting.name} positive and finite, got {value!r}")
-        for hits, window in (("confirm_hits", "confirm_window"), ("switch_hits", "switch_window")):
-            if getattr(self, hits) > getattr(self, window):
-                raise ValueError(
-                    f"expected {hits} of at most {window} = {getattr(self, window)}, got {getattr(self, hits)}"
-                )
-
-
 class Sighting(NamedTuple):
     """What may be the hero in one frame.
 
@@ -121,20 +60,11 @@ class Sighting(NamedTuple):
     is_convincing: bool = True
 
 
-class _Fix(NamedTuple):
-    """A sighting with a position, (3,), and its standard deviation along each axis; may it start a track?"""
-
-    time_s: float
-    position_m: np.ndarray
-    std_m: float
-    is_convincing: bool
-
-
 class _Evidence(NamedTuple):
     """What a frame shows: its located sightings, the most convincing first; and has it convincing ones beside them?"""
 
     time_s: float
-    fixes: list[_Fix]
+    fixes: list[Fix]
     has_glimpse: bool
 
     def for_new_track(self) -> "_Evidence | None":
@@ -153,7 +83,7 @@ class Tracker:
     def __init__(self, config: TrackerConfig | None = None) -> None:
         self._config = config or TrackerConfig()
         self._state = TrackState.PATROL
-        self._track: _Track | None = None
+        self._track: Track | None = None
         self._time_s = -math.inf
         self._last_seen_s = self._last_convincing_s = -math.inf
         # Of the latest frames; None for one that says nothing, and for one with a sighting of the track there is.
@@ -285,7 +215,7 @@ class Tracker:
             elif self.is_following:
                 return False
             else:
-                self._track = _Track(best, self._config)
+                self._track = Track(best, self._config)
             is_convincing = best.is_convincing
         elif self.is_following and seen.has_glimpse:
             is_convincing = True
@@ -295,7 +225,7 @@ class Tracker:
             self._last_convincing_s = seen.time_s
         return True
 
-    def _may_resume(self, fix: _Fix) -> bool:
+    def _may_resume(self, fix: Fix) -> bool:
         distance_m = math.dist(fix.position_m, self.predict(fix.time_s))
         return fix.is_convincing and distance_m <= self._config.reacquire_within_m
 
@@ -308,7 +238,7 @@ class Tracker:
             else (config.confirm_hits, config.confirm_window)
         )
         frames = self._recent_evidence(window)
-        latest: list[_Fix] = next((frame.fixes for frame in reversed(frames) if frame.fixes), [])
+        latest: list[Fix] = next((frame.fixes for frame in reversed(frames) if frame.fixes), [])
         # Of equally supported places the most convincing one: `max` returns the first.
         agreeing = max((_agreeing(fix, frames, config) for fix in latest), key=len, default=[])
         glimpses = sum(frame.has_glimpse and not frame.fixes for frame in frames)
@@ -316,7 +246,7 @@ class Tracker:
         is_seen_throughout = len(self._recent_evidence(in_a_row)) == in_a_row
         if not agreeing or (len(agreeing) + glimpses < hits and not is_seen_throughout):
             return False
-        self._track = _Track(agreeing[0], config)
+        self._track = Track(agreeing[0], config)
         for fix in agreeing[1:]:
             self._track.correct(fix)
         self._evidence.clear()
@@ -330,76 +260,7 @@ class Tracker:
         return [seen for seen in frames if seen is not None and seen.time_s >= oldest_s]
 
 
-class _Track:
-    """Constant-velocity Kalman filter of a walking hero, from one sighting to the next.
-
-    The axes are independent and share the measurement's variance, so each needs only the 2×2 covariance of its position
-    and velocity, here three arrays (3,) in closed form. Velocity drifts as a random walk, which makes one long step and
-    many short ones agree.
-
-    Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 6.2.2 (discretised
-    continuous white-noise acceleration).
-    """
-
-    def __init__(self, fix: _Fix, config: TrackerConfig) -> None:
-        horizontal_and_vertical = np.array([1.0, 1.0, VERTICAL_SHARE])
-        self._config = config
-        self._time_s = fix.time_s
-        self._position_m = fix.position_m
-        self._drift_variance = (config.drift_mps * horizontal_and_vertical) ** 2  # (m/s)² per s
-        self._position_variance = np.full(3, fix.std_m**2)
-        self._covariance = np.zeros(3)
-        self._velocity_variance = (config.walking_std_mps * horizontal_and_vertical) ** 2
-        self.velocity_mps = np.zeros(3)
-
-    def predict(self, time_s: float) -> np.ndarray:
-        """(3,) position at a time; after `walk_on_s` without a sighting the hero waits."""
-        step_s = min(max(time_s - self._time_s, 0.0), self._config.walk_on_s)
-        return self._position_m + step_s * self.velocity_mps
-
-    def misfit(self, fix: _Fix) -> float:
-        """Squared distance of a sighting from the prediction, in standard deviations (Mahalanobis)."""
-        innovation_m = fix.position_m - self.predict(fix.time_s)
-        variance = self._predicted_position_variance(fix.time_s) + fix.std_m**2
-        return float(np.sum(innovation_m**2 / variance))
-
-    def fits(self, fix: _Fix) -> bool:
-        """Whether a sighting lies within `gate_sigma` standard deviations of the prediction."""
-        return self.misfit(fix) <= self._config.gate_sigma**2
-
-    def correct(self, fix: _Fix) -> None:
-        """Take in a sighting that is not earlier than the one before it."""
-        step_s = fix.time_s - self._time_s
-        drift = self._drift_variance
-        position_variance = self._predicted_position_variance(fix.time_s)
-        covariance = self._covariance + step_s * self._velocity_variance + drift * step_s**2 / 2
-        velocity_variance = self._velocity_variance + drift * step_s
-        position_gain = position_variance / (position_variance + fix.std_m**2)
-        velocity_gain = covariance / (position_variance + fix.std_m**2)
-        predicted_m = self.predict(fix.time_s)
-        innovation_m = fix.position_m - predicted_m
-        self._time_s = fix.time_s
-        self._position_m = predicted_m + position_gain * innovation_m
-        self.velocity_mps = self._limited(self.velocity_mps + velocity_gain * innovation_m)
-        self._position_variance = (1 - position_gain) * position_variance
-        self._covariance = (1 - position_gain) * covariance
-        self._velocity_variance = velocity_variance - velocity_gain * covariance
-
-    def _predicted_position_variance(self, time_s: float) -> np.ndarray:
-        step_s = max(time_s - self._time_s, 0.0)
-        return (
-            self._position_variance
-            + 2 * step_s * self._covariance
-            + step_s**2 * self._velocity_variance
-            + self._drift_variance * step_s**3 / 3
-        )
-
-    def _limited(self, velocity_mps: np.ndarray) -> np.ndarray:
-        speed_mps = math.hypot(*velocity_mps)
-        return velocity_mps * min(1.0, self._config.max_speed_mps / speed_mps) if speed_mps > 0 else velocity_mps
-
-
-def _agreeing(latest: _Fix, frames: Sequence[_Evidence], config: TrackerConfig) -> list[_Fix]:
+def _agreeing(latest: Fix, frames: Sequence[_Evidence], config: TrackerConfig) -> list[Fix]:
     """Of each frame, in order, the sighting nearest to `latest` that can be of the same hero, where there is one."""
     nearest = [
         min(frame.fixes, key=lambda fix: math.dist(fix.position_m, latest.position_m))
@@ -409,7 +270,7 @@ def _agreeing(latest: _Fix, frames: Sequence[_Evidence], config: TrackerConfig) 
     return [fix for fix in nearest if _are_within_a_walk(fix, latest, config)]
 
 
-def _are_within_a_walk(earlier: _Fix, later: _Fix, config: TrackerConfig) -> bool:
+def _are_within_a_walk(earlier: Fix, later: Fix, config: TrackerConfig) -> bool:
     """Whether two sightings can be of one hero, given their errors and the greatest speed."""
     reach_m = config.max_speed_mps * (later.time_s - earlier.time_s)
     error_m = config.gate_sigma * math.hypot(earlier.std_m, later.std_m)
@@ -426,10 +287,10 @@ def _checked(time_s: float, sightings: Sequence[Sighting]) -> _Evidence:
     )
 
 
-def _checked_fix(time_s: float, sighting: Sighting) -> _Fix:
+def _checked_fix(time_s: float, sighting: Sighting) -> Fix:
     position_m, std_m = np.array(sighting.position_m, dtype=float), sighting.position_std_m
     if position_m.shape != (3,) or not np.isfinite(position_m).all():
         raise ValueError(f"expected position_m (3,) finite, got {position_m}")
     if std_m is None or not 0 < std_m < math.inf:
         raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
-    return _Fix(time_s, position_m, std_m, sighting.is_convincing)
+    return Fix(time_s, position_m, std_m, sighting.is_convincing)

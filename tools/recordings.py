@@ -22,7 +22,8 @@ from tqdm import tqdm
 from server.geometry import Camera
 from server.messages import Command, SensorFrame, parse_sensor_frame, shorten
 from server.recording.items import EVENTS_TOPIC, FORMAT, MASK_TOPIC
-from server.tracker import TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import TrackState
 
 Value = TypeVar("Value")
 

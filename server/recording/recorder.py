@@ -24,7 +24,8 @@ from server.recording.items import Answered, Arrived, Begun, Ended, Item, Noted,
 from server.recording.scribe import Scribe
 from server.recording.snapshot import freeze
 from server.session import Session, Situation
-from server.tracker import TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import TrackState
 
 FOLDER_BY_HAND = Path("recordings")
 SMALL_BYTES = 1000

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from server.clock import FrameClock, _Anchor
+from server.motion import Fix, Track
 from server.session import Session
-from server.tracker import Tracker, TrackerConfig, TrackState, _Evidence, _Fix, _Track
+from server.settings import TrackerConfig
+from server.tracker import Tracker, TrackState, _Evidence
 
 _CONFIG = TrackerConfig()
 # Whose state is their attributes; one of each tells which they have.
-EXAMPLES = (Session("", _CONFIG, 1.0), FrameClock(), Tracker(), _Track(_Fix(0.0, np.zeros(3), 1.0, True), _CONFIG))
+EXAMPLES = (Session("", _CONFIG, 1.0), FrameClock(), Tracker(), Track(Fix(0.0, np.zeros(3), 1.0, True), _CONFIG))
 OBJECTS = {type(example).__name__: type(example) for example in EXAMPLES}
 ATTRIBUTES = {type(example).__name__: vars(example).keys() for example in EXAMPLES}
-VALUES = {kind.__name__: kind for kind in (TrackerConfig, _Anchor, _Evidence, _Fix)}
+VALUES = {kind.__name__: kind for kind in (TrackerConfig, _Anchor, _Evidence, Fix)}
 
 
 def freeze(session: Session) -> dict[str, Any]:

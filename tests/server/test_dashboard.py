@@ -29,7 +29,8 @@ from server.geometry import Camera, Pose
 from server.messages import SensorFrame
 from server.overlay import Picture
 from server.session import Session, Situation
-from server.tracker import TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import TrackState
 from tools.simulator.server_process import ServerProcess, free_port, running_server
 from tools.simulator.wire import QuadSimClient
 

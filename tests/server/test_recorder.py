@@ -30,8 +30,8 @@ from server.recording.items import Arrived
 from server.recording.recorder import Recorder
 from server.recording.snapshot import thaw
 from server.session import Session
+from server.settings import TrackerConfig
 from server.target import Box, Target
-from server.tracker import TrackerConfig
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.wire import QuadSimClient
 

@@ -5,8 +5,8 @@ from server.geometry import Pose
 from server.messages import SensorFrame
 from server.perception import Job
 from server.session import Session
+from server.settings import TrackerConfig
 from server.target import Box, Target
-from server.tracker import TrackerConfig
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 0.0, 0.0)
 HERE = np.array([10.0, 2.0, 1.0])

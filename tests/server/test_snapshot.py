@@ -84,7 +84,7 @@ def test_a_thawed_session_is_a_copy():
         {"TrackState": "patrol"},
         {"Session": 5},
         {"Session": {}},
-        {"_Fix": {"time_s": 1.0}},
+        {"Fix": {"time_s": 1.0}},
     ],
 )
 def test_what_is_no_session_is_refused(frozen):

@@ -6,7 +6,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from server.tracker import Sighting, Tracker, TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import Sighting, Tracker, TrackState
 
 PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
 FRAME_S = 0.2

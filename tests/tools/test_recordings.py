@@ -14,7 +14,8 @@ from recorded_session import FCN4, record_everything, rewritten
 from server.engine import weights_sha256
 from server.geometry import Camera
 from server.messages import Command
-from server.tracker import TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import TrackState
 from tools.recordings import Answer, Arrival, Mask, Recording, UnreadableRecordingError
 
 

@@ -14,7 +14,8 @@ from test_simulate import world_near_hero
 
 from server.geometry import QUADSIM_CAMERA, Pose
 from server.messages import object_lost
-from server.tracker import TrackerConfig, TrackState
+from server.settings import TrackerConfig
+from server.tracker import TrackState
 from tools import replay
 from tools.recordings import Answer, Arrival, Recording, Start
 from tools.replay import Replay

@@ -14,8 +14,8 @@ from server.engine import Engine
 from server.geometry import QUADSIM_CAMERA
 from server.messages import BadFrameError, Command, parse_sensor_frame
 from server.perception import Job, NotUnderstood, Perception, Result, Seen
-from server.session import WATCHDOG_S, Session
-from server.tracker import TrackerConfig
+from server.session import Session
+from server.settings import Settings, TrackerConfig
 from tools.simulator.drone import Drone
 from tools.simulator.faults import Faults
 from tools.simulator.loop_score import Flight
@@ -43,7 +43,7 @@ class ServerPilot:
     """
 
     def __init__(self, engine: Engine, tracker: TrackerConfig | None = None) -> None:
-        self._session = Session("drone", tracker or TrackerConfig(), WATCHDOG_S)
+        self._session = Session("drone", tracker or TrackerConfig(), Settings().watchdog_s)
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._perception = Perception(engine, QUADSIM_CAMERA, self._results.put)
 

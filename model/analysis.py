@@ -137,16 +137,6 @@ def pooled_score(frames: Sequence[FrameFigures]) -> SetScore:
     )
 
 
-def hero_iou(score: SetScore) -> float:
-    """A set's hero IoU averaged over the frames that show the hero; the original averages over all of them."""
-    return score.iou[HERO] * score.n / max(score.tp + score.fn, 1)
-
-
-def quality(score: SetScore) -> float:
-    """One number for a single set in the form of the final score: hero IoU times the share of right detections."""
-    return hero_iou(score) * score.tp / max(score.tp + score.fp + score.fn, 1)
-
-
 def recall_by_size(frames: Sequence[FrameFigures]) -> list[SizeRecall]:
     """How many heroes are detected, wherever in the frame, by their size in pixels: a line per `SIZES_FROM_PX`."""
     heroes = np.array([(frame.hero_px, frame.score.tp) for frame in frames]).reshape(-1, 2)
@@ -197,6 +187,12 @@ def worst_misses(frames: Sequence[FrameFigures]) -> list[int]:
     """In which frames the hero is missed: their numbers, the largest hero first."""
     missed = [number for number, frame in enumerate(frames) if frame.score.fn]
     return sorted(missed, key=lambda number: frames[number].hero_px, reverse=True)
+
+
+def worst_masks(frames: Sequence[FrameFigures]) -> list[int]:
+    """Of the heroes of the largest size that are found, which masks fit worst: frame numbers, the lowest IoU first."""
+    found = [n for n, frame in enumerate(frames) if frame.score.tp and frame.hero_px >= SIZES_FROM_PX[-1]]
+    return sorted(found, key=lambda number: frames[number].score.iou[HERO])
 
 
 def _class_numbers(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ state it (at 160 px the sets hold 539, 0 and 301 frames with the hero, at 256 px
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -42,6 +42,33 @@ class SetScore:
     def __str__(self) -> str:
         shares = " / ".join(f"{iou:.4f}" for iou in self.iou)
         return f"n {self.n}, IoU {shares}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
+
+
+class HeroScore(NamedTuple):
+    """How well a network finds the hero in one set, to choose networks by.
+
+    `hero_iou` is averaged over the frames that show the hero, where the original averages over all of them, with 0
+    where there is none. `tp`, `fp` and `fn` as in `SetScore`.
+    """
+
+    hero_iou: float
+    tp: int
+    fp: int
+    fn: int
+
+    @classmethod
+    def of(cls, score: SetScore) -> Self:
+        """What a set's score says of the hero."""
+        hero_iou = score.iou[HERO] * score.n / max(score.tp + score.fn, 1)
+        return cls(hero_iou, score.tp, score.fp, score.fn)
+
+    @property
+    def quality(self) -> float:
+        """One number in the form of the final score: hero IoU times the share of right detections."""
+        return self.hero_iou * _right_share(self.tp, self.fp, self.fn)
+
+    def __str__(self) -> str:
+        return f"quality {self.quality:.4f}, hero IoU {self.hero_iou:.4f}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
 
 
 class FinalScore(NamedTuple):
@@ -119,7 +146,10 @@ def final_score(sets: Mapping[str, SetScore]) -> FinalScore:
     With no hero there and none found, there is nothing right or wrong: weight and score are 0.
     """
     iou = (sets[FOLLOWING].iou[HERO] + sets[PATROL_WITH].iou[HERO]) / 2
-    right = sum(sets[name].tp for name in EVALUATION_SETS)
-    wrong = sum(sets[name].fp + sets[name].fn for name in EVALUATION_SETS)
-    weight = right / max(right + wrong, 1)
+    tp, fp, fn = (sum(getattr(sets[name], kind) for name in EVALUATION_SETS) for kind in ("tp", "fp", "fn"))
+    weight = _right_share(tp, fp, fn)
     return FinalScore(iou, weight, iou * weight)
+
+
+def _right_share(tp: int, fp: int, fn: int) -> float:
+    return tp / max(tp + fp + fn, 1)

@@ -25,7 +25,7 @@ from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build
 from model.recipes import TrainingConfig
-from model.scoring import HERO, score_set
+from model.scoring import HERO, HeroScore, score_set
 
 logger = logging.getLogger(__name__)
 
@@ -33,30 +33,6 @@ logger = logging.getLogger(__name__)
 SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
 CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
 FRAMES_PER_PREDICTION = 32
-
-
-class Validation(NamedTuple):
-    """How well a network finds the hero in the validation set.
-
-    Args:
-        hero_iou: intersection over union of the hero, averaged over the frames that show it.
-        tp: frames with the hero in which the network found one.
-        fp: frames without the hero in which the network found one.
-        fn: frames with the hero in which the network found none.
-    """
-
-    hero_iou: float
-    tp: int
-    fp: int
-    fn: int
-
-    @property
-    def quality(self) -> float:
-        """What chooses the best epoch, in the form of the final score: hero IoU times the share of right detections."""
-        return self.hero_iou * self.tp / max(1, self.tp + self.fp + self.fn)
-
-    def __str__(self) -> str:
-        return f"quality {self.quality:.4f}, hero IoU {self.hero_iou:.4f}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
 
 
 def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
@@ -67,12 +43,9 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
         yield from np.asarray(network.predict_on_batch(images))
 
 
-def validate(network: keras.Model, frames: Frames) -> Validation:
-    """Score a network at its own resolution on frames of which at least one shows the hero."""
-    score = score_set(predict(network, frames), frames.masks)
-    # The original counts an IoU of 0 where there is no hero.
-    hero_iou = score.iou[HERO] * score.n / np.count_nonzero(frames.shows_hero())
-    return Validation(float(hero_iou), score.tp, score.fp, score.fn)
+def validate(network: keras.Model, frames: Frames) -> HeroScore:
+    """Score a network at its own resolution."""
+    return HeroScore.of(score_set(predict(network, frames), frames.masks))
 
 
 class Trained(NamedTuple):
@@ -86,7 +59,7 @@ class Trained(NamedTuple):
 
     weights: Path
     thresholds: Thresholds | None
-    validation: Validation
+    validation: HeroScore
 
 
 class EpochLog(NamedTuple):
@@ -100,7 +73,7 @@ class EpochLog(NamedTuple):
 
     epoch: int
     loss: float
-    validation: Validation | None = None
+    validation: HeroScore | None = None
 
 
 def read_log(path: Path) -> list[EpochLog]:
@@ -112,7 +85,7 @@ def read_log(path: Path) -> list[EpochLog]:
             EpochLog(
                 int(row["epoch"]),
                 float(row["loss"]),
-                Validation(float(row["hero_iou"]), int(row["tp"]), int(row["fp"]), int(row["fn"]))
+                HeroScore(float(row["hero_iou"]), int(row["tp"]), int(row["fp"]), int(row["fn"]))
                 if row["quality"]
                 else None,
             )
@@ -123,14 +96,14 @@ def read_log(path: Path) -> list[EpochLog]:
 def write_log(path: Path, log: list[EpochLog]) -> None:
     """Write a run's log as CSV: a line per epoch, its score left out where there is none."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("epoch", "loss", "quality", *Validation._fields))
+        writer = csv.DictWriter(file, ("epoch", "loss", "quality", *HeroScore._fields))
         writer.writeheader()
         for epoch, loss, validation in log:
             score = {"quality": round(validation.quality, 6), **validation._asdict()} if validation else {}
             writer.writerow({"epoch": epoch, "loss": loss, **score})
 
 
-def best_epoch(log: list[EpochLog]) -> tuple[int, Validation] | None:
+def best_epoch(log: list[EpochLog]) -> tuple[int, HeroScore] | None:
     """The first epoch of the highest quality and its score; None if no epoch was scored."""
     scored = [(line.epoch, line.validation) for line in log if line.validation]
     return max(scored, key=lambda epoch_and_score: epoch_and_score[1].quality, default=None)

@@ -10,9 +10,9 @@ score of that network under the original tools; what the shipped weights score i
 choosing networks, and what their cards say of `hero_threshold_255` and `min_blob_px`: the evaluation sets are the exam.
 
 `--report` draws `recall_by_size.png`, `precision_recall.png`, `confusion.png` and the contact sheets
-`false_alarms.jpeg` (the surest first) and `misses.jpeg` (the largest first): the prediction is tinted green, the true
-hero outlined yellow. Scores are taken in float32, so that they are the same on every machine; the time per frame is
-that of the server's own, faster precision.
+`false_alarms.jpeg` (the surest first), `misses.jpeg` (the largest first) and `masks.jpeg` (of near heroes that are
+found, those that fit worst): the prediction is tinted green, the true hero outlined yellow. Scores are taken in
+float32, so that they are the same on every machine; the time per frame is that of the server's own, faster precision.
 """
 
 import argparse
@@ -43,13 +43,12 @@ from model.analysis import (
     blobs_by_threshold,
     confusion,
     frames_by_threshold,
-    hero_iou,
     largest_blob,
     pixels_by_threshold,
     pooled_score,
-    quality,
     recall_by_size,
     worst_false_alarms,
+    worst_masks,
     worst_misses,
 )
 from model.images import resize_probabilities, resize_rgb, resize_truth
@@ -61,6 +60,7 @@ from model.scoring import (
     HERO,
     PATROL_WITH,
     FinalScore,
+    HeroScore,
     SetScore,
     final_score,
     threshold,
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 
 EXAM, VALIDATION = "exam", "validation"
 TIMED_FRAMES = 50
+WORST = {"false_alarms": worst_false_alarms, "misses": worst_misses, "masks": worst_masks}
 WORST_FRAMES = 24
 
 Pair = tuple[Path, Path]
@@ -119,7 +120,8 @@ class Evaluation:
         if self.final:
             near, far = (sets[name].iou[HERO] for name in (FOLLOWING, PATROL_WITH))
             return {"final_score": self.final.score, "IoU near": near, "IoU far": far}
-        return {"quality": quality(sets[VALIDATION]), "hero IoU": hero_iou(sets[VALIDATION])}
+        hero = HeroScore.of(sets[VALIDATION])
+        return {"quality": hero.quality, "hero IoU": hero.hero_iou}
 
     @property
     def all_pairs(self) -> list[Pair]:
@@ -343,8 +345,8 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
     if final:
         figures |= {"final_iou": final.iou, "weight": final.weight, "final_score": final.score}
     else:
-        score = evaluation.sets[VALIDATION]
-        figures |= {"quality": quality(score), "hero_iou": hero_iou(score), "blobs": describe_blobs(frames)}
+        hero = HeroScore.of(evaluation.sets[VALIDATION])
+        figures |= {"quality": hero.quality, "hero_iou": hero.hero_iou, "blobs": describe_blobs(frames)}
     return figures | {
         "ms_per_frame": evaluation.ms_per_frame,
         "recall_by_size": [size._asdict() for size in recall_by_size(evaluation.far_frames)],
@@ -355,8 +357,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
             name: dict(zip(PREDICTIONS, row, strict=True))
             for name, row in zip(CLASSES, confusion(frames).tolist(), strict=True)
         },
-        "false_alarms": describe_frames(evaluation, worst_false_alarms(frames)),
-        "misses": describe_frames(evaluation, worst_misses(frames)),
+        **{name: describe_frames(evaluation, worst(frames)) for name, worst in WORST.items()},
     }
 
 
@@ -389,6 +390,7 @@ def describe_frames(evaluation: Evaluation, numbers: Sequence[int]) -> list[dict
             "hero_px": frames[number].hero_px,
             "found_px": frames[number].found_px,
             "probability": frames[number].probability,
+            "hero_iou": frames[number].score.iou[HERO],
         }
         for number in numbers[:WORST_FRAMES]
     ]
@@ -413,10 +415,10 @@ def draw(evaluations: Sequence[Evaluation], folder: Path) -> None:
     report.draw_confusion(
         {label: confusion(evaluation.all_frames) for label, evaluation in labelled.items()}, folder / "confusion.png"
     )
-    for worst, name in ((worst_false_alarms, "false_alarms.jpeg"), (worst_misses, "misses.jpeg")):
+    for name, worst in WORST.items():
         report.draw_sheet(
             {label: tiles(evaluation, worst(evaluation.all_frames)) for label, evaluation in labelled.items()},
-            folder / name,
+            folder / f"{name}.jpeg",
         )
 
 
@@ -437,9 +439,9 @@ def tiles(evaluation: Evaluation, numbers: Sequence[int]) -> list["Tile"]:
                     image=camera.convert("RGB"),
                     truth=truth,
                     predicted=predicted,
-                    around=truth if frame.score.fn else largest_blob(predicted),
+                    around=largest_blob(predicted) if frame.score.fp else truth,
                     caption=f"{image_path.name}\nhero {frame.hero_px} px, found {frame.found_px} px, "
-                    f"p {frame.probability:.2f}",
+                    + (f"IoU {frame.score.iou[HERO]:.2f}" if frame.score.tp else f"p {frame.probability:.2f}"),
                 )
             )
     return drawn

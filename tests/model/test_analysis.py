@@ -13,17 +13,16 @@ from model.analysis import (
     blobs_by_threshold,
     confusion,
     frames_by_threshold,
-    hero_iou,
     largest_blob,
     pixels_by_threshold,
     pooled_score,
-    quality,
     recall_by_size,
     worst_false_alarms,
+    worst_masks,
     worst_misses,
 )
 from model.images import resize_truth
-from model.scoring import HERO, THRESHOLD_255, SetScore, score_set, threshold
+from model.scoring import HERO, THRESHOLD_255, score_set, threshold
 
 PX = 16
 HALF = THRESHOLDS_255.index(THRESHOLD_255)
@@ -211,12 +210,15 @@ def test_false_alarms_come_surest_first_and_misses_largest_first():
     assert worst_misses(frames) == [4, 2]
 
 
-def test_quality_counts_overlap_only_where_the_hero_is():
-    # IoU 0.3 over 10 frames of which 6 show the hero: 0.5 where it is. 4 of 4 + 1 + 2 detections are right.
-    score = SetScore(n=10, iou=(1.0, 0.0, 0.3), tp=4, fp=1, fn=2)
-    assert hero_iou(score) == pytest.approx(0.5)
-    assert quality(score) == pytest.approx(0.5 * 4 / 7)
-    assert quality(SetScore(n=1, iou=(1.0, 0.0, 0.0), tp=0, fp=0, fn=0)) == 0.0
+def test_of_large_heroes_that_are_found_the_worst_masks_come_first():
+    frames = [
+        frame(true_px=250, found_px=240),
+        frame(true_px=200, found_px=100),
+        frame(true_px=199, found_px=10),  # too small
+        frame(true_px=250, found_px=3),  # missed
+        frame(true_px=250, found_px=200),
+    ]
+    assert worst_masks(frames) == [1, 4, 0]
 
 
 def test_every_pixel_of_a_real_mask_counts_once(data_dir):

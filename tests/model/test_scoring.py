@@ -7,6 +7,7 @@ from model.images import resize_probabilities, resize_truth
 from model.scoring import (
     EVALUATION_SETS,
     HERO,
+    HeroScore,
     SetScore,
     final_score,
     has_hero,
@@ -84,6 +85,14 @@ def test_more_predictions_than_truths_are_refused():
 def test_no_frames_are_refused():
     with pytest.raises(ValueError, match="at least one frame"):
         score_set([], [])
+
+
+def test_quality_counts_overlap_only_where_the_hero_is():
+    # IoU 0.3 over 10 frames of which 6 show the hero: 0.5 where it is. 4 of 4 + 1 + 2 detections are right.
+    score = SetScore(n=10, iou=(1.0, 0.0, 0.3), tp=4, fp=1, fn=2)
+    assert HeroScore.of(score) == (pytest.approx(0.5), 4, 1, 2)
+    assert HeroScore.of(score).quality == pytest.approx(0.5 * 4 / 7)
+    assert HeroScore.of(SetScore(n=1, iou=(1.0, 0.0, 0.0), tp=0, fp=0, fn=0)).quality == 0.0
 
 
 def test_the_final_score_is_mean_hero_iou_times_the_share_of_right_detections():

@@ -14,7 +14,7 @@ from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
 from model.networks import NETWORKS, build
 from model.recipes import TrainingConfig
-from model.scoring import CLASSES, HERO, PEOPLE
+from model.scoring import CLASSES, HERO, PEOPLE, HeroScore
 from model.training import (
     CHECKPOINT,
     KEPT,
@@ -25,7 +25,6 @@ from model.training import (
     EpochLog,
     RunKeeper,
     Trained,
-    Validation,
     best_epoch,
     check_run,
     compiled_network,
@@ -100,7 +99,7 @@ def test_hero_iou_is_averaged_over_the_frames_that_show_the_hero():
     #                            found 4 of 8    missed       false alarm  nothing      nothing
     images, masks = zip(*(scene(4, 8), scene(0, 8), scene(8, 0), scene(0, 0), scene(0, 0)), strict=True)
     score = validate(RedIsTheHero(), Frames(np.stack(images), np.stack(masks)))
-    assert score == Validation(hero_iou=pytest.approx((4 / 8 + 0) / 2), tp=1, fp=1, fn=1)
+    assert score == HeroScore(hero_iou=pytest.approx((4 / 8 + 0) / 2), tp=1, fp=1, fn=1)
     assert score.quality == pytest.approx(0.25 * 1 / 3)
     assert str(score) == "quality 0.0833, hero IoU 0.2500, tp 1, fp 1, fn 1"
 
@@ -111,16 +110,11 @@ def test_frames_of_more_than_one_prediction_are_scored_in_order(monkeypatch):
     assert validate(RedIsTheHero(), Frames(np.stack(images), np.stack(masks))) == (1.0, 5, 0, 0)
 
 
-def test_a_perfect_network_has_quality_1_and_one_that_finds_nothing_0():
-    assert Validation(hero_iou=1.0, tp=9, fp=0, fn=0).quality == 1
-    assert Validation(hero_iou=0.0, tp=0, fp=0, fn=0).quality == 0
-
-
 # --- log
 
 
 def test_a_log_reads_as_it_was_written(tmp_path):
-    log = [EpochLog(1, 2.5), EpochLog(2, 1.25, Validation(0.5, 6, 1, 3)), EpochLog(3, 1.0)]
+    log = [EpochLog(1, 2.5), EpochLog(2, 1.25, HeroScore(0.5, 6, 1, 3)), EpochLog(3, 1.0)]
     write_log(tmp_path / "log.csv", log)
     assert (tmp_path / "log.csv").read_text().splitlines() == [
         "epoch,loss,quality,hero_iou,tp,fp,fn",
@@ -136,7 +130,7 @@ def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
 
 
 def test_the_best_epoch_is_the_first_of_the_highest_quality():
-    low, high = Validation(0.5, 6, 1, 3), Validation(0.9, 9, 0, 1)
+    low, high = HeroScore(0.5, 6, 1, 3), HeroScore(0.9, 9, 0, 1)
     log = [EpochLog(1, 2.0), EpochLog(2, 1.5, low), EpochLog(3, 1.2, high), EpochLog(4, 1.1, high)]
     assert best_epoch(log) == (3, high)
     assert best_epoch(log[:1]) is None
@@ -149,7 +143,7 @@ def test_the_best_epoch_is_the_first_of_the_highest_quality():
 def scores(monkeypatch):
     """The hero IoU of each validation to come, all frames found."""
     coming = []
-    monkeypatch.setattr(training, "validate", lambda network, frames: Validation(coming.pop(0), 1, 0, 0))
+    monkeypatch.setattr(training, "validate", lambda network, frames: HeroScore(coming.pop(0), 1, 0, 0))
     return coming
 
 
@@ -188,7 +182,7 @@ def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path, scores):
 
 def test_weights_from_before_an_interruption_stay_if_they_are_better(tmp_path, scores):
     scores += [0.3]
-    keeper = RunKeeper(tmp_path, tiny(epochs=2), frames(), [EpochLog(1, 1.5, Validation(0.4, 1, 0, 0))])
+    keeper = RunKeeper(tmp_path, tiny(epochs=2), frames(), [EpochLog(1, 1.5, HeroScore(0.4, 1, 0, 0))])
     keeper.set_model(compiled_network(tiny()))
     keeper.on_epoch_end(1, {"loss": 1.0})
     assert not (tmp_path / KEPT).exists()

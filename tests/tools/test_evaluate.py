@@ -143,8 +143,11 @@ def test_what_lies_behind_the_score_comes_as_json(red_is_the_hero, data, tmp_pat
         "people": {"surroundings": 0, "people": 0, "hero": 0, "none": 0},
         "hero": {"surroundings": 256, "people": 0, "hero": 256, "none": 0},
     }
-    assert figures["false_alarms"] == [{"image": "0.jpeg", "hero_px": 0, "found_px": 256, "probability": 1.0}]
-    assert figures["misses"] == [{"image": "1.jpeg", "hero_px": 256, "found_px": 0, "probability": 0.0}]
+    image, sure = {"image": "0.jpeg", "found_px": 256}, {"probability": 1.0}
+    assert figures["false_alarms"] == [image | sure | {"hero_px": 0, "hero_iou": 0.0}]
+    assert figures["masks"] == [image | sure | {"hero_px": 256, "hero_iou": 1.0}]
+    missed = {"image": "1.jpeg", "hero_px": 256, "found_px": 0, "probability": 0.0, "hero_iou": 0.0}
+    assert figures["misses"] == [missed]
     assert figures["ms_per_frame"] > 0
     assert "blobs" not in figures  # thresholds are chosen on the validation set
 
@@ -197,13 +200,14 @@ def test_a_report_draws_every_picture_of_all_networks(red_is_the_hero, data, tmp
         with Image.open(path) as picture:
             picture.load()
             sizes[path.name] = picture.size
-    # Sheets: a label of 34 px for each network, and a row of 240 px for each false alarm; nothing is missed.
+    # Sheets: a label of 34 px for each network, and a row of 240 px for its false alarm and its mask; none is missed.
     assert sizes == {
         "recall_by_size.png": (960, 600),
         "precision_recall.png": (1320, 660),
         "confusion.png": (1200, 456),
         "false_alarms.jpeg": (1242, 6 + 2 * 34 + 2 * 240),
         "misses.jpeg": (1242, 6 + 2 * 34),
+        "masks.jpeg": (1242, 6 + 2 * 34 + 2 * 240),
     }
 
 

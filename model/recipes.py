@@ -99,7 +99,7 @@ _FCN4 = TrainingConfig(
     network="fcn4", input_px=160, crop_px=160, weight_decay=0.0, detection=0.0, keep="best", decision="half"
 )
 PRESETS = {
-    # The shipped network's first training; its card has the two that followed.
+    # The shipped network's first training; its card has the three that followed.
     "fpn": TrainingConfig(),
     # The best FCN4 of this project, for 160 px.
     "fcn4": replace(_FCN4, augmentation="light", epochs=55, steps=100, validate_every=5, hero_share=0.5),

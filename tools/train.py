@@ -1,15 +1,16 @@
 """Train a network on dataset folders that hold `train/` and `validation/`.
 
     python tools/train.py --data ../shared/data --out runs/fpn
-    python tools/train.py --data ../shared/data runs/simulated --out runs/both --start weights/model_weights.keras
+    python tools/train.py --data ../shared/data runs/simulated --out runs/more --start weights/model_weights.keras
     python tools/train.py --data ../shared/data --out runs/fpn --resume
     python tools/train.py --data ../shared/data --out runs/writeup --preset writeup
 
-The presets: `fpn` (the default) is the first of the shipped network's three trainings, about two hours on two CPU cores
-(its card has the commands of all three), `fcn4` this project's FCN4 in 100 minutes, `writeup` the FCN4 of the write-up
+The presets: `fpn` (the default) is the first of the shipped network's four trainings, about two hours on two CPU cores
+(its card has the commands of all), `fcn4` this project's FCN4 in 100 minutes, `writeup` the FCN4 of the write-up
 with its settings. Any setting can be given beside a preset. The run folder then holds the weights
 (`model_weights.keras`), their card (`model_weights.json`), `log.csv`, `loss.png`, `samples.png` (what training saw) and
-logs for TensorBoard; what the shipped weights score is on their card.
+logs for TensorBoard; what the shipped weights score is on their card. `--sets both` learns from validation/, too, and
+keeps the thresholds of `--start`: for the last run, when validation has nothing left to choose.
 Ctrl-C or a kill costs at most one epoch: the same command with `--resume` goes on, to the same weights.
 """
 

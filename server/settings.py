@@ -68,6 +68,9 @@ class TrackerConfig:
     one. 4 of 8, with more doubt allowed in each, would find more of the heroes that a patrol's camera sweeps past, but
     follow others for three times as long: see docs/writeup.md.
 
+    Why 1.4 s of doubt: whoever looks like the hero from afar stops being convincing close by. In 20 flights (seeds 300
+    to 319) others were followed for 0.08 % of the time, and for 0.59 % with 3 s; no hero was lost in either.
+
     Raises:
         ValueError: if a count is not an integer of at least 1 or exceeds its window, or a quantity is not positive
             and finite.
@@ -86,7 +89,7 @@ class TrackerConfig:
         default=1.4, metadata={"help": "time without a sighting after which the drone goes back to patrol, s"}
     )
     doubt_after_s: float = field(
-        default=3.0, metadata={"help": "time without a convincing sighting after which it does so, too, s"}
+        default=1.4, metadata={"help": "time of sightings of which none is convincing after which it does so, too, s"}
     )
     reacquire_within_s: float = field(
         default=4.0, metadata={"help": "time since the last sighting in which one nearby resumes the track, s"}

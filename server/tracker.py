@@ -112,16 +112,15 @@ class Tracker:
 
     def is_lost_at(self, time_s: float) -> bool:
         """Whether a followed hero has been out of sight, or not convincing, too long."""
-        return self.is_following and (self._is_unseen_at(time_s) or self._is_doubtful_at(time_s))
+        return self.is_following and (self._is_unseen_at(time_s) or self._is_doubtful)
 
     def _is_unseen_at(self, time_s: float) -> bool:
         return time_s - self._last_seen_s >= self._config.lost_after_s - ROUNDING_S
 
-    def _is_doubtful_at(self, time_s: float) -> bool:
+    @property
+    def _is_doubtful(self) -> bool:
         """Whether what has been seen for too long was not convincing; who has not been seen at all is not in doubt."""
-        if self._last_seen_s <= self._last_convincing_s:
-            return False
-        return time_s - self._last_convincing_s >= self._config.doubt_after_s - ROUNDING_S
+        return self._last_seen_s - self._last_convincing_s >= self._config.doubt_after_s - ROUNDING_S
 
     def predict(self, time_s: float) -> np.ndarray:
         """Where the hero is at a time, e.g. that of sending a command.
@@ -194,7 +193,7 @@ class Tracker:
         """Lose a track that has been silent too long; forget it once it can't be resumed any more."""
         if self.is_lost_at(time_s):
             self._state = TrackState.LOST
-            if self._is_doubtful_at(time_s):
+            if self._is_doubtful:
                 self._forget()
         if not self.is_following and time_s - self._last_seen_s > self._config.reacquire_within_s + ROUNDING_S:
             self._forget()

@@ -236,7 +236,7 @@ def train(
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
-    given_thresholds(config)
+    given_thresholds(config)  # there must be some at the end of the run
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)

@@ -1,17 +1,13 @@
 """How to train: every setting with its range, and the presets by name."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from model.dataset import AUGMENTATIONS
 from model.networks import check_buildable
+from model.options import option
 
 SETS, SCHEDULES = ("train", "both"), ("cosine", "constant")
 KEPT_EPOCHS, DECISIONS = ("best", "last"), ("half", "hysteresis")
-
-
-def _setting(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
 
 
 @dataclass(frozen=True)
@@ -22,36 +18,36 @@ class TrainingConfig:
         ValueError: for a setting outside its range, or a network that cannot be built.
     """
 
-    network: str = _setting("fpn", "network: fcn1 to fcn5, or fpn")
-    input_px: int = _setting(256, "height and width of the network's input, px")
-    sets: str = _setting(
+    network: str = option("fpn", "network: fcn1 to fcn5, or fpn")
+    input_px: int = option(256, "height and width of the network's input, px")
+    sets: str = option(
         "train",
         "frames to learn from: train; or both: validation, too, which then chooses nothing: thresholds are --start's",
     )
-    crop_px: int = _setting(192, "height and width of what training sees of a frame, px")
-    augmentation: str = _setting(
+    crop_px: int = option(192, "height and width of what training sees of a frame, px")
+    augmentation: str = option(
         "far", "shift: moved and padded; light: mirrored and lit, too; far: at other scales, with far people pasted in"
     )
-    epochs: int = _setting(60, "epochs")
-    steps: int = _setting(200, "batches per epoch")
-    validate_every: int = _setting(4, "epochs from one validation to the next")
-    batch: int = _setting(16, "pairs per batch")
-    learning_rate: float = _setting(2e-3, "highest learning rate of Adam")
-    schedule: str = _setting("cosine", "learning rate: cosine, from warm-up to almost nothing, or constant")
-    weight_decay: float = _setting(0.02, "decoupled weight decay per unit of learning rate; 0 is plain Adam")
-    hero_share: float = _setting(0.4, "share of each batch that shows the hero; 0 takes frames as they come")
-    hero_weight: float = _setting(4.0, "cross-entropy of a hero's pixel, in those of surroundings; people: its root")
-    jaccard: float = _setting(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
-    empty_pull: float = _setting(0.5, "weight of Jaccard's pull to nothing where a class is absent")
-    detection: float = _setting(0.5, "weight of the loss of finding a hero where there is one, and else none")
-    keep: str = _setting("last", "epoch whose network is kept: best by validation at p > 1/2, or last")
-    decision: str = _setting(
+    epochs: int = option(60, "epochs")
+    steps: int = option(200, "batches per epoch")
+    validate_every: int = option(4, "epochs from one validation to the next")
+    batch: int = option(16, "pairs per batch")
+    learning_rate: float = option(2e-3, "highest learning rate of Adam")
+    schedule: str = option("cosine", "learning rate: cosine, from warm-up to almost nothing, or constant")
+    weight_decay: float = option(0.02, "decoupled weight decay per unit of learning rate; 0 is plain Adam")
+    hero_share: float = option(0.4, "share of each batch that shows the hero; 0 takes frames as they come")
+    hero_weight: float = option(4.0, "cross-entropy of a hero's pixel, in those of surroundings; people: its root")
+    jaccard: float = option(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
+    empty_pull: float = option(0.5, "weight of Jaccard's pull to nothing where a class is absent")
+    detection: float = option(0.5, "weight of the loss of finding a hero where there is one, and else none")
+    keep: str = option("last", "epoch whose network is kept: best by validation at p > 1/2, or last")
+    decision: str = option(
         "hysteresis", "the hero is where: half: p > 1/2; hysteresis: two thresholds that validation chooses say so"
     )
-    validation_steps: int = _setting(0, "batches of the validation set to score, evenly spread; 0 for all of it")
-    workers: int = _setting(1, "threads that make batches")
-    start: str = _setting("", "weights (.keras) of the same network to start from; none for random ones")
-    seed: int = _setting(0, "seed of weights, batches and augmentation")
+    validation_steps: int = option(0, "batches of the validation set to score, evenly spread; 0 for all of it")
+    workers: int = option(1, "threads that make batches")
+    start: str = option("", "weights (.keras) of the same network to start from; none for random ones")
+    seed: int = option(0, "seed of weights, batches and augmentation")
 
     def __post_init__(self) -> None:
         check_buildable(self.network, self.input_px)

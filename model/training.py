@@ -236,7 +236,7 @@ def train(
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
-    given_thresholds(config)  # there must be some at the end of the run
+    given = given_thresholds(config)
     keras.utils.set_random_seed(config.seed)
     network = compiled_network(config)
     done = restore(network, config, out / CHECKPOINT)
@@ -260,7 +260,7 @@ def train(
             keras.callbacks.TensorBoard(out / TENSORBOARD, write_graph=False),
         ],
     )
-    return finish(config, validation, out)
+    return finish(config, validation, out, given)
 
 
 def given_thresholds(config: TrainingConfig) -> Thresholds | None:
@@ -278,13 +278,11 @@ def given_thresholds(config: TrainingConfig) -> Thresholds | None:
     return thresholds
 
 
-def finish(config: TrainingConfig, validation: Frames, out: Path) -> Trained:
-    """Give the kept epoch's network its thresholds and save it as the run's weights."""
+def finish(config: TrainingConfig, validation: Frames, out: Path, given: Thresholds | None = None) -> Trained:
+    """Give the kept epoch's network its thresholds, those given or else chosen, and save it as the run's weights."""
     network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
     if config.decision == "hysteresis":
-        thresholds = given_thresholds(config) or best_thresholds(
-            map(count, predict(network, validation), validation.masks == HERO)
-        )
+        thresholds = given or best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
         network = with_thresholds(network, thresholds)
     write_whole(out / WEIGHTS, network.save)
     score = validate(network, validation)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from model.options import flag
 from server.app import FollowerServer
 from server.complaints import LineLimit
 from server.engine import ENGINES, load_engine
@@ -68,12 +69,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         for setting in dataclasses.fields(kind):
             if setting.type is bool:
                 # As the original wrote it, too.
-                names = {f"--{setting.name.replace('_', '-')}", f"--{setting.name}"}
+                names = {flag(setting.name), f"--{setting.name}"}
                 group.add_argument(*sorted(names), action="store_true", help=setting.metadata["help"])
                 continue
             kind_of_value = setting.metadata.get("type", type(setting.default))
             group.add_argument(
-                f"--{setting.name.replace('_', '-')}",
+                flag(setting.name),
                 type=kind_of_value,
                 default=setting.default,
                 metavar=kind_of_value.__name__.upper(),

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from model.options import option
 from server.geometry import Camera
 
 
@@ -18,23 +19,13 @@ class Settings:
         ValueError: for a setting outside its range.
     """
 
-    host: str = field(default="127.0.0.1", metadata={"help": "address to listen on; QuadSim only tries 127.0.0.1"})
-    port: int = field(default=4567, metadata={"help": "port to listen on; QuadSim only tries 4567"})
-    vertical_fov_deg: float = field(default=60.0, metadata={"help": "the camera's vertical field of view, degrees"})
-    depth_far_m: float = field(
-        default=100.0, metadata={"help": "depth that 255 stands for, metres; 50 in some releases of QuadSim"}
-    )
-    min_blob_px: int = field(
-        default=0, metadata={"help": "smallest hero to believe, pixels of the network; 0 for what its card says"}
-    )
-    watchdog_s: float = field(
-        default=1.0,
-        metadata={"help": "longest time that a drone is left following without a fresh frame, seconds"},
-    )
-    pred_viz: bool = field(
-        default=False,
-        metadata={"help": "draw overlay images all the time, not only while somebody looks at the page"},
-    )
+    host: str = option("127.0.0.1", "address to listen on; QuadSim only tries 127.0.0.1")
+    port: int = option(4567, "port to listen on; QuadSim only tries 4567")
+    vertical_fov_deg: float = option(60.0, "the camera's vertical field of view, degrees")
+    depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
+    min_blob_px: int = option(0, "smallest hero to believe, pixels of the network; 0 for what its card says")
+    watchdog_s: float = option(1.0, "longest time that a drone is left following without a fresh frame, seconds")
+    pred_viz: bool = option(False, "draw overlay images all the time, not only while somebody looks at the page")
     record: Path | None = field(
         default=None,
         metadata={
@@ -76,38 +67,21 @@ class TrackerConfig:
             and finite.
     """
 
-    confirm_hits: int = field(
-        default=3, metadata={"help": "sightings that must agree, of the latest confirm_window frames, to follow"}
+    confirm_hits: int = option(3, "sightings that must agree, of the latest confirm_window frames, to follow")
+    confirm_window: int = option(5, "latest frames that confirm_hits looks at")
+    switch_hits: int = option(
+        4, "sightings away from a followed track that must agree to move it there, of switch_window"
     )
-    confirm_window: int = field(default=5, metadata={"help": "latest frames that confirm_hits looks at"})
-    switch_hits: int = field(
-        default=4,
-        metadata={"help": "sightings away from a followed track that must agree to move it there, of switch_window"},
-    )
-    switch_window: int = field(default=5, metadata={"help": "latest frames that switch_hits looks at"})
-    lost_after_s: float = field(
-        default=1.4, metadata={"help": "time without a sighting after which the drone goes back to patrol, s"}
-    )
-    doubt_after_s: float = field(
-        default=1.4, metadata={"help": "time of sightings of which none is convincing after which it does so, too, s"}
-    )
-    reacquire_within_s: float = field(
-        default=4.0, metadata={"help": "time since the last sighting in which one nearby resumes the track, s"}
-    )
-    reacquire_within_m: float = field(
-        default=4.0, metadata={"help": "distance from the predicted position that counts as nearby, m"}
-    )
-    walk_on_s: float = field(default=1.0, metadata={"help": "time for which an unseen hero is predicted to walk on, s"})
-    gate_sigma: float = field(
-        default=4.0, metadata={"help": "sightings further from the prediction don't fit, standard deviations"}
-    )
-    walking_std_mps: float = field(
-        default=1.0, metadata={"help": "standard deviation of a new track's velocity along each axis, m/s"}
-    )
-    drift_mps: float = field(
-        default=0.8, metadata={"help": "standard deviation of the change of velocity in one second, m/s"}
-    )
-    max_speed_mps: float = field(default=3.0, metadata={"help": "speed that the hero never exceeds, m/s"})
+    switch_window: int = option(5, "latest frames that switch_hits looks at")
+    lost_after_s: float = option(1.4, "time without a sighting after which the drone goes back to patrol, s")
+    doubt_after_s: float = option(1.4, "time of sightings of which none is convincing after which it does so, too, s")
+    reacquire_within_s: float = option(4.0, "time since the last sighting in which one nearby resumes the track, s")
+    reacquire_within_m: float = option(4.0, "distance from the predicted position that counts as nearby, m")
+    walk_on_s: float = option(1.0, "time for which an unseen hero is predicted to walk on, s")
+    gate_sigma: float = option(4.0, "sightings further from the prediction don't fit, standard deviations")
+    walking_std_mps: float = option(1.0, "standard deviation of a new track's velocity along each axis, m/s")
+    drift_mps: float = option(0.8, "standard deviation of the change of velocity in one second, m/s")
+    max_speed_mps: float = option(3.0, "speed that the hero never exceeds, m/s")
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -37,6 +37,7 @@ import_keras()  # before what imports it below: without its start-up notes
 from model.card import card_file
 from model.dataset import AugmentedBatches, Frames, read_set
 from model.images import MEAN, SCALE
+from model.options import flag
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, EpochLog, Trained, best_epoch, check_run, read_log, train
@@ -99,11 +100,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             help=f"{setting.metadata['help']} ({' / '.join(PRESETS)}: {defaults})",
         )
     return parser.parse_args(arguments)
-
-
-def flag(setting: str) -> str:
-    """The command line's name of a setting."""
-    return f"--{setting.replace('_', '-')}"
 
 
 def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:

@@ -95,6 +95,11 @@ def test_quality_counts_overlap_only_where_the_hero_is():
     assert HeroScore.of(SetScore(n=1, iou=(1.0, 0.0, 0.0), tp=0, fp=0, fn=0)).quality == 0.0
 
 
+def test_a_perfect_network_has_quality_1_and_one_that_finds_nothing_0():
+    assert HeroScore(hero_iou=1.0, tp=9, fp=0, fn=0).quality == 1
+    assert HeroScore(hero_iou=0.0, tp=0, fp=0, fn=0).quality == 0
+
+
 def test_the_final_score_is_mean_hero_iou_times_the_share_of_right_detections():
     near = SetScore(n=10, iou=(1.0, 0.5, 0.9), tp=9, fp=0, fn=1)
     empty = SetScore(n=10, iou=(1.0, 0.5, 0.7), tp=0, fp=4, fn=0)  # its hero IoU is no part of the score

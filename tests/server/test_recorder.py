@@ -317,6 +317,7 @@ def test_clients_that_come_and_go_without_a_frame_that_is_understood_leave_no_fi
             assert list(tmp_path.iterdir()) == []
             assert command(server, "/record", is_recorded=True) == 204
             (path,) = recordings(tmp_path)
+        wait_until(lambda: kinds(path)["end"], "the recording's end")
     assert 0 < kinds(path)["bad"] <= 50
     given, recorded = answers(read(path))
     assert given == recorded

@@ -40,7 +40,8 @@ from model.images import MEAN, SCALE
 from model.options import flag
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
-from model.training import LOG, SETTINGS, EpochLog, Trained, best_epoch, check_run, read_log, train
+from model.training import LOG, SETTINGS, Trained, check_run, train
+from model.training_log import EpochLog, best_epoch, read_log
 from tools import evaluate as evaluation
 
 OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}

@@ -22,21 +22,18 @@ from model.training import (
     SETTINGS,
     TENSORBOARD,
     WEIGHTS,
-    EpochLog,
     RunKeeper,
     Trained,
-    best_epoch,
     check_run,
     compiled_network,
     finish,
     layers_in,
     predict,
-    read_log,
     save_float32,
     train,
     validate,
-    write_log,
 )
+from model.training_log import EpochLog, best_epoch, read_log
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -108,32 +105,6 @@ def test_frames_of_more_than_one_prediction_are_scored_in_order(monkeypatch):
     monkeypatch.setattr(training, "FRAMES_PER_PREDICTION", 2)
     images, masks = zip(*(scene(10 + number, 10 + number) for number in range(5)), strict=True)
     assert validate(RedIsTheHero(), Frames(np.stack(images), np.stack(masks))) == (1.0, 5, 0, 0)
-
-
-# --- log
-
-
-def test_a_log_reads_as_it_was_written(tmp_path):
-    log = [EpochLog(1, 2.5), EpochLog(2, 1.25, HeroScore(0.5, 6, 1, 3)), EpochLog(3, 1.0)]
-    write_log(tmp_path / "log.csv", log)
-    assert (tmp_path / "log.csv").read_text().splitlines() == [
-        "epoch,loss,quality,hero_iou,tp,fp,fn",
-        "1,2.5,,,,,",
-        "2,1.25,0.3,0.5,6,1,3",
-        "3,1.0,,,,,",
-    ]
-    assert read_log(tmp_path / "log.csv") == log
-
-
-def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
-    assert read_log(tmp_path / "log.csv") == []
-
-
-def test_the_best_epoch_is_the_first_of_the_highest_quality():
-    low, high = HeroScore(0.5, 6, 1, 3), HeroScore(0.9, 9, 0, 1)
-    log = [EpochLog(1, 2.0), EpochLog(2, 1.5, low), EpochLog(3, 1.2, high), EpochLog(4, 1.1, high)]
-    assert best_epoch(log) == (3, high)
-    assert best_epoch(log[:1]) is None
 
 
 # --- what is kept after each epoch

@@ -18,7 +18,8 @@ from model.images import normalise
 from model.loading import input_px, load_network
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import HERO, PEOPLE
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, read_log, validate
+from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, validate
+from model.training_log import read_log
 from tools import train as tool
 from tools.train import OUTLINES, command, commit, draw_samples, main, parse
 

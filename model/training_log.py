@@ -1,0 +1,54 @@
+"""The log of a training run: a line of CSV for each epoch."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from model.scoring import HeroScore
+
+
+class EpochLog(NamedTuple):
+    """What an epoch left: a line of the log.
+
+    Args:
+        epoch: counted from 1.
+        loss: mean of the epoch's batches.
+        validation: the score after it; None where it was not scored.
+    """
+
+    epoch: int
+    loss: float
+    validation: HeroScore | None = None
+
+
+def read_log(path: Path) -> list[EpochLog]:
+    """Read a run's log; one that does not exist yet is empty."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [
+            EpochLog(
+                int(row["epoch"]),
+                float(row["loss"]),
+                HeroScore(float(row["hero_iou"]), int(row["tp"]), int(row["fp"]), int(row["fn"]))
+                if row["quality"]
+                else None,
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_log(path: Path, log: list[EpochLog]) -> None:
+    """Write a run's log as CSV: a line per epoch, its score left out where there is none."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ("epoch", "loss", "quality", *HeroScore._fields))
+        writer.writeheader()
+        for epoch, loss, validation in log:
+            score = {"quality": round(validation.quality, 6), **validation._asdict()} if validation else {}
+            writer.writerow({"epoch": epoch, "loss": loss, **score})
+
+
+def best_epoch(log: list[EpochLog]) -> tuple[int, HeroScore] | None:
+    """The first epoch of the highest quality and its score; None if no epoch was scored."""
+    scored = [(line.epoch, line.validation) for line in log if line.validation]
+    return max(scored, key=lambda epoch_and_score: epoch_and_score[1].quality, default=None)

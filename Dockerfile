@@ -16,7 +16,7 @@ RUN install --directory --owner follower recordings
 USER follower
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1
 # Converts the network once, here rather than at each start.
-RUN python -c "from server.engine import load_engine; load_engine('openvino', 'weights/model_weights')"
+RUN python -c "from model.engines import load_engine; load_engine('openvino', 'weights/model_weights')"
 
 EXPOSE 4567
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

@@ -3,6 +3,7 @@
 Finding imports neither Keras nor TensorFlow: the server starts from a converted network without them.
 """
 
+import hashlib
 import os
 from pathlib import Path
 from types import ModuleType
@@ -122,3 +123,15 @@ def _load_keras(file: Path) -> "keras.Model":
 
 def _is_square_map(shape: object) -> bool:
     return isinstance(shape, tuple) and len(shape) == 4 and shape[1] is not None and shape[1] == shape[2]
+
+
+def weights_sha256(weights: str | Path) -> str:
+    """Tells networks apart: SHA-256 of the weights' file, and of its config's after it where that is a file, too.
+
+    Raises:
+        FileNotFoundError: where there are no weights.
+    """
+    digest = hashlib.sha256()
+    for file in network_files(weights):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

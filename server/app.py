@@ -20,19 +20,19 @@ import eventlet.wsgi
 import socketio
 from flask import Flask, Response
 
-from server.complaints import RateLimitedWarnings
-from server.dashboard import Dashboard
-from server.engine import Engine
-from server.guard import refuse_foreign_names
-from server.mailbox import Mailbox
-from server.messages import BadFrameError, Command, SensorFrame, parse_sensor_frame, shorten
-from server.metrics import CONTENT_TYPE, Metrics, Reading
-from server.overlay import Painter, Picture, View
-from server.perception import Failed, Job, NotUnderstood, Perception, Result
-from server.quadsim import QuadSimServer
-from server.recording.recorder import Recorder
-from server.session import Counts, Session
+from model.engines import Engine
+from server.flight.session import Counts, Session
 from server.settings import Settings, TrackerConfig
+from server.sight.perception import Failed, Job, NotUnderstood, Perception, Result
+from server.watch.dashboard import Dashboard
+from server.watch.metrics import CONTENT_TYPE, Metrics, Reading
+from server.watch.overlay import Painter, Picture, View
+from server.watch.recording.recorder import Recorder
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.guard import refuse_foreign_names
+from server.wire.mailbox import Mailbox
+from server.wire.messages import BadFrameError, Command, SensorFrame, parse_sensor_frame, shorten
+from server.wire.quadsim import QuadSimServer
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from model.engines import ENGINES, load_engine
 from model.options import flag
 from server.app import FollowerServer
-from server.complaints import LineLimit
-from server.engine import ENGINES, load_engine
-from server.recording.recorder import prepare_folder
 from server.settings import Settings, TrackerConfig
+from server.watch.recording.recorder import prepare_folder
+from server.wire.complaints import LineLimit
 
 logger = logging.getLogger("follower")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from model.options import option
-from server.geometry import Camera
+from server.sight.geometry import Camera
 
 
 @dataclass(frozen=True)

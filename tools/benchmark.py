@@ -26,12 +26,14 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from model.engines import Engine
+from model.engines.openvino import OpenVinoEngine
+from model.engines.tensorflow import TensorFlowEngine
 from model.images import resize_rgb
 from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
-from server.engine import Engine, OpenVinoEngine, TensorFlowEngine
-from server.geometry import Pose
-from server.target import largest_blobs
+from server.sight.geometry import Pose
+from server.sight.people import largest_blobs
 from tools.simulator.faults import Faults
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run

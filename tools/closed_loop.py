@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from server.engine import Engine, load_engine
+from model.engines import Engine, load_engine
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.loop import ServerPilot, fly
 from tools.simulator.loop_score import Flight, Score, score

@@ -51,6 +51,7 @@ from model.analysis import (
     worst_masks,
     worst_misses,
 )
+from model.engines import Engine, load_engine
 from model.images import resize_probabilities, resize_rgb, resize_truth
 from model.loading import import_keras, resolve_weights
 from model.scoring import (
@@ -65,7 +66,6 @@ from model.scoring import (
     final_score,
     threshold,
 )
-from server.engine import Engine, load_engine
 
 if TYPE_CHECKING:
     from tools.report import Tile

@@ -30,9 +30,9 @@ from pathlib import Path
 from PIL import Image
 
 from model.images import resize_rgb
-from server.tracker import TrackState
+from server.flight.tracks import TrackState
+from server.watch.recording.reader import Answer, Arrival, Mask, Recording
 from tools.preprocess_ims import IMAGE_PX, JPEG_QUALITY, PARTIAL
-from tools.recordings import Answer, Arrival, Mask, Recording
 
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
 LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0

@@ -28,14 +28,15 @@ from typing import NamedTuple, Self
 
 from tqdm import tqdm
 
-from server.engine import ENGINES, Engine, load_engine, weights_sha256
-from server.messages import BadFrameError, Command
-from server.perception import Job, NotUnderstood, Seen, Sight, Waiting, decode_depth
-from server.recording.snapshot import thaw
-from server.session import Session
-from server.target import Target
-from server.tracker import TrackState
-from tools.recordings import Answer, Arrival, Recording, Start, UnreadableRecordingError
+from model.engines import ENGINES, Engine, load_engine
+from model.loading import weights_sha256
+from server.flight.session import Session
+from server.flight.tracks import TrackState
+from server.sight.people import Target
+from server.sight.perception import Job, NotUnderstood, Seen, Sight, Waiting, decode_depth
+from server.watch.recording.reader import Answer, Arrival, Recording, Start, UnreadableRecordingError
+from server.watch.recording.snapshot import thaw
+from server.wire.messages import BadFrameError, Command
 
 FIRST_MOMENTS = 10
 FOLLOW, PATROL = "object_detected", "object_lost"

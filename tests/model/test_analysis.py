@@ -100,7 +100,7 @@ def test_the_largest_blob_joins_at_corners():
 
 
 def test_the_largest_blob_is_the_servers():
-    from server.target import largest_blobs as believed
+    from server.sight.people import largest_blobs as believed
 
     mask = np.random.default_rng(1).random((PX, PX)) < 0.3
     np.testing.assert_array_equal(largest_blob(mask), believed(mask, 1)[0].mask)

@@ -1,22 +1,12 @@
 """The command line, run as its user runs it."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from support.command import REPOSITORY, follower
+from support.fake_engine import FAKE_SERVER
 
 from tools.simulator.server_process import running_server
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-COLOUR_SERVER = Path(__file__).with_name("colour_server.py")
-
-
-def follower(*arguments: str, script: Path = COLOUR_SERVER) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY
-    )
 
 
 @pytest.mark.parametrize(
@@ -45,14 +35,14 @@ def test_missing_weights_are_told_in_one_line():
 
 
 def test_a_taken_port_is_told_in_one_line():
-    with running_server("unused", script=COLOUR_SERVER) as server:
+    with running_server("unused", script=FAKE_SERVER) as server:
         run = follower("unused", "--port", str(server.port))
     assert run.returncode == 1
     assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use" in run.stderr
 
 
 def test_the_start_tells_what_a_user_needs_and_nothing_else():
-    with running_server("unused", script=COLOUR_SERVER) as server:
+    with running_server("unused", script=FAKE_SERVER) as server:
         lines = [line.split(maxsplit=2)[2] for line in server.log]
     assert lines == [
         "network: unused, 160 px, classes surroundings, people, hero",

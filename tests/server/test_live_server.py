@@ -1,4 +1,4 @@
-"""The whole server over real sockets; only the network is a fake that sees colours (`colour_server.py`)."""
+"""The whole server over real sockets; only the network is a fake that sees colours (`support/fake_engine.py`)."""
 
 import base64
 import contextlib
@@ -10,32 +10,28 @@ import struct
 import threading
 import time
 import zlib
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import socketio
 import websocket
-from colour_server import GREY, MAGENTA, RED, YELLOW
 from PIL import Image
+from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, RED, YELLOW
+from support.live import BOX, DEPTH_M, POSE, fields, follow, picture
 
-from server.geometry import Camera, Pose, pixel_to_world
+from server.sight.geometry import Camera, pixel_to_world
 from tools.simulator.frames import encode_depth_png, sensor_frame_fields
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient
 
 HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
-COLOUR_SERVER = Path(__file__).with_name("colour_server.py")
-POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
-DEPTH_M = 12.0
-BOX = (118, 100, 138, 160)  # left, top, right, bottom: where the hero stands in the image
 
 
 @pytest.fixture(scope="module")
 def server():
-    with running_server("unused", script=COLOUR_SERVER) as process:
+    with running_server("unused", script=FAKE_SERVER) as process:
         yield process
 
 
@@ -53,28 +49,6 @@ def neighbour(server: ServerProcess):
         follow(client)
         yield client
         follow(client)
-
-
-def picture(colour=RED, background=GREY) -> np.ndarray:
-    image = np.full((256, 256, 3), background, np.uint8)
-    left, top, right, bottom = BOX
-    image[top:bottom, left:right] = colour
-    return image
-
-
-def fields(image=None, timestamp_s=None, **changes) -> dict[str, str]:
-    depth_m = np.full((256, 256), DEPTH_M)
-    made = sensor_frame_fields(picture() if image is None else image, depth_m, POSE, timestamp_s=timestamp_s)
-    return {key: value for key, value in {**made, **changes}.items() if value is not None}
-
-
-def follow(client: QuadSimClient, **options) -> list[float]:
-    """Show the hero until the server leads the simulator there; return the point."""
-    for _ in range(20):
-        sent_s = client.send_frame(fields(**options))
-        with contextlib.suppress(TimeoutError):
-            return client.wait_for("object_detected", since_s=sent_s, timeout_s=0.25).argument["coords"]
-    raise AssertionError(f"expected object_detected within 20 frames, got {client.events[-5:]}")
 
 
 def test_an_unmodified_quadsim_is_led_to_the_hero(quadsim: QuadSimClient):
@@ -285,7 +259,7 @@ def test_a_simulator_that_falls_silent_while_following_is_told_to_patrol(quadsim
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_server_that_is_stopped_stops_the_drones_first(number):
-    with running_server("unused", script=COLOUR_SERVER) as server, QuadSimClient(port=server.port) as client:
+    with running_server("unused", script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)
         stopped_s = time.monotonic()
         server.process.send_signal(number)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from red_engine import RedEngine
+from support.fake_engine import ColourEngine
 
 from tools import closed_loop
 from tools.closed_loop import ORIGINAL, SERVER, Episode, Goal, fly_episode
@@ -20,7 +20,7 @@ SEED, PEOPLE, DURATION_S = 7, 2, 4.0
 
 @pytest.fixture
 def red_network(monkeypatch):
-    monkeypatch.setattr(closed_loop, "load_engine", lambda name, weights: RedEngine(256))
+    monkeypatch.setattr(closed_loop, "load_engine", lambda name, weights: ColourEngine(256))
 
 
 def command(*options: str) -> list[str]:
@@ -35,7 +35,7 @@ def run(folder: Path, name: str, *options: str) -> dict:
 
 @pytest.mark.parametrize("pilot", [SERVER, ORIGINAL])
 def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
-    flight = fly_episode(Episode(pilot, SEED, PEOPLE, DURATION_S, FaultConfig()), RedEngine(256))
+    flight = fly_episode(Episode(pilot, SEED, PEOPLE, DURATION_S, FaultConfig()), ColourEngine(256))
     assert flight.hero_m.shape == flight.told_m.shape == (20, 2)
     assert flight.others_m.shape == (20, PEOPLE, 2)
     # Walkers do 1.485 m/s at most and the hero nothing else than walk or stand.

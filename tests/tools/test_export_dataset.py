@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from recorded_session import FCN4, real_frames, rewritten, send
+from support.recorded_session import FCN4, real_frames, rewritten, send
 
 from model.dataset import list_pairs, read_pair
 from model.scoring import CLASSES, HERO
-from server.tracker import TrackState
+from server.flight.tracks import TrackState
+from server.watch.recording.reader import Answer, Arrival, Recording, Sighted
 from tools import export_dataset
 from tools.export_dataset import choose, dataset_image, dataset_mask
-from tools.recordings import Answer, Arrival, Recording, Sighted
 from tools.simulator.server_process import running_server
 from tools.simulator.wire import QuadSimClient
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from red_engine import RedEngine
+from support.fake_engine import ColourEngine
 
 from model.card import Card
-from server.engine import Engine
-from server.geometry import Pose
-from server.messages import Command
+from model.engines import Engine
+from server.sight.geometry import Pose
+from server.wire.messages import Command
 from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.loop import ServerPilot, fly
@@ -109,7 +109,7 @@ def test_a_broken_frame_stops_a_drone_that_follows(world):
 
 
 def test_a_network_that_fails_ends_the_flight(world):
-    class Broken(RedEngine):
+    class Broken(ColourEngine):
         def infer(self, images):
             raise ArithmeticError("no")
 

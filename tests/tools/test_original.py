@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from red_engine import GREY, RED, RedEngine
+from support.fake_engine import GREY, RED, ColourEngine
 
-from server.geometry import Pose
+from server.sight.geometry import Pose
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.original import OriginalPilot, original_position_m
 
@@ -50,17 +50,17 @@ def test_the_centre_is_that_of_the_largest_blob():
 
 @pytest.mark.parametrize(("side", "events"), [(3, []), (4, ["object_detected"])])
 def test_more_than_ten_pixels_are_a_hero_at_once(side, events):
-    answer = OriginalPilot(RedEngine()).on_frame(frame((80, 80, side)), 0.0)
+    answer = OriginalPilot(ColourEngine()).on_frame(frame((80, 80, side)), 0.0)
     assert [command.event for command in answer] == events
 
 
 def test_pixels_count_together_though_no_blob_has_enough():
-    answer = OriginalPilot(RedEngine()).on_frame(frame((20, 20, 3), (100, 100, 3)), 0.0)
+    answer = OriginalPilot(ColourEngine()).on_frame(frame((20, 20, 3), (100, 100, 3)), 0.0)
     assert [command.event for command in answer] == ["object_detected"]
 
 
 def test_it_is_lost_with_the_seventh_miss_in_a_row_and_told_once():
-    pilot = OriginalPilot(RedEngine())
+    pilot = OriginalPilot(ColourEngine())
     misses = [frame()] * 6
     sequence = [frame((80, 80, 9)), *misses, frame((80, 80, 9)), *misses, frame(), frame()]
     events = [[command.event for command in pilot.on_frame(fields, 0.0)] for fields in sequence]
@@ -68,6 +68,6 @@ def test_it_is_lost_with_the_seventh_miss_in_a_row_and_told_once():
 
 
 def test_it_says_nothing_before_it_has_seen_the_hero():
-    pilot = OriginalPilot(RedEngine())
+    pilot = OriginalPilot(ColourEngine())
     assert [pilot.on_frame(frame(), 0.0) for _ in range(9)] == [[]] * 9
     assert pilot.on_tick(100.0) == []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.geometry import QUADSIM_CAMERA, project
+from server.sight.geometry import QUADSIM_CAMERA, project
 from tools import play_frames
 from tools.simulator.recorded import CAMERA_POSE, UnreadableImageError, image_files, mask_files, read_frames
 

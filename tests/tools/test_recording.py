@@ -6,7 +6,7 @@ from PIL import Image
 
 from model.dataset import list_pairs, read_pair
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.geometry import Pose
+from server.sight.geometry import Pose
 from tools.preprocess_ims import main as preprocess
 from tools.preprocess_ims import nearest_layer
 from tools.simulator.cameraman import Cameraman

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import requests
 from numpy.random import default_rng
-from recorded_session import FCN4, SHIPPED, real_frames, record_everything, rewritten, send
-from red_engine import RED, RedEngine
-from test_simulate import world_near_hero
+from support.fake_engine import RED, ColourEngine
+from support.recorded_session import FCN4, SHIPPED, real_frames, record_everything, rewritten, send
+from support.worlds import world_near_hero
 
-from server.geometry import QUADSIM_CAMERA, Pose
-from server.messages import object_lost
+from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
-from server.tracker import TrackState
+from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.watch.recording.reader import Answer, Arrival, Recording, Start
+from server.wire.messages import object_lost
 from tools import replay
-from tools.recordings import Answer, Arrival, Recording, Start
 from tools.replay import Replay
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
@@ -265,7 +265,7 @@ def red_frame(arrival_s):
 
 def test_a_drone_that_had_been_stopped_in_the_recording_is_stopped_by_the_watchdog():
     """Nothing was found in the recording, so that its ticks changed nothing and are not in it."""
-    subject = a_replay(RedEngine())
+    subject = a_replay(ColourEngine())
     frames = [red_frame(number / 5) for number in range(5)] + [red_frame(4.0)]
     outcomes = []
     for frame in frames:
@@ -277,7 +277,7 @@ def test_a_drone_that_had_been_stopped_in_the_recording_is_stopped_by_the_watchd
     assert told == [["object_lost"], [], follow, follow, follow, ["object_lost", *follow]]
 
 
-class BrokenEngine(RedEngine):
+class BrokenEngine(ColourEngine):
     def infer(self, images):
         raise RuntimeError("no memory")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.geometry import QUADSIM_CAMERA, Pose, pixel_to_world, project
+from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world, project
 from tools.simulator.city import Building, City, Wall, build_city
 from tools.simulator.frames import ground_depth_m
 from tools.simulator.people import Look, Person, hero_look, other_look

@@ -1,44 +1,31 @@
 """The stand-in for QuadSim against the real server, over a real socket; only the network is a fake that sees red."""
 
 import json
-import math
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.fake_engine import FAKE_SERVER
+from support.worlds import world_near_hero
 
-from server.geometry import Pose
 from tools import simulate as simulate_tool
 from tools.simulate import main
-from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recording import Recorder
-from tools.simulator.server_process import free_port, running_server
+from tools.simulator.server_process import REPOSITORY, free_port, running_server
 from tools.simulator.world import World
 
-RED_SERVER = Path(__file__).with_name("red_server.py")
 TROUBLE = FaultConfig(drop=0.1, delay=0.13, duplicate=0.1, corrupt=0.1, clock_jump=4.0, disconnect=3.0)
 
 
 @pytest.fixture(scope="module")
 def server():
     # A busy machine may take its time, but must not end what is to be followed.
-    with running_server("unused", "--watchdog-s", "3", script=RED_SERVER) as process:
+    with running_server("unused", "--watchdog-s", "3", script=FAKE_SERVER) as process:
         yield process
-
-
-def world_near_hero(seed=4, people=5):
-    """A world whose drone begins its patrol behind the hero, looking there; the hero of this seed walks in the sun."""
-    world = World(seed, people)
-    hero = world.walkers.people[0]
-    heading_rad = math.radians(hero.heading_deg)
-    x_m, y_m = hero.x_m - 4.0 * math.cos(heading_rad), hero.y_m - 4.0 * math.sin(heading_rad)
-    world.drone = Drone(np.array([[x_m, y_m, 3.0]]), Pose(x_m, y_m, 3.0, 0.0, 0.0, hero.heading_deg - 20.0))
-    return world
 
 
 def quadsim(world, port, config=None, **options):
@@ -236,7 +223,7 @@ def test_without_a_server_it_says_how_to_start_one(tmp_path, capsys):
 def test_recording_without_a_server_is_the_same_for_a_seed_in_any_process(tmp_path):
     command = [sys.executable, "tools/simulate.py", "--no-server", "--duration", "9", "--people", "4", "--seed", "2"]
     processes = [
-        subprocess.Popen([*command, "--record", str(tmp_path / run)], cwd=RED_SERVER.parents[2], stderr=subprocess.PIPE)
+        subprocess.Popen([*command, "--record", str(tmp_path / run)], cwd=REPOSITORY, stderr=subprocess.PIPE)
         for run in ("run1", "run2")
     ]
     for process in processes:

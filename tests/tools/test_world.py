@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model.scoring import HERO
-from server.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
-from server.messages import parse_sensor_frame
+from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
+from server.wire.messages import parse_sensor_frame
 from tools.simulator.people import Person
 from tools.simulator.world import EPOCH_S, World, frame_fields
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from server.geometry import Pose
+from server.sight.geometry import Pose
 from tools.simulator.drone import BODY_MIDDLE_M, Drone
 
 DIRECT_EVERY_S = 0.2

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from server.geometry import Pose
+from server.sight.geometry import Pose
 
 TOP_SPEED_MPS = 15.0
 RAMP_S = 3.0  # from standing to top speed

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from server.geometry import QUADSIM_CAMERA, Camera, Pose, world_from_camera
+from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, world_from_camera
 
 JPEG_QUALITY = 75
 

@@ -10,12 +10,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from server.engine import Engine
-from server.geometry import QUADSIM_CAMERA
-from server.messages import BadFrameError, Command, parse_sensor_frame
-from server.perception import Job, NotUnderstood, Perception, Result, Seen
-from server.session import Session
+from model.engines import Engine
+from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
+from server.sight.geometry import QUADSIM_CAMERA
+from server.sight.perception import Job, NotUnderstood, Perception, Result, Seen
+from server.wire.messages import BadFrameError, Command, parse_sensor_frame
 from tools.simulator.drone import Drone
 from tools.simulator.faults import Faults
 from tools.simulator.loop_score import Flight

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from model.engines import Engine
 from model.scoring import HERO
-from server.engine import Engine
-from server.geometry import Pose, world_from_camera
-from server.messages import Command, object_detected, object_lost, parse_sensor_frame
-from server.perception import decode_depth, decode_rgb
-from server.target import largest_blobs
+from server.sight.geometry import Pose, world_from_camera
+from server.sight.people import largest_blobs
+from server.sight.perception import decode_depth, decode_rgb
+from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
 
 MORE_THAN_PX = 10
 PROBABILITY = 0.5

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from server.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.frames import ground_depth_m, put_people_on_ground
 from tools.simulator.server_process import REPOSITORY
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from model.scoring import HERO, PEOPLE
-from server.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.frames import depth_to_grey
 from tools.simulator.world import Observation, World
 

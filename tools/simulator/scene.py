@@ -12,7 +12,7 @@ import numpy as np
 import panda3d.core as panda
 
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.geometry import Camera, Pose, world_from_camera
+from server.sight.geometry import Camera, Pose, world_from_camera
 from tools.simulator.bodies import Bodies, as_array
 from tools.simulator.city import BUILDING_STYLES, City
 from tools.simulator.ground import SHADE_ON_GROUND, Ground

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from model.scoring import HERO
-from server.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.city import HALF_SIZE_M, build_city
 from tools.simulator.drone import Drone
 from tools.simulator.frames import sensor_frame_fields, unity_angles

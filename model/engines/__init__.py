@@ -1,0 +1,59 @@
+"""Engines run a network on camera images: OpenVINO on a CPU, TensorFlow on a GPU."""
+
+from pathlib import Path
+
+import numpy as np
+
+from model.engines.engine import Engine
+from model.loading import import_keras, resolve_weights, weights_sha256
+
+__all__ = ["ENGINES", "Engine", "load_engine"]
+
+ENGINES = ("auto", "openvino", "tensorflow")
+
+
+def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engine:
+    """Load weights into an engine and run it once, so that the first frame finds it warm.
+
+    Args:
+        name: one of `ENGINES`; "auto" takes TensorFlow where there is a GPU that it sees, else OpenVINO.
+        weights: as `model.loading.load_network` takes.
+        is_exact: compute in float32 also where the CPU is twice as fast in bfloat16: what a score is taken with.
+
+    Raises:
+        ValueError: for an unknown engine or weights that are no network of three classes.
+        FileNotFoundError: where there are no weights.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    path = resolve_weights(weights)
+    if name == "auto":
+        name = "tensorflow" if _tensorflow_sees_gpu() else "openvino"
+    engine: Engine
+    # Each engine's library is imported only where it is used: TensorFlow takes seconds.
+    if name == "openvino":
+        from model.engines.openvino import OpenVinoEngine
+
+        engine = OpenVinoEngine(path, is_exact)
+    else:
+        from model.engines.tensorflow import TensorFlowEngine
+
+        engine = TensorFlowEngine(path)
+    shape = (1, engine.input_px, engine.input_px)
+    probabilities = engine.infer(np.zeros((*shape, 3), np.uint8))
+    if probabilities.shape != (*shape, len(engine.card.classes)):
+        raise ValueError(
+            f"expected {path} to map {(*shape, 3)} to {(*shape, len(engine.card.classes))}, got {probabilities.shape}"
+        )
+    engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
+    return engine
+
+
+def _tensorflow_sees_gpu() -> bool:
+    # Importing TensorFlow takes seconds: ask it only where the system shows a GPU driver at all.
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+        return False
+    import_keras()  # imports TensorFlow without its start-up notes
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,34 @@
+"""TensorFlow, for a GPU."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.engines.engine import Engine, checked_card
+from model.loading import input_px, load_network
+
+
+class TensorFlowEngine(Engine):
+    """Runs Keras on TensorFlow: on a GPU where TensorFlow sees one."""
+
+    most_per_batch = 8
+
+    def __init__(self, weights: Path) -> None:
+        network = load_network(weights)
+        import tensorflow as tf  # after the loading, which imports it without its start-up notes
+
+        self.input_px = input_px(network)
+        self.card = card = checked_card(weights, self.input_px, int(network.output_shape[-1]))
+        gpus = tf.config.list_physical_devices("GPU")
+        self.description = f"TensorFlow {tf.__version__} on {'the GPU' if gpus else 'the CPU'}, float32"
+
+        @tf.function(input_signature=[tf.TensorSpec((None, self.input_px, self.input_px, 3), tf.float32)])
+        def call(images: Any) -> Any:
+            return network((images - card.mean) / card.scale, training=False)
+
+        self._call = call
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        """See `Engine.infer`."""
+        return self._call(images.astype(np.float32)).numpy()

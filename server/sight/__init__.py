@@ -1,0 +1,1 @@
+"""From encoded images to people in the world: decoding, the network, connected parts, geometry."""

@@ -1,0 +1,1 @@
+"""Whoever looks on: the page, overlay images, metrics, recordings. Each can be left out."""

@@ -1,0 +1,210 @@
+"""The thread that writes recordings: it says in messages what it is handed, and puts them on the disk."""
+
+import logging
+import math
+import re
+import shutil
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from model.card import Card
+from server.watch.recording.items import Begun, Ended, Item, Recording
+from server.watch.recording.mcap_file import McapFile
+from server.watch.recording.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+# What a kill costs is at most their sum, and the time of the work itself: together less than a second.
+FLUSH_S, LONGEST_SLEEP_S = 0.5, 0.2
+MOST_FILES = 32
+# Recordings stop before the disk is so full that others can't work.
+LEAST_FREE_BYTES = 500_000_000
+# Of one file, averaged over so long: four times what a simulator makes.
+MOST_BYTES_PER_S, AVERAGED_S = 20_000_000, 5.0
+# In memory, of one recording and of all. One simulator makes 5 MB a second, most of it the network's output.
+MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
+# Players sort messages by their times, and the first must stay the first.
+BEFORE_ALL_S = 0.001
+# How long the last writes may take when the server ends.
+CLOSING_S = 5.0
+
+
+class Scribe:
+    """Writes what it is handed, each recording into a file of its own.
+
+    Args:
+        folder: for the files; it is made when there is one to be made in it.
+        card: of the network whose output is recorded.
+    """
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self._folder, self._card = folder, card
+        # In the order in which something was handed over for them; None is the end.
+        self._queue: deque[Recording | None] = deque()
+        self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # only the event loop's
+        self._wake = threading.Event()
+        self._open: dict[Recording, _Open] = {}
+        self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread once all that was handed over is written; give up on a disk that hangs."""
+        self._queue.append(None)
+        self._wake.set()
+        self._thread.join(CLOSING_S)
+
+    def hand_over(self, recording: Recording, item: Item, size: int) -> None:
+        """Have an item written some time; never waits.
+
+        If too much waits already, a recording fails, for a gap would make a replay lie: this one if it is its own, or
+        else the one of which most waits.
+
+        Args:
+            recording: where.
+            item: what.
+            size: what it takes in memory, in bytes.
+        """
+        self._recordings.add(recording)
+        if recording.waiting_bytes + size > MOST_WAITING_BYTES:
+            waiting = f"{recording.waiting_bytes / 1e6:.0f} MB"
+            recording.fail(f"{waiting} wait to be written: the disk is too slow, or the simulator too fast")
+        while recording.is_on:
+            in_all_bytes = sum(each.waiting_bytes for each in self._recordings)
+            if in_all_bytes + size <= MOST_WAITING_IN_ALL_BYTES:
+                break
+            most = max(self._recordings, key=lambda each: each.waiting_bytes)
+            most.fail(
+                f"{in_all_bytes / 1e6:.0f} MB of all recordings wait to be written, {most.waiting_bytes / 1e6:.0f} MB "
+                "of this one: the disk is too slow, or the simulators too many"
+            )
+        if recording.is_on:
+            recording.handed_over_bytes += size
+            recording.waiting.append((item, size))
+            self._queue.append(recording)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more can be recorded, for all that is known."""
+        return len(self._open) < MOST_FILES
+
+    def wake(self) -> None:
+        """Say that this is a good time for work: commands have left."""
+        self._wake.set()
+
+    # From here on the thread's own.
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            self._wake.wait(LONGEST_SLEEP_S if self._open else None)
+            self._wake.clear()
+            while self._queue:
+                recording = self._queue.popleft()
+                if recording is None:
+                    is_over = True
+                else:
+                    self._guarded(recording, self._take)
+            recording = None  # whatever is over must not stay in memory
+            for recording in list(self._open):
+                self._guarded(recording, self._flush_if_due)
+
+    def _guarded(self, recording: Recording, step: Callable[..., None], *arguments: Any) -> None:
+        if recording.trouble is None:
+            try:
+                step(recording, *arguments)
+            except _StoppedError as error:
+                recording.fail(str(error))
+            except OSError as error:
+                recording.fail(f"{error.filename or recording.file}: {error.strerror or error}")
+            except Exception as error:
+                logger.exception("[%s] cannot record", recording.name)
+                recording.fail(repr(error))
+        if recording.trouble is not None:
+            opened = self._open.pop(recording, None)
+            if opened is not None:
+                opened.mcap.abandon()
+
+    def _take(self, recording: Recording) -> None:
+        try:
+            item, size = recording.waiting.popleft()
+        except IndexError:  # it has failed just now
+            return
+        try:
+            if recording not in self._open:
+                self._open[recording] = self._opened(recording)
+            self._write(recording, item)
+        finally:
+            recording.worked_off_bytes += size
+
+    def _opened(self, recording: Recording) -> "_Open":
+        if len(self._open) >= MOST_FILES:
+            recording.is_refused = True
+            raise _StoppedError(f"{MOST_FILES} recordings are going on, which is the most at once")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._check_space()
+        begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(recording.clock.wall_ns / 1e9))
+        stem = f"{begun}_{re.sub(r'[^A-Za-z0-9.-]+', '_', recording.name)}"
+        mcap, number = None, 1
+        while mcap is None:
+            recording.file = self._folder / f"{stem}{f'_{number}' if number > 1 else ''}.mcap"
+            try:
+                mcap = McapFile(recording.file)
+            except FileExistsError:
+                number += 1
+        opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name, self._card))
+        opened.topics.log_event(recording.clock.monotonic_s - BEFORE_ALL_S, **recording.start)
+        logger.info("[%s] recording into %s", recording.name, recording.file)
+        return opened
+
+    def _write(self, recording: Recording, item: Item) -> None:
+        topics = self._open[recording].topics
+        if isinstance(item, Ended):
+            topics.log_event(item.now_s, kind="end", reason=item.reason)
+            mcap = self._open.pop(recording).mcap
+            mcap.close()
+            recording.written_bytes = mcap.written_bytes
+            logger.info("[%s] recorded %.1f MB into %s", recording.name, mcap.written_bytes / 1e6, recording.file)
+        elif not isinstance(item, Begun):
+            topics.log(item)
+            self._flush_if_due(recording)
+
+    def _flush_if_due(self, recording: Recording) -> None:
+        opened = self._open[recording]
+        now_s = time.monotonic()
+        if now_s >= opened.flush_at_s:
+            opened.mcap.flush()
+            opened.surplus_bytes += opened.mcap.written_bytes - recording.written_bytes
+            opened.surplus_bytes = max(0.0, opened.surplus_bytes - MOST_BYTES_PER_S * (now_s - opened.flushed_s))
+            opened.flushed_s, opened.flush_at_s = now_s, time.monotonic() + FLUSH_S
+            recording.written_bytes = opened.mcap.written_bytes
+            if opened.surplus_bytes > MOST_BYTES_PER_S * AVERAGED_S:
+                raise _StoppedError(f"{recording.file} grows by more than {MOST_BYTES_PER_S / 1e6:g} MB a second")
+            self._check_space()
+
+    def _check_space(self) -> None:
+        if shutil.disk_usage(self._folder).free < LEAST_FREE_BYTES:
+            raise _StoppedError(f"less than {LEAST_FREE_BYTES / 1e6:g} MB are free on the disk of {self._folder}")
+
+
+class _StoppedError(Exception):
+    """A recording is not begun, or does not go on, though it could: why, in words."""
+
+
+class _Open:
+    """A recording's file, its channels, and when (monotonic seconds) it was flushed and is to be flushed next.
+
+    `surplus_bytes` is by how much it has grown lately beyond `MOST_BYTES_PER_S`.
+    """
+
+    def __init__(self, mcap: McapFile, topics: Topics) -> None:
+        self.mcap, self.topics = mcap, topics
+        self.flushed_s, self.flush_at_s = time.monotonic(), -math.inf
+        self.surplus_bytes = 0.0

@@ -1,0 +1,321 @@
+"""What a recording says, topic by topic, in Foxglove's own schemas where it has one.
+
+/events              every input of the session in its order, and what it answered: all that replay needs
+/camera              the JPEG as it came, of each frame that was understood
+/camera/calibration  what took it
+/mask                what the network sees: red surroundings, green people, blue the hero, as in the dataset
+/tf                  world → quad, world → camera, camera → camera_optical (x right, y down, z forward)
+/target              where the hero is predicted, and whither they walk
+/state               the session's situation after each answer
+/commands            what the simulator was sent
+/log                 frames that were not understood, in words
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import foxglove
+import numpy as np
+from foxglove import channels
+from foxglove.messages import (
+    ArrowPrimitive,
+    CameraCalibration,
+    Color,
+    CompressedImage,
+    CubePrimitive,
+    FrameTransform,
+    FrameTransforms,
+    Log,
+    LogLevel,
+    Quaternion,
+    SceneEntity,
+    SceneEntityDeletion,
+    SceneUpdate,
+    Timestamp,
+    Vector3,
+)
+from foxglove.messages import Pose as FoxglovePose
+
+from model.card import Card
+from model.scoring import threshold
+from server.flight.session import Situation
+from server.sight.geometry import Camera, Pose
+from server.sight.people import Target
+from server.watch.recording.items import EVENTS_TOPIC, MASK_TOPIC, Answered, Arrived, Clock, Noted, Saw
+from server.wire.messages import Command, create_box_marker
+
+WORLD, QUAD, CAMERA, OPTICAL = "world", "quad", "camera", "camera_optical"
+HERO_ID = "hero"
+HERO_COLOUR = Color(r=0.2, g=0.88, b=0.44, a=0.5)
+ARROW_M = 0.15  # its thickness; its length is one second's walk
+# Of x right, y down, z forward in x forward, y left, z up.
+CAMERA_FROM_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
+NO_TURN = Quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
+# Foxglove takes one simple type for each property; null passes as any.
+NUMBER, TEXT, FLAG, OBJECT = {"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "object"}
+NUMBERS = {"type": "array", "items": NUMBER}
+
+
+class Topics:
+    """The channels of one recording.
+
+    Args:
+        context: of its file.
+        clock: of its messages.
+        name: the simulator's.
+        card: the network's.
+    """
+
+    def __init__(self, context: foxglove.Context, clock: Clock, name: str, card: Card) -> None:
+        self._clock, self._name, self._card = clock, name, card
+        self._hero = card.classes.index("hero")
+        self._surroundings = [number for number, name in enumerate(card.classes) if name == "surroundings"]
+        self._people = [number for number, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
+        self._camera = channels.CompressedImageChannel("/camera", context=context)
+        self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
+        self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
+        self._transforms = channels.FrameTransformsChannel("/tf", context=context)
+        self._target = channels.SceneUpdateChannel("/target", context=context)
+        self._log = channels.LogChannel("/log", context=context)
+        self._events = _json_channel(
+            context, EVENTS_TOPIC, "Event", kind=TEXT, arrival_s=NUMBER, now_s=NUMBER, state=TEXT, argument=TEXT
+        )
+        self._commands = _json_channel(context, "/commands", "Command", event=TEXT, payload=OBJECT)
+        self._state = _json_channel(
+            context,
+            "/state",
+            "State",
+            state=TEXT,
+            is_held=FLAG,
+            is_told_to_follow=FLAG,
+            position_m=NUMBERS,
+            velocity_mps=NUMBERS,
+            age_s=NUMBER,
+            distance_m=NUMBER,
+            latency_s=NUMBER,
+        )
+
+    def log_event(self, at_s: float, /, **event: Any) -> None:
+        """Write a message of /events."""
+        self._events.log(json.dumps(event), log_time=self._clock.ns(at_s))
+
+    def log(self, item: Arrived | Saw | Noted | Answered) -> None:
+        """Write all that is to be said of an item."""
+        if isinstance(item, Arrived):
+            self.log_event(
+                max(item.arrival_s, self._clock.monotonic_s),  # not before the recording's start
+                kind="frame",
+                arrival_s=item.arrival_s,
+                is_superseding=item.is_superseding,
+                argument=as_text(item.argument),
+            )
+        elif isinstance(item, Saw):
+            self._log_seen(item)
+        elif isinstance(item, Noted):
+            self.log_event(
+                item.now_s,
+                kind=item.kind,
+                **item.about,
+                now_s=item.now_s,
+                state=item.state,
+                commands=[list(command) for command in item.commands],
+            )
+            if item.kind == "bad":
+                words = "{field}: expected {expected}, got {received}".format_map(item.about)
+                self._log.log(
+                    Log(
+                        timestamp=self._stamp(item.now_s),
+                        level=LogLevel.Warning,
+                        message=words.encode(errors="replace").decode(),
+                        name=self._name,
+                    ),
+                    log_time=self._clock.ns(item.now_s),
+                )
+            self._log_commands(item.now_s, item.commands)
+        else:
+            self._log_situation(item)
+
+    def _stamp(self, moment_s: float) -> Timestamp:
+        return Timestamp(*divmod(self._clock.ns(moment_s), 10**9))
+
+    def _log_seen(self, item: Saw) -> None:
+        seen, frame = item.seen, item.seen.job.frame
+        now_ns, arrival = self._clock.ns(item.now_s), self._stamp(seen.job.arrival_s)
+        self.log_event(
+            item.now_s,
+            kind="seen",
+            arrival_s=seen.job.arrival_s,
+            now_s=item.now_s,
+            targets=[describe(target) for target in seen.targets],
+            state=item.state,
+            commands=[list(command) for command in item.commands],
+        )
+        image_format = "png" if frame.rgb_image.startswith(b"\x89PNG") else "jpeg"
+        self._camera.log(
+            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=frame.rgb_image, format=image_format),
+            log_time=now_ns,
+        )
+        self._calibration.log(_calibration(seen.camera, arrival), log_time=now_ns)
+        self._mask.log(
+            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=self._png(seen.probabilities), format="png"),
+            log_time=now_ns,
+        )
+        self._transforms.log(
+            FrameTransforms(
+                transforms=[
+                    _transform(arrival, WORLD, QUAD, _vector(frame.pose[:3]), rotation(frame.pose)),
+                    _transform(arrival, WORLD, CAMERA, _vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
+                    _transform(arrival, CAMERA, OPTICAL, Vector3(), CAMERA_FROM_OPTICAL),
+                ]
+            ),
+            log_time=now_ns,
+        )
+        self._log_commands(item.now_s, item.commands)
+
+    def _log_commands(self, now_s: float, commands: Sequence[Command]) -> None:
+        for command in commands:
+            self._commands.log(json.dumps(command._asdict()), log_time=self._clock.ns(now_s))
+
+    def _log_situation(self, item: Answered) -> None:
+        situation, now_ns = item.situation, self._clock.ns(item.now_s)
+        state = {
+            "state": situation.state.value,
+            "is_held": situation.is_held,
+            "is_told_to_follow": item.is_told_to_follow,
+            "position_m": _listed(situation.position_m),
+            "velocity_mps": _listed(situation.velocity_mps),
+            "age_s": situation.age_s,
+            "distance_m": item.distance_m,
+            "latency_s": item.latency_s,
+        }
+        self._state.log(json.dumps(state), log_time=now_ns)
+        self._target.log(_scene(situation, self._stamp(item.now_s)), log_time=now_ns)
+
+    def _png(self, probabilities: np.ndarray) -> bytes:
+        hero = threshold(probabilities[..., self._hero], self._card.hero_threshold_255)
+        people = (
+            self._likeliest(probabilities, self._people) > self._likeliest(probabilities, self._surroundings)
+        ) & ~hero
+        # Plane by plane: a third of the time that numpy takes along the last axis.
+        blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
+        _, png = cv2.imencode(".png", blue_green_red)
+        return png.tobytes()
+
+    @staticmethod
+    def _likeliest(probabilities: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+        return np.maximum.reduce([probabilities[..., number] for number in classes])
+
+
+def as_text(argument: object) -> str:
+    """JSON of an event's argument, from which `parse_sensor_frame` reads the same again."""
+    try:
+        return json.dumps(argument)
+    except (RecursionError, ValueError):
+        # Too deep to be written, or with numbers of thousands of digits. Frames are parsed from their texts alone.
+        texts = argument if isinstance(argument, Mapping) else {}
+        return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
+
+
+def describe(target: Target) -> dict[str, Any]:
+    """A target in JSON, to the last bit."""
+    return {
+        "centroid_px": _listed(target.centroid_px),
+        "feet_px": _listed(target.feet_px),
+        "box_px": _listed(target.box_px),
+        "area_px": int(target.area_px),
+        "confidence": float(target.confidence),
+        "depth_m": None if target.depth_m is None else float(target.depth_m),
+        "position_m": _listed(target.position_m),
+        "position_std_m": None if target.position_std_m is None else float(target.position_std_m),
+        "area_m2": None if target.area_m2 is None else float(target.area_m2),
+        "is_convincing": bool(target.is_convincing),
+    }
+
+
+def rotation(pose: Pose) -> Quaternion:
+    """The quaternion of a pose's attitude: Rz(yaw) · Ry(pitch) · Rx(roll), as in `server.sight.geometry`."""
+    (sin_roll, cos_roll), (sin_pitch, cos_pitch), (sin_yaw, cos_yaw) = (
+        (math.sin(math.radians(angle_deg) / 2), math.cos(math.radians(angle_deg) / 2)) for angle_deg in pose[3:]
+    )
+    return Quaternion(
+        x=sin_roll * cos_pitch * cos_yaw - cos_roll * sin_pitch * sin_yaw,
+        y=cos_roll * sin_pitch * cos_yaw + sin_roll * cos_pitch * sin_yaw,
+        z=cos_roll * cos_pitch * sin_yaw - sin_roll * sin_pitch * cos_yaw,
+        w=cos_roll * cos_pitch * cos_yaw + sin_roll * sin_pitch * sin_yaw,
+    )
+
+
+def _json_channel(
+    context: foxglove.Context, topic: str, title: str, **properties: Mapping[str, Any]
+) -> foxglove.Channel:
+    schema = {"title": f"followme.{title}", "type": "object", "properties": properties}
+    return foxglove.Channel(topic, schema=schema, context=context)
+
+
+def _calibration(camera: Camera, stamp: Timestamp) -> CameraCalibration:
+    u_px, v_px, focal_px = camera.image_width_px / 2, camera.image_px / 2, camera.focal_px
+    return CameraCalibration(
+        timestamp=stamp,
+        frame_id=OPTICAL,
+        width=camera.image_width_px,
+        height=camera.image_px,
+        K=[focal_px, 0.0, u_px, 0.0, focal_px, v_px, 0.0, 0.0, 1.0],
+        R=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        P=[focal_px, 0.0, u_px, 0.0, 0.0, focal_px, v_px, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def _scene(situation: Situation, stamp: Timestamp) -> SceneUpdate:
+    if situation.position_m is None or situation.velocity_mps is None:
+        return SceneUpdate(deletions=[SceneEntityDeletion(timestamp=stamp, id=HERO_ID)])
+    marker = create_box_marker(0, situation.position_m.tolist()).payload
+    velocity_mps = situation.velocity_mps.tolist()
+    speed_mps = math.hypot(*velocity_mps)
+    heading = Pose(
+        0, 0, 0, 0, -math.degrees(math.asin(velocity_mps[2] / speed_mps)) if speed_mps else 0.0,
+        math.degrees(math.atan2(velocity_mps[1], velocity_mps[0])),
+    )  # fmt: skip
+    at = _vector(marker["pose"][:3])
+    return SceneUpdate(
+        entities=[
+            SceneEntity(
+                timestamp=stamp,
+                frame_id=WORLD,
+                id=HERO_ID,
+                cubes=[
+                    CubePrimitive(
+                        pose=FoxglovePose(position=at, orientation=NO_TURN),
+                        size=_vector(marker["dimensions"]),
+                        color=HERO_COLOUR,
+                    )
+                ],
+                arrows=[
+                    ArrowPrimitive(
+                        pose=FoxglovePose(position=at, orientation=rotation(heading)),
+                        shaft_length=speed_mps,
+                        shaft_diameter=ARROW_M,
+                        head_length=2 * ARROW_M,
+                        head_diameter=2 * ARROW_M,
+                        color=HERO_COLOUR,
+                    )
+                ],
+            )
+        ]
+    )
+
+
+def _transform(stamp: Timestamp, parent: str, child: str, translation: Vector3, turn: Quaternion) -> FrameTransform:
+    return FrameTransform(
+        timestamp=stamp, parent_frame_id=parent, child_frame_id=child, translation=translation, rotation=turn
+    )
+
+
+def _vector(xyz: Sequence[float]) -> Vector3:
+    return Vector3(x=xyz[0], y=xyz[1], z=xyz[2])
+
+
+def _listed(values: Any) -> list[float] | None:
+    return None if values is None else [float(value) for value in values]

@@ -1,0 +1,184 @@
+"""QuadSim's events as values: `sensor_frame` parsed and validated, commands and markers built.
+
+Dicts exist here and at the socket; everything behind this module handles `SensorFrame` and `Command`.
+"""
+
+import binascii
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from server.sight.geometry import Pose
+
+# A pose beyond these is no place in QuadSim's city (some hundred metres wide) but a broken number.
+FARTHEST_M = 1e6
+LARGEST_ANGLE_DEG = 1e5
+# Characters; a pose of six N4 numbers takes some 60.
+LONGEST_NUMBERS = 200
+
+# C#'s "N4": groups of three digits, always four decimals. Machines' locales choose both separators; a group is
+# set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B; marks of
+# writing direction may stand before the sign.
+_N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)[.,٫](\d{4})(?:,|$)")
+
+
+class BadFrameError(ValueError):
+    """A frame that is not understood: which field, what was expected, what came, in a few words each."""
+
+    def __init__(self, field: str, expected: str, received: str) -> None:
+        self.field = field
+        self.expected = expected
+        self.received = received
+        super().__init__(f"{field}: expected {expected}, got {self.received}")
+
+
+class SensorFrame(NamedTuple):
+    """One `sensor_frame`, its images still encoded.
+
+    Args:
+        timestamp_s: seconds since 1970 by the simulator's clock; None if it sent none that makes sense.
+        rgb_image: JPEG file.
+        depth_image: PNG file, R = round(255 · depth / far), 255 where nothing is within far.
+        pose: the quad's, in the world.
+        gimbal_pose: the camera's, in the world.
+    """
+
+    timestamp_s: float | None
+    rgb_image: bytes
+    depth_image: bytes
+    pose: Pose
+    gimbal_pose: Pose
+
+
+class Command(NamedTuple):
+    """One event for a simulator: its name and its only argument, a JSON object."""
+
+    event: str
+    payload: dict[str, Any]
+
+
+def parse_sensor_frame(data: object) -> SensorFrame:
+    """Check and decode what came with a `sensor_frame` event.
+
+    Args:
+        data: the event's argument as JSON gave it.
+
+    Raises:
+        BadFrameError: naming the first field that is missing or not as QuadSim sends it. A bad timestamp is
+            no error: `SensorFrame.timestamp_s` is None, for arrival tells the time as well.
+    """
+    if not isinstance(data, Mapping):
+        raise BadFrameError("sensor_frame", "a JSON object", shorten(data))
+    return SensorFrame(
+        timestamp_s=parse_timestamp(data.get("timestamp")),
+        rgb_image=_image(data, "rgb_image", "a JPEG"),
+        depth_image=_image(data, "depth_image", "a PNG"),
+        pose=_pose(data, "pose"),
+        gimbal_pose=_pose(data, "gimbal_pose"),
+    )
+
+
+def parse_timestamp(text: object) -> float | None:
+    """Read seconds since 1970, "1504814505.23149" or as another locale prints it; None if it is no number."""
+    if not isinstance(text, str) or len(text) > LONGEST_NUMBERS:
+        return None
+    numbers = parse_numbers(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    return numbers[0] if numbers and len(numbers) == 1 and math.isfinite(numbers[0]) else None
+
+
+def parse_numbers(text: str) -> list[float] | None:
+    """Read a comma-separated list of numbers as any machine's locale prints it.
+
+    "1.0000,-2.5000", "1,234.5000,0.0000" and "1.234,5000,0,0000" are two numbers each; so is plain "1,-2.5".
+
+    Returns:
+        The numbers, or None if the text is no such list.
+    """
+    numbers, at = [], 0
+    while match := _N4.match(text, at):
+        sign, whole, decimals = match.groups()
+        value = float(re.sub(r"\D", "", whole) + "." + decimals)
+        numbers.append(-value if sign else value)
+        at = match.end()
+    if numbers and at == len(text) and not text.endswith(","):
+        return numbers
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+
+
+def object_detected(position_m: Sequence[float]) -> Command:
+    """Follow: `position_m` is (x, y, z) of the hero in the ROS world, metres."""
+    return Command("object_detected", {"coords": _finite(position_m)})
+
+
+def object_lost() -> Command:
+    """Patrol."""
+    return Command("object_lost", {"data": ""})
+
+
+def create_box_marker(marker_id: int, position_m: Sequence[float]) -> Command:
+    """A translucent box of a person's size at (x, y, z) in the ROS world, metres; as the original's."""
+    return Command(
+        "create_box_marker",
+        {
+            "id": marker_id,
+            "pose": [*_finite(position_m), 0.0, 0.0, 0.0],
+            "dimensions": [0.7, 0.7, 2.0],
+            "color": [0.0, 0.0, 1.0, 0.1],
+            "duration": 0.4,
+        },
+    )
+
+
+def shorten(value: object, most: int = 60) -> str:
+    """Show a received value in a log line: its type, and no more than `most` characters of it."""
+    if isinstance(value, str | bytes):
+        shown = repr(value[:most])
+        return f"{shown}… ({len(value)} characters)" if len(value) > most else shown
+    if isinstance(value, Mapping | list):
+        return f"{type(value).__name__} of {len(value)}"
+    return repr(value)[:most]
+
+
+def _finite(position_m: Sequence[float]) -> list[float]:
+    coordinates = [round(float(value), 4) for value in position_m]
+    if len(coordinates) != 3 or not all(map(math.isfinite, coordinates)):
+        raise ValueError(f"expected three finite coordinates, got {coordinates}")
+    return coordinates
+
+
+def _text(data: Mapping[str, object], field: str, expected: str) -> str:
+    if field not in data:
+        raise BadFrameError(field, expected, f"no such key among {shorten(', '.join(map(str, data)))}")
+    value = data[field]
+    if not isinstance(value, str):
+        raise BadFrameError(field, expected, shorten(value))
+    return value
+
+
+def _image(data: Mapping[str, object], field: str, kind: str) -> bytes:
+    expected = f"{kind} in base64"
+    text = _text(data, field, expected)
+    try:
+        image = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:  # binascii.Error, or characters outside ASCII
+        raise BadFrameError(field, expected, f"{shorten(text, 24)}: {error}") from error
+    if not image:
+        raise BadFrameError(field, expected, "nothing")
+    return image
+
+
+def _pose(data: Mapping[str, object], field: str) -> Pose:
+    expected = '"x,y,z,roll,pitch,yaw" in metres and degrees'
+    text = _text(data, field, expected)
+    numbers = parse_numbers(text) if len(text) <= LONGEST_NUMBERS else None
+    if numbers is None or len(numbers) != 6:
+        count = "" if numbers is None else f" ({len(numbers)} numbers)"
+        raise BadFrameError(field, expected, f"{shorten(text)}{count}")
+    limits = (FARTHEST_M,) * 3 + (LARGEST_ANGLE_DEG,) * 3
+    if not all(abs(number) <= limit for number, limit in zip(numbers, limits, strict=True)):  # NaN fails too
+        raise BadFrameError(field, f"{expected}, all finite and within QuadSim's world", shorten(text))
+    return Pose(*numbers)

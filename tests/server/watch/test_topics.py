@@ -1,0 +1,175 @@
+"""The messages of a recording, decoded by the schemas that the file itself carries, as a player does."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from mcap.reader import make_reader
+from PIL import Image
+
+from model.card import Card
+from server.flight.session import Situation
+from server.flight.tracks import TrackState
+from server.sight.geometry import Camera, Pose, world_from_camera
+from server.sight.people import Box, Target
+from server.sight.perception import Job, Seen, Spent
+from server.watch.recording.items import Answered, Arrived, Clock, Noted, Saw
+from server.watch.recording.mcap_file import McapFile
+from server.watch.recording.topics import Topics, as_text
+from server.wire.messages import Command, SensorFrame
+
+POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
+CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
+TARGET = Target((128.0, 128.0), (128.0, 150.0), Box(1, 2, 3, 4), 200, 0.1 + 0.2, None, None, None, None)
+
+
+def saw(probabilities: np.ndarray) -> Saw:
+    frame = SensorFrame(1e9, b"\xff\xd8jpeg", b"png", POSE, GIMBAL)
+    seen = Seen(Job("sid", frame, 101.0), [TARGET], Camera(), probabilities, Spent(0.0, 0.0, 0.0))
+    return Saw(seen, 101.25, "following", [Command("object_detected", {"coords": [1.0, 2.0, 3.0]})])
+
+
+def messages(path: Path, item) -> dict[str, list]:
+    """What an item becomes, by topic: JSON, or (a decoded protobuf message, its log time)."""
+    file = McapFile(path / "one.mcap")
+    Topics(file.context, CLOCK, "drone", Card()).log(item)
+    file.close()
+    found: dict[str, list] = {}
+    with file.path.open("rb") as opened:
+        for schema, channel, message in make_reader(opened).iter_messages():
+            if schema.encoding == "jsonschema":
+                assert json.loads(schema.data)["type"] == "object"
+                found.setdefault(channel.topic, []).append(json.loads(message.data, parse_constant=pytest.fail))
+                continue
+            pool = descriptor_pool.DescriptorPool()
+            for description in descriptor_pb2.FileDescriptorSet.FromString(schema.data).file:
+                pool.Add(description)
+            kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(schema.name))
+            found.setdefault(channel.topic, []).append(kind.FromString(message.data))
+    return found
+
+
+def matrix(turn) -> np.ndarray:
+    """(3, 3): the rotation of a quaternion."""
+    x, y, z, w = turn.x, turn.y, turn.z, turn.w
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def test_a_frame_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
+    argument = {"pose": 'a "b" \ud800', "odd": [float("nan"), float("inf")], "rgb_image": "x" * 1000}
+    (event,) = messages(tmp_path, Arrived(101.5, True, argument))["/events"]
+    assert (event["kind"], event["arrival_s"], event["is_superseding"]) == ("frame", 101.5, True)
+    assert repr(json.loads(event["argument"])) == repr(argument)
+
+
+def test_an_argument_that_cannot_be_written_keeps_the_texts_that_are_parsed():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert json.loads(as_text({"pose": "1,2", "deep": deep})) == {"pose": "1,2"}
+    assert json.loads(as_text(deep)) == {}
+
+
+def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path: Path):
+    probabilities = np.zeros((8, 8, 3), np.float32)
+    probabilities[..., 0] = 0.6
+    probabilities[2:4, :, 1] = 0.7  # people
+    probabilities[4:6, :, 2] = 1.0  # the hero, surer than his card's threshold though the others sum to less
+    found = messages(tmp_path, saw(probabilities))
+
+    (event,) = found["/events"]
+    assert event["targets"][0]["confidence"] == 0.1 + 0.2, "to the last bit"
+    assert event["commands"] == [["object_detected", {"coords": [1.0, 2.0, 3.0]}]]
+    assert found["/commands"] == [{"event": "object_detected", "payload": {"coords": [1.0, 2.0, 3.0]}}]
+
+    (camera,) = found["/camera"]
+    assert (camera.data, camera.format, camera.frame_id) == (b"\xff\xd8jpeg", "jpeg", "camera_optical")
+    assert camera.timestamp.ToNanoseconds() == CLOCK.wall_ns + 1_000_000_000
+
+    (mask,) = found["/mask"]
+    pixels = np.asarray(Image.open(io.BytesIO(mask.data)))
+    assert pixels.shape == (8, 8, 3)
+    assert pixels[:, 0].tolist() == [[255, 0, 0]] * 2 + [[0, 255, 0]] * 2 + [[0, 0, 255]] * 2 + [[255, 0, 0]] * 2
+
+    (calibration,) = found["/camera/calibration"]
+    focal_px = 128 / math.tan(math.radians(30))
+    assert list(calibration.K) == pytest.approx([focal_px, 0, 128, 0, focal_px, 128, 0, 0, 1])
+
+    by_child = {transform.child_frame_id: transform for transform in found["/tf"][0].transforms}
+    for child, pose in (("quad", POSE), ("camera", GIMBAL)):
+        at = by_child[child].translation
+        assert by_child[child].parent_frame_id == "world"
+        assert (at.x, at.y, at.z) == pose[:3]
+        np.testing.assert_allclose(matrix(by_child[child].rotation), world_from_camera(pose)[:3, :3], atol=1e-12)
+    assert by_child["camera_optical"].parent_frame_id == "camera"
+    # Of the camera: forward, left, up. Right, down and forward in it:
+    expected = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]]).T
+    np.testing.assert_allclose(matrix(by_child["camera_optical"].rotation), expected, atol=1e-12)
+
+
+def test_a_png_from_a_camera_is_called_one(tmp_path: Path):
+    item = saw(np.zeros((8, 8, 3), np.float32))
+    frame = item.seen.job.frame._replace(rgb_image=b"\x89PNG and more")
+    (camera,) = messages(tmp_path, item._replace(seen=item.seen._replace(job=Job("sid", frame, 1.0))))["/camera"]
+    assert camera.format == "png"
+
+
+def test_the_target_is_a_box_with_an_arrow_along_its_velocity(tmp_path: Path):
+    velocity = np.array([-0.6, 0.8, 0.5])
+    situation = Situation(TrackState.FOLLOWING, False, np.array([4.0, 5.0, 1.0]), velocity, 0.2)
+    found = messages(tmp_path, Answered(102.0, 0.013, situation, True, 12.5))
+    (entity,) = found["/target"][0].entities
+    assert entity.frame_id == "world"
+    (cube,), (arrow,) = entity.cubes, entity.arrows
+    assert (cube.pose.position.x, cube.pose.position.y, cube.pose.position.z) == (4.0, 5.0, 1.0)
+    assert (cube.size.x, cube.size.y, cube.size.z) == (0.7, 0.7, 2.0)
+    np.testing.assert_allclose(matrix(arrow.pose.orientation)[:, 0] * arrow.shaft_length, velocity)
+    assert found["/state"] == [
+        {
+            "state": "following",
+            "is_held": False,
+            "is_told_to_follow": True,
+            "position_m": [4.0, 5.0, 1.0],
+            "velocity_mps": [-0.6, 0.8, 0.5],
+            "age_s": 0.2,
+            "distance_m": 12.5,
+            "latency_s": 0.013,
+        }
+    ]
+
+
+@pytest.mark.parametrize("velocity", [np.zeros(3), None])
+def test_a_hero_who_stands_or_is_not_there(tmp_path: Path, velocity):
+    at = None if velocity is None else np.zeros(3)
+    situation = Situation(TrackState.PATROL, False, at, velocity, None)
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, False, None))["/target"]
+    if velocity is None:
+        assert [deletion.id for deletion in update.deletions] == ["hero"]
+    else:
+        assert update.entities[0].arrows[0].shaft_length == 0
+
+
+def test_a_frame_that_was_not_understood_is_logged_in_words(tmp_path: Path):
+    about = {"arrival_s": 101.0, "field": "pose", "expected": "six numbers", "received": "'\ud800'"}
+    found = messages(tmp_path, Noted("bad", 101.1, "lost", [Command("object_lost", {"data": ""})], about))
+    assert found["/events"][0] | {"received": 0} == {
+        **about,
+        "received": 0,
+        "kind": "bad",
+        "now_s": 101.1,
+        "state": "lost",
+        "commands": [["object_lost", {"data": ""}]],
+    }
+    (line,) = found["/log"]
+    assert line.message == "pose: expected six numbers, got '?'"
+    assert (line.name, line.level) == ("drone", 3)

@@ -1,0 +1,73 @@
+import logging
+
+import pytest
+
+from server.wire.complaints import (
+    MOST_LINES_A_SECOND,
+    MOST_PER_INTERVAL,
+    REPEAT_AFTER_S,
+    LineLimit,
+    RateLimitedWarnings,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def complaints(clock, caplog) -> RateLimitedWarnings:
+    caplog.set_level(logging.WARNING)
+    return RateLimitedWarnings(clock)
+
+
+def test_the_first_warning_says_who_what_expected_and_received(complaints, caplog):
+    complaints.warn("127.0.0.1:5", "pose", "six numbers", "three")
+    assert caplog.messages == ["[127.0.0.1:5] pose: expected six numbers, got three"]
+
+
+def test_repetitions_are_counted_and_told_once(complaints, clock, caplog):
+    for _ in range(100):
+        complaints.warn("a", "pose", "six numbers", "three")
+    clock.now_s = REPEAT_AFTER_S
+    complaints.warn("a", "pose", "six numbers", "four")
+    assert caplog.messages[1:] == ["[a] pose: 99 more of the same", "[a] pose: expected six numbers, got four"]
+
+
+def test_another_session_and_another_field_are_heard(complaints, caplog):
+    complaints.warn("a", "pose", "six numbers", "three")
+    complaints.warn("b", "pose", "six numbers", "three")
+    complaints.warn("b", "rgb_image", "a JPEG", "nothing")
+    assert len(caplog.messages) == 3
+
+
+def test_a_storm_of_sessions_does_not_fill_the_log(complaints, clock, caplog):
+    for number in range(10 * MOST_PER_INTERVAL):
+        complaints.warn(f"session {number}", "pose", "six numbers", "three")
+    assert len(caplog.messages) == MOST_PER_INTERVAL
+    clock.now_s = REPEAT_AFTER_S
+    complaints.warn("a", "pose", "six numbers", "three")
+    assert f"{9 * MOST_PER_INTERVAL} more warnings from further sessions and fields" in caplog.messages
+
+
+def test_lines_beyond_the_limit_of_a_second_are_left_out_and_counted_in_the_next(clock):
+    limit = LineLimit(clock)
+    passed = []
+    for number in range(MOST_LINES_A_SECOND + 7):
+        record = logging.makeLogRecord({"msg": "line %d", "args": (number,)})
+        if limit.filter(record):
+            passed.append(record.getMessage())
+    clock.now_s = 1.0
+    late = logging.makeLogRecord({"msg": "line %s", "args": ("late",)})
+    assert limit.filter(late)
+    assert passed == [f"line {number}" for number in range(MOST_LINES_A_SECOND)]
+    assert late.getMessage() == "(7 lines left out) line late"

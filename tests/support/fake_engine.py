@@ -1,0 +1,33 @@
+"""A network that sees colours, so that a test decides what perception sees and when it fails, without weights."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from model.card import Card
+from model.engines import Engine
+
+RED, MAGENTA, YELLOW, GREY = (220, 20, 20), (220, 20, 220), (220, 220, 20), (128, 128, 128)
+STALL_S = 1.5
+# The real server on this network: a script with the options of `server/follower.py`.
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
+
+
+class ColourEngine(Engine):
+    """Red is the hero, all else surroundings; a magenta image makes it raise, a yellow one makes it hang for 1.5 s."""
+
+    description = "colours"
+
+    def __init__(self, input_px: int = 160, most_per_batch: int = 1) -> None:
+        self.input_px, self.card, self.most_per_batch = input_px, Card(), most_per_batch
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        """See `Engine.infer`."""
+        red, green, blue = (images[..., channel].astype(int) for channel in range(3))
+        if ((red > 150) & (blue > 150) & (green < 100)).all(axis=(1, 2)).any():
+            raise RuntimeError("the network has seen magenta")
+        if ((red > 150) & (green > 150) & (blue < 100)).all(axis=(1, 2)).any():
+            time.sleep(STALL_S)
+        hero = (red > 90) & (red > 2 * green) & (red > 2 * blue)
+        return np.stack([~hero, np.zeros_like(hero), hero], axis=-1).astype(np.float32)

@@ -1,0 +1,14 @@
+"""The real server on `ColourEngine`; run as a script with the server's options."""
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]  # a process of its own: pytest's path is not there
+
+from server import follower
+from support.fake_engine import ColourEngine
+
+if __name__ == "__main__":
+    follower.load_engine = lambda name, weights: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
+    sys.exit(follower.main())

@@ -1,0 +1,88 @@
+"""What a browser asks of the server: its page's stream and commands."""
+
+import contextlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+from support.fake_engine import RED
+from support.live import fields, picture
+from tools.simulator.server_process import ServerProcess
+from tools.simulator.wire import QuadSimClient
+
+PATIENCE_S = 20
+
+
+@contextlib.contextmanager
+def flying(server: ServerProcess, colour=RED) -> Iterator["Flight"]:
+    """A simulator that sends ten frames a second, with a hero as long as its colour is red."""
+    with QuadSimClient(port=server.port) as client:
+        flight = Flight(client, colour)
+        flight.start()
+        yield flight
+        flight.stop()
+    assert not client.violations
+
+
+def request(server: ServerProcess, method: str, path: str, body: str | None = None, **headers: str):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+    connection.request(method, path, body=body, headers={key.replace("_", "-"): text for key, text in headers.items()})
+    response = connection.getresponse()
+    return response.status, response.read(), response.headers
+
+
+def name_of(server: ServerProcess) -> str:
+    """The latest simulator's."""
+    return wait_until(lambda: [session["name"] for session in server.health()[1]["sessions"]])[-1]
+
+
+def wait_until(condition, what: str = "it"):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"expected {what} within {PATIENCE_S} s")
+
+
+class Viewer:
+    """Reads the stream of events, as a browser does."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+        self.response.request("GET", "/events")
+        self._lines = self.response.getresponse()
+        assert self._lines.headers["Content-Type"].startswith("text/event-stream")
+
+    def next(self) -> dict:
+        while not (line := self._lines.readline()).startswith(b"data: "):
+            assert line, "the stream ended"
+        return json.loads(line[6:])
+
+    def next_that(self, condition) -> dict:
+        return wait_until(lambda: (message := self.next()) and condition(message) and message)
+
+    def close(self) -> None:
+        self._lines.close()
+        self.response.close()
+
+
+class Flight:
+    def __init__(self, client: QuadSimClient, colour: tuple[int, int, int]) -> None:
+        self.client, self.colour, self.changes = client, colour, {}
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._fly)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _fly(self) -> None:
+        while not self._is_over.wait(0.1):
+            with contextlib.suppress(ConnectionError):
+                self.client.send_frame(fields(picture(self.colour), **self.changes))

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from server.flight.events import Event, Failed, Hold, Received, Release, Shutdown, Tick, answer
 from server.flight.session import Session
@@ -147,7 +148,7 @@ class Control:
     def fail(self, simulator: Simulator) -> None:
         """Bring a drone into the safe state, for our own code has failed on its behalf."""
         if simulator.is_connected and not self._is_stopping:
-            with self._faults.contained("session", lambda: self._send(simulator, [object_lost()])):
+            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
                 self._take(simulator, Failed(time.monotonic()))
 
     def stop(self) -> None:
@@ -157,7 +158,7 @@ class Control:
         self._is_stopping = True
         logger.info("shutting down")
         for simulator in self.simulators:
-            with self._faults.contained("session", lambda at=simulator: self._send(at, [object_lost()])):
+            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
                 self._take(simulator, Shutdown(time.monotonic()))
 
     def _connect(self, sid: str, host: str, name: str, now_s: float) -> Simulator:
@@ -211,7 +212,7 @@ class Control:
 
     def _tell(self, simulator: Simulator, tell: Callable[[Watch], None]) -> None:
         for watch in list(simulator.watches):
-            with self._faults.contained("listener", lambda faulty=watch: self._leave_out(simulator, faulty)):
+            with self._faults.contained("listener", partial(self._leave_out, simulator, watch)):
                 tell(watch)
 
     def _leave_out(self, simulator: Simulator, watch: Watch) -> None:
@@ -220,7 +221,7 @@ class Control:
         self._post(self.fail, simulator)  # later: the commands of the present event leave first
 
     def _contained(self, place: str, simulator: Simulator) -> AbstractContextManager[None]:
-        return self._faults.contained(place, lambda: self.fail(simulator))
+        return self._faults.contained(place, partial(self.fail, simulator))
 
     def _send(self, simulator: Simulator, commands: Iterable[Command]) -> None:
         for command in commands:

@@ -1,6 +1,6 @@
 """From a frame's images to the people in them: decode, infer, find, place. Pure and synchronous.
 
-`Sight.see` does all of it, for replay and lock-step; the live server's threads (`perception.py`) call the same steps
+`Sight.look` does all of it, for replay and lock-step; the live server's threads (`perception.py`) call the same steps
 one by one, so that they overlap.
 """
 
@@ -14,7 +14,7 @@ from model.engines import Engine
 from server.sight.geometry import Camera, Pose
 from server.sight.images import Size, decode_depth, decode_rgb
 from server.sight.people import Sighting, find_people
-from server.wire.messages import BadFrameError, SensorFrame
+from server.wire.messages import BadFrameError, Frame, SensorFrame
 
 
 class View(NamedTuple):
@@ -49,16 +49,20 @@ class Sight:
         self.min_blob_px = min_blob_px or engine.card.min_blob_px
         self._hero = engine.card.classes.index("hero")
 
-    def see(self, frame: SensorFrame) -> View:
-        """Understand one frame.
+    def look(self, frame: Frame) -> View | BadFrameError:
+        """Understand one frame; returns the error that its sender made if it can't be understood.
 
         Raises:
-            BadFrameError: if its images are not as expected.
             Exception: whatever goes wrong in a network.
         """
-        image, size = self.decode(frame)
-        probabilities = self.engine.infer(image[None])[0]
-        return self.find(frame.gimbal_pose, size, probabilities, decode_depth(frame.depth_image))
+        if isinstance(frame.content, BadFrameError):
+            return frame.content
+        try:
+            image, size = self.decode(frame.content)
+            probabilities = self.engine.infer(image[None])[0]
+            return self.find(frame.content.gimbal_pose, size, probabilities, decode_depth(frame.content.depth_image))
+        except BadFrameError as error:
+            return error
 
     def decode(self, frame: SensorFrame) -> tuple[np.ndarray, Size]:
         """The camera image, (px, px, 3) uint8 RGB in the network's size, and its size as received.

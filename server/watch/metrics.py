@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: frames, drops, latencies, simulators, faults. Labels come from fixed sets, never from clients."""
+"""Metrics for Prometheus: frames, drops, latencies, simulators, faults. No label holds anything that clients choose."""
 
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable

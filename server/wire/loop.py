@@ -7,10 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import eventlet
-import eventlet.wsgi
-
 from server.supervision import Faults
+from server.wire.green import eventlet
 from server.wire.mailbox import Mailbox
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from eventlet.greenio import GreenSocket
-
 from server.supervision import Faults
+from server.wire.green import eventlet
 
 
 class Mailbox:
@@ -23,7 +22,7 @@ class Mailbox:
         self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         receiver, self._wake = socket.socketpair()
         self._wake.setblocking(False)
-        self._receiver = GreenSocket(receiver)
+        self._receiver = eventlet.greenio.GreenSocket(receiver)
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have `call(*arguments)` run on the event loop; returns at once."""

@@ -4,10 +4,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import eventlet
-from eventlet.websocket import RFC6455WebSocket
-from eventlet.websocket import WebSocketWSGI as EventletWebSocketWSGI
-
+from server.wire.green import eventlet
 from server.wire.messages import shorten
 
 # A frame message is 30–150 kB.
@@ -24,7 +21,7 @@ class Malformed(NamedTuple):
     received: str
 
 
-class BoundedMessage(RFC6455WebSocket.Message):
+class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
     """A websocket message of bounded size: the rest of a longer one is counted and thrown away."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -75,7 +72,7 @@ class BufferedSocket:
         return getattr(self._socket, name)
 
 
-class WebSocket(RFC6455WebSocket):
+class WebSocket(eventlet.websocket.RFC6455WebSocket):
     """eventlet's websocket, reading a frame message in a fraction of a millisecond, and answering QuadSim's pings.
 
     `complain` is called with what was expected and what was received for each message that is not passed on.
@@ -133,7 +130,7 @@ def is_packet(message: object) -> bool:
     return message in {"1", "3", "5", "6", "2probe"}
 
 
-class WebSocketWSGI(EventletWebSocketWSGI):
+class WebSocketWSGI(eventlet.websocket.WebSocketWSGI):
     """The websocket handshake; its handler gets our `WebSocket`.
 
     Args:

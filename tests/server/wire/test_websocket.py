@@ -1,8 +1,10 @@
+"""Our websocket on top of eventlet's, over bytes that arrive in any pieces."""
+
 import numpy as np
 import pytest
-from eventlet.websocket import RFC6455WebSocket
 
-from server.wire.quadsim import MOST_MESSAGE_BYTES, BufferedSocket, WebSocket, is_packet
+from server.wire.green import eventlet
+from server.wire.websocket import MOST_MESSAGE_BYTES, BufferedSocket, WebSocket, is_packet
 from tools.simulator.websocket import encode_message
 
 
@@ -69,7 +71,9 @@ def test_text_that_is_not_utf8_is_complained_of():
 def test_the_fast_mask_is_eventlets(length, offset):
     data = np.random.default_rng(length).bytes(length)
     mask = (1, 200, 77, 0)
-    assert WebSocket._apply_mask(data, mask, length, offset) == RFC6455WebSocket._apply_mask(data, mask, length, offset)
+    assert WebSocket._apply_mask(data, mask, length, offset) == eventlet.websocket.RFC6455WebSocket._apply_mask(
+        data, mask, length, offset
+    )
 
 
 @pytest.mark.parametrize("message", ['42["a",{}]', "40", "41", "43[]", "1", "3", "5", "6", "2probe"])

@@ -30,15 +30,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from model.images import IMAGE_PX, JPEG_QUALITY, PARTIAL
 from model.scoring import CLASSES, HERO
 
 SPLITS = ("train", "validation")
 CAMERAS = ("cam1", "cam2", "cam3", "cam4")  # colour; the depth of people, hero and surroundings alone
-IMAGE_PX = 256
-JPEG_QUALITY = 75  # the original's
 HERO_PERCENTILES = (5, 25, 50, 75, 95)
 _LITTER = ("Thumbs.db", "desktop.ini")  # of file managers, as are names that begin with a dot
-PARTIAL = ".partial"  # what ends so is no image and no mask to those who read the set
 _PAIR = re.compile(r"(?P<prefix>(?P<fold>\d+)_(?P<run>.+))_(?:cam1|mask)_(?P<number>\d{5,})\.(?:jpeg|png)")
 
 Item = TypeVar("Item")

@@ -68,7 +68,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_options(parser, Settings)
     parser.add_argument(
-        "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker; see docs/writeup.md"
+        "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"
     )
     parser.add_argument(
         "--log-level", choices=("debug", "info", "warning"), default="info", help="least severe lines to log"

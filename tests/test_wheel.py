@@ -1,6 +1,5 @@
-"""The wheel holds everything that the server needs: it serves from a folder with nothing else of this repository in it."""
+"""The wheel holds all that the server needs: it serves from a folder with nothing else of this repository in it."""
 
-import os
 import subprocess
 import sys
 
@@ -33,8 +32,6 @@ def test_an_installed_server_is_the_wheels_own_and_serves_its_page(installed, mo
     printed = subprocess.run([sys.executable, "-c", where], capture_output=True, text=True, check=True, cwd="/")
     assert all(file.startswith(str(installed)) for file in printed.stdout.split())
     with running_server(REPOSITORY / "weights" / "fcn4", script=installed / "server" / "follower.py") as server:
-        page = installed / "server" / "watch" / "page"
-        for name in sorted(os.listdir(page)):
-            path = "/" if name == "index.html" else f"/page/{name}"
-            assert requests.get(f"{server.url}{path}", timeout=60).content == (page / name).read_bytes()
-    assert sorted(os.listdir(page)) == sorted(os.listdir(REPOSITORY / "server" / "watch" / "page"))
+        for file in (REPOSITORY / "server" / "watch" / "page").iterdir():
+            path = "/" if file.name == "index.html" else f"/page/{file.name}"
+            assert requests.get(f"{server.url}{path}", timeout=60).content == file.read_bytes()

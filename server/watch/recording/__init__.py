@@ -1,7 +1,7 @@
 """Recordings of simulators, one MCAP file each: written while they fly, and read back.
 
-    events, commands ─▶ recorder ─items─▶ scribe ─▶ topics ─▶ mcap_file ─▶ DIR/*.mcap ─▶ reader ─▶ tools/replay.py,
-                        event loop        a thread  messages  the disk                             tools/export_dataset.py
+    events, commands ─▶ recorder ─items─▶ scribe ─▶ topics ─▶ mcap_file ─▶ DIR/*.mcap ─▶ reader ─▶ replay, export
+                        event loop        a thread  messages  the disk
 
 - The recorder is one of the server's listeners. A simulator's watch takes down each event that the session takes in,
   with the commands that it gives, and hands them to the thread.

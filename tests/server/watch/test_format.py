@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from server.watch.recording.snapshot import freeze, thaw
 from support.seen import HERE, job, session, target
 
 from server.flight.session import Session
-from server.watch.recording.snapshot import freeze, thaw
 from server.wire.messages import Command
 
 Step = Callable[[Session], list[Command]]

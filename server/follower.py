@@ -58,20 +58,29 @@ def set_up_process(log_level: str) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line: most options are the fields of `Settings`."""
-    parser = argparse.ArgumentParser(description="Follow-me server for QuadSim.")
+    parser = argparse.ArgumentParser(
+        description="Follow-me server for QuadSim.",
+        usage="%(prog)s [options] weights",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
+    )
     parser.add_argument("weights", help="network: weights/model_weights, a .keras file, or one of the original tools")
     parser.add_argument(
         "--engine",
         choices=ENGINES,
         default="auto",
-        help="what runs the network (default: auto: TensorFlow if it sees a GPU, else OpenVINO)",
+        metavar="ENGINE",
+        help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
     )
     add_options(parser, Settings)
     parser.add_argument(
         "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"
     )
     parser.add_argument(
-        "--log-level", choices=("debug", "info", "warning"), default="info", help="least severe lines to log"
+        "--log-level",
+        choices=("debug", "info", "warning"),
+        default="info",
+        metavar="LEVEL",
+        help="least severe lines to log: debug, info or warning (default: info)",
     )
     return parser.parse_args(arguments)
 

@@ -53,7 +53,7 @@ def test_the_readme_lists_every_option_and_every_setting_of_the_tracker_with_its
     readme = (REPOSITORY / "README.md").read_text()
     options = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*) *\|", readme, re.MULTILINE))
     usage = follower("--help").stdout
-    offered = set(re.findall(r"--[a-z0-9-]+", usage)) - {"--help"}
+    offered = set(re.findall(r"--[a-z0-9-]+(?=[\s,])", usage)) - {"--help"}
     assert set(options) == offered
     for option, default in options.items():
         if default:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.simulator.address import QUADSIM_PORT
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import (
@@ -23,7 +24,6 @@ from tools.simulator.server_process import (
 )
 from tools.simulator.world import FRAMES_PER_S, World
 
-QUADSIM_PORT = 4567
 SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
 SEED, PEOPLE, DURATION_S = 0, 30, 120.0
 

@@ -3,10 +3,12 @@
 import base64
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+
+from model.options import option
 
 RECONNECT_S = 5.0
 """From the loss of a connection to the next attempt."""
@@ -24,35 +26,18 @@ class FaultConfig:
         ValueError: if a share is not in [0, 1], or a time negative or not finite.
     """
 
-    drop: float = field(default=0.0, metadata={"help": "share of the frames that get lost"})
-    delay: float = field(default=0.0, metadata={"help": "time that each frame takes to the server, s"})
-    duplicate: float = field(default=0.0, metadata={"help": "share of the frames that come twice"})
-    corrupt: float = field(default=0.0, metadata={"help": "share of the frames that come broken"})
-    clock_jump: float = field(default=0.0, metadata={"help": "time between jumps of the frames' timestamps, s"})
-    disconnect: float = field(default=0.0, metadata={"help": "time between losses of the connection, s"})
+    drop: float = option(0.0, "share of the frames that are lost, 0 to 1")
+    delay: float = option(0.0, "time from sending a frame to its arrival, s")
+    duplicate: float = option(0.0, "share of the frames that arrive twice, 0 to 1")
+    corrupt: float = option(0.0, "share of the frames that arrive corrupted, 0 to 1")
+    clock_jump: float = option(0.0, "time between jumps of the frames' timestamps, s; 0 for no jumps")
+    disconnect: float = option(0.0, "time between losses of the connection, s; 0 for no losses")
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             value, is_share = getattr(self, setting.name), setting.name in ("drop", "duplicate", "corrupt")
             if not 0 <= value <= (1 if is_share else 3600):
                 raise ValueError(f"expected {setting.name} from 0 to {1 if is_share else 3600}, got {value}")
-
-
-def parse_faults(settings: list[str]) -> FaultConfig:
-    """A configuration from `name=value` each, e.g. `drop=0.2`.
-
-    Raises:
-        ValueError: for an unknown name, or a value out of range.
-    """
-    names = [setting.name for setting in dataclasses.fields(FaultConfig)]
-    values: dict[str, float] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        try:
-            values[names[names.index(name)]] = float(value)
-        except ValueError:
-            raise ValueError(f"expected name=number with a name of {', '.join(names)}, got {setting!r}") from None
-    return FaultConfig(**values)
 
 
 class Faults:

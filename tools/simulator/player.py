@@ -34,7 +34,7 @@ class Summary:
         share = self.followed / self.frames if self.frames else 0.0
         median = f"{statistics.median(self.responses_ms):.0f} ms" if self.responses_ms else "none"
         skipped = f", {self.skipped} unreadable images skipped" if self.skipped else ""
-        broken = "".join(f"\nQuadSim could not have parsed: {violation}" for violation in self.violations)
+        broken = "".join(f"\nmessage that QuadSim cannot parse: {violation}" for violation in self.violations)
         return (
             f"{self.frames} frames, following after {self.followed} of them ({share:.0%}), "
             f"median response {median} over {len(self.responses_ms)} answers{skipped}{broken}"

@@ -22,11 +22,11 @@ from model.loading import import_keras
 import_keras()  # before what imports it below: without its start-up notes
 
 from model.dataset import Frames, read_set
+from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO
 from model.training import SETTINGS, WEIGHTS, compiled_network, draw_batches, train
-from tools.evaluate import evaluate, find_sets
 
 TIMED_STEPS = 8
 SCORED_AT_PX = 160

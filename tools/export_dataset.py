@@ -30,9 +30,9 @@ from pathlib import Path
 from PIL import Image
 
 from model.images import resize_rgb
+from model.pair_files import IMAGE_PX, JPEG_QUALITY, partial_file
 from server.flight.tracks import TrackState
 from server.watch.recording.reader import Answer, Arrival, Mask, Recording
-from tools.preprocess_ims import IMAGE_PX, JPEG_QUALITY, PARTIAL
 
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
 LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
@@ -158,7 +158,7 @@ def write_pair(out: Path, name: str, arrival: Arrival, mask: Mask) -> bool:
         (mask_file, lambda: dataset_mask(mask.png)),
     ):
         if not file.exists():
-            partial = file.with_name(f"{file.name}{PARTIAL}")
+            partial = partial_file(file)
             partial.write_bytes(make())
             partial.replace(file)
     return is_new

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Figure("speed-up over the original's steps", value["the original's steps, median"] / answered, "×", 12, True)
     )
     figures.append(Figure("frame → command, p99 over median", value["frame → command, p99"] / answered, "×", 3))
-    figures.append(Figure("frame → command over the bare engine", answered / value["bare engine, median"], "×"))
+    figures.append(Figure("frame → command over the engine alone", answered / value["engine alone, median"], "×"))
     if options.data:
         figures += measure_agreement(options.weights, options.data)
     print(*figures, sep="\n")
@@ -135,8 +135,8 @@ def measure_baseline(weights: str, frames: Sequence[EncodedFrame]) -> list[Figur
     return [
         Figure("the original's steps, median", _median_ms(original, frames, FRAME_PERIOD_S), "ms"),
         Figure("the original's steps without pauses, median", _median_ms(original, frames), "ms"),
-        Figure("bare engine, median", _median_ms(lambda _: engine.infer(image), frames, FRAME_PERIOD_S), "ms"),
-        Figure("bare engine without pauses, median", _median_ms(lambda _: engine.infer(image), [*frames] * 5), "ms"),
+        Figure("engine alone, median", _median_ms(lambda _: engine.infer(image), frames, FRAME_PERIOD_S), "ms"),
+        Figure("engine alone without pauses, median", _median_ms(lambda _: engine.infer(image), [*frames] * 5), "ms"),
     ]
 
 
@@ -234,7 +234,7 @@ def measure_load(weights: str, frames: Sequence[EncodedFrame], drones: int, seco
 
 def measure_simulator(weights: str, seconds: float) -> list[Figure]:
     """Speed of the simulator alone, and of simulator and server in lock-step, with `PEOPLE` people."""
-    name = f"simulator with {PEOPLE} people"
+    name = f"simulator, {PEOPLE} people"
     with World(seed=0, people=PEOPLE) as world:
         start_s = time.perf_counter()
         for _ in range(SIMULATED_FRAMES):
@@ -250,7 +250,7 @@ def measure_simulator(weights: str, seconds: float) -> list[Figure]:
         run([simulator], seconds, speed=None)
         factor = seconds / (time.perf_counter() - start_s)
     return [
-        Figure(f"{name}: frames made and encoded, on one core", rate, "/s", 25, True),
+        Figure(f"{name}: frames made and encoded on one core", rate, "/s", 25, True),
         Figure(f"{name}: in lock-step with the server", factor, "× real", 3, True),
     ]
 
@@ -270,7 +270,7 @@ def measure_agreement(weights: str, data: Path) -> list[Figure]:
                 overlaps.append(intersection_over_union(one, other)[HERO])
     return [
         Figure(
-            "1134 recorded frames: engines agree whether a hero is found",
+            "engines agree on a hero or none, 1134 recorded frames",
             100 * statistics.mean(agreements),
             "%",
             99.5,

@@ -1,6 +1,6 @@
-"""How to train: every setting with its range, and the presets by name."""
+"""Training settings with their ranges, and presets by name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from model.dataset import AUGMENTATIONS
 from model.networks import check_buildable
@@ -12,41 +12,52 @@ KEPT_EPOCHS, DECISIONS = ("best", "last"), ("half", "hysteresis")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train; `help` is what the command line says of each.
+    """Training settings.
 
     Raises:
-        ValueError: for a setting outside its range, or a network that cannot be built.
+        ValueError: if a setting is out of its range, or the network cannot be built.
     """
 
     network: str = option("fpn", "network: fcn1 to fcn5, or fpn")
     input_px: int = option(256, "height and width of the network's input, px")
     sets: str = option(
         "train",
-        "frames to learn from: train; or both: validation, too, which then chooses nothing: thresholds are --start's",
+        "sets to train on; both: also the validation set, which then selects nothing: the thresholds are those of "
+        "--start",
+        choices=SETS,
     )
-    crop_px: int = option(192, "height and width of what training sees of a frame, px")
+    crop_px: int = option(192, "height and width of the crops that training uses, px")
     augmentation: str = option(
-        "far", "shift: moved and padded; light: mirrored and lit, too; far: at other scales, with far people pasted in"
+        "far",
+        "shift: move and pad; light: also mirror and change the light; far: also change the scale and paste in far "
+        "people",
+        choices=AUGMENTATIONS,
     )
-    epochs: int = option(60, "epochs")
+    epochs: int = option(60, "number of epochs")
     steps: int = option(200, "batches per epoch")
-    validate_every: int = option(4, "epochs from one validation to the next")
-    batch: int = option(16, "pairs per batch")
+    validate_every: int = option(4, "epochs between validations")
+    batch: int = option(16, "image and mask pairs per batch")
     learning_rate: float = option(2e-3, "highest learning rate of Adam")
-    schedule: str = option("cosine", "learning rate: cosine, from warm-up to almost nothing, or constant")
-    weight_decay: float = option(0.02, "decoupled weight decay per unit of learning rate; 0 is plain Adam")
-    hero_share: float = option(0.4, "share of each batch that shows the hero; 0 takes frames as they come")
-    hero_weight: float = option(4.0, "cross-entropy of a hero's pixel, in those of surroundings; people: its root")
-    jaccard: float = option(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
-    empty_pull: float = option(0.5, "weight of Jaccard's pull to nothing where a class is absent")
-    detection: float = option(0.5, "weight of the loss of finding a hero where there is one, and else none")
-    keep: str = option("last", "epoch whose network is kept: best by validation at p > 1/2, or last")
-    decision: str = option(
-        "hysteresis", "the hero is where: half: p > 1/2; hysteresis: two thresholds that validation chooses say so"
+    schedule: str = option(
+        "cosine", "learning rate over time; cosine: warm-up, then decay to almost 0", choices=SCHEDULES
     )
-    validation_steps: int = option(0, "batches of the validation set to score, evenly spread; 0 for all of it")
-    workers: int = option(1, "threads that make batches")
-    start: str = option("", "weights (.keras) of the same network to start from; none for random ones")
+    weight_decay: float = option(0.02, "decoupled weight decay per unit of learning rate; 0: plain Adam")
+    hero_share: float = option(0.4, "share of each batch with the hero; 0: as in the set")
+    hero_weight: float = option(4.0, "class weight of hero pixels (surroundings 1, people its square root)")
+    jaccard: float = option(1.0, "weight of the soft Jaccard loss of the hero; half of it for people")
+    empty_pull: float = option(0.5, "weight of the Jaccard loss's penalty in images without the class")
+    detection: float = option(0.5, "weight of the loss for missed heroes and false detections")
+    keep: str = option(
+        "last", "epoch whose network is kept; best: by the validation score at p > 1/2", choices=KEPT_EPOCHS
+    )
+    decision: str = option(
+        "hysteresis",
+        "how the network decides; half: p > 1/2; hysteresis: two thresholds, chosen on the validation set",
+        choices=DECISIONS,
+    )
+    validation_steps: int = option(0, "batches of the validation set to score, evenly spread; 0: all")
+    workers: int = option(1, "threads that prepare batches")
+    start: str = option("", "weights (.keras) of the same network to start from; empty: random weights")
     seed: int = option(0, "seed of weights, batches and augmentation")
 
     def __post_init__(self) -> None:
@@ -54,19 +65,16 @@ class TrainingConfig:
         check_buildable(self.network, self.crop_px)
         if self.crop_px > self.input_px:
             raise ValueError(f"crop_px must be at most input_px, {self.input_px}, got {self.crop_px}")
-        for name, choices in {
-            "sets": SETS,
-            "augmentation": AUGMENTATIONS,
-            "schedule": SCHEDULES,
-            "keep": KEPT_EPOCHS,
-            "decision": DECISIONS,
-        }.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for setting in fields(self):
+            choices, value = setting.metadata["choices"], getattr(self, setting.name)
+            if choices is not None and value not in choices:
+                raise ValueError(f"{setting.name} must be one of {', '.join(choices)}, got {value!r}")
         if self.sets == "both" and self.keep == "best":
-            raise ValueError("keep must be last with sets both, which leaves no frames to choose an epoch by, got best")
+            raise ValueError("keep must be last with sets both, which leaves no frames for choosing an epoch, got best")
         if self.sets == "both" and self.decision == "hysteresis" and not self.start:
-            raise ValueError("start must be a network whose thresholds to keep with sets both and hysteresis, got none")
+            raise ValueError(
+                "start must be given with sets both and hysteresis, because its thresholds are kept, got none"
+            )
         if self.augmentation != "far" and self.crop_px != self.input_px:
             raise ValueError(
                 f"crop_px must be input_px, {self.input_px}, with {self.augmentation} augmentation, got {self.crop_px}"
@@ -80,7 +88,7 @@ class TrainingConfig:
             raise ValueError(f"learning_rate must be in (0, 1), got {self.learning_rate}")
         if self.hero_share and not (0 < self.hero_share < 1 and 0 < round(self.hero_share * self.batch) < self.batch):
             raise ValueError(
-                f"hero_share must be 0 or leave frames with and without the hero in a batch of {self.batch}, "
+                f"hero_share must be 0 or give frames with and without the hero in a batch of {self.batch}, "
                 f"got {self.hero_share}"
             )
         for name in ("hero_weight", "jaccard", "empty_pull", "detection", "weight_decay", "validation_steps"):
@@ -90,16 +98,16 @@ class TrainingConfig:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
 
 
-# What any FCN4 is trained with here: the original's input, one threshold, none of what far heroes asked for.
+# Common settings of the FCN4s: the original's input size, a single threshold, no special treatment of far heroes.
 _FCN4 = TrainingConfig(
     network="fcn4", input_px=160, crop_px=160, weight_decay=0.0, detection=0.0, keep="best", decision="half"
 )
 PRESETS = {
-    # The shipped network's first training; its card has the three that followed.
+    # First training of the shipped network; its card has the three further trainings.
     "fpn": TrainingConfig(),
-    # The best FCN4 of this project, for 160 px.
+    # The best FCN4 of this project, at 160 px.
     "fcn4": replace(_FCN4, augmentation="light", epochs=55, steps=100, validate_every=5, hero_share=0.5),
-    # The write-up's winning run.
+    # The best run of the write-up.
     "writeup": replace(
         _FCN4,
         augmentation="shift",

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.images import IMAGE_PX, JPEG_QUALITY, PARTIAL
+from model.pair_files import IMAGE_PX, JPEG_QUALITY, partial_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
@@ -177,7 +177,7 @@ def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
         (mask_file, lambda: dataset_mask(mask.png)),
     ):
         if not file.exists():
-            partial = file.with_name(f"{file.name}{PARTIAL}")
+            partial = partial_file(file)
             partial.write_bytes(make())
             partial.replace(file)
     return is_new

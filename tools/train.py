@@ -34,6 +34,7 @@ from model.loading import import_keras, resolve_weights
 
 import_keras()  # before what imports it below: without its start-up notes
 
+from model import evaluation
 from model.card import card_file
 from model.dataset import AugmentedBatches, Frames, read_set
 from model.images import MEAN, SCALE
@@ -42,7 +43,6 @@ from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
-from tools import evaluate as evaluation
 
 OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
 

@@ -51,7 +51,7 @@ def test_networks_are_trained_scored_and_compared_in_one_table_and_not_trained_a
     arguments = ["--data", str(data), "--out", str(out), "--minutes", "0.01"]
     assert main(arguments) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert lines[0].startswith("| network | parameters | multiply-adds | ms a frame | batches | score |")
+    assert lines[0].startswith("| network | parameters | multiply-adds | ms/frame | batches | score |")
     # Encoder (9·3 + 3·4 + 4) + 16, bottleneck (16 + 4) + 16, decoder (9·7 + 7·4 + 4) + 16, output 12 + 3: 221.
     assert [line.split(" | ")[:2] for line in lines[2:]] == [["| small", "221"], ["| larger", "449"]]
     rows = json.loads((out / "comparison.json").read_text())

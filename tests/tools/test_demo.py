@@ -9,10 +9,10 @@ from tools import demo
 def test_the_drone_finds_the_hero_and_follows(capsys):
     assert demo.main(["--duration", "25"]) == 0
     output = capsys.readouterr().out
-    assert re.search(r"Look at http://127\.0\.0\.1:\d+ in a browser", output)
+    assert re.search(r"Open http://127\.0\.0\.1:\d+ in a browser", output)
     assert re.search(r"FOLLOW  hero +[\d.]+ m away, in view \(\d+ px\), coordinates [01]\.\d\d m off", output)
     figures = re.search(
-        r"Followed first after (\d+) s, .* flight, (\d+)% of that to within 2 m .* ([\d.]+) m\.", output
+        r"First followed after (\d+) s, .* flight; within 2 m of the hero for (\d+)% .* ([\d.]+) m\.", output
     )
     assert figures is not None
     first_s, on_target_percent, error_m = map(float, figures.groups())
@@ -27,7 +27,7 @@ def test_a_taken_port_is_said_and_another_one_used(capsys, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = listener.getsockname()[1]
         monkeypatch.setattr(demo, "QUADSIM_PORT", taken)
-        port = demo._choose_port()
+        port = demo.choose_port()
     assert port != taken
     assert f"Port {taken}, " in (said := capsys.readouterr().out)
     assert f"is taken; using {port} instead" in said

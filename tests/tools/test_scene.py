@@ -289,7 +289,7 @@ def test_opengl_shows_what_the_software_renderer_shows():
 
 
 def test_the_number_of_people_must_be_that_of_the_looks(lawn):
-    with pytest.raises(ValueError, match="expected 3 people, as many as looks, got 1"):
+    with pytest.raises(ValueError, match="expected 3 people, the number of looks, got 1"):
         lawn.render(Pose(0, 0, 3, 0, 0, 0), [AWAY])
 
 

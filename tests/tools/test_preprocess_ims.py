@@ -345,7 +345,7 @@ def test_every_cut_of_a_file_is_noticed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8) // 128 * 60
     whole, file = png(pixels), tmp_path / "cam1_00001.png"
     last_checksum = len(whole) - 4  # of the chunk that says that the file ends
-    for length in {*range(0, last_checksum, 97), *range(last_checksum - 30, last_checksum)}:
+    for length in {*range(0, last_checksum, 397), *range(last_checksum - 30, last_checksum)}:
         file.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"expected a whole PNG in .*cam1_00001\.png, got: "):
             read_camera(file)
@@ -377,72 +377,84 @@ def test_a_pair_stays_when_its_recording_breaks(raw, out):
 # --- killed and interrupted
 
 
-@pytest.fixture
-def long_recording(tmp_path):
-    """200 frames, hard links to four files, of which the camera's is noise: long to read, quick to record."""
-    raw = tmp_path / "raw"
+def record_many(raw, count):
+    """Frames that are hard links to four files, of which the camera's is noise: long to read, quick to record."""
     record(raw, "train/long", [0])
     folder = raw / "train" / "long" / "IMG"
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     (folder / "cam1_00000.png").write_bytes(png(noise))
     for source in list(folder.iterdir()):
-        for number in range(1, 200):
+        for number in range(1, count):
             source.with_name(source.name.replace("00000", f"{number:05}")).hardlink_to(source)
-    return raw
 
 
-def start_and_stop(raw, out, with_signal):
-    """Run the tool as a process and send it a signal after the first pair; returns the ended process and its errors."""
-    process = subprocess.Popen(
-        [sys.executable, "tools/preprocess_ims.py", "--raw", str(raw), "--out", str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("train/masks/*.png")):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no pair in 120 s"
-        time.sleep(0.002)
-    process.send_signal(with_signal)
-    return process, process.communicate(timeout=60)[1]
+STOPPED_AFTER_THREE_PAIRS = """
+import os, runpy, signal, sys, threading
+from pathlib import Path
+
+replace, one_at_a_time, masks, is_interrupted = Path.replace, threading.Lock(), [], threading.Event()
+
+def interrupt(number, frame):
+    is_interrupted.set()
+    signal.default_int_handler(number, frame)
+
+def replace_or_stop(self, target):
+    with one_at_a_time:
+        masks.extend([target] if target.suffix == ".png" else [])
+        if len(masks) == 4 and not is_interrupted.is_set():
+            os.kill(os.getpid(), with_signal)
+            is_interrupted.wait()
+        return replace(self, target)
+
+with_signal = int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, interrupt)
+Path.replace = replace_or_stop
+runpy.run_path("tools/preprocess_ims.py", run_name="__main__")
+"""
 
 
-def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long_recording, out, tmp_path):
-    process, _ = start_and_stop(long_recording, out, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+def run_and_stop(raw, out, with_signal):
+    """Run the tool as a process that sends itself a signal after the third pair."""
+    options = [str(int(with_signal)), "--raw", str(raw), "--out", str(out)]
+    command = [sys.executable, "-c", STOPPED_AFTER_THREE_PAIRS, *options]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+
+
+def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(out, tmp_path):
+    raw = tmp_path / "raw"
+    record_many(raw, 20)
+    assert run_and_stop(raw, out, signal.SIGKILL).returncode == -signal.SIGKILL
     images, masks = (
         {file.stem[-5:]: file for file in (out / "train" / kind).glob(ending)}
         for kind, ending in (("images", "*.jpeg"), ("masks", "*.png"))
     )
-    assert 1 <= len(masks) < 200
-    # A frame in the very moment between its two renames, at most one a thread, may have its image alone.
-    assert masks.keys() <= images.keys()
+    assert len(masks) == 3
+    # A frame between its two renames, at most one a thread, has its image alone.
+    assert masks.keys() < images.keys()
     assert len(images) - len(masks) <= (os.cpu_count() or 1)
     for number, mask in masks.items():
         read_pair(images[number], mask, px=256)
-    if len(images) == len(masks):
-        assert len(list_pairs(out / "train")) == len(masks)
     killed = contents(out)
 
-    assert preprocess(long_recording, out) == 0
-    assert len(list_pairs(out / "train")) == 200
+    assert preprocess(raw, out) == 0
+    assert len(list_pairs(out / "train")) == 20
     now = contents(out)
     for number, mask in masks.items():
         for file in (str(images[number].relative_to(out)), str(mask.relative_to(out))):
             assert now[file] == killed[file]
-    preprocess(long_recording, tmp_path / "at once")
+    preprocess(raw, tmp_path / "at once")
     assert files(out) == files(tmp_path / "at once")
     for name, (data, _) in now.items():
         assert data == (tmp_path / "at once" / name).read_bytes()
 
 
-def test_an_interrupted_run_ends_with_whole_pairs_and_says_how_to_go_on(long_recording, out):
-    process, errors = start_and_stop(long_recording, out, signal.SIGINT)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "interrupted; the same command goes on"
-    assert 1 <= len(list_pairs(out / "train")) < 200
+def test_an_interrupted_run_ends_with_whole_pairs_and_says_how_to_go_on(out, tmp_path):
+    raw = tmp_path / "raw"
+    record_many(raw, 200)
+    process = run_and_stop(raw, out, signal.SIGINT)
+    assert process.returncode == 130, process.stderr
+    assert process.stderr.splitlines()[-1] == "interrupted; the same command goes on"
+    assert 4 <= len(list_pairs(out / "train")) < 200
     assert not list(out.rglob("*.partial"))
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from support.eager import eager_steps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -36,9 +36,6 @@ from model.training import (
 )
 from model.training_log import EpochLog, best_epoch, read_log
 
-# TensorFlow says so once for each dataset; `fit` reads its batches by one.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config.experimental_run_functions_eagerly. option")
-
 
 @pytest.fixture(autouse=True, scope="module")
 def small_networks():
@@ -50,14 +47,10 @@ def small_networks():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def eager_steps():
-    """Run each step as it is written: tracing a graph takes longer than all steps of such a run.
-
-    `tests/tools/test_train.py` trains with graphs.
-    """
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+def without_graphs():
+    """`tests/tools/test_train.py` trains with graphs."""
+    with eager_steps():
+        yield
 
 
 TINY = {

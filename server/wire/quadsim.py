@@ -16,6 +16,7 @@ import socketio
 from socketio.packet import ACK, CONNECT, DISCONNECT, EVENT
 
 from server.supervision import Faults
+from server.wire import numbers
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, WebSocketWSGI
@@ -92,6 +93,7 @@ class QuadSimServer(socketio.Server):
             # Handlers run in the order in which events came; they only parse and store.
             async_handlers=False,
             max_http_buffer_size=MOST_MESSAGE_BYTES,
+            json=numbers,
             **options,
         )
         self._complaints, self._faults = complaints, faults

@@ -1,13 +1,15 @@
 """The threads around `Sight`: the newest frame of each simulator in, views out.
 
 The event loop puts frames into slots and never waits; results are delivered back by a callback. Each slot holds only
-the newest frame of its simulator, and slots take turns.
+the newest frame of its simulator. Slots take turns by the time that their frames have cost, so that a client whose
+frames are expensive or many gets fewer turns and the others notice little of it.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +44,7 @@ class Slot:
 
     def __init__(self, perception: "Perception", deliver: Callable[[Perceived], None]) -> None:
         self._perception, self.deliver = perception, deliver
+        self.turn_s = 0.0  # of the fair queue: see `Perception`
 
     def put(self, frame: Frame, content: SensorFrame) -> Frame | None:
         """Hand in the newest frame, keeping the simulator's turn.
@@ -56,12 +59,20 @@ class Slot:
         self._perception.withdraw(self)
 
 
-class _Waiting(NamedTuple):
-    """A frame that waits for its turn, and its depth image being decoded: (H, W) uint8."""
+class _Depth(NamedTuple):
+    """A decoded depth image, (H, W) uint8, and the time that it took."""
+
+    depth_255: np.ndarray
+    cost_s: float
+
+
+@dataclass
+class _Waiting:
+    """A frame that waits for its turn; `depth` is its depth image being decoded, None before that has begun."""
 
     frame: Frame
     content: SensorFrame
-    depth: Future[np.ndarray]
+    depth: "Future[_Depth] | None" = None
 
 
 class _Decoded(NamedTuple):
@@ -77,6 +88,10 @@ class _Decoded(NamedTuple):
 class Perception:
     """The network and what follows it, in a thread of its own, fed with the newest frame of each simulator.
 
+    Turns: each slot has a virtual time that its frames' costs move on; the slot with the earliest time is next. A slot
+    that was idle begins at the time of the latest turn, so that nobody saves turns up.
+    Source: Goyal, Vin, Cheng, Start-time fair queueing, 1996.
+
     Args:
         sight: what sees; only this object's thread calls it.
         faults: where failures are reported.
@@ -85,9 +100,10 @@ class Perception:
     def __init__(self, sight: Sight, faults: Faults) -> None:
         self.sight = sight
         self._faults = faults
-        # Guards all below it. Insertion order is the simulators' turn.
+        # Guards all below it.
         self._changed = threading.Condition()
         self._waiting: dict[Slot, _Waiting] = {}
+        self._latest_turn_s = 0.0
         self._busy_since_s: float | None = None
         self._failed_at_s: float | None = None
         self._is_stopping = False
@@ -117,22 +133,27 @@ class Perception:
 
     def submit(self, slot: Slot, frame: Frame, content: SensorFrame) -> Frame | None:
         """See `Slot.put`."""
-        # Begun here rather than in perception's thread: done 0.8 of 8 ms sooner.
-        waiting = _Waiting(frame, content, self._pool.submit(decode_depth, content.depth_image))
+        waiting = _Waiting(frame, content)
         with self._changed:
             older = self._waiting.get(slot)
+            if not self._waiting and self._busy_since_s is None:
+                # Its turn is now. Begun here rather than in perception's thread: done 0.8 of 8 ms sooner.
+                waiting.depth = self._pool.submit(_decode_depth, content)
+            if older is None:
+                slot.turn_s = max(slot.turn_s, self._latest_turn_s)
             self._waiting[slot] = waiting
             self._changed.notify()
         if older is None:
             return None
-        older.depth.cancel()
+        if older.depth is not None:
+            older.depth.cancel()
         return older.frame
 
     def withdraw(self, slot: Slot) -> None:
         """See `Slot.close`."""
         with self._changed:
             waiting = self._waiting.pop(slot, None)
-        if waiting is not None:
+        if waiting is not None and waiting.depth is not None:
             waiting.depth.cancel()
 
     def trouble(self, patience_s: float) -> str | None:
@@ -166,9 +187,18 @@ class Perception:
             self._changed.wait_for(lambda: self._waiting or self._is_stopping)
             if self._is_stopping:
                 return []
-            slots = list(self._waiting)[: self.sight.engine.most_per_batch]
+            slots = sorted(self._waiting, key=lambda slot: slot.turn_s)[: self.sight.engine.most_per_batch]
             self._busy_since_s = time.monotonic()
-            return [(slot, self._waiting.pop(slot)) for slot in slots]
+            self._latest_turn_s = slots[-1].turn_s
+            batch = [(slot, self._waiting.pop(slot)) for slot in slots]
+        for _, waiting in batch:
+            if waiting.depth is None:
+                waiting.depth = self._pool.submit(_decode_depth, waiting.content)
+        return batch
+
+    def _charge(self, slot: Slot, cost_s: float) -> None:
+        with self._changed:
+            slot.turn_s += cost_s
 
     def _perceive(self, batch: Sequence[tuple[Slot, _Waiting]]) -> list[tuple[Slot, Perceived]]:
         """What comes of each frame of a batch, in any order; a failure is that frame's alone where that can be told."""
@@ -186,6 +216,7 @@ class Perception:
                     continue
                 except BadFrameError as error:
                     outcome = error
+            self._charge(slot, time.monotonic() - begun_s)
             results.append((slot, Perceived(waiting.frame, outcome)))
         if decoded:
             results += self._infer(decoded)
@@ -203,9 +234,19 @@ class Perception:
             if probabilities is not None:
                 with self._faults.contained("perception"):
                     try:
-                        pose, depth_255 = waiting.content.gimbal_pose, waiting.depth.result()
-                        outcome = self.sight.find(pose, size, probabilities[number], depth_255)
+                        assert waiting.depth is not None
+                        depth = waiting.depth.result()
+                        self._charge(slot, depth.cost_s)
+                        outcome = self.sight.find(
+                            waiting.content.gimbal_pose, size, probabilities[number], depth.depth_255
+                        )
                     except BadFrameError as error:
                         outcome = error
+            self._charge(slot, spent.decode_s + inference_s / len(decoded))
             results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
         return results
+
+
+def _decode_depth(content: SensorFrame) -> _Depth:
+    begun_s = time.monotonic()
+    return _Depth(decode_depth(content.depth_image), time.monotonic() - begun_s)

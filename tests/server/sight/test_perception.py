@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from support.fake_engine import GREY, MAGENTA, RED, ColourEngine
 from support.images import encoded, plain, saved
 
+from server.sight import perception as perception_module
 from server.sight.geometry import Camera, Pose
 from server.sight.perception import Perception
 from server.sight.sight import Sight, View
@@ -92,9 +94,48 @@ def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_ba
     pipeline.outcomes(3)
     assert [(name, perceived.frame) for name, perceived in pipeline.results] == [
         ("a", first),
+        ("b", other),  # who has had no turn yet
         ("a", third),
-        ("b", other),
     ]
+
+
+def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
+    """Ten times the time in the network for a blue frame: the others get their turns in between."""
+    now_s = [0.0]
+
+    class Slow(ColourEngine):
+        def infer(self, images):
+            now_s[0] += 1.0 if images[0, 0, 0, 2] > 200 else 0.1
+            return super().infer(images)
+
+    def monotonic() -> float:  # the other thread's depth images cost nothing
+        return now_s[0] if threading.current_thread().name == "perception" else 0.0
+
+    monkeypatch.setattr(perception_module, "time", SimpleNamespace(monotonic=monotonic))
+    perception, order = Perception(Sight(Slow(), Camera()), Faults()), []
+    blue, grey = frame(plain((0, 0, 255))), frame(plain())
+
+    def again(name: str, made: Frame):
+        def deliver(perceived):
+            order.append(name)
+            if len(order) < 44:
+                slots[name].put(made, made.content)
+            else:
+                is_over.set()
+
+        return deliver
+
+    is_over = threading.Event()
+    slots = {name: perception.open_slot(again(name, made)) for name, made in (("expensive", blue), ("cheap", grey))}
+    for name, made in (("expensive", blue), ("cheap", grey)):
+        slots[name].put(made, made.content)
+    perception.start()
+    assert is_over.wait(60)
+    perception.stop()
+    # Of 44 turns 4 of 1 s and 40 of 0.1 s: the same time for both.
+    assert 3 <= order.count("expensive") <= 5
+    longest_wait = max(len(run) for run in "".join(name[0] for name in order).split("c"))
+    assert longest_wait == 1, "never two expensive ones in a row"
 
 
 def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):

@@ -118,7 +118,7 @@ class ServerProcess:
             time.sleep(_POLL_S)
         raise self.failure(f"expected the server ready within {timeout_s:g} s, got none")
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Ask the server to end, as `kill` and Ctrl-C do, and wait for it; harmless if it has ended.
 
         Returns:

@@ -1,17 +1,143 @@
-"""Settings as fields of a dataclass that say what they are, for the command lines of server and training.
+"""Command lines made from settings: each field of a dataclass is an option, with its type, default and help text.
+
+    @dataclass(frozen=True)
+    class Settings:
+        port: int = option(4567, "port to listen on")
+        record: Path | None = option(None, "folder to record into")
+        is_quiet: bool = option(False, "print errors only")
+
+    parser = argparse.ArgumentParser()
+    add_options(parser, Settings)  # --port INT, --record PATH, --is-quiet
+    settings = from_options(Settings, parser.parse_args())
 
 Imports neither Keras nor TensorFlow.
 """
 
-from dataclasses import field
-from typing import Any
+import argparse
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, fields, replace
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+Settings = TypeVar("Settings")
 
 
-def option(default: Any, help_text: str) -> Any:
-    """A field that a user may set: its default, and what `--help` says of it, which is its `metadata["help"]`."""
-    return field(default=default, metadata={"help": help_text})
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    choices: Iterable[Any] | None = None,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Any:
+    """Declare a dataclass field that a command line can set.
+
+    Args:
+        default: value without the option.
+        help_text: description with the unit, without the default, which `--help` adds.
+        choices: allowed values; None for any.
+        parse: converts the text; raises `argparse.ArgumentTypeError` for a malformed one. None: the field's type does.
+        metavar: name of the value in `--help`; None for the name of the type.
+        aliases: other names of the option, with their dashes.
+    """
+    metadata = {"help": help_text, "choices": choices, "parse": parse, "metavar": metavar, "aliases": aliases}
+    return field(default=default, metadata=metadata)
 
 
 def flag(name: str) -> str:
-    """The command line's name of a field."""
+    """Return the command-line name of a field: `--min-blob-px` of `min_blob_px`."""
     return f"--{name.replace('_', '-')}"
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    settings_class: type,
+    *,
+    title: str | None = None,
+    only: Iterable[str] | None = None,
+    presets: Mapping[str, Any] | None = None,
+) -> None:
+    """Add an option for each field of a dataclass.
+
+    A `bool` field becomes a flag without a value, `X | None` takes an X, and `tuple[X, ...]` takes one or more values.
+
+    Args:
+        parser: gets the options; the field names are the attributes of what it parses.
+        settings_class: dataclass whose fields are made by `option`.
+        title: heading of the options in `--help`; None for the parser's own.
+        only: names of the fields to add, in this order; None for all.
+        presets: instances of `settings_class` by name, from which a user chooses the defaults. `--help` shows the
+            value of each, and an option that is not given is not in what the parser returns.
+
+    Raises:
+        KeyError: if `only` names a field that does not exist.
+    """
+    group = parser if title is None else parser.add_argument_group(title)
+    types = get_type_hints(settings_class)
+    by_name = {setting.name: setting for setting in fields(settings_class)}
+    for setting in (by_name[name] for name in (by_name if only is None else only)):
+        metadata, value_type = setting.metadata, types[setting.name]
+        settings: dict[str, Any] = (
+            {"action": "store_true"} if value_type is bool else _value_settings(value_type, metadata)
+        )
+        if presets is None:
+            settings["default"] = setting.default
+            help_text = _escaped(metadata["help"]) + _default_text(setting.default)
+        else:
+            settings["default"] = argparse.SUPPRESS
+            values = ", ".join(_text(getattr(preset, setting.name)) for preset in presets.values())
+            help_text = _escaped(f"{metadata['help']} ({' / '.join(presets)}: {values})")
+        group.add_argument(flag(setting.name), *metadata["aliases"], dest=setting.name, help=help_text, **settings)
+
+
+def from_options(settings_class: type[Settings], options: argparse.Namespace, base: Settings | None = None) -> Settings:
+    """Make settings from a parsed command line.
+
+    Args:
+        settings_class: dataclass whose options `add_options` added.
+        options: the parsed command line.
+        base: values of the fields that are not in `options`; None for the defaults of the class.
+
+    Raises:
+        ValueError: if the dataclass refuses a value.
+    """
+    types = get_type_hints(settings_class)
+    given = {name: value for name, value in vars(options).items() if name in types}
+    for name, value in given.items():
+        if get_origin(types[name]) is tuple:
+            given[name] = tuple(value)
+    return settings_class(**given) if base is None else replace(base, **given)  # type: ignore[type-var]
+
+
+def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `add_argument` for an option that takes values of a type."""
+    settings: dict[str, Any] = {}
+    if get_origin(value_type) is tuple:
+        settings["nargs"] = "+"
+        value_type = get_args(value_type)[0]
+    elif alternatives := [each for each in get_args(value_type) if each is not type(None)]:
+        (value_type,) = alternatives
+    settings["type"] = metadata["parse"] or value_type
+    settings["metavar"] = metadata["metavar"]
+    if metadata["choices"] is not None:
+        settings["choices"] = tuple(metadata["choices"])
+    elif metadata["metavar"] is None:
+        settings["metavar"] = value_type.__name__.upper()
+    return settings
+
+
+def _default_text(default: Any) -> str:
+    """The end of a help text; empty for a flag and for None, whose meaning the help text itself has to tell."""
+    if default is None or default is False:
+        return ""
+    # `%(default)s` where possible: `argparse.ArgumentDefaultsHelpFormatter` then does not add it again.
+    return f" (default: {_escaped(_text(default)) if type(default) is tuple else '%(default)s'})"
+
+
+def _escaped(text: str) -> str:
+    """Text that argparse does not take for a format."""
+    return text.replace("%", "%%")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if type(value) is tuple else str(value)

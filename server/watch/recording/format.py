@@ -18,7 +18,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar, get_args
 
 import msgspec
@@ -169,9 +169,10 @@ def start_of(fields: Mapping[str, Any]) -> Start:
         ValueError: naming what is missing or is not as this version has it.
     """
     start = msgspec.convert(fields, Start)
-    for name, value in (("camera", start.camera), ("tracker", start.tracker), ("state", start.state)):
-        # A field of another version would be left out silently, and a missing one be set to its default.
-        if json.loads(json.dumps(msgspec.to_builtins(value))) != fields[name]:
+    values = json.loads(json.dumps(asdict(start)))
+    for name in ("camera", "tracker", "state"):
+        # msgspec would pass over a field of another version, and give a missing one its default.
+        if values[name] != fields[name]:
             raise ValueError(f"expected a {name} of this version of the program, got other fields in it")
     return start
 
@@ -182,7 +183,7 @@ def message_of(fields: Mapping[str, Any]) -> InWork | Happened | End:
     Raises:
         ValueError: naming what is missing or is not as expected.
     """
-    kind = fields.get("kind")
+    kind = msgspec.convert(fields.get("kind"), str)
     if kind in _OTHERS:
         return msgspec.convert(fields, _OTHERS[kind])
     if kind not in _EVENTS:

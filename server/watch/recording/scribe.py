@@ -56,10 +56,11 @@ class Scribe:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread once all items are written; give up on a disk that hangs."""
+        """End the thread, if it runs, once all items are written; give up on a disk that hangs."""
         self._queue.append(None)
         self._wake.set()
-        self._thread.join(CLOSING_S)
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_S)
 
     def hand_over(self, recording: Recording, item: Item, size: int) -> None:
         """Have an item written later; never waits.

@@ -26,9 +26,9 @@ SURE, UNSURE = (
 
 @pytest.fixture(scope="module")
 def file(recorded_session, tmp_path_factory):
-    """A recording in which the hero is followed, gone for 3.4 s, and back: ten frames a second, as their timestamps say.
+    """A recording in which the hero is followed, gone for 3.4 s, and back.
 
-    They came as fast as the machine answered them.
+    Frames came as fast as the machine answered them; here they come as their timestamps say, ten a second.
     """
     at_s = 0.0
 

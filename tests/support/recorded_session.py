@@ -71,7 +71,7 @@ def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str
     Returns:
         The file, the frames' fields as sent, and what the client was told.
     """
-    near, empty = real_frames(data_dir, "following_images", 36), real_frames(data_dir, "patrol_non_targ", 20)
+    near, empty = real_frames(data_dir, "following_images", 36), real_frames(data_dir, "patrol_non_targ", 34)
     options = ("--watchdog-s", "3", "--record", str(folder))  # a busy machine may take seconds for a frame
     with running_server(FCN4, *options) as server, QuadSimClient(port=server.port) as client:
         sender = Sender(client)

@@ -63,7 +63,7 @@ def test_each_frame_that_was_seen_is_followed_by_its_mask(file):
             assert (classes.sum(axis=-1, dtype=int) == 255).all()
             # The server believes at least eight of the hero's pixels.
             assert not seen.sightings or (classes[..., 2] == 255).sum() >= 8
-    assert sum(isinstance(entry, Mask) for entry in entries) == 58, "38 frames with a hero and 20 without"
+    assert sum(isinstance(entry, Mask) for entry in entries) == 72, "38 frames with a hero and 34 without"
 
 
 def test_numbers_come_back_to_the_last_bit(recorded_session):

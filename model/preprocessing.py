@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from model.pair_files import JPEG_QUALITY, PARTIAL, partial_file
+from model.images import JPEG_QUALITY, PARTIAL
 from model.raw_recordings import SPLITS, Run, read_camera, recorded_ns
 
 _PAIR = re.compile(r"(?P<prefix>(?P<fold>\d+)_(?P<run>.+))_(?:cam1|mask)_(?P<number>\d{5,})\.(?:jpeg|png)")
@@ -95,7 +95,7 @@ def make_pair(frame: Frame) -> str | None:
         colour, people, hero, surroundings = map(read_camera, frame.cameras)
     except (FileNotFoundError, ValueError) as error:
         return f"{frame.label}: {error}"
-    image, mask = partial_file(frame.image), partial_file(frame.mask)
+    image, mask = (file.with_name(f"{file.name}{PARTIAL}") for file in (frame.image, frame.mask))
     try:
         Image.fromarray(colour).save(image, "JPEG", quality=JPEG_QUALITY)
         Image.fromarray(nearest_layer(surroundings[..., 0], people[..., 0], hero[..., 0])).save(mask, "PNG")
@@ -155,7 +155,7 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
 
 
 def repair_set(out: Path, runs: Sequence[Run]) -> None:
-    """Delete what a kill left: partial files, and images of these runs without masks. Make the folders of splits."""
+    """Delete what a kill left: partial files, and images of these runs without masks. Make the folders."""
     for split in {run.split for run in runs}:
         own = {run.prefix for run in runs if run.split == split}
         for kind in ("images", "masks"):

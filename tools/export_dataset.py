@@ -29,8 +29,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.images import resize_rgb
-from model.pair_files import IMAGE_PX, JPEG_QUALITY, partial_file
+from model.images import IMAGE_PX, JPEG_QUALITY, PARTIAL, resize_rgb
 from server.flight.tracks import TrackState
 from server.watch.recording.reader import Answer, Arrival, Mask, Recording
 
@@ -158,7 +157,7 @@ def write_pair(out: Path, name: str, arrival: Arrival, mask: Mask) -> bool:
         (mask_file, lambda: dataset_mask(mask.png)),
     ):
         if not file.exists():
-            partial = partial_file(file)
+            partial = file.with_name(f"{file.name}{PARTIAL}")
             partial.write_bytes(make())
             partial.replace(file)
     return is_new

@@ -1,29 +1,32 @@
-"""Read a training set into memory and draw augmented batches from it.
+"""Read training sets into memory: pair images with masks, split recordings off for validation, count each recording.
 
-A set is a folder with `images/*.jpeg` and `masks/*.png`, paired by sorted order.
+A set is a folder with `images/*.jpeg` and `masks/*.png`, paired by sorted order. A dataset folder holds the set `train`
+and usually the set `validation`. A file's name begins with its recording, up to the first `_`. Neighbouring frames of a
+recording are alike, so a split between training and validation keeps each recording whole. An `s` at the end of a
+recording (`r14s` is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
+
+Masks are used as recorded. High grass is not in QuadSim's depth layers, so the masks of people in it include legs that
+the grass hides (about 1 % of the frames of other people's recordings). They stay: the figure's full height is what the
+distance is estimated from, and the scored masks come from the same camera.
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from model import augment
-from model.images import normalise, resize_rgb
-from model.scoring import CLASSES, HERO, PEOPLE
+from model.images import resize_rgb
+from model.scoring import HERO, PEOPLE
 
-AUGMENTATIONS = ("shift", "light", "far")
+# A hero that covers a larger share of the frame is near: more than 600 px of 256 × 256.
+NEAR_SHARE = 600 / 256**2
 
-# How often "far" pastes up to two people into a frame, and a hero into one without; their areas, px.
-PASTED_PEOPLE, PASTED_HERO = 0.4, 0.4
-PASTED_AREA_PX = (9.0, 150.0)
-# Smaller figures are no examples of anything.
-CUTOUT_LEAST_PX = 20
+PathPair = tuple[Path, Path]
 
 
 class Frames(NamedTuple):
@@ -37,9 +40,21 @@ class Frames(NamedTuple):
     images: np.ndarray
     masks: np.ndarray
 
+    def hero_px(self) -> np.ndarray:
+        """(N,) int: pixels of the hero in each frame."""
+        return np.count_nonzero(self.masks == HERO, axis=(1, 2))
+
     def shows_hero(self) -> np.ndarray:
         """(N,) bool: which frames have a pixel of the hero."""
-        return (self.masks == HERO).any(axis=(1, 2))
+        return self.hero_px() > 0
+
+    def shows_people(self) -> np.ndarray:
+        """(N,) bool: which frames have a pixel of other people."""
+        return (self.masks == PEOPLE).any(axis=(1, 2))
+
+    def is_near(self) -> np.ndarray:
+        """(N,) bool: which frames show a near hero, larger than `NEAR_SHARE` of the frame."""
+        return self.hero_px() > NEAR_SHARE * self.masks[0].size
 
     def joined(self, others: "Frames") -> "Frames":
         """These frames, then the others."""
@@ -47,11 +62,87 @@ class Frames(NamedTuple):
 
     def spread(self, count: int) -> "Frames":
         """`count` of the frames, evenly spread over them; all where there are no more."""
-        chosen = np.linspace(0, len(self.images), min(count, len(self.images)), endpoint=False).astype(int)
+        chosen = evenly_spread(len(self.images), count)
         return Frames(self.images[chosen], self.masks[chosen])
 
+    def weights(self, near: float, people: float) -> np.ndarray:
+        """(N,) float: how often to draw each frame, relative to the others with (or without) the hero.
 
-def list_pairs(folder: Path) -> list[tuple[Path, Path]]:
+        Args:
+            near: weight of a frame with a near hero; with a far one it is 1.
+            people: weight of a frame with people and without the hero; with nobody it is 1.
+        """
+        people_only = self.shows_people() & ~self.shows_hero()
+        return np.where(self.is_near(), near, 1.0) * np.where(people_only, people, 1.0)
+
+
+class Recording(NamedTuple):
+    """The frames of one recording in one set.
+
+    Args:
+        folder: name of the dataset folder.
+        name: the recording.
+        use: "train", "held out" or "validation".
+        frames: frames in use.
+        left_out: frames of a hovering camera that are not in use.
+        with_people_only: frames with people and without the hero.
+        hero_px: (frames with the hero,) int, sizes of the hero.
+    """
+
+    folder: str
+    name: str
+    use: str
+    frames: int
+    left_out: int
+    with_people_only: int
+    hero_px: np.ndarray
+
+
+class Dataset(NamedTuple):
+    """Frames to train on and to validate on.
+
+    Args:
+        training: frames to learn from.
+        validation: frames by their origin: "validation", the sets of that name; "held out", recordings of `train` sets.
+        recordings: what each recording brings.
+    """
+
+    training: Frames
+    validation: dict[str, Frames]
+    recordings: list[Recording]
+
+
+def recording_of(name: str) -> str:
+    """The recording of a file name: up to the first `_`, without the `s` of a hovering camera."""
+    prefix = name.split("_", 1)[0]
+    return prefix.removesuffix("s") if _is_hovering(name) else prefix
+
+
+def _is_hovering(name: str) -> bool:
+    return re.match(r"[a-z]+\d+s_", name) is not None
+
+
+def evenly_spread(total: int, count: int) -> np.ndarray:
+    """(min(count, total),) int: indices evenly spread over `total`, starting with 0."""
+    return np.linspace(0, total, min(count, total), endpoint=False).astype(int)
+
+
+def cap_hovering(pairs: Sequence[PathPair], most: int) -> list[PathPair]:
+    """Keep at most `most` frames, evenly spread, of each run of a hovering camera; 0 keeps all.
+
+    A run is the name up to the second `_`.
+    """
+    runs: dict[str, list[PathPair]] = {}
+    for pair in pairs:
+        if most and _is_hovering(pair[0].name):
+            runs.setdefault("_".join(pair[0].name.split("_")[:2]), []).append(pair)
+    dropped = {
+        pair for run in runs.values() for number, pair in enumerate(run) if number not in evenly_spread(len(run), most)
+    }
+    return [pair for pair in pairs if pair not in dropped]
+
+
+def list_pairs(folder: Path) -> list[PathPair]:
     """Pair the images of a set with their masks.
 
     Raises:
@@ -72,7 +163,7 @@ def list_pairs(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def read_pair(image_path: Path, mask_path: Path, px: int) -> augment.Pair:
+def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, np.ndarray]:
     """Read one camera image and its mask.
 
     Args:
@@ -84,7 +175,7 @@ def read_pair(image_path: Path, mask_path: Path, px: int) -> augment.Pair:
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers into `scoring.CLASSES`.
 
     Raises:
-        ValueError: if a file is no whole image, the sizes differ, or a pixel of the mask has not exactly one class.
+        ValueError: if a file is not a complete image, the sizes differ, or a mask pixel has not exactly one class.
     """
     image, mask = _open(image_path), _open(mask_path)
     if image.size != mask.size:
@@ -111,18 +202,17 @@ def _size(image: Image.Image) -> str:
     return f"{image.width}×{image.height}"
 
 
-def read_set(folder: Path, px: int) -> Frames:
-    """Read a whole set at `px` × `px`, with a progress bar.
+def read_pairs(pairs: Sequence[PathPair], px: int, title: str) -> Frames:
+    """Read pairs at `px` × `px`, with a progress bar of that title.
 
     Raises:
-        ValueError: as `list_pairs` and `read_pair` do.
+        ValueError: as `read_pair` does.
     """
-    pairs = list_pairs(folder)
     images = np.empty((len(pairs), px, px, 3), np.uint8)
     masks = np.empty((len(pairs), px, px), np.uint8)
     with (
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(pairs), desc=f"reading {folder.name}", unit=" pairs") as progress,
+        tqdm(total=len(pairs), desc=f"reading {title}", unit=" pairs") as progress,
     ):
         read = pool.map(lambda pair: read_pair(pair[0], pair[1], px), pairs)
         for number, (image, mask) in enumerate(read):
@@ -131,103 +221,62 @@ def read_set(folder: Path, px: int) -> Frames:
     return Frames(images, masks)
 
 
-class AugmentedBatches(keras.utils.PyDataset):
-    """Training batches, each a function of (seed, epoch, step) alone.
-
-    Args:
-        frames: the pairs to draw from.
-        augmentation: `"shift"`, the original's: moved and padded; `"light"`: mirrored and in other light as well;
-            `"far"`: a window of the frame at another scale, mirrored, in other light, with people and heroes cut from
-            other frames pasted in as far ones.
-        crop_px: height and width of what is drawn, px; only `"far"` gives another size than the frames'.
-        batch: pairs in a batch.
-        steps: batches in an epoch.
-        hero_share: share of a batch drawn from frames with the hero, in [0, 1]; 0 draws from all frames alike.
-        seed: the same seed gives the same batches.
-        workers: threads that draw batches ahead of the training; they come in the same order.
-
-    Attributes:
-        epoch: which epoch's batches to draw; training sets it as each epoch begins.
+def read_set(folder: Path, px: int) -> Frames:
+    """Read a whole set at `px` × `px`, with a progress bar.
 
     Raises:
-        ValueError: if `frames` lacks frames with or without the hero, `batch` does not fit it, or `"far"` finds no
-            people or no hero to cut out.
+        ValueError: as `list_pairs` and `read_pair` do.
     """
-
-    def __init__(
-        self,
-        frames: Frames,
-        *,
-        augmentation: str,
-        crop_px: int,
-        batch: int,
-        steps: int,
-        hero_share: float,
-        seed: int,
-        workers: int = 1,
-    ) -> None:
-        super().__init__(workers=workers)
-        shows_hero = frames.shows_hero()
-        self._frames = frames
-        self._with_hero = np.flatnonzero(shows_hero)
-        self._without = np.flatnonzero(~shows_hero)
-        if not len(self._with_hero) or not len(self._without):
-            raise ValueError(
-                "expected frames with and without the hero, "
-                f"got {len(self._with_hero)} with and {len(self._without)} without"
-            )
-        if not 1 <= batch <= len(frames.images):
-            raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
-        self._crop_px = crop_px
-        self._batch, self._steps, self._seed = batch, steps, seed
-        self._heroes = round(hero_share * batch)
-        self._augmented = {"shift": self._shifted, "light": self._lit, "far": self._far}[augmentation]
-        if augmentation == "far":
-            self._people, self._hero = (_cutouts(frames, class_number) for class_number in (PEOPLE, HERO))
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers."""
-        rng = np.random.default_rng([self._seed, self.epoch, step])
-        if self._heroes:
-            with_hero = rng.choice(self._with_hero, self._heroes)
-            chosen = np.concatenate([with_hero, rng.choice(self._without, self._batch - self._heroes)])
-        else:
-            chosen = rng.choice(len(self._frames.images), self._batch, replace=False)
-        images, masks = zip(*(self._augmented(number, rng) for number in chosen), strict=True)
-        return normalise(np.stack(images)), np.stack(masks)
-
-    def _shifted(self, number: int, rng: np.random.Generator) -> augment.Pair:
-        return augment.shift_and_pad(self._frames.images[number], self._frames.masks[number], rng)
-
-    def _lit(self, number: int, rng: np.random.Generator) -> augment.Pair:
-        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
-        return augment.shift_and_pad(augment.light(image, rng), mask, rng)
-
-    def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
-        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
-        image, mask = augment.window(image, mask, rng, self._crop_px, around=HERO)
-        pasted = [self._people] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
-        if not (mask == HERO).any() and rng.random() < PASTED_HERO:
-            pasted.append(self._hero)
-        for cutouts in pasted:
-            area_px = np.exp(rng.uniform(*np.log(PASTED_AREA_PX)))
-            image, mask = augment.paste(image, mask, cutouts[rng.integers(len(cutouts))], area_px, rng)
-        if pasted:
-            image = augment.compress(image, rng)
-        return augment.tint(augment.light(image, rng), rng), mask
+    return read_pairs(list_pairs(folder), px, folder.name)
 
 
-def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
-    """Everybody of a class who can be cut out."""
-    found = [
-        cutout
-        for image, mask in zip(*frames, strict=True)
-        for cutout in augment.cut_out(image, mask, class_number, CUTOUT_LEAST_PX)
-    ]
-    if not found:
-        raise ValueError(f"expected frames with a whole {CLASSES[class_number]} figure to cut out, got none")
-    return found
+def read_dataset(folders: Sequence[Path], px: int, held_out: Collection[str] = (), hovering_frames: int = 0) -> Dataset:
+    """Read dataset folders at `px` × `px`, with progress bars.
+
+    Args:
+        folders: dataset folders, each with `train` and possibly `validation`.
+        px: height and width of the frames.
+        held_out: recordings of `train` to validate on instead.
+        hovering_frames: most frames to use of each run of a hovering camera; 0 for all.
+
+    Raises:
+        ValueError: as `list_pairs` and `read_pair` do, if a recording to hold out does not exist, or if nothing is left
+            to train or to validate on.
+    """
+    listed: dict[str, list[tuple[str, PathPair]]] = {"train": [], "held out": [], "validation": []}
+    for folder in folders:
+        for pair in list_pairs(folder / "train"):
+            listed["held out" if recording_of(pair[0].name) in held_out else "train"].append((folder.name, pair))
+        if (folder / "validation").is_dir():
+            listed["validation"] += [(folder.name, pair) for pair in list_pairs(folder / "validation")]
+    missing = set(held_out) - {recording_of(image.name) for _, (image, _) in listed["held out"]}
+    if missing:
+        raise ValueError(f"expected recordings to hold out in train/, found none of {', '.join(sorted(missing))}")
+    if not listed["train"]:
+        raise ValueError("expected frames to train on, got none: every recording is held out")
+    if not listed["held out"] and not listed["validation"]:
+        raise ValueError("expected frames to validate on: a folder with validation/ or recordings to hold out")
+    read, recordings = {}, []
+    for use, sources in listed.items():
+        if sources:
+            kept = set(cap_hovering([pair for _, pair in sources], hovering_frames))
+            used = [source for source in sources if source[1] in kept]
+            read[use] = read_pairs([pair for _, pair in used], px, use)
+            recordings += _count(use, sources, used, read[use])
+    training = read.pop("train")
+    return Dataset(training, read, recordings)
+
+
+def _count(
+    use: str, sources: Iterable[tuple[str, PathPair]], used: Iterable[tuple[str, PathPair]], frames: Frames
+) -> list[Recording]:
+    """What each recording brings; `frames` are those of `used`, a part of `sources`."""
+    total, of_used = ([(folder, recording_of(image.name)) for folder, (image, _) in which] for which in (sources, used))
+    hero_px, people_only = frames.hero_px(), frames.shows_people() & ~frames.shows_hero()
+    counted = []
+    for key in dict.fromkeys(total):
+        mine = np.array([other == key for other in of_used])
+        count, sizes = int(mine.sum()), hero_px[mine]
+        left_out = total.count(key) - count
+        counted.append(Recording(*key, use, count, left_out, int(people_only[mine].sum()), sizes[sizes > 0]))
+    return counted

@@ -10,10 +10,6 @@ from PIL import Image
 # Networks take RGB in [−1, 1], as the original tools trained them: (value − MEAN) / SCALE.
 MEAN = 127.5
 SCALE = 127.5
-# Files of a data set: images are square JPEGs of this size and quality, as the original's.
-IMAGE_PX = 256
-JPEG_QUALITY = 75
-PARTIAL = ".partial"  # suffix of a file that is still being written; readers of a set leave it out
 
 
 def resize_rgb(image: Image.Image, px: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from model.images import JPEG_QUALITY, PARTIAL
+from model.pair_files import JPEG_QUALITY, PARTIAL, partial_file
 from model.raw_recordings import SPLITS, Run, read_camera, recorded_ns
 
 _PAIR = re.compile(r"(?P<prefix>(?P<fold>\d+)_(?P<run>.+))_(?:cam1|mask)_(?P<number>\d{5,})\.(?:jpeg|png)")
@@ -95,7 +95,7 @@ def make_pair(frame: Frame) -> str | None:
         colour, people, hero, surroundings = map(read_camera, frame.cameras)
     except (FileNotFoundError, ValueError) as error:
         return f"{frame.label}: {error}"
-    image, mask = (file.with_name(f"{file.name}{PARTIAL}") for file in (frame.image, frame.mask))
+    image, mask = partial_file(frame.image), partial_file(frame.mask)
     try:
         Image.fromarray(colour).save(image, "JPEG", quality=JPEG_QUALITY)
         Image.fromarray(nearest_layer(surroundings[..., 0], people[..., 0], hero[..., 0])).save(mask, "PNG")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from model.images import IMAGE_PX
+from model.pair_files import IMAGE_PX
 
 SPLITS = ("train", "validation")
 CAMERAS = ("cam1", "cam2", "cam3", "cam4")  # colour; depth of people, hero and surroundings, each alone

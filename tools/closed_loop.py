@@ -189,8 +189,7 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     with World(episode.seed, episode.people, hides=episode.hides) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults)
-        with ServerPilot(engine) as pilot:
-            return fly(world, pilot, episode.duration_s, faults)
+        return fly(world, ServerPilot(engine), episode.duration_s, faults)
 
 
 _engine_of_worker: list[Engine] = []

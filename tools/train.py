@@ -21,7 +21,7 @@ import logging
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
 
@@ -30,41 +30,51 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from model.loading import import_keras, resolve_weights
+from model.loading import import_keras, load_network, resolve_weights
 
 import_keras()  # before what imports it below: without its start-up notes
 
 from model import evaluation
+from model.batches import AugmentedBatches
 from model.card import card_file
-from model.dataset import AugmentedBatches, Frames, read_set
+from model.dataset import Dataset, Frames, Recording, read_dataset
 from model.images import MEAN, SCALE
-from model.options import flag
+from model.options import add_options, flag, from_options
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
+from model.validation import DistanceScore, validate_by_distance
 
 OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = vars(parse(arguments))
-    data, out, resume, preset = (options.pop(name) for name in ("data", "out", "resume", "preset"))
+    options = parse(arguments)
+    folders, out, preset = options.data, options.out, options.preset
     logging.basicConfig(format="%(message)s")
     logging.getLogger("model").setLevel(logging.INFO)
     try:
-        config = replace(PRESETS[preset], **options)
-        check_run(out, config, resume)
-        exam = exam_sets(data)
-        training, validation = (read_sets(data, name, config.input_px) for name in ("train", "validation"))
-        trained = train(config, training, validation, out, lambda batches: draw_samples(batches, out / "samples.png"))
+        config = from_options(TrainingConfig, options, PRESETS[preset])
+        check_run(out, config, options.resume)
+        exam = exam_sets(folders)
+        data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames)
+        print(table(data.recordings), flush=True)
+        validation = reduce(Frames.joined, data.validation.values())
+        trained = train(
+            config, data.training, validation, out, lambda batches: draw_samples(batches, out / "samples.png")
+        )
+        parts = score_parts(trained.weights, data.validation) if config.sets == "train" else {}
+        for name, score in parts.items():
+            print(f"{name}: {score}")
         log = read_log(out / LOG)
         card = {
             **describe(config, trained, log),
-            "command": command(preset, config, data, out),
+            "validation_parts": {name: score._asdict() for name, score in parts.items()} if parts else None,
+            "command": command(preset, config, folders, out),
             "commit": commit(),
-            "data": {"names": [folder.name for folder in data], **describe_data(training, validation)},
+            "data": {"names": [folder.name for folder in folders], **describe_data(data)},
             "started_from": started_from(config),
             "evaluation": examine(trained.weights, exam),
         }
@@ -77,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         way_on = "; the same command with --resume goes on" if (out / SETTINGS).exists() else ""
         print(f"\ninterrupted{way_on}", file=sys.stderr)
         return 130
-    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {data[0]}")
+    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {folders[0]}")
     return 0
 
 
@@ -85,28 +95,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line: the options are the fields of `TrainingConfig`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, help="folders with train/ and validation/, mixed as they come"
+        "--data", type=Path, nargs="+", required=True, help="dataset folders with train/ and possibly validation/"
     )
-    parser.add_argument("--out", type=Path, required=True, help="run folder; weights, card and log go there")
-    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --out")
+    parser.add_argument("--out", type=Path, required=True, help="run folder for weights, card and log")
+    parser.add_argument("--resume", action="store_true", help="continue the interrupted run in --out")
     parser.add_argument(
         "--preset", choices=PRESETS, default="fpn", help="settings to start from (default: %(default)s)"
     )
-    for setting in fields(TrainingConfig):
-        defaults = ", ".join(f"{getattr(config, setting.name)}" for config in PRESETS.values())
-        parser.add_argument(
-            flag(setting.name),
-            type=type(setting.default),
-            default=argparse.SUPPRESS,
-            help=f"{setting.metadata['help']} ({' / '.join(PRESETS)}: {defaults})",
-        )
+    add_options(parser, TrainingConfig, presets=PRESETS)
     return parser.parse_args(arguments)
 
 
 def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:
     """The command that trains such weights from the start: settings that differ from the preset's, and no --resume."""
     usual = asdict(PRESETS[preset])
-    given = [(flag(name), value) for name, value in asdict(config).items() if value != usual[name]]
+    given = [
+        (flag(name), *(value if isinstance(value, tuple) else (value,)))
+        for name, value in asdict(config).items()
+        if value != usual[name]
+    ]
     options = [("--data", *data), ("--out", out), ("--preset", preset), *given]
     return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
 
@@ -147,13 +154,24 @@ def started_from(config: TrainingConfig) -> dict | None:
     return json.loads(card.read_text()) if card is not None and card.exists() else None
 
 
-def read_sets(data: list[Path], name: str, px: int) -> Frames:
-    """The frames of one set of each dataset, in one.
+def table(recordings: list[Recording]) -> str:
+    """What each recording brings, a line for each."""
+    lines = [f"{'folder':12} {'recording':10} {'use':10} frames left out  hero  people only  hero px: 5 %  50 %  95 %"]
+    for each in recordings:
+        sizes = np.percentile(each.hero_px, (5, 50, 95)) if len(each.hero_px) else np.full(3, np.nan)
+        lines.append(
+            f"{each.folder:12} {each.name:10} {each.use:10} {each.frames:6} {each.left_out:8} {len(each.hero_px):5} "
+            f"{each.with_people_only:12} {sizes[0]:13.0f} {sizes[1]:5.0f} {sizes[2]:5.0f}"
+        )
+    return "\n".join(lines)
 
-    Raises:
-        ValueError: as `read_set` does.
-    """
-    return reduce(Frames.joined, (read_set(folder / name, px) for folder in data))
+
+def score_parts(weights: Path, validation: dict[str, Frames]) -> dict[str, DistanceScore]:
+    """Score weights on each part of the validation frames; parts without the hero are left out."""
+    network = load_network(weights)
+    return {
+        name: validate_by_distance(network, frames) for name, frames in validation.items() if frames.shows_hero().any()
+    }
 
 
 def exam_sets(data: list[Path]) -> dict[str, Path]:
@@ -175,15 +193,16 @@ def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
     return [{name: scored[name] for name in shown} for scored in figures]
 
 
-def describe_data(training: Frames, validation: Frames) -> dict:
+def describe_data(data: Dataset) -> dict:
     """What weights were trained and selected on, for their card."""
     digest = hashlib.sha256()
-    for frames in (training, validation):
+    for frames in (data.training, *data.validation.values()):
         digest.update(frames.images.ravel().data)
         digest.update(frames.masks.ravel().data)
     return {
-        "train_pairs": len(training.images),
-        "validation_pairs": len(validation.images),
+        "train_pairs": len(data.training.images),
+        "validation_pairs": {name: len(frames.images) for name, frames in data.validation.items()},
+        "recordings": {f"{each.folder}/{each.name} ({each.use})": each.frames for each in data.recordings},
         "sha256_at_input_px": digest.hexdigest(),
     }
 

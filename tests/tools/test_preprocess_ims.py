@@ -338,14 +338,14 @@ def test_a_pair_stays_when_its_recording_breaks(raw, out):
 
 @pytest.fixture
 def long_recording(tmp_path):
-    """200 frames, hard links to four files, of which the camera's is noise: long to read, quick to record."""
+    """40 frames, hard links to four files, of which the camera's is noise: long to read, quick to record."""
     raw = tmp_path / "raw"
     record(raw, "train/long", [0])
     folder = raw / "train" / "long" / "IMG"
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     (folder / "cam1_00000.png").write_bytes(png(noise))
     for source in list(folder.iterdir()):
-        for number in range(1, 200):
+        for number in range(1, 40):
             source.with_name(source.name.replace("00000", f"{number:05}")).hardlink_to(source)
     return raw
 
@@ -387,7 +387,7 @@ def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long
         {file.stem[-5:]: file for file in (out / "train" / kind).glob(ending)}
         for kind, ending in (("images", "*.jpeg"), ("masks", "*.png"))
     )
-    assert 1 <= len(masks) < 200
+    assert 1 <= len(masks) < 40
     # A frame in the very moment between its two renames, at most one a thread, may have its image alone.
     assert masks.keys() <= images.keys()
     assert len(images) - len(masks) <= (os.cpu_count() or 1)
@@ -398,7 +398,7 @@ def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long
     killed = contents(out)
 
     assert preprocess(long_recording, out) == 0
-    assert len(list_pairs(out / "train")) == 200
+    assert len(list_pairs(out / "train")) == 40
     now = contents(out)
     for number, mask in masks.items():
         for file in (str(images[number].relative_to(out)), str(mask.relative_to(out))):
@@ -413,7 +413,7 @@ def test_an_interrupted_run_ends_with_whole_pairs_and_says_how_to_go_on(long_rec
     process = stop_after_a_pair(long_recording, out, signal.SIGINT)
     assert process.returncode == 130
     assert process.stderr.splitlines()[-1] == "interrupted; the same command continues"
-    assert 1 <= len(list_pairs(out / "train")) < 200
+    assert 1 <= len(list_pairs(out / "train")) < 40
     assert not list(out.rglob("*.partial"))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from model.engines import Engine
 from model.scoring import HERO
 from server.sight.geometry import Pose, world_from_camera
+from server.sight.images import decode_depth, decode_rgb
 from server.sight.people import largest_blobs
-from server.sight.perception import decode_depth, decode_rgb
 from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
 
 MORE_THAN_PX = 10

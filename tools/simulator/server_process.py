@@ -118,7 +118,7 @@ class ServerProcess:
             time.sleep(_POLL_S)
         raise self.failure(f"expected the server to be ready within {timeout_s:g} s, it was not")
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """Stop the server with SIGTERM and wait for its end; does nothing if it has ended already.
 
         Returns:

@@ -287,7 +287,7 @@ class QuadSimClient:
                     raise TimeoutError(f"expected {expected} within {timeout_s:g} s, got {names}")
                 self._changed.wait(remaining_s)
 
-    def wait_answered(self, number: int, timeout_s: float = 10.0) -> None:
+    def wait_answered(self, number: int, timeout_s: float = 60.0) -> None:
         """Wait until the server has acknowledged a frame; by then, all its earlier messages have arrived.
 
         Raises:

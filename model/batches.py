@@ -1,0 +1,131 @@
+"""Draw augmented training batches from frames in memory."""
+
+import keras
+import numpy as np
+
+from model import augment
+from model.dataset import Frames
+from model.images import normalise
+from model.scoring import CLASSES, HERO, PEOPLE
+
+AUGMENTATIONS = ("shift", "light", "far")
+
+# "far" pastes up to two people into this share of the frames, and a hero into this share of those without one; the
+# figures' areas, px.
+PASTED_PEOPLE, PASTED_HERO = 0.4, 0.4
+PASTED_AREA_PX = (9.0, 150.0)
+# Smaller figures are too coarse to cut out.
+CUTOUT_LEAST_PX = 20
+
+
+class AugmentedBatches(keras.utils.PyDataset):
+    """Training batches, each a function of (seed, epoch, step) alone.
+
+    Args:
+        frames: the pairs to draw from.
+        augmentation: `"shift"`, the original's: moved and padded; `"light"`: mirrored and in other light as well;
+            `"far"`: a window of the frame at another scale, mirrored, in other light, with people and heroes cut from
+            other frames pasted in as far ones.
+        crop_px: height and width of what is drawn, px; only `"far"` gives another size than the frames'.
+        batch: pairs in a batch.
+        steps: batches in an epoch.
+        hero_share: share of a batch drawn from frames with the hero, in [0, 1]; 0 draws from all frames alike.
+        seed: the same seed gives the same batches.
+        weights: (N,) how often to draw each frame, relative to the others with (or without) the hero; None draws them
+            equally often. Unused if `hero_share` is 0.
+        workers: threads that draw batches ahead of the training; they come in the same order.
+
+    Attributes:
+        epoch: which epoch's batches to draw; training sets it as each epoch begins.
+
+    Raises:
+        ValueError: if `frames` lacks frames with or without the hero, `batch` does not fit it, or `"far"` finds no
+            people or no hero to cut out.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        *,
+        augmentation: str,
+        crop_px: int,
+        batch: int,
+        steps: int,
+        hero_share: float,
+        seed: int,
+        weights: np.ndarray | None = None,
+        workers: int = 1,
+    ) -> None:
+        super().__init__(workers=workers)
+        shows_hero = frames.shows_hero()
+        self._frames = frames
+        self._with_hero = np.flatnonzero(shows_hero)
+        self._without = np.flatnonzero(~shows_hero)
+        if not len(self._with_hero) or not len(self._without):
+            raise ValueError(
+                "expected frames with and without the hero, "
+                f"got {len(self._with_hero)} with and {len(self._without)} without"
+            )
+        if not 1 <= batch <= len(frames.images):
+            raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
+        self._weights = weights
+        self._crop_px = crop_px
+        self._batch, self._steps, self._seed = batch, steps, seed
+        self._heroes = round(hero_share * batch)
+        self._augmented = {"shift": self._shifted, "light": self._lit, "far": self._far}[augmentation]
+        if augmentation == "far":
+            self._people, self._hero = (_cutouts(frames, class_number) for class_number in (PEOPLE, HERO))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers."""
+        rng = np.random.default_rng([self._seed, self.epoch, step])
+        if self._heroes:
+            counts = ((self._with_hero, self._heroes), (self._without, self._batch - self._heroes))
+            chosen = np.concatenate([self._draw(numbers, count, rng) for numbers, count in counts])
+        else:
+            chosen = rng.choice(len(self._frames.images), self._batch, replace=False)
+        images, masks = zip(*(self._augmented(number, rng) for number in chosen), strict=True)
+        return normalise(np.stack(images)), np.stack(masks)
+
+    def _draw(self, numbers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw `count` of the frame numbers by the frames' weights, with replacement."""
+        if self._weights is None:
+            return rng.choice(numbers, count)
+        weights = self._weights[numbers]
+        return rng.choice(numbers, count, p=weights / weights.sum())
+
+    def _shifted(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        return augment.shift_and_pad(self._frames.images[number], self._frames.masks[number], rng)
+
+    def _lit(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
+        return augment.shift_and_pad(augment.light(image, rng), mask, rng)
+
+    def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
+        image, mask = augment.window(image, mask, rng, self._crop_px, around=HERO)
+        pasted = [self._people] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
+        if not (mask == HERO).any() and rng.random() < PASTED_HERO:
+            pasted.append(self._hero)
+        for cutouts in pasted:
+            area_px = np.exp(rng.uniform(*np.log(PASTED_AREA_PX)))
+            image, mask = augment.paste(image, mask, cutouts[rng.integers(len(cutouts))], area_px, rng)
+        if pasted:
+            image = augment.compress(image, rng)
+        return augment.tint(augment.light(image, rng), rng), mask
+
+
+def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
+    """Everybody of a class who can be cut out."""
+    found = [
+        cutout
+        for image, mask in zip(*frames, strict=True)
+        for cutout in augment.cut_out(image, mask, class_number, CUTOUT_LEAST_PX)
+    ]
+    if not found:
+        raise ValueError(f"expected frames with a whole {CLASSES[class_number]} figure to cut out, got none")
+    return found

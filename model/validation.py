@@ -1,0 +1,77 @@
+"""Score a network on frames in memory."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from model.dataset import Frames
+from model.images import normalise
+from model.scoring import HERO, HeroScore, score_set
+
+FRAMES_PER_PREDICTION = 32
+
+
+def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
+    """Probabilities (px, px, classes) of each frame, with a progress bar."""
+    starts = range(0, len(frames.images), FRAMES_PER_PREDICTION)
+    for start in tqdm(starts, desc="validation", unit=" batches", leave=False):
+        images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
+        yield from np.asarray(network.predict_on_batch(images))
+
+
+def validate(network: keras.Model, frames: Frames) -> HeroScore:
+    """Score a network at its own resolution."""
+    return HeroScore.of(score_set(predict(network, frames), frames.masks))
+
+
+class DistanceScore(NamedTuple):
+    """A score in the form of the final score, with the IoU of near and far heroes apart.
+
+    Args:
+        near_iou: mean hero IoU of the frames with a near hero (`Frames.is_near`); NaN if there is none.
+        far_iou: mean hero IoU of the other frames with the hero; NaN if there is none.
+        tp: frames with the hero in which the network found one.
+        fp: false alarms, of `without_hero` frames.
+        fn: missed heroes.
+        without_hero: frames that do not show the hero.
+    """
+
+    near_iou: float
+    far_iou: float
+    tp: int
+    fp: int
+    fn: int
+    without_hero: int
+
+    @property
+    def score(self) -> float:
+        """Mean of near and far IoU (of one of them if there are no frames of the other) × tp / (tp + fp + fn)."""
+        iou = np.nanmean([self.near_iou, self.far_iou])
+        return float(iou * self.tp / max(self.tp + self.fp + self.fn, 1))
+
+    def __str__(self) -> str:
+        return (
+            f"score {self.score:.3f}, hero IoU near {self.near_iou:.3f}, far {self.far_iou:.3f}, "
+            f"false alarms {self.fp} of {self.without_hero}, missed {self.fn} of {self.tp + self.fn}"
+        )
+
+
+def validate_by_distance(network: keras.Model, frames: Frames) -> DistanceScore:
+    """Score a network at its own resolution, near and far heroes apart.
+
+    Raises:
+        ValueError: if no frame shows the hero.
+    """
+    if not frames.shows_hero().any():
+        raise ValueError(f"expected frames with the hero to score, got none of {len(frames.images)}")
+    scores = [score_set([found], [truth]) for found, truth in zip(predict(network, frames), frames.masks, strict=True)]
+    iou, is_near = np.array([score.iou[HERO] for score in scores]), frames.is_near()
+    tp, fp, fn = (sum(getattr(score, kind) for score in scores) for kind in ("tp", "fp", "fn"))
+    near_iou, far_iou = (
+        float(iou[chosen].mean()) if chosen.any() else float("nan")
+        for chosen in (is_near, frames.shows_hero() & ~is_near)
+    )
+    return DistanceScore(near_iou, far_iou, tp, fp, fn, len(scores) - tp - fn)

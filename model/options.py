@@ -67,7 +67,7 @@ def add_options(
         title: heading of the options in `--help`; None for the parser's own.
         only: names of the fields to add, in this order; None for all.
         presets: instances of `settings_class` by name, from which the user chooses the defaults. `--help` shows the
-            value of each preset, and options that are not given are absent from the parser's namespace.
+            values of the presets, and options that are not given are absent from the parser's namespace.
 
     Raises:
         KeyError: if `only` names a field that does not exist.
@@ -85,8 +85,10 @@ def add_options(
             help_text = _escaped(metadata["help"]) + _default_text(setting.default)
         else:
             settings["default"] = argparse.SUPPRESS
-            values = ", ".join(_text(getattr(preset, setting.name)) for preset in presets.values())
-            help_text = _escaped(f"{metadata['help']} ({' / '.join(presets)}: {values})")
+            values = [_text(getattr(preset, setting.name)) for preset in presets.values()]
+            is_same = len(set(values)) == 1
+            defaults = f"default: {values[0]}" if is_same else f"{' / '.join(presets)}: {', '.join(values)}"
+            help_text = _escaped(f"{metadata['help']} ({defaults})")
         group.add_argument(flag(setting.name), *metadata["aliases"], dest=setting.name, help=help_text, **settings)
 
 
@@ -127,8 +129,8 @@ def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, A
 
 
 def _default_text(default: Any) -> str:
-    """End of a help text; empty for flags and for None, whose meaning the help text itself explains."""
-    if default is None or default is False:
+    """End of a help text; empty for flags and for empty defaults, whose meaning the help text itself explains."""
+    if default is None or default is False or default in ("", ()):
         return ""
     # `%(default)s` where possible: `argparse.ArgumentDefaultsHelpFormatter` then does not add it again.
     return f" (default: {_escaped(_text(default)) if type(default) is tuple else '%(default)s'})"
@@ -140,4 +142,4 @@ def _escaped(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if type(value) is tuple else str(value)
+    return (" ".join(map(str, value)) if type(value) is tuple else str(value)) or "none"

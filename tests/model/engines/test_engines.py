@@ -84,7 +84,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monke
     blocked.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert load_engine("openvino", network).input_px == PX
-    assert "cannot keep converted networks" in caplog.text
+    assert "cannot cache converted networks" in caplog.text
 
 
 def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from model.engines.engine import Engine, checked_card
+from model.engines.self_test import coarse, known_frame
 from model.loading import input_px, load_network
 
 
@@ -28,6 +29,10 @@ class TensorFlowEngine(Engine):
             return network((images - card.mean) / card.scale, training=False)
 
         self._call = call
+        try:
+            coarse(self.infer(known_frame(self.input_px)))
+        except ValueError as error:
+            raise ValueError(f"{weights}: {error}") from error
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import keras
 from keras import ops
-from tqdm import tqdm
 
 from model.batches import AugmentedBatches
 from model.dataset import Frames
@@ -22,6 +21,7 @@ from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, 
 from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build
+from model.progress import Progress
 from model.recipes import TrainingConfig
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
@@ -79,27 +79,6 @@ class RunKeeper(keras.callbacks.Callback):
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
         write_whole(self._out / LOG, lambda path: write_log(path, self._log))
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
-
-
-class Progress(keras.callbacks.Callback):
-    """One bar for the whole run: batches done, time left, the epoch's loss."""
-
-    def __init__(self, config: TrainingConfig, done: int) -> None:
-        super().__init__()
-        self._bar = tqdm(total=config.epochs * config.steps, initial=done * config.steps, unit=" batches")
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Keras calls this with the epoch counted from 0."""
-        self._bar.set_description(f"epoch {epoch + 1}")
-
-    def on_train_batch_end(self, batch: int, logs: dict) -> None:
-        """Keras calls this with the mean loss of the epoch so far."""
-        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-        self._bar.update()
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Keras calls this after the last epoch."""
-        self._bar.close()
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

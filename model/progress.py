@@ -7,7 +7,7 @@ from model.recipes import TrainingConfig
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole run: batches done, time left, the epoch's loss."""
+    """One bar for the whole run: finished batches, remaining time, loss of the epoch."""
 
     def __init__(self, config: TrainingConfig, done: int) -> None:
         super().__init__()

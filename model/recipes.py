@@ -1,4 +1,4 @@
-"""How to train: every setting with its range, and the presets by name."""
+"""Training settings with their ranges, and the presets by name."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ KEPT_EPOCHS, DECISIONS = ("best", "last"), ("half", "hysteresis")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train; `help` is what the command line says of each.
+    """Training settings; the command line shows their descriptions.
 
     Raises:
         ValueError: for a setting outside its range, or a network that cannot be built.
@@ -23,45 +23,58 @@ class TrainingConfig:
     input_px: int = option(256, "height and width of the network's input, px")
     sets: str = option(
         "train",
-        "frames to learn from: train; or both: validation, too, which then chooses nothing: thresholds are --start's",
+        "sets to learn from: train, or both to include the validation frames; both keeps the thresholds of --start, "
+        "because no frames are left to choose them",
     )
-    hold_out: tuple[str, ...] = option((), "recordings of train/ to validate on instead, as r03 for r03_*.jpeg")
-    hovering_frames: int = option(0, "most frames of each run of a hovering camera (r14s_*.jpeg); 0 for all")
-    crop_px: int = option(192, "height and width of what training sees of a frame, px")
+    hold_out: tuple[str, ...] = option(
+        (), "recordings of train/ to use for validation instead, for example r03 for r03_*.jpeg"
+    )
+    hovering_frames: int = option(
+        0, "largest number of frames from each run of a hovering camera (r14s_*.jpeg); 0 for all"
+    )
+    crop_px: int = option(192, "height and width of the training crops, px")
     augmentation: str = option(
-        "far", "shift: moved and padded; light: mirrored and lit, too; far: at other scales, with far people pasted in"
+        "far",
+        "shift: move and pad; light: also mirror and change the light; far: crop at other scales, mirror, change the "
+        "light, paste far people in",
     )
-    epochs: int = option(60, "epochs")
+    epochs: int = option(60, "number of epochs")
     steps: int = option(200, "batches per epoch")
-    validate_every: int = option(4, "epochs from one validation to the next")
-    batch: int = option(16, "pairs per batch")
+    validate_every: int = option(4, "epochs between validations")
+    batch: int = option(16, "frames per batch")
     learning_rate: float = option(2e-3, "highest learning rate of Adam")
-    schedule: str = option("cosine", "learning rate: cosine, from warm-up to almost nothing, or constant")
+    schedule: str = option("cosine", "learning rate schedule: cosine (warm-up, then down to 0.5 %), or constant")
     weight_decay: float = option(0.02, "decoupled weight decay per unit of learning rate; 0 is plain Adam")
-    hero_share: float = option(0.4, "share of each batch that shows the hero; 0 takes frames as they come")
-    near_weight: float = option(1.0, "how often to draw a near hero (over 600 px at 256 px), relative to a far one")
-    people_weight: float = option(1.0, "how often to draw people without the hero, relative to nobody")
-    hero_weight: float = option(4.0, "cross-entropy of a hero's pixel, in those of surroundings; people: its root")
-    jaccard: float = option(1.0, "weight of the per-image soft Jaccard of the hero; people: half of it")
-    empty_pull: float = option(0.5, "weight of Jaccard's pull to nothing where a class is absent")
-    detection: float = option(0.5, "weight of the loss of finding a hero where there is one, and else none")
+    hero_share: float = option(0.4, "share of frames with the hero in each batch; 0 draws from all frames alike")
+    near_weight: float = option(
+        1.0, "sampling weight of frames with a near hero (more than 600 px of 256 × 256), relative to a far hero"
+    )
+    people_weight: float = option(
+        1.0, "sampling weight of frames with people and without the hero, relative to empty frames"
+    )
+    hero_weight: float = option(4.0, "class weight of hero pixels (surroundings 1, people its square root)")
+    jaccard: float = option(1.0, "weight of the soft Jaccard loss of the hero in each image; people half of it")
+    empty_pull: float = option(
+        0.5, "weight of the loss of false probability in images without a class, relative to --jaccard"
+    )
+    detection: float = option(0.5, "weight of the detection loss: missed heroes and false alarms")
     average: float = option(
-        0.0, "momentum of the moving average of the weights, which is validated and kept; 0 for no average"
+        0.0, "momentum of the moving average of the weights; the average is validated and kept; 0 for no average"
     )
-    keep: str = option("last", "epoch whose network is kept: best by validation at p > 1/2, or last")
+    keep: str = option("last", "epoch to keep: best on validation at p > 1/2, or last")
     decision: str = option(
-        "hysteresis", "the hero is where: half: p > 1/2; hysteresis: two thresholds that validation chooses say so"
+        "hysteresis",
+        "how a pixel becomes the hero's: half: p > 1/2; hysteresis: by two thresholds chosen on validation",
     )
-    validation_steps: int = option(0, "batches of the validation set to score, evenly spread; 0 for all of it")
+    validation_steps: int = option(0, "number of validation batches to score, evenly spread; 0 for all")
     precision: str = option(
         "mixed_bfloat16",
-        "arithmetic of training: mixed_bfloat16 takes half the time of float32 on a CPU with AVX-512 BF16, and ten "
-        "times the time on a CPU without",
-        choices=PRECISIONS,
+        "number format: mixed_bfloat16 takes half the time of float32 on a CPU with bfloat16 instructions, and nine "
+        "times as long on a CPU without; or float32",
     )
-    workers: int = option(1, "threads that make batches")
-    start: str = option("", "weights (.keras) of the same network to start from; none for random ones")
-    seed: int = option(0, "seed of weights, batches and augmentation")
+    workers: int = option(1, "threads that prepare batches")
+    start: str = option("", "weights (.keras) of the same network to start from; empty for random weights")
+    seed: int = option(0, "random seed of weights, batches and augmentation")
 
     def __post_init__(self) -> None:
         check_buildable(self.network, self.input_px)
@@ -79,7 +92,7 @@ class TrainingConfig:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.sets == "both" and self.keep == "best":
-            raise ValueError("keep must be last with sets both, which leaves no frames to choose an epoch by, got best")
+            raise ValueError("keep must be last with sets both, which leaves no frames to choose an epoch, got best")
         if self.sets == "both" and self.decision == "hysteresis" and not self.start:
             raise ValueError("start must be a network whose thresholds to keep with sets both and hysteresis, got none")
         if self.augmentation != "far" and self.crop_px != self.input_px:
@@ -101,6 +114,8 @@ class TrainingConfig:
         for name in ("near_weight", "people_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        if not self.hero_share and (self.near_weight, self.people_weight) != (1, 1):
+            raise ValueError("near_weight and people_weight must be 1 with hero_share 0, which draws all frames alike")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be in [0, 1), got {self.average}")
         not_negative = ("hero_weight", "jaccard", "empty_pull", "detection", "weight_decay")
@@ -111,16 +126,16 @@ class TrainingConfig:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
 
 
-# What any FCN4 is trained with here: the original's input, one threshold, none of what far heroes asked for.
+# Common settings of the FCN4 presets: the original input size, one threshold, no detection loss.
 _FCN4 = TrainingConfig(
     network="fcn4", input_px=160, crop_px=160, weight_decay=0.0, detection=0.0, keep="best", decision="half"
 )
 PRESETS = {
-    # The shipped network's first training; its card has the three that followed.
+    # First training of the shipped network; its card lists the trainings that followed.
     "fpn": TrainingConfig(),
-    # The best FCN4 of this project, for 160 px.
+    # Best FCN4 of this project, at 160 px.
     "fcn4": replace(_FCN4, augmentation="light", epochs=55, steps=100, validate_every=5, hero_share=0.5),
-    # The write-up's winning run.
+    # Best run of the write-up.
     "writeup": replace(
         _FCN4,
         augmentation="shift",

@@ -62,6 +62,12 @@ def test_a_share_that_leaves_no_frame_with_or_none_without_the_hero_is_refused(s
     )
 
 
+@pytest.mark.parametrize("weight", ["near_weight", "people_weight"])
+def test_sampling_weights_need_a_share_of_the_hero(weight):
+    with pytest.raises(ValueError, match="near_weight and people_weight must be 1 with hero_share 0"):
+        TrainingConfig(hero_share=0.0, **{weight: 2.0})
+
+
 @pytest.mark.parametrize(
     "edge",
     [

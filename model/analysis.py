@@ -1,8 +1,9 @@
-"""What lies behind a score: where a network finds the hero, where it fails, and what other thresholds would change.
+"""Explain a score: where a network finds the hero, where it fails, and how other thresholds would change that.
 
-Pure numpy and OpenCV. `analyse_frame` reduces a frame to figures, so that whole sets need not stay in memory; the
-other functions sum figures over frames. As in `scoring`, probabilities count in whole 255ths, a class is where its
-probability is above the threshold, and the hero is in a mask with more than `DETECTION_MORE_THAN_PX` pixels.
+Pure numpy and OpenCV. `analyse_frame` reduces a frame to figures, so that sets need not stay in memory; the other
+functions sum these figures over frames. As in `scoring`, probabilities are rounded down to 255ths, a pixel belongs to a
+class if its probability is above the threshold, and a mask shows the hero if more than `DETECTION_MORE_THAN_PX` pixels
+do.
 """
 
 from collections.abc import Sequence
@@ -13,26 +14,26 @@ import numpy as np
 
 from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, THRESHOLD_255, SetScore, score_set, threshold
 
-# Every fiftieth of the probability; the score's own threshold, 127, is among them.
+# In steps of 1/51; the threshold of the score, 127, is included.
 THRESHOLDS_255 = tuple(range(2, 255, 5))
-# What a server may ask of the largest blob: probability above (0.3, 0.4 … 0.9), pixels at least.
+# Candidates for a card: thresholds of the probability (0.3, 0.4 … 0.9), and smallest sizes of the largest blob.
 BLOB_THRESHOLDS_255 = (76, 102, 127, 153, 178, 204, 229)
 BLOB_MIN_PX = (3, 6, 10, 15, 25)
-# Heroes of a size from one of these up to below the next; the last has no end.
+# Lower bounds of the size classes of heroes; the last class has no upper bound.
 SIZES_FROM_PX = (DETECTION_MORE_THAN_PX + 1, 16, 25, 50, 100, 200)
 PREDICTIONS = (*CLASSES, "none")
 
 
 class FrameFigures(NamedTuple):
-    """One frame, analysed.
+    """Figures of a frame.
 
     Args:
-        score: of this frame alone.
-        hero_histogram: (2, 256) int, pixels by the 255ths of their hero probability: those that are not the hero's,
-            those that are.
-        blob_px: (thresholds,) int, area of the largest hero blob at each of `BLOB_THRESHOLDS_255`, 0 without one.
-        is_blob_on_hero: (thresholds,) bool, whether that blob covers any pixel of the hero.
-        confusion: (classes, predictions) int, pixels by true class and by what is predicted, one of `PREDICTIONS`.
+        score: score of this frame alone.
+        hero_histogram: (2, 256) int, pixels by 255ths of their hero probability: pixels of other classes, then pixels
+            of the hero.
+        blob_px: (thresholds,) int, area of the largest hero blob at each of `BLOB_THRESHOLDS_255`, 0 without a blob.
+        is_blob_on_hero: (thresholds,) bool, whether that blob covers a pixel of the hero.
+        confusion: (classes, predictions) int, pixels by true class and by prediction, in the order of `PREDICTIONS`.
     """
 
     score: SetScore
@@ -43,23 +44,23 @@ class FrameFigures(NamedTuple):
 
     @property
     def hero_px(self) -> int:
-        """Pixels of the true hero."""
+        """Number of pixels of the true hero."""
         return int(self.hero_histogram[1].sum())
 
     @property
     def found_px(self) -> int:
-        """Pixels taken for the hero, at the score's threshold."""
+        """Number of pixels predicted as the hero, at the threshold of the score."""
         return int(self.hero_histogram[:, THRESHOLD_255 + 1 :].sum())
 
     @property
     def probability(self) -> float:
-        """How sure the network is of a hero, [0, 1]: the largest that just enough pixels reach to make a detection."""
+        """Probability of a hero in the frame, [0, 1]: the highest that enough pixels for a detection reach."""
         reaching = np.cumsum(self.hero_histogram.sum(axis=0)[::-1])[::-1]
         return max(int(np.count_nonzero(reaching > DETECTION_MORE_THAN_PX)) - 1, 0) / 255
 
 
 class Counts(NamedTuple):
-    """Right and wrong detections, arrays of one shape: found and there, found but not there, there but not found."""
+    """Numbers of true positives, false positives and false negatives, arrays of the same shape."""
 
     tp: np.ndarray
     fp: np.ndarray
@@ -67,17 +68,17 @@ class Counts(NamedTuple):
 
     @property
     def precision(self) -> np.ndarray:
-        """Share of what is found that is there; NaN where nothing is found."""
+        """Share of the detections that are correct; NaN without detections."""
         return _share(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> np.ndarray:
-        """Share of what is there that is found; NaN where nothing is there."""
+        """Share of the heroes that are detected; NaN without heroes."""
         return _share(self.tp, self.tp + self.fn)
 
 
 class SizeRecall(NamedTuple):
-    """Detections among heroes of `from_px` to below `below_px` pixels (None: of any more), of the true mask."""
+    """Detections of heroes whose true mask has at least `from_px` and less than `below_px` pixels (None: no limit)."""
 
     from_px: int
     below_px: int | None
@@ -86,7 +87,7 @@ class SizeRecall(NamedTuple):
 
 
 def analyse_frame(probabilities: np.ndarray, truth: np.ndarray) -> FrameFigures:
-    """Reduce one frame to its figures.
+    """Compute the figures of a frame.
 
     Args:
         probabilities: (H, W, classes) float in [0, 1].
@@ -106,13 +107,13 @@ def analyse_frame(probabilities: np.ndarray, truth: np.ndarray) -> FrameFigures:
         hero_histogram=np.bincount((hero_255 + 256 * hero).ravel(), minlength=512).reshape(2, 256),
         blob_px=np.array([np.count_nonzero(blob) for blob in blobs]),
         is_blob_on_hero=np.array([(blob & hero).any() for blob in blobs]),
-        # Without the last row, pixels of no true class: `images.resize_truth` leaves some where three classes meet.
+        # Without the last row, pixels of no true class, which `images.resize_truth` leaves where three classes meet.
         confusion=np.bincount(pairs.ravel(), minlength=kinds**2).reshape(kinds, kinds)[: len(CLASSES)],
     )
 
 
 def largest_blob(mask: np.ndarray) -> np.ndarray:
-    """The largest 8-connected part of a mask (H, W) of booleans, as such a mask; what the server takes for the hero."""
+    """Find the largest 8-connected part of a (H, W) bool mask, as a mask; the server takes it for the hero."""
     if not mask.any():
         return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -120,10 +121,10 @@ def largest_blob(mask: np.ndarray) -> np.ndarray:
 
 
 def pooled_score(frames: Sequence[FrameFigures]) -> SetScore:
-    """The score of the set that the frames make, the same as `score_set` gives.
+    """Score of all frames together, equal to the result of `score_set`.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there are no frames.
     """
     if not frames:
         raise ValueError("expected at least one frame to score, got none")
@@ -138,7 +139,7 @@ def pooled_score(frames: Sequence[FrameFigures]) -> SetScore:
 
 
 def recall_by_size(frames: Sequence[FrameFigures]) -> list[SizeRecall]:
-    """How many heroes are detected, wherever in the frame, by their size in pixels: a line per `SIZES_FROM_PX`."""
+    """Detected heroes, anywhere in the frame, by their size in pixels: a line per size class of `SIZES_FROM_PX`."""
     heroes = np.array([(frame.hero_px, frame.score.tp) for frame in frames]).reshape(-1, 2)
     lines = []
     for from_px, below_px in zip(SIZES_FROM_PX, (*SIZES_FROM_PX[1:], None), strict=True):
@@ -148,23 +149,23 @@ def recall_by_size(frames: Sequence[FrameFigures]) -> list[SizeRecall]:
 
 
 def frames_by_threshold(frames: Sequence[FrameFigures]) -> Counts:
-    """Frames in which the hero is detected, wherever in the frame, at each of `THRESHOLDS_255`: (thresholds,) int."""
+    """Count frames with a detection, anywhere in the frame, at each of `THRESHOLDS_255`: (thresholds,) int."""
     found = _pixels_above(frames).sum(axis=1) > DETECTION_MORE_THAN_PX
     return _counts(found, _is_there(frames)[:, None])
 
 
 def pixels_by_threshold(frames: Sequence[FrameFigures]) -> Counts:
-    """Pixels taken for the hero at each of `THRESHOLDS_255`: (thresholds,) int."""
+    """Count pixels that are predicted as the hero at each of `THRESHOLDS_255`: (thresholds,) int."""
     fp, tp = _pixels_above(frames).sum(axis=0)
     return Counts(tp, fp, sum(frame.hero_px for frame in frames) - tp)
 
 
 def blobs_by_threshold(frames: Sequence[FrameFigures]) -> tuple[Counts, np.ndarray]:
-    """Frames in which the largest blob is believed, by probability and area.
+    """Count frames whose largest blob is accepted, by threshold and smallest area.
 
     Returns:
-        Counts (thresholds, areas) int for `BLOB_THRESHOLDS_255` and `BLOB_MIN_PX`; and (thresholds, areas) int, in how
-        many of the tp the blob is not on the hero, but elsewhere in the frame.
+        Counts, (thresholds, areas) int, for `BLOB_THRESHOLDS_255` and `BLOB_MIN_PX`; and the number of true positives
+        whose blob is not on the hero, (thresholds, areas) int.
     """
     found = np.stack([frame.blob_px for frame in frames])[..., None] >= BLOB_MIN_PX
     is_on_hero = np.stack([frame.is_blob_on_hero for frame in frames])[..., None]
@@ -173,30 +174,30 @@ def blobs_by_threshold(frames: Sequence[FrameFigures]) -> tuple[Counts, np.ndarr
 
 
 def confusion(frames: Sequence[FrameFigures]) -> np.ndarray:
-    """Pixels by true class and by prediction: (classes, predictions) int, in the order of `CLASSES`, `PREDICTIONS`."""
+    """Count pixels by true class and prediction: (classes, predictions) int, as `CLASSES` and `PREDICTIONS`."""
     return np.sum([frame.confusion for frame in frames], axis=0)
 
 
 def worst_false_alarms(frames: Sequence[FrameFigures]) -> list[int]:
-    """Which frames have a false alarm: their numbers, the surest first, of equally sure ones the largest."""
+    """Numbers of the frames with a false alarm, highest probability first, then largest area."""
     wrong = [number for number, frame in enumerate(frames) if frame.score.fp]
     return sorted(wrong, key=lambda number: (frames[number].probability, frames[number].found_px), reverse=True)
 
 
 def worst_misses(frames: Sequence[FrameFigures]) -> list[int]:
-    """In which frames the hero is missed: their numbers, the largest hero first."""
+    """Numbers of the frames with a missed hero, largest hero first."""
     missed = [number for number, frame in enumerate(frames) if frame.score.fn]
     return sorted(missed, key=lambda number: frames[number].hero_px, reverse=True)
 
 
 def worst_masks(frames: Sequence[FrameFigures]) -> list[int]:
-    """Of the heroes of the largest size that are found, which masks fit worst: frame numbers, the lowest IoU first."""
+    """Numbers of the frames with a detected hero of the largest size class, lowest IoU first."""
     found = [n for n, frame in enumerate(frames) if frame.score.tp and frame.hero_px >= SIZES_FROM_PX[-1]]
     return sorted(found, key=lambda number: frames[number].score.iou[HERO])
 
 
 def _class_numbers(mask: np.ndarray) -> np.ndarray:
-    """(H, W) numbers into `PREDICTIONS` of (H, W, classes) booleans; of two classes at a pixel the later."""
+    """Convert (H, W, classes) bool to (H, W) indices into `PREDICTIONS`; of two classes, the later wins."""
     numbers = np.full(mask.shape[:2], len(CLASSES))
     for number in range(len(CLASSES)):
         numbers[mask[..., number]] = number
@@ -204,7 +205,7 @@ def _class_numbers(mask: np.ndarray) -> np.ndarray:
 
 
 def _pixels_above(frames: Sequence[FrameFigures]) -> np.ndarray:
-    """(N, 2, thresholds) int: each frame's pixels above each of `THRESHOLDS_255`, not the hero's and the hero's."""
+    """Pixels of each frame above each of `THRESHOLDS_255`, of other classes and of the hero: (N, 2, thresholds) int."""
     histograms = np.stack([frame.hero_histogram for frame in frames])
     reaching = np.cumsum(histograms[..., ::-1], axis=-1)[..., ::-1]
     return reaching[..., np.array(THRESHOLDS_255) + 1]
@@ -215,7 +216,7 @@ def _is_there(frames: Sequence[FrameFigures]) -> np.ndarray:
 
 
 def _counts(found: np.ndarray, is_there: np.ndarray) -> Counts:
-    """Count over the frames, the first axis."""
+    """Count over the frames, which are the first axis."""
     return Counts(
         *(np.count_nonzero(kind, axis=0) for kind in (found & is_there, found & ~is_there, ~found & is_there))
     )

@@ -1,6 +1,6 @@
-"""A network's card: what whoever runs it must know of it.
+"""The card of a network: a JSON file beside the weights with the settings to run it, its history and its scores.
 
-It is a JSON file beside the weights, which also tells their history and scores. Imports neither Keras nor TensorFlow.
+Imports neither Keras nor TensorFlow.
 """
 
 import json
@@ -14,18 +14,18 @@ from model.scoring import CLASSES, THRESHOLD_255
 
 @dataclass(frozen=True)
 class Card:
-    """How to run a network; the defaults are those of the original tools, and of weights without a card.
+    """Settings to run a network; the defaults are those of the original tools, for weights without a card.
 
     Args:
-        classes: what the output channels mean; one is "hero".
-        input_px: height and width of its input; None where only the network itself tells.
-        mean: what is taken from each channel of an image, 0 to 255.
-        scale: what the rest is divided by.
-        hero_threshold_255: a pixel is the hero's where its probability is above so many 255ths.
+        classes: classes of the output channels; one is "hero".
+        input_px: height and width of the input; None if only the network itself knows it.
+        mean: value to subtract from each channel of an image, 0 to 255.
+        scale: divisor of the difference.
+        hero_threshold_255: a pixel is the hero if its probability is above this, in 255ths.
         min_blob_px: smallest hero to follow, in pixels of the network.
 
     Raises:
-        ValueError: for anything else than that.
+        ValueError: if a setting is out of its range.
     """
 
     classes: tuple[str, ...] = CLASSES
@@ -33,12 +33,12 @@ class Card:
     mean: float = MEAN
     scale: float = SCALE
     hero_threshold_255: int = THRESHOLD_255
-    # At 160 px 96 % of the heroes that the validation set shows are at least as large.
+    # At 160 px, 96 % of the heroes in the validation set are at least as large.
     min_blob_px: int = 8
 
     def __post_init__(self) -> None:
         if self.classes.count("hero") != 1:
-            raise ValueError(f"classes must have one hero, got {', '.join(self.classes)}")
+            raise ValueError(f"classes must contain hero once, got {', '.join(self.classes)}")
         if self.input_px is not None and self.input_px < 1:
             raise ValueError(f"input_px must be at least 1, got {self.input_px}")
         if not 0 < self.scale < float("inf"):
@@ -52,15 +52,15 @@ class Card:
 
 
 def card_file(weights: Path) -> Path:
-    """Where the card of a resolved weights file is."""
+    """Path of the card of a resolved weights file."""
     return weights.with_suffix(".json")
 
 
 def read_card(weights: Path) -> Card:
-    """Read the card of a resolved weights file; what it leaves out, and weights without one, get the defaults.
+    """Read the card of a resolved weights file; missing settings and missing cards get the defaults.
 
     Raises:
-        ValueError: if there is a card that makes no sense; one line that names it.
+        ValueError: if the card is invalid; a single line that names it.
     """
     file = card_file(weights)
     if is_legacy(weights) or not file.exists():

@@ -1,8 +1,8 @@
 """The write-up's fully convolutional networks, FCN1–FCN5, as short named blocks.
 
-Keras 3 only: TensorFlow, JAX or PyTorch runs them. An encoder block halves the resolution; a decoder block
-doubles it and concatenates what the encoder saw there, the camera image itself at the last. Every convolution
-but the output is followed by batch norm.
+They use only Keras 3, so TensorFlow, JAX or PyTorch can run them. An encoder block halves the resolution. A decoder
+block doubles it and concatenates the encoder's features of that resolution; at the last block, these are the camera
+image itself. Every convolution except the output is followed by batch norm.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,13 @@ from keras import layers
 
 
 class Widths(NamedTuple):
-    """Filters of one network, block by block.
+    """Numbers of filters of a network, block by block.
 
     Args:
         encoder: filters of each stride-2 encoder block, first to last.
         bottleneck: filters of the 1×1 convolution at the lowest resolution.
         decoder: filters of each ×2 decoder block, first to last; as many as encoder blocks.
-        convolutions_per_decoder: separable convolutions in each decoder block.
+        convolutions_per_decoder: number of separable convolutions in each decoder block.
     """
 
     encoder: tuple[int, ...]
@@ -28,7 +28,7 @@ class Widths(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Input pixels per pixel of the lowest resolution, each way."""
+        """Input pixels per pixel of the lowest resolution, along each axis."""
         return 2 ** len(self.encoder)
 
     def probabilities(self, image: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -44,7 +44,7 @@ class Widths(NamedTuple):
             for repeat in range(1, self.convolutions_per_decoder + 1):
                 x = separable_block(x, filters, name=f"decoder{number}_{repeat}")
         x = layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
-        # float32 whatever the training policy: bfloat16 has 8 bits for a probability.
+        # Always float32: bfloat16 has only 8 bits for a probability.
         return layers.Softmax(dtype="float32", name="probabilities")(x)
 
 
@@ -59,7 +59,7 @@ FCNS = {
 
 
 def separable_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, name: str) -> keras.KerasTensor:
-    """3×3 depthwise, then 1×1 pointwise convolution, ReLU, batch norm."""
+    """Apply a 3×3 depthwise and a 1×1 pointwise convolution, ReLU and batch norm."""
     x = layers.SeparableConv2D(
         filters, 3, strides=strides, padding="same", activation="relu", name=f"{name}_separable"
     )(x)
@@ -67,6 +67,6 @@ def separable_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, nam
 
 
 def pointwise_block(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor:
-    """1×1 convolution, ReLU, batch norm: mixes channels and keeps where things are."""
+    """Apply a 1×1 convolution, which mixes channels but not positions, ReLU and batch norm."""
     x = layers.Conv2D(filters, 1, activation="relu", name=f"{name}_pointwise")(x)
     return layers.BatchNormalization(name=f"{name}_norm")(x)

@@ -1,8 +1,9 @@
 """The shipped network, a feature pyramid network (FPN), as short named blocks.
 
-Residual stages of ordinary convolutions see the image at 1/2, 1/4, 1/8 and 1/16 of its resolution; from the coarsest
-up, what each saw is added to what the coarser ones made of the scene. Half of the far heroes have fewer than 50 of the
-image's 65 536 pixels: the width at 1/2 and 1/4 is for them, the coarse stages tell a person from a flower bed.
+Residual stages of ordinary convolutions work at 1/2, 1/4, 1/8 and 1/16 of the image's resolution. From the coarsest
+stage up, the features of each stage are added to the upsampled sum of the coarser stages. Half of the far heroes have
+fewer than 50 of the image's 65 536 pixels: the filters at 1/2 and 1/4 are for them, and the coarse stages distinguish a
+person from a flower bed.
 """
 
 from typing import NamedTuple
@@ -12,11 +13,11 @@ from keras import layers
 
 
 class Stage(NamedTuple):
-    """One resolution.
+    """The stage of a resolution.
 
     Args:
-        filters: channels.
-        residual_blocks: how many follow the convolution that halves the resolution.
+        filters: number of channels.
+        residual_blocks: number of residual blocks after the convolution that halves the resolution.
     """
 
     filters: int
@@ -27,8 +28,8 @@ class Pyramid(NamedTuple):
     """A feature pyramid network.
 
     Args:
-        stages: each at half the resolution of the one before, the first at half the image's.
-        channels: channels of the pyramid, at every resolution.
+        stages: stages, each at half the resolution of the stage before; the first at half the image's.
+        channels: number of channels of the pyramid at every resolution.
     """
 
     stages: tuple[Stage, ...]
@@ -36,14 +37,14 @@ class Pyramid(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Input pixels per pixel of the lowest resolution, each way."""
+        """Input pixels per pixel of the lowest resolution, along each axis."""
         return 2 ** len(self.stages)
 
     def probabilities(self, image: keras.KerasTensor, classes: int) -> keras.KerasTensor:
         """Connect the layers from an image (N, H, W, 3) to its class probabilities (N, H, W, classes)."""
         x, seen = image, []
         for number, stage in enumerate(self.stages, start=1):
-            # 6×6 at the image, so that each of the four pixels that one output stands for has its 5×5 neighbourhood.
+            # 6×6 on the image, so that each of the four pixels of an output has its 5×5 neighbourhood.
             x = convolution_block(x, stage.filters, size=6 if number == 1 else 3, strides=2, name=f"stage{number}")
             for block in range(1, stage.residual_blocks + 1):
                 x = residual_block(x, stage.filters, name=f"stage{number}_residual{block}")
@@ -56,7 +57,7 @@ class Pyramid(NamedTuple):
             x = layers.ReLU(name=f"pyramid{number}_relu")(x)
         x = convolution_block(x, self.channels, name="top")
         x = layers.Conv2DTranspose(classes, 4, strides=2, padding="same", name="logits")(x)
-        # float32 whatever the training policy: bfloat16 has 8 bits for a probability.
+        # Always float32: bfloat16 has only 8 bits for a probability.
         return layers.Softmax(dtype="float32", name="probabilities")(x)
 
     def _lateral(self, x: keras.KerasTensor, number: int) -> keras.KerasTensor:
@@ -69,14 +70,14 @@ FPN = Pyramid((Stage(32, 1), Stage(64, 2), Stage(96, 2), Stage(128, 2)), channel
 def convolution_block(
     x: keras.KerasTensor, filters: int, *, size: int = 3, strides: int = 1, relu: bool = True, name: str
 ) -> keras.KerasTensor:
-    """Convolution, batch norm and, unless told otherwise, ReLU."""
+    """Apply a convolution, batch norm and, with `relu`, ReLU."""
     x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False, name=f"{name}_convolution")(x)
     x = layers.BatchNormalization(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
 def residual_block(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor:
-    """What two convolutions add to `x`, which has `filters` channels."""
+    """Add two convolutions of `x`, which has `filters` channels, to `x`."""
     change = convolution_block(x, filters, name=f"{name}_1")
     change = convolution_block(change, filters, relu=False, name=f"{name}_2")
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, change]))

@@ -1,9 +1,10 @@
-"""Decide where the hero is by two thresholds: a strong one for whether, a weak one for how far.
+"""Decide where the hero is with two thresholds: a strong threshold for detection, a weak threshold for the outline.
 
-A network that must not take others for the hero says so of few pixels; one that must cover the hero, of many. With a
-single threshold it is one or the other. With two, a pixel is the hero's if it is one at least weakly, and one close by
-is strongly. Source: J. Canny, "A computational approach to edge detection", 1986, section on thresholding with
-hysteresis; here with a neighbourhood in the place of connected paths, so that it is a layer of the network.
+A high threshold avoids false detections but covers only a part of the hero; a low threshold covers the hero but gives
+false detections. With two thresholds, a pixel belongs to the hero if it passes the weak threshold and a pixel nearby
+passes the strong threshold. Source: J. Canny, "A computational approach to edge detection", 1986, section on
+thresholding with hysteresis; here with a neighbourhood instead of connected paths, so that it can be a layer of the
+network.
 """
 
 from collections.abc import Iterable
@@ -16,16 +17,16 @@ from keras import layers, ops
 
 from model.scoring import DETECTION_MORE_THAN_PX, HERO
 
-# The neighbourhood: the pixel's cell of 4×4 and the eight around it. A far hero is 5 wide and 14 high.
+# The neighbourhood is the 4×4 cell of the pixel and the eight cells around it. A far hero is 5 px wide and 14 px high.
 CELL_PX, CELLS = 4, 3
 
 
 class Thresholds(NamedTuple):
-    """Two thresholds on a pixel's margin: the hero's logit less the larger of the others'.
+    """Two thresholds on the margin of a pixel: the hero's logit minus the largest logit of the other classes.
 
     Args:
-        strong: above it a pixel makes its neighbourhood the hero's …
-        weak: … where the margin is above this.
+        strong: a pixel above this threshold detects a hero in its neighbourhood.
+        weak: pixels of that neighbourhood above this threshold belong to the hero.
     """
 
     strong: float
@@ -34,10 +35,10 @@ class Thresholds(NamedTuple):
 
 @keras.saving.register_keras_serializable("followme")
 class Hysteresis(layers.Layer):
-    """Logits (N, H, W, classes) to logits: the hero's margin becomes min(margin − weak, strongest nearby − strong).
+    """Change the hero's margin in logits (N, H, W, classes) to min(margin − weak, largest margin nearby − strong).
 
-    So the hero is the likeliest class where both thresholds are passed, and its probability grows with either. H and W
-    are multiples of `CELL_PX`.
+    So the hero is the most probable class where both thresholds are passed, and its probability grows with both
+    margins. H and W are multiples of `CELL_PX`.
 
     Args:
         strong: as in `Thresholds`.
@@ -59,29 +60,29 @@ class Hysteresis(layers.Layer):
         return ops.concatenate([logits[..., :HERO], others + margin], axis=-1)
 
     def get_config(self) -> dict:
-        """What Keras saves of it."""
+        """Settings that Keras saves."""
         return super().get_config() | self.thresholds._asdict()
 
 
 def with_thresholds(network: keras.Model, thresholds: Thresholds) -> keras.Model:
-    """A network of `networks.build` that decides by two thresholds; its layers are shared."""
+    """Add two thresholds to a network of `networks.build`; the result shares its layers."""
     logits = Hysteresis(*thresholds, dtype="float32", name="hysteresis")(network.get_layer("logits").output)
     probabilities = layers.Softmax(dtype="float32", name="probabilities")(logits)
     return keras.Model(network.input, probabilities, name=network.name)
 
 
 def thresholds_of(network: keras.Model) -> Thresholds | None:
-    """What a network decides by; None for a probability of one half."""
+    """Thresholds of a network; None if it decides by a probability of one half."""
     return next((layer.thresholds for layer in network.layers if isinstance(layer, Hysteresis)), None)
 
 
 class Counts(NamedTuple):
-    """One frame under each pair of thresholds; `STRONG` × `WEAK`.
+    """Pixels of a frame for each pair of thresholds, `STRONG` × `WEAK`.
 
     Args:
-        found: pixels taken for the hero.
-        right: those of them that are.
-        true: pixels of the hero, one number.
+        found: number of pixels predicted as the hero.
+        right: number of these pixels that are the hero.
+        true: number of pixels of the hero, a single number.
     """
 
     found: np.ndarray
@@ -94,10 +95,10 @@ WEAK = np.arange(-4.0, 1.01, 0.5)
 
 
 def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
-    """Count one frame's pixels.
+    """Count the pixels of a frame.
 
     Args:
-        probabilities: (H, W, classes) float, of a network without thresholds.
+        probabilities: (H, W, classes) float, from a network without thresholds.
         truth: (H, W) bool, the hero.
     """
     logarithms = np.log(np.maximum(probabilities.astype(np.float64), 1e-9))
@@ -109,7 +110,7 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
     chosen = (margin > WEAK[0]) & (strongest > STRONG[0])
 
     def above(pixels: np.ndarray) -> np.ndarray:
-        # In how many pixels both are above their threshold: a histogram, summed from its far corner.
+        # Pixels in which both values are above their thresholds: a histogram, summed from its far corner.
         edges = [np.append(STRONG, np.inf), np.append(WEAK, np.inf)]
         histogram, *_ = np.histogram2d(strongest[pixels], margin[pixels], bins=edges)
         return histogram[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1].astype(int)
@@ -118,10 +119,10 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
 
 
 def best_thresholds(frames: Iterable[Counts]) -> Thresholds:
-    """The pair with the highest quality: the hero's IoU in frames that show it, times TP / (TP + FP + FN).
+    """Choose the pair with the highest quality: hero IoU in frames with the hero × TP / (TP + FP + FN).
 
-    Frames with and without the hero weigh alike in sum, however many of each there are: a set that was mostly recorded
-    on patrol must not make the network shy.
+    Frames with and without the hero have the same total weight, independent of their numbers. Otherwise a set that was
+    mostly recorded on patrol would give thresholds that are too high.
 
     Raises:
         ValueError: if no frame shows the hero.

@@ -1,4 +1,4 @@
-"""Camera images to network input, and masks to truth: the one way for training, evaluation and the server.
+"""Convert camera images to network input and masks to ground truth, for training, evaluation and the server.
 
 Imports neither Keras nor TensorFlow.
 """
@@ -15,7 +15,7 @@ SCALE = 127.5
 def resize_rgb(image: Image.Image, px: int) -> np.ndarray:
     """Resize an image of any size and mode to (px, px, 3) uint8 RGB, with PIL's bilinear filter.
 
-    PIL widens the filter when it shrinks, so that thin far figures fade rather than vanish.
+    PIL widens the filter for smaller sizes, so that thin far figures fade instead of vanishing.
     """
     rgb = image.convert("RGB")
     if rgb.size != (px, px):
@@ -29,13 +29,13 @@ def normalise(images: np.ndarray) -> np.ndarray:
 
 
 def resize_truth(mask: Image.Image, px: int) -> np.ndarray:
-    """Resize a recorded mask to the truth that the original's score compares with.
+    """Resize a recorded mask to the ground truth of the original's score.
 
-    Each channel is resized by itself, as 0 and 1 with PIL's bilinear filter, which rounds: a pixel is set where
-    the class covers about half of it or more. Where three classes meet, a pixel may have none.
+    Each channel is resized separately, as 0 and 1 with PIL's bilinear filter, which rounds: a pixel is set if the class
+    covers about half of it or more. Where three classes meet, a pixel may have no class.
 
     Args:
-        mask: RGB, channels surroundings, people, hero; above 0 where the class is.
+        mask: RGB, channels surroundings, people, hero; above 0 for the pixels of the class.
 
     Returns:
         (px, px, 3) uint8, 0 or 1.

@@ -1,8 +1,8 @@
-"""Networks as the original tools (TF 1.2, Keras 2.0.2) saved them: HDF5 weights and a JSON config beside them.
+"""Open networks that the original tools (TF 1.2, Keras 2.0.2) saved: HDF5 weights and a JSON config beside them.
 
-The config says which layers there are and how they are connected. It is rebuilt with today's Keras; nothing
-that the files bring is run. Weights go to layers by name, for their order differs: TF 1.2 wrote a batch norm
-as beta, gamma, mean, variance, Keras 3 takes gamma first.
+The config lists the layers and their connections. They are rebuilt with today's Keras; no code from the files is run.
+Weights are assigned by name, because their order differs: TF 1.2 wrote a batch norm as beta, gamma, mean, variance,
+Keras 3 puts gamma first.
 """
 
 import json
@@ -14,112 +14,27 @@ from typing import Any, NamedTuple
 import h5py
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
+from model.legacy_layers import LegacyNetworkError, make_layer, one_line
 
-class LegacyNetworkError(ValueError):
-    """A legacy network that cannot be opened; the message is one line that says what and where."""
-
-
-@keras.saving.register_keras_serializable(package="follow_me")
-class BilinearUpSampling2D(layers.Layer):
-    """Bilinear enlargement by whole factors as TF 1.2 did it: without half-pixel centres.
-
-    Output pixel i shows input position i / factor; past the last input pixel that one repeats. Today's
-    `UpSampling2D(interpolation="bilinear")` has its pixels elsewhere, which costs 0.016 of score.
-    Made of slices, concatenations and reshapes, which every backend and OpenVINO run.
-
-    Args:
-        size: factors for rows and columns, or one for both.
-        target_size: rows and columns of the output, whole multiples of the input's; replaces `size`.
-    """
-
-    def __init__(
-        self, size: int | tuple[int, int] = 2, target_size: tuple[int, int] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        self.target_size = tuple(target_size) if target_size else None
-        given = self.target_size or self.size
-        if len(given) != 2 or not all(isinstance(value, int) and value > 0 for value in given):
-            raise ValueError(f"expected a positive whole size for rows and columns, got {given}")
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """(N, H, W, C) to (N, H · size[0], W · size[1], C)."""
-        _, rows, columns, channels = x.shape
-        _, all_rows, all_columns, _ = self.compute_output_shape(x.shape)
-        x = _interpolate(x, ops.concatenate([x[:, :, 1:], x[:, :, -1:]], axis=2), all_columns // columns)
-        # Each row as one long pixel: rows then interpolate as columns did.
-        x = ops.reshape(x, (-1, rows, all_columns * channels))
-        x = _interpolate(x, ops.concatenate([x[:, 1:], x[:, -1:]], axis=1), all_rows // rows)
-        return ops.reshape(x, (-1, all_rows, all_columns, channels))
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The output's shape for the input's.
-
-        Raises:
-            ValueError: if the input's size is open, or does not divide `target_size`.
-        """
-        batch, rows, columns, channels = input_shape
-        if rows is None or columns is None:
-            raise ValueError(f"expected an input of fixed size, got {input_shape}")
-        target = self.target_size or (rows * self.size[0], columns * self.size[1])
-        if target[0] % rows or target[1] % columns:
-            raise ValueError(f"expected a target_size of whole multiples of {rows, columns}, got {target}")
-        return batch, *target, channels
-
-    def get_config(self) -> dict[str, Any]:
-        """The settings for `from_config`."""
-        return {**super().get_config(), "size": self.size, "target_size": self.target_size}
-
-
-def _interpolate(x: keras.KerasTensor, following: keras.KerasTensor, factor: int) -> keras.KerasTensor:
-    """The `factor` pixels from each pixel on towards the following one, side by side in the last axis."""
-    between = [x + (following - x) * (step / factor) for step in range(1, factor)]
-    return ops.concatenate([x, *between], axis=-1)
-
-
-# Legacy class name → today's class: what TF 1.2 offered for such networks.
-_LAYERS: dict[str, type[layers.Layer]] = {
-    "BilinearUpSampling2D": BilinearUpSampling2D,
-    "SeparableConv2DKeras": layers.SeparableConv2D,
-    **{
-        name: getattr(layers, name)
-        for name in (
-            *("Conv2D", "SeparableConv2D", "Conv2DTranspose", "Dense", "BatchNormalization"),
-            *("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"),
-            *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
-            *("UpSampling2D", "ZeroPadding2D", "Cropping2D", "Reshape", "Flatten", "Permute"),
-            *("Concatenate", "Add", "Multiply", "Average", "Maximum"),
-        )
-    },
-}
-# Act in training only: for an answer they pass on what they get.
-_PASS_THROUGH = ("Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "ActivityRegularization")
 _SUBNETWORKS = ("Model", "Functional", "Sequential")
-_RENAMED_SETTINGS = {("LeakyReLU", "alpha"): "negative_slope"}
-# How a network was trained says nothing about what it answers; data_format is checked apart.
-_UNUSED_SETTINGS = re.compile(
-    r".*_(initializer|regularizer|constraint)|name|dtype|trainable|momentum|batch_input_shape|data_format"
-)
-# Same name, other formula: Keras 2 took clip(0.2 x + 0.5, 0, 1), Keras 3 takes clip(x / 6 + 0.5, 0, 1).
-_CHANGED_ACTIVATIONS = ("hard_sigmoid",)
 
 
 class _Weight(NamedTuple):
-    """One array of the HDF5 file, by the name that TF gave it, such as `conv2d_1/kernel:0`."""
+    """An array of the HDF5 file; `path` is its TensorFlow name, such as `conv2d_1/kernel:0`."""
 
     path: str
     array: np.ndarray
 
     @property
     def scope(self) -> str:
-        """What stands before the last slash; each layer has its own."""
+        """The path up to the last slash, which is different for each layer."""
         return self.path.rpartition("/")[0]
 
     @property
     def name(self) -> str:
-        """The weight's name within its layer, without TF's output number and what made it unique."""
+        """Name of the weight within its layer, without the output number and the suffix that made it unique."""
         return re.sub(r"(_\d+)?(:\d+)?$", "", self.path.rpartition("/")[2])
 
 
@@ -127,7 +42,7 @@ _Weights = Mapping[str, list[_Weight]]
 
 
 class _Built(NamedTuple):
-    """A network and the layers it was made of, by their legacy names."""
+    """A network and its layers by their legacy names."""
 
     network: keras.Model
     parts: "dict[str, layers.Layer | _Built]"
@@ -138,14 +53,14 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
 
     Args:
         weights_path: HDF5 file as `Model.save_weights` wrote it.
-        config_path: the network's `to_json()`, itself stored as a string in JSON.
+        config_path: result of the network's `to_json()`, stored as a string in JSON.
 
     Returns:
-        The network: RGB in [−1, 1] to probabilities.
+        The network, which maps RGB in [−1, 1] to probabilities.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        LegacyNetworkError: if a file is damaged, a layer is unknown or the two do not fit each other.
+        LegacyNetworkError: if a file is damaged, a layer is unknown, or weights and config do not match.
     """
     for path in (weights_path, config_path):
         if not path.is_file():
@@ -160,7 +75,7 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
         raise LegacyNetworkError(f"{config_path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise LegacyNetworkError(
-            f"{config_path}: expected a network's config, got one with {type(error).__name__}: {_one_line(error)}"
+            f"{config_path}: expected a network's config, got one with {type(error).__name__}: {one_line(error)}"
         ) from error
     try:
         _assign_weights(built.parts, weights)
@@ -175,17 +90,17 @@ def _read_config(path: Path) -> dict[str, Any]:
         if isinstance(config, str):
             config = json.loads(config)
     except ValueError as error:
-        raise LegacyNetworkError(f"{path}: expected JSON, got {_one_line(error)}") from error
+        raise LegacyNetworkError(f"{path}: expected JSON, got {one_line(error)}") from error
     if not isinstance(config, dict) or "class_name" not in config:
         raise LegacyNetworkError(f"{path}: expected a network's config, got {str(config)[:60]!r}")
     return config
 
 
 def _read_weights(path: Path) -> _Weights:
-    """All arrays of the file, by layer, in the order of the file."""
+    """Read all arrays by layer, in the order of the file."""
     try:
         with h5py.File(path, "r") as file:
-            # `Model.save` puts what `Model.save_weights` writes one level down.
+            # `Model.save` puts the content of `Model.save_weights` one level deeper.
             root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
                 raise LegacyNetworkError(f"{path}: expected weights as Keras saves them, got no layer_names")
@@ -194,7 +109,7 @@ def _read_weights(path: Path) -> _Weights:
                 for layer in _strings(root, "layer_names")
             }
     except (OSError, KeyError, RuntimeError) as error:
-        raise LegacyNetworkError(f"{path}: expected a whole HDF5 file, got {_one_line(error)}") from error
+        raise LegacyNetworkError(f"{path}: expected a whole HDF5 file, got {one_line(error)}") from error
 
 
 def _strings(group: h5py.Group, attribute: str) -> list[str]:
@@ -227,7 +142,7 @@ def _build_sequential(config: list | dict[str, Any], weights: _Weights) -> _Buil
 
 
 def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
-    """Connect the layers: a layer's n-th call is its n-th inbound node, naming the calls whose outputs it takes."""
+    """Connect the layers: the n-th inbound node of a layer is its n-th call, with the calls that give its inputs."""
     parts: dict[str, layers.Layer | _Built] = {}
     outputs: dict[tuple[str, int], list[keras.KerasTensor]] = {}
     waiting = []
@@ -237,7 +152,7 @@ def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
             outputs[name, 0] = [keras.Input(spec["config"]["batch_input_shape"][1:])]
             continue
         parts[name] = part = _build_part(spec, weights)
-        # Keras 2 counted a nested network's own making as its call 0.
+        # Keras 2 counted the construction of a nested network as its call 0.
         first = int(isinstance(part, _Built))
         waiting += [(name, call, sources) for call, sources in enumerate(spec["inbound_nodes"], first)]
 
@@ -255,7 +170,7 @@ def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
         if len(still_waiting) == len(waiting):
             name, _, sources = waiting[0]
             missing = ", ".join(source for source, call, *_ in sources if (source, call) not in outputs)
-            raise LegacyNetworkError(f"layer {name!r}: expected input from {missing}, which nothing leads to")
+            raise LegacyNetworkError(f"layer {name!r}: expected input from {missing}, which is missing or in a loop")
         waiting = still_waiting
 
     ends = [
@@ -269,43 +184,11 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 
 def _build_part(spec: Mapping[str, Any], weights: _Weights) -> layers.Layer | _Built:
-    """One layer, or a nested network."""
+    """Build a layer or a nested network."""
     kind, name, config = spec["class_name"], _name(spec), spec["config"]
     if kind in _SUBNETWORKS:
         return _build(spec, weights)
-    keras_name = name.replace("/", "_")
-    if kind in _PASS_THROUGH:
-        return layers.Identity(name=keras_name, dtype="float32")
-    if kind not in _LAYERS:
-        raise LegacyNetworkError(
-            f"layer {name!r}: expected one of {', '.join(sorted((*_LAYERS, *_PASS_THROUGH)))}, got {kind}"
-        )
-    if config.get("data_format") == "channels_first":
-        raise LegacyNetworkError(f"layer {name!r} ({kind}): expected data_format channels_last, got channels_first")
-    if config.get("activation") in _CHANGED_ACTIVATIONS:
-        raise LegacyNetworkError(f"layer {name!r} ({kind}): no activation {config['activation']}")
-    settings = {
-        _RENAMED_SETTINGS.get((kind, key), key): _plain(key, value)
-        for key, value in config.items()
-        if not _UNUSED_SETTINGS.fullmatch(key)
-    }
-    if kind == "SeparableConv2DKeras":
-        # The one setting that the original layer forgot to save.
-        kernels = [weight.array for weight in weights.get(name, []) if weight.name == "depthwise_kernel"]
-        settings["depth_multiplier"] = kernels[0].shape[-1] if kernels else 1
-    try:
-        layer = _LAYERS[kind](**settings, name=keras_name, dtype="float32")
-    except (TypeError, ValueError) as error:
-        raise LegacyNetworkError(f"layer {name!r} ({kind}): {_one_line(error)}") from error
-    layer.trainable = config.get("trainable", True)
-    return layer
-
-
-def _plain(key: str, value: Any) -> Any:
-    """Undo how Keras 2 wrote numpy numbers, {"type": …, "value": …}, and TF from 1.13 on an axis, [3]."""
-    if isinstance(value, dict) and "value" in value:
-        return value["value"]
-    return value[0] if key == "axis" and isinstance(value, list) else value
+    return make_layer(kind, name, config, {weight.name: weight.array for weight in weights.get(name, [])})
 
 
 def _call(name: str, part: layers.Layer | _Built, inputs: list[keras.KerasTensor]) -> Any:
@@ -313,13 +196,13 @@ def _call(name: str, part: layers.Layer | _Built, inputs: list[keras.KerasTensor
     try:
         return layer(inputs[0] if len(inputs) == 1 else inputs)
     except (LookupError, TypeError, ValueError) as error:
-        raise LegacyNetworkError(f"layer {name!r} ({type(layer).__name__}): {_one_line(error)}") from error
+        raise LegacyNetworkError(f"layer {name!r} ({type(layer).__name__}): {one_line(error)}") from error
 
 
 def _assign_weights(parts: Mapping[str, layers.Layer | _Built], weights: _Weights) -> None:
     for name in weights:
         if weights[name] and name not in parts:
-            raise LegacyNetworkError(f"weights for a layer {name!r} that the config does not have")
+            raise LegacyNetworkError(f"expected weights of layers in the config, got weights of a layer {name!r}")
     for name, part in parts.items():
         if isinstance(part, _Built):
             _assign_nested(name, part, weights.get(name, []))
@@ -328,7 +211,7 @@ def _assign_weights(parts: Mapping[str, layers.Layer | _Built], weights: _Weight
 
 
 def _assign_nested(name: str, built: _Built, weights: list[_Weight]) -> None:
-    """A nested network's weights lie in one list, trained ones first; TF's scopes tell its layers apart."""
+    """Assign the weights of a nested network: one list, trainable layers first; scopes separate the layers."""
     by_scope: dict[str, list[_Weight]] = {}
     for weight in weights:
         by_scope.setdefault(weight.scope, []).append(weight)
@@ -365,9 +248,3 @@ def _assign(name: str, layer: layers.Layer, weights: list[_Weight]) -> None:
 
 def _list(names: Mapping[str, Any]) -> str:
     return ", ".join(sorted(names)) or "none"
-
-
-def _one_line(error: Exception) -> str:
-    """An error's text without line breaks and what Keras wraps it in, at most 200 characters."""
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    return re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", text)[:200]

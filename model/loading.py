@@ -1,6 +1,6 @@
-"""Find and open a network: a `.keras` file, or a pair of files as the original tools saved it.
+"""Find and open networks: `.keras` files, or pairs of files from the original tools.
 
-Finding imports neither Keras nor TensorFlow: the server starts from a converted network without them.
+Finding imports neither Keras nor TensorFlow: the server starts without them if the network is converted already.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ def resolve_weights(path: Path | str) -> Path:
     """Find the file that holds a network's weights.
 
     Args:
-        path: a `.keras` file, the HDF5 file of a legacy pair, or a `.keras` file without its ending.
+        path: a `.keras` file, with or without its ending, or the HDF5 file of a legacy pair.
 
     Returns:
-        The existing file. For a legacy pair, `legacy_config` of it exists too.
+        The existing file; for a legacy pair, its `legacy_config` exists, too.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if a file is missing.
     """
     path = Path(path)
     with_ending = path.with_name(f"{path.name}.keras")
@@ -35,24 +35,24 @@ def resolve_weights(path: Path | str) -> Path:
         )
     if is_legacy(file) and not legacy_config(file).is_file():
         raise FileNotFoundError(
-            f"expected {legacy_config(file).name}, which says what the layers of {file.name} are, "
+            f"expected {legacy_config(file).name}, which describes the layers of {file.name}, "
             f"found no {legacy_config(file)}"
         )
     return file
 
 
 def is_legacy(file: Path) -> bool:
-    """Whether a resolved file is of the original tools' making: they gave it any name but `*.keras`."""
+    """Whether a resolved file is from the original tools: any name except `*.keras`."""
     return file.suffix != ".keras"
 
 
 def legacy_config(file: Path) -> Path:
-    """Where the original tools put the config of the weights in `file`."""
+    """Path of the original tools' config for the weights in `file`."""
     return file.with_name(f"config_{file.name}")
 
 
 def network_files(path: Path | str) -> tuple[Path, ...]:
-    """All files that a network consists of: what a cache of it depends on.
+    """List all files of a network, on which a cache of it depends.
 
     Raises:
         FileNotFoundError: as `resolve_weights` does.
@@ -68,15 +68,15 @@ def load_network(path: Path | str) -> "keras.Model":
         path: as `resolve_weights` takes it.
 
     Returns:
-        The network: (N, px, px, 3) RGB in [−1, 1] to (N, px, px, classes) probabilities.
+        The network, from (N, px, px, 3) RGB in [−1, 1] to (N, px, px, classes) probabilities.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is damaged or no such network; one line that names it.
+        ValueError: if a file is damaged or holds another kind of network; a single line that names it.
     """
     file = resolve_weights(path)
     import_keras()
-    # These also register the layers of ours that a .keras file may hold.
+    # These imports also register this project's layers, which a .keras file may contain.
     import model.hysteresis  # noqa: F401
     from model.legacy import load_legacy_network
 
@@ -91,15 +91,15 @@ def load_network(path: Path | str) -> "keras.Model":
 
 
 def input_px(network: "keras.Model") -> int:
-    """Height and width of the images that a network of `load_network` takes."""
+    """Height and width of the input of a network from `load_network`."""
     return network.input_shape[1]
 
 
 def import_keras() -> ModuleType:
-    """Import Keras and its backend without their start-up notes on stderr.
+    """Import Keras and its backend without their start-up messages on stderr.
 
-    TensorFlow 2.21 writes some of these natively and before it heeds TF_CPP_MIN_LOG_LEVEL, so the descriptor
-    itself leads nowhere meanwhile. A failing import raises as ever.
+    TensorFlow 2.21 writes some messages from native code, before it reads TF_CPP_MIN_LOG_LEVEL. So the file descriptor
+    is redirected during the import. Import errors are raised as usual.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     stderr = os.dup(2)
@@ -126,10 +126,10 @@ def _is_square_map(shape: object) -> bool:
 
 
 def weights_sha256(weights: str | Path) -> str:
-    """Tells networks apart: SHA-256 of the weights' file, and of its config's after it where that is a file, too.
+    """SHA-256 of the files of a network, which identifies it.
 
     Raises:
-        FileNotFoundError: where there are no weights.
+        FileNotFoundError: if the files are missing.
     """
     digest = hashlib.sha256()
     for file in network_files(weights):

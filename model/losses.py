@@ -1,4 +1,4 @@
-"""What training makes small: wrong pixels, heroes that overlap badly, heroes missed and other people taken for them."""
+"""The loss: wrong pixels, poor overlap with the hero, missed heroes and false detections."""
 
 import keras
 from keras import ops
@@ -8,22 +8,22 @@ from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, PEOPLE
 
 
 class SegmentationLoss(keras.losses.Loss):
-    """Weighted cross-entropy of pixels, soft Jaccard of each image, and detection of each image's hero.
+    """Weighted cross-entropy per pixel, soft Jaccard per image, and detection per image.
 
-    The Jaccard counts each image's hero equally, whether it has 20 pixels or 2000. Where a class is absent
-    there is no overlap to measure; there the share of false probability is pulled to nothing instead.
+    The Jaccard term gives each image's hero the same weight, whether it has 20 pixels or 2000. In an image without the
+    class there is no overlap; there the term penalises the false probability instead.
 
-    Detection is what the score asks of an image: more than three pixels of the hero where there is one, no more than
-    three where there is none. So it is the binary cross-entropy of two groups of four pixels: those of the hero that
-    show it best, and those farther than three pixels from any hero that look most like one.
+    The detection term follows the score: more than three pixels of the hero in an image that shows the hero, at most
+    three in others. It is the binary cross-entropy of two groups of four pixels: those with the highest probability
+    among the pixels of the hero, and among the pixels farther than three pixels from the hero.
 
     Args:
-        config: gives the weights `hero_weight`, `jaccard`, `empty_pull` and `detection`.
+        config: settings, of which the weights `hero_weight`, `jaccard`, `empty_pull` and `detection` are used.
     """
 
-    # False probability, in pixels, at which the pull to nothing is half of its greatest value.
+    # Sum of false probability, in pixels, at which the penalty has half of its greatest value.
     HALF_PULL_PX = 20.0
-    # A hero is found with one pixel more than the score's "more than 3" forbids where there is none.
+    # Smallest number of pixels that the score counts as a detection.
     DETECTING_PX = DETECTION_MORE_THAN_PX + 1
     NEIGHBOURHOOD_PX = 7
 
@@ -32,7 +32,7 @@ class SegmentationLoss(keras.losses.Loss):
         self._config = config
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Per-image loss (N,) of (N, H, W) class numbers and (N, H, W, classes) probabilities."""
+        """Loss of each image, (N,), from (N, H, W) class indices and (N, H, W, classes) probabilities."""
         config = self._config
         truth = ops.one_hot(ops.cast(y_true, "int32"), len(CLASSES))
         y_pred = ops.clip(y_pred, 1e-6, 1.0 - 1e-6)

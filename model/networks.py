@@ -1,4 +1,4 @@
-"""The networks by name: the write-up's `fcn1` to `fcn5`, and `fpn`, which is shipped."""
+"""Networks by name: `fcn1` to `fcn5` of the write-up, and the shipped `fpn`."""
 
 import math
 
@@ -12,13 +12,12 @@ NETWORKS: dict[str, Widths | Pyramid] = {**FCNS, "fpn": FPN}
 
 
 def build(name: str, input_px: int | None = 160, classes: int = len(CLASSES)) -> keras.Model:
-    """Build one of `NETWORKS` with fresh weights.
+    """Build a network of `NETWORKS` with random weights.
 
     Args:
         name: a key of `NETWORKS`.
-        input_px: height and width of the square input; a multiple of the network's stride. None takes any such size, as
-            training does.
-        classes: channels of the output, in the order of `CLASSES`.
+        input_px: height and width of the input; a multiple of the network's stride. None: any such size, for training.
+        classes: number of output channels, in the order of `CLASSES`.
 
     Returns:
         A model from (N, input_px, input_px, 3) RGB in [−1, 1] to (N, input_px, input_px, classes) float32
@@ -33,10 +32,10 @@ def build(name: str, input_px: int | None = 160, classes: int = len(CLASSES)) ->
 
 
 def check_buildable(name: str, input_px: int | None) -> None:
-    """Check what `build` is asked for.
+    """Check the arguments of `build`.
 
     Raises:
-        ValueError: for an unknown name or a size that the strides do not divide.
+        ValueError: if the name is unknown, or the size is not a multiple of the stride.
     """
     if name not in NETWORKS:
         raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {name!r}")
@@ -46,14 +45,14 @@ def check_buildable(name: str, input_px: int | None) -> None:
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Multiplications that a network's convolutions need for one image: weights times the pixels that each is used at.
+    """Count the multiply-adds of a network's convolutions for an image: weights × the pixels at which each is used.
 
-    Batch norm costs nothing in a network that runs, where it is a part of the convolution before it.
+    Batch norm costs nothing in inference, because it is merged into the convolution before it.
     """
     total = 0
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2DTranspose):
-            _, height, width, _ = layer.input.shape  # each input pixel meets each weight
+            _, height, width, _ = layer.input.shape  # each input pixel is multiplied by each weight
         elif isinstance(layer, keras.layers.Conv2D | keras.layers.SeparableConv2D):
             _, height, width, _ = layer.output.shape
         else:

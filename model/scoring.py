@@ -1,7 +1,7 @@
-"""The original project's score, kept exactly: how well a network finds the hero in three evaluation sets.
+"""The original project's score, reproduced exactly: how well a network finds the hero in three evaluation sets.
 
-Pure numpy; `images.resize_truth` gives the ground truth as the original saw it. A score belongs to a resolution:
-state it (at 160 px the sets hold 539, 0 and 301 frames with the hero, at 256 px the third holds 312).
+Pure numpy; `images.resize_truth` gives the ground truth as in the original. A score depends on the resolution, so state
+it: at 160 px the sets hold 539, 0 and 301 frames with the hero, at 256 px the third set holds 312.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ import numpy as np
 
 CLASSES = ("surroundings", "people", "hero")
 SURROUNDINGS, PEOPLE, HERO = range(len(CLASSES))
-# The original stored a probability as its whole 255ths and kept what was above 127 of them.
+# The original rounded probabilities down to 255ths and selected pixels above 127.
 THRESHOLD_255 = 127
-# The hero counts as there, in prediction or truth, with more than these pixels.
+# A prediction or a true mask shows the hero if it has more pixels of the hero than this.
 DETECTION_MORE_THAN_PX = 3
 
 FOLLOWING, PATROL_WITHOUT, PATROL_WITH = "following_images", "patrol_non_targ", "patrol_with_targ"
@@ -23,14 +23,14 @@ EVALUATION_SETS = (FOLLOWING, PATROL_WITHOUT, PATROL_WITH)
 
 @dataclass(frozen=True)
 class SetScore:
-    """How a network did on one set of frames.
+    """Score of a network on a set of frames.
 
     Args:
-        n: frames in the set.
-        iou: mean over the frames of each class's intersection over union, in the order of `CLASSES`.
-        tp: frames with the hero in which the network found one, wherever in the frame.
-        fp: frames without the hero in which the network found one.
-        fn: frames with the hero in which the network found none.
+        n: number of frames in the set.
+        iou: mean intersection over union of each class over the frames, in the order of `CLASSES`.
+        tp: number of frames with the hero in which the network detects a hero, anywhere in the frame.
+        fp: number of frames without the hero in which the network detects a hero.
+        fn: number of frames with the hero in which the network detects none.
     """
 
     n: int
@@ -45,10 +45,10 @@ class SetScore:
 
 
 class HeroScore(NamedTuple):
-    """How well a network finds the hero in one set, to choose networks by.
+    """Score of a network on the hero in a set, for choosing networks.
 
-    `hero_iou` is averaged over the frames that show the hero, where the original averages over all of them, with 0
-    where there is none. `tp`, `fp` and `fn` as in `SetScore`.
+    `hero_iou` is the mean over the frames that show the hero; the original's mean is over all frames, with 0 for frames
+    without the hero. `tp`, `fp` and `fn` are as in `SetScore`.
     """
 
     hero_iou: float
@@ -58,13 +58,13 @@ class HeroScore(NamedTuple):
 
     @classmethod
     def of(cls, score: SetScore) -> Self:
-        """What a set's score says of the hero."""
+        """Compute it from the score of a set."""
         hero_iou = score.iou[HERO] * score.n / max(score.tp + score.fn, 1)
         return cls(hero_iou, score.tp, score.fp, score.fn)
 
     @property
     def quality(self) -> float:
-        """One number in the form of the final score: hero IoU times the share of right detections."""
+        """A single figure in the form of the final score: hero IoU × share of correct detections."""
         return self.hero_iou * _right_share(self.tp, self.fp, self.fn)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class HeroScore(NamedTuple):
 
 
 class FinalScore(NamedTuple):
-    """The project's yardstick, `score` = `iou` · `weight`, and its factors."""
+    """The final score, `score` = `iou` · `weight`, and its factors."""
 
     iou: float
     weight: float
@@ -80,26 +80,26 @@ class FinalScore(NamedTuple):
 
 
 def threshold(probabilities: np.ndarray, above_255: int = THRESHOLD_255) -> np.ndarray:
-    """Where a network says that a class is: probabilities of any shape to booleans, whole 255ths above `above_255`."""
+    """Threshold probabilities of any shape: True where the value, rounded down to 255ths, is above `above_255`."""
     return np.floor(probabilities * np.float32(255)) > above_255
 
 
 def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Compare one frame's masks class by class.
+    """Compare the masks of a frame class by class.
 
     Args:
         predicted: (H, W, classes) bool.
         truth: (H, W, classes) bool.
 
     Returns:
-        (classes,) float in [0, 1]; a class that is in neither counts 0, as in the original.
+        (classes,) float in [0, 1]; 0 for a class that is in neither mask, as in the original.
 
     Raises:
         ValueError: if the shapes differ.
     """
     if predicted.shape != truth.shape:
-        raise ValueError(f"expected masks of one shape, got predicted {predicted.shape}, truth {truth.shape}")
-    # Plane by plane: a fifth of the time that counting along axes takes, which was most of scoring a frame.
+        raise ValueError(f"expected masks of the same shape, got predicted {predicted.shape}, truth {truth.shape}")
+    # Plane by plane takes a fifth of the time of counting along axes, which was most of the time of scoring.
     planes = [(predicted[..., number], truth[..., number]) for number in range(truth.shape[-1])]
     intersection = np.array([np.count_nonzero(found & there) for found, there in planes])
     union = np.array([np.count_nonzero(found | there) for found, there in planes])
@@ -107,19 +107,19 @@ def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndar
 
 
 def has_hero(mask: np.ndarray) -> bool:
-    """Whether a mask (H, W, classes) of booleans shows enough of the hero to count."""
+    """Whether a (H, W, classes) bool mask shows the hero with more than `DETECTION_MORE_THAN_PX` pixels."""
     return bool(np.count_nonzero(mask[..., HERO]) > DETECTION_MORE_THAN_PX)
 
 
 def score_set(probabilities: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> SetScore:
-    """Score one set, frame by frame, at the resolution of its arrays.
+    """Score a set, frame by frame, at the resolution of its arrays.
 
     Args:
-        probabilities: per frame (H, W, classes) float.
-        truths: per frame (H, W, classes) 0 or 1, or (H, W) class numbers.
+        probabilities: (H, W, classes) float for each frame.
+        truths: (H, W, classes) 0 or 1, or (H, W) class indices, for each frame.
 
     Raises:
-        ValueError: if there is no frame, more of one than of the other, or their shapes differ.
+        ValueError: if there are no frames, or the numbers or shapes of the arrays differ.
     """
     ious, found, there = [], [], []
     for frame, truth in zip(probabilities, truths, strict=True):
@@ -141,9 +141,9 @@ def score_set(probabilities: Iterable[np.ndarray], truths: Iterable[np.ndarray])
 
 
 def final_score(sets: Mapping[str, SetScore]) -> FinalScore:
-    """Combine the `EVALUATION_SETS`: hero IoU near and far, times the share of right detections in all three.
+    """Combine the `EVALUATION_SETS`: mean hero IoU near and far × share of correct detections in all three sets.
 
-    With no hero there and none found, there is nothing right or wrong: weight and score are 0.
+    Without heroes and detections, weight and score are 0.
     """
     iou = (sets[FOLLOWING].iou[HERO] + sets[PATROL_WITH].iou[HERO]) / 2
     tp, fp, fn = (sum(getattr(sets[name], kind) for name in EVALUATION_SETS) for kind in ("tp", "fp", "fn"))

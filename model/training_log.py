@@ -8,12 +8,12 @@ from model.scoring import HeroScore
 
 
 class EpochLog(NamedTuple):
-    """What an epoch left: a line of the log.
+    """A line of the log.
 
     Args:
-        epoch: counted from 1.
-        loss: mean of the epoch's batches.
-        validation: the score after it; None where it was not scored.
+        epoch: number of the epoch, from 1.
+        loss: mean loss of the epoch's batches.
+        validation: validation score after the epoch; None if it was not scored.
     """
 
     epoch: int
@@ -22,7 +22,7 @@ class EpochLog(NamedTuple):
 
 
 def read_log(path: Path) -> list[EpochLog]:
-    """Read a run's log; one that does not exist yet is empty."""
+    """Read the log of a run; empty if it does not exist yet."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -39,7 +39,7 @@ def read_log(path: Path) -> list[EpochLog]:
 
 
 def write_log(path: Path, log: list[EpochLog]) -> None:
-    """Write a run's log as CSV: a line per epoch, its score left out where there is none."""
+    """Write the log of a run as CSV: a line per epoch, with empty score fields for epochs without a score."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ("epoch", "loss", "quality", *HeroScore._fields))
         writer.writeheader()
@@ -49,6 +49,6 @@ def write_log(path: Path, log: list[EpochLog]) -> None:
 
 
 def best_epoch(log: list[EpochLog]) -> tuple[int, HeroScore] | None:
-    """The first epoch of the highest quality and its score; None if no epoch was scored."""
+    """First epoch with the highest quality, and its score; None if no epoch was scored."""
     scored = [(line.epoch, line.validation) for line in log if line.validation]
     return max(scored, key=lambda epoch_and_score: epoch_and_score[1].quality, default=None)

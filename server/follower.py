@@ -6,16 +6,16 @@ Loads the network, listens for QuadSim on 127.0.0.1:4567 and tells each simulato
 """
 
 import argparse
-import dataclasses
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from model.engines import ENGINES, load_engine
-from model.options import flag
+from model.options import add_options, from_options
 from server.app import FollowerServer
-from server.settings import Settings, TrackerConfig
+from server.settings import Settings, TrackerConfig, read_tracker
 from server.watch.recording.recorder import prepare_folder
 from server.wire.complaints import LineLimit
 
@@ -24,22 +24,18 @@ logger = logging.getLogger("follower")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = vars(parse(arguments))
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger().setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LineLimit())
-    for name in ("server", "follower"):
-        logging.getLogger(name).setLevel(options["log_level"].upper())
+    options = parse(arguments)
+    set_up_process(options.log_level)
     try:
-        settings, tracker = (_fill(kind, options) for kind in (Settings, TrackerConfig))
+        settings = from_options(Settings, options)
+        tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
         if settings.record is not None:
             prepare_folder(settings.record)
-        engine = load_engine(options["engine"], options["weights"])
+        engine = load_engine(options.engine, options.weights)
     except (ValueError, OSError) as error:
         print(f"follower: {error}", file=sys.stderr)
         return 2
-    logger.info("network: %s, %d px, classes %s", options["weights"], engine.input_px, ", ".join(engine.card.classes))
+    logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
     try:
         FollowerServer(settings, tracker, engine).run()
@@ -49,46 +45,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def set_up_process(log_level: str) -> None:
+    """Set up logging, and silence warnings about oddities in images' metadata that nobody here reads."""
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger().setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LineLimit())
+    for name in ("server", "follower", "model"):
+        logging.getLogger(name).setLevel(log_level.upper())
+    warnings.filterwarnings("ignore", module="PIL")
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line: the options are the fields of `Settings` and `TrackerConfig`."""
+    """Parse the command line: most options are the fields of `Settings`."""
     parser = argparse.ArgumentParser(
-        description="Follow-me server for QuadSim.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Follow-me server for QuadSim.",
+        usage="%(prog)s [options] weights",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
     )
-    parser.add_argument(
-        "weights", help="a network: weights/model_weights, a .keras file, or what the original tools saved"
-    )
+    parser.add_argument("weights", help="network: weights/model_weights, a .keras file, or one of the original tools")
     parser.add_argument(
         "--engine",
         choices=ENGINES,
         default="auto",
-        help="what runs the network; auto takes TensorFlow where it sees a GPU, else OpenVINO",
+        metavar="ENGINE",
+        help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
     )
-    parser.add_argument("--log-level", choices=("debug", "info", "warning"), default="info", help="how much to say")
-    for title, kind in (("server", Settings), ("tracker", TrackerConfig)):
-        group = parser.add_argument_group(title)
-        for setting in dataclasses.fields(kind):
-            if setting.type is bool:
-                # As the original wrote it, too.
-                names = {flag(setting.name), f"--{setting.name}"}
-                group.add_argument(*sorted(names), action="store_true", help=setting.metadata["help"])
-                continue
-            kind_of_value = setting.metadata.get("type", type(setting.default))
-            group.add_argument(
-                flag(setting.name),
-                type=kind_of_value,
-                default=setting.default,
-                metavar=kind_of_value.__name__.upper(),
-                help=setting.metadata["help"],
-            )
+    add_options(parser, Settings)
+    parser.add_argument(
+        "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning"),
+        default="info",
+        metavar="LEVEL",
+        help="least severe lines to log: debug, info or warning (default: info)",
+    )
     return parser.parse_args(arguments)
-
-
-def _fill(kind: type, options: dict[str, Any]) -> Any:
-    return kind(**{setting.name: options[setting.name] for setting in dataclasses.fields(kind)})
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # before the server runs; then it has its own way to stop
+    except KeyboardInterrupt:  # before the server runs, which has its own way to stop
         sys.exit(130)

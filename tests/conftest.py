@@ -40,3 +40,11 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def recorded_session(tmp_path_factory, data_dir):
+    """A recording of all that can happen, by the real server; what was sent, and what the client was told."""
+    from support.recorded_session import record_everything  # much to import for the tests that need no recording
+
+    return record_everything(tmp_path_factory.mktemp("recorded"), data_dir)

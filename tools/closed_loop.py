@@ -1,11 +1,12 @@
-"""The score of the whole loop: seeded episodes in the simulator, flown by the server and by the original's logic.
+"""Score the closed loop of simulator and server: fly seeded episodes with the server's and the original's logic.
 
     python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--json FILE]
 
-All runs in this process or its workers, in lock-step: the same command gives the same figures on any machine with the
-same inference. By default 20 episodes of 120 s of simulated time for each of the two pilots, which takes some ten
-minutes on two cores. Nobody who walks about is out of sight for long to a drone that follows; with --hide the hero
-also goes through houses, so that there are losses, and a time to re-acquire.
+Episodes run in lock-step, in this process or in worker processes: the same command gives the same figures on every
+machine whose inference gives the same results. The default is 20 episodes of 120 s of simulated time for each of the
+two pilots, which takes about ten minutes on two cores. A hero who walks in the open stays in the view of a drone that
+follows, so there are hardly any losses. With --hide, the hero also walks through houses: then the drone loses the hero,
+and the time to re-acquire can be measured.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.engines import Engine, load_engine
+from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.loop import ServerPilot, fly
 from tools.simulator.loop_score import Flight, Score, score
@@ -34,14 +37,14 @@ PILOTS = (SERVER, ORIGINAL)
 
 
 class Goal(NamedTuple):
-    """What a figure of the server's score should be: at least or at most `bound`."""
+    """Bound on one figure of the server's score: at least or at most `bound`."""
 
     figure: str
     bound: float
     at_least: bool = False
 
     def is_met_by(self, got: Score) -> bool:
-        """Whether a score meets it; where nothing was lost, nothing had to be re-acquired."""
+        """Whether a score meets the goal; a time to re-acquire is also met if there was no loss."""
         value = getattr(got, self.figure)
         if math.isnan(value):
             return self.figure == "reacquire_s" and got.acquired > 0
@@ -57,7 +60,7 @@ GOALS = (
 GOALS_WITH_FAULTS = (Goal("on_target", 0.90, at_least=True),)
 GOALS_WITH_HIDING = (Goal("wrong_person", 0.005), Goal("reacquire_s", 3.0))
 
-# Name, unit, and how to print it.
+# Title, unit and number format of each figure.
 FIGURES = {
     "acquired": ("episodes with the hero acquired", "", "d"),
     "acquire_s": ("time to acquire once visible, median", "s", ".1f"),
@@ -89,8 +92,47 @@ EPISODE_FIGURES = (
 )
 
 
+@dataclass(frozen=True)
+class LoopSettings:
+    """The options of this command, without the faults.
+
+    Raises:
+        ValueError: if a setting is out of its range.
+    """
+
+    weights: str = option("weights/model_weights", "the network")
+    episodes: int = option(20, "number of episodes")
+    duration: float = option(120.0, "length of an episode, simulated s")
+    seed: int = option(0, "seed of the first episode; each further episode adds 1")
+    people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
+    hide: bool = option(False, "let the hero also walk through houses")
+    pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
+    json: Path | None = option(None, "JSON file for the figures", metavar="FILE")
+    jobs: int = option(os.cpu_count() or 1, "number of processes")
+
+    def __post_init__(self) -> None:
+        for name, is_valid, expected in (
+            ("episodes", self.episodes >= 1, "of at least 1"),
+            ("jobs", self.jobs >= 1, "of at least 1"),
+            ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
+            ("seed", self.seed >= 0, "of at least 0"),
+            ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+        ):
+            if not is_valid:
+                raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
+
+
 class Episode(NamedTuple):
-    """What decides a flight, beside the network; `faults` hit the same frames for every pilot, `hides` is the hero."""
+    """Conditions of a flight besides the network.
+
+    Args:
+        pilot: a member of `PILOTS`.
+        seed: of the world and of the faults, which hit the same frames for every pilot.
+        people: besides the hero.
+        duration_s: simulated time.
+        faults: on the way of the frames.
+        hides: whether the hero walks through houses.
+    """
 
     pilot: str
     seed: int
@@ -102,35 +144,36 @@ class Episode(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
-    options = _parse(arguments)
+    settings, faults = _parse(arguments)
     episodes = [
-        Episode(pilot, options.seed + number, options.people, options.duration, options.faults, options.hide)
-        for number in range(options.episodes)
-        for pilot in options.pilots
+        Episode(pilot, settings.seed + number, settings.people, settings.duration, faults, settings.hide)
+        for number in range(settings.episodes)
+        for pilot in settings.pilots
     ]
-    flown = flights(episodes, options.weights, options.jobs)
+    flown = flights(episodes, settings.weights, settings.jobs)
     shown = tqdm(flown, total=len(episodes), unit="flight", disable=not sys.stderr.isatty())
     by_episode = dict(zip(episodes, shown, strict=True))
     by_pilot = {
-        pilot: [flight for episode, flight in by_episode.items() if episode.pilot == pilot] for pilot in options.pilots
+        pilot: [flight for episode, flight in by_episode.items() if episode.pilot == pilot] for pilot in settings.pilots
     }
     scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
-    goals = GOALS_WITH_HIDING if options.hide else GOALS_WITH_FAULTS if options.drop or options.delay else GOALS
-    hero = "a hero who hides, " if options.hide else ""
+    goals = GOALS_WITH_HIDING if settings.hide else GOALS_WITH_FAULTS if faults != FaultConfig() else GOALS
+    hero = "a hero who hides, " if settings.hide else ""
     print(
-        f"{options.episodes} episodes of {options.duration:g} s from seed {options.seed} on, {options.people} others,"
-        f" {options.drop:.0%} of the frames dropped, {options.delay:g} s of delay, {hero}network {options.weights}\n"
+        f"{settings.episodes} episodes of {settings.duration:g} s from seed {settings.seed} on, "
+        f"{settings.people} people besides the hero, {hero}{faults.drop:.0%} of the frames dropped, "
+        f"{faults.delay:g} s delay, network {settings.weights}\n"
     )
     for episode, flight in by_episode.items():
         print(_episode_line(episode, score([flight])))
     print("\n" + table(scores, goals))
-    if options.json:
-        options.json.write_text(json.dumps(_report(options, by_episode, scores, goals), indent=1) + "\n")
+    if settings.json:
+        settings.json.write_text(json.dumps(_report(settings, faults, by_episode, scores, goals), indent=1) + "\n")
     return int(SERVER in scores and not all(goal.is_met_by(scores[SERVER]) for goal in goals))
 
 
 def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Flight]:
-    """Fly episodes in `jobs` processes; yields each one's flight, in order."""
+    """Fly episodes in `jobs` processes; yields the flight of each, in order."""
     if jobs == 1:
         engine = load_engine("auto", weights)
         yield from (fly_episode(episode, engine) for episode in episodes)
@@ -141,13 +184,12 @@ def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Fl
 
 
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
-    """Fly one episode with an engine that is loaded already."""
+    """Fly one episode with a loaded engine."""
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
     with World(episode.seed, episode.people, hides=episode.hides) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults)
-        with ServerPilot(engine) as pilot:
-            return fly(world, pilot, episode.duration_s, faults)
+        return fly(world, ServerPilot(engine), episode.duration_s, faults)
 
 
 _engine_of_worker: list[Engine] = []
@@ -161,33 +203,15 @@ def _fly_in_worker(episode: Episode) -> Flight:
     return fly_episode(episode, _engine_of_worker[0])
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--weights", default="weights/model_weights", help="the network (default: %(default)s)")
-    parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
-    parser.add_argument("--duration", type=float, default=120.0, help="of each, simulated s (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first; others follow (default: %(default)s)")
-    parser.add_argument("--people", type=int, default=30, help="beside the hero, 0 to 60 (default: %(default)s)")
-    parser.add_argument("--drop", type=float, default=0.0, help="share of the frames that get lost (default: 0)")
-    parser.add_argument("--delay", type=float, default=0.0, help="of each frame, simulated s (default: 0)")
-    parser.add_argument("--hide", action="store_true", help="let the hero go through houses, too")
-    parser.add_argument("--pilots", nargs="+", choices=PILOTS, default=PILOTS, help="who flies (default: both)")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: the cores, %(default)s)")
+    add_options(parser, LoopSettings)
+    add_options(parser, FaultConfig, only=("drop", "delay"))
     options = parser.parse_args(arguments)
-    for name, is_right, expected in (
-        ("episodes", options.episodes >= 1, "at least 1"),
-        ("jobs", options.jobs >= 1, "at least 1"),
-        ("duration", options.duration > 0, "above 0"),
-        ("people", 0 <= options.people <= MOST_PEOPLE, f"0 to {MOST_PEOPLE}"),
-    ):
-        if not is_right:
-            parser.error(f"expected --{name} {expected}, got {getattr(options, name)}")
     try:
-        options.faults = FaultConfig(drop=options.drop, delay=options.delay)
+        return from_options(LoopSettings, options), from_options(FaultConfig, options)
     except ValueError as error:
         parser.error(str(error))
-    return options
 
 
 def _episode_line(episode: Episode, got: Score) -> str:
@@ -196,7 +220,7 @@ def _episode_line(episode: Episode, got: Score) -> str:
 
 
 def table(scores: dict[str, Score], goals: Sequence[Goal]) -> str:
-    """One line for each figure, one column for each pilot, and whether the server's meets its goal."""
+    """Table with a line per figure and a column per pilot, and whether the server meets each goal."""
     lines = [" " * 44 + "".join(f"{pilot:>12}" for pilot in scores)]
     for name, (title, _, _) in FIGURES.items():
         values = "".join(f"{_shown(name, getattr(got, name)):>12}" for got in scores.values())
@@ -218,13 +242,16 @@ def _shown(name: str, value: float) -> str:
 
 
 def _report(
-    options: argparse.Namespace, by_episode: dict[Episode, Flight], scores: dict[str, Score], goals: Sequence[Goal]
+    settings: LoopSettings,
+    faults: FaultConfig,
+    by_episode: dict[Episode, Flight],
+    scores: dict[str, Score],
+    goals: Sequence[Goal],
 ) -> dict[str, Any]:
+    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide")
+    all_settings = asdict(settings) | asdict(faults)
     return {
-        "settings": {
-            name: getattr(options, name)
-            for name in ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide")
-        },
+        "settings": {name: all_settings[name] for name in shown},
         "scores": {pilot: _as_json(got) for pilot, got in scores.items()},
         "goals": [{**goal._asdict(), "is_met": goal.is_met_by(scores[SERVER])} for goal in goals if SERVER in scores],
         "episodes": [

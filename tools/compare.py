@@ -1,12 +1,12 @@
-"""Train each network with the same budget of CPU time and score them side by side.
+"""Train each network with the same budget of CPU time, and compare their scores.
 
     python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
 
---minutes of CPU time for each of the six networks, on two cores half as long by the clock; CPU time, so that what else
-the machine does favours none of them. Everything but the network and its resolution is the `fpn` preset's: FCN1 to FCN5
-learn at the write-up's 160 px, the FPN from 192-px crops of 256 px. The steps that fit into the budget are measured
-first, so that each learning rate falls to the end of its schedule. The table is printed and kept in `comparison.json`;
-networks that are there already are not trained again.
+Each of the six networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
+that other load on the machine does not affect the comparison. All settings except the network and its resolution are
+those of the `fpn` preset: FCN1 to FCN5 train at the write-up's 160 px, the FPN on 192-px crops of 256 px. The number of
+steps in the budget is measured first, so that each learning rate reaches the end of its schedule. The table is printed
+and saved as `comparison.json`; networks in --out are not trained again.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from typing import Any
 
 from model.loading import import_keras
 
-import_keras()  # before what imports it below: without its start-up notes
+import_keras()  # first, so that the imports below do not print start-up messages
 
 from model.dataset import Frames, read_set
+from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO
 from model.training import SETTINGS, WEIGHTS, compiled_network, draw_batches, train
-from tools.evaluate import evaluate, find_sets
 
 TIMED_STEPS = 8
 SCORED_AT_PX = 160
@@ -60,24 +60,32 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder with train/, validation/ and the evaluation sets"
+        "--data",
+        type=Path,
+        required=True,
+        help="the dataset: folder with train/, validation/ and sample_evaluation_data/",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the networks' run folders and the table")
     parser.add_argument(
-        "--minutes", type=float, default=20.0, help="CPU time of each network's training (default: %(default)s)"
+        "--out", type=Path, required=True, help="folder for the run folders of the networks and for the table"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="CPU time for the training of each network, minutes (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
 
 def usual(name: str) -> TrainingConfig:
-    """The settings that a network is compared with, but for the number of steps."""
+    """Settings of a network in the comparison, without the number of steps."""
     if name == "fpn":
         return PRESETS["fpn"]
     return replace(PRESETS["fpn"], network=name, input_px=SCORED_AT_PX, crop_px=SCORED_AT_PX)
 
 
 def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:
-    """As many steps as take the budget's CPU time, measured on a few of them, in one epoch."""
+    """Set the number of steps that take the CPU time of the budget, measured on a few steps; in a single epoch."""
     batches, network = draw_batches(config, training), compiled_network(config)
     network.train_on_batch(*batches[0])  # compiles
     start = time.process_time()
@@ -88,7 +96,7 @@ def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> Trai
 
 
 def describe(name: str, run: Path, folders: dict[str, Path]) -> dict[str, Any]:
-    """A trained network's size, time and scores."""
+    """Size, inference time and scores of a trained network."""
     evaluation = evaluate(run / WEIGHTS, folders, str(SCORED_AT_PX))
     network, sets = build(name, usual(name).input_px), evaluation.sets
     assert evaluation.final is not None  # the sets are the exam's
@@ -107,9 +115,9 @@ def describe(name: str, run: Path, folders: dict[str, Path]) -> dict[str, Any]:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """The results as a Markdown table."""
+    """Format the results as a Markdown table."""
     heads = (
-        *("network", "parameters", "multiply-adds", "ms a frame", "batches"),
+        *("network", "parameters", "multiply-adds", "ms/frame", "batches"),
         *("score", "hero IoU near / far", "false alarms", "missed"),
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

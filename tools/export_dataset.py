@@ -3,23 +3,24 @@
     python tools/export_dataset.py recordings/*.mcap --out data/candidates
 
 Writes `images/NAME.jpeg` and `masks/NAME.png` (256×256) in the dataset's layout; a name is the recording's with the
-frame's number in it, as `tools/replay.py` counts. The masks are what the network saw: where it was wrong, they are, so
-correct them by hand before training. A frame is taken for the first of these reasons that it gives
+frame's number in its session, which `tools/replay.py` tells, too. The masks are the network's output, with its
+mistakes: correct them by hand before training. A frame is taken for the first of these reasons that applies
 
     lost      around a moment at which the track was lost: from 2.5 s before, when the hero was still seen, to 1 s after
     missed    the hero was followed, but not found in this frame where expected
-    several   more than one thing was taken for the hero, who can only be one
-    unsure    one thing was, but it was not convincing
+    several   several sightings may be the hero
+    unsure    the only sighting is not convincing
 
-unless one of less than a second before was taken for the same: the next frames are nearly the same picture.
-It reads a thousand frames a second. Files that are there already stay as they are, so the same command goes on after a
-kill, and corrected masks are safe.
+unless a frame of the second before was taken for the same reason, because it shows nearly the same picture. The command
+reads a thousand frames a second. Files that exist stay as they are: after a kill, the same command goes on, and
+corrected masks are safe.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
 import argparse
 import io
+import json
 import math
 import sys
 from collections import Counter
@@ -29,10 +30,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.images import resize_rgb
+from model.pair_files import IMAGE_PX, JPEG_QUALITY, partial_file
+from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
-from server.watch.recording.reader import Answer, Arrival, Mask, Recording
-from tools.preprocess_ims import IMAGE_PX, JPEG_QUALITY, PARTIAL
+from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
+from server.watch.recording.format import Happened, InWork
+from server.watch.recording.reader import Mask, Recording, UnreadableRecordingError
+from server.wire.messages import parse_sensor_frame
 
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
 LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
@@ -95,102 +99,130 @@ def export(path: Path, out: Path) -> str:
         OSError: if it can't be read, or the set not be written.
     """
     with Recording(path) as recording:
-        answers = [entry for entry in recording.entries(f"{path.name}: choosing") if isinstance(entry, Answer)]
-    chosen = choose(answers)
+        # Without the arguments, which are a whole recording's images.
+        happened = [
+            entry._replace(argument=None)
+            for entry in recording.entries(f"{path.name}: choosing")
+            if isinstance(entry, Happened)
+        ]
+    chosen = choose(happened)
     made = 0
-    frame: tuple[str, Arrival] | None = None
+    # Of the frames chosen, by number: the JSON of those that have come.
+    arguments: dict[int, str] = {}
+    latest: Event | None = None
     with Recording(path) as recording:
-        number = 0
-        arrivals: dict[float, tuple[str, Arrival]] = {}
         for entry in recording.entries(f"{path.name}: writing") if chosen else ():
-            if isinstance(entry, Arrival):
-                number += 1
-                if entry.arrival_s in chosen:
-                    arrivals[entry.arrival_s] = f"{path.stem}_{number:05d}", entry
-            elif isinstance(entry, Answer):
-                frame = None if entry.arrival_s is None else arrivals.pop(entry.arrival_s, None)
-            elif frame is not None:
-                made += write_pair(out, *frame, entry)
-                frame = None
-    seen = sum(answer.kind == "seen" for answer in answers)
+            match entry:
+                case InWork(number, _, argument) | Happened(Received(frame=number), argument=str(argument)):
+                    if number in chosen:
+                        arguments[number] = argument
+                case Mask() if isinstance(latest, Seen) and latest.frame in arguments:
+                    name = f"{path.stem}_{latest.frame:05d}"
+                    try:
+                        made += write_pair(out, name, arguments.pop(latest.frame), entry)
+                    except (ValueError, RecursionError) as error:
+                        raise UnreadableRecordingError(f"{path}: frame {latest.frame}: {error}") from error
+            latest = entry.event if isinstance(entry, Happened) else None
+    seen = sum(isinstance(each.event, Seen) for each in happened)
     reasons = Counter(chosen.values())
     why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
     return f"{path}: {len(chosen)} of {seen} frames chosen{': ' if why else ''}{why}; {made} pairs written"
 
 
-def choose(answers: Sequence[Answer]) -> dict[float, str]:
+def choose(happened: Sequence[Happened]) -> dict[int, str]:
     """Choose frames to train on.
 
     Args:
-        answers: of a recording, in order.
+        happened: of a recording, in order.
 
     Returns:
-        The reason, one of `REASONS`, by the frame's arrival (monotonic seconds).
+        The reason, one of `REASONS`, by the frame's number.
     """
     lost_s = [
-        answer.now_s
-        for before, answer in pairwise(answers)
-        if answer.kind == "seen" and before.is_following and not answer.is_following
+        after.event.at_s
+        for before, after in pairwise(happened)
+        if isinstance(after.event, Seen) and before.state.is_following and not after.state.is_following
     ]
-    chosen: dict[float, str] = {}
+    chosen: dict[int, str] = {}
     latest_s = dict.fromkeys(REASONS, -math.inf)
-    for answer in answers:
-        reason = _reason(answer, lost_s) if answer.kind == "seen" else None
-        if reason is not None and answer.arrival_s is not None and answer.arrival_s - latest_s[reason] >= APART_S:
-            chosen[answer.arrival_s] = reason
-            latest_s[reason] = answer.arrival_s
+    for each in happened:
+        event = each.event
+        reason = _reason(event, each.state, lost_s) if isinstance(event, Seen) else None
+        if reason is not None and isinstance(event, Seen) and event.arrival_s - latest_s[reason] >= APART_S:
+            chosen[event.frame] = reason
+            latest_s[reason] = event.arrival_s
     return chosen
 
 
-def write_pair(out: Path, name: str, arrival: Arrival, mask: Mask) -> bool:
-    """Write a frame and its mask as far as they are not there; killed in between, it leaves the image alone.
+def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
+    """Write a frame's image and its mask if they do not exist; a kill in between leaves only the image.
+
+    Args:
+        out: the folder of the set, with `images/` and `masks/`.
+        name: of both files.
+        argument: of the frame's event, JSON text.
+        mask: as recorded.
 
     Returns:
         Whether there was something to write.
 
     Raises:
         OSError: if it cannot be written.
+        ValueError: if the frame or the mask cannot be understood.
     """
     image_file, mask_file = out / "images" / f"{name}.jpeg", out / "masks" / f"{name}.png"
     is_new = not (image_file.exists() and mask_file.exists())
     for file, make in (
-        (image_file, lambda: dataset_image(arrival.parse().rgb_image)),
+        (image_file, lambda: dataset_image(parse_sensor_frame(json.loads(argument)).rgb_image)),
         (mask_file, lambda: dataset_mask(mask.png)),
     ):
         if not file.exists():
-            partial = file.with_name(f"{file.name}{PARTIAL}")
+            partial = partial_file(file)
             partial.write_bytes(make())
             partial.replace(file)
     return is_new
 
 
 def dataset_image(file: bytes) -> bytes:
-    """A camera image as a JPEG file of the dataset's size; as it came if it is one."""
-    with Image.open(io.BytesIO(file)) as image:
-        if image.format == "JPEG" and image.size == (IMAGE_PX, IMAGE_PX):
-            return file
-        resized = io.BytesIO()
-        Image.fromarray(resize_rgb(image, IMAGE_PX)).save(resized, "JPEG", quality=JPEG_QUALITY)
+    """A camera image as a JPEG file of the dataset's size; unchanged if it is one already.
+
+    Raises:
+        ValueError: if it is not an image that the server would take.
+    """
+    pixels, size = decode_rgb(file, IMAGE_PX)
+    if not file.startswith(b"\x89PNG") and size == (IMAGE_PX, IMAGE_PX):
+        return file
+    resized = io.BytesIO()
+    Image.fromarray(pixels).save(resized, "JPEG", quality=JPEG_QUALITY)
     return resized.getvalue()
 
 
 def dataset_mask(file: bytes) -> bytes:
-    """A recorded mask, (px, px) RGB of any size, as a PNG file of the dataset's size; pixels keep their one class."""
+    """A recorded mask, (px, px) RGB of any size, as a PNG file of the dataset's size; pixels keep their one class.
+
+    Raises:
+        ValueError: if it is not a PNG of a sane size.
+    """
     resized = io.BytesIO()
-    with Image.open(io.BytesIO(file)) as mask:
-        mask.convert("RGB").resize((IMAGE_PX, IMAGE_PX), Image.Resampling.NEAREST).save(resized, "PNG")
+    try:
+        with Image.open(io.BytesIO(file), formats=["PNG"]) as mask:
+            if math.prod(mask.size) > LARGEST_IMAGE_PX:
+                raise ValueError(f"{mask.size[0]}×{mask.size[1]} pixels")
+            mask.convert("RGB").resize((IMAGE_PX, IMAGE_PX), Image.Resampling.NEAREST).save(resized, "PNG")
+    except Exception as error:  # Pillow raises nearly anything on a broken file
+        raise ValueError(f"expected a mask, a PNG of at most {LARGEST_IMAGE_PX} pixels, got {error}") from error
     return resized.getvalue()
 
 
-def _reason(answer: Answer, lost_s: Sequence[float]) -> str | None:
-    """Why to take a frame that was seen; None for no reason."""
-    if any(moment_s - LOST_BEFORE_S <= answer.now_s <= moment_s + LOST_AFTER_S for moment_s in lost_s):
+def _reason(event: Seen, state: TrackState, lost_s: Sequence[float]) -> str | None:
+    """Why to take a frame; None for no reason. `lost_s`: the moments at which a track was lost, monotonic seconds."""
+    if any(moment_s - LOST_BEFORE_S <= event.at_s <= moment_s + LOST_AFTER_S for moment_s in lost_s):
         return LOST
-    if answer.state is TrackState.COASTING:
+    if state is TrackState.COASTING:
         return MISSED
-    if len(answer.sighted) > 1:
+    if len(event.sightings) > 1:
         return SEVERAL
-    if answer.sighted and not answer.sighted[0].is_convincing:
+    if event.sightings and not event.sightings[0].is_convincing:
         return UNSURE
     return None
 

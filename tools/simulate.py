@@ -1,16 +1,16 @@
-"""Fly the stand-in for QuadSim: it connects to a running server as an unmodified QuadSim does, and tells how it goes.
+"""Connect a stand-in for QuadSim to a running server, as an unmodified QuadSim connects, and report how it flies.
 
     python tools/simulate.py
     python tools/simulate.py --seed 3 --people 40 --lock-step --report report.json
-    python tools/simulate.py --faults drop=0.2 delay=0.2
+    python tools/simulate.py --drop 0.2 --delay 0.2
     python tools/simulate.py --no-server --record data/raw_sim_data/train/run1 --duration 3000
 
-The first flies two minutes at QuadSim's pace. In lock-step the simulator waits for the server's answer to each frame:
-as fast as the two go, and with the same seed the same flight. Without a server the drone is flown by what the simulator
-knows, to record the hero near and far; a recorded frame takes some 40 ms. `tools/preprocess_ims.py` makes a training
-set of recordings.
+The first command flies for two minutes at QuadSim's pace. In lock-step, the simulator waits for the server's answer to
+each frame: it runs as fast as both programs can, and the same seed gives the same flight. Without a server, the
+simulator steers the drone by its ground truth and records the hero near and far; a recorded frame takes about 40 ms.
+`tools/preprocess_ims.py` makes a training set of recordings.
 
-Exit status: 0; 1, no server, or one that QuadSim could not have understood; 2, refused for the reason given.
+Exit status: 0, success; 1, no server, or a server that sent messages which QuadSim cannot parse; 2, invalid settings.
 """
 
 import argparse
@@ -22,15 +22,17 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from tqdm import tqdm
 
-from tools.play_frames import server_address
+from model.options import add_options, flag, from_options, option
+from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman
-from tools.simulator.faults import FaultConfig, Faults, parse_faults
+from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import LOCALES
 from tools.simulator.quadsim import QuadSim, record_by_truth, run
 from tools.simulator.recording import RECORD_EVERY_S, Recorder
@@ -39,13 +41,53 @@ from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World
 _PRINT_EVERY_S = 1.0
 
 
+@dataclass(frozen=True)
+class SimulationSettings:
+    """The options of this command, without the faults.
+
+    Raises:
+        ValueError: if a setting is out of its range, or two settings contradict each other.
+    """
+
+    server: ServerAddress = option(ServerAddress(), "address of the server", parse=ServerAddress.parse, metavar="URL")
+    seed: int = option(0, "seed of the first drone's world and of all random events; each further drone adds 1")
+    people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
+    drones: int = option(1, "number of drones, each with its own world and its own connection")
+    duration: float = option(120.0, "simulated time, s")
+    speed: float = option(1.0, "simulated seconds per second of wall-clock time; not used in lock-step")
+    lock_step: bool = option(False, "wait for the server's answer to each frame")
+    report: Path | None = option(None, "JSON file for settings, figures and every frame")
+    record: Path | None = option(None, "folder for a recording in QuadSim's raw format")
+    record_every: float = option(RECORD_EVERY_S, "simulated time between recorded frames, s")
+    no_server: bool = option(False, "fly by the ground truth, without a server; needs --record")
+    locale: str = option("en", "number format of the messages", choices=sorted(LOCALES))
+    opengl: bool = option(False, "render with OpenGL instead of in software")
+
+    def __post_init__(self) -> None:
+        for name, is_valid, expected in (
+            ("seed", self.seed >= 0, "of at least 0"),
+            ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            ("drones", self.drones >= 1, "of at least 1"),
+            *(
+                (name, 0 < getattr(self, name) < math.inf, "above 0 and finite")
+                for name in ("duration", "speed", "record_every")
+            ),
+        ):
+            if not is_valid:
+                raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
+        if self.no_server and self.record is None:
+            raise ValueError("expected --record with --no-server, got none: there would be nothing to do")
+        if self.record is not None and self.drones > 1:
+            raise ValueError(f"expected one drone with --record, got {self.drones}: record each in its own process")
+
+
 class Pace(NamedTuple):
-    """How fast a flight went, by the wall clock.
+    """Speed of a run by the wall clock.
 
     Args:
-        seconds: from the first frame on; worlds are built, and simulators connected, before.
-        real_time_factor: simulated seconds of one drone, however many fly side by side, in a second.
-        frames_per_s_of_all_drones: sent in a second.
+        seconds: wall-clock time from the first frame on, without building worlds and connecting.
+        real_time_factor: simulated seconds of one drone per second of wall-clock time.
+        frames_per_s_of_all_drones: frames that all drones together sent per second of wall-clock time.
     """
 
     seconds: float
@@ -54,7 +96,7 @@ class Pace(NamedTuple):
 
     @classmethod
     def of(cls, simulators: Sequence[QuadSim], wall_s: float) -> Self:
-        """That of simulators that flew side by side for `wall_s`; 0 if they did not come to fly."""
+        """Compute the speed of simulators that flew side by side for `wall_s`; all 0 if they never flew."""
         if wall_s == 0:
             return cls(0.0, 0.0, 0.0)
         simulated_s = max(simulator.world.time_s for simulator in simulators)
@@ -63,96 +105,94 @@ class Pace(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parse(arguments)
+    settings, faults = _parse(arguments)
     try:
-        recorder = None if options.record is None else Recorder(options.record)
+        recorder = None if settings.record is None else Recorder(settings.record)
     except OSError as error:
         print(f"simulate: {error}", file=sys.stderr)
         return 2
     try:
-        if recorder is not None and options.no_server:
-            return _record(options, recorder)
-        return _fly(options, recorder)
+        if recorder is not None and settings.no_server:
+            return _record(settings, recorder)
+        return _fly(settings, faults, recorder)
     except KeyboardInterrupt:
         print()
         return 130
 
 
-def _record(options: argparse.Namespace, recorder: Recorder) -> int:
-    """Record without a server."""
-    count = math.ceil(options.duration / options.record_every)
+def _record(settings: SimulationSettings, recorder: Recorder) -> int:
+    """Record a flight without a server."""
+    count = math.ceil(settings.duration / settings.record_every)
     shown = 0
-    with World(options.seed, options.people, opengl=options.opengl) as world:
-        cameraman = Cameraman(world.drone, np.random.default_rng([options.seed, 1]))
-        frames = record_by_truth(world, recorder, cameraman, options.duration, options.record_every)
+    with World(settings.seed, settings.people, opengl=settings.opengl) as world:
+        cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]))
+        frames = record_by_truth(world, recorder, cameraman, settings.duration, settings.record_every)
         for observation in tqdm(frames, desc="recording", unit=" frames", total=count):
             shown += observation.truth.hero_px > 0
-    print(f"{recorder.frames} frames in {options.record}, {shown / recorder.frames:.0%} of them with the hero")
+    print(f"{recorder.frames} frames in {settings.record}, {shown / recorder.frames:.0%} of them with the hero")
     return 0
 
 
-def _fly(options: argparse.Namespace, recorder: Recorder | None) -> int:
-    """Fly with a server and tell how it went."""
-    host, port = options.server
+def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder | None) -> int:
+    """Fly with a server and print the results."""
     worlds: list[World] = []
     simulators: list[QuadSim] = []
     begin_s: float | None = None
     failure = ""
     with contextlib.ExitStack() as stack:
-        for number in range(options.drones):
-            seed = options.seed + number
-            start_s = EPOCH_S if options.lock_step else time.time()
-            world = World(seed, options.people, opengl=options.opengl, start_s=start_s)
+        for number in range(settings.drones):
+            seed = settings.seed + number
+            start_s = EPOCH_S if settings.lock_step else time.time()
+            world = World(seed, settings.people, opengl=settings.opengl, start_s=start_s)
             worlds.append(stack.enter_context(world))
             simulators.append(
                 QuadSim(
                     world,
-                    host,
-                    port,
-                    faults=Faults(options.faults, np.random.default_rng([seed, 2])),
-                    is_lock_step=options.lock_step,
-                    locale=options.locale,
-                    speed=options.speed,
+                    *settings.server,
+                    faults=Faults(faults, np.random.default_rng([seed, 2])),
+                    is_lock_step=settings.lock_step,
+                    locale=settings.locale,
+                    speed=settings.speed,
                     recorder=recorder,
-                    record_every_s=options.record_every,
-                    on_notice=functools.partial(_notice, _name(options, number)),
+                    record_every_s=settings.record_every,
+                    on_notice=functools.partial(_notice, _name(settings, number)),
                 )
             )
         try:
             for simulator in simulators:
                 stack.enter_context(simulator)
-            speed = None if options.lock_step else options.speed
-            ticker = _Ticker(options, simulators)
+            speed = None if settings.lock_step else settings.speed
+            ticker = _Ticker(settings, simulators)
             begin_s = time.monotonic()
-            run(simulators, options.duration, speed=speed, on_frame=ticker)
+            run(simulators, settings.duration, speed=speed, on_frame=ticker)
         except KeyboardInterrupt:
             print()
         except OSError as error:
-            failure = _explain(error, host, port, simulators)
+            failure = _explain(error, settings.server, simulators)
         wall_s = 0.0 if begin_s is None else time.monotonic() - begin_s
     pace = Pace.of(simulators, wall_s)
-    if options.report is not None:
-        options.report.write_text(json.dumps(_report(options, simulators, pace), indent=1) + "\n")
+    if settings.report is not None:
+        settings.report.write_text(json.dumps(_report(settings, faults, simulators, pace), indent=1) + "\n")
     for number, simulator in enumerate(simulators):
         if simulator.log.rows:
-            print(f"{_name(options, number)}{_summary(simulator)}")
+            print(f"{_name(settings, number)}{_summary(simulator)}")
     if frames := _frames(simulators):
-        of_whom = " of all drones together" if options.drones > 1 else ""
-        rate = f"{pace.frames_per_s_of_all_drones:.1f} a second{of_whom}"
+        of_drones = " of all drones together" if settings.drones > 1 else ""
+        rate = f"{pace.frames_per_s_of_all_drones:.1f} frames/s{of_drones}"
         print(f"{frames} frames in {pace.seconds:.0f} s: {rate}, {pace.real_time_factor:.1f} × real time")
     violations = [violation for simulator in simulators for violation in simulator.violations]
     for violation in violations:
-        print(f"QuadSim could not have understood: {violation}")
+        print(f"message that QuadSim cannot parse: {violation}")
     if failure:
         print(f"simulate: {failure}", file=sys.stderr)
     return 1 if failure or violations else 0
 
 
 class _Ticker:
-    """Prints each drone's latest row once a second of wall time."""
+    """Prints the latest row of each drone once per second of wall-clock time."""
 
-    def __init__(self, options: argparse.Namespace, simulators: Sequence[QuadSim]) -> None:
-        self._options, self._simulators = options, simulators
+    def __init__(self, settings: SimulationSettings, simulators: Sequence[QuadSim]) -> None:
+        self._settings, self._simulators = settings, simulators
         self._next_s = time.monotonic()
 
     def __call__(self, simulator: QuadSim) -> None:
@@ -160,15 +200,15 @@ class _Ticker:
             self._next_s = time.monotonic() + _PRINT_EVERY_S
             for number, each in enumerate(self._simulators):
                 if each.log.rows:
-                    print(f"{_name(self._options, number)}{each.log.describe_latest()}", flush=True)
+                    print(f"{_name(self._settings, number)}{each.log.describe_latest()}", flush=True)
 
 
 def _notice(name: str, text: str) -> None:
     print(f"{name}{text}", flush=True)
 
 
-def _name(options: argparse.Namespace, number: int) -> str:
-    return f"drone {number + 1}: " if options.drones > 1 else ""
+def _name(settings: SimulationSettings, number: int) -> str:
+    return f"drone {number + 1}: " if settings.drones > 1 else ""
 
 
 def _frames(simulators: Sequence[QuadSim]) -> int:
@@ -178,34 +218,36 @@ def _frames(simulators: Sequence[QuadSim]) -> int:
 def _summary(simulator: QuadSim) -> str:
     summary = simulator.log.summary()
     lines = [
-        f"{summary['frames']} frames, hero in view in {summary['hero_in_view']:.0%}, "
-        f"following in {summary['following']:.0%}"
+        f"{summary['frames']} frames, hero in view in {summary['hero_in_view']:.0%} of them, "
+        f"drone following in {summary['following']:.0%}"
     ]
     if summary["first_followed_s"] is not None:
         lines.append(
-            f"first followed after {summary['first_followed_s']:.1f} s, {summary['losses']} times back to patrol, "
-            f"on target in {summary['on_target_of_following'] or 0:.0%} of the frames following, "
-            f"coordinates {summary['position_error_median_m'] or math.nan:.2f} m off, "
-            f"hero {summary['distance_following_median_m']:.1f} m away (medians)"
+            f"first followed after {summary['first_followed_s']:.1f} s, back to patrol {summary['losses']} times, "
+            f"on target in {summary['on_target_of_following'] or 0:.0%} of the frames while following, "
+            f"median position error {summary['position_error_median_m'] or math.nan:.2f} m, "
+            f"median distance to the hero {summary['distance_following_median_m']:.1f} m"
         )
     return "; ".join(lines)
 
 
-def _report(options: argparse.Namespace, simulators: Sequence[QuadSim], pace: Pace) -> dict[str, Any]:
-    """What a run was and how it went; all that depends on the machine's speed is in `wall_clock`."""
+def _report(
+    settings: SimulationSettings, faults: FaultConfig, simulators: Sequence[QuadSim], pace: Pace
+) -> dict[str, Any]:
+    """Settings and results of a run; only `wall_clock` depends on the speed of the machine."""
     return {
         "settings": {
-            "seed": options.seed,
-            "people": options.people,
-            "duration_s": options.duration,
-            "lock_step": options.lock_step,
-            "speed": None if options.lock_step else options.speed,
-            "locale": options.locale,
-            "faults": dataclasses.asdict(options.faults),
+            "seed": settings.seed,
+            "people": settings.people,
+            "duration_s": settings.duration,
+            "lock_step": settings.lock_step,
+            "speed": None if settings.lock_step else settings.speed,
+            "locale": settings.locale,
+            "faults": dataclasses.asdict(faults),
         },
         "drones": [
             {
-                "seed": options.seed + number,
+                "seed": settings.seed + number,
                 "summary": simulator.log.summary(),
                 "violations": simulator.violations,
                 "frames": simulator.log.rows,
@@ -216,81 +258,20 @@ def _report(options: argparse.Namespace, simulators: Sequence[QuadSim], pace: Pa
     }
 
 
-def _explain(error: OSError, host: str, port: int, simulators: Sequence[QuadSim]) -> str:
-    if any(simulator.log.rows for simulator in simulators):
-        return f"stopped: {error}"
-    return (
-        f"expected a server at http://{host}:{port}, got: {error}; "
-        "start it with: python server/follower.py weights/model_weights"
-    )
+def _explain(error: OSError, server: ServerAddress, simulators: Sequence[QuadSim]) -> str:
+    has_flown = any(simulator.log.rows for simulator in simulators)
+    return f"stopped: {error}" if has_flown else server.describe_failure(error)
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Fly the stand-in for QuadSim against a running server.")
-    parser.add_argument(
-        "--server",
-        type=server_address,
-        default=("127.0.0.1", 4567),
-        metavar="URL",
-        help="the server's address (default: http://127.0.0.1:4567)",
-    )
-    parser.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="of the block, the people and all chance"
-    )
-    parser.add_argument(
-        "--people", type=_whole(0, MOST_PEOPLE), default=30, metavar="N", help="others than the hero (default: 30)"
-    )
-    parser.add_argument(
-        "--drones", type=_whole(1), default=1, metavar="N", help="simulators, with seeds from N on (default: 1)"
-    )
-    parser.add_argument(
-        "--duration", type=_positive, default=120.0, metavar="S", help="simulated time, seconds (default: 120)"
-    )
-    parser.add_argument(
-        "--speed", type=_positive, default=1.0, metavar="FACTOR", help="simulated seconds a second (default: 1)"
-    )
-    parser.add_argument("--lock-step", action="store_true", help="wait for the server's answer to each frame")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what happened as JSON")
-    parser.add_argument("--record", type=Path, metavar="DIR/RUN", help="write QuadSim's raw recording into this folder")
-    parser.add_argument(
-        "--record-every",
-        type=_positive,
-        default=RECORD_EVERY_S,
-        metavar="S",
-        help=f"simulated time from one recorded frame to the next, seconds (default: {RECORD_EVERY_S})",
-    )
-    parser.add_argument("--no-server", action="store_true", help="only record, and fly by what the simulator knows")
-    parser.add_argument("--locale", choices=sorted(LOCALES), default="en", help="how numbers are written (default: en)")
-    parser.add_argument("--opengl", action="store_true", help="render with OpenGL instead of in software")
-    names = ", ".join(f"{field.name} ({field.metadata['help']})" for field in dataclasses.fields(FaultConfig))
-    parser.add_argument("--faults", nargs="+", default=[], metavar="NAME=VALUE", help=f"what goes wrong: {names}")
+def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultConfig]:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    add_options(parser, SimulationSettings)
+    add_options(parser, FaultConfig, title="faults on the way from the simulator to the server")
     options = parser.parse_args(arguments)
     try:
-        options.faults = parse_faults(options.faults)
+        return from_options(SimulationSettings, options), from_options(FaultConfig, options)
     except ValueError as error:
         parser.error(str(error))
-    if options.no_server and options.record is None:
-        parser.error("expected --record with --no-server, got none: there would be nothing to do")
-    if options.record is not None and options.drones > 1:
-        parser.error(f"expected one drone with --record, got {options.drones}: record each in a process of its own")
-    return options
-
-
-def _positive(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-
-
-def _whole(least: int, most: int | None = None) -> Any:
-    def parse(text: str) -> int:
-        if text.isdecimal() and least <= int(text) and (most is None or int(text) <= most):
-            return int(text)
-        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise argparse.ArgumentTypeError(f"expected a whole number {limits}, got {text!r}")
-
-    return parse
 
 
 if __name__ == "__main__":

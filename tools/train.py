@@ -39,6 +39,7 @@ from model.loading import import_keras, load_network, resolve_weights
 
 import_keras()  # first, without its start-up notes; imports below need it
 
+from model import evaluation
 from model.batches import AugmentedBatches
 from model.card import card_file
 from model.dataset import Dataset, Frames, Recording, read_dataset
@@ -49,7 +50,6 @@ from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
-from tools import evaluate as evaluation
 
 OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
 

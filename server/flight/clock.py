@@ -6,6 +6,7 @@ not carry the network's jitter, and because a simulator in lock-step runs faster
 """
 
 import math
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 MAX_TRUSTED_STEP_S = 2.0  # ten of QuadSim's frame periods; longer pauses must show in the arrival times as well
@@ -26,7 +27,7 @@ class FrameTime(NamedTuple):
     is_rebased: bool = False
 
 
-class _Anchor(NamedTuple):
+class Anchor(NamedTuple):
     """The latest believed timestamp, and the session time and arrival that go with it."""
 
     timestamp_s: float
@@ -34,22 +35,30 @@ class _Anchor(NamedTuple):
     arrival_s: float
 
 
+@dataclass(frozen=True)
 class FrameClock:
     """Turns frames' timestamps and arrivals into one session time that only moves forward.
+
+    It is a value: `tick` gives the next one.
 
     A step between timestamps is believed if it lies in (0, 2] s, or agrees with the step between the arrivals within
     a factor of 2. One frame that repeats the newest timestamp, or falls behind it by up to 2 s, is stale: sent twice
     or late. If the next does so too, it is the sender's clock that is stuck or was set back. Then, and for steps that
     are not believed, the arrival step is taken and later timestamps count from there.
+
+    Args:
+        time_s: session time of the newest frame; None before the first.
+        arrival_s: its arrival, monotonic seconds.
+        anchor: the latest believed timestamp; None while there is none.
+        is_behind: whether the newest timestamp was not after the one before.
     """
 
-    def __init__(self) -> None:
-        self._time_s: float | None = None
-        self._arrival_s = 0.0
-        self._anchor: _Anchor | None = None
-        self._is_behind = False  # the newest timestamp was not after the one before
+    time_s: float | None = None
+    arrival_s: float = 0.0
+    anchor: Anchor | None = None
+    is_behind: bool = False
 
-    def tick(self, timestamp_s: float | None, arrival_s: float) -> FrameTime:
+    def tick(self, timestamp_s: float | None, arrival_s: float) -> tuple["FrameClock", FrameTime]:
         """Place the next frame in time.
 
         Args:
@@ -57,7 +66,8 @@ class FrameClock:
             arrival_s: when it came, on this machine's monotonic clock. Going back counts as standing still.
 
         Returns:
-            The frame's time; `time_s` grows by at least 1 ms from frame to frame, and stays for a stale one.
+            The clock after this frame, and the frame's time; `time_s` grows by at least 1 ms from frame to frame, and
+            stays for a stale one.
 
         Raises:
             ValueError: if `arrival_s` is not finite.
@@ -66,22 +76,20 @@ class FrameClock:
             raise ValueError(f"expected arrival_s finite, got {arrival_s}")
         if timestamp_s is not None and not math.isfinite(timestamp_s):
             timestamp_s = None
-        if self._time_s is None:
+        if self.time_s is None:
             return self._advance(0.0, timestamp_s, arrival_s)
-        by_arrival_s = self._time_s + max(0.0, arrival_s - self._arrival_s)
-        if timestamp_s is None or self._anchor is None:
+        by_arrival_s = self.time_s + max(0.0, arrival_s - self.arrival_s)
+        if timestamp_s is None or self.anchor is None:
             return self._advance(by_arrival_s, timestamp_s, arrival_s)
-        step_s = timestamp_s - self._anchor.timestamp_s
-        if _is_believable(step_s, arrival_s - self._anchor.arrival_s):
-            self._is_behind = False
-            return self._advance(self._anchor.time_s + step_s, timestamp_s, arrival_s)
-        if -MAX_TRUSTED_STEP_S <= step_s <= 0 and not self._is_behind:
-            self._is_behind = True
-            return FrameTime(self._time_s, is_stale=True)
+        step_s = timestamp_s - self.anchor.timestamp_s
+        if _is_believable(step_s, arrival_s - self.anchor.arrival_s):
+            return replace(self, is_behind=False)._advance(self.anchor.time_s + step_s, timestamp_s, arrival_s)
+        if -MAX_TRUSTED_STEP_S <= step_s <= 0 and not self.is_behind:
+            return replace(self, is_behind=True), FrameTime(self.time_s, is_stale=True)
         return self._advance(by_arrival_s, timestamp_s, arrival_s, is_rebased=True)
 
     def time_at(self, now_s: float) -> float:
-        """Session time of a moment after the latest frame, e.g. of sending a command or of a watchdog's look.
+        """Session time of a moment after the latest frame, such as the sending of a command.
 
         Args:
             now_s: this machine's monotonic clock.
@@ -89,20 +97,19 @@ class FrameClock:
         Returns:
             Seconds since the session's first frame, never before the latest one; 0 before any frame.
         """
-        if self._time_s is None:
+        if self.time_s is None:
             return 0.0
-        return self._time_s + max(0.0, now_s - self._arrival_s)
+        return self.time_s + max(0.0, now_s - self.arrival_s)
 
     def _advance(
         self, time_s: float, timestamp_s: float | None, arrival_s: float, is_rebased: bool = False
-    ) -> FrameTime:
-        if self._time_s is not None:
-            time_s = max(time_s, self._time_s + MIN_STEP_S)
-            arrival_s = max(arrival_s, self._arrival_s)
-        self._time_s, self._arrival_s = time_s, arrival_s
-        if timestamp_s is not None:
-            self._anchor = _Anchor(timestamp_s, time_s, arrival_s)
-        return FrameTime(time_s, is_rebased=is_rebased)
+    ) -> tuple["FrameClock", FrameTime]:
+        if self.time_s is not None:
+            time_s = max(time_s, self.time_s + MIN_STEP_S)
+            arrival_s = max(arrival_s, self.arrival_s)
+        anchor = self.anchor if timestamp_s is None else Anchor(timestamp_s, time_s, arrival_s)
+        clock = replace(self, time_s=time_s, arrival_s=arrival_s, anchor=anchor)
+        return clock, FrameTime(time_s, is_rebased=is_rebased)
 
 
 def _is_believable(step_s: float, arrival_step_s: float) -> bool:

@@ -1,91 +1,141 @@
-"""How a walking hero moves: where one is and will be, from one sighting to the next.
+"""How a walking hero moves: where the hero is and will be, from one sighting to the next.
 
 All times are session times in seconds (`server.flight.clock`), all positions metres in the ROS world frame.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from server.settings import TrackerConfig
 
 VERTICAL_SHARE = 0.25  # people walk on the ground: their vertical speed relative to their horizontal one
+SHARES = (1.0, 1.0, VERTICAL_SHARE)
+
+Vector = tuple[float, float, float]
 
 
 class Fix(NamedTuple):
-    """A sighting with a position, (3,), and its standard deviation along each axis; may it start a track?"""
+    """A sighting with a place: where, its standard deviation along each axis, and whether it may start a track."""
 
     time_s: float
-    position_m: np.ndarray
+    position_m: Vector
     std_m: float
     is_convincing: bool
 
 
-class Track:
+class Axis(NamedTuple):
+    """Estimate along one axis of the world: position and velocity, and their 2×2 covariance."""
+
+    position_m: float
+    velocity_mps: float
+    position_variance: float
+    covariance: float
+    velocity_variance: float
+
+
+class Track(NamedTuple):
+    """A hero's estimated motion as of the latest sighting. A value: `Motion.correct` gives the next."""
+
+    time_s: float
+    axes: tuple[Axis, Axis, Axis]
+
+    @property
+    def velocity_mps(self) -> Vector:
+        """(x, y, z) in the ROS world frame."""
+        x, y, z = self.axes
+        return x.velocity_mps, y.velocity_mps, z.velocity_mps
+
+
+class Motion:
     """Constant-velocity Kalman filter of a walking hero, from one sighting to the next.
 
     The axes are independent and share the measurement's variance, so each needs only the 2×2 covariance of its position
-    and velocity, here three arrays (3,) in closed form. Velocity drifts as a random walk, which makes one long step and
-    many short ones agree.
+    and velocity. Velocity drifts as a random walk, which makes one long step and many short ones agree.
 
     Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 6.2.2 (discretised
     continuous white-noise acceleration).
+
+    Args:
+        config: the tracker's settings.
     """
 
-    def __init__(self, fix: Fix, config: TrackerConfig) -> None:
-        horizontal_and_vertical = np.array([1.0, 1.0, VERTICAL_SHARE])
+    def __init__(self, config: TrackerConfig) -> None:
         self._config = config
-        self._time_s = fix.time_s
-        self._position_m = fix.position_m
-        self._drift_variance = (config.drift_mps * horizontal_and_vertical) ** 2  # (m/s)² per s
-        self._position_variance = np.full(3, fix.std_m**2)
-        self._covariance = np.zeros(3)
-        self._velocity_variance = (config.walking_std_mps * horizontal_and_vertical) ** 2
-        self.velocity_mps = np.zeros(3)
+        # (m/s)² per s along each axis
+        self._drift_variances = [(config.drift_mps * share) * (config.drift_mps * share) for share in SHARES]
 
-    def predict(self, time_s: float) -> np.ndarray:
-        """(3,) position at a time; after `walk_on_s` without a sighting the hero waits."""
-        step_s = min(max(time_s - self._time_s, 0.0), self._config.walk_on_s)
-        return self._position_m + step_s * self.velocity_mps
-
-    def misfit(self, fix: Fix) -> float:
-        """Squared distance of a sighting from the prediction, in standard deviations (Mahalanobis)."""
-        innovation_m = fix.position_m - self.predict(fix.time_s)
-        variance = self._predicted_position_variance(fix.time_s) + fix.std_m**2
-        return float(np.sum(innovation_m**2 / variance))
-
-    def fits(self, fix: Fix) -> bool:
-        """Whether a sighting lies within `gate_sigma` standard deviations of the prediction."""
-        return self.misfit(fix) <= self._config.gate_sigma**2
-
-    def correct(self, fix: Fix) -> None:
-        """Take in a sighting that is not earlier than the one before it."""
-        step_s = fix.time_s - self._time_s
-        drift = self._drift_variance
-        position_variance = self._predicted_position_variance(fix.time_s)
-        covariance = self._covariance + step_s * self._velocity_variance + drift * step_s**2 / 2
-        velocity_variance = self._velocity_variance + drift * step_s
-        position_gain = position_variance / (position_variance + fix.std_m**2)
-        velocity_gain = covariance / (position_variance + fix.std_m**2)
-        predicted_m = self.predict(fix.time_s)
-        innovation_m = fix.position_m - predicted_m
-        self._time_s = fix.time_s
-        self._position_m = predicted_m + position_gain * innovation_m
-        self.velocity_mps = self._limited(self.velocity_mps + velocity_gain * innovation_m)
-        self._position_variance = (1 - position_gain) * position_variance
-        self._covariance = (1 - position_gain) * covariance
-        self._velocity_variance = velocity_variance - velocity_gain * covariance
-
-    def _predicted_position_variance(self, time_s: float) -> np.ndarray:
-        step_s = max(time_s - self._time_s, 0.0)
-        return (
-            self._position_variance
-            + 2 * step_s * self._covariance
-            + step_s**2 * self._velocity_variance
-            + self._drift_variance * step_s**3 / 3
+    def start(self, fix: Fix) -> Track:
+        """A new track of a hero who stands or walks anywhere, first seen in `fix`."""
+        walking_std_mps = [self._config.walking_std_mps * share for share in SHARES]
+        x, y, z = (
+            Axis(at_m, 0.0, fix.std_m**2, 0.0, std_mps * std_mps)
+            for at_m, std_mps in zip(fix.position_m, walking_std_mps, strict=True)
         )
+        return Track(fix.time_s, (x, y, z))
 
-    def _limited(self, velocity_mps: np.ndarray) -> np.ndarray:
-        speed_mps = math.hypot(*velocity_mps)
-        return velocity_mps * min(1.0, self._config.max_speed_mps / speed_mps) if speed_mps > 0 else velocity_mps
+    def predict(self, track: Track, time_s: float) -> Vector:
+        """(x, y, z) position at a time; after `walk_on_s` without a sighting the hero is taken to wait."""
+        step_s = min(max(time_s - track.time_s, 0.0), self._config.walk_on_s)
+        x, y, z = (axis.position_m + step_s * axis.velocity_mps for axis in track.axes)
+        return x, y, z
+
+    def misfit(self, track: Track, fix: Fix) -> float:
+        """Squared distance of a sighting from the prediction, in standard deviations (Mahalanobis)."""
+        predicted_m = self.predict(track, fix.time_s)
+        variances = self._position_variances(track, fix.time_s)
+        x, y, z = (
+            (seen_m - expected_m) * (seen_m - expected_m) / (variance + fix.std_m**2)
+            for seen_m, expected_m, variance in zip(fix.position_m, predicted_m, variances, strict=True)
+        )
+        return x + y + z
+
+    def fits(self, track: Track, fix: Fix) -> bool:
+        """Whether a sighting lies within `gate_sigma` standard deviations of the prediction."""
+        return self.misfit(track, fix) <= self._config.gate_sigma**2
+
+    def correct(self, track: Track, fix: Fix) -> Track:
+        """Take in a sighting that is not earlier than the latest one of the track."""
+        step_s = fix.time_s - track.time_s
+        corrected = []
+        for axis, drift, variance, expected_m, seen_m in zip(
+            track.axes,
+            self._drift_variances,
+            self._position_variances(track, fix.time_s),
+            self.predict(track, fix.time_s),
+            fix.position_m,
+            strict=True,
+        ):
+            covariance = axis.covariance + step_s * axis.velocity_variance + drift * step_s**2 / 2
+            velocity_variance = axis.velocity_variance + drift * step_s
+            position_gain = variance / (variance + fix.std_m**2)
+            velocity_gain = covariance / (variance + fix.std_m**2)
+            innovation_m = seen_m - expected_m
+            corrected.append(
+                Axis(
+                    position_m=expected_m + position_gain * innovation_m,
+                    velocity_mps=axis.velocity_mps + velocity_gain * innovation_m,
+                    position_variance=(1 - position_gain) * variance,
+                    covariance=(1 - position_gain) * covariance,
+                    velocity_variance=velocity_variance - velocity_gain * covariance,
+                )
+            )
+        return Track(fix.time_s, self._limited(corrected))
+
+    def _position_variances(self, track: Track, time_s: float) -> list[float]:
+        """Of the predicted position, along each axis."""
+        step_s = max(time_s - track.time_s, 0.0)
+        return [
+            axis.position_variance
+            + 2 * step_s * axis.covariance
+            + step_s**2 * axis.velocity_variance
+            + drift * step_s**3 / 3
+            for axis, drift in zip(track.axes, self._drift_variances, strict=True)
+        ]
+
+    def _limited(self, axes: Sequence[Axis]) -> tuple[Axis, Axis, Axis]:
+        """The same with a speed of at most `max_speed_mps`."""
+        speed_mps = math.hypot(*(axis.velocity_mps for axis in axes))
+        share = min(1.0, self._config.max_speed_mps / speed_mps) if speed_mps > 0 else 1.0
+        x, y, z = (axis._replace(velocity_mps=axis.velocity_mps * share) for axis in axes)
+        return x, y, z

@@ -1,22 +1,16 @@
-"""One simulator: what it has been told, and what to tell it next.
-
-Only the event loop touches a session. Its methods return the commands to send to that simulator, in order.
-"""
+"""One simulator: what it has been told, and what to tell it next. Pure: events in, commands out."""
 
 import logging
 import math
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-import numpy as np
-
 from server.flight.clock import FrameClock
-from server.flight.tracks import Sighting, Tracker, TrackState
+from server.flight.events import Event, Failed, Hold, NotUnderstood, Received, Release, Seen, Shutdown, Tick
+from server.flight.motion import Vector
+from server.flight.tracks import Tracker, TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Pose
-from server.sight.people import Target
-from server.sight.perception import Job
 from server.wire.messages import Command, create_box_marker, object_detected, object_lost
 
 logger = logging.getLogger(__name__)
@@ -25,25 +19,30 @@ logger = logging.getLogger(__name__)
 class Counts(NamedTuple):
     """Frames of a session so far, for /healthz."""
 
-    received: int
-    understood: int
-    superseded: int
-    stale: int
-    bad: int
-    failed: int
+    received: int = 0
+    understood: int = 0
+    superseded: int = 0
+    stale: int = 0
+    bad: int = 0
+    failed: int = 0
+
+    def plus(self, **more: int) -> "Counts":
+        """With some of them counted on."""
+        return self._replace(**{name: getattr(self, name) + count for name, count in more.items()})
 
 
 class Situation(NamedTuple):
     """What a session believes and does at one moment, for people to look at.
 
-    `position_m` is (3,) of the hero in the ROS world frame, `velocity_mps` likewise, `age_s` the time since the hero
-    was last seen; all three are None without a track. `is_held`: the drone is kept on patrol by hand.
+    `position_m` is (x, y, z) of the hero in the ROS world frame, `velocity_mps` likewise, `age_s` the time since the
+    hero was last seen; all three are None without a track. `is_held`: the drone is kept on patrol by hand.
     """
 
     state: TrackState
     is_held: bool
-    position_m: np.ndarray | None
-    velocity_mps: np.ndarray | None
+    is_told_to_follow: bool
+    position_m: Vector | None
+    velocity_mps: Vector | None
     age_s: float | None
 
     def distance_m(self, camera_pose: Pose) -> float | None:
@@ -51,158 +50,173 @@ class Situation(NamedTuple):
         return None if self.position_m is None else math.dist(camera_pose[:3], self.position_m)
 
 
+@dataclass(frozen=True)
+class SessionState:
+    """Everything that a session's next answers depend on.
+
+    Args:
+        tracker: the hero, and the evidence of the latest frames.
+        clock: of its frames.
+        counts: of its frames.
+        is_told_to_follow: whether the last command was to follow; None before the first command.
+        is_held: whether the drone is kept on patrol by hand.
+        fresh_at_s: arrival of the newest frame understood, at first of the first one received; None before.
+        bad_at_s: arrival of the newest frame that was not understood; None if there was none.
+        seen_at_s: arrival of the newest frame that showed the hero; None if none did.
+        markers: sent so far.
+    """
+
+    tracker: Tracker = field(default_factory=Tracker)
+    clock: FrameClock = field(default_factory=FrameClock)
+    counts: Counts = field(default_factory=Counts)
+    is_told_to_follow: bool | None = None
+    is_held: bool = False
+    fresh_at_s: float | None = None
+    bad_at_s: float | None = None
+    seen_at_s: float | None = None
+    markers: int = 0
+
+
 class Session:
     """The tracker of one simulator, and the promise that it never follows on stale or failed perception.
 
     `object_detected` answers each fresh frame while the hero is followed. `object_lost` is sent when that ends and
     as a session's first answer, and not again: it starts a patrol, which must not start over at each frame.
-    The position is the one at the frame's own time, which makes commands a function of the frames alone: in lock-step,
+    The position is the one at the frame's own time, which makes commands a function of the events alone: in lock-step,
     a simulator flies the same path on any machine. In the 13 ms until it is sent a hero walks 2 cm.
 
     Args:
         name: for logs.
-        tracker: the tracker's settings.
         watchdog_s: longest time without a fresh, understood frame during which a simulator is left following.
+        state: to start from.
+
+    Attributes:
+        state: as of the latest event; replace it to restore another moment.
     """
 
-    def __init__(self, name: str, tracker: TrackerConfig, watchdog_s: float) -> None:
-        self.name = name
-        self.tracker = Tracker(tracker)
-        self._watchdog_s = watchdog_s
-        # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
-        self._longest_unseen_s = 2 * tracker.lost_after_s
-        self._clock = FrameClock()
-        self._is_told_to_follow: bool | None = None
-        # Arrivals, monotonic seconds: of the newest frame understood (at first, of the first one received), of the
-        # newest one that was not, and of the newest one that showed the hero.
-        self._fresh_at_s: float | None = None
-        self._bad_at_s = self._seen_at_s = -math.inf
-        self._marker_id = 0
-        self._is_held = False
-        self._counts: Counter[str] = Counter()
+    def __init__(self, name: str, watchdog_s: float, state: SessionState) -> None:
+        self.name, self.watchdog_s, self.state = name, watchdog_s, state
 
-    @property
-    def is_told_to_follow(self) -> bool:
-        """Whether the last command was to follow."""
-        return bool(self._is_told_to_follow)
+    @classmethod
+    def begin(cls, name: str, tracker: TrackerConfig, watchdog_s: float) -> "Session":
+        """A new session."""
+        return cls(name, watchdog_s, SessionState(Tracker(tracker)))
 
-    @property
-    def is_held(self) -> bool:
-        """Whether the drone is kept on patrol by hand."""
-        return self._is_held
+    def take(self, event: Event) -> list[Command]:
+        """Take in what has happened; returns what to tell the simulator, in order.
 
-    @property
-    def counts(self) -> Counts:
-        """Frames so far."""
-        return Counts(*(self._counts[name] for name in Counts._fields))
-
-    def hero_age_s(self, now_s: float) -> float | None:
-        """Seconds since the hero was last seen, as far as the track remembers."""
-        return self.tracker.age_s(self._clock.time_at(now_s))
+        Raises:
+            Exception: if there is an error in this program; the state is then as before.
+        """
+        before = self.state
+        try:
+            return self._take(event)
+        except BaseException:
+            self.state = before
+            raise
 
     def situation(self, now_s: float) -> Situation:
         """What it believes and does at `now_s` (monotonic seconds)."""
-        time_s, velocity_mps = self._clock.time_at(now_s), self.tracker.velocity_mps
+        state, tracker = self.state, self.state.tracker
+        time_s = state.clock.time_at(now_s)
         return Situation(
-            state=self.tracker.state,
-            is_held=self._is_held,
-            position_m=None if velocity_mps is None else self.tracker.predict(time_s),
-            velocity_mps=velocity_mps,
-            age_s=self.tracker.age_s(time_s),
+            state=tracker.state,
+            is_held=state.is_held,
+            is_told_to_follow=bool(state.is_told_to_follow),
+            position_m=None if tracker.hero is None else tracker.predict(time_s),
+            velocity_mps=tracker.velocity_mps,
+            age_s=tracker.age_s(time_s),
         )
 
-    def hold(self) -> list[Command]:
-        """Stop the drone and keep it on patrol, whatever is seen, until `release`; the tracker goes on."""
-        self._is_held = True
-        return self._patrol("held by hand")
+    def _take(self, event: Event) -> list[Command]:
+        match event:
+            case Received():
+                self._receive(event)
+                return []
+            case Seen():
+                return self._answer(event)
+            case NotUnderstood():
+                self._change(bad_at_s=event.arrival_s)
+                self._count(bad=1)
+                return self._give_up(event.at_s, "a frame was not understood")
+            case Failed():
+                self._count(failed=event.frame is not None)
+                return self._give_up(event.at_s, "internal error" if event.frame is None else "perception failed")
+            case Tick():
+                return self._watch(event.at_s)
+            case Hold():
+                self._change(is_held=True)
+                return self._patrol("held by hand")
+            case Release():
+                self._change(is_held=False)
+                return []  # the next frame is answered as if there had been no hold
+            case Shutdown():
+                return self._give_up(event.at_s, "the server is shutting down")
 
-    def release(self) -> list[Command]:
-        """End a hold: the next frame is answered as if there had been none."""
-        self._is_held = False
-        return []
+    def _change(self, **changes: object) -> None:
+        self.state = replace(self.state, **changes)  # type: ignore[arg-type]
 
-    def on_received(self, arrival_s: float, superseded: bool) -> None:
-        """Count a frame that has come, and the older one that it replaced before perception got to it."""
-        if self._fresh_at_s is None:
-            self._fresh_at_s = arrival_s
-        self._counts["received"] += 1
-        self._counts["superseded"] += superseded
+    def _count(self, **more: int) -> None:
+        self._change(counts=self.state.counts.plus(**more))
 
-    def on_seen(self, job: Job, targets: Sequence[Target], now_s: float) -> list[Command]:
-        """Answer a frame that perception understood.
+    def _receive(self, event: Received) -> None:
+        if self.state.fresh_at_s is None:
+            self._change(fresh_at_s=event.at_s)
+        self._count(received=1, superseded=event.superseded is not None)
 
-        Args:
-            job: the frame, with its arrival (monotonic seconds).
-            targets: what may be the hero in it, the most convincing first.
-            now_s: monotonic seconds.
-        """
-        if now_s - job.arrival_s > self._watchdog_s:
-            self._counts["stale"] += 1
-            return self._give_up(now_s, "perception is too slow")
-        if job.arrival_s <= self._bad_at_s:
-            self._counts["stale"] += 1
+    def _answer(self, event: Seen) -> list[Command]:
+        if event.at_s - event.arrival_s > self.watchdog_s:
+            self._count(stale=1)
+            return self._give_up(event.at_s, "perception is too slow")
+        if self.state.bad_at_s is not None and event.arrival_s <= self.state.bad_at_s:
+            self._count(stale=1)
             return []  # a newer one was not understood, and has stopped the drone
-        time = self._clock.tick(job.frame.timestamp_s, job.arrival_s)
+        clock, time = self.state.clock.tick(event.timestamp_s, event.arrival_s)
+        self._change(clock=clock)
         if time.is_stale:
-            self._counts["stale"] += 1
+            self._count(stale=1)
             return []
-        self._counts["understood"] += 1
-        self._fresh_at_s = job.arrival_s
-        self.tracker.update(
-            time.time_s,
-            [Sighting(target.position_m, target.position_std_m, target.is_convincing) for target in targets],
-        )
-        if self.tracker.state is TrackState.FOLLOWING:
-            self._seen_at_s = job.arrival_s
-        if not self.tracker.is_following:
+        self._count(understood=1)
+        tracker = self.state.tracker.update(time.time_s, event.sightings)
+        self._change(tracker=tracker, fresh_at_s=event.arrival_s)
+        if tracker.state is TrackState.FOLLOWING:
+            self._change(seen_at_s=event.arrival_s)
+        if not tracker.is_following:
             return self._patrol("out of sight")
-        if job.arrival_s - self._seen_at_s >= self._longest_unseen_s:
-            return self._give_up(now_s, "out of sight, though by the frames' timestamps not for long")
-        if self._is_held:
+        # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
+        unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
+        if unseen_s >= 2 * tracker.config.lost_after_s:
+            return self._give_up(event.at_s, "out of sight, though by the frames' timestamps not for long")
+        if self.state.is_held:
             return self._patrol("held by hand")
         return self._follow(time.time_s)
 
-    def on_bad_frame(self, arrival_s: float, now_s: float) -> list[Command]:
-        """Answer a frame that was not understood: a drone that followed stops at once."""
-        self._counts["bad"] += 1
-        self._bad_at_s = arrival_s
-        return self._give_up(now_s, "a frame was not understood")
-
-    def on_failure(self, now_s: float) -> list[Command]:
-        """Answer a frame on which perception failed."""
-        self._counts["failed"] += 1
-        return self._give_up(now_s, "perception failed")
-
-    def on_tick(self, now_s: float) -> list[Command]:
-        """Stop a drone whose last fresh frame is too long ago; called several times a second."""
-        if self._fresh_at_s is None or (self._is_told_to_follow is False and not self.tracker.is_following):
+    def _watch(self, now_s: float) -> list[Command]:
+        """Stop a drone whose last fresh frame is too long ago."""
+        state = self.state
+        if state.fresh_at_s is None or (state.is_told_to_follow is False and not state.tracker.is_following):
             return []
-        if now_s - self._fresh_at_s > self._watchdog_s:
-            return self._give_up(now_s, f"no fresh frame for {self._watchdog_s:g} s")
+        if now_s - state.fresh_at_s > self.watchdog_s:
+            return self._give_up(now_s, f"no fresh frame for {self.watchdog_s:g} s")
         return []
 
-    def on_shutdown(self, now_s: float) -> list[Command]:
-        """Stop the drone because the server ends."""
-        return self._give_up(now_s, "the server is shutting down")
-
     def _follow(self, time_s: float) -> list[Command]:
-        position_m = self.tracker.predict(time_s).tolist()
-        if not self._is_told_to_follow:
+        position_m = self.state.tracker.predict(time_s)
+        if not self.state.is_told_to_follow:
             logger.info("[%s] Target found at (%.1f, %.1f, %.1f) m", self.name, *position_m)
-        self._is_told_to_follow = True
-        self._marker_id += 1
-        return [object_detected(position_m), create_box_marker(self._marker_id, position_m)]
+        self._change(is_told_to_follow=True, markers=self.state.markers + 1)
+        return [object_detected(position_m), create_box_marker(self.state.markers, position_m)]
 
     def _give_up(self, now_s: float, reason: str) -> list[Command]:
-        if self.tracker.is_following:
+        if self.state.tracker.is_following:
             # The track stays, so that the next good frame can take it up again.
-            self.tracker.suspend(self._clock.time_at(now_s))
+            self._change(tracker=self.state.tracker.suspend(self.state.clock.time_at(now_s)))
         return self._patrol(reason)
 
     def _patrol(self, reason: str) -> list[Command]:
-        if self._is_told_to_follow is False:
+        if self.state.is_told_to_follow is False:
             return []
-        if self._is_told_to_follow:
+        if self.state.is_told_to_follow:
             logger.info("[%s] Target lost: %s", self.name, reason)
-        self._is_told_to_follow = False
+        self._change(is_told_to_follow=False)
         return [object_lost()]

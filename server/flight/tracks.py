@@ -20,15 +20,14 @@ All times are session times in seconds (`server.flight.clock`), all positions me
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-import numpy as np
-
-from server.flight.motion import Fix, Track
+from server.flight.motion import Fix, Motion, Track, Vector
 from server.settings import TrackerConfig
+from server.sight.people import Sighting
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
 
@@ -48,218 +47,202 @@ class TrackState(StrEnum):
         return self in (TrackState.FOLLOWING, TrackState.COASTING)
 
 
-class Sighting(NamedTuple):
-    """What may be the hero in one frame.
+class Evidence(NamedTuple):
+    """What a frame shows: its sightings with a place, the most convincing first.
 
-    `position_m` is (3,), metres in the ROS world frame, and `position_std_m` its standard deviation along each axis;
-    both are None if it can't be located. One that is not convincing may be part of anybody.
+    `has_glimpse`: whether there are convincing sightings without a place beside them.
     """
 
-    position_m: np.ndarray | None = None
-    position_std_m: float | None = None
-    is_convincing: bool = True
-
-
-class _Evidence(NamedTuple):
-    """What a frame shows: its located sightings, the most convincing first; and has it convincing ones beside them?"""
-
     time_s: float
-    fixes: list[Fix]
+    fixes: tuple[Fix, ...]
     has_glimpse: bool
 
-    def for_new_track(self) -> "_Evidence | None":
-        """What of it speaks for another track than the one there is; None if nothing does."""
-        convincing = [fix for fix in self.fixes if fix.is_convincing]
+    def for_new_track(self) -> "Evidence | None":
+        """The part of it that speaks for another track than the present one; None if nothing does."""
+        convincing = tuple(fix for fix in self.fixes if fix.is_convincing)
         return self._replace(fixes=convincing) if convincing or self.has_glimpse else None
 
 
+class Hero(NamedTuple):
+    """The hero as tracked: the estimated motion, and when they were last seen, and last seen convincingly."""
+
+    track: Track
+    last_seen_s: float
+    last_convincing_s: float
+
+
+@dataclass(frozen=True)
 class Tracker:
-    """One simulator's hero: whether to follow, and where to.
+    """One simulator's hero: whether to follow, and where to. A value: `update` and `suspend` give the next.
 
     Args:
-        config: its settings.
+        config: the user's settings.
+        state: as of the latest frame, or of `suspend`.
+        hero: the track; None without one.
+        time_s: session time of the latest frame; None before the first.
+        evidence: of the latest frames, oldest first; None for a frame without evidence of another track than the
+            present one.
     """
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
-        self._config = config or TrackerConfig()
-        self._state = TrackState.PATROL
-        self._track: Track | None = None
-        self._time_s = -math.inf
-        self._last_seen_s = self._last_convincing_s = -math.inf
-        # Of the latest frames; None for one that says nothing, and for one with a sighting of the track there is.
-        self._evidence: deque[_Evidence | None] = deque(
-            maxlen=max(self._config.confirm_window, self._config.switch_window)
-        )
-
-    @property
-    def state(self) -> TrackState:
-        """As of the latest frame, or of `suspend`."""
-        return self._state
+    config: TrackerConfig = field(default_factory=TrackerConfig)
+    state: TrackState = TrackState.PATROL
+    hero: Hero | None = None
+    time_s: float | None = None
+    evidence: tuple[Evidence | None, ...] = ()
 
     @property
     def is_following(self) -> bool:
         """Whether the drone should follow, as of the latest frame, or of `suspend`."""
-        return self._state.is_following
+        return self.state.is_following
 
     @property
-    def velocity_mps(self) -> np.ndarray | None:
-        """(3,) m/s in the ROS world frame, as of the latest located sighting; None without a track."""
-        return None if self._track is None else self._track.velocity_mps.copy()
+    def velocity_mps(self) -> Vector | None:
+        """(x, y, z) m/s in the ROS world frame, as of the latest sighting with a place; None without a track."""
+        return None if self.hero is None else self.hero.track.velocity_mps
 
     def age_s(self, time_s: float) -> float | None:
         """Seconds from the latest sighting that belongs to the track to `time_s`; None without a track."""
-        return None if self._track is None else time_s - self._last_seen_s
+        return None if self.hero is None else time_s - self.hero.last_seen_s
 
-    def is_lost_at(self, time_s: float) -> bool:
-        """Whether a followed hero has been out of sight, or not convincing, too long."""
-        return self.is_following and (self._is_unseen_at(time_s) or self._is_doubtful)
-
-    def _is_unseen_at(self, time_s: float) -> bool:
-        return time_s - self._last_seen_s >= self._config.lost_after_s - ROUNDING_S
-
-    @property
-    def _is_doubtful(self) -> bool:
-        """Whether what has been seen for too long was not convincing; who has not been seen at all is not in doubt."""
-        return self._last_seen_s - self._last_convincing_s >= self._config.doubt_after_s - ROUNDING_S
-
-    def predict(self, time_s: float) -> np.ndarray:
-        """Where the hero is at a time, e.g. that of sending a command.
+    def predict(self, time_s: float) -> Vector:
+        """Where the hero is at a time, such as that of sending a command.
 
         Args:
-            time_s: session time; one before the latest located sighting counts as that sighting's.
+            time_s: session time; a time before the latest sighting with a place counts as that sighting's.
 
         Returns:
-            (3,) float, metres, ROS world frame. An unseen hero walks on for `walk_on_s` and then waits.
+            (x, y, z), metres, ROS world frame. An unseen hero walks on for `walk_on_s` and then waits.
 
         Raises:
             RuntimeError: if there is no track.
         """
-        if self._track is None:
-            raise RuntimeError(f"expected a track to predict from, got none in state {self._state}")
-        return self._track.predict(time_s)
+        if self.hero is None:
+            raise RuntimeError(f"expected a track to predict from, got none in state {self.state}")
+        return self._motion.predict(self.hero.track, time_s)
 
-    def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> TrackState:
+    def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> "Tracker":
         """Take in one frame that was understood.
 
-        A convincing one without a position confirms or keeps a track like any other, but can't move or start one alone.
-        A frame that is not later than the one before it brings no new evidence and changes nothing.
+        A convincing sighting without a place confirms or keeps a track like any other, but can't move or start a track
+        alone. A frame that is not later than the one before it brings no new evidence and changes nothing.
 
         Args:
             time_s: session time of the frame.
             sightings: in that frame, the most convincing first.
 
-        Returns:
-            The new state.
-
         Raises:
-            ValueError: if the time or a position is not finite, a position not (3,), or its standard deviation not
-                positive and finite.
+            ValueError: if the time or a position is not finite, or a standard deviation not positive and finite.
         """
-        seen = _checked(time_s, sightings)
-        if time_s <= self._time_s:
-            return self._state
-        self._time_s = time_s
-        self._expire(time_s)
-        is_of_track = self._take_in(seen)
-        evidence = None if is_of_track else seen.for_new_track()
-        self._evidence.append(evidence)
-        if is_of_track or (evidence is not None and self._start_anew()):
-            self._last_seen_s = time_s
-            self._state = TrackState.FOLLOWING
-        elif self.is_following:
-            self._state = TrackState.COASTING
-        elif self._recent_evidence(self._config.confirm_window):
-            self._state = TrackState.CONFIRMING
-        else:
-            self._state = self._state_without_evidence()
-        return self._state
+        seen = _evidence(time_s, sightings)
+        if self.time_s is not None and time_s <= self.time_s:
+            return self
+        return replace(self, time_s=time_s)._expired(time_s)._after(seen)
 
-    def suspend(self, time_s: float) -> None:
+    def suspend(self, time_s: float) -> "Tracker":
         """Stop following at once, because frames can't be understood or don't come.
 
-        The track is kept: one sighting nearby resumes it while `reacquire_within_s` has not passed.
+        The track is kept: a sighting nearby resumes it while `reacquire_within_s` has not passed.
 
         Args:
             time_s: session time.
         """
-        self._evidence.clear()
-        self._state = self._state_without_evidence()
-        self._expire(time_s)
+        return replace(self, evidence=(), state=self._state_without_evidence())._expired(time_s)
+
+    def _after(self, seen: Evidence) -> "Tracker":
+        """After a frame that is later than all before it."""
+        resumed = self._taken_in(seen)
+        evidence = None if resumed is not None else seen.for_new_track()
+        window = max(self.config.confirm_window, self.config.switch_window)
+        noted = replace(self, evidence=(*self.evidence, evidence)[-window:])
+        if resumed is not None:
+            return replace(noted, hero=resumed, state=TrackState.FOLLOWING)
+        if evidence is not None and (started := noted._started_anew()) is not None:
+            hero = Hero(started, seen.time_s, seen.time_s)
+            return replace(noted, hero=hero, evidence=(), state=TrackState.FOLLOWING)
+        if noted.is_following:
+            return replace(noted, state=TrackState.COASTING)
+        if noted._recent_evidence(self.config.confirm_window):
+            return replace(noted, state=TrackState.CONFIRMING)
+        return replace(noted, state=noted._state_without_evidence())
+
+    @property
+    def _motion(self) -> Motion:
+        return Motion(self.config)
 
     def _state_without_evidence(self) -> TrackState:
-        return TrackState.PATROL if self._track is None else TrackState.LOST
+        return TrackState.PATROL if self.hero is None else TrackState.LOST
 
-    def _expire(self, time_s: float) -> None:
-        """Lose a track that has been silent too long; forget it once it can't be resumed any more."""
-        if self.is_lost_at(time_s):
-            self._state = TrackState.LOST
-            if self._is_doubtful:
-                self._forget()
-        if not self.is_following and time_s - self._last_seen_s > self._config.reacquire_within_s + ROUNDING_S:
-            self._forget()
+    def _expired(self, time_s: float) -> "Tracker":
+        """With a track that has been silent too long lost, and forgotten once it can't be resumed any more."""
+        if self.hero is None:
+            return self
+        unseen_s = time_s - self.hero.last_seen_s
+        # Only the time of being seen counts: a hero who has not been seen at all is not in doubt.
+        doubtful_s = self.hero.last_seen_s - self.hero.last_convincing_s
+        is_doubtful = doubtful_s >= self.config.doubt_after_s - ROUNDING_S
+        is_lost = self.is_following and (unseen_s >= self.config.lost_after_s - ROUNDING_S or is_doubtful)
+        is_forgotten = unseen_s > self.config.reacquire_within_s + ROUNDING_S
+        if (is_lost and is_doubtful) or ((is_lost or not self.is_following) and is_forgotten):
+            return replace(self, hero=None, state=TrackState.PATROL)
+        return replace(self, state=TrackState.LOST) if is_lost else self
 
-    def _forget(self) -> None:
-        self._track = None
-        self._state = TrackState.PATROL
-
-    def _take_in(self, seen: _Evidence) -> bool:
-        """Add the sighting that fits best to the track, if there is a track and one belongs there."""
-        if self._track is None:
-            return False
+    def _taken_in(self, seen: Evidence) -> Hero | None:
+        """The hero with the sighting that fits best; None without a track or a sighting that belongs to it."""
+        if self.hero is None:
+            return None
+        motion, track = self._motion, self.hero.track
         fixes = seen.fixes if self.is_following else [fix for fix in seen.fixes if self._may_resume(fix)]
         if fixes:
-            best = min(fixes, key=self._track.misfit)
-            if self._track.fits(best):
-                self._track.correct(best)
+            best = min(fixes, key=lambda fix: motion.misfit(track, fix))
+            if motion.fits(track, best):
+                track = motion.correct(track, best)
             elif self.is_following:
-                return False
+                return None
             else:
-                self._track = Track(best, self._config)
+                track = motion.start(best)
             is_convincing = best.is_convincing
         elif self.is_following and seen.has_glimpse:
             is_convincing = True
         else:
-            return False
-        if is_convincing:
-            self._last_convincing_s = seen.time_s
-        return True
+            return None
+        return Hero(track, seen.time_s, seen.time_s if is_convincing else self.hero.last_convincing_s)
 
     def _may_resume(self, fix: Fix) -> bool:
         distance_m = math.dist(fix.position_m, self.predict(fix.time_s))
-        return fix.is_convincing and distance_m <= self._config.reacquire_within_m
+        return fix.is_convincing and distance_m <= self.config.reacquire_within_m
 
-    def _start_anew(self) -> bool:
-        """Start a track where enough of the latest frames agree, if they do."""
-        config = self._config
+    def _started_anew(self) -> Track | None:
+        """A track where enough of the latest frames agree; None if they don't."""
+        config = self.config
         hits, window = (
             (config.switch_hits, config.switch_window)
             if self.is_following
             else (config.confirm_hits, config.confirm_window)
         )
         frames = self._recent_evidence(window)
-        latest: list[Fix] = next((frame.fixes for frame in reversed(frames) if frame.fixes), [])
+        latest: tuple[Fix, ...] = next((frame.fixes for frame in reversed(frames) if frame.fixes), ())
         # Of equally supported places the most convincing one: `max` returns the first.
         agreeing = max((_agreeing(fix, frames, config) for fix in latest), key=len, default=[])
         glimpses = sum(frame.has_glimpse and not frame.fixes for frame in frames)
         in_a_row = max(hits, config.switch_window)
         is_seen_throughout = len(self._recent_evidence(in_a_row)) == in_a_row
         if not agreeing or (len(agreeing) + glimpses < hits and not is_seen_throughout):
-            return False
-        self._track = Track(agreeing[0], config)
+            return None
+        motion = self._motion
+        track = motion.start(agreeing[0])
         for fix in agreeing[1:]:
-            self._track.correct(fix)
-        self._evidence.clear()
-        self._last_convincing_s = self._time_s
-        return True
+            track = motion.correct(track, fix)
+        return track
 
-    def _recent_evidence(self, window: int) -> list[_Evidence]:
-        """What the latest `window` frames say, remembered no longer than a lost track."""
-        oldest_s = self._time_s - self._config.reacquire_within_s - ROUNDING_S
-        frames = list(self._evidence)[-window:]
-        return [seen for seen in frames if seen is not None and seen.time_s >= oldest_s]
+    def _recent_evidence(self, window: int) -> list[Evidence]:
+        """Evidence of the latest `window` frames, remembered no longer than a lost track."""
+        if self.time_s is None:
+            return []
+        oldest_s = self.time_s - self.config.reacquire_within_s - ROUNDING_S
+        return [seen for seen in self.evidence[-window:] if seen is not None and seen.time_s >= oldest_s]
 
 
-def _agreeing(latest: Fix, frames: Sequence[_Evidence], config: TrackerConfig) -> list[Fix]:
+def _agreeing(latest: Fix, frames: Sequence[Evidence], config: TrackerConfig) -> list[Fix]:
     """Of each frame, in order, the sighting nearest to `latest` that can be of the same hero, where there is one."""
     nearest = [
         min(frame.fixes, key=lambda fix: math.dist(fix.position_m, latest.position_m))
@@ -276,20 +259,21 @@ def _are_within_a_walk(earlier: Fix, later: Fix, config: TrackerConfig) -> bool:
     return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
 
 
-def _checked(time_s: float, sightings: Sequence[Sighting]) -> _Evidence:
+def _evidence(time_s: float, sightings: Sequence[Sighting]) -> Evidence:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    return _Evidence(
+    return Evidence(
         time_s,
-        fixes=[_checked_fix(time_s, sighting) for sighting in sightings if sighting.position_m is not None],
-        has_glimpse=any(sighting.position_m is None and sighting.is_convincing for sighting in sightings),
+        fixes=tuple(_fix(time_s, sighting) for sighting in sightings if sighting.place is not None),
+        has_glimpse=any(sighting.place is None and sighting.is_convincing for sighting in sightings),
     )
 
 
-def _checked_fix(time_s: float, sighting: Sighting) -> Fix:
-    position_m, std_m = np.array(sighting.position_m, dtype=float), sighting.position_std_m
-    if position_m.shape != (3,) or not np.isfinite(position_m).all():
-        raise ValueError(f"expected position_m (3,) finite, got {position_m}")
-    if std_m is None or not 0 < std_m < math.inf:
-        raise ValueError(f"expected position_std_m positive and finite, got {std_m}")
-    return Fix(time_s, position_m, std_m, sighting.is_convincing)
+def _fix(time_s: float, sighting: Sighting) -> Fix:
+    place = sighting.place
+    assert place is not None
+    if len(place.position_m) != 3 or not all(map(math.isfinite, place.position_m)):
+        raise ValueError(f"expected position_m of three finite coordinates, got {place.position_m}")
+    if not 0 < place.std_m < math.inf:
+        raise ValueError(f"expected std_m positive and finite, got {place.std_m}")
+    return Fix(time_s, place.position_m, place.std_m, sighting.is_convincing)

@@ -1,6 +1,6 @@
 """From the hero's mask to points in the world: which blobs, how deep, where, and how sure.
 
-`find_targets` is `largest_blobs`, which needs the mask only, and then `locate`, which needs the depth image as well.
+`find_people` is `largest_blobs`, which needs the mask only, and then `locate`, which needs the depth image as well.
 Masks come at the network's resolution, depth at the camera's; both cover the same view.
 """
 
@@ -15,16 +15,16 @@ from model.scoring import threshold
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world, ray_direction
 
 NOTHING_WITHIN_FAR = 255
-MOST_BLOBS = 5  # of a frame; what is not among the largest is hardly the hero, and each costs some 50 µs
+MOST_BLOBS = 5  # of a frame: a smaller one is hardly the hero, and each costs some 50 µs
 PERSON_HEIGHT_M = 1.75
 BODY_DEPTH_M = 0.5  # from back to the tip of a stride
-MIN_BODY_SHARE = 0.25  # of a blob's samples; fewer at one depth are whatever shines through, not the body
+MIN_BODY_SHARE = 0.25  # of a blob's samples; fewer at one depth are background that shines through, not the body
 CENTROID_STD_M = 0.1  # limbs, half-hidden bodies and ragged masks move the centroid about within the body
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a blob's centroid
 APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
-LEAST_BODY_M2 = 0.1  # of a convincing target; a whole hero shows 0.25 to 0.5 m²
-# 1 − confidence of a convincing target, at most: near the camera, where 95 % of the hero's have at most 0.04, and per
-# metre far away. At 30 m the hero's quartiles are 0.03 and 0.13, others' 0.14 and 0.39.
+LEAST_BODY_M2 = 0.1  # of a convincing sighting; a whole hero shows 0.25 to 0.5 m²
+# Largest 1 − confidence of a convincing sighting: near the camera, where 95 % of the hero's have at most 0.04, and per
+# metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13, those of others 0.14 and 0.39.
 NEAR_DOUBT, DOUBT_PER_M = 0.05, 0.0025
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 
@@ -62,14 +62,25 @@ class Blob(NamedTuple):
         return mask
 
 
-class Target(NamedTuple):
-    """What may be the hero in one frame.
+class Place(NamedTuple):
+    """Where in the world something was seen.
 
-    `centroid_px`, `feet_px` and `box_px` as in `Blob`. `depth_m` is planar. `position_m` is (3,) in the ROS world
-    frame: the centre of what is visible of the hero, on the surface that faces the camera. `position_std_m` is the
-    standard deviation to expect of it along each axis. `area_m2` is that of what is visible, seen from the camera. All
-    four are None where the frame does not tell how far the hero is. `confidence` is the mean of the blob's
-    probabilities, 0 to 1.
+    `position_m` is (x, y, z) in the ROS world frame: the centre of the visible part, on the surface that faces the
+    camera. `std_m` is its standard deviation to expect along each axis. `depth_m` is planar, from the camera. `area_m2`
+    is the visible part's, seen from the camera.
+    """
+
+    position_m: tuple[float, float, float]
+    std_m: float
+    depth_m: float
+    area_m2: float
+
+
+class Sighting(NamedTuple):
+    """Somebody seen in one frame who may be the hero.
+
+    `centroid_px`, `feet_px` and `box_px` as in `Blob`. `confidence` is the mean of the blob's probabilities, 0 to 1.
+    `place` is None where the frame does not tell how far away they are.
     """
 
     centroid_px: tuple[float, float]
@@ -77,49 +88,57 @@ class Target(NamedTuple):
     box_px: Box
     area_px: int
     confidence: float
-    depth_m: float | None
-    position_m: np.ndarray | None
-    position_std_m: float | None
-    area_m2: float | None
+    place: Place | None = None
 
     @property
     def is_convincing(self) -> bool:
         """Whether it is a good part of a body, and the network as sure of it as of the hero at that distance.
 
         Near the camera, nearly all false alarms are somebody's hair or shoe, or a stain on a wall; far away they are
-        people of whom the network is half sure. What can't be located must be as sure as what is near.
+        people of whom the network is half sure. A sighting without a place must be as sure as a near one.
         """
-        if self.depth_m is None or self.area_m2 is None:
-            return 1 - self.confidence <= NEAR_DOUBT
-        return self.area_m2 >= LEAST_BODY_M2 and 1 - self.confidence <= max(NEAR_DOUBT, DOUBT_PER_M * self.depth_m)
+        doubt = 1 - self.confidence
+        if self.place is None:
+            return doubt <= NEAR_DOUBT
+        return self.place.area_m2 >= LEAST_BODY_M2 and doubt <= max(NEAR_DOUBT, DOUBT_PER_M * self.place.depth_m)
 
 
-def find_targets(
+def find_people(
     hero: np.ndarray,
     depth_255: np.ndarray,
     camera: Camera,
     pose: Pose,
     above_255: int = Card.hero_threshold_255,
     min_blob_px: int = Card.min_blob_px,
-) -> list[Target]:
-    """Find what may be the hero in one frame and place it in the world.
+) -> tuple[Sighting, ...]:
+    """Find who may be the hero in one frame and place them in the world.
 
     Args:
         hero: (H, W) float, the hero's probabilities at the network's resolution.
         depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far.
         camera: that took both.
         pose: of that camera, world frame.
-        above_255: a pixel may be the hero's where its probability is above so many 255ths.
+        above_255: a pixel may be the hero's where its probability is above this many 255ths.
         min_blob_px: smallest blob to believe, in the mask's pixels.
 
     Returns:
-        A target for each blob that is large enough, the largest first, at most `MOST_BLOBS`.
+        A sighting for each blob that is large enough, the largest first, at most `MOST_BLOBS`.
 
     Raises:
         ValueError: as `largest_blobs` and `locate`.
     """
     blobs = largest_blobs(threshold(hero, above_255), min_blob_px, camera)
-    return [locate(blob, float(hero[blob.rows, blob.columns].mean()), depth_255, camera, pose) for blob in blobs]
+    return tuple(
+        Sighting(
+            blob.centroid_px,
+            blob.feet_px,
+            blob.box_px,
+            blob.area_px,
+            confidence=float(hero[blob.rows, blob.columns].mean()),
+            place=locate(blob, depth_255, camera, pose),
+        )
+        for blob in blobs
+    )
 
 
 def largest_blobs(hero_mask: np.ndarray, min_px: int = Card.min_blob_px, camera: Camera = QUADSIM_CAMERA) -> list[Blob]:
@@ -180,7 +199,7 @@ def largest_blobs(hero_mask: np.ndarray, min_px: int = Card.min_blob_px, camera:
     return blobs
 
 
-def locate(blob: Blob, confidence: float, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
+def locate(blob: Blob, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Place | None:
     """Place a blob in the world.
 
     The depth is the body's as the depth image shows it, without the occluders in front and the background that shines
@@ -189,13 +208,12 @@ def locate(blob: Blob, confidence: float, depth_255: np.ndarray, camera: Camera,
 
     Args:
         blob: from `largest_blobs`, with the same camera.
-        confidence: that it is the hero, 0 to 1.
         depth_255: (D, E) uint8, round(255 · depth / far), of any size; 255 is nothing within far.
         camera: that took it.
         pose: of that camera, world frame.
 
     Returns:
-        The target; without depth and position where neither the depth image nor the apparent height tells them.
+        The place; None where neither the depth image nor the apparent height tells how far away it is.
 
     Raises:
         ValueError: if the depth image is not 2-D uint8.
@@ -208,18 +226,13 @@ def locate(blob: Blob, confidence: float, depth_255: np.ndarray, camera: Camera,
         depth_m = _depth_of_person_m(blob, camera, pose)
         depth_std_m = APPARENT_SIZE_STD * (depth_m or 0.0)
     if depth_m is None:
-        return Target(blob.centroid_px, blob.feet_px, blob.box_px, blob.area_px, confidence, None, None, None, None)
+        return None
     pixel_m = depth_m / camera.focal_px
-    sideways_std_m = DIRECTION_STD_PX * pixel_m
-    return Target(
-        centroid_px=blob.centroid_px,
-        feet_px=blob.feet_px,
-        box_px=blob.box_px,
-        area_px=blob.area_px,
-        confidence=confidence,
+    x_m, y_m, z_m = pixel_to_world(blob.centroid_px, depth_m, camera, pose).tolist()
+    return Place(
+        position_m=(x_m, y_m, z_m),
+        std_m=math.hypot(depth_std_m, DIRECTION_STD_PX * pixel_m, CENTROID_STD_M),
         depth_m=depth_m,
-        position_m=pixel_to_world(blob.centroid_px, depth_m, camera, pose),
-        position_std_m=math.hypot(depth_std_m, sideways_std_m, CENTROID_STD_M),
         area_m2=blob.area_px * camera.image_width_px * camera.image_px / math.prod(blob.mask_shape) * pixel_m**2,
     )
 

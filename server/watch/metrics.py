@@ -1,55 +1,35 @@
-"""What Prometheus may ask: frames, drops, latencies, sessions. Labels come from fixed sets; none names a session."""
+"""Metrics for Prometheus: frames, drops, latencies, simulators, faults. No label holds anything that clients choose."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server.flight.session import Counts
 from server.flight.tracks import TrackState
-from server.sight.perception import Spent
+from server.simulator import Simulator, Taken
+from server.supervision import Faults
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 DROPS = ("superseded", "stale", "bad", "failed")
 
 
-class Reading(NamedTuple):
-    """The server at one moment.
+class Metrics(Collector):
+    """The server's metrics, in a registry of their own; a listener.
 
     Args:
-        received: frames so far.
-        counts: of all sessions, those gone included.
-        states: of the sessions that there are.
-        held: how many of them are held.
-        recorded: how many of them are being recorded.
-        sessions: how many there have been.
-        viewers: of the page.
-        is_ready: as /healthz tells it.
+        faults: our own errors.
     """
 
-    received: int
-    counts: Counts
-    states: Sequence[TrackState]
-    held: int
-    recorded: int
-    sessions: int
-    viewers: int
-    is_ready: bool
-
-
-class Metrics:
-    """The server's metrics, in a registry of their own.
-
-    Args:
-        read: tells the server's state when it is asked for.
-    """
-
-    def __init__(self, read: Callable[[], Reading]) -> None:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._simulators: list[Simulator] = []
+        # Of the simulators that have gone.
+        self._past = Counts[str]()
+        self._connected = 0
         self._registry = CollectorRegistry()
-        self._registry.register(_Server(read))
 
         def histogram(name: str, meaning: str) -> Histogram:
             return Histogram(f"followme_{name}_seconds", meaning, registry=self._registry, buckets=BUCKETS_S)
@@ -59,28 +39,49 @@ class Metrics:
         self._inference = histogram("inference", "Time in the network, of the frame's whole batch")
         self._command = histogram("frame_to_command", "From a frame's arrival until it was answered")
         self._detections = Counter(
-            "followme_detections", "Frames in which something may be the hero", registry=self._registry
+            "followme_detections", "Frames in which somebody may be the hero", registry=self._registry
         )
         self._commands = Counter("followme_commands", "Events sent to simulators", ["event"], registry=self._registry)
         self._pictures = Counter("followme_pictures", "Overlay images drawn", registry=self._registry)
+        self._registry.register(self)
 
-    def on_seen(self, spent: Spent, has_targets: bool) -> None:
-        """Note a frame that perception understood."""
-        self._queue.observe(spent.queue_s)
-        self._decode.observe(spent.decode_s)
-        self._inference.observe(spent.inference_s)
-        if has_targets:
-            self._detections.inc()
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a gauge that is read whenever somebody asks.
 
-    def on_answered(self, latency_s: float) -> None:
+        Args:
+            name: without the prefix.
+            meaning: for people.
+            read: tells the value.
+        """
+        Gauge(f"followme_{name}", meaning, registry=self._registry).set_function(read)
+
+    def connected(self, simulator: Simulator) -> "Counted":
+        """Count a simulator from now on."""
+        self._simulators.append(simulator)
+        self._connected += 1
+        return Counted(simulator, self)
+
+    def disconnected(self, simulator: Simulator) -> None:
+        """Keep what it has counted."""
+        self._simulators.remove(simulator)
+        self._past.update(simulator.session.state.counts._asdict())
+
+    def taken(self, taken: Taken) -> None:
+        """Note an event, and the commands that leave for it."""
+        for command in taken.commands:
+            self._commands.labels(command.event).inc()
+        spent = None if taken.perceived is None else taken.perceived.spent
+        if taken.view is not None and spent is not None:
+            self._queue.observe(spent.queue_s)
+            self._decode.observe(spent.decode_s)
+            self._inference.observe(spent.inference_s)
+            self._detections.inc(bool(taken.view.sightings))
+
+    def answered(self, latency_s: float) -> None:
         """Note how long a frame took from arrival to answer."""
         self._command.observe(latency_s)
 
-    def on_command(self, event: str) -> None:
-        """Note an event sent to a simulator."""
-        self._commands.labels(event).inc()
-
-    def on_picture(self) -> None:
+    def show(self, picture: object) -> None:
         """Note an overlay image drawn."""
         self._pictures.inc()
 
@@ -88,32 +89,50 @@ class Metrics:
         """All of them in Prometheus' text format, whose type is `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
-
-class _Server(Collector):
-    def __init__(self, read: Callable[[], Reading]) -> None:
-        self._read = read
-
     def describe(self) -> Iterable[Metric]:
         """Nothing: to register must not read a server that is still being built."""
         return []
 
     def collect(self) -> Iterable[Metric]:
         """See `Collector`."""
-        reading = self._read()
-        yield CounterMetricFamily("followme_frames_received", "Frames received", value=reading.received)
+        states = [simulator.session.state for simulator in self._simulators]
+        counts = sum((Counts(state.counts._asdict()) for state in states), self._past)
+        yield CounterMetricFamily("followme_frames_received", "Frames received", value=counts["received"])
         yield CounterMetricFamily(
-            "followme_frames_answered", "Frames understood in time and answered", value=reading.counts.understood
+            "followme_frames_answered", "Frames understood in time and answered", value=counts["understood"]
         )
         dropped = CounterMetricFamily("followme_frames_dropped", "Frames not followed upon", labels=["reason"])
         for reason in DROPS:
-            dropped.add_metric([reason], getattr(reading.counts, reason))
+            dropped.add_metric([reason], counts[reason])
         yield dropped
-        yield CounterMetricFamily("followme_sessions_started", "Simulators so far", value=reading.sessions)
+        faults = CounterMetricFamily("followme_internal_errors", "Errors of the server's own code", labels=["place"])
+        for place, count in self._faults.counts.items():
+            faults.add_metric([place], count)
+        yield faults
+        yield CounterMetricFamily("followme_sessions_started", "Simulators so far", value=self._connected)
         sessions = GaugeMetricFamily("followme_sessions", "Simulators connected, by state", labels=["state"])
-        for state in TrackState:
-            sessions.add_metric([state.value], list(reading.states).count(state))
+        for track_state in TrackState:
+            sessions.add_metric([track_state.value], sum(state.tracker.state is track_state for state in states))
         yield sessions
-        yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=reading.held)
-        yield GaugeMetricFamily("followme_sessions_recorded", "Simulators being recorded", value=reading.recorded)
-        yield GaugeMetricFamily("followme_viewers", "Open pages", value=reading.viewers)
-        yield GaugeMetricFamily("followme_ready", "1 if /healthz says ready", value=reading.is_ready)
+        held = sum(state.is_held for state in states)
+        yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=held)
+
+
+class Counted:
+    """One simulator that is counted; watches it."""
+
+    def __init__(self, simulator: Simulator, metrics: Metrics) -> None:
+        self._simulator, self._metrics = simulator, metrics
+
+    def taken(self, taken: Taken) -> None:
+        """See `Watch`."""
+        self._metrics.taken(taken)
+
+    def answered(self, taken: Taken, now_s: float) -> None:
+        """See `Watch`."""
+        assert taken.frame is not None
+        self._metrics.answered(now_s - taken.frame.arrival_s)
+
+    def disconnected(self) -> None:
+        """See `Watch`."""
+        self._metrics.disconnected(self._simulator)

@@ -1,11 +1,10 @@
-"""What the server sees, drawn over what the camera saw: hero and others, the target's cross, state, distance and age.
+"""Overlay images: the network's classes over the camera image, the hero's cross, state, distance and age.
 
 Drawn in a thread of its own, after the frame has been answered; of each simulator only the newest is kept.
 """
 
 import base64
 import functools
-import logging
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -19,9 +18,11 @@ from model.scoring import threshold
 from server.flight.session import Situation
 from server.flight.tracks import TrackState
 from server.sight.geometry import project
-from server.sight.perception import Seen, decode_rgb
-
-logger = logging.getLogger(__name__)
+from server.sight.images import decode_rgb
+from server.sight.sight import View
+from server.simulator import Simulator, Taken
+from server.supervision import Faults
+from server.wire.messages import SensorFrame
 
 # Twice QuadSim's, so that lines and letters are fine.
 PICTURE_PX = 512
@@ -34,94 +35,146 @@ CROSS_PX, CROSS_GAP_PX = 26, 7
 CAPTION_PX, LETTERS_PX = 40, 22
 
 
-class View(NamedTuple):
-    """One answered frame: of which simulator, what was seen in it, and what came of it."""
+class Scene(NamedTuple):
+    """One answered frame: of which simulator, as received, as seen, and the situation after it."""
 
-    session: str
-    seen: Seen
+    simulator: Simulator
+    frame: SensorFrame
+    view: View
     situation: Situation
-
-    @property
-    def distance_m(self) -> float | None:
-        """From the camera to the hero; None without a track."""
-        return self.situation.distance_m(self.seen.job.frame.gimbal_pose)
 
 
 class Picture(NamedTuple):
-    """A drawn view: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64."""
+    """A drawn scene: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64."""
 
-    session: str
+    simulator: Simulator
     timestamp_s: float | None
     image: str
 
     def as_json(self) -> dict[str, str | float | None]:
         """The argument of an `overlay_image` event."""
-        return {"session": self.session, "timestamp": self.timestamp_s, "image": self.image}
+        return {"session": self.simulator.name, "timestamp": self.timestamp_s, "image": self.image}
 
 
-class Painter:
-    """Draws views in a thread of its own, the newest of each simulator, each simulator in its turn.
+class Viewer(NamedTuple):
+    """Somebody who may want pictures: asked whether they look now, and shown each picture."""
+
+    looks: Callable[[], bool]
+    show: Callable[[Picture], None]
+
+
+class Overlay:
+    """Draws scenes in a thread of its own, the newest of each simulator, in turn; a listener.
 
     Args:
         card: the network's.
-        deliver: called from that thread with each picture; must not block.
+        post: has a call run on the event loop, from any thread.
+        faults: where errors in drawing are reported.
+        on_fault: called on the event loop with the simulator whose scene could not be drawn.
+
+    Attributes:
+        viewers: nothing is drawn while none of them looks.
     """
 
-    def __init__(self, card: Card, deliver: Callable[[Picture], None]) -> None:
-        self._card, self._deliver = card, deliver
+    def __init__(
+        self, card: Card, post: Callable[..., None], faults: Faults, on_fault: Callable[[Simulator], None]
+    ) -> None:
+        self._card, self._post, self._faults, self._on_fault = card, post, faults, on_fault
+        self.viewers: list[Viewer] = []
         self._changed = threading.Condition()
-        self._waiting: dict[str, View] = {}
+        self._waiting: dict[Drawn, Scene] = {}
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
     def start(self) -> None:
         """Start the thread, which ends with the process."""
         self._thread.start()
 
-    def submit(self, view: View) -> None:
-        """Have a view drawn; an older one of the same simulator that still waits is dropped for it."""
+    def connected(self, simulator: Simulator) -> "Drawn":
+        """Draw a simulator while somebody looks."""
+        return Drawn(simulator, self)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody looks."""
+        return any(viewer.looks() for viewer in self.viewers)
+
+    def submit(self, drawn: "Drawn", scene: Scene) -> None:
+        """Have a scene drawn; an older one of the same simulator that still waits is dropped for it."""
         with self._changed:
-            self._waiting[view.session] = view
+            self._waiting[drawn] = scene
             self._changed.notify()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                view = self._waiting.pop(next(iter(self._waiting)))
-            try:
-                picture = paint(view, self._card)
-            except Exception:
-                logger.exception("[%s] cannot draw a frame", view.session)  # nobody is led by pictures
-            else:
-                self._deliver(picture)
+                drawn = next(iter(self._waiting))
+                scene = self._waiting.pop(drawn)
+            with self._faults.contained("painter", drawn.give_up):
+                self._post(self._show, paint(scene, self._card))
+                continue
+            self._post(self._on_fault, scene.simulator)
+
+    def _show(self, picture: Picture) -> None:
+        for viewer in self.viewers:
+            viewer.show(picture)
 
 
-def paint(view: View, card: Card) -> Picture:
-    """Draw a view as a JPEG.
+class Drawn:
+    """One simulator whose scenes are drawn; watches it."""
+
+    def __init__(self, simulator: Simulator, overlay: Overlay) -> None:
+        self._simulator, self._overlay = simulator, overlay
+        self._is_on = True
+
+    def taken(self, taken: Taken) -> None:
+        """See `Watch`."""
+
+    def answered(self, taken: Taken, now_s: float) -> None:
+        """Have an answered frame drawn."""
+        frame = None if taken.frame is None else taken.frame.content
+        if self._is_on and taken.view is not None and isinstance(frame, SensorFrame) and self._overlay.is_wanted:
+            scene = Scene(self._simulator, frame, taken.view, self._simulator.session.situation(now_s))
+            self._overlay.submit(self, scene)
+
+    def disconnected(self) -> None:
+        """See `Watch`."""
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Draw this simulator no more."""
+        self._is_on = False
+
+
+def paint(scene: Scene, card: Card) -> Picture:
+    """Draw a scene as a JPEG.
 
     Args:
-        view: whose camera image is known to be whole.
+        scene: whose camera image is known to be whole.
         card: of the network that saw it.
     """
-    seen, frame = view.seen, view.seen.job.frame
+    view, frame, situation = scene.view, scene.frame, scene.situation
     # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
-    image, size = decode_rgb(frame.rgb_image, seen.camera.image_px)
+    image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
     image = cv2.resize(image, (round(PICTURE_PX * size.aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
     hero = card.classes.index("hero")
     others = [index for index, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
     drawn = draw_masks(
         image,
-        threshold(seen.probabilities[..., hero], card.hero_threshold_255),
-        threshold(seen.probabilities[..., others].sum(axis=-1)),
+        threshold(view.probabilities[..., hero], card.hero_threshold_255),
+        threshold(view.probabilities[..., others].sum(axis=-1)),
     )
-    situation = view.situation
-    at = None if situation.position_m is None else project(situation.position_m, seen.camera, frame.gimbal_pose)
+    at = (
+        None
+        if situation.position_m is None
+        else project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
+    )
     if at is not None:
-        scale = PICTURE_PX / seen.camera.image_px
+        scale = PICTURE_PX / view.camera.image_px
         draw_cross(drawn, (at.u_px * scale, at.v_px * scale), CROSS_RGB.get(situation.state, LOST_RGB))
-    draw_caption(drawn, caption(situation, view.distance_m))
+    draw_caption(drawn, caption(situation, situation.distance_m(frame.gimbal_pose)))
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return Picture(view.session, frame.timestamp_s, base64.b64encode(jpeg.tobytes()).decode("ascii"))
+    return Picture(scene.simulator, frame.timestamp_s, base64.b64encode(jpeg.tobytes()).decode("ascii"))
 
 
 def caption(situation: Situation, distance_m: float | None) -> str:

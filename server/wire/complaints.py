@@ -13,7 +13,7 @@ MOST_LINES_A_SECOND = 50
 
 
 class LineLimit(logging.Filter):
-    """Lets through so many log lines a second and counts the rest, for whatever clients do that is worth a line.
+    """Lets through a limited number of log lines a second and counts the rest: clients could cause any number.
 
     Args:
         clock: monotonic seconds.
@@ -25,7 +25,7 @@ class LineLimit(logging.Filter):
         self._second, self._lines, self._left_out = 0, 0, 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a line may pass; the first of a second tells how many have not."""
+        """Whether a line may pass; the first one of a second says how many did not."""
         second = int(self._clock())
         if second != self._second:
             if self._left_out:
@@ -41,22 +41,22 @@ class RateLimitedWarnings:
 
     Args:
         clock: monotonic seconds.
-        listener: told of every complaint, the repetitions included, as `warn` is.
+
+    Attributes:
+        listeners: called like `warn` with every complaint, repetitions included.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        listener: Callable[[str, str, str, str], None] = lambda *_: None,
-    ) -> None:
-        self._clock, self._listener = clock, listener
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.listeners: list[Callable[[str, str, str, str], None]] = []
         self._since_s = clock()
         self._logged: dict[tuple[str, str], int] = {}
         self._left_out = 0
 
     def warn(self, session: str, field: str, expected: str, received: str) -> None:
-        """Say that `session` sent something in `field` that is not what was expected."""
-        self._listener(session, field, expected, received)
+        """Report that `session` sent something else in `field` than expected."""
+        for listener in self.listeners:
+            listener(session, field, expected, received)
         now_s = self._clock()
         if now_s - self._since_s >= REPEAT_AFTER_S:
             self._flush(now_s)

@@ -1,4 +1,4 @@
-"""Who may ask this server: no page but its own."""
+"""Around every HTTP request: only the server's own page may ask, and our own errors are reported."""
 
 import ipaddress
 import socket
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from server.supervision import Faults
+
 
 def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
-    """Refuse requests that name this server as only a foreign page can.
+    """Refuse requests whose Host header can only come from another site's page.
 
     Socket.IO compares a page's origin with the Host header. A site whose name has been pointed at this machine passes
-    that, so the name must be an address, "localhost", this machine's own or the one in `host`.
+    that check, so the name must be an address, "localhost", this machine's own name or the one in `host`.
     """
     own_names = {"localhost", socket.gethostname().lower(), host.lower()}
 
@@ -26,6 +28,21 @@ def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., A
         return wsgi(environ, start_response)
 
     return guarded
+
+
+def report_errors(wsgi: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
+    """Report errors of the application, which the HTTP server would swallow; a connection that breaks is none."""
+
+    def reported(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        try:
+            return wsgi(environ, start_response)
+        except OSError:
+            raise
+        except Exception as error:
+            faults.report("http", error)
+            raise
+
+    return reported
 
 
 def _is_address(name: str) -> bool:

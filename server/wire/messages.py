@@ -51,6 +51,30 @@ class SensorFrame(NamedTuple):
     gimbal_pose: Pose
 
 
+class Frame(NamedTuple):
+    """One `sensor_frame` event of a simulator.
+
+    Args:
+        number: identifies it among its simulator's frames; counts up from 1.
+        arrival_s: monotonic seconds.
+        argument: the event's, as received.
+        content: what it says; the error if it could not be parsed.
+    """
+
+    number: int
+    arrival_s: float
+    argument: object
+    content: "SensorFrame | BadFrameError"
+
+    @classmethod
+    def read(cls, number: int, arrival_s: float, argument: object) -> "Frame":
+        """Parse an event's argument."""
+        try:
+            return cls(number, arrival_s, argument, parse_sensor_frame(argument))
+        except BadFrameError as error:
+            return cls(number, arrival_s, argument, error)
+
+
 class Command(NamedTuple):
     """One event for a simulator: its name and its only argument, a JSON object."""
 

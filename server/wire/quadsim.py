@@ -1,191 +1,46 @@
 """QuadSim's dialect on top of python-engineio and python-socketio, beside the current protocol.
 
-QuadSim says `EIO=4` but speaks the older one: it sends its first event without a CONNECT packet, and it is the one
-who pings. Both are added here, by subclasses; a client of the current protocol notices nothing. An event that asks for
-Socket.IO's acknowledgement, which QuadSim's never do, has it when it has been answered rather than received.
+QuadSim says `EIO=4` but speaks the older dialect: it sends its first event without a CONNECT packet, and the client
+pings. Both are added here, by subclasses; clients of the current protocol are served as ever. If an event asks for
+Socket.IO's acknowledgement (QuadSim's never do), it is sent when the event has been answered, not when it is received.
 
-Nothing that a client sends gets past this module but whole, well-formed events: what else comes is complained of
-and dropped, and the connection goes on.
+Only whole, well-formed events get past this module. Anything else is reported as the client's mistake and dropped, and
+the connection goes on. Errors in our own handlers are never taken for a client's mistake: only decoding is guarded.
 """
 
-import logging
-import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import engineio
-import eventlet
 import socketio
-from eventlet.websocket import RFC6455WebSocket
-from eventlet.websocket import WebSocketWSGI as EventletWebSocketWSGI
-from socketio.packet import ACK
+from socketio.packet import ACK, CONNECT, DISCONNECT, EVENT
 
+from server.supervision import Faults
+from server.wire import numbers
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.messages import shorten
+from server.wire.websocket import MOST_MESSAGE_BYTES, WebSocketWSGI
 
-logger = logging.getLogger(__name__)
-
-# A frame message is 30–150 kB.
-MOST_MESSAGE_BYTES = 1_000_000
-MOST_FRAGMENTS = 10_000
-# Small enough that what one client has sent is worked off in some 20 ms, before the others have their turn.
-RECEIVE_BYTES = 32768
 # Packets that wait for a client who does not read them; 20 a second is what a simulator is sent.
 MOST_QUEUED = 1000
 # Names that python-socketio raises itself; a client must not.
 RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
 
 
-class Rubbish:
-    """A message that is none: what was expected in its place, and what came."""
+class Peer(NamedTuple):
+    """Where a client connected from."""
 
-    def __init__(self, expected: str, received: str) -> None:
-        self.expected, self.received = expected, received
+    host: str
+    port: str
 
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> "Peer":
+        """From a WSGI environment."""
+        return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
 
-class BoundedMessage(RFC6455WebSocket.Message):
-    """A websocket message of bounded size: what comes beyond it is counted and thrown away."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._size = self._fragments = 0
-
-    def push(self, data: bytes, final: bool = False) -> None:
-        """Take the next piece of the message."""
-        self._size += len(data)
-        self._fragments += 1
-        if self._size > MOST_MESSAGE_BYTES or self._fragments > MOST_FRAGMENTS:
-            self.data.clear()
-            data = b""
-        super().push(data, final)
-
-    def getvalue(self) -> str | bytes | Rubbish:
-        """The whole message, or that it was rubbish."""
-        if self._size > MOST_MESSAGE_BYTES:
-            return Rubbish(f"at most {MOST_MESSAGE_BYTES} bytes", f"{self._size} bytes")
-        if self._fragments > MOST_FRAGMENTS:
-            return Rubbish(f"at most {MOST_FRAGMENTS} fragments", f"{self._fragments}")
-        try:
-            return super().getvalue()
-        except UnicodeDecodeError as error:
-            return Rubbish("text in UTF-8", str(error))
-
-
-class BufferedSocket:
-    """A green socket that reads ahead: QuadSim's 1016-byte fragments would cost five system calls each.
-
-    Attributes:
-        ahead: bytes received and not yet taken.
-    """
-
-    def __init__(self, green_socket: Any) -> None:
-        self._socket = green_socket
-        self.ahead = memoryview(b"")
-
-    def recv(self, most: int) -> bytes:
-        """Up to `most` bytes; empty when the peer has closed."""
-        if not self.ahead:
-            eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
-            self.ahead = memoryview(self._socket.recv(RECEIVE_BYTES))
-        piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
-        return piece
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
-
-
-class WebSocket(RFC6455WebSocket):
-    """eventlet's websocket, reading a frame message in a fraction of a millisecond, and answering QuadSim's pings.
-
-    `complain` is called with what was expected and what came for each message that is not passed on.
-    """
-
-    Message = BoundedMessage
-    complain: Callable[[str, str], None]
-    socket: BufferedSocket
-
-    @staticmethod
-    def _apply_mask(data: bytes, mask: Sequence[int], length: int | None = None, offset: int = 0) -> bytes:
-        # eventlet XORs byte by byte in Python, 16 ms a frame; over one large integer it is 50 times as fast.
-        length = len(data)
-        key = bytes(mask[(offset + i) % 4] for i in range(4)) if offset else bytes(mask)
-        keys = int.from_bytes((key * (length // 4 + 1))[:length], "little")
-        return (int.from_bytes(data, "little") ^ keys).to_bytes(length, "little")
-
-    def _recv_frame(self, message: BoundedMessage | None = None) -> BoundedMessage:
-        # The 80 fragments of a frame message that follow the first: masked continuations, their length in 16 bits.
-        # Those that have arrived whole are taken here; anything else is eventlet's.
-        ahead = self.socket.ahead
-        if message is not None and len(ahead) > 8 and ahead[0] in (0x00, 0x80) and ahead[1] == 0xFE:
-            end = 8 + int.from_bytes(ahead[2:4])
-            if end <= len(ahead):
-                message.push(self._apply_mask(bytes(ahead[8:end]), ahead[4:8]), final=ahead[0] == 0x80)
-                self.socket.ahead = ahead[end:]
-                return message
-        return super()._recv_frame(message)
-
-    def wait(self) -> str | None:
-        """The next Engine.IO packet, or None once the client has gone."""
-        for message in self.iterator:
-            eventlet.sleep(0)  # as in `BufferedSocket.recv`: one message, then the others' turn
-            if isinstance(message, Rubbish):
-                self.complain(message.expected, message.received)
-            elif message == "2":
-                # QuadSim's ping. In the current protocol only the server sends a bare "2".
-                self.send("3")
-            elif is_packet(message):
-                return message
-            else:
-                self.complain("an Engine.IO packet", shorten(message))
-        return None
-
-
-def is_packet(message: object) -> bool:
-    """Tell whether a websocket message is an Engine.IO packet that a client may send.
-
-    Engine.IO would also take binary messages and JSON in places where no client of ours sends any.
-    """
-    if not isinstance(message, str) or not message:
-        return False
-    if message[0] == "4":
-        return message[1:2] in {"0", "1", "2", "3"}  # CONNECT, DISCONNECT, EVENT, ACK; no binary
-    return message in {"1", "3", "5", "6", "2probe"}
-
-
-def session_name(environ: Mapping[str, Any]) -> str:
-    """What logs call a client: the address that it connected from."""
-    return f"{environ.get('REMOTE_ADDR')}:{environ.get('REMOTE_PORT')}"
-
-
-class WebSocketWSGI(EventletWebSocketWSGI):
-    """The websocket handshake, handing out our `WebSocket`."""
-
-    def __init__(self, handler: Callable[[Any], None], server: "EngineServer") -> None:
-        # A frame of any length may begin; `BoundedMessage` bounds what is kept of it.
-        super().__init__(handler, max_frame_length=2**63)
-        self.support_legacy_versions = False  # drafts before RFC 6455, which know no bounds
-        self._server = server
-
-    def _negotiate_permessage_deflate(self, extensions: object) -> None:
-        # Compression gains nothing on this machine, and nothing on JPEGs.
-        return None
-
-    def _handle_hybi_request(self, environ: Mapping[str, Any]) -> WebSocket:
-        plain = super()._handle_hybi_request(environ)
-        # A command and its marker are two small writes: Nagle's algorithm would hold the second back for 40 ms.
-        plain.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        websocket = WebSocket(
-            BufferedSocket(plain.socket),
-            environ,
-            plain.version,
-            protocol=plain.protocol,
-            extensions=plain.extensions,
-            max_frame_length=self.max_frame_length,
-        )
-        websocket.complain = lambda expected, received: self._server.complaints.warn(
-            session_name(environ), "message", expected, received
-        )
-        return websocket
+    def __str__(self) -> str:
+        """The client's name in logs."""
+        return f"{self.host}:{self.port}"
 
 
 class EngineServer(engineio.Server):
@@ -197,10 +52,18 @@ class EngineServer(engineio.Server):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # A copy: the original is a module's global.
-        self._async = {**self._async, "websocket": WebSocketWSGI}
+        self._async = {**self._async, "websocket": self._websocket}
+
+    def _websocket(self, handler: Callable[[Any], None], _server: object) -> WebSocketWSGI:
+        return WebSocketWSGI(
+            handler,
+            lambda environ, expected, received: self.complaints.warn(
+                str(Peer.of(environ)), "message", expected, received
+            ),
+        )
 
     def disconnect(self, sid: str | None = None) -> None:
-        """Close a client's session without waiting until it has read all: some never do."""
+        """Close a client's session without waiting until the client has read everything: some never do."""
         gone = self.sockets.pop(sid, None)
         if gone is not None:
             gone.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
@@ -219,27 +82,37 @@ class QuadSimServer(socketio.Server):
     the client sent.
 
     Args:
-        complaints: where bad input is reported.
+        complaints: where clients' mistakes are reported.
+        faults: where our own errors are reported.
         options: python-socketio's.
     """
 
-    def __init__(self, complaints: RateLimitedWarnings, **options: Any) -> None:
+    def __init__(self, complaints: RateLimitedWarnings, faults: Faults, **options: Any) -> None:
         super().__init__(
             async_mode="eventlet",
             # Handlers run in the order in which events came; they only parse and store.
             async_handlers=False,
             max_http_buffer_size=MOST_MESSAGE_BYTES,
+            json=numbers,
             **options,
         )
-        self._complaints = complaints
+        self._complaints, self._faults = complaints, faults
         self.eio.complaints = complaints
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
 
-    def session_name(self, eio_sid: str) -> str:
-        """The name of a connected client, for logs."""
-        return session_name(self.environ.get(eio_sid, {}))
+    def peer(self, sid: str) -> Peer:
+        """Where a connected client of this id came from."""
+        return Peer.of(self.environ.get(self.manager.eio_sid_from_sid(sid, "/"), {}))
+
+    def members(self, room: str) -> list[str]:
+        """Ids of the clients who have entered a room; those who disconnect leave it."""
+        return (
+            [sid for sid, _ in self.manager.get_participants("/", room)]
+            if room in self.manager.rooms.get("/", {})
+            else []
+        )
 
     def has_read_all(self, sid: str) -> bool:
         """Whether nothing waits for a client of this id to be read by them."""
@@ -248,10 +121,28 @@ class QuadSimServer(socketio.Server):
 
     def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         try:
-            super()._handle_eio_message(eio_sid, data)
+            packet = self._decoded(data)
         except (ValueError, LookupError, TypeError, RecursionError) as error:
-            logger.debug("packet not handled", exc_info=True)
             self._complain(eio_sid, "packet", "a Socket.IO packet", f"{shorten(data)}: {error}")
+            return
+        with self._faults.contained("packet"):
+            self._dispatch(eio_sid, packet)
+
+    def _decoded(self, data: object) -> Any:
+        if not isinstance(data, str):
+            raise TypeError("binary messages are not used here")
+        packet = self.packet_class(encoded_packet=data)
+        if packet.packet_type not in (CONNECT, DISCONNECT, EVENT):
+            raise ValueError(f"packets of type {packet.packet_type} are not used here")
+        return packet
+
+    def _dispatch(self, eio_sid: str, packet: Any) -> None:
+        if packet.packet_type == CONNECT:
+            self._handle_connect(eio_sid, packet.namespace, packet.data)
+        elif packet.packet_type == DISCONNECT:
+            self._handle_disconnect(eio_sid, packet.namespace, self.reason.CLIENT_DISCONNECT)
+        else:
+            self._handle_event(eio_sid, packet.namespace, packet.id, packet.data)
 
     def _handle_connect(self, eio_sid: str, namespace: str | None, data: object) -> None:
         if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is not None:
@@ -271,6 +162,11 @@ class QuadSimServer(socketio.Server):
             self._handle_connect(eio_sid, "/", None)
         super()._handle_event(eio_sid, namespace, id, data)
 
+    def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        # engineio would swallow what a handler raises.
+        with self._faults.contained(event):
+            return super()._trigger_event(event, namespace, *args)
+
     def _handle_event_internal(
         self, server: "QuadSimServer", sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
     ) -> None:
@@ -281,4 +177,4 @@ class QuadSimServer(socketio.Server):
         self._trigger_event(data[0], namespace, sid, acknowledge, *data[1:])
 
     def _complain(self, eio_sid: str, field: str, expected: str, received: str) -> None:
-        self._complaints.warn(self.session_name(eio_sid), field, expected, received)
+        self._complaints.warn(str(Peer.of(self.environ.get(eio_sid, {}))), field, expected, received)

@@ -63,7 +63,7 @@ def test_no_frames_make_no_score():
 
 
 def test_masks_of_different_sizes_are_refused():
-    with pytest.raises(ValueError, match=r"one shape, got predicted \(16, 16, 3\), truth \(8, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got predicted \(16, 16, 3\), truth \(8, 8, 3\)"):
         analyse_frame(np.zeros((16, 16, 3), np.float32), np.zeros((8, 8, 3), np.uint8))
 
 

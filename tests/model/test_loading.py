@@ -89,8 +89,7 @@ def test_a_legacy_file_without_its_config_says_which_is_missing(legacy_pair):
     with pytest.raises(FileNotFoundError) as caught:
         resolve_weights(legacy_pair)
     assert str(caught.value) == (
-        "expected config_old_weights, which says what the layers of old_weights are, "
-        f"found no {legacy_config(legacy_pair)}"
+        f"expected config_old_weights, which describes the layers of old_weights, found no {legacy_config(legacy_pair)}"
     )
 
 

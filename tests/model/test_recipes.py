@@ -20,7 +20,11 @@ from model.recipes import PRESETS, TrainingConfig
         ("schedule", "linear", "schedule must be one of cosine, constant, got 'linear'"),
         ("keep", "first", "keep must be one of best, last, got 'first'"),
         ("sets", "all", "sets must be one of train, both, got 'all'"),
-        ("sets", "both", "start must be a network whose thresholds to keep with sets both and hysteresis, got none"),
+        (
+            "sets",
+            "both",
+            "start must be given with sets both and hysteresis, because its thresholds are kept, got none",
+        ),
         ("decision", "canny", "decision must be one of half, hysteresis, got 'canny'"),
         ("epochs", 0, "epochs must be at least 1, got 0"),
         ("steps", 0, "steps must be at least 1, got 0"),
@@ -58,7 +62,7 @@ def test_a_share_that_leaves_no_frame_with_or_none_without_the_hero_is_refused(s
     with pytest.raises(ValueError) as caught:
         TrainingConfig(hero_share=share)
     assert str(caught.value) == (
-        f"hero_share must be 0 or leave frames with and without the hero in a batch of 16, got {share}"
+        f"hero_share must be 0 or give frames with and without the hero in a batch of 16, got {share}"
     )
 
 

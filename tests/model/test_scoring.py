@@ -47,7 +47,7 @@ def test_a_class_in_neither_mask_counts_0_as_in_the_original():
 
 
 def test_masks_of_different_sizes_are_refused():
-    with pytest.raises(ValueError, match=r"one shape, got predicted \(4, 4, 3\), truth \(8, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got predicted \(4, 4, 3\), truth \(8, 8, 3\)"):
         intersection_over_union(np.zeros((4, 4, 3), bool), np.zeros((8, 8, 3), bool))
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import keras
 import numpy as np
 import pytest
+from support.eager import eager_steps
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -38,15 +39,23 @@ from model.validation import predict, validate
 
 
 @pytest.fixture(autouse=True, scope="module")
-def tiny_network():
-    """One encoder block of 4 filters: what is tested here is the training, not the network."""
+def small_networks():
+    """Networks of 4 filters, with an encoder and a decoder block, or none: tested here is the training, not these."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "tiny", Widths((4,), 4, (4,)))
+        patch.setitem(NETWORKS, "tiniest", Widths((), 4, ()))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_graphs():
+    """`tests/tools/test_train.py` trains with graphs."""
+    with eager_steps():
         yield
 
 
 TINY = {
-    "network": "tiny",
+    "network": "tiniest",
     "input_px": 8,
     "crop_px": 8,
     "augmentation": "light",
@@ -141,9 +150,10 @@ def test_an_epoch_in_so_many_and_the_last_are_scored(tmp_path, scores, monkeypat
 
 
 def test_saved_weights_are_float32_and_equal_those_trained_in_mixed_precision(tmp_path):
-    network = compiled_network(tiny())
+    config = tiny(network="tiny")
+    network = compiled_network(config)
     assert network.get_layer("encoder1_separable").compute_dtype == "bfloat16"
-    save_float32(network, tiny(), tmp_path / WEIGHTS)
+    save_float32(network, config, tmp_path / WEIGHTS)
     saved = kept_network(tmp_path)
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
     for mine, its in zip(network.get_weights(), saved.get_weights(), strict=True):
@@ -154,7 +164,7 @@ def test_saved_weights_are_float32_and_equal_those_trained_in_mixed_precision(tm
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_layers_compute_in_the_precision_of_the_settings(precision):
-    network = compiled_network(tiny(precision=precision))
+    network = compiled_network(tiny(network="tiny", precision=precision))
     assert network.get_layer("encoder1_separable").compute_dtype == precision.removeprefix("mixed_")
 
 
@@ -236,7 +246,8 @@ def test_a_constant_learning_rate_neither_warms_up_nor_falls():
 
 @pytest.mark.parametrize(("weight_decay", "left"), [(0.5, 1 - 0.5 * 0.1), (0.0, 1)])
 def test_weights_decay_but_norms_and_biases_do_not(weight_decay, left):
-    network = compiled_network(tiny(schedule="constant", learning_rate=0.1, weight_decay=weight_decay))
+    config = tiny(network="tiny", schedule="constant", learning_rate=0.1, weight_decay=weight_decay)
+    network = compiled_network(config)
     fill(network, 1)
     trained = network.trainable_variables
     network.optimizer.apply([np.zeros(variable.shape, np.float32) for variable in trained], trained)
@@ -252,7 +263,7 @@ def test_weights_decay_but_norms_and_biases_do_not(weight_decay, left):
 
 
 def test_the_network_in_training_takes_crops_and_whole_frames():
-    network = compiled_network(tiny())
+    network = compiled_network(tiny(network="tiny"))
     for px in (8, 16):
         assert network(np.zeros((1, px, px, 3), np.float32)).shape == (1, px, px, 3)
 

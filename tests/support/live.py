@@ -1,13 +1,15 @@
 """A QuadSim client in front of a real server: frames to send, and what to wait for."""
 
-import contextlib
+import itertools
 
 import numpy as np
 
 from server.sight.geometry import Pose
 from support.fake_engine import GREY, RED
 from tools.simulator.frames import sensor_frame_fields
-from tools.simulator.wire import QuadSimClient
+from tools.simulator.wire import QuadSimClient, ReceivedEvent
+
+_numbers = itertools.count(1)
 
 POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
 
@@ -31,10 +33,22 @@ def fields(image=None, timestamp_s=None, **changes) -> dict[str, str]:
     return {key: value for key, value in {**made, **changes}.items() if value is not None}
 
 
+def answers(client: QuadSimClient, payload: dict[str, str]) -> list[ReceivedEvent]:
+    """What a frame is answered with, once it is; events before its sending are left out."""
+    number = next(_numbers)
+    sent_s = client.send_frame(payload, number=number)
+    client.wait_answered(number)
+    return [event for event in client.events if event.arrived_s >= sent_s]
+
+
 def follow(client: QuadSimClient, **options) -> list[float]:
-    """Show the hero until the server leads the simulator there; return the point."""
-    for _ in range(20):
-        sent_s = client.send_frame(fields(**options))
-        with contextlib.suppress(TimeoutError):
-            return client.wait_for("object_detected", since_s=sent_s, timeout_s=0.25).argument["coords"]
-    raise AssertionError(f"expected object_detected within 20 frames, got {client.events[-5:]}")
+    """Show the hero, frame by frame as they are answered, until the server leads the simulator there; return the point.
+
+    Raises:
+        AssertionError: if that takes more than a hundred frames.
+    """
+    for _ in range(100):
+        for event in answers(client, fields(**options)):
+            if event.name == "object_detected":
+                return event.argument["coords"]
+    raise AssertionError(f"expected object_detected within 100 frames, got {client.events[-5:]}")

@@ -12,7 +12,7 @@ from support.live import fields, picture
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.wire import QuadSimClient
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""Recordings for tests: made by the real server, of real frames through QuadSim's dialect, and then altered."""
+"""Recordings for tests: made by the real server, read back, and altered."""
 
+import itertools
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,21 @@ import requests
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 
+from server.flight.session import Session
+from server.flight.tracks import TrackState
+from server.watch.recording.format import Happened
+from server.watch.recording.reader import Entry, Recording
+from server.wire.messages import Command
 from tools.simulator.frames import format_timestamp, sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, image_files, mask_files, read_frames
-from tools.simulator.server_process import REPOSITORY, running_server
+from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
+# Made by an older version of the program; tests/data/README.md says how.
+FORMAT_1 = REPOSITORY / "tests" / "data" / "format1.mcap"
+PATIENCE_S = 60.0
+COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 
 
 def real_frames(data_dir: Path, name: str, count: int) -> list[PlayedFrame]:
@@ -24,67 +33,114 @@ def real_frames(data_dir: Path, name: str, count: int) -> list[PlayedFrame]:
     return list(read_frames(files, mask_files(files)))
 
 
-def send(client: QuadSimClient, frames: Sequence[PlayedFrame], period_s: float = 0.05) -> list[dict[str, Any]]:
-    """Send frames at a steady rate; returns what was sent."""
-    sent = [sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose) for frame in frames]
-    begin_s = time.time()
-    for number, fields in enumerate(sent):
-        fields["timestamp"] = format_timestamp(begin_s + number * period_s)
-        client.send_frame(fields)
-        time.sleep(period_s)
-    return sent
+class Sender:
+    """Sends frames in lock-step, each once the one before is answered, with timestamps `period_s` apart.
+
+    Attributes:
+        sent: the fields of each frame so far.
+    """
+
+    def __init__(self, client: QuadSimClient, period_s: float = 0.1) -> None:
+        self._client, self._period_s = client, period_s
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, fields: dict[str, Any]) -> None:
+        """Send a frame and wait until it is answered."""
+        number = len(self.sent) + 1
+        self.sent.append({**fields, "timestamp": format_timestamp(1.7e9 + number * self._period_s)})
+        self._client.send_frame(self.sent[-1], number)
+        self._client.wait_answered(number, PATIENCE_S)
+
+    def play(self, frames: Iterable[PlayedFrame]) -> None:
+        """Send recorded frames."""
+        for frame in frames:
+            self.send(sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose))
+
+
+def order(server: ServerProcess, path: str, **wish: Any) -> None:
+    """Press a button of the page for the only simulator."""
+    (simulator,) = (session["name"] for session in server.health()[1]["sessions"])
+    response = requests.post(f"{server.url}{path}", json={"simulator": simulator, **wish}, timeout=PATIENCE_S)
+    assert response.status_code == 204, response.text
 
 
 def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str, Any]], tuple[ReceivedEvent, ...]]:
-    """Record a session in which all happens that can: found, lost, held, broken, silent, too fast, overtaken, shut
-    down.
+    """Record a session of the real server on a real network: the hero found, lost and found, held, bad frames, silence,
+    the server's end.
 
     Returns:
         The file, the frames' fields as sent, and what the client was told.
     """
-    near, empty = real_frames(data_dir, "following_images", 60), real_frames(data_dir, "patrol_non_targ", 34)
-    with running_server(FCN4, "--record", str(folder)) as server, QuadSimClient(port=server.port) as client:
-        sent = send(client, near[:15])
+    near, empty = real_frames(data_dir, "following_images", 36), real_frames(data_dir, "patrol_non_targ", 34)
+    options = ("--watchdog-s", "3", "--record", str(folder))  # a busy machine may take seconds for a frame
+    with running_server(FCN4, *options) as server, QuadSimClient(port=server.port) as client:
+        sender = Sender(client)
+        sender.play(near[:10])
         for field, value in (("gimbal_pose", "nowhere"), ("rgb_image", "bm8gaW1hZ2U=")):
-            broken = {**sent[-1], field: value}
-            client.send_frame(broken)
-            time.sleep(0.3)  # so that none takes its place
-            sent += [broken, *send(client, near[15:20])]
-        time.sleep(1.3)  # longer than the watchdog waits
-        sent += send(client, near[20:30])
-        (simulator,) = (session["name"] for session in server.health()[1]["sessions"])
-        hold = {"simulator": simulator, "is_held": True}
-        assert requests.post(f"{server.url}/hold", json=hold, timeout=5).ok
-        sent += send(client, near[30:35])
-        assert requests.post(f"{server.url}/hold", json={**hold, "is_held": False}, timeout=5).ok
-        sent += send(client, near[35:45])
-        sent += send(client, empty)
-        sent += send(client, near[45:60], period_s=0.001)  # some come while others wait
-        broken = {**sent[-1], "pose": "nowhere"}
-        client.send_frame(broken)  # answered at once, while older frames are in perception
-        time.sleep(0.3)
-        sent.append(broken)
-        sent += send(client, near[:3])
+            sender.send({**sender.sent[-1], field: value})
+            sender.play(near[10:12])
+        # No frames come: the watchdog stops the drone.
+        client.wait_for("object_lost", since_s=client.events[-1].arrived_s, timeout_s=PATIENCE_S)
+        sender.play(near[12:20])
+        order(server, "/hold", is_held=True)
+        sender.play(near[20:23])
+        order(server, "/hold", is_held=False)
+        sender.play(near[23:30])
+        sender.play(empty)
+        sender.play(near[30:])
         server.stop()
-        client.wait_closed()
-        told = client.events
+        assert client.wait_closed(PATIENCE_S)
+        events = client.events
     (file,) = folder.glob("*.mcap")
-    return file, sent, told
+    return file, sender.sent, events
 
 
-def rewritten(file: Path, change: Callable[[int, dict[str, Any]], dict[str, Any] | None]) -> Path:
-    """A copy of a recording beside it, with other events.
+def read(file: Path) -> tuple[Recording, list[Entry]]:
+    """A recording that has been read, and all its entries."""
+    with Recording(file) as recording:
+        entries = list(recording.entries("reading"))
+    return recording, entries
+
+
+def happened(file: Path) -> list[Happened]:
+    """All events of a recording, with what came of them."""
+    return [entry for entry in read(file)[1] if isinstance(entry, Happened)]
+
+
+Outcome = tuple[str, TrackState, list[Command]]
+
+
+def retaken(file: Path) -> tuple[list[Outcome], list[Outcome]]:
+    """What came of each event in the recording, and what comes of it when a session takes the same events again."""
+    recording, entries = read(file)
+    start = recording.start
+    session = Session.begin(start.session, start.tracker, start.watchdog_s)
+    if start.state is not None:
+        session.state = start.state
+    recorded, given = [], []
+    for entry in entries:
+        if isinstance(entry, Happened):
+            kind = type(entry.event).__name__
+            recorded.append((kind, entry.state, entry.commands))
+            commands = session.take(entry.event)
+            given.append((kind, session.state.tracker.state, commands))
+    return recorded, given
+
+
+def rewritten(file: Path, folder: Path, change: Callable[[int, dict[str, Any]], dict[str, Any] | None]) -> Path:
+    """A copy of a recording with other events.
 
     Args:
         file: the recording.
+        folder: where to write the copy, under the same name.
         change: from an event's number and itself to what stands for it; None for nothing.
     """
-    copy = file.with_name(f"{file.stem}_rewritten.mcap")
+    copy = folder / file.name
     with file.open("rb") as source, copy.open("wb") as target:
         writer = Writer(target, compression=CompressionType.NONE)
         writer.start()
         channels: dict[int, int] = {}
-        number = 0
+        numbers = itertools.count()
         for schema, channel, message in make_reader(source).iter_messages(log_time_order=False):
             assert schema is not None
             if channel.id not in channels:
@@ -92,8 +148,7 @@ def rewritten(file: Path, change: Callable[[int, dict[str, Any]], dict[str, Any]
                 channels[channel.id] = writer.register_channel(channel.topic, channel.message_encoding, schema_id)
             data = message.data
             if channel.topic == "/events":
-                event = change(number, json.loads(data))
-                number += 1
+                event = change(next(numbers), json.loads(data))
                 if event is None:
                     continue
                 data = json.dumps(event).encode()

@@ -1,31 +1,42 @@
-"""Frames that perception has understood, made up."""
+"""Sightings and events of frames that perception has understood, made up."""
 
-import numpy as np
+import itertools
 
+from server.flight.events import Failed, NotUnderstood, Seen
 from server.flight.session import Session
 from server.settings import TrackerConfig
-from server.sight.geometry import Pose
-from server.sight.people import Box, Target
-from server.sight.perception import Job
-from server.wire.messages import SensorFrame
+from server.sight.people import Box, Place, Sighting
 
-POSE = Pose(0.0, 0.0, 5.0, 0.0, 0.0, 0.0)
-
-
-HERE = np.array([10.0, 2.0, 1.0])
+HERE = (10.0, 2.0, 1.0)
+WATCHDOG_S = 1.0
+_numbers = itertools.count(1)
 
 
 def session(**tracker) -> Session:
-    return Session("a simulator", TrackerConfig(**{"confirm_hits": 2, "confirm_window": 3, **tracker}), WATCHDOG_S)
+    """A session that confirms a hero by two of three frames, unless told otherwise."""
+    return Session.begin(
+        "a simulator", TrackerConfig(**{"confirm_hits": 2, "confirm_window": 3, **tracker}), WATCHDOG_S
+    )
 
 
-def target(position_m=HERE) -> Target:
-    return Target((128.0, 128.0), (128.0, 150.0), Box(120, 100, 136, 150), 200, 0.97, 10.0, position_m, 0.2, 0.4)
+def sighting(position_m=HERE, std_m: float = 0.2, is_convincing: bool = True) -> Sighting:
+    """Somebody at a position in the world; None for a sighting without a place."""
+    place = None if position_m is None else Place(tuple(map(float, position_m)), std_m, depth_m=10.0, area_m2=0.4)
+    confidence = 0.97 if is_convincing else 0.6
+    return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, confidence, place)
 
 
-def job(time_s: float) -> Job:
-    """A frame taken and received at `time_s`."""
-    return Job("sid", SensorFrame(1e9 + time_s, b"", b"", POSE, POSE), time_s)
+def seen(time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> Seen:
+    """A frame taken and received at `time_s`, and answered after `delay_s`."""
+    return Seen(time_s + delay_s, next(_numbers), time_s, 1e9 + time_s, sightings)
 
 
-WATCHDOG_S = 1.0
+def bad(arrival_s: float, now_s: float | None = None) -> NotUnderstood:
+    """A frame that is not understood."""
+    now_s = arrival_s if now_s is None else now_s
+    return NotUnderstood(now_s, next(_numbers), arrival_s, "pose", "six numbers", "none")
+
+
+def failed(now_s: float) -> Failed:
+    """A frame on which perception failed."""
+    return Failed(now_s, next(_numbers))

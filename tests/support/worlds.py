@@ -1,17 +1,40 @@
 """Worlds of the stand-in."""
 
+import copy
+import functools
 import math
 
 import numpy as np
 
 from server.sight.geometry import Pose
 from tools.simulator.drone import Drone
-from tools.simulator.world import World
+from tools.simulator.world import EPOCH_S, World
 
 
-def world_near_hero(seed=4, people=5):
+class SharedWorld(World):
+    """A world at its start, with the renderer of all shared worlds of its seed and people: building one takes a second.
+
+    Two of the same seed and people must not be seen by turns.
+    """
+
+    def __init__(self, seed: int, people: int = 30, *, opengl: bool = False, start_s: float = EPOCH_S) -> None:
+        original = _original(seed, people, opengl)
+        vars(self).update(vars(original))
+        self.walkers, self.drone = copy.deepcopy(original.walkers), copy.deepcopy(original.drone)
+        self._start_s = start_s
+
+    def close(self) -> None:
+        """The renderer stays."""
+
+
+@functools.cache
+def _original(seed: int, people: int, opengl: bool) -> World:
+    return World(seed, people, opengl=opengl)
+
+
+def world_near_hero(seed=4, people=5, kind: type[World] = World):
     """A world whose drone begins its patrol behind the hero, looking there; the hero of this seed walks in the sun."""
-    world = World(seed, people)
+    world = kind(seed, people)
     hero = world.walkers.people[0]
     heading_rad = math.radians(hero.heading_deg)
     x_m, y_m = hero.x_m - 4.0 * math.cos(heading_rad), hero.y_m - 4.0 * math.sin(heading_rad)

@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 
+PATIENCE_S = 60.0
+
 
 class Frame(NamedTuple):
     """One websocket frame as it came, its payload unmasked."""
@@ -45,14 +47,24 @@ class Peer:
             def matching() -> list[Frame]:
                 return [frame for frame in self._frames if frame.opcode in opcodes]
 
-            assert self._changed.wait_for(lambda: len(matching()) >= count, timeout=5.0), self._frames
+            assert self._changed.wait_for(lambda: len(matching()) >= count, timeout=PATIENCE_S), self._frames
             return matching()
 
     def texts(self, count: int = 0) -> list[str]:
         """Whole text messages, joined, as soon as there are `count` of them."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self._joined()) >= count, timeout=5.0), self._frames
+            assert self._changed.wait_for(lambda: len(self._joined()) >= count, timeout=PATIENCE_S), self._frames
             return self._joined()
+
+    def events(self, count: int = 0) -> list[str]:
+        """The text messages that are Socket.IO events, as soon as there are `count` of them."""
+        with self._changed:
+
+            def events() -> list[str]:
+                return [text for text in self._joined() if text.startswith("42")]
+
+            assert self._changed.wait_for(lambda: len(events()) >= count, timeout=PATIENCE_S), self._frames
+            return events()
 
     def send(self, data: str | bytes) -> None:
         """Send text as one unmasked frame, or bytes as they are."""
@@ -73,7 +85,7 @@ class Peer:
         self._listener.close()
         with contextlib.suppress(OSError, AssertionError):
             self.hang_up()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=PATIENCE_S)
 
     def _joined(self) -> list[str]:
         texts, current = [], b""

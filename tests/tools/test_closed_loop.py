@@ -112,10 +112,10 @@ def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--episodes", "0"], "expected --episodes at least 1, got 0"),
-        (["--jobs", "0"], "expected --jobs at least 1, got 0"),
-        (["--duration", "0"], "expected --duration above 0, got 0.0"),
-        (["--people", "61"], "expected --people 0 to 60, got 61"),
+        (["--episodes", "0"], "expected --episodes of at least 1, got 0"),
+        (["--jobs", "0"], "expected --jobs of at least 1, got 0"),
+        (["--duration", "0"], "expected --duration above 0 and finite, got 0.0"),
+        (["--people", "61"], "expected --people from 0 to 60, got 61"),
         (["--drop", "1.5"], "expected drop from 0 to 1, got 1.5"),
         (["--delay", "-1"], "expected delay from 0 to 3600, got -1.0"),
     ],

@@ -1,10 +1,12 @@
 import json
-import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.eager import eager_steps
 
+from model.dataset import read_set
 from model.fcn import Widths
 from model.networks import NETWORKS
 from model.recipes import PRESETS
@@ -12,6 +14,8 @@ from model.scoring import EVALUATION_SETS, HERO
 from model.training import WEIGHTS
 from tools import compare
 from tools.compare import main, usual
+
+TINY = {"small": Widths((), 4, ()), "larger": Widths((4,), 4, (4,))}
 
 
 def save_frames(folder, count):
@@ -35,40 +39,51 @@ def save_frames(folder, count):
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     for name in ("train", "validation", *(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS)):
-        save_frames(tmp_path / "data" / name, 16)
+        save_frames(tmp_path / "data" / name, 16 if name == "train" else 4)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny = {"small": Widths((4,), 4, (4,)), "larger": Widths((8,), 8, (8,))}
-    monkeypatch.setattr(compare, "NETWORKS", tiny)
-    for name, widths in tiny.items():
+    for name, widths in TINY.items():
         monkeypatch.setitem(NETWORKS, name, widths)
     monkeypatch.setattr(compare, "SCORED_AT_PX", 32)
     monkeypatch.setattr(compare, "TIMED_STEPS", 2)
     return tmp_path / "data"
 
 
-def test_networks_are_trained_scored_and_compared_in_one_table_and_not_trained_again(data, tmp_path, capsys):
+def test_networks_are_trained_scored_and_compared_in_one_table_and_not_trained_again(
+    data, tmp_path, capsys, monkeypatch
+):
     out = tmp_path / "runs"
-    arguments = ["--data", str(data), "--out", str(out), "--minutes", "0.01"]
+    arguments = ["--data", str(data), "--out", str(out), "--minutes", "1e-9"]  # one batch
+    monkeypatch.setattr(compare, "NETWORKS", {"small": TINY["small"]})
     assert main(arguments) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert lines[0].startswith("| network | parameters | multiply-adds | ms a frame | batches | score |")
-    # Encoder (9·3 + 3·4 + 4) + 16, bottleneck (16 + 4) + 16, decoder (9·7 + 7·4 + 4) + 16, output 12 + 3: 221.
-    assert [line.split(" | ")[:2] for line in lines[2:]] == [["| small", "221"], ["| larger", "449"]]
-    rows = json.loads((out / "comparison.json").read_text())
-    assert [row["network"] for row in rows] == ["small", "larger"]
-    for row in rows:
-        assert row["batches"] >= 1
-        assert row["ms_per_frame"] > 0
-        assert 0 <= row["final_score"] <= 1
-        assert row["false_alarms"] <= 24
-        assert row["missed"] <= 24
-    shutil.rmtree(out / "larger")
+    assert "small: 1 batches of 16\n" in capsys.readouterr().out
     before = (out / "small" / WEIGHTS).read_bytes()
+    monkeypatch.setattr(compare, "NETWORKS", TINY)
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "larger: " in output
     assert "small: " not in output
     assert (out / "small" / WEIGHTS).read_bytes() == before
+    lines = [line for line in output.splitlines() if line.startswith("|")]
+    assert lines[0].startswith("| network | parameters | multiply-adds | ms/frame | batches | score |")
+    # Bottleneck (12 + 4) + 16, output 12 + 3: 47.
+    # Encoder (9·3 + 3·4 + 4) + 16, bottleneck (16 + 4) + 16, decoder (9·7 + 7·4 + 4) + 16, output 12 + 3: 221.
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [["| small", "47"], ["| larger", "221"]]
+    rows = json.loads((out / "comparison.json").read_text())
+    assert [row["network"] for row in rows] == ["small", "larger"]
+    for row in rows:
+        assert row["batches"] == 1
+        assert row["ms_per_frame"] > 0
+        assert 0 <= row["final_score"] <= 1
+        assert row["false_alarms"] <= 6
+        assert row["missed"] <= 6
+
+
+def test_the_steps_are_those_that_take_the_budgets_cpu_time(data, monkeypatch):
+    now_s = iter((100.0, 103.0))  # before and after the two steps
+    monkeypatch.setattr(compare, "time", SimpleNamespace(process_time=lambda: next(now_s)))
+    with eager_steps():
+        config = compare.in_budget(compare.usual("small"), read_set(data / "train", 32), budget_s=60.0)
+    assert (config.epochs, config.steps) == (1, 40)
 
 
 def test_all_but_the_network_and_its_resolution_is_the_same():

@@ -1,35 +1,47 @@
 """What is taken out of recordings to train on, and that the training's own reader takes it."""
 
 import io
-import re
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FCN4, real_frames, rewritten, send
+from support.recorded_session import FORMAT_1, happened, rewritten
 
 from model.dataset import list_pairs, read_pair
 from model.scoring import CLASSES, HERO
+from server.flight.events import Received, Seen, Tick
 from server.flight.tracks import TrackState
-from server.watch.recording.reader import Answer, Arrival, Recording, Sighted
+from server.sight.people import Box, Place, Sighting
+from server.watch.recording.format import Happened
+from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
 from tools.export_dataset import choose, dataset_image, dataset_mask
-from tools.simulator.server_process import running_server
-from tools.simulator.wire import QuadSimClient
 
-SURE, UNSURE = Sighted(0.99, True, (4.0, 0.0, 1.0)), Sighted(0.6, False, (4.0, 0.0, 1.0))
+PLACE = Place((4.0, 0.0, 1.0), 0.2, 4.0, 0.4)
+SURE, UNSURE = (
+    Sighting((1.0, 2.0), (1.0, 2.0), Box(0.0, 0.0, 2.0, 4.0), 50, confidence, PLACE) for confidence in (0.99, 0.6)
+)
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory, data_dir):
-    """A recording in which the hero is followed, gone for 1.8 s, and back."""
-    folder = tmp_path_factory.mktemp("recorded")
-    near, empty = real_frames(data_dir, "following_images", 40), real_frames(data_dir, "patrol_non_targ", 36)
-    with running_server(FCN4, "--record", str(folder)) as server, QuadSimClient(port=server.port) as client:
-        for frames in (near[:20], empty, near[20:]):
-            send(client, frames)
-    (file,) = folder.glob("*.mcap")
-    return file
+def file(recorded_session, tmp_path_factory):
+    """A recording in which the hero is followed, gone for 3.4 s, and back.
+
+    Frames came as fast as the machine answered them; here they come as their timestamps say, ten a second.
+    """
+    at_s = 0.0
+
+    def spread(number, event):
+        nonlocal at_s
+        if number == 0:
+            at_s = event["monotonic_s"]
+        elif event["kind"] == "received":
+            at_s += 0.1
+        times = {name: at_s for name in ("at_s", "arrival_s") if name in event}
+        return event | times
+
+    return rewritten(recorded_session[0], tmp_path_factory.mktemp("spread"), spread)
 
 
 def exported(out, *files):
@@ -43,18 +55,18 @@ def names(out):
 # --- which
 
 
-def answers(*spans):
-    """Answers at 5 frames a second; each span is (frames, state, what was taken for the hero)."""
-    frames = [(state, sighted) for count, state, sighted in spans for _ in range(count)]
+def seen(*spans):
+    """Frames seen, 5 a second, counted from 0; each span is (frames, state, sightings)."""
+    frames = [(state, sightings) for count, state, sightings in spans for _ in range(count)]
     return [
-        Answer("seen", 100 + number / 5, 100.01 + number / 5, list(sighted), state, [])
-        for number, (state, sighted) in enumerate(frames)
+        Happened(Seen(100.01 + number / 5, number, 100 + number / 5, None, tuple(sightings)), state, [])
+        for number, (state, sightings) in enumerate(frames)
     ]
 
 
 def chosen(*spans):
     """The frames' numbers and reasons."""
-    return {round((arrival_s - 100) * 5): reason for arrival_s, reason in choose(answers(*spans)).items()}
+    return choose(seen(*spans))
 
 
 PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
@@ -84,9 +96,7 @@ def test_a_loss_is_chosen_from_before_the_last_sighting_to_a_second_after():
 
 
 def test_a_drone_that_was_stopped_for_want_of_frames_has_lost_nothing():
-    seen = answers((10, FOLLOWING, [SURE]))
-    tick = Answer("tick", None, 103.0, [], TrackState.LOST, [])
-    assert choose([*seen, tick]) == {}
+    assert choose([*seen((10, FOLLOWING, [SURE])), Happened(Tick(103.0), LOST, [])]) == {}
 
 
 # --- as what
@@ -95,30 +105,34 @@ def test_a_drone_that_was_stopped_for_want_of_frames_has_lost_nothing():
 def test_the_pairs_are_a_data_set(file, tmp_path, capsys):
     assert exported(tmp_path, file) == 0
     pairs = list_pairs(tmp_path)
-    with Recording(file) as recording:
-        read = list(recording.entries("reading"))
-    arrivals = [entry for entry in read if isinstance(entry, Arrival)]
-    reasons = choose([entry for entry in read if isinstance(entry, Answer)])
+    events = {each.event.frame: each.event for each in happened(file) if isinstance(each.event, Seen)}
+    arguments = {each.event.frame: each.argument for each in happened(file) if isinstance(each.event, Received)}
+    reasons = choose(happened(file))
     assert "lost" in reasons.values()
-    assert len(pairs) == len(reasons) > 3
+    assert len(pairs) == len(reasons) > 1
     shown = 0
     for image, mask in pairs:
-        arrival = arrivals[int(image.stem[-5:]) - 1]
-        assert image.stem == mask.stem == f"{file.stem}_{image.stem[-5:]}"
-        assert arrival.arrival_s in reasons
-        assert image.read_bytes() == arrival.parse().rgb_image
+        number = int(image.stem[-5:])
+        assert image.stem == mask.stem == f"{file.stem}_{number:05d}"
+        assert number in reasons
+        assert image.read_bytes() == parse_sensor_frame(json.loads(arguments[number])).rgb_image
         pixels, classes = read_pair(image, mask, 256)
         assert pixels.shape == (256, 256, 3)
         assert set(np.unique(classes)) <= set(range(len(CLASSES)))
-        answer = next(entry for entry in read if isinstance(entry, Answer) and entry.arrival_s == arrival.arrival_s)
         # 20 px at the network's 160 px are 51 px at 256.
-        assert not answer.sighted or (classes == HERO).sum() > 20
-        shown += bool(answer.sighted)
+        assert not events[number].sightings or (classes == HERO).sum() > 20
+        shown += bool(events[number].sightings)
     assert 0 < shown < len(pairs), "some from before the loss, some from after"
     output = capsys.readouterr().out
-    assert f"{len(pairs)} of " in output
+    assert f"{len(pairs)} of 72 frames chosen" in output
     assert f"{list(reasons.values()).count('lost')} lost" in output
     assert "correct them" in output
+
+
+def test_recordings_of_an_older_version_are_taken_too(tmp_path, capsys):
+    assert exported(tmp_path, FORMAT_1) == 0
+    assert len(list_pairs(tmp_path)) >= 3
+    assert " lost" in capsys.readouterr().out
 
 
 def test_a_second_run_writes_nothing_and_leaves_corrected_masks(file, tmp_path, capsys):
@@ -146,13 +160,13 @@ def test_what_a_kill_left_half_done_is_done(file, tmp_path, capsys):
 
 
 def test_recordings_without_reasons_give_none(file, tmp_path, capsys):
-    sure = rewritten(
-        file,
-        lambda number, event: event | {"state": "patrol", "targets": []} if event["kind"] == "seen" else event,
-    )
-    assert exported(tmp_path, sure) == 0
-    assert re.search(r": 0 of \d\d frames chosen; 0 pairs written", capsys.readouterr().out)
-    assert names(tmp_path) == []
+    def change(number, event):
+        return event | ({"state": "patrol", "sightings": []} if number and event["kind"] != "end" else {})
+
+    sure = rewritten(file, tmp_path, change)
+    assert exported(tmp_path / "out", sure) == 0
+    assert ": 0 of 72 frames chosen; 0 pairs written" in capsys.readouterr().out
+    assert names(tmp_path / "out") == []
 
 
 def test_images_of_other_sizes_come_out_as_the_dataset_has_them():
@@ -182,6 +196,34 @@ def test_a_file_that_is_no_recording_is_told(tmp_path, capsys):
     file.write_bytes(b"none")
     assert exported(tmp_path, file) == 2
     assert capsys.readouterr().err.startswith(f"export_dataset: {file}: expected a")
+
+
+@pytest.mark.parametrize(("argument", "complaint"), [('{"pose": 1}', "rgb_image: expected"), ("{", "Expecting")])
+def test_a_frame_that_cannot_be_understood_is_told_with_its_file_and_number(
+    file, tmp_path, capsys, argument, complaint
+):
+    spoiled = rewritten(
+        file,
+        tmp_path,
+        lambda number, event: event | ({"argument": argument} if event["kind"] == "received" else {}),
+    )
+    assert exported(tmp_path / "out", spoiled) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"export_dataset: {spoiled}: frame ")
+    assert complaint in error
+
+
+@pytest.mark.parametrize("png", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_mask_is_refused(png):
+    with pytest.raises(ValueError, match="expected a mask, a PNG of at most"):
+        dataset_mask(png)
+
+
+def test_a_mask_of_too_many_pixels_is_refused():
+    large = io.BytesIO()
+    Image.new("RGB", (2000, 1000)).save(large, "PNG")
+    with pytest.raises(ValueError, match="got 2000×1000 pixels"):
+        dataset_mask(large.getvalue())
 
 
 def test_two_recordings_of_one_name_are_refused_before_anything_is_written(file, tmp_path, capsys):

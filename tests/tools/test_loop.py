@@ -64,8 +64,7 @@ def lossy(**config: float) -> Faults:
 
 
 def test_the_server_leads_the_drone_to_the_hero(world):
-    with ServerPilot(TruthEngine(world)) as pilot:
-        flight = fly(world, pilot, duration_s=10.0)
+    flight = fly(world, ServerPilot(TruthEngine(world)), duration_s=10.0)
     # Confirmed by the third frame, unless something stands between; then on the hero to the end.
     assert flight.is_on_target[-20:].all()
     assert np.median(flight.errors_m[-20:]) < 0.3
@@ -102,8 +101,7 @@ def test_a_broken_frame_stops_a_drone_that_follows(world):
         def on_frame(self, fields, now_s):
             return super().on_frame({**fields, "depth_image": "none"} if now_s == 3.0 else fields, now_s)
 
-    with BreaksOff(TruthEngine(world)) as pilot:
-        flight = fly(world, pilot, duration_s=3.2)
+    flight = fly(world, BreaksOff(TruthEngine(world)), duration_s=3.2)
     assert np.isfinite(flight.told_m[14]).all()
     assert np.isnan(flight.told_m[15]).all()
 
@@ -113,8 +111,5 @@ def test_a_network_that_fails_ends_the_flight(world):
         def infer(self, images):
             raise ArithmeticError("no")
 
-    with (
-        ServerPilot(Broken()) as pilot,
-        pytest.raises(RuntimeError, match=r"perception to understand the frame of 0\.0 s"),
-    ):
-        fly(world, pilot, duration_s=1.0)
+    with pytest.raises(ArithmeticError):
+        fly(world, ServerPilot(Broken()), duration_s=1.0)

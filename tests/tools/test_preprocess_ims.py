@@ -14,11 +14,10 @@ import pytest
 from PIL import Image
 
 from model.dataset import list_pairs, read_pair, read_set
-from model.scoring import CLASSES, HERO
-from tools.preprocess_ims import main, nearest_layer, read_camera
+from model.scoring import HERO, PEOPLE, SURROUNDINGS
+from tools.preprocess_ims import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SURROUNDINGS, PEOPLE = CLASSES.index("surroundings"), CLASSES.index("people")
 
 
 def png(array):
@@ -103,33 +102,6 @@ def test_the_golden_set_reads_as_a_training_set(golden, out):
     assert train.shows_hero().all()
 
 
-@pytest.mark.parametrize(
-    ("surroundings", "people", "hero", "nearest"),
-    [
-        (50, 100, 120, SURROUNDINGS),
-        (100, 50, 255, PEOPLE),
-        (100, 120, 60, HERO),
-        (255, 255, 255, SURROUNDINGS),  # nothing anywhere
-        # Ties, of surroundings − 1: 50 = 50, 99 = 99 = 99, then people = hero
-        (51, 50, 255, SURROUNDINGS),
-        (52, 50, 255, PEOPLE),  # 51 > 50
-        (100, 99, 99, SURROUNDINGS),
-        (100, 60, 60, PEOPLE),
-        # 0 − 1 wraps around to 255: the farthest, but for ties
-        (0, 254, 255, PEOPLE),
-        (0, 255, 254, HERO),
-        (0, 255, 255, SURROUNDINGS),
-        (1, 0, 0, SURROUNDINGS),  # 0 = 0 = 0
-    ],
-)
-def test_the_nearest_layer_is_the_originals(surroundings, people, hero, nearest):
-    mask = nearest_layer(*(np.array([[grey]], np.uint8) for grey in (surroundings, people, hero)))
-    expected = np.zeros(3, np.uint8)
-    expected[nearest] = 255
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, expected.reshape(1, 1, 3))
-
-
 def test_each_camera_is_taken_for_its_own_layer(raw, out):
     preprocess(raw, out)
     image, mask = read_pair(*list_pairs(out / "train")[0], px=256)
@@ -193,7 +165,7 @@ def test_the_summary_tells_what_each_split_holds_and_what_to_do_with_it(tmp_path
     assert preprocess(raw, out) == 0
     # Heroes of 100, 100 and 200 px: the median is the second, the 75th percentile half way from it to the third, …
     assert capsys.readouterr().out == (
-        "pairs made: 6, there already: 0, frames skipped: 0\n"
+        "pairs made: 6, already there: 0, frames skipped: 0\n"
         "train: 4 frames\n"
         "  3 with the hero (75%), 2 with other people\n"
         "  hero of 100 / 100 / 100 / 150 / 190 px (percentiles 5 / 25 / 50 / 75 / 95)\n"
@@ -209,7 +181,7 @@ def test_without_a_validation_run_the_next_step_is_to_record_one(tmp_path, out, 
     record(tmp_path / "raw", "train/run1", [0])
     assert preprocess(tmp_path / "raw", out) == 0
     output = capsys.readouterr().out
-    assert "validation: no frames\nNext: record runs for validation, too; training needs both\n" in output
+    assert "validation: no frames\nNext: record runs for validation as well; training needs both splits\n" in output
 
 
 def test_progress_is_shown(raw, out, capsys):
@@ -238,7 +210,7 @@ def test_a_second_run_makes_nothing_and_changes_nothing(raw, out, capsys):
     capsys.readouterr()
     assert preprocess(raw, out) == 0
     assert contents(out) == before
-    assert capsys.readouterr().out.startswith("pairs made: 0, there already: 5, frames skipped: 0\n")
+    assert capsys.readouterr().out.startswith("pairs made: 0, already there: 5, frames skipped: 0\n")
 
 
 def test_frames_that_came_since_are_added(raw, out, capsys):
@@ -248,7 +220,7 @@ def test_frames_that_came_since_are_added(raw, out, capsys):
     assert preprocess(raw, out) == 0
     assert before.items() <= contents(out).items()
     assert frame_numbers(out / "train") == ["00000", "00001", "00002", "00003", "00004"]
-    assert "pairs made: 2, there already: 5" in capsys.readouterr().out
+    assert "pairs made: 2, already there: 5" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("age_s", [-100, 100])
@@ -260,7 +232,7 @@ def test_a_frame_recorded_anew_is_made_anew_though_its_files_bear_an_older_time(
     for file in (raw / "train" / "run1" / "IMG").glob("*_00001.png"):
         os.utime(file, (recorded_s, recorded_s))
     assert preprocess(raw, out) == 0
-    assert "pairs made: 1, there already: 4" in capsys.readouterr().out
+    assert "pairs made: 1, already there: 4" in capsys.readouterr().out
     image, mask = read_pair(*list_pairs(out / "train")[1], px=256)
     assert np.abs(image.astype(int) - 50).max() <= 2
     assert not (mask == HERO).any()
@@ -334,23 +306,10 @@ def test_a_bad_frame_is_named_and_skipped_and_the_others_are_made(raw, out, caps
     assert frame_numbers(out / "validation") == ["00000", "00001"]
     assert not list(out.rglob("*.partial"))
     output, errors = capsys.readouterr()
-    assert "pairs made: 4, there already: 0, frames skipped: 1\n" in output
+    assert "pairs made: 4, already there: 0, frames skipped: 1\n" in output
     named = [line for line in errors.splitlines() if "skipped" in line]
     assert len(named) == 1
     assert named[0].strip().startswith(f"skipped train/run1 frame 00001: {reason.format(file=file)}")
-
-
-def test_every_cut_of_a_file_is_noticed(tmp_path):
-    """A file still being written is short; no length may pass for a whole one while it lacks a pixel."""
-    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8) // 128 * 60
-    whole, file = png(pixels), tmp_path / "cam1_00001.png"
-    last_checksum = len(whole) - 4  # of the chunk that says that the file ends
-    for length in {*range(0, last_checksum, 97), *range(last_checksum - 30, last_checksum)}:
-        file.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"expected a whole PNG in .*cam1_00001\.png, got: "):
-            read_camera(file)
-    file.write_bytes(whole)
-    np.testing.assert_array_equal(read_camera(file), pixels)
 
 
 def test_a_recording_still_being_written_is_taken_up_by_the_next_run(raw, out, capsys):
@@ -360,7 +319,7 @@ def test_a_recording_still_being_written_is_taken_up_by_the_next_run(raw, out, c
     spoil(folder / "cam3_00003.png", "truncated")
     assert preprocess(raw, out) == 1
     assert frame_numbers(out / "train") == ["00000", "00001", "00002"]
-    assert "The same command takes up skipped frames whose files have become whole" in capsys.readouterr().out
+    assert "Run the same command again for skipped frames" in capsys.readouterr().out
     record(raw, "train/run1", [3])
     assert preprocess(raw, out) == 0
     assert frame_numbers(out / "train") == ["00000", "00001", "00002", "00003"]
@@ -379,44 +338,56 @@ def test_a_pair_stays_when_its_recording_breaks(raw, out):
 
 @pytest.fixture
 def long_recording(tmp_path):
-    """200 frames, hard links to four files, of which the camera's is noise: long to read, quick to record."""
+    """40 frames, hard links to four files, of which the camera's is noise: long to read, quick to record."""
     raw = tmp_path / "raw"
     record(raw, "train/long", [0])
     folder = raw / "train" / "long" / "IMG"
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     (folder / "cam1_00000.png").write_bytes(png(noise))
     for source in list(folder.iterdir()):
-        for number in range(1, 200):
+        for number in range(1, 40):
             source.with_name(source.name.replace("00000", f"{number:05}")).hardlink_to(source)
     return raw
 
 
-def start_and_stop(raw, out, with_signal):
-    """Run the tool as a process and send it a signal after the first pair; returns the ended process and its errors."""
-    process = subprocess.Popen(
-        [sys.executable, "tools/preprocess_ims.py", "--raw", str(raw), "--out", str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("train/masks/*.png")):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no pair in 120 s"
-        time.sleep(0.002)
-    process.send_signal(with_signal)
-    return process, process.communicate(timeout=60)[1]
+STOPPED_AFTER_A_PAIR = """
+import os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tools.preprocess_ims import main
+
+replace, shutdown = Path.replace, ThreadPoolExecutor.shutdown
+first, is_ending = threading.Lock(), threading.Event()
+
+def replace_and_stop(self, target):
+    replace(self, target)
+    if target.suffix == ".png":
+        if first.acquire(blocking=False):
+            os.kill(os.getpid(), int(sys.argv[1]))
+        is_ending.wait(120)  # no thread begins another pair until those that wait are cancelled
+
+def end(self, *arguments, **options):
+    is_ending.set()
+    shutdown(self, *arguments, **options)
+
+Path.replace, ThreadPoolExecutor.shutdown = replace_and_stop, end
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def stop_after_a_pair(raw, out, with_signal):
+    """Run the tool as a process that sends itself a signal after its first pair; returns the ended process."""
+    command = [sys.executable, "-c", STOPPED_AFTER_A_PAIR, str(int(with_signal)), "--raw", str(raw), "--out", str(out)]
+    return subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long_recording, out, tmp_path):
-    process, _ = start_and_stop(long_recording, out, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    assert stop_after_a_pair(long_recording, out, signal.SIGKILL).returncode == -signal.SIGKILL
     images, masks = (
         {file.stem[-5:]: file for file in (out / "train" / kind).glob(ending)}
         for kind, ending in (("images", "*.jpeg"), ("masks", "*.png"))
     )
-    assert 1 <= len(masks) < 200
+    assert 1 <= len(masks) < 40
     # A frame in the very moment between its two renames, at most one a thread, may have its image alone.
     assert masks.keys() <= images.keys()
     assert len(images) - len(masks) <= (os.cpu_count() or 1)
@@ -427,7 +398,7 @@ def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long
     killed = contents(out)
 
     assert preprocess(long_recording, out) == 0
-    assert len(list_pairs(out / "train")) == 200
+    assert len(list_pairs(out / "train")) == 40
     now = contents(out)
     for number, mask in masks.items():
         for file in (str(images[number].relative_to(out)), str(mask.relative_to(out))):
@@ -439,10 +410,10 @@ def test_a_killed_run_leaves_whole_pairs_and_the_next_one_completes_the_set(long
 
 
 def test_an_interrupted_run_ends_with_whole_pairs_and_says_how_to_go_on(long_recording, out):
-    process, errors = start_and_stop(long_recording, out, signal.SIGINT)
+    process = stop_after_a_pair(long_recording, out, signal.SIGINT)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "interrupted; the same command goes on"
-    assert 1 <= len(list_pairs(out / "train")) < 200
+    assert process.stderr.splitlines()[-1] == "interrupted; the same command continues"
+    assert 1 <= len(list_pairs(out / "train")) < 40
     assert not list(out.rglob("*.partial"))
 
 
@@ -600,7 +571,8 @@ def test_what_are_no_recordings_is_refused_before_anything_is_written(raw, out, 
 def test_runs_without_a_frame_are_refused(tmp_path, out, capsys):
     (tmp_path / "raw" / "train" / "run1" / "IMG").mkdir(parents=True)
     assert (
-        refused(tmp_path / "raw", out, capsys) == f"expected recorded frames in {tmp_path / 'raw'}, got 1 runs of none"
+        refused(tmp_path / "raw", out, capsys)
+        == f"expected recorded frames in {tmp_path / 'raw'}, got 1 runs without frames"
     )
     assert not out.exists()
 
@@ -620,7 +592,7 @@ def test_a_run_that_was_made_under_another_fold_is_refused_not_doubled(raw, out,
     record(raw, "train/run0", [0])
     assert refused(raw, out, capsys) == (
         f"expected train/run1 in {out} as fold 1, its number among the present runs, got 0_run1_cam1_00000.jpeg: "
-        "make the set anew, in another --out or after deleting this one"
+        "choose another --out, or delete this set and make it again"
     )
     assert contents(out) == before
 
@@ -646,7 +618,7 @@ def test_runs_that_would_pair_up_wrongly_are_refused(tmp_path, out, capsys):
     preprocess(tmp_path / "a", out)
     capsys.readouterr()
     assert refused(tmp_path / "a_far", out, capsys) == (
-        f"expected runs in {out}/train whose images sort as their masks do, got 0_a and 0_a_far: choose another --out"
+        f"expected runs in {out}/train whose images and masks sort alike, got 0_a and 0_a_far: choose another --out"
     )
     assert frame_numbers(out / "train") == ["00000"]
 

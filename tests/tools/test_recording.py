@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from model.dataset import list_pairs, read_pair
+from model.preprocessing import nearest_layer
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from server.sight.geometry import Pose
 from tools.preprocess_ims import main as preprocess
-from tools.preprocess_ims import nearest_layer
 from tools.simulator.cameraman import Cameraman
 from tools.simulator.quadsim import record_by_truth
 from tools.simulator.recording import Recorder, depth_layers

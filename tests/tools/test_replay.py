@@ -1,49 +1,36 @@
 """Replays of what the real server recorded, with real networks; a fake one only where a test decides what is seen."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import requests
 from numpy.random import default_rng
 from support.fake_engine import RED, ColourEngine
-from support.recorded_session import FCN4, SHIPPED, real_frames, record_everything, rewritten, send
+from support.recorded_session import COMMANDS, FCN4, FORMAT_1, SHIPPED, happened, rewritten
 from support.worlds import world_near_hero
 
+from server.flight.events import Failed, NotUnderstood, Received, Seen
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA, Pose
-from server.watch.recording.reader import Answer, Arrival, Recording, Start
+from server.watch.recording.format import Happened, Start
+from server.watch.recording.reader import Recording
 from server.wire.messages import object_lost
 from tools import replay
-from tools.replay import Replay
+from tools.replay import InconsistentError, Replay
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import running_server
-from tools.simulator.wire import QuadSimClient
 
-COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 # The camera looks 20° down from 5 m, as it does over a patrol.
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory, data_dir):
-    """A recording of everything that can happen, what was sent, and what the client was told."""
-    return record_everything(tmp_path_factory.mktemp("recorded"), data_dir)
-
-
-def entries(file):
-    with Recording(file) as recording:
-        return list(recording.entries("reading"))
-
-
-def start_of(file):
-    with Recording(file) as recording:
-        return recording.start
+def file(recorded_session):
+    return recorded_session[0]
 
 
 def replayed(file, capsys, *options):
@@ -56,73 +43,49 @@ def replayed(file, capsys, *options):
 # --- the same again
 
 
-def test_the_recording_holds_all_that_was_sent_and_told(session):
-    file, sent, told = session
-    read = entries(file)
-    arrivals = [entry for entry in read if isinstance(entry, Arrival)]
-    answers = [entry for entry in read if isinstance(entry, Answer)]
-    assert len(arrivals) == len(sent)
-    for arrival, fields in zip(arrivals, sent, strict=True):
-        # Of a frame that can't be parsed, its beginning is enough.
-        assert arrival.is_superseding is None or json.loads(arrival.argument) == fields
-    assert [tuple(command) for answer in answers for command in answer.commands] == [
+def test_the_recording_holds_all_that_was_sent_and_told(recorded_session):
+    file, sent, told = recorded_session
+    arguments = [json.loads(each.argument) for each in happened(file) if isinstance(each.event, Received)]
+    for argument, fields in zip(arguments, sent, strict=True):
+        # Of a frame that cannot be parsed, the beginning is enough for a replay.
+        assert argument == fields or (fields["gimbal_pose"] == "nowhere" and json.dumps(fields).startswith(argument))
+    assert [tuple(command) for each in happened(file) for command in each.commands] == [
         (event.name, event.argument) for event in told if event.name in COMMANDS
     ]
-    kinds = {answer.kind for answer in answers}
-    assert kinds == {"seen", "bad", "tick", "hold", "release", "shutdown"}
-    assert [arrival.is_superseding for arrival in arrivals].count(None) == 2  # the poses of "nowhere"
-    assert [arrival.is_superseding for arrival in arrivals].count(True) >= 1
-    assert {answer.state for answer in answers} >= {TrackState.FOLLOWING, TrackState.COASTING, TrackState.LOST}
+    kinds = {type(each.event).__name__ for each in happened(file)}
+    assert kinds == {"Received", "Seen", "NotUnderstood", "Tick", "Hold", "Release", "Shutdown"}
+    assert {each.state for each in happened(file)} >= {TrackState.FOLLOWING, TrackState.COASTING, TrackState.LOST}
 
 
-def test_with_the_same_network_the_commands_are_identical(session, capsys):
-    file, sent, told = session
+def test_with_the_same_network_the_commands_are_identical(recorded_session, capsys):
+    file, sent, told = recorded_session
     status, output, _ = replayed(file, capsys)
     commands = sum(event.name in COMMANDS for event in told)
-    seen = sum(isinstance(entry, Answer) and entry.kind == "seen" for entry in entries(file))
-    assert output == f"identical: {len(sent)} frames received, {seen} of them perceived, {commands} commands\n"
+    assert output == f"identical: {len(sent)} frames received, 72 of them perceived, {commands} commands\n"
     assert status == 0
-    assert commands > 100
+    assert commands >= 2 * 20
 
 
-def test_a_frame_that_cannot_be_parsed_is_answered_before_older_ones_in_perception(session):
-    file, _, _ = session
-    answered_s = [answer.arrival_s for answer in entries(file) if isinstance(answer, Answer) and answer.arrival_s]
-    overtaking = [number for number, arrival_s in enumerate(answered_s) if arrival_s > min(answered_s[number:])]
-    assert len(overtaking) == 1
-    assert len(answered_s) - overtaking[0] > 3
+def test_a_recording_of_an_older_version_replays_identically(capsys):
+    """With frames that are superseded, overtaken, and on which perception fails; the fake network is as it was."""
+    with Recording(FORMAT_1) as recording:
+        comparison = replay.replay(recording, ColourEngine(), recording.start.min_blob_px)
+    assert comparison.summary() == "identical: 58 frames received, 51 of them perceived, 80 commands"
+    recorded = [each for each in happened(FORMAT_1) if not isinstance(each.event, Received)]
+    assert [outcome.commands for _, outcome in comparison.pairs] == [each.commands for each in recorded]
+    assert "the network has seen magenta" in capsys.readouterr().err
 
 
-def test_of_a_frame_that_cannot_be_parsed_a_replay_needs_only_the_beginning(session, capsys):
-    file, _, _ = session
-    shortened = []
+def test_a_frame_is_answered_once(file, tmp_path, capsys):
+    first, second = [each.event.frame for each in happened(file) if isinstance(each.event, Seen)][:2]
 
     def change(number, event):
-        if event["kind"] != "frame" or event["is_superseding"] is not None:
-            return event
-        shortened.append(event)
-        return event | {"argument": json.dumps(event["argument"][:100])}
+        return event | ({"frame": first} if event["kind"] == "seen" and event["frame"] == second else {})
 
-    status, output, _ = replayed(rewritten(file, change), capsys)
-    assert len(shortened) == 2
-    assert (status, output) == (0, replayed(file, capsys)[1])
-
-
-def test_what_has_been_replaced_or_answered_is_answered_no_more(session, capsys):
-    file, _, _ = session
-    known = [entry for entry in entries(file) if isinstance(entry, Arrival | Answer)]
-    at = next(number for number, entry in enumerate(known) if isinstance(entry, Arrival) and entry.is_superseding)
-    waiting_s = max(entry.arrival_s for entry in known[:at] if isinstance(entry, Arrival))
-    taking_s = known[at].arrival_s
-    for older_s in (waiting_s, taking_s):
-
-        def change(number, event, older_s=older_s):
-            is_later = event["kind"] == "seen" and event["arrival_s"] > taking_s
-            return event | ({"arrival_s": older_s} if is_later else {})
-
-        status, _, errors = replayed(rewritten(file, change), capsys)
-        assert status == 2
-        assert "expected the frame that is answered at" in errors
+    copy = rewritten(file, tmp_path, change)
+    status, _, errors = replayed(copy, capsys)
+    assert status == 2
+    assert f"replay: {copy}: expected frame {first} before its answer, got none that waits for one" in errors
 
 
 def test_a_flight_of_the_stand_in_with_faults_replays_identically(tmp_path, capsys):
@@ -132,67 +95,41 @@ def test_a_flight_of_the_stand_in_with_faults_replays_identically(tmp_path, caps
         world_near_hero() as world,
         QuadSim(world, "127.0.0.1", server.port, faults=faults, is_lock_step=True) as simulator,
     ):
-        run([simulator], 8.0, speed=None)
+        run([simulator], 5.0, speed=None)
     (file,) = tmp_path.glob("*.mcap")
     status, output, _ = replayed(file, capsys)
     assert output.startswith("identical: ")
     assert status == 0
-    answers = [entry for entry in entries(file) if isinstance(entry, Answer)]
-    assert sum(answer.is_following for answer in answers) > 10
-    assert sum(answer.kind == "bad" for answer in answers) > 0
+    answers = [each for each in happened(file) if not isinstance(each.event, Received)]
+    assert sum(answer.state.is_following for answer in answers) > 10
+    assert sum(isinstance(answer.event, NotUnderstood) for answer in answers) > 0
 
 
-def test_a_recording_from_the_middle_of_a_session_until_a_kill_replays_identically(tmp_path, data_dir, capsys):
-    near = real_frames(data_dir, "following_images", 60)
-    with (
-        running_server(FCN4, "--record", str(tmp_path)) as server,
-        QuadSimClient(port=server.port) as client,
-    ):
-        send(client, near[:30], period_s=0.02)
-        (simulator,) = (session["name"] for session in server.health()[1]["sessions"])
-        for is_recorded in (False, True):
-            order = {"simulator": simulator, "is_recorded": is_recorded}
-            assert requests.post(f"{server.url}/record", json=order, timeout=5).ok
-        send(client, near[30:])
-        time.sleep(1.0)  # longer than it may take to the disk
-        server.process.kill()
-    (file,) = (file for file in tmp_path.glob("*.mcap") if start_of(file).snapshot is not None)
-    status, output, _ = replayed(file, capsys)
-    cut_off, identical = output.splitlines()
-    assert cut_off.startswith("the recording was cut off")
-    assert identical.startswith("identical: ")
-    answers = [entry for entry in entries(file) if isinstance(entry, Answer) and entry.kind == "seen"]
-    assert len(answers) >= 15
-    assert answers[0].is_following, "from its first frame on, which a session from scratch would not be"
-    assert status == 0
-
-
-def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(session, tmp_path, capsys):
-    file, sent, _ = session
+def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(file, tmp_path, capsys):
     cut = tmp_path / "cut.mcap"
     cut.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
+    kept = sum(isinstance(each.event, Received) for each in happened(cut))
     status, output, _ = replayed(cut, capsys)
     first, last = output.splitlines()
     assert first == "the recording was cut off; replayed as far as it goes"
-    frames = int(last.removeprefix("identical: ").split()[0])
-    assert len(sent) * 0.4 < frames < len(sent) * 0.8
+    assert last.startswith(f"identical: {kept} frames received, ")
+    assert 0 < kept < sum(isinstance(each.event, Received) for each in happened(file))
     assert status == 0
 
 
 # --- something else
 
 
-def test_with_another_network_it_tells_what_changed(session, capsys):
-    file, _, _ = session
+def test_with_another_network_it_tells_what_changed(file, capsys):
     status, output, _ = replayed(file, capsys, "--weights", SHIPPED)
     lines = output.splitlines()
     assert lines[0] == f"recorded with {FCN4}, replayed with {SHIPPED}, another network"
     table = {line[:36].strip(): line[36:].split() for line in lines[2:9]}
-    seen = [entry for entry in entries(file) if isinstance(entry, Answer) and entry.kind == "seen"]
+    seen = [each.event for each in happened(file) if isinstance(each.event, Seen)]
     assert table["frames understood"] == [str(len(seen))] * 2
-    assert table["frames not understood"] == ["3", "3"]
+    assert table["frames not understood"] == ["2", "2"]
     found, found_now = map(int, table["frames with a hero found"])
-    assert found == sum(bool(answer.sighted) for answer in seen)
+    assert found == sum(bool(event.sightings) for event in seen)
     only, only_now = map(int, table["… which the other did not find"])
     assert found - only == found_now - only_now
     (coordinates,) = (line for line in lines if line.startswith("coordinates sent by both: "))
@@ -201,80 +138,92 @@ def test_with_another_network_it_tells_what_changed(session, capsys):
     assert status == 1
 
 
-def test_a_command_that_was_another_is_told_with_its_time(session, capsys):
-    file, _, _ = session
+def compared(tmp_path, change):
+    """The comparison of an altered recording of the fake network with its replay."""
+    with Recording(rewritten(FORMAT_1, tmp_path, change)) as recording:
+        return replay.replay(recording, ColourEngine(), recording.start.min_blob_px)
+
+
+def test_a_command_that_was_another_is_told_with_its_time(tmp_path):
     changed_at = {}
 
     def change(number, event):
         if number == 0:
             changed_at["begin_s"] = event["monotonic_s"]
-        if not changed_at.get("now_s") and [name for name, _ in event.get("commands", [])] == [
-            "object_detected",
-            "create_box_marker",
-        ]:
-            changed_at["now_s"] = event["now_s"]
+        names = [name for name, _ in event.get("commands", [])]
+        if "now_s" not in changed_at and names == ["object_detected", "create_box_marker"]:
+            changed_at.update(event)
             event["commands"][0][1]["coords"][0] += 0.25
         return event
 
-    status, output, _ = replayed(rewritten(file, change), capsys)
+    comparison = compared(tmp_path, change)
+    output = comparison.summary()
+    assert not comparison.is_identical
     assert "moments that differ: 1 of " in output
     assert "coordinates sent by both: 0.000 m apart" in output
     assert "at most 0.250 m" in output
-    assert f"{changed_at['now_s'] - changed_at['begin_s']:9.2f}  frame " in output
-    assert status == 1
+    assert f"{changed_at['now_s'] - changed_at['begin_s']:9.2f}  frame 3, recorded: hero found, following, " in output
 
 
-def test_a_decision_that_was_another_comes_before_coordinates(session, capsys):
-    file, _, _ = session
+def test_a_decision_that_was_another_comes_before_coordinates(tmp_path):
     lost = []
 
     def change(number, event):
         for command in event.get("commands", []):
             if command[0] == "object_detected":
                 command[1]["coords"][2] += 0.001
-        if event["kind"] == "tick" and not lost:
+        if event["kind"] == "tick" and event["commands"] and not lost:
             lost.append(event)
             event["commands"] = []
         return event
 
-    status, output, _ = replayed(rewritten(file, change), capsys)
+    output = compared(tmp_path, change).summary()
+    assert len(lost) == 1
     assert "in more than coordinates: 1\n" in output
     shown = output.splitlines()[-2:]
     assert shown[0].endswith("recorded: tick, lost, nothing told")
     assert shown[1].strip() == "replayed: tick, lost, object_lost"
-    assert status == 1
-
-
-def answered(now_s, kind="seen", state=TrackState.PATROL, commands=(), arrival_s=None):
-    return Answer(kind, arrival_s or now_s, now_s, [], state, list(commands))
 
 
 def a_replay(engine):
     tracker = TrackerConfig(confirm_hits=3, confirm_window=5)
-    start = Start("drone", QUADSIM_CAMERA, tracker, 1.0, 8, None, None, "none", 0.0, None)
+    start = Start("drone", QUADSIM_CAMERA, tracker, 1.0, 8, None, None, "none", 1.7e9, 0.0, None)
     return Replay(start, engine, start.min_blob_px)
 
 
-def red_frame(arrival_s):
-    """The hero stands 6 m ahead."""
+def received(number, at_s, superseded=None):
+    """A frame in which the hero stands 6 m ahead."""
     image = np.full((256, 256, 3), 128, np.uint8)
     image[100:160, 118:138] = RED
-    fields = sensor_frame_fields(image, np.full((256, 256), 6.0), POSE) | {"timestamp": f"{1e9 + arrival_s}"}
-    return Arrival(arrival_s, False, json.dumps(fields))
+    fields = sensor_frame_fields(image, np.full((256, 256), 6.0), POSE) | {"timestamp": f"{1e9 + at_s}"}
+    return Happened(Received(at_s, number, superseded), TrackState.PATROL, [], json.dumps(fields))
+
+
+def unseen(number, at_s, *commands):
+    """What came of it then: nothing was seen."""
+    return Happened(Seen(at_s, number, at_s, 1e9 + at_s, ()), TrackState.PATROL, list(commands))
 
 
 def test_a_drone_that_had_been_stopped_in_the_recording_is_stopped_by_the_watchdog():
     """Nothing was found in the recording, so that its ticks changed nothing and are not in it."""
     subject = a_replay(ColourEngine())
-    frames = [red_frame(number / 5) for number in range(5)] + [red_frame(4.0)]
     outcomes = []
-    for frame in frames:
-        subject.receive(frame)
-        commands = [object_lost()] if frame.arrival_s == 0.0 else []
-        outcomes.append(subject.answer(answered(frame.arrival_s, commands=commands), frame))
+    for number, at_s in enumerate([0.0, 0.2, 0.4, 0.6, 0.8, 4.0], start=1):
+        subject.take(received(number, at_s))
+        outcomes.append(subject.take(unseen(number, at_s, *([object_lost()] if number == 1 else []))))
     told = [[command.event for command in outcome.commands] for outcome in outcomes]
     follow = ["object_detected", "create_box_marker"]
     assert told == [["object_lost"], [], follow, follow, follow, ["object_lost", *follow]]
+
+
+def test_a_frame_that_was_superseded_waits_for_no_answer():
+    subject = a_replay(ColourEngine())
+    subject.take(received(1, 0.0))
+    subject.take(received(2, 0.1, superseded=1))
+    with pytest.raises(InconsistentError, match="expected frame 1 before its answer"):
+        subject.take(unseen(1, 0.2))
+    assert isinstance(subject.take(unseen(2, 0.2)).event, Seen)
+    assert subject.session.state.counts.superseded == 1
 
 
 class BrokenEngine(ColourEngine):
@@ -284,10 +233,9 @@ class BrokenEngine(ColourEngine):
 
 def test_a_network_that_fails_is_told_and_stops_the_drone(capsys):
     subject = a_replay(BrokenEngine())
-    frame = red_frame(1.0)
-    subject.receive(frame)
-    outcome = subject.answer(answered(1.0, commands=[object_lost()]), frame)
-    assert (outcome.kind, outcome.commands) == ("failed", [object_lost()])
+    subject.take(received(1, 1.0))
+    outcome = subject.take(unseen(1, 1.1, object_lost()))
+    assert (outcome.event, outcome.commands) == (Failed(1.1, 1), [object_lost()])
     assert "perception failed on a frame: RuntimeError('no memory')" in capsys.readouterr().err
 
 
@@ -301,10 +249,11 @@ def test_a_missing_file_is_told(tmp_path, capsys):
     assert str(tmp_path / "none.mcap") in errors
 
 
-def test_networks_that_are_gone_or_others_are_told_with_what_to_do(session, capsys):
-    file, _, _ = session
+def test_networks_that_are_gone_or_others_are_told_with_what_to_do(file, tmp_path, capsys):
     for weights, complaint in (("weights/none", "found neither"), (str(SHIPPED), "got another one")):
-        copy = rewritten(file, lambda number, event, weights=weights: event | ({} if number else {"weights": weights}))
+        copy = rewritten(
+            file, tmp_path, lambda number, event, weights=weights: event | ({} if number else {"weights": weights})
+        )
         status, output, errors = replayed(copy, capsys)
         assert (status, output) == (2, "")
         assert complaint in errors
@@ -312,39 +261,42 @@ def test_networks_that_are_gone_or_others_are_told_with_what_to_do(session, caps
         assert errors.count("\n") == 1
 
 
-def test_the_networks_that_the_user_names_must_exist(session, capsys):
-    status, _, errors = replayed(session[0], capsys, "--weights", Path("weights/none"))
+def test_the_networks_that_the_user_names_must_exist(file, tmp_path, capsys):
+    status, _, errors = replayed(file, capsys, "--weights", Path("weights/none"))
     assert status == 2
     assert "expected a network at weights/none" in errors
 
 
-def test_an_answer_to_a_frame_that_is_not_there_is_refused(session, capsys):
-    dropped = []
-
+def test_an_answer_to_a_frame_that_is_not_there_is_refused(file, tmp_path, capsys):
     def change(number, event):
-        if event["kind"] == "frame" and event["is_superseding"] is False and not dropped:
-            dropped.append(event)
-            return None
-        return event
+        return None if event["kind"] == "received" and event["frame"] == 5 else event
 
-    status, _, errors = replayed(rewritten(session[0], change), capsys)
+    status, _, errors = replayed(rewritten(file, tmp_path, change), capsys)
     assert status == 2
-    assert "expected the frame that is answered at" in errors
+    assert "expected frame 5 before its answer, got none that waits for one" in errors
 
 
-def test_a_recording_begun_by_hand_in_another_version_is_refused_with_what_to_do(session, capsys):
+def test_a_frame_that_is_no_json_is_refused(file, tmp_path, capsys):
+    def change(number, event):
+        return event | ({"argument": "{"} if event["kind"] == "received" and event["frame"] == 5 else {})
+
+    status, _, errors = replayed(rewritten(file, tmp_path, change), capsys)
+    assert status == 2
+    assert "expected JSON of frame 5, got '{'" in errors
+
+
+def test_a_recording_of_an_older_version_that_begins_in_mid_session_is_refused_with_what_to_do(tmp_path, capsys):
     spoiled = {"snapshot": {"Session": {}}}
-    copy = rewritten(session[0], lambda number, event: event | ({} if number else spoiled))
+    copy = rewritten(FORMAT_1, tmp_path, lambda number, event: event | ({} if number else spoiled))
     status, _, errors = replayed(copy, capsys)
     assert status == 2
-    assert errors.startswith("replay: expected a Session of this version")
-    assert "as one begun by hand does" in errors
-    assert "made with --record replay across versions" in errors
+    assert errors.startswith(f"replay: {copy}: ")
+    assert "replay it with the version that made it" in errors
     assert errors.count("\n") == 1
 
 
-def test_a_recording_without_answers_is_no_proof_of_anything(session, capsys):
-    copy = rewritten(session[0], lambda number, event: event if event["kind"] in ("start", "end") else None)
+def test_a_recording_without_answers_is_no_proof_of_anything(file, tmp_path, capsys):
+    copy = rewritten(file, tmp_path, lambda number, event: event if event["kind"] in ("start", "end") else None)
     status, _, errors = replayed(copy, capsys)
     assert status == 2
     assert "expected frames to replay, got none that were answered" in errors

@@ -1,7 +1,7 @@
 """Starting, watching and stopping a server, tried on servers of a few lines."""
 
+import math
 import sys
-import time
 
 import pytest
 
@@ -19,6 +19,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments): pass
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
 """
+PATIENCE_S = 60
 SERVE = "server.serve_forever()"
 STOP_CLEANLY = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
 
@@ -41,36 +42,34 @@ def start():
 
 def test_a_ready_server_tells_its_health_and_stops_cleanly(start):
     server = start(HEALTHY + STOP_CLEANLY + SERVE)
-    server.wait_ready(timeout_s=10)
-    assert 0 < server.ready_after_s < 10
+    server.wait_ready(PATIENCE_S)
+    assert 0 < server.ready_after_s < PATIENCE_S
     assert server.health() == (200, {"path": "/healthz"})
     assert server.url == f"http://127.0.0.1:{server.port}"
     assert not is_port_free(server.port)
-    assert server.stop() == 0
+    assert server.stop(PATIENCE_S) == 0
     assert server.stop() == 0
     assert is_port_free(server.port)
 
 
 def test_a_server_that_dies_is_reported_at_once_with_its_last_words(start):
     server = start("import sys; print('loading'); sys.exit('no such network')")
-    began_s = time.monotonic()
     with pytest.raises(ServerError, match=r"(?s)got exit status 1.*loading\n +no such network"):
-        server.wait_ready(timeout_s=60)
-    assert time.monotonic() - began_s < 10
+        server.wait_ready(timeout_s=math.inf)
 
 
 def test_a_server_that_is_never_ready_is_reported_in_time(start):
     server = start("import time; print('thinking', flush=True); time.sleep(60)")
-    server.wait_for_log("thinking")
-    with pytest.raises(ServerError, match=r"(?s)ready within 1 s, got none.*thinking"):
-        server.wait_ready(timeout_s=1)
+    server.wait_for_log("thinking", PATIENCE_S)
+    with pytest.raises(ServerError, match=r"(?s)ready within 0\.1 s, it was not.*thinking"):
+        server.wait_ready(timeout_s=0.1)
 
 
 def test_much_output_on_both_streams_blocks_nobody(start):
     program = "[print('x' * 99, file=f) for _ in range(3000) for f in (sys.stdout, sys.stderr)]; print('done')\n"
     server = start(HEALTHY + STOP_CLEANLY + program + SERVE)
-    server.wait_ready(timeout_s=20)
-    assert server.wait_for_log("done") == "done"
+    server.wait_ready(PATIENCE_S)
+    assert server.wait_for_log("done", PATIENCE_S) == "done"
     assert len(server.log) == 6001
     with pytest.raises(ServerError, match="expected 'never said' in the server's log"):
         server.wait_for_log("never said", timeout_s=0.05)
@@ -78,7 +77,7 @@ def test_much_output_on_both_streams_blocks_nobody(start):
 
 def test_a_server_that_ignores_sigterm_is_killed_and_told_on(start):
     server = start(HEALTHY + "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVE)
-    server.wait_ready(timeout_s=10)
+    server.wait_ready(PATIENCE_S)
     with pytest.raises(ServerError, match=r"stop within 0\.3 s of SIGTERM, killed it"):
         server.stop(timeout_s=0.3)
     assert server.process.returncode is not None
@@ -86,9 +85,9 @@ def test_a_server_that_ignores_sigterm_is_killed_and_told_on(start):
 
 def test_a_taken_port_is_an_error_before_anything_starts(start):
     server = start(HEALTHY + SERVE)
-    server.wait_ready(timeout_s=10)
+    server.wait_ready(PATIENCE_S)
     with (
-        pytest.raises(ServerError, match=f"expected port {server.port} free"),
+        pytest.raises(ServerError, match=f"expected port {server.port} to be free"),
         running_server("weights", port=server.port),
     ):
         pass

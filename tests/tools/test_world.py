@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.worlds import SharedWorld
 
 from model.scoring import HERO
 from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
@@ -15,6 +16,12 @@ def world():
     with World(3, 12) as world:
         world.step(1.0)
         yield world
+
+
+@pytest.fixture(scope="module", autouse=True)
+def after_1_s(world):
+    """What the drone saw then; later tests let the world go on."""
+    return world.observe()
 
 
 def facing(person_m, heading_deg, distance_m=4.0, height_m=2.0):
@@ -79,14 +86,13 @@ def test_what_is_sent_reads_back_and_holds_no_truth(world):
     assert -360.0 < frame.gimbal_pose.yaw_deg <= 0.0  # −e_y, with e_y in [0°, 360°)
 
 
-def test_a_seed_decides_the_episode():
-    def episode(seed):
-        with World(seed, 5) as world:
-            for _ in range(10):
-                world.step(0.2)
-            return world.observe()
-
-    one, same, other = episode(7), episode(7), episode(8)
+def test_a_seed_decides_the_episode(after_1_s):
+    with World(3, 12) as again:
+        again.step(1.0)
+        one, same = after_1_s, again.observe()
+    other_world = SharedWorld(4, 5)
+    other_world.step(1.0)
+    other = other_world.observe()
     np.testing.assert_array_equal(one.view.rgb, same.view.rgb)
     np.testing.assert_array_equal(one.view.depth_m, same.view.depth_m)
     np.testing.assert_array_equal(one.truth.classes, same.truth.classes)

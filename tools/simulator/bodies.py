@@ -1,4 +1,4 @@
-"""The shape of people: limbs of a body that hang on joints, posed for a crowd at once."""
+"""The bodies of people: limbs on joints, posed for many people at once."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from tools.simulator.people import BALD, BUN, LONG, LONG_SLEEVES, SHORT, SLEEVEL
 from tools.simulator.shapes import Mesh, merged, tube
 
 TEMPLATE_HEIGHT_M = 1.7
-"""Sizes below are those of somebody this tall; others are scaled."""
+"""Height of the body that the sizes below describe; other people are scaled."""
 
-# Light on people: more contrast than on houses, measured on QuadSim's frames.
+# Light on people has more contrast than light on houses, as measured in QuadSim's frames.
 _AMBIENT, _DIFFUSE = 0.56, 1.1
 
-# Joints; each limb turns around one, forwards and backwards only.
+# Joints. Each limb rotates around its joint, forwards and backwards only.
 TRUNK, HEAD, THIGH_L, THIGH_R, SHIN_L, SHIN_R, FOOT_L, FOOT_R, ARM_L, ARM_R, FOREARM_L, FOREARM_R = range(12)
 
 _THIGH_M, _SHIN_M, _ANKLE_M, _ARM_M = 0.43, 0.41, 0.07, 0.27
 _NECK_M, _SHOULDER_M = 0.52, 0.44
 _HIP_ASIDE_M, _SHOULDER_ASIDE_M, _ELBOW_ASIDE_M = 0.085, 0.13, 0.035
 
-# How far limbs swing, radians, with stride 1.
+# Amplitudes of the limbs' swing with stride 1.
 _LEG_SWING_RAD, _KNEE_RAD, _ARM_SWING_RAD, _ELBOW_RAD = 0.32, 0.8, 0.36, 0.3
 
-# (z, x of the centre, radius along x, radius along y), from the joint; seen from behind, x points away.
+# Rings of limbs: (z, x of the centre, radius along x, radius along y) from the joint; x points forward.
 _PELVIS = ((-0.16, 0.0, 0.02, 0.03), (-0.13, 0.0, 0.1, 0.145), (-0.02, 0.0, 0.11, 0.15), (0.1, 0.0, 0.08, 0.11))
 _TRUNK = (
     (-0.22, 0.0, 0.135, 0.19),
@@ -82,11 +82,11 @@ _FOOT = (
 
 
 class Crowd(NamedTuple):
-    """Posed bodies, all of P people with the same V vertices: where they are and what colour, with the sun's light.
+    """Posed bodies of P people with V vertices each.
 
     Args:
         points_m: (P, V, 3) float, world frame.
-        colours: (P, V, 3) float, 0–1.
+        colours: (P, V, 3) float, 0–1, with the light of the sun.
     """
 
     points_m: np.ndarray
@@ -94,11 +94,11 @@ class Crowd(NamedTuple):
 
 
 class Bodies:
-    """The bodies of some people in one level of detail.
+    """Bodies of people at one level of detail.
 
     Args:
-        looks: of the people.
-        sides: corners around a limb.
+        looks: looks of the people.
+        sides: number of corners around a limb.
     """
 
     def __init__(self, looks: Sequence[Look], sides: int) -> None:
@@ -114,20 +114,20 @@ class Bodies:
 
     @property
     def vertex_count(self) -> int:
-        """V, of one body."""
+        """Number of vertices of a body, V."""
         return len(self.uv)
 
     def posed(
         self, who: np.ndarray, people: np.ndarray, sun: np.ndarray, brightness: np.ndarray, shrink_m: np.ndarray
     ) -> Crowd:
-        """Some of the people where and how they stand.
+        """Pose some of the people.
 
         Args:
-            who: (P,) int, which looks.
+            who: (P,) int, numbers of their looks.
             people: (P, 5) float, the fields of `Person`.
-            sun: (3,) direction towards it, world frame.
+            sun: (3,) direction towards the sun, world frame.
             brightness: (P,) float, 1 in the sun, less in the shade.
-            shrink_m: (P,) float, by how much to make limbs thinner all around.
+            shrink_m: (P,) float, distance by which the surface of limbs moves inwards.
         """
         x_m, y_m, heading_deg, phase_rad, stride = people.T
         origins_m, angles_rad = _pose(phase_rad, stride)
@@ -145,7 +145,7 @@ class Bodies:
         points[..., 0] = x_m[:, np.newaxis] + cos_heading * forward - sin_heading * left
         points[..., 1] = y_m[:, np.newaxis] + sin_heading * forward + cos_heading * left
         points[..., 2] = up
-        # The sun seen from the body, instead of every normal in the world.
+        # Transforming the sun into the body's frame is cheaper than transforming every normal.
         ahead, aside = cos_heading * sun[0] + sin_heading * sun[1], cos_heading * sun[1] - sin_heading * sun[0]
         facing = normals[..., 0] * (cos * ahead + sin * sun[2]) + normals[..., 1] * aside
         facing += normals[..., 2] * (cos * sun[2] - sin * ahead)
@@ -154,15 +154,16 @@ class Bodies:
 
 
 def as_array(people: Sequence[Person]) -> np.ndarray:
-    """(P, 5) float: the fields of each."""
+    """Fields of people as (P, 5) float."""
     return np.array(people, float).reshape(-1, 5)
 
 
 def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where joints are and how limbs are turned, in a body of the template's height.
+    """Positions of joints and angles of limbs, for a body of the template's height.
 
     Returns:
-        (P, 12, 2) forward and up in metres, and (P, 12) radians, positive moves a hanging limb's end forwards.
+        (P, 12, 2) positions, forward and up, metres; and (P, 12) angles, radians: positive moves the end of a hanging
+        limb forwards.
     """
     count = len(phase_rad)
     origins, angles = np.zeros((count, 12, 2)), np.zeros((count, 12))
@@ -172,7 +173,7 @@ def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.nda
         knee = stride * (0.12 + _KNEE_RAD * np.maximum(np.cos(leg_rad), 0) ** 1.5)
         shin = thigh - knee
         angles[:, THIGH_L + side], angles[:, SHIN_L + side] = thigh, shin
-        # A swinging foot points down behind, a standing one lies flat.
+        # A swinging foot points down, a standing foot is flat on the ground.
         angles[:, FOOT_L + side] = 0.75 * np.minimum(shin + 0.25 * stride, 0)
         knee_m = np.stack([_THIGH_M * np.sin(thigh), -_THIGH_M * np.cos(thigh)], axis=1)
         ankle_m = knee_m + np.stack([_SHIN_M * np.sin(shin), -_SHIN_M * np.cos(shin)], axis=1)
@@ -191,7 +192,7 @@ def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.ndarray]:
-    """A body around its joints, and which joint each vertex hangs on, (V,)."""
+    """A body around its joints, and the joint of each vertex, (V,)."""
     hair, skin, top, trousers, shoes = (
         np.array(colour) / 255 for colour in (look.hair, look.skin, look.top, look.trousers, look.shoes)
     )
@@ -227,7 +228,7 @@ def _limb(
     pattern: float,
     rng: np.random.Generator,
 ) -> Mesh:
-    """A tube with darker and lighter patches; colours go from the lowest ring up, the last for all that remain."""
+    """A tube with darker and lighter patches; colours are per ring from the lowest, the last for all further rings."""
     mesh = tube([(z, x, girth * rx, girth * ry) for z, x, rx, ry in rings], sides, (0.0, 0.0, 0.0))
     by_ring = np.array([colours[min(ring, len(colours) - 1)] for ring in range(len(rings))])
     patches = 1.0 + pattern * rng.uniform(-1.3, 0.7, (len(rings), sides + 1))
@@ -237,6 +238,6 @@ def _limb(
 
 
 def _lying(mesh: Mesh) -> Mesh:
-    """A tube along z laid down along x."""
+    """A tube along z, rotated to lie along x."""
     turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     return mesh._replace(points_m=mesh.points_m @ turn, normals=mesh.normals @ turn)

@@ -1,6 +1,7 @@
-"""A cameraman who knows the truth, in place of a server: for recordings with the hero near and far, in sight and not.
+"""Direct a drone by the ground truth instead of a server, for recordings with the hero near, far and out of sight.
 
-QuadSim's recordings are flown by hand; its training set shows the hero in 37 % of the frames, half of these far away.
+QuadSim's recordings are flown by hand; its training set shows the hero in 37 % of the frames, in half of these far
+away.
 """
 
 from enum import Enum, auto
@@ -14,9 +15,9 @@ DIRECT_EVERY_S = 0.2
 
 
 class _Task(Enum):
-    FOLLOW = auto()  # as with a server that errs by some decimetres
-    KEEP_OFF = auto()  # at a distance and a height, with the camera on the hero
-    WATCH = auto()  # on patrol, with the camera on the hero, whatever stands between
+    FOLLOW = auto()  # with coordinates that are wrong by some decimetres, as from a server
+    KEEP_OFF = auto()  # at a distance and a height from the hero, with the camera on the hero
+    WATCH = auto()  # on patrol, with the camera on the hero, who may be hidden
     PATROL = auto()
 
 
@@ -24,17 +25,17 @@ _SHARES = {_Task.FOLLOW: 0.08, _Task.KEEP_OFF: 0.1, _Task.WATCH: 0.38, _Task.PAT
 _TASK_S = (8.0, 24.0)
 _ERROR_M = 0.4
 _DISTANCES_M = (3.0, 16.0)
-_HEIGHTS_M = (0.0, 4.0)  # beyond those of following
+_HEIGHTS_M = (0.0, 4.0)  # added to the height of following
 _MIDDLE_M = np.array([0.0, 0.0, BODY_MIDDLE_M])
-_AIM_DEG = 20.0  # off the hero, so that the hero is not always in the middle
+_AIM_DEG = 20.0  # error of the camera's direction, so that the hero is not always in the middle
 
 
 class Cameraman:
-    """Directs a drone by turns: follow the hero, keep off but in view, watch from the patrol, patrol.
+    """Gives a drone alternating tasks: follow the hero, keep the hero in view at a distance, watch on patrol, patrol.
 
     Args:
-        drone: to direct.
-        rng: decides the turns, how long each takes, and the errors.
+        drone: drone to direct.
+        rng: decides the tasks, their durations and the errors.
     """
 
     def __init__(self, drone: Drone, rng: np.random.Generator) -> None:
@@ -42,11 +43,11 @@ class Cameraman:
         self._next_task_s = 0.0
 
     def direct(self, time_s: float, hero_position_m: np.ndarray) -> None:
-        """Tell the drone where to fly; called every `DIRECT_EVERY_S`.
+        """Send the drone a command; call this every `DIRECT_EVERY_S`.
 
         Args:
-            time_s: of the episode.
-            hero_position_m: (3,) the hero's feet, world frame.
+            time_s: time since the start of the episode.
+            hero_position_m: (3,) feet of the hero, world frame.
         """
         if time_s >= self._next_task_s:
             self._begin_task(hero_position_m)
@@ -60,7 +61,7 @@ class Cameraman:
             self._drone.on_command("object_lost", {"data": ""})
 
     def camera_pose(self, hero_position_m: np.ndarray) -> Pose:
-        """Through which camera to look now: the drone's, or one in its place that looks about where the hero is."""
+        """Pose of the camera to record with: the drone's, or the same position with a direction towards the hero."""
         pose = self._drone.gimbal_pose
         if self._task in (_Task.FOLLOW, _Task.PATROL):
             return pose

@@ -1,7 +1,7 @@
-"""One city block as data: where one walks, what stands there, what the ground is made of; a function of the seed.
+"""The layout of a city block: walkable ways, objects and ground materials, as a function of the seed.
 
 Everything is in metres in the ROS world frame (x forward, y left, z up); the ground is z = 0. A square block with a
-plaza, lawns and houses lies in a ring of pavement, a ring of road, a second pavement and a row of tall houses.
+plaza, lawns and houses is surrounded by a pavement, a road, a second pavement and a row of tall houses.
 """
 
 import itertools
@@ -12,38 +12,38 @@ from typing import NamedTuple
 import numpy as np
 
 GRASS, PAVING, ASPHALT, KERB, WHITE, YELLOW, SOIL = range(7)
-"""What the ground is made of."""
+"""Materials of the ground."""
 
 WALK_CLEARANCE_M = 0.6
-"""No obstacle is nearer than this to a walk edge."""
+"""Smallest distance from an edge of the walk graph to an obstacle."""
 
 LEAST_HIDDEN_M = 4.0
-"""That a passage leads through a house."""
+"""Shortest part of a passage that is inside a house."""
 
 RING_M = 31.5
-"""Half the side of the square that the inner pavement's middle runs along; pavements are 3 m wide, the road 8 m."""
+"""Half the side of the square formed by the middle of the inner pavement; pavements are 3 m wide, the road 8 m."""
 HALF_SIZE_M = 64.0
-"""The ground is drawn as far as this from the middle; beyond is grass."""
+"""The ground is drawn up to this distance from the middle; beyond it is grass."""
 
-_PASSAGE_M = 16.0  # from end to end, at most
+_PASSAGE_M = 16.0  # greatest length of a passage
 _PAVEMENT_M, _ROAD_M = 3.0, 8.0
 _ROAD_MIDDLE_M = RING_M + (_PAVEMENT_M + _ROAD_M) / 2
 _OUTER_RING_M = _ROAD_MIDDLE_M + (_PAVEMENT_M + _ROAD_M) / 2
 _HOUSE_FRONT_M = 47.5
 _KERB_M = 0.15
 _FLIGHT_CLEARANCE_M = 1.0
-_PATROL_REACH_M = 50.0  # from each place where one walks to the nearest point of the patrol, at most
+_PATROL_REACH_M = 50.0  # greatest distance from a walk node to the nearest patrol point
 
 
 class Area(NamedTuple):
-    """A piece of ground: a polygon, (N, 2) metres, that covers whatever was laid before it."""
+    """A piece of ground: a polygon, (N, 2) metres, that covers the areas before it."""
 
     material: int
     polygon_m: np.ndarray
 
 
 class Building(NamedTuple):
-    """A house with a rectangular base, `length_m` along `yaw_deg`; `roof_m` is the roof's height, 0 for a flat one."""
+    """A house with a rectangular base, `length_m` along `yaw_deg`; `roof_m` the height of the roof, 0 if flat."""
 
     x_m: float
     y_m: float
@@ -56,7 +56,7 @@ class Building(NamedTuple):
 
 
 class Wall(NamedTuple):
-    """A straight wall of stones, with its length along `yaw_deg`."""
+    """A straight stone wall, `length_m` along `yaw_deg`."""
 
     x_m: float
     y_m: float
@@ -67,7 +67,7 @@ class Wall(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A tree; `foliage` is a name of `FOLIAGE`, its crown a flattened ball of `crown_radius_m` around `crown_z_m`."""
+    """A tree; `foliage` is a member of `FOLIAGE`; the crown is a flattened ball of `crown_radius_m` at `crown_z_m`."""
 
     x_m: float
     y_m: float
@@ -78,7 +78,7 @@ class Tree(NamedTuple):
 
 
 class Planter(NamedTuple):
-    """A round bed with a low wall, a bush and flowers."""
+    """A round flower bed with a low wall and a bush."""
 
     x_m: float
     y_m: float
@@ -91,17 +91,17 @@ BUILDING_STYLES = 5
 
 @dataclass(frozen=True)
 class City:
-    """The block.
+    """A city block.
 
     Args:
-        seed: what it was built from; textures are drawn from it, too.
-        walk_nodes_m: (N, 2) points where walks cross: pavements, paths, lawns, roads.
-        walk_edges: pairs of nodes; the straight line between them has no obstacle within `WALK_CLEARANCE_M`. All nodes
-            are connected.
-        patrol_points_m: (P, 3) a loop for the drone, straight lines free of buildings and trees.
-        areas: the ground, bottom first; grass where none is.
-        kerbs_m: raised edges, each (2, 2): a line along which kerb stones lie.
-        buildings, walls, trees, planters: what stands on the ground.
+        seed: seed of the layout, and of the textures.
+        walk_nodes_m: (N, 2) nodes of the walk graph, on pavements, paths, lawns and roads.
+        walk_edges: pairs of nodes; the straight line between them has no obstacle within `WALK_CLEARANCE_M`. The graph
+            is connected.
+        patrol_points_m: (P, 3) loop for the drone; its straight lines are free of buildings and trees.
+        areas: the ground, lowest first; grass elsewhere.
+        kerbs_m: lines of kerb stones, each (2, 2).
+        buildings, walls, trees, planters: objects on the ground.
     """
 
     seed: int
@@ -116,7 +116,7 @@ class City:
     planters: tuple[Planter, ...]
 
     def clearance_m(self, points_m: np.ndarray) -> np.ndarray:
-        """How far points are from the nearest obstacle that a walker could run into.
+        """Distance of points to the nearest obstacle for a walker.
 
         Args:
             points_m: (..., 2).
@@ -127,9 +127,9 @@ class City:
         return _Obstacles(self.buildings, self.walls, self.trees, self.planters).distance_m(points_m)
 
     def passages(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of nodes with a house between them and nothing else: straight ways in which one is out of sight.
+        """Pairs of nodes whose straight line leads through a house and no other obstacle: a walker is hidden inside.
 
-        The houses have no doors; who takes such a way walks through their walls.
+        The houses have no doors; walkers pass through their walls.
         """
         houses = _Obstacles(self.buildings)
         others = _Obstacles((), self.walls, self.trees, self.planters)
@@ -145,7 +145,7 @@ class City:
 
 
 def build_city(seed: int) -> City:
-    """Build the block that belongs to a seed."""
+    """Build the block of a seed."""
     rng = np.random.default_rng(seed)
     plaza_m = rng.uniform(-3.0, 3.0, 2)
     plaza_radius_m = rng.uniform(8.0, 10.0)
@@ -172,21 +172,27 @@ def build_city(seed: int) -> City:
 
 
 def rectangle_m(centre_m: np.ndarray, length_m: float, width_m: float, yaw_deg: float) -> np.ndarray:
-    """Corners of a rectangle, (4, 2), counterclockwise seen from above; `length_m` runs along `yaw_deg`."""
+    """Corners of a rectangle, (4, 2), counterclockwise from above; `length_m` is along `yaw_deg`."""
     cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
     half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [length_m / 2, width_m / 2]
     return np.asarray(centre_m) + half @ np.array([[cos, sin], [-sin, cos]])
 
 
+def unit_circle(count: int) -> np.ndarray:
+    """Points of the unit circle, (count, 2), counterclockwise at equal distances."""
+    turn = np.linspace(0.0, 2 * math.pi, count + 1)[:-1]
+    return np.stack([np.cos(turn), np.sin(turn)], axis=1)
+
+
 class _Path(NamedTuple):
-    """A paved way from the plaza to the pavement: its middle line, (N, 2), and its width."""
+    """A paved path from the plaza to the pavement: its middle line, (N, 2), and its width."""
 
     line_m: np.ndarray
     width_m: float
 
 
 class _Obstacles:
-    """Distances to everything that stands on the ground."""
+    """Distances to the objects on the ground."""
 
     def __init__(
         self,
@@ -216,12 +222,12 @@ class _Obstacles:
         return every.min(axis=-1, initial=np.inf)
 
     def clear_m(self, start_m: np.ndarray, end_m: np.ndarray) -> float:
-        """The least distance on the way from one point to another, to some centimetres."""
+        """Smallest distance along the line from one point to another, to some centimetres."""
         return float(self.distance_m(_samples(np.array([start_m, end_m]), 0.1)).min())
 
 
 def _samples(line_m: np.ndarray, step_m: float) -> np.ndarray:
-    """Points along a line of straight pieces, (N, 2) → (M, 2), at most `step_m` apart."""
+    """Sample a polyline: (N, 2) corners to (M, 2) points, at most `step_m` apart."""
     pieces = []
     for start, end in itertools.pairwise(line_m):
         count = max(int(np.ceil(np.linalg.norm(end - start) / step_m)), 1)
@@ -230,7 +236,7 @@ def _samples(line_m: np.ndarray, step_m: float) -> np.ndarray:
 
 
 def _paths(rng: np.random.Generator, plaza_m: np.ndarray) -> list[_Path]:
-    """One path to each side of the block, and one or two to its corners, slightly bent."""
+    """Make a path to each side of the block and one or two paths to its corners, slightly bent."""
     ends = [np.array([RING_M, rng.uniform(-12, 12)]) for _ in range(4)]
     for quarter, end in enumerate(ends):
         ends[quarter] = _turned(end, 90.0 * quarter)
@@ -251,7 +257,7 @@ def _turned(point_m: np.ndarray, angle_deg: float) -> np.ndarray:
 
 
 def _planters(rng: np.random.Generator, plaza_m: np.ndarray, paths: list[_Path]) -> tuple[Planter, ...]:
-    """A large one in the middle of the plaza, small ones beside the paths' ends."""
+    """Make a large planter in the middle of the plaza and small planters beside the ends of paths."""
     planters = [Planter(plaza_m[0], plaza_m[1], rng.uniform(2.2, 3.0))]
     for path in paths[:4]:
         if rng.random() < 0.6:
@@ -263,7 +269,7 @@ def _planters(rng: np.random.Generator, plaza_m: np.ndarray, paths: list[_Path])
 
 
 def _outer_buildings(rng: np.random.Generator) -> tuple[Building, ...]:
-    """A row of tall houses on each side, with gaps through which the sky shows."""
+    """Make a row of tall houses on each side, with gaps between them."""
     buildings = []
     for side in range(4):
         along_m = -_HOUSE_FRONT_M + rng.uniform(4.0, 8.0)
@@ -281,7 +287,7 @@ def _outer_buildings(rng: np.random.Generator) -> tuple[Building, ...]:
 def _inner_buildings(
     rng: np.random.Generator, plaza_m: np.ndarray, plaza_radius_m: float, paths: list[_Path]
 ) -> tuple[Building, ...]:
-    """Five or so houses on the lawns, away from the paths."""
+    """Make about five houses on the lawns, away from the paths."""
     buildings: list[Building] = []
     wanted = rng.integers(4, 7)
     for _ in range(400):
@@ -323,7 +329,7 @@ def _walls(
     plaza_radius_m: float,
     paths: list[_Path],
 ) -> tuple[Wall, ...]:
-    """Some walls across the lawns, high enough to hide behind."""
+    """Make some walls on the lawns, high enough to hide a person."""
     walls: list[Wall] = []
     for _ in range(300):
         if len(walls) == 4:
@@ -350,7 +356,7 @@ def _trees(
     plaza_radius_m: float,
     paths: list[_Path],
 ) -> tuple[Tree, ...]:
-    """On the lawns, and along the outer houses."""
+    """Make trees on the lawns and along the outer houses."""
     solid = _Obstacles(buildings, walls)
     trees: list[Tree] = []
     for _ in range(600):
@@ -389,14 +395,13 @@ def _trees(
 def _walk_graph(
     rng: np.random.Generator, obstacles: _Obstacles, plaza_m: np.ndarray, planter: Planter, paths: list[_Path]
 ) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
-    """Crossings of everything that can be walked on, and straight ways between neighbours."""
-    turn = 2 * math.pi * np.arange(8) / 8
-    candidates = [plaza_m + (planter.radius_m + 2.0) * np.stack([np.cos(turn), np.sin(turn)], axis=1)]
+    """Make the walk graph: nodes on all walkable ground, and straight edges between neighbours."""
+    candidates = [plaza_m + (planter.radius_m + 2.0) * unit_circle(8)]
     candidates += [path.line_m[2:] for path in paths]
     for ring_m in (RING_M, _OUTER_RING_M, _ROAD_MIDDLE_M):
         side = np.stack([np.full(6, ring_m), np.linspace(-ring_m, ring_m, 7)[:-1]], axis=1)
         candidates += [np.array([_turned(point, 90.0 * quarter) for point in side]) for quarter in range(4)]
-    # Round the corners of houses and walls, so that one passes behind them; then anywhere on the lawns.
+    # Around the corners of houses and walls, so that walkers pass behind them; then anywhere on the lawns.
     for x_m, y_m, length_m, width_m, yaw_deg in obstacles.boxes:
         candidates.append(rectangle_m(np.array([x_m, y_m]), length_m + 2.6, width_m + 2.6, yaw_deg))
     candidates.append(rng.uniform(-27, 27, (40, 2)))
@@ -422,7 +427,7 @@ def _walk_graph(
 
 
 def _connected(nodes_m: np.ndarray, edges: set[tuple[int, int]]) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
-    """The largest connected part of a graph."""
+    """Keep the largest connected part of a graph."""
     parts = np.arange(len(nodes_m))
     for _ in nodes_m:
         before = parts.copy()
@@ -444,10 +449,11 @@ def _patrol_points(
     walls: tuple[Wall, ...],
     trees: tuple[Tree, ...],
 ) -> np.ndarray:
-    """A loop of points 4 to 6.5 m up, at most 40 m from the middle, with free ways between them, all over the block.
+    """Make a loop of points at a height of 4 to 6.5 m, at most 40 m from the middle, with free lines between them.
 
-    Beyond some 50 m the hero has 10 to 15 pixels, too few for the network to be sure of. With loops that kept to one
-    corner of the block, a hero in the opposite one was in sight from nowhere else.
+    The loop covers the whole block: no walk node is farther than `_PATROL_REACH_M` from it. Beyond about 50 m the hero
+    has 10 to 15 pixels, too few for a certain detection; loops in one corner of the block missed heroes in the opposite
+    corner.
     """
     crowns = tuple(tree._replace(trunk_radius_m=tree.crown_radius_m / 1.5) for tree in trees)
     obstacles = _Obstacles(buildings, walls, crowns)
@@ -471,7 +477,7 @@ def _patrol_points(
 def _ground(
     plaza_m: np.ndarray, plaza_radius_m: float, paths: list[_Path]
 ) -> tuple[tuple[Area, ...], tuple[np.ndarray, ...]]:
-    """What the ground is made of, and the kerbs of the roads."""
+    """Make the areas of the ground and the kerbs of the road."""
     areas: list[Area] = []
     kerbs: list[np.ndarray] = []
     middle = np.zeros(2)
@@ -492,8 +498,7 @@ def _ground(
         kerbs.extend(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
     square(KERB, inner_m)
     square(GRASS, inner_m - _KERB_M)
-    turn = np.linspace(0.0, 2 * math.pi, 33)[:-1]
-    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    circle = unit_circle(32)
     for material, wider_m in ((KERB, 2 * _KERB_M), (PAVING, 0.0)):
         areas += [Area(material, _ribbon(path.line_m, path.width_m + wider_m)) for path in paths]
         areas.append(Area(material, plaza_m + (plaza_radius_m + wider_m / 2) * circle))
@@ -501,7 +506,7 @@ def _ground(
 
 
 def _ribbon(line_m: np.ndarray, width_m: float) -> np.ndarray:
-    """The polygon around a line; its last end is wide enough to meet the pavement."""
+    """Polygon around a line; it widens at its last end to meet the pavement."""
     along = np.gradient(line_m, axis=0)
     aside = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1, keepdims=True)
     half_m = np.full((len(line_m), 1), width_m / 2)
@@ -510,7 +515,7 @@ def _ribbon(line_m: np.ndarray, width_m: float) -> np.ndarray:
 
 
 def _markings() -> list[Area]:
-    """Yellow dashes in the road's middle, white lines at its edges, a zebra crossing on each side of the block."""
+    """Road markings: yellow dashes in the middle, white lines at the edges, zebra crossings."""
     areas = []
     dashes_m, lines_m = (np.arange(6.0 - _ROAD_MIDDLE_M, _ROAD_MIDDLE_M - 5.0, step_m) for step_m in (4.5, 2.2))
     for quarter in range(4):
@@ -524,5 +529,5 @@ def _markings() -> list[Area]:
 
 
 def _mark(material: int, x_m: float, y_m: float, length_m: float, width_m: float, quarter: int) -> Area:
-    """A painted rectangle, turned around the block's middle by so many quarters."""
+    """A painted rectangle, rotated around the middle of the block by `quarter` · 90°."""
     return Area(material, rectangle_m(_turned(np.array([x_m, y_m]), 90.0 * quarter), length_m, width_m, 90.0 * quarter))

@@ -1,12 +1,11 @@
-"""QuadSim's quad and its gimbal: patrol, and follow the coordinates that the server sends. Kinematic, as QuadSim's.
+"""QuadSim's quad and its gimbal: they patrol, or follow the server's coordinates. Kinematic, as in QuadSim.
 
-World frame (ROS), metres, degrees; positive pitch looks down, positive yaw turns left.
-Source of the numbers: shared/quadsim/README.md, "How QuadSim flies".
+World frame (ROS), metres, degrees; positive pitch looks down, positive yaw turns left. The numbers are QuadSim's.
 
-QuadSim itself follows the true hero; this drone knows only the coordinates. They lie in the middle of the body, so the
-feet are `BODY_MIDDLE_M` below. The side that is "behind" the target is the one opposite to where the coordinates have
-been moving. While they hardly move, it is the side on which the drone is, so that it neither flies over the target nor
-circles about one that stands.
+QuadSim itself follows the true hero; this drone only knows the coordinates. They are in the middle of the body, so the
+feet are `BODY_MIDDLE_M` below them. "Behind" the target is opposite to the direction in which the coordinates move.
+While they hardly move, "behind" is the drone's side of the target, so that the drone neither flies over the target nor
+circles around a standing one.
 """
 
 import math
@@ -18,7 +17,7 @@ import numpy as np
 from server.sight.geometry import Pose
 
 TOP_SPEED_MPS = 15.0
-RAMP_S = 3.0  # from standing to top speed
+RAMP_S = 3.0  # from hovering to top speed
 SWEEP_DEG_S = 35.0
 WAIT_S = 5.0  # at each point of the patrol
 ARRIVAL_M = 0.05
@@ -35,18 +34,18 @@ LINK_TIMEOUT_S = 3.0
 BODY_MIDDLE_M = 0.9
 """Height of the coordinates above the feet: the centroid of an upright person of 1.75 m."""
 
-_WALKING_MPS = 0.6  # coordinates that move faster tell where "behind" is
-_FASTEST_MPS = 3.0  # coordinates that move faster have jumped to another place
+_WALKING_MPS = 0.6  # from this speed of the coordinates on, their direction decides where "behind" is
+_FASTEST_MPS = 3.0  # faster coordinates have jumped to another place
 _VELOCITY_MEMORY_S = 1.0
-_CIRCLING_DEG_S = 60.0  # speed at which the place behind the target goes round it
+_CIRCLING_DEG_S = 60.0  # greatest speed of the place behind the target around the target
 
 
 class _Phase(Enum):
-    """What the drone is doing."""
+    """Phase of the flight."""
 
-    LOOK_AROUND = auto()  # hovering, one turn of the gimbal
+    LOOK_AROUND = auto()  # hover and turn the gimbal once
     FLY = auto()  # to the next point of the patrol
-    WAIT = auto()  # there
+    WAIT = auto()  # at a point of the patrol
     FOLLOW = auto()
 
 
@@ -54,8 +53,8 @@ class Drone:
     """The quad: `step` moves it, the server's events direct it.
 
     Args:
-        patrol_points_m: (P, 3) points that the patrol flies in this order, again and again.
-        start: of the quad, at the beginning of its first patrol.
+        patrol_points_m: (P, 3) points of the patrol, which is a loop.
+        start: pose of the quad at the start.
 
     Raises:
         ValueError: if there are no points.
@@ -79,33 +78,33 @@ class Drone:
 
     @property
     def pose(self) -> Pose:
-        """Of the quad, which stays level."""
+        """Pose of the quad, which stays level."""
         x_m, y_m, z_m = self._position_m.tolist()
         return Pose(x_m, y_m, z_m, 0.0, 0.0, _wrapped_deg(self._yaw_deg))
 
     @property
     def gimbal_pose(self) -> Pose:
-        """Of the camera, which sits in the quad's middle."""
+        """Pose of the camera, which is in the middle of the quad."""
         yaw_deg = _wrapped_deg(self._yaw_deg + self._gimbal_yaw_deg)
         return self.pose._replace(pitch_deg=self._gimbal_pitch_deg, yaw_deg=yaw_deg)
 
     @property
     def is_following(self) -> bool:
-        """Whether it flies to coordinates; else it is on patrol."""
+        """Whether the drone follows coordinates; otherwise it is on patrol."""
         return self._phase is _Phase.FOLLOW
 
     @property
     def velocity_mps(self) -> np.ndarray:
-        """(3,) m/s, of the quad."""
+        """Velocity of the quad, (3,) m/s."""
         return self._velocity_mps.copy()
 
     @property
     def target_m(self) -> np.ndarray | None:
-        """(3,) metres: the latest coordinates while it follows, else None."""
+        """Latest coordinates, (3,) metres, while the drone follows; otherwise None."""
         return self._target_m.copy() if self.is_following else None
 
     def on_command(self, event: str, payload: dict[str, Any]) -> None:
-        """Take in one of the server's events; markers and unknown ones change nothing.
+        """Obey an event of the server; markers and unknown events are ignored.
 
         Raises:
             ValueError: if the coordinates of `object_detected` are not three finite numbers.
@@ -116,11 +115,11 @@ class Drone:
             self._begin_patrol()
 
     def on_link(self) -> None:
-        """A ping or a pong was seen."""
+        """Note a ping or a pong."""
         self._linked_at_s = self._time_s
 
     def step(self, step_s: float) -> None:
-        """Fly on for `step_s` seconds; 0.05 s or less keep it smooth."""
+        """Fly for `step_s` seconds; steps of at most 0.05 s give a smooth flight."""
         self._time_s += step_s
         self._in_phase_s += step_s
         if self.is_following and self._time_s - self._linked_at_s > LINK_TIMEOUT_S:
@@ -133,7 +132,7 @@ class Drone:
     # --- patrol
 
     def _begin_patrol(self) -> None:
-        """Hover, look around, then go on with the nearest point."""
+        """Hover and look around, then continue with the nearest point."""
         self._enter(_Phase.LOOK_AROUND)
         distances_m = np.linalg.norm(self._points_m - self._position_m, axis=1)
         self._point = int(np.argmin(distances_m))
@@ -170,7 +169,7 @@ class Drone:
             self._turn_quad(math.degrees(math.atan2(way_m[1], way_m[0])), step_s)
 
     def _sweep(self, step_s: float) -> None:
-        """Turn the gimbal to and fro between −180° and 180° of the quad's heading."""
+        """Turn the gimbal back and forth between −180° and 180° relative to the quad."""
         self._gimbal_yaw_deg += self._sweep_deg_s * step_s
         if abs(self._gimbal_yaw_deg) >= 180.0:
             self._gimbal_yaw_deg = math.copysign(180.0, self._gimbal_yaw_deg)
@@ -188,7 +187,7 @@ class Drone:
                 self._target_velocity_mps = keep * self._target_velocity_mps + (1.0 - keep) * moved_mps
         else:
             self._enter(_Phase.FOLLOW)
-            self.on_link()  # what brought the command
+            self.on_link()  # the command proves the link
             self._target_velocity_mps = np.zeros(2)
             self._behind_rad = self._bearing_from_rad(target_m)
         self._target_m = target_m
@@ -211,12 +210,12 @@ class Drone:
         self._look_at(feet_m + np.array([0.0, 0.0, LOOK_ABOVE_FEET_M]), step_s)
 
     def _bearing_from_rad(self, target_m: np.ndarray) -> float:
-        """The direction from the target to the quad, over ground."""
+        """Horizontal direction from the target to the quad."""
         way_m = self._position_m - target_m
         return math.atan2(way_m[1], way_m[0])
 
     def _look_at(self, point_m: np.ndarray, step_s: float) -> None:
-        """Turn quad and camera towards a point; the camera no faster than the quad, lest it jumps with each error."""
+        """Turn quad and camera towards a point, at the same limited speed, so that errors do not shake the camera."""
         way_m = point_m - self._position_m
         level_m = math.hypot(way_m[0], way_m[1])
         yaw_deg = math.degrees(math.atan2(way_m[1], way_m[0]))
@@ -234,7 +233,7 @@ class Drone:
         self._velocity_mps = np.zeros(3)
 
     def _fly(self, way_m: np.ndarray, slows_within_m: float, step_s: float) -> None:
-        """Fly along (3,) `way_m`: at top speed, less after a start and near the end, and never beyond it."""
+        """Fly along `way_m`, (3,): at top speed, slower after the start and near the end, and never beyond the end."""
         distance_m = float(np.linalg.norm(way_m))
         if distance_m == 0.0:
             self._hover()
@@ -262,10 +261,10 @@ def _coordinates(payload: dict[str, Any]) -> np.ndarray:
 
 
 def _towards(value: float, wanted: float, most: float) -> float:
-    """`value`, moved towards `wanted` by at most `most`."""
+    """Move `value` towards `wanted` by at most `most`."""
     return value + min(max(wanted - value, -most), most)
 
 
 def _wrapped_deg(angle_deg: float) -> float:
-    """The same direction in [−180°, 180°)."""
+    """Wrap an angle to [−180°, 180°)."""
     return (angle_deg + 180.0) % 360.0 - 180.0

@@ -1,35 +1,37 @@
-"""What goes wrong between a simulator and a server, on purpose and by a seed: a transformer of a stream of frames."""
+"""Simulated faults on the way from a simulator to a server: seeded changes of a stream of frames."""
 
 import base64
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-RECONNECT_S = 5.0
-"""From the loss of a connection to the next attempt."""
+from model.options import option
 
-_CLOCK_JUMP_S = (0.5, 3600.0)  # either way; drawn evenly on a logarithmic scale
+RECONNECT_S = 5.0
+"""Time from the loss of a connection to the next attempt."""
+
+_CLOCK_JUMP_S = (0.5, 3600.0)  # forwards or backwards; uniform on a logarithmic scale
 
 Payload = dict[str, str]
 
 
 @dataclass(frozen=True)
 class FaultConfig:
-    """What goes wrong, how often; `metadata["help"]` of each field has its meaning and unit. By default nothing does.
+    """Kinds of faults and how often they occur; none by default.
 
     Raises:
-        ValueError: if a share is not in [0, 1], or a time negative or not finite.
+        ValueError: if a share is not in [0, 1], or a time not in [0, 3600].
     """
 
-    drop: float = field(default=0.0, metadata={"help": "share of the frames that get lost"})
-    delay: float = field(default=0.0, metadata={"help": "time that each frame takes to the server, s"})
-    duplicate: float = field(default=0.0, metadata={"help": "share of the frames that come twice"})
-    corrupt: float = field(default=0.0, metadata={"help": "share of the frames that come broken"})
-    clock_jump: float = field(default=0.0, metadata={"help": "time between jumps of the frames' timestamps, s"})
-    disconnect: float = field(default=0.0, metadata={"help": "time between losses of the connection, s"})
+    drop: float = option(0.0, "share of the frames that are lost, 0 to 1")
+    delay: float = option(0.0, "time from sending a frame to its arrival, s")
+    duplicate: float = option(0.0, "share of the frames that arrive twice, 0 to 1")
+    corrupt: float = option(0.0, "share of the frames that arrive corrupted, 0 to 1")
+    clock_jump: float = option(0.0, "time between jumps of the frames' timestamps, s; 0 for no jumps")
+    disconnect: float = option(0.0, "time between losses of the connection, s; 0 for no losses")
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
@@ -38,29 +40,12 @@ class FaultConfig:
                 raise ValueError(f"expected {setting.name} from 0 to {1 if is_share else 3600}, got {value}")
 
 
-def parse_faults(settings: list[str]) -> FaultConfig:
-    """A configuration from `name=value` each, e.g. `drop=0.2`.
-
-    Raises:
-        ValueError: for an unknown name, or a value out of range.
-    """
-    names = [setting.name for setting in dataclasses.fields(FaultConfig)]
-    values: dict[str, float] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        try:
-            values[names[names.index(name)]] = float(value)
-        except ValueError:
-            raise ValueError(f"expected name=number with a name of {', '.join(names)}, got {setting!r}") from None
-    return FaultConfig(**values)
-
-
 class Faults:
-    """A lossy way to the server. What it does is decided by `rng` and the order of calls alone, not by the clock.
+    """A faulty way to the server. It depends only on `rng` and the order of the calls, not on the clock.
 
     Args:
-        config: what goes wrong.
-        rng: decides which frames it hits, and how.
+        config: kinds of faults.
+        rng: decides which frames are affected, and how.
     """
 
     def __init__(self, config: FaultConfig, rng: np.random.Generator) -> None:
@@ -71,18 +56,18 @@ class Faults:
 
     @classmethod
     def none(cls) -> Self:
-        """A way on which nothing is lost."""
+        """A way without faults."""
         return cls(FaultConfig(), np.random.default_rng(0))
 
     def pass_on(self, time_s: float, payload: Payload) -> list[tuple[float, Payload]]:
-        """Send one frame on its way.
+        """Send a frame to the server.
 
         Args:
-            time_s: of the episode; never less than in the call before.
-            payload: the argument of its `sensor_frame`, left as it is.
+            time_s: time since the start of the episode; never less than in the call before.
+            payload: argument of the `sensor_frame` event; it is not modified.
 
         Returns:
-            When what arrives at the server, earliest first; may be empty.
+            Arrival time and argument of each frame that arrives, earliest first; may be empty.
         """
         config = self._config
         is_dropped, is_corrupt, is_duplicated = self._rng.random(3) < (config.drop, config.corrupt, config.duplicate)
@@ -99,7 +84,7 @@ class Faults:
         return [(time_s + config.delay, payload)] * (2 if is_duplicated else 1)
 
     def cuts(self, time_s: float) -> bool:
-        """Whether the connection is lost now; said once of each loss."""
+        """Whether the connection is to be cut now; true once for each loss."""
         if time_s < self._next_cut_s:
             return False
         self._next_cut_s += self._config.disconnect
@@ -107,23 +92,23 @@ class Faults:
 
 
 def _later(timestamp: str, by_s: float) -> str:
-    """A timestamp moved by `by_s`, in its own locale, with five decimals."""
+    """A timestamp shifted by `by_s`, in the same locale, with five decimals."""
     moved = f"{float(timestamp.replace(',', '.')) + by_s:.5f}"
     return moved.replace(".", ",") if "," in timestamp else moved
 
 
 def _corrupt(payload: Payload, rng: np.random.Generator) -> Payload:
-    """A copy with one field broken, or without it."""
+    """A copy in which a field is corrupted or missing."""
     kind = rng.integers(6)
-    if kind == 0:  # a JPEG that breaks off
+    if kind == 0:  # a truncated JPEG
         jpeg = base64.b64decode(payload["rgb_image"])
         return {**payload, "rgb_image": base64.b64encode(jpeg[: rng.integers(len(jpeg))]).decode("ascii")}
-    if kind == 1:  # a PNG with other bytes in the middle
+    if kind == 1:  # a PNG with random bytes in the middle
         png = bytearray(base64.b64decode(payload["depth_image"]))
         start = len(png) // 3
         png[start : start + 64] = rng.bytes(64)
         return {**payload, "depth_image": base64.b64encode(png).decode("ascii")}
-    if kind == 2:  # base64 that breaks off
+    if kind == 2:  # truncated base64
         image = payload["rgb_image"]
         return {**payload, "rgb_image": image[: rng.integers(len(image) // 4) * 4 + 1]}
     if kind == 3:

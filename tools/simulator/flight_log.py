@@ -1,4 +1,4 @@
-"""What a simulator knows about its own flight: a row a frame, and figures over them. World frame, metres."""
+"""The log of a simulated flight: a row per frame, and figures over all rows. World frame, metres."""
 
 import itertools
 import math
@@ -15,12 +15,12 @@ _DECIMALS = 4
 
 
 class FlightLog:
-    """The rows of one drone's flight; each is a dictionary ready for JSON.
+    """Rows of a drone's flight; each row is a dictionary ready for JSON.
 
     A row holds `time_s` since the start; `hero_m` (feet), `hero_velocity_mps`, `hero_px` (visible pixels) and
-    `occlusion` (0 to 1); `pose` and `gimbal_pose`; `distance_m` from the quad to the hero's feet; `is_following`; and
-    while it follows `coordinates_m`, the latest sent, with `position_error_m` to the hero and `wrong_person_m` to the
-    nearest other, both over ground and of when they came. What there is none of is None.
+    `occlusion` (0 to 1); `pose` and `gimbal_pose`; `distance_m` from the quad to the hero's feet; and `is_following`.
+    While the drone follows, it also holds `coordinates_m`, the latest coordinates, and their horizontal distances on
+    arrival: `position_error_m` to the hero, `wrong_person_m` to the nearest other person. Missing values are None.
     """
 
     def __init__(self) -> None:
@@ -28,18 +28,18 @@ class FlightLog:
         self._errors_m: tuple[float | None, float | None] = (None, None)
 
     def on_coordinates(self, coordinates_m: np.ndarray, hero_m: np.ndarray, others_m: np.ndarray) -> None:
-        """Note how good coordinates are that have just come.
+        """Measure the errors of coordinates that have just arrived.
 
         Args:
-            coordinates_m: (3,) as sent.
-            hero_m: (3,) where the hero's feet are now.
-            others_m: (count, 3) where the others' are.
+            coordinates_m: (3,) coordinates from the server.
+            hero_m: (3,) feet of the hero now.
+            others_m: (count, 3) feet of the other people now.
         """
         others = np.linalg.norm(others_m[:, :2] - coordinates_m[:2], axis=1)
         self._errors_m = math.dist(coordinates_m[:2], hero_m[:2]), float(others.min()) if len(others) else None
 
     def on_frame(self, observation: Observation, drone: Drone) -> None:
-        """Note what is true as a frame is taken, before it is answered."""
+        """Add the row of a frame, before the frame is answered."""
         truth = observation.truth
         error_m, wrong_m = self._errors_m if drone.is_following else (None, None)
         self.rows.append(
@@ -60,7 +60,7 @@ class FlightLog:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Figures over all rows; shares are of frames, and None where there is nothing to take a share of."""
+        """Figures over all rows; shares are of frames, None if there are no frames to count."""
         following = [row for row in self.rows if row["is_following"]]
         errors_m = [row["position_error_m"] for row in following if row["position_error_m"] is not None]
         states = [row["is_following"] for row in self.rows]
@@ -78,7 +78,7 @@ class FlightLog:
         }
 
     def describe_latest(self) -> str:
-        """The latest row in a line, for people."""
+        """Describe the latest row in a line of text."""
         row = self.rows[-1]
         view = f"in view ({row['hero_px']} px)" if row["hero_px"] else "out of view"
         error = "" if row["position_error_m"] is None else f", coordinates {row['position_error_m']:.2f} m off"

@@ -1,4 +1,4 @@
-"""`sensor_frame` as QuadSim fills it, numbers formatted as by C#; and depth for images that have none."""
+"""The `sensor_frame` event as QuadSim fills it, with C#'s number formats; synthetic depth for images without depth."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ JPEG_QUALITY = 75
 
 
 class NumberFormat(NamedTuple):
-    """How a locale writes numbers: `decimal` before the fraction, `group` between thousands."""
+    """Number format of a locale: `decimal` is the decimal separator, `group` separates thousands."""
 
     decimal: str
     group: str
@@ -32,7 +32,7 @@ LOCALES = {
 
 
 def format_n4(value: float, locale: str = "en") -> str:
-    """A number in C#'s format "N4": four decimals, thousands grouped, as the machine's locale writes both.
+    """Format a number as C#'s "N4": four decimals and grouped thousands, with the separators of a locale.
 
     Raises:
         ValueError: for a locale that is not in `LOCALES`.
@@ -43,33 +43,33 @@ def format_n4(value: float, locale: str = "en") -> str:
 
 
 def format_pose(pose: Pose, locale: str = "en") -> str:
-    """`"x,y,z,roll,pitch,yaw"`, metres and degrees; with a decimal comma twelve fields, as from QuadSim."""
+    """Format a pose as `"x,y,z,roll,pitch,yaw"`, metres and degrees; with a decimal comma that gives twelve fields."""
     return ",".join(format_n4(value, locale) for value in pose)
 
 
 def unity_angles(pose: Pose) -> Pose:
-    """The same pose with its angles as QuadSim reports them: of (−e_z, e_x, −e_y), Unity's angles e in [0°, 360°)."""
+    """Express the angles of a pose as QuadSim does: (−e_z, e_x, −e_y) of Unity's angles e in [0°, 360°)."""
     roll_deg, pitch_deg, yaw_deg = pose[3:]
     return pose._replace(roll_deg=-(-roll_deg % 360.0), pitch_deg=pitch_deg % 360.0, yaw_deg=-(-yaw_deg % 360.0))
 
 
 def format_timestamp(timestamp_s: float, locale: str = "en") -> str:
-    """Seconds since 1970 with C#'s 15 significant digits: five decimals, less trailing zeros."""
+    """Format seconds since 1970 with C#'s 15 significant digits: five decimals, without trailing zeros."""
     return f"{timestamp_s:.15g}".replace(".", LOCALES[locale].decimal)
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
-    """An RGB image, (H, W, 3) uint8, as QuadSim compresses it."""
+    """Encode an RGB image, (H, W, 3) uint8, with QuadSim's JPEG quality."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
 def encode_depth_png(depth_m: np.ndarray, far_m: float) -> bytes:
-    """Planar depth as QuadSim's RGBA PNG: R = G = B = round(255 · depth / far), A = 255.
+    """Encode planar depth as QuadSim's RGBA PNG: R = G = B = round(255 · depth / far), A = 255.
 
     Args:
-        depth_m: (H, W) float; beyond `far_m`, infinite or NaN means "nothing there" and becomes 255.
+        depth_m: (H, W) float; values beyond `far_m`, infinite or NaN mean "nothing" and become 255.
         far_m: depth of the value 255.
     """
     grey = depth_to_grey(depth_m, far_m)
@@ -80,10 +80,10 @@ def encode_depth_png(depth_m: np.ndarray, far_m: float) -> bytes:
 
 
 def depth_to_grey(depth_m: np.ndarray, far_m: float) -> np.ndarray:
-    """Planar depth in eight bits: (H, W) uint8, round(255 · depth / far).
+    """Convert planar depth to eight bits: (H, W) uint8, round(255 · depth / far).
 
     Args:
-        depth_m: (H, W) float; beyond `far_m`, infinite or NaN means "nothing there" and becomes 255.
+        depth_m: (H, W) float; values beyond `far_m`, infinite or NaN mean "nothing" and become 255.
         far_m: depth of the value 255.
     """
     scaled = np.nan_to_num(255.0 * depth_m / far_m, nan=255.0, posinf=255.0)
@@ -100,19 +100,19 @@ def sensor_frame_fields(
     far_m: float = QUADSIM_CAMERA.far_m,
     locale: str = "en",
 ) -> dict[str, str]:
-    """The argument of a `sensor_frame` event, for `QuadSimClient.send_frame`.
+    """Make the argument of a `sensor_frame` event, for `QuadSimClient.send_frame`.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a JPEG file's bytes, which are sent untouched.
-        depth: (H, W) float planar depth in metres, infinite where nothing is; or a PNG file's bytes.
-        gimbal_pose: of the camera, world frame.
-        pose: of the quad, world frame; None: level, where the camera is.
+        image: (H, W, 3) uint8 RGB, or the bytes of a JPEG file, which are sent unchanged.
+        depth: (H, W) float planar depth in metres, infinite where there is nothing; or the bytes of a PNG file.
+        gimbal_pose: pose of the camera, world frame.
+        pose: pose of the quad, world frame; None: level, at the camera's position.
         timestamp_s: seconds since 1970; None: now.
-        far_m: depth of the depth image's 255.
-        locale: of the machine that QuadSim runs on, a key of `LOCALES`.
+        far_m: depth of the value 255 in the depth image.
+        locale: locale of QuadSim's machine, a key of `LOCALES`.
 
     Returns:
-        Field names and strings, in QuadSim's order.
+        Strings by field name, in QuadSim's order.
     """
     level_pose = gimbal_pose._replace(roll_deg=0.0, pitch_deg=0.0)
     jpeg = image if isinstance(image, bytes) else encode_jpeg(image)
@@ -130,12 +130,12 @@ def ground_depth_m(camera: Camera, camera_pose: Pose, *, ground_z_m: float = 0.0
     """Planar depth of flat ground.
 
     Args:
-        camera: whose image it is.
-        camera_pose: of that camera, world frame.
+        camera: the camera.
+        camera_pose: pose of the camera, world frame.
         ground_z_m: height of the ground, world frame.
 
     Returns:
-        (H, W) float, metres; infinite where a pixel looks past the horizon.
+        (H, W) float, metres; infinite above the horizon.
     """
     climb = rays_world(camera, camera_pose)[..., 2]
     drop_m = ground_z_m - camera_pose.z_m
@@ -145,13 +145,13 @@ def ground_depth_m(camera: Camera, camera_pose: Pose, *, ground_z_m: float = 0.0
 
 
 def put_people_on_ground(depth_m: np.ndarray, is_person: np.ndarray, camera: Camera, camera_pose: Pose) -> np.ndarray:
-    """Depth with upright people: each blob becomes a vertical plane, standing where its lowest pixel does.
+    """Add upright people to the depth of the ground: each blob becomes a vertical plane at its lowest pixel.
 
     Args:
-        depth_m: (H, W) float, of the ground.
-        is_person: (H, W) bool; blobs that touch are one person, those above the horizon left as they are.
-        camera: whose image it is.
-        camera_pose: of that camera, world frame.
+        depth_m: (H, W) float, depth of the ground.
+        is_person: (H, W) bool; touching blobs are the same person, blobs above the horizon are ignored.
+        camera: the camera.
+        camera_pose: pose of the camera, world frame.
 
     Returns:
         (H, W) float, metres.
@@ -164,7 +164,7 @@ def put_people_on_ground(depth_m: np.ndarray, is_person: np.ndarray, camera: Cam
         feet = rows[-1], int(np.median(columns[rows == rows[-1]]))
         if not np.isfinite(depth_m[feet]):
             continue
-        # The plane's normal is the horizontal direction to the feet: points p of it have normal · p = distance.
+        # The normal of the plane is the horizontal direction to the feet: its points p fulfil normal · p = distance.
         normal = rays[feet][:2] / np.linalg.norm(rays[feet][:2])
         distance_m = depth_m[feet] * rays[feet][:2] @ normal
         with_people_m[rows, columns] = distance_m / (rays[rows, columns, :2] @ normal)
@@ -172,18 +172,22 @@ def put_people_on_ground(depth_m: np.ndarray, is_person: np.ndarray, camera: Cam
 
 
 def rays_world(camera: Camera, camera_pose: Pose) -> np.ndarray:
-    """Where each pixel's centre looks.
+    """Rays through the centres of the pixels.
 
     Args:
-        camera: whose image it is.
-        camera_pose: of that camera, world frame.
+        camera: the camera.
+        camera_pose: pose of the camera, world frame.
 
     Returns:
-        (H, W, 3) float, world frame: a pixel at depth d shows the camera's position + d · its ray.
+        (H, W, 3) float, world frame: a pixel of depth d shows the point camera position + d · ray.
     """
+    return rays_camera(camera) @ world_from_camera(camera_pose)[:3, :3].T
+
+
+def rays_camera(camera: Camera) -> np.ndarray:
+    """Rays through the centres of the pixels, (H, W, 3) float, camera frame: a pixel of depth d shows d · ray."""
     u_px = np.arange(camera.image_width_px) + 0.5
     v_px = np.arange(camera.image_px) + 0.5
     left = (camera.image_width_px / 2 - u_px) / camera.focal_px
     up = (camera.image_px / 2 - v_px) / camera.focal_px
-    rays_camera = np.stack(np.broadcast_arrays(np.float64(1.0), left[np.newaxis, :], up[:, np.newaxis]), axis=-1)
-    return rays_camera @ world_from_camera(camera_pose)[:3, :3].T
+    return np.stack(np.broadcast_arrays(np.float64(1.0), left[np.newaxis, :], up[:, np.newaxis]), axis=-1)

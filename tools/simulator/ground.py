@@ -1,4 +1,4 @@
-"""Ground, sky and shade, computed for every pixel from where it looks: no triangles, so exact at any distance."""
+"""Ground, sky and shadows, computed for each pixel from its ray instead of triangles, so exact at every distance."""
 
 import math
 
@@ -6,7 +6,19 @@ import cv2
 import numpy as np
 
 from tools.simulator import textures
-from tools.simulator.city import ASPHALT, GRASS, HALF_SIZE_M, KERB, PAVING, SOIL, WHITE, YELLOW, City, rectangle_m
+from tools.simulator.city import (
+    ASPHALT,
+    GRASS,
+    HALF_SIZE_M,
+    KERB,
+    PAVING,
+    SOIL,
+    WHITE,
+    YELLOW,
+    City,
+    rectangle_m,
+    unit_circle,
+)
 
 SUN_ELEVATION_DEG = 52.0
 SHADE_ON_GROUND = 0.62
@@ -18,11 +30,11 @@ _LEVELS = 6
 
 
 class Ground:
-    """The ground at z = 0 of a city, the sky above, and the shadows of what stands in it.
+    """Ground of a city at z = 0, the sky, and the shadows of the city's objects.
 
     Args:
-        city: what is laid and built where.
-        rng: textures and the sun's direction are drawn from it.
+        city: the layout.
+        rng: decides textures and the direction of the sun.
     """
 
     def __init__(self, city: City, rng: np.random.Generator) -> None:
@@ -42,25 +54,21 @@ class Ground:
         self._tiles, self._offsets = _pyramid([tiles[material] for material in range(len(tiles))])
         self._materials = np.full((_MAP_PX, _MAP_PX), GRASS, np.uint8)
         for area in city.areas:
-            corners = (area.polygon_m[:, ::-1] + HALF_SIZE_M) * (_MAP_PX / (2 * HALF_SIZE_M) * 16)
-            cv2.fillPoly(self._materials, [np.rint(corners).astype(np.int32)], int(area.material), shift=4)
+            _fill(self._materials, area.polygon_m, int(area.material))
         self._sky = textures.sky(rng)
         self._shadow_tops_m = _shadow_tops_m(city, self.sun)
 
     def colours(self, x_m: np.ndarray, y_m: np.ndarray, blur_m: np.ndarray) -> np.ndarray:
-        """What the ground looks like in full sun.
+        """Colours of the ground in full sun.
 
         Args:
-            x_m, y_m: (N,) places, world frame.
-            blur_m: (N,) how much ground a pixel covers.
+            x_m, y_m: (N,) positions, world frame.
+            blur_m: (N,) size of a pixel on the ground.
 
         Returns:
             (N, 3) uint8 RGB.
         """
-        scale = _MAP_PX / (2 * HALF_SIZE_M)
-        row = np.clip((x_m + HALF_SIZE_M) * scale, 0, _MAP_PX - 1).astype(np.int32)
-        column = np.clip((y_m + HALF_SIZE_M) * scale, 0, _MAP_PX - 1).astype(np.int32)
-        material = self._materials[row, column]
+        material = self._materials[_cells(x_m, y_m, _MAP_PX)]
         tile_px, tile_m = textures.TILE_PX, textures.TILE_M
         level = np.clip(np.log2(np.maximum(blur_m, 1e-3) * (tile_px / tile_m)), 0, _LEVELS - 1).astype(np.int32)
         size = tile_px >> level
@@ -69,7 +77,7 @@ class Ground:
         return self._tiles[self._offsets[level, material] + index]
 
     def sky(self, rays: np.ndarray) -> np.ndarray:
-        """(N, 3) uint8 RGB of the sky in the directions `rays`, (N, 3), world frame."""
+        """Colours of the sky, (N, 3) uint8 RGB, in the directions `rays`, (N, 3), world frame."""
         height, width = self._sky.shape[:2]
         yaw = np.arctan2(rays[:, 1], rays[:, 0])
         elevation_deg = np.degrees(np.arctan2(rays[:, 2], np.hypot(rays[:, 0], rays[:, 1])))
@@ -78,15 +86,26 @@ class Ground:
         return self._sky[row, column]
 
     def is_shaded(self, x_m: np.ndarray, y_m: np.ndarray, z_m: np.ndarray | float) -> np.ndarray:
-        """Whether something stands between points, world frame, and the sun; bool in their shape."""
-        scale = _SHADOW_PX / (2 * HALF_SIZE_M)
-        row = np.clip((x_m + HALF_SIZE_M) * scale, 0, _SHADOW_PX - 1).astype(np.int32)
-        column = np.clip((y_m + HALF_SIZE_M) * scale, 0, _SHADOW_PX - 1).astype(np.int32)
-        return z_m < self._shadow_tops_m[row, column]
+        """Whether points of the world frame are in the shade; bool, in the shape of the points."""
+        return z_m < self._shadow_tops_m[_cells(x_m, y_m, _SHADOW_PX)]
+
+
+def _cells(x_m: np.ndarray, y_m: np.ndarray, px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of points in a map of the ground of `px` × `px`; outside, those of its edge."""
+    scale = px / (2 * HALF_SIZE_M)
+    row, column = (np.clip((at_m + HALF_SIZE_M) * scale, 0, px - 1).astype(np.int32) for at_m in (x_m, y_m))
+    return row, column
+
+
+def _fill(ground_map: np.ndarray, polygon_m: np.ndarray, value: int) -> None:
+    """Fill a polygon, (N, 2), in a square map of the ground."""
+    sub_pixels = 16  # fillPoly's shift=4
+    corners = (polygon_m[:, ::-1] + HALF_SIZE_M) * (len(ground_map) / (2 * HALF_SIZE_M) * sub_pixels)
+    cv2.fillPoly(ground_map, [np.rint(corners).astype(np.int32)], value, shift=4)
 
 
 def _pyramid(tiles: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """All tiles at halving sizes in one list of colours, (N, 3), and where each begins, (levels, tiles)."""
+    """Mipmaps of all tiles as a list of colours, (N, 3), and the start of each in it, (levels, tiles)."""
     texels, offsets, start = [], np.zeros((_LEVELS, len(tiles)), np.int32), 0
     for level in range(_LEVELS):
         size = textures.TILE_PX >> level
@@ -98,17 +117,16 @@ def _pyramid(tiles: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shadow_tops_m(city: City, sun: np.ndarray) -> np.ndarray:
-    """Up to which height each place is in the shade: (_SHADOW_PX, _SHADOW_PX) metres, −1 where not at all.
+    """Height up to which each place is in the shade: (_SHADOW_PX, _SHADOW_PX) metres, −1 for places in the sun.
 
-    Everything that stands is taken as solid down to the ground.
+    All objects are taken as solid down to the ground.
     """
     scale = _SHADOW_PX / (2 * HALF_SIZE_M)
     tops = np.full((_SHADOW_PX, _SHADOW_PX), -1.0, np.float32)
 
     def fill(polygon_m: np.ndarray, top_m: float) -> None:
         mask = np.zeros(tops.shape, np.uint8)
-        corners = (polygon_m[:, ::-1] + HALF_SIZE_M) * (scale * 16)
-        cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1, shift=4)
+        _fill(mask, polygon_m, 1)
         np.maximum(tops, np.where(mask > 0, np.float32(top_m), -1.0), out=tops)
 
     for building in city.buildings:
@@ -117,14 +135,13 @@ def _shadow_tops_m(city: City, sun: np.ndarray) -> np.ndarray:
             fill(rectangle_m(centre, building.length_m, building.width_m * shrink, building.yaw_deg), top_m)
     for wall in city.walls:
         fill(rectangle_m(np.array([wall.x_m, wall.y_m]), wall.length_m, wall.width_m, wall.yaw_deg), wall.height_m)
-    turn = np.linspace(0, 2 * math.pi, 13)[:-1]
-    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    circle = unit_circle(12)
     for tree in city.trees:
         radius_m = 2 * tree.trunk_radius_m if tree.foliage == "bare" else 0.85 * tree.crown_radius_m
         fill([tree.x_m, tree.y_m] + radius_m * circle, tree.crown_z_m + 0.6 * tree.crown_radius_m)
     for planter in city.planters:
         fill([planter.x_m, planter.y_m] + planter.radius_m * circle, 0.9 * planter.radius_m)
-    # Follow the sun's rays from every top: after each step away from the sun they are lower.
+    # Follow the rays of the sun over every top: each step away from the sun lowers them.
     slope = sun[2] / np.hypot(sun[0], sun[1])
     shade = tops.copy()
     for step in range(1, int(tops.max() / slope * scale) + 1):

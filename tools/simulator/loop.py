@@ -5,17 +5,17 @@ Simulated time stands still while the pilot thinks, so that no machine's speed c
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from queue import SimpleQueue
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
 from model.engines import Engine
+from server.flight.events import Received, Tick, answer
 from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA
-from server.sight.perception import Job, NotUnderstood, Perception, Result, Seen
-from server.wire.messages import BadFrameError, Command, parse_sensor_frame
+from server.sight.sight import Sight
+from server.wire.messages import Command, Frame
 from tools.simulator.drone import Drone
 from tools.simulator.faults import Faults
 from tools.simulator.loop_score import Flight
@@ -25,7 +25,7 @@ FRAME_PERIOD_MS = 1000 // FRAMES_PER_S
 
 
 class Pilot(Protocol):
-    """Who tells the drone what to do; `now_s` is simulated time in seconds, which never goes back."""
+    """Tells the drone what to do; `now_s` is simulated time in seconds, which never goes back."""
 
     def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
         """The commands that answer a `sensor_frame` with this argument."""
@@ -35,7 +35,7 @@ class Pilot(Protocol):
 
 
 class ServerPilot:
-    """The server's own parser, perception and session; a context manager, for perception has a thread.
+    """The server's own parser, sight and session, without its threads.
 
     Args:
         engine: the loaded network.
@@ -43,38 +43,24 @@ class ServerPilot:
     """
 
     def __init__(self, engine: Engine, tracker: TrackerConfig | None = None) -> None:
-        self._session = Session("drone", tracker or TrackerConfig(), Settings().watchdog_s)
-        self._results: SimpleQueue[Result] = SimpleQueue()
-        self._perception = Perception(engine, QUADSIM_CAMERA, self._results.put)
-
-    def __enter__(self) -> Self:
-        self._perception.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._perception.stop()
+        self._session = Session.begin("drone", tracker or TrackerConfig(), Settings().watchdog_s)
+        self._sight = Sight(engine, QUADSIM_CAMERA)
+        self._frames = 0
 
     def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
         """See `Pilot`.
 
         Raises:
-            RuntimeError: if perception fails, which a server would survive.
+            Exception: if perception fails, which a server would survive.
         """
-        try:
-            job = Job("drone", parse_sensor_frame(fields), now_s)
-        except BadFrameError:
-            return self._session.on_bad_frame(now_s, now_s)
-        self._session.on_received(now_s, self._perception.submit(job))
-        result = self._results.get()
-        if isinstance(result, Seen):
-            return self._session.on_seen(job, result.targets, now_s)
-        if isinstance(result, NotUnderstood):
-            return self._session.on_bad_frame(now_s, now_s)
-        raise RuntimeError(f"expected perception to understand the frame of {now_s:.1f} s, it failed")
+        self._frames += 1
+        frame = Frame.read(self._frames, now_s, fields)
+        received = self._session.take(Received(now_s, frame.number))
+        return received + self._session.take(answer(frame, self._sight.look(frame), now_s))
 
     def on_tick(self, now_s: float) -> list[Command]:
         """See `Pilot`."""
-        return self._session.on_tick(now_s)
+        return self._session.take(Tick(now_s))
 
 
 class _Leash:

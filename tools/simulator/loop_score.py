@@ -1,12 +1,12 @@
-"""How well a drone was led: the figures of flown episodes, from what it was told and where everybody was.
+"""Score flown episodes: how well the commands led the drone to the hero.
 
-Distances are over ground, for the height of a position within a body doesn't matter to a drone that follows.
+All distances are horizontal, because the height of the coordinates within a body does not matter to a drone.
 
-    visible     more than 10 pixels of the frame show the hero, as many as the original asked for
-    shown       visible in every frame of a second; the camera of a patrol sweeps past a place in 1.7 s
-    on target   told to follow coordinates within 2 m of the hero
+    visible     more than 10 pixels of the frame show the hero, the original's threshold
+    shown       visible in every frame of a second; the camera of a patrol passes over a place in 1.7 s
+    on target   the drone is told to follow coordinates within 2 m of the hero
     acquired    from the first frame on target on
-    a loss      a second or more off target, after that
+    loss        a second or more off target, after acquisition
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,14 @@ VELOCITY_OVER_S = 1.0
 
 
 class Flight(NamedTuple):
-    """One episode as it was flown, in F moments `period_s` apart, one of them for each of the camera's frames.
+    """A flown episode at the times of its F camera frames, `period_s` apart.
 
-    `hero_m` is (F, 2) and `others_m` (F, N, 2), metres over ground in the world frame; `hero_px` (F,) counts the
-    pixels that show the hero. `told_m` is (F, 2): the coordinates that the drone was told to follow last, NaN while it
-    patrols.
+    Args:
+        period_s: time between two frames.
+        hero_m: (F, 2) horizontal position of the hero, world frame.
+        others_m: (F, N, 2) horizontal positions of the other people, world frame.
+        hero_px: (F,) pixels that show the hero.
+        told_m: (F, 2) latest coordinates that the drone was told to follow, NaN on patrol.
     """
 
     period_s: float
@@ -37,35 +40,35 @@ class Flight(NamedTuple):
 
     @property
     def errors_m(self) -> np.ndarray:
-        """(F,) metres from the coordinates to the hero, NaN while the drone patrols."""
+        """Distance of the coordinates to the hero, (F,) metres, NaN on patrol."""
         return np.linalg.norm(self.told_m - self.hero_m, axis=1)
 
     @property
     def is_on_target(self) -> np.ndarray:
-        """(F,) bool."""
+        """Whether the coordinates are within `ON_TARGET_M` of the hero, (F,) bool."""
         return self.errors_m <= ON_TARGET_M
 
     @property
     def is_on_wrong_person(self) -> np.ndarray:
-        """(F,) bool: told to follow coordinates that are off the hero, and nearer to somebody else."""
+        """Whether the coordinates are not on target and nearer to another person, (F,) bool."""
         to_others_m = np.linalg.norm(self.told_m[:, None] - self.others_m, axis=2).min(axis=1, initial=np.inf)
         return (self.errors_m > ON_TARGET_M) & (to_others_m < self.errors_m)
 
     @property
     def is_visible(self) -> np.ndarray:
-        """(F,) bool."""
+        """Whether the hero is visible, (F,) bool."""
         return self.hero_px > VISIBLE_MORE_THAN_PX
 
     @property
     def is_shown_from(self) -> np.ndarray:
-        """(F,) bool: a second begins in which every frame shows the hero."""
+        """Whether every frame of the second that begins here shows the hero, (F,) bool."""
         frames = round(SHOWN_S / self.period_s)
         visible = np.concatenate([self.is_visible, np.zeros(frames - 1, bool)])
         return np.all(np.lib.stride_tricks.sliding_window_view(visible, frames), axis=1)
 
 
 class Loss(NamedTuple):
-    """A loss: `visible_s` from the first frame in it that shows the hero to its end, None if none does."""
+    """A loss; `visible_s` is the time from its first frame with the hero to its end, None without such a frame."""
 
     start_s: float
     end_s: float
@@ -73,27 +76,27 @@ class Loss(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The figures of one or several flights; NaN where there is nothing to measure.
+    """Figures of one or several flights; NaN where there is nothing to measure.
 
     Args:
-        episodes: flights.
-        acquired: flights in which the hero was acquired.
-        acquire_s: median time to that from the first frame in which the hero is visible.
-        acquire_p90_s: 90th percentile of these.
-        shown: flights in which the hero was shown.
-        acquired_of_shown: those of them in which the hero was acquired.
-        acquire_shown_s: median time to that from the beginning of the first second in which the hero was shown.
-        acquire_shown_p90_s: 90th percentile of these.
-        acquire_from_start_s: median time to that from the start.
-        acquire_from_start_p90_s: 90th percentile of these.
+        episodes: number of flights.
+        acquired: number of flights in which the hero was acquired.
+        acquire_s: median time from the first visible frame of the hero to acquisition.
+        acquire_p90_s: 90th percentile of this time.
+        shown: number of flights in which the hero was shown.
+        acquired_of_shown: number of flights in which the hero was shown and acquired.
+        acquire_shown_s: median time from the beginning of the first second that shows the hero to acquisition.
+        acquire_shown_p90_s: 90th percentile of this time.
+        acquire_from_start_s: median time from the start to acquisition.
+        acquire_from_start_p90_s: 90th percentile of this time.
         on_target: share of the time on target after acquisition.
-        losses: how many, in all.
-        reacquire_s: median time from the first frame of a loss that shows the hero to its end.
-        wrong_person: share of all time in which the drone was told to follow somebody else.
-        error_m: median distance of the coordinates from the hero, while told to follow.
-        error_p95_m: 95th percentile of these.
-        velocity_error_mps: median difference of the coordinates' velocity from the hero's, each over one second.
-        roughness_m: root mean square of the second difference of the coordinates, from frame to frame.
+        losses: total number of losses.
+        reacquire_s: median time from the first frame of a loss that shows the hero to the end of the loss.
+        wrong_person: share of all time in which the drone was told to follow another person.
+        error_m: median distance of the coordinates to the hero while following.
+        error_p95_m: 95th percentile of this distance.
+        velocity_error_mps: median difference of the velocities of coordinates and hero, each over one second.
+        roughness_m: root mean square of the coordinates' second difference between frames.
     """
 
     episodes: int
@@ -117,12 +120,12 @@ class Score(NamedTuple):
 
 
 def score(flights: Sequence[Flight]) -> Score:
-    """Score flights together: every frame, loss and acquisition counts alike.
+    """Score flights together: all frames, losses and acquisitions have the same weight.
 
-    What has not come to its end with the flight (no acquisition, a loss) counts with the time until then.
+    A missing acquisition and a loss that lasts to the end of the flight count with the time until the end.
 
     Raises:
-        ValueError: if there is no flight.
+        ValueError: if there are no flights.
     """
     if not flights:
         raise ValueError("expected at least one flight to score, got none")
@@ -160,7 +163,7 @@ def score(flights: Sequence[Flight]) -> Score:
 
 
 def losses_of(flight: Flight) -> list[Loss]:
-    """The losses of a flight, in order."""
+    """Find the losses of a flight, in order."""
     start = _acquired_at(flight)
     if start is None:
         return []
@@ -178,9 +181,9 @@ def losses_of(flight: Flight) -> list[Loss]:
 
 
 def _acquisitions_s(flights: Sequence[Flight], since: Sequence[int | None]) -> list[float]:
-    """Seconds from a frame of each flight to acquisition, or to the flight's end; nothing where there is no frame.
+    """Time from a frame of each flight to acquisition or the end of the flight, s; without the frame, it is left out.
 
-    Zero for who is on target before that frame: found in fewer pixels than count as visible.
+    It is 0 if the acquisition is earlier: the hero may be found in fewer pixels than count as visible.
     """
     times_s = []
     for flight, first in zip(flights, since, strict=True):
@@ -212,7 +215,7 @@ def _second_differences_m(flight: Flight) -> np.ndarray:
 
 
 def _percentile(values: Sequence[float] | np.ndarray, share: float) -> float:
-    """Of those that are numbers; NaN if none is."""
+    """Percentile of the finite values; NaN if there are none."""
     numbers = np.asarray(values, float)
     numbers = numbers[np.isfinite(numbers)]
     return float(np.percentile(numbers, share)) if len(numbers) else float("nan")

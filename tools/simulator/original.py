@@ -1,6 +1,6 @@
-"""What the original follower would tell the drone: the reference that the loop's score is compared with.
+"""The original follower's logic, as the reference for the score of the loop.
 
-It judges each frame alone, and its geometry has the three errors that its users know. Source: shared/quadsim/README.md.
+It decides on each frame alone, and its geometry has three known errors, which `original_position_m` lists.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ import numpy as np
 from model.engines import Engine
 from model.scoring import HERO
 from server.sight.geometry import Pose, world_from_camera
+from server.sight.images import decode_depth, decode_rgb
 from server.sight.people import largest_blobs
-from server.sight.perception import decode_depth, decode_rgb
 from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
 
 MORE_THAN_PX = 10
@@ -21,12 +21,12 @@ FAR_M = 50.0
 
 
 class OriginalPilot:
-    """The original's logic on today's network.
+    """The original's logic with today's network.
 
-    More than 10 pixels above one half are a hero, in the centre of their largest blob; seven misses in a row are none.
-    The original ran its networks at 160 px. This one has no size of its own: it computes with the pixels of whatever
-    network it is given, as the original did. At 256 px these happen to be the depth image's, so one of its three
-    errors, looking up one image with another's pixels, does no harm here; the other two are independent of the size.
+    More than 10 pixels with a probability above one half are a hero, at the centre of their largest blob; seven frames
+    in a row without a hero are a loss. Like the original, it computes in the pixels of its network. The original's
+    networks had 160 px; at 256 px, the size of the depth image, one of the three errors has no effect, the use of the
+    network's pixel coordinates in the depth image. The other two errors do not depend on the size.
 
     Args:
         engine: the loaded network.
@@ -38,10 +38,10 @@ class OriginalPilot:
         self._misses = 0
 
     def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
-        """The commands that answer a `sensor_frame` with this argument; `now_s` means nothing to it.
+        """Answer a `sensor_frame` with this argument; `now_s` is not used.
 
         Raises:
-            BadFrameError: for a frame that is not as QuadSim sends it.
+            BadFrameError: if the frame is malformed.
         """
         frame = parse_sensor_frame(fields)
         image, _ = decode_rgb(frame.rgb_image, self._engine.input_px)
@@ -57,21 +57,23 @@ class OriginalPilot:
         return []
 
     def on_tick(self, now_s: float) -> list[Command]:
-        """Nothing: the original only ever answers frames."""
+        """Return no commands: the original only answers frames."""
         return []
 
 
 def original_position_m(hero_mask: np.ndarray, depth_255: np.ndarray, pose: Pose) -> np.ndarray:
-    """Where the original places the hero.
+    """Position of the hero by the original's geometry.
+
+    Its errors: it takes the row for u and the column for v; it takes N for the focal length and 50 m for the depth of
+    255; and it reads the depth image at the network's row and column.
 
     Args:
-        hero_mask: (N, N) bool, of the network's N × N pixels; not empty.
+        hero_mask: (N, N) bool, in the network's pixels; not empty.
         depth_255: (D, D) uint8, D at least N.
-        pose: of the camera, world frame.
+        pose: pose of the camera, world frame.
 
     Returns:
-        (3,) float, metres, ROS world frame; wrong: it takes the row for u and the column for v, N for the focal
-        length, 50 m for the depth of 255, and looks up the depth at the network's row and column.
+        (3,) float, metres, ROS world frame.
     """
     blob = largest_blobs(hero_mask, 1)[0]
     row, column = int(blob.rows.mean()), int(blob.columns.mean())

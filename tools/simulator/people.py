@@ -1,28 +1,28 @@
-"""How people look and stand: the hero, and others who never look like the hero."""
+"""Looks and postures of people: the hero, and other people who never look like the hero."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 Colour = tuple[int, int, int]
-"""RGB 0–255, as in full sun."""
+"""RGB 0–255 in full sun."""
 
 BALD, SHORT, LONG, BUN = range(4)
-"""How hair is worn."""
+"""Hair styles."""
 SLEEVELESS, SHORT_SLEEVES, LONG_SLEEVES = range(3)
 
 
 class Look(NamedTuple):
-    """What someone looks like.
+    """The look of a person.
 
     Args:
         height_m: from the feet to the top of the head.
-        girth: how stout, 1 is average.
+        girth: width of the body, 1 is average.
         hair_style: `BALD`, `SHORT`, `LONG` or `BUN`.
         sleeves: `SLEEVELESS`, `SHORT_SLEEVES` or `LONG_SLEEVES`.
-        hair, skin, top, trousers, shoes: their colours.
-        top_pattern, trousers_pattern: how much their brightness varies from patch to patch, 0–1.
-        is_hero: whether this is the one to follow.
+        hair, skin, top, trousers, shoes: colours.
+        top_pattern, trousers_pattern: variation of the brightness between patches, 0–1.
+        is_hero: whether this person is the hero.
     """
 
     height_m: float
@@ -40,13 +40,13 @@ class Look(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Where someone stands, and how: world frame, feet on the ground.
+    """Position and posture of a person: world frame, feet on the ground.
 
     Args:
-        x_m, y_m: place of the feet.
-        heading_deg: where they face: 0 along +x, positive turned to the left.
-        phase_rad: of the gait; limbs swing with sin(phase).
-        stride: amplitude of the swing, from 0 standing to 1 walking.
+        x_m, y_m: position of the feet.
+        heading_deg: direction of the face: 0 along +x, positive to the left.
+        phase_rad: phase of the gait; limbs swing with sin(phase).
+        stride: amplitude of the swing, from 0 (standing) to 1 (walking).
     """
 
     x_m: float
@@ -57,7 +57,7 @@ class Person(NamedTuple):
 
 
 Choice = tuple[float, Colour]
-"""How often a colour occurs beside others, and the colour."""
+"""Relative frequency of a colour, and the colour."""
 
 _SKINS: tuple[Choice, ...] = ((1, (215, 170, 140)), (1, (200, 150, 120)), (1, (180, 135, 105)), (0.6, (125, 90, 70)))
 _HAIRS: tuple[Choice, ...] = (
@@ -105,9 +105,9 @@ _SHOES: tuple[Choice, ...] = (
 
 
 def hero_look() -> Look:
-    """The hero: a woman with long red hair, a red top with dark patches, dark trousers with red in them, red shoes.
+    """The hero: a woman with long red hair, a red top with dark patches, dark reddish trousers and red shoes.
 
-    The colours bring the rendered hero, behind whom a drone flies, to the medians that QuadSim's following frames show:
+    The colours are chosen so that the hero, rendered from behind, has the median colours of QuadSim's following frames:
     hair (60–95, 2, 1), top (55–95, 16, 15), trousers (28–40, 18–22, 12), all RGB.
     """
     return Look(
@@ -127,7 +127,7 @@ def hero_look() -> Look:
 
 
 def other_look(rng: np.random.Generator) -> Look:
-    """Somebody else. A reddish top, trousers or shoes may occur, but only one of them, and never red hair."""
+    """Draw the look of another person: at most one of top, trousers and shoes is reddish, and hair is never red."""
 
     def choose(choices: tuple[Choice, ...]) -> Colour:
         weights = np.array([weight for weight, _ in choices])
@@ -153,12 +153,12 @@ def other_look(rng: np.random.Generator) -> Look:
 
 
 def is_reddish(colour: Colour) -> bool:
-    """Whether a colour could pass for one of the hero's."""
+    """Whether a colour resembles the hero's colours."""
     red, green, blue = colour
     return red > 1.9 * max(green, blue)
 
 
 def _varied(colour: Colour, rng: np.random.Generator) -> Colour:
-    """A little lighter or darker."""
+    """Make a colour slightly lighter or darker."""
     red, green, blue = np.clip(np.array(colour) * rng.uniform(0.8, 1.2), 0, 255).astype(int).tolist()
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Plays frames to a running server through QuadSim's dialect and tells what it decides on each."""
+"""Send frames to a running server in QuadSim's protocol, and print its decision on each."""
 
 import statistics
 import time
@@ -14,14 +14,14 @@ FOLLOW, PATROL = "object_detected", "object_lost"
 
 @dataclass
 class Summary:
-    """What came of playing.
+    """Results of sending frames.
 
     Args:
-        frames: how many were sent.
-        followed: after how many of them the quad was following.
-        skipped: how many images were unreadable.
-        responses_ms: from a frame's first byte out to its decision in, for those frames that were answered.
-        violations: what the server sent that QuadSim could not have parsed.
+        frames: number of sent frames.
+        followed: number of frames after which the drone was following.
+        skipped: number of unreadable images.
+        responses_ms: time from the first byte of each answered frame to the decision.
+        violations: descriptions of messages from the server that QuadSim cannot parse.
     """
 
     frames: int = 0
@@ -34,7 +34,7 @@ class Summary:
         share = self.followed / self.frames if self.frames else 0.0
         median = f"{statistics.median(self.responses_ms):.0f} ms" if self.responses_ms else "none"
         skipped = f", {self.skipped} unreadable images skipped" if self.skipped else ""
-        broken = "".join(f"\nQuadSim could not have parsed: {violation}" for violation in self.violations)
+        broken = "".join(f"\nmessage that QuadSim cannot parse: {violation}" for violation in self.violations)
         return (
             f"{self.frames} frames, following after {self.followed} of them ({share:.0%}), "
             f"median response {median} over {len(self.responses_ms)} answers{skipped}{broken}"
@@ -48,16 +48,16 @@ def play(
     frames_per_s: float = 5.0,
     summary: Summary | None = None,
 ) -> Summary:
-    """Send frames at a steady rate; print one line for each, when its time is over.
+    """Send frames at a constant rate, and print a line for each at the end of its period.
 
-    A server answers each frame while it has the quad follow, but says "patrol" only once; so a frame without an
-    answer leaves the decision as it is, and its line says since when.
+    While the drone follows, the server answers each frame; it sends "patrol" only once. So a frame without an answer
+    does not change the decision, and its line says since which frame the decision holds.
 
     Args:
-        client: connected.
-        frames: what to send; an error in place of a frame is printed and skipped.
+        client: a connected client.
+        frames: frames to send; an error in place of a frame is printed and skipped.
         frames_per_s: rate of sending.
-        summary: to add to; None starts a new one. It is up to date whenever playing is interrupted.
+        summary: results to add to, which are up to date at any interruption; None starts new ones.
 
     Raises:
         ConnectionError: if the server closes the connection.
@@ -93,10 +93,10 @@ def play(
 
 
 def _decisions(client: QuadSimClient, sent_s: float, until_s: float) -> list[ReceivedEvent]:
-    """What the server decided between the sending of a frame and the time of the next."""
+    """Decisions that arrive between the sending of a frame and the time of the next."""
     time.sleep(max(until_s - time.monotonic(), 0.0))
     if not client.is_connected:
-        raise ConnectionError(f"the server is gone: {client.close_reason}")
+        raise ConnectionError(f"the connection is closed: {client.close_reason}")
     return [event for event in client.events if event.arrived_s >= sent_s and event.name in (FOLLOW, PATROL)]
 
 

@@ -1,7 +1,7 @@
-"""A whole QuadSim: its world, its connection, its clock. Frames go out at 5 Hz of simulated time, commands fly it.
+"""A complete QuadSim: a world, a connection and a clock. It sends frames at 5 Hz of simulated time and obeys commands.
 
-In lock-step simulated time stands still until the server has answered a frame, so that a flight depends on nothing but
-its seed and the server. Else it runs at the wall clock's pace, times a factor, or slower if the machine can't keep up.
+In lock-step, simulated time stands still until the server has answered a frame, so a flight depends only on its seed
+and the server. Otherwise simulated time runs at a multiple of wall-clock time, or slower if the machine is too slow.
 """
 
 import heapq
@@ -18,22 +18,22 @@ from tools.simulator.world import FRAMES_PER_S, Observation, World, frame_fields
 
 
 class QuadSim:
-    """One simulator that is connected to a server; the context manager connects and disconnects it.
+    """A simulator that is connected to a server; the context manager connects and disconnects it.
 
     Args:
-        world: at its start; stays the caller's to close.
-        host: the server's.
-        port: the server's.
-        faults: what happens to frames and the connection.
+        world: world at its start; the caller closes it.
+        host: host of the server.
+        port: port of the server.
+        faults: faults of frames and connection.
         is_lock_step: wait for the answer to each frame.
-        locale: of the numbers sent, a key of `frames.LOCALES`.
-        speed: simulated seconds a second, for the pings' period.
-        recorder: gets frames, too.
-        record_every_s: of simulated time.
-        on_notice: called with what a user should know.
+        locale: locale of the messages, a key of `frames.LOCALES`.
+        speed: simulated seconds per second, for the period of the pings.
+        recorder: recorder of frames; None: nothing is recorded.
+        record_every_s: simulated time between recorded frames.
+        on_notice: called with messages for the user.
 
     Attributes:
-        log: of the flight.
+        log: log of the flight.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class QuadSim:
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What the server sent that QuadSim could not have taken in."""
+        """Descriptions of messages from the server that QuadSim cannot parse."""
         return (*self._client.violations, *self._refused)
 
     @property
     def next_s(self) -> float:
-        """Simulated time of what `advance` does next."""
+        """Simulated time of the next action of `advance`."""
         due_s = [self._next_frame_s, self._next_record_s]
         return min([*due_s, self._on_their_way[0][0]] if self._on_their_way else due_s)
 
@@ -98,12 +98,12 @@ class QuadSim:
         self._client.close()
 
     def advance(self) -> None:
-        """Go on to `next_s` and do what is due then.
+        """Advance to `next_s` and do what is due then.
 
         Raises:
-            ConnectionError: in lock-step, if the server is gone.
-            TimeoutError: in lock-step, if it doesn't answer.
-            OSError: if a recording can't be written.
+            ConnectionError: in lock-step, if the connection is closed.
+            TimeoutError: in lock-step, if the server does not answer.
+            OSError: if a recording cannot be written.
         """
         now_s = self.next_s
         self._take_commands()
@@ -122,7 +122,7 @@ class QuadSim:
             self._deliver(heapq.heappop(self._on_their_way)[2], now_s)
 
     def _deliver(self, payload: Payload, now_s: float) -> None:
-        """Send a frame, if there is a connection, and in lock-step do what the answer says."""
+        """Send a frame if there is a connection; in lock-step, obey the answer."""
         if not self._client.is_connected:
             return
         if not self._is_lock_step:
@@ -137,7 +137,7 @@ class QuadSim:
         self._take_commands()
 
     def _take_commands(self) -> None:
-        """Do what has been received."""
+        """Obey the received commands."""
         while True:
             try:
                 event = self._received.get_nowait()
@@ -154,7 +154,7 @@ class QuadSim:
                 self.log.on_coordinates(target_m, positions_m[0], positions_m[1:])
 
     def _take_pings(self) -> None:
-        """Tell the drone of a ping or pong since the last look; in lock-step a connection is enough."""
+        """Tell the drone of a ping or pong since the last call; in lock-step, a connection is enough."""
         linked_s = self._client.linked_s
         if self._client.is_connected if self._is_lock_step else linked_s > self._linked_s:
             self.world.drone.on_link()
@@ -188,13 +188,13 @@ def run(
     speed: float | None,
     on_frame: Callable[[QuadSim], None] = lambda _: None,
 ) -> None:
-    """Let simulators fly side by side.
+    """Fly several simulators side by side.
 
     Args:
-        simulators: connected.
-        duration_s: of simulated time.
-        speed: simulated seconds a second; None for as fast as it goes, as in lock-step.
-        on_frame: called after each step of one of them.
+        simulators: connected simulators.
+        duration_s: simulated time.
+        speed: simulated seconds per second; None for full speed, as in lock-step.
+        on_frame: called after each step with the simulator that made it.
 
     Raises:
         OSError: as `QuadSim.advance`.
@@ -206,7 +206,7 @@ def run(
             if late_s < 0:
                 time.sleep(-late_s)
             elif late_s > 1 / FRAMES_PER_S / speed:
-                begin_s += late_s  # what could not be kept up with is not made up for
+                begin_s += late_s  # lost time is not made up for
         simulator.advance()
         on_frame(simulator)
 
@@ -214,20 +214,20 @@ def run(
 def record_by_truth(
     world: World, recorder: Recorder, cameraman: Cameraman, duration_s: float, record_every_s: float
 ) -> Iterator[Observation]:
-    """Record a flight that no server directs, at full speed.
+    """Record a flight without a server, at full speed.
 
     Args:
-        world: at its start.
-        recorder: gets the frames.
-        cameraman: of this world's drone.
-        duration_s: of simulated time.
-        record_every_s: of simulated time.
+        world: world at its start.
+        recorder: recorder of the frames.
+        cameraman: director of the world's drone.
+        duration_s: simulated time.
+        record_every_s: simulated time between recorded frames.
 
     Yields:
         Each recorded frame.
 
     Raises:
-        OSError: if it can't be written.
+        OSError: if a frame cannot be written.
     """
     directed = 0
     while (next_s := min(directed * DIRECT_EVERY_S, recorder.frames * record_every_s)) < duration_s:

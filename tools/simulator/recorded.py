@@ -1,4 +1,4 @@
-"""Folders of recorded images as frames to play, with the depth that they lack."""
+"""Read folders of recorded images as frames to play, with depth where they have none."""
 
 import io
 import os
@@ -14,20 +14,20 @@ from tools.simulator.frames import ground_depth_m, put_people_on_ground
 from tools.simulator.server_process import REPOSITORY
 
 CAMERA_POSE = Pose(x_m=0.0, y_m=0.0, z_m=3.0, roll_deg=0.0, pitch_deg=30.0, yaw_deg=0.0)
-"""Recordings don't say where the camera was. Here the hero of the recorded follows stands on the ground, 1.7 m tall."""
+"""Assumed pose of the camera, which recordings lack: it puts the followed hero on the ground with a height of 1.7 m."""
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 _IMAGE_FOLDERS = ("images", "IMG")
 
 
 class PlayedFrame(NamedTuple):
-    """A frame to be sent.
+    """A frame to send.
 
     Args:
-        name: for the reader of the player's lines.
-        image: a JPEG file's bytes, or (256, 256, 3) uint8 RGB.
-        depth_m: (256, 256) float planar depth, metres, infinite where nothing is.
-        gimbal_pose: of the camera, world frame.
+        name: name of the image file.
+        image: bytes of a JPEG file, or (256, 256, 3) uint8 RGB.
+        depth_m: (256, 256) float planar depth, metres, infinite where there is nothing.
+        gimbal_pose: pose of the camera, world frame.
     """
 
     name: str
@@ -37,24 +37,24 @@ class PlayedFrame(NamedTuple):
 
 
 class UnreadableImageError(ValueError):
-    """A file that should be an image and isn't; the message names it."""
+    """A file that is not a readable image; the message names it."""
 
 
 def dataset_directory() -> Path | None:
-    """The recorded dataset: $FOLLOWME_DATA, else `shared/data` beside the project; None if there is none."""
+    """Find the recorded dataset: $FOLLOWME_DATA, or else `shared/data` beside the project; None if there is none."""
     directory = Path(os.environ.get("FOLLOWME_DATA") or REPOSITORY.parent / "shared" / "data")
     return directory if (directory / "sample_evaluation_data").is_dir() else None
 
 
 def image_files(directory: Path) -> list[Path]:
-    """The colour images of a folder in order: its own, or those of its `images/` (a data set) or `IMG/` (a recording).
+    """List the colour images of a folder in order: its own, or those of its `images/` (dataset) or `IMG/` (recording).
 
     Raises:
-        FileNotFoundError: if there is no such folder or no image in it.
+        FileNotFoundError: if the folder or an image in it is missing.
     """
     inner = next((directory / name for name in _IMAGE_FOLDERS if (directory / name).is_dir()), directory)
     if not inner.is_dir():
-        raise FileNotFoundError(f"expected a folder of images, got {directory}, which is none")
+        raise FileNotFoundError(f"expected a folder of images, found none at {directory}")
     files = sorted(file for file in inner.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     colour = [file for file in files if not file.name.startswith(("cam2_", "cam3_", "cam4_"))]
     if not colour:
@@ -63,7 +63,7 @@ def image_files(directory: Path) -> list[Path]:
 
 
 def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
-    """The masks of a data set's images: those of `masks/` beside `images/`, paired by sorted order; else none."""
+    """Find the masks of a dataset's images, in `masks/` beside `images/`, paired in order; empty without masks."""
     files = list(files)
     masks = files[0].parent.parent / "masks" if files else Path()
     if not files or files[0].parent.name != "images" or not masks.is_dir():
@@ -76,12 +76,12 @@ def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
 def read_frames(
     files: Iterable[Path], masks: dict[Path, Path] | None = None, camera_pose: Pose = CAMERA_POSE
 ) -> Iterator[PlayedFrame | UnreadableImageError]:
-    """Read images one by one, as they are asked for; an unreadable one comes as its error.
+    """Read images lazily; an unreadable image is yielded as its error.
 
     Args:
-        files: images of any size; other than 256×256 they are cut to a square and resized.
-        masks: of some of the images; where they show people, depth has them upright on the ground.
-        camera_pose: to send with all of them.
+        files: images of any size; those of another size than 256×256 are cut to a square and resized.
+        masks: masks of the images that have one; their people stand upright on the ground in the depth.
+        camera_pose: pose for all frames.
     """
     ground_m = ground_depth_m(QUADSIM_CAMERA, camera_pose)
     for file in files:
@@ -96,7 +96,7 @@ def read_frames(
 
 
 def _read_image(file: Path) -> bytes | np.ndarray:
-    """A JPEG of QuadSim's size as it is; anything else as 256×256 RGB."""
+    """Read an image: a JPEG of QuadSim's size as bytes, any other as 256×256 RGB."""
     size_px = QUADSIM_CAMERA.image_px
     data = _read_bytes(file)
     image = _open(file, data)
@@ -106,7 +106,7 @@ def _read_image(file: Path) -> bytes | np.ndarray:
 
 
 def _recorded_depth_m(file: Path) -> np.ndarray | None:
-    """Depth of a raw recording's `cam1_…png`: the nearest of its three layers of grey depth; None for other files."""
+    """Depth for `cam1_…png` of a raw recording: the nearest of its three depth layers; None for other files."""
     if not file.name.startswith("cam1_"):
         return None
     layers = [file.with_name(f"cam{number}_{file.name[5:]}") for number in (2, 3, 4)]
@@ -130,7 +130,7 @@ def _read_bytes(file: Path) -> bytes:
 
 
 def _open(file: Path, data: bytes) -> Image.Image:
-    """Decode all of an image, so that a truncated one is noticed."""
+    """Decode an image completely, so that truncated files are detected."""
     try:
         image = Image.open(io.BytesIO(data))
         image.load()

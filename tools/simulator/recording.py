@@ -1,8 +1,8 @@
-"""QuadSim's raw recording of a world: four pictures a frame, which `tools/preprocess_ims.py` makes a training set of.
+"""Record a world in QuadSim's raw format: four images per frame, from which `tools/preprocess_ims.py` makes a set.
 
-`<folder>/IMG/cam1_NNNNN.png` is the colour image; `cam2_` (people), `cam3_` (the hero) and `cam4_` (surroundings) are
-depth as grey RGB, of that layer alone, 255 where it has nothing. Of people and hero only what is in sight is recorded:
-the rest decides nothing in the masks.
+`<folder>/IMG/cam1_NNNNN.png` is the colour image. `cam2_` (people), `cam3_` (the hero) and `cam4_` (surroundings) are
+the depth of that layer alone as grey RGB, 255 where it has nothing. Only the visible parts of people and hero are
+recorded, because hidden parts do not affect the masks.
 """
 
 from pathlib import Path
@@ -16,17 +16,17 @@ from tools.simulator.frames import depth_to_grey
 from tools.simulator.world import Observation, World
 
 RECORD_EVERY_S = 3.03
-"""Of simulated time; QuadSim's 0.33 Hz. Source: shared/quadsim/README.md."""
+"""Simulated time between recorded frames; QuadSim records at 0.33 Hz."""
 
 _NOTHING = 255
-_FARTHEST_PERSON = 253  # one that wins against nothing, of which preprocessing takes 1
+_FARTHEST_PERSON = 253  # nearer than "nothing" also after preprocessing has subtracted 1
 
 
 class Recorder:
     """Writes frames into a folder, numbered from 0.
 
     Args:
-        folder: of the run; made if it is not there.
+        folder: folder of the run; it is created if it does not exist.
 
     Raises:
         FileExistsError: if the folder holds a recording.
@@ -40,17 +40,17 @@ class Recorder:
         self.frames = 0
 
     def record(self, world: World, gimbal_pose: Pose | None = None) -> Observation:
-        """Write one frame.
+        """Write a frame.
 
         Args:
-            world: to record.
-            gimbal_pose: of a camera to look through instead of the drone's.
+            world: the world to record.
+            gimbal_pose: pose of the camera; None for the drone's.
 
         Returns:
-            What was recorded.
+            The recorded observation.
 
         Raises:
-            OSError: if it cannot be written.
+            OSError: if the frame cannot be written.
         """
         observation = world.observe(gimbal_pose)
         layers = depth_layers(observation, world.surroundings_depth_m(observation.gimbal_pose))
@@ -64,18 +64,18 @@ class Recorder:
 def depth_layers(
     observation: Observation, surroundings_depth_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """People, hero and surroundings as QuadSim records them.
+    """Depth layers of people, hero and surroundings, as QuadSim records them.
 
-    Preprocessing takes the nearest layer, on ties the surroundings, which it takes for one step nearer than recorded,
-    and from 0 to 255. Eight bits can't tell a person from the wall behind; so that the masks are the true classes,
-    surroundings behind somebody are at least two steps behind.
+    Preprocessing chooses the nearest layer, and on ties the surroundings, which it moves one step nearer (0 becomes
+    255). Eight bits cannot separate a person from a wall right behind. So that the masks are the true classes,
+    surroundings behind a person are recorded at least two steps behind.
 
     Args:
-        observation: what the camera sees.
-        surroundings_depth_m: (px, px) float, the same view with nobody in it.
+        observation: the frame.
+        surroundings_depth_m: (px, px) float, depth of the same view without people.
 
     Returns:
-        Three of (px, px) uint8, round(255 · depth / far); 255 is nothing.
+        Three (px, px) uint8 layers, round(255 · depth / far); 255 is nothing.
     """
     classes = observation.view.classes
     person = np.minimum(depth_to_grey(observation.view.depth_m, QUADSIM_CAMERA.far_m), np.uint8(_FARTHEST_PERSON))

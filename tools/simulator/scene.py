@@ -1,7 +1,7 @@
-"""What a camera in the city sees: colours, depth and whose every pixel is, drawn by Panda3D without a display.
+"""Render the view of a camera in the city: colours, depth and the person at each pixel, by Panda3D without a display.
 
-The ground, the sky, shade and fog are computed pixel by pixel; Panda3D draws what stands on the ground, twice: once in
-colour, once with depth and number in place of colours, as its software renderer gives no depth.
+Ground, sky, shadows and fog are computed per pixel. Panda3D draws the objects on the ground twice: in colour, and with
+depth and object number encoded as colours, because its software renderer does not return depth.
 """
 
 import math
@@ -15,6 +15,7 @@ from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from server.sight.geometry import Camera, Pose, world_from_camera
 from tools.simulator.bodies import Bodies, as_array
 from tools.simulator.city import BUILDING_STYLES, City
+from tools.simulator.frames import rays_camera
 from tools.simulator.ground import SHADE_ON_GROUND, Ground
 from tools.simulator.people import Look, Person
 from tools.simulator.shapes import Mesh, merged
@@ -22,24 +23,24 @@ from tools.simulator.structures import LEAVES, PLAIN, structures, surface_textur
 from tools.simulator.textures import cloth
 
 NOBODY = 255
-"""`View.person` where nobody is."""
+"""Value of `View.person` at pixels without a person."""
 MOST_PEOPLE = 61
 
 FOG_DENSITY = 0.001
-"""Per metre; QuadSim's."""
+"""QuadSim's, per metre."""
 _FOG_COLOUR = np.array([190.0, 198.0, 208.0], np.float32)
 _SHADE_ON_PEOPLE = 0.38
 _NEAR_SIDES, _FAR_SIDES = 10, 5
 _DETAIL_WITHIN_M = 11.0
 _MOST_SHRINK_M = 0.03
 _REACH_M = 1.3
-"""Nobody reaches further than this from the middle of their body."""
+"""Greatest distance of a part of a body from the middle of the body."""
 
-# The picture of depth and number: a texture whose column is the depth and whose row is the number.
+# The texture of depth and number: its column is the depth, its row the number.
 _DEPTH_STEPS = 2048
 _NUMBERS = 64
 _SOLID, _LEAF, _NOTHING = 0, 62, 63
-# tinydisplay interpolates textures correctly in perspective only if the far plane is (nearly) infinitely far away.
+# tinydisplay interpolates textures with correct perspective only if the far plane is almost infinitely far.
 _NEAR_M, _ENDLESS_M = 0.1, 1e5
 
 _VERTEX = np.dtype([("point", "<f4", 3), ("colour", "u1", 4), ("uv", "<f4", 2), ("number", "<f4", 2)])
@@ -48,14 +49,14 @@ panda.loadPrcFileData("", "load-display p3tinydisplay\naudio-library-name null\n
 
 
 class View(NamedTuple):
-    """What the camera sees.
+    """A rendered view.
 
     Args:
         rgb: (px, px, 3) uint8.
         depth_m: (px, px) float32, planar, metres; infinite beyond the camera's far plane and in the sky.
-        classes: (px, px) uint8, numbers into `model.scoring.CLASSES`.
-        person: (px, px) uint8, which of the people passed to `render`, `NOBODY` elsewhere.
-        hero_unoccluded_px: pixels that the hero would have in this view with nothing in front.
+        classes: (px, px) uint8, indices into `model.scoring.CLASSES`.
+        person: (px, px) uint8, index of the person in the argument of `render`; `NOBODY` elsewhere.
+        hero_unoccluded_px: pixels that the hero would have without objects in front.
     """
 
     rgb: np.ndarray
@@ -66,43 +67,41 @@ class View(NamedTuple):
 
 
 class Scene:
-    """A city with people in it, ready to be looked at.
+    """A renderer for a city with people.
 
     Args:
-        city: what stands where; its seed also gives textures, clouds and the sun.
-        looks: of the people, the hero's first; at most `MOST_PEOPLE`.
+        city: the layout; its seed also decides textures, clouds and the sun.
+        looks: looks of the people, the hero first; at most `MOST_PEOPLE`.
         px: width and height of the views.
         opengl: draw with OpenGL (by EGL, without a display) instead of in software.
 
     Raises:
-        ValueError: if there are too many people, or nobody.
-        RuntimeError: if there is no such renderer here.
+        ValueError: if there are too many people, or none.
+        RuntimeError: if the renderer is not available.
     """
 
     def __init__(self, city: City, looks: Sequence[Look], *, px: int = 256, opengl: bool = False) -> None:
         if not 1 <= len(looks) <= MOST_PEOPLE:
             raise ValueError(f"expected 1 to {MOST_PEOPLE} looks, got {len(looks)}")
         rng = np.random.default_rng(city.seed)
-        # The software renderer fills every pixel that an edge touches: half a pixel too much on each side.
+        # The software renderer fills every pixel that an edge touches, half a pixel too much on each side.
         self._edge_px = 0.0 if opengl else 0.5
         self.camera = Camera(image_px=px)
         self._looks = len(looks)
         self._heights_m = np.array([look.height_m for look in looks])
         self._ground = Ground(city, rng)
-        u_px = (np.arange(px) + 0.5 - px / 2) / self.camera.focal_px
-        ones = np.ones((px, px))
-        self._rays_camera = np.stack([ones, -u_px * ones, -u_px[:, np.newaxis] * ones], axis=-1).astype(np.float32)
+        self._rays_camera = rays_camera(self.camera).astype(np.float32)
         self._levels = [Bodies(looks, sides) for sides in (_NEAR_SIDES, _FAR_SIDES)]
         self._crowds = [_Crowd(bodies, len(looks)) for bodies in self._levels]
         self._lone_hero = _Crowd(self._levels[0], 1)
 
-        # Neither asks for a display, as the usual choice of either module would.
+        # These pipes need no display, unlike the default pipes of the two modules.
         pipe_type, module = (
             ("eglGraphicsPipe", "p3headlessgl") if opengl else ("TinyOffscreenGraphicsPipe", "p3tinydisplay")
         )
         self._pipe = panda.GraphicsPipeSelection.getGlobalPtr().makePipe(pipe_type, module)
         if self._pipe is None:
-            raise RuntimeError(f"expected Panda3D's renderer {module}, found none here")
+            raise RuntimeError(f"expected Panda3D's renderer {module}, it is not available")
         self._engine = panda.GraphicsEngine(self._pipe)
         self._colours = _Pass(self._engine, self._pipe, "colours", self.camera)
         self._numbers = _Pass(self._engine, self._pipe, "numbers", self.camera)
@@ -111,18 +110,18 @@ class Scene:
         self._build(city, rng)
 
     def _build(self, city: City, rng: np.random.Generator) -> None:
-        """Put everything that stands into the passes."""
+        """Add all objects to the passes."""
         surfaces = {name: self._colours.root.attachNewNode(name) for name in (PLAIN, LEAVES)}
         for name, image in surface_textures(rng, BUILDING_STYLES).items():
             surfaces[name] = self._colours.root.attachNewNode(name)
             surfaces[name].setTexture(_texture(image))
-        # One number for what may lie in a shadow, another for leaves, which would lie in their own.
+        # A number for objects that can be in the shade, and another for leaves, which would shade themselves.
         self._static = {number: panda.NodePath(f"static {number}") for number in (_SOLID, _LEAF)}
         for parts in structures(city, rng):
             for surface in sorted({surface for surface, _ in parts}):
                 mesh = merged([mesh for name, mesh in parts if name == surface]).lit(self._ground.sun)
                 node = _geometry(surface, _vertices(mesh), mesh.triangles)
-                # Both passes show the same node, so what differs between them is set on its parents.
+                # Both passes share the node, so their differences are set on its parents.
                 surfaces[surface].attachNewNode(node).setTwoSided(surface == LEAVES)
                 self._static[_LEAF if surface == LEAVES else _SOLID].attachNewNode(node)
         number_texture = _number_texture()
@@ -144,17 +143,17 @@ class Scene:
         self._hero_alone.root.attachNewNode(self._lone_hero.node)
 
     def render(self, camera_pose: Pose, people: Sequence[Person]) -> View:
-        """Draw what a camera sees.
+        """Render the view of a camera.
 
         Args:
-            camera_pose: world frame.
-            people: where everybody is, in the order of the looks.
+            camera_pose: pose of the camera, world frame.
+            people: positions and postures, in the order of the looks.
 
         Raises:
-            ValueError: if there are more or fewer people than looks.
+            ValueError: if the numbers of people and looks differ.
         """
         if len(people) != self._looks:
-            raise ValueError(f"expected {self._looks} people, as many as looks, got {len(people)}")
+            raise ValueError(f"expected {self._looks} people, the number of looks, got {len(people)}")
         transform = world_from_camera(camera_pose)
         is_hero_in_view = self._place_people(transform, as_array(people))
         for rendered in (self._colours, self._numbers, self._hero_alone):
@@ -178,11 +177,11 @@ class Scene:
         return View(rgb, depth_m, classes, person, hero_px)
 
     def close(self) -> None:
-        """Free the buffers; the scene cannot render any more."""
+        """Free the buffers; the scene cannot render afterwards."""
         self._engine.removeAllWindows()
 
     def _place_people(self, transform: np.ndarray, people: np.ndarray) -> bool:
-        """Pose those in view; whether the hero is among them."""
+        """Pose the people in view; returns whether the hero is in view."""
         middles = np.column_stack([people[:, :2], self._heights_m / 2]) - transform[:3, 3]
         depth_m, left_m, up_m = (middles @ transform[:3, :3]).T
         half = math.tan(math.radians(self.camera.vertical_fov_deg) / 2)
@@ -211,7 +210,7 @@ class Scene:
         number: np.ndarray,
         is_drawn: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ground and sky behind what was drawn, with shade and fog: colours and depth."""
+        """Add ground and sky behind the drawn objects, then shadows and fog; returns colours and depth."""
         rays = self._rays_camera @ transform[:3, :3].T.astype(np.float32)
         x_m, y_m, z_m = transform[:3, 3].astype(np.float32)
         with np.errstate(divide="ignore"):
@@ -222,12 +221,12 @@ class Scene:
 
         rgb = drawn.astype(np.float32)
         ground_rays, reach_m = rays[is_ground], ground_m[is_ground]
-        # Along the view a pixel covers 1 / sin(its angle to the ground) as much as across.
+        # Along the view direction, a pixel covers 1 / sin(angle to the ground) times its size across.
         blur_m = reach_m / np.float32(self.camera.focal_px) * np.sqrt(reach_m / max(z_m, 0.1))
         rgb[is_ground] = self._ground.colours(
             x_m + reach_m * ground_rays[:, 0], y_m + reach_m * ground_rays[:, 1], blur_m
         )
-        # A little before each surface, so that a sunny wall does not lie in the shadow of its own house.
+        # Slightly before each surface, so that a sunny wall is not in the shadow of its own house.
         lit_m = np.where(is_drawn, depth_m - 0.5, np.where(is_ground, depth_m, 0.0))
         shaded = self._ground.is_shaded(
             x_m + lit_m * rays[..., 0], y_m + lit_m * rays[..., 1], z_m + lit_m * rays[..., 2]
@@ -241,7 +240,7 @@ class Scene:
 
 
 class _Pass:
-    """A picture of one scene graph into an offscreen buffer; white where nothing is."""
+    """Renders a scene graph into an offscreen buffer; white where there is nothing."""
 
     def __init__(self, engine: Any, pipe: Any, name: str, camera: Camera) -> None:
         self._px = camera.image_px
@@ -251,12 +250,12 @@ class _Pass:
         size = panda.WindowProperties.size(self._px, self._px)
         self.buffer = engine.makeOutput(pipe, name, 0, properties, size, panda.GraphicsPipe.BFRefuseWindow)
         if self.buffer is None:
-            raise RuntimeError(f"expected Panda3D to make a buffer of {self._px} × {self._px} px, it made none")
+            raise RuntimeError(f"expected a Panda3D buffer of {self._px} × {self._px} px, it could not be made")
         self.buffer.setClearColor(panda.LColor(1, 1, 1, 1))
         self._picture = panda.Texture(name)
         self.buffer.addRenderTexture(self._picture, panda.GraphicsOutput.RTMCopyRam, panda.DrawableRegion.RTPColor)
         self.root = panda.NodePath(name)
-        # In the order of the graph: the usual one follows addresses, and what lies in one plane would flicker.
+        # Draw in the order of the graph: the default order follows addresses, and coplanar surfaces would flicker.
         self.root.setBin("unsorted", 0)
         lens = panda.PerspectiveLens()
         lens.setFov(camera.vertical_fov_deg, camera.vertical_fov_deg)
@@ -265,7 +264,7 @@ class _Pass:
         self.buffer.makeDisplayRegion().setCamera(self._eye)
 
     def look(self, transform: np.ndarray) -> None:
-        """Put the camera where `world_from_camera` says; Panda3D's looks along y and has x to the right."""
+        """Place the camera by `world_from_camera`; Panda3D's camera looks along y and has x to the right."""
         columns = [-transform[:, 1], transform[:, 0], transform[:, 2], transform[:, 3]]
         self._eye.setMat(panda.LMatrix4(*np.concatenate(columns).tolist()))
 
@@ -276,7 +275,7 @@ class _Pass:
 
 
 class _Crowd:
-    """A piece of geometry that shows some of the people anew in every frame."""
+    """Geometry that shows some of the people and is updated for every frame."""
 
     def __init__(self, bodies: Bodies, most: int) -> None:
         self._bodies = bodies
@@ -298,15 +297,15 @@ class _Crowd:
         shrink_m: np.ndarray,
         depth_share: np.ndarray,
     ) -> None:
-        """Replace what is shown by these people.
+        """Show these people instead of the present ones.
 
         Args:
-            who: (P,) int, their numbers.
+            who: (P,) int, numbers of the people.
             people: (P, 5) the fields of `Person`.
-            sun: (3,) direction towards it.
-            brightness: (P,) of the light on them.
-            shrink_m: (P,) by how much to make limbs thinner.
-            depth_share: (4,) that makes depth / far of a homogeneous point.
+            sun: (3,) direction towards the sun.
+            brightness: (P,) brightness of the light on each person.
+            shrink_m: (P,) distance by which the surface of limbs moves inwards.
+            depth_share: (4,) row that maps a homogeneous point to depth / far.
         """
         count = len(who)
         if count:
@@ -324,7 +323,7 @@ class _Crowd:
 
 
 def _geometry(name: str, vertices: np.ndarray, triangles: np.ndarray) -> Any:
-    """A node with one piece of geometry, of (N,) `_VERTEX` and triangles' corners."""
+    """Make a node of (N,) `_VERTEX` and the corners of triangles."""
     columns = panda.GeomVertexArrayFormat()
     columns.addColumn(panda.InternalName.getVertex(), 3, panda.Geom.NTFloat32, panda.Geom.CPoint)
     columns.addColumn(panda.InternalName.getColor(), 4, panda.Geom.NTUint8, panda.Geom.CColor)
@@ -360,7 +359,7 @@ def _vertices(mesh: Mesh) -> np.ndarray:
 
 
 def _texture(image: np.ndarray) -> Any:
-    """An image that repeats; its first row is the top."""
+    """Make a repeating texture of an image whose first row is the top."""
     texture = panda.Texture()
     texture.setup2dTexture(image.shape[1], image.shape[0], panda.Texture.TUnsignedByte, panda.Texture.FRgb)
     texture.setRamImage(np.ascontiguousarray(image[::-1, :, ::-1]).tobytes())
@@ -370,9 +369,9 @@ def _texture(image: np.ndarray) -> Any:
 
 
 def _number_texture() -> Any:
-    """Column s holds step s of depth in red (upper five bits) and green (lower six), row t holds t in blue.
+    """Make the texture whose column s encodes step s in red (upper five bits) and green (lower six), row t in blue.
 
-    Each is shifted up and put in the middle of its steps, so that rounding does not matter.
+    Each value is shifted up and centred in its step, so that rounding does not change it.
     """
     image = np.full((_NUMBERS, _DEPTH_STEPS, 4), 255, np.uint8)
     step = np.arange(_DEPTH_STEPS)
@@ -389,7 +388,7 @@ def _number_texture() -> Any:
 
 
 def _depth_and_number(transform: np.ndarray, number: int, far_m: float) -> Any:
-    """What turns a point of the world into texture coordinates: its share of the far depth, and a constant row."""
+    """Transform from world points to texture coordinates: depth as a share of the far depth, and a constant row."""
     forward, place = transform[:3, 0], transform[:3, 3]
     rows = np.zeros((4, 4))
     rows[0] = np.append(forward, -forward @ place) / far_m

@@ -1,4 +1,4 @@
-"""The follow-me server as a process of its own, on a real port: for tests, benchmark and demo."""
+"""Run the follow-me server as a separate process on a real port, for tests, benchmark and demo."""
 
 import contextlib
 import http.client
@@ -21,20 +21,20 @@ _POLL_S = 0.02
 
 
 class ServerError(RuntimeError):
-    """The server did not start, died, or did not stop; the message ends with the last lines that it wrote."""
+    """The server did not start, ended, or did not stop; the message ends with the last lines of its output."""
 
 
 class ServerProcess:
-    """A server started by `running_server`. What it writes is read all along, so it never blocks on a full pipe.
+    """A server started by `running_server`. Its output is read continuously, so it never blocks on a full pipe.
 
     Args:
-        command: to run, with its arguments.
-        port: that it listens on, on 127.0.0.1.
+        command: command line of the server.
+        port: port on 127.0.0.1 that it listens on.
 
     Attributes:
-        process: the running command, e.g. for its resident memory.
-        port: as given.
-        ready_after_s: from the start of the command to the first `GET /healthz` with status 200.
+        process: the running process, e.g. for its resident memory.
+        port: the port.
+        ready_after_s: time from the start of the process to the first `GET /healthz` with status 200.
     """
 
     def __init__(self, command: list[str], port: int):
@@ -58,25 +58,25 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """Where the server listens."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> tuple[str, ...]:
-        """Every line written so far, to either stream."""
+        """All lines written so far to standard output and standard error."""
         with self._changed:
             return tuple(self._lines)
 
     def wait_for_log(self, text: str, timeout_s: float = 5.0, after: int = 0) -> str:
-        """The first line that contains `text`, as soon as it is written.
+        """Wait for a line that contains `text`, and return it.
 
         Args:
-            text: to look for.
-            timeout_s: how long from now.
-            after: lines to pass over, e.g. `len(server.log)` of a moment ago.
+            text: text to look for.
+            timeout_s: time limit from now.
+            after: number of lines to skip, e.g. an earlier `len(server.log)`.
 
         Raises:
-            ServerError: if none is written in time.
+            ServerError: if no such line is written in time.
         """
         with self._changed:
             found = self._changed.wait_for(
@@ -87,10 +87,10 @@ class ServerProcess:
         return found
 
     def health(self, timeout_s: float = 5.0) -> tuple[int, dict[str, Any]]:
-        """`GET /healthz`: its status and its JSON.
+        """Request `GET /healthz`; returns its status and its JSON.
 
         Raises:
-            OSError: if nobody answers in time.
+            OSError: if there is no answer in time.
         """
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)) as connection:
             try:
@@ -101,10 +101,10 @@ class ServerProcess:
                 raise ConnectionError(f"expected HTTP from port {self.port}, got {error!r}") from error
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Wait for `/healthz` to say 200.
+        """Wait until `/healthz` answers with status 200.
 
         Raises:
-            ServerError: if the process ends first, or is not ready in time.
+            ServerError: if the process ends before, or is not ready in time.
         """
         while time.monotonic() - self._started_s < timeout_s:
             if self.process.poll() is not None:
@@ -116,16 +116,16 @@ class ServerProcess:
                     self.ready_after_s = time.monotonic() - self._started_s
                     return
             time.sleep(_POLL_S)
-        raise self.failure(f"expected the server ready within {timeout_s:g} s, got none")
+        raise self.failure(f"expected the server to be ready within {timeout_s:g} s, it was not")
 
-    def stop(self, timeout_s: float = 10.0) -> int:
-        """Ask the server to end, as `kill` and Ctrl-C do, and wait for it; harmless if it has ended.
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """Stop the server with SIGTERM and wait for its end; does nothing if it has ended already.
 
         Returns:
             The exit status, 0 for a clean end.
 
         Raises:
-            ServerError: if it had to be killed.
+            ServerError: if the server had to be killed.
         """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -140,7 +140,7 @@ class ServerProcess:
         return status
 
     def failure(self, what: str) -> ServerError:
-        """An error to raise that says `what`, and what the server wrote last."""
+        """Make an error that says `what`, with the last lines of the server's output."""
         tail = "\n".join(f"    {line}" for line in self.log[-15:]) or "    (nothing)"
         return ServerError(f"{what}. The server's last lines:\n{tail}")
 
@@ -163,21 +163,21 @@ def running_server(
     """Run `server/follower.py` until the block ends, then stop it.
 
     Args:
-        weights: the network, as the server takes it; a relative path counts from the repository's root.
+        weights: the network, as the server takes it; relative to the root of the repository.
         options: further command-line options, e.g. "--watchdog-s", "0.5".
-        port: to listen on; None picks a free one.
-        ready_timeout_s: how long it may take to be ready; a network's first conversion takes longer than a start.
-        script: what to run; it takes the arguments of `server/follower.py`.
+        port: port to listen on; None chooses a free port.
+        ready_timeout_s: time limit for the start, which includes the conversion of a new network.
+        script: script to run; it takes the arguments of `server/follower.py`.
 
     Yields:
-        The server, ready.
+        The ready server.
 
     Raises:
-        ServerError: if the port is taken, or the server does not get ready, or does not stop.
+        ServerError: if the port is taken, or the server does not get ready or does not stop.
     """
     port = free_port() if port is None else port
     if not is_port_free(port):
-        raise ServerError(f"expected port {port} free, got one that another program listens on")
+        raise ServerError(f"expected port {port} to be free, another program listens on it")
     command = [sys.executable, str(script), str(weights), "--port", str(port), *options]
     server = ServerProcess(command, port)
     try:
@@ -188,13 +188,13 @@ def running_server(
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Find a port of 127.0.0.1 that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
 def is_port_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
+    """Whether this port of 127.0.0.1 is free."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:

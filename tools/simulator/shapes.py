@@ -1,4 +1,4 @@
-"""Meshes of simple shapes, lit by a sun that never moves."""
+"""Meshes of simple shapes, lit by a fixed sun."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 
 AMBIENT, DIFFUSE = 0.52, 0.62
-"""Light on a surface: `AMBIENT` + `DIFFUSE` · cosine of the sun's angle."""
+"""Light on a surface: `AMBIENT` + `DIFFUSE` · cosine of the angle to the sun."""
 
 
 class Mesh(NamedTuple):
-    """Triangles with what is known at their corners.
+    """Triangles and the properties of their vertices.
 
     Args:
         points_m: (N, 3) float.
-        normals: (N, 3) float, outwards, length 1.
-        colours: (N, 3) float, 0–1, before light.
+        normals: (N, 3) float, outwards, unit length.
+        colours: (N, 3) float, 0–1.
         uv: (N, 2) float, texture coordinates; textures repeat.
         triangles: (T, 3) int, counterclockwise seen from outside.
     """
@@ -28,23 +28,23 @@ class Mesh(NamedTuple):
     triangles: np.ndarray
 
     def moved(self, place_m: Sequence[float], yaw_deg: float = 0.0) -> "Mesh":
-        """Turned to the left by `yaw_deg` around z, then shifted by `place_m`."""
+        """Rotate by `yaw_deg` to the left around z, then shift by `place_m`."""
         cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
         turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
         return self._replace(points_m=self.points_m @ turn + np.asarray(place_m), normals=self.normals @ turn)
 
     def lit(self, sun: np.ndarray) -> "Mesh":
-        """With the light of the sun, which stands in the direction `sun`, (3,), in its colours."""
+        """Multiply the colours by the light of the sun, whose direction is `sun`, (3,)."""
         return self._replace(colours=self.colours * light(self.normals, sun)[:, np.newaxis])
 
 
 def light(normals: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """How bright surfaces are: (..., 3) unit normals and the direction towards the sun to (...) factors."""
+    """Brightness of surfaces, (...), from their (..., 3) unit normals and the direction towards the sun."""
     return AMBIENT + DIFFUSE * np.maximum(normals @ sun, 0.0)
 
 
 def merged(meshes: Sequence[Mesh]) -> Mesh:
-    """All in one."""
+    """Merge meshes."""
     first = np.cumsum([0] + [len(mesh.points_m) for mesh in meshes[:-1]])
     return Mesh(
         points_m=np.concatenate([mesh.points_m for mesh in meshes]),
@@ -56,13 +56,13 @@ def merged(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def quad(corners_m: np.ndarray, colour: Sequence[float], uv_size: tuple[float, float], pieces: int = 1) -> Mesh:
-    """A flat piece between four corners, (4, 3), counterclockwise from the lower left.
+    """Make a parallelogram.
 
     Args:
-        corners_m: of it; opposite sides parallel.
+        corners_m: (4, 3) corners, counterclockwise from the lower left.
         colour: 0–1.
-        uv_size: how often a texture repeats from the first corner to the second, and to the last.
-        pieces: strips between the first and the second side, so that a long piece is not one thin triangle.
+        uv_size: repetitions of the texture from the first corner to the second, and to the last.
+        pieces: number of strips along the first side; a long quad without strips would have thin triangles.
     """
     along = np.linspace(0.0, 1.0, pieces + 1)
     lower = corners_m[0] + along[:, np.newaxis] * (corners_m[1] - corners_m[0])
@@ -86,7 +86,7 @@ def box(
     tile_m: tuple[float, float],
     has_top: bool = True,
 ) -> Mesh:
-    """A box that stands on z = 0 around the origin; its sides carry a texture of `tile_m`, never cut at an edge."""
+    """Make a box on z = 0 around the origin; textures of size `tile_m` on its sides are never cut at an edge."""
     x, y, z = size_m[0] / 2, size_m[1] / 2, size_m[2]
     base = np.array([[-x, -y, 0.0], [x, -y, 0.0], [x, y, 0.0], [-x, y, 0.0]])
     sides = []
@@ -104,7 +104,7 @@ def box(
 
 
 def hip_roof(length_m: float, width_m: float, height_m: float, colour: Sequence[float]) -> Mesh:
-    """A roof with four slopes on z = 0 around the origin, that juts out by 0.4 m."""
+    """Make a roof with four slopes on z = 0 around the origin, which overhangs by 0.4 m."""
     x, y = length_m / 2 + 0.4, width_m / 2 + 0.4
     ridge = max(x - y, 0.0)
     corners = np.array([[-x, -y, 0.0], [x, -y, 0.0], [x, y, 0.0], [-x, y, 0.0]])
@@ -133,11 +133,11 @@ def hip_roof(length_m: float, width_m: float, height_m: float, colour: Sequence[
 
 
 def tube(rings: Sequence[tuple[float, float, float, float]], sides: int, colour: Sequence[float]) -> Mesh:
-    """A rounded limb along z: ellipses around z, closed at both ends.
+    """Make a tube of ellipses along z, closed at both ends.
 
     Args:
-        rings: from the lowest up: (z, x of the centre, radius along x, radius along y), metres.
-        sides: corners of each ring.
+        rings: (z, x of the centre, radius along x, radius along y), metres, from the lowest up.
+        sides: number of corners of a ring.
         colour: 0–1.
     """
     z, centre, along_x, along_y = np.array(rings).T
@@ -182,18 +182,18 @@ def leaves(
     leaf_m: float,
     colours: Sequence[Sequence[float]],
 ) -> Mesh:
-    """A ball of leaves around the origin: loose triangles that look outwards, darker inside and below.
+    """Make a ball of leaves around the origin: loose triangles that face outwards, darker inside and below.
 
     Args:
-        rng: places and colours are drawn from it.
-        count: of leaves.
-        radii_m: of the ball along x, y, z.
-        leaf_m: how large a leaf (rather, a tuft) is.
-        colours: to draw from, 0–1.
+        rng: decides positions and colours.
+        count: number of leaves.
+        radii_m: radii of the ball along x, y, z.
+        leaf_m: size of a leaf or tuft.
+        colours: colours to choose from, 0–1.
     """
     outwards = rng.normal(size=(count, 3))
     outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    # Bunches: the crown is a heap of smaller balls, between which the sky shows.
+    # The crown consists of smaller balls, with sky visible between them.
     bunches = rng.normal(size=(max(count // 40, 3), 3))
     bunches *= rng.uniform(0.3, 0.75, (len(bunches), 1)) / np.linalg.norm(bunches, axis=1, keepdims=True)
     how_far = rng.uniform(0.2, 1.0, (count, 1)) ** 0.5
@@ -211,6 +211,6 @@ def leaves(
 
 
 def _strip(lower: np.ndarray, count: int) -> np.ndarray:
-    """Two triangles each between corners `lower`, (N,), the ones after them, and those `count` later: (2 N, 3)."""
+    """Two triangles for each corner of `lower`, (N,), with the next corner and those `count` later: (2 N, 3)."""
     first = np.stack([lower, lower + 1, lower + count + 1], axis=1)
     return np.concatenate([first, np.stack([lower, lower + count + 1, lower + count], axis=1)])

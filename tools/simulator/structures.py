@@ -1,4 +1,4 @@
-"""Meshes of what stands in a city: houses, walls, kerbs, trees, planters; by the texture that they carry."""
+"""Meshes of a city's objects, houses, walls, kerbs, trees and planters, by their surfaces."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from tools.simulator.city import Building, City, Planter, Tree, Wall
 from tools.simulator.shapes import Mesh, box, hip_roof, leaves, quad, tube
 
 PLAIN, STONES, ROOFING, BARK, LEAVES = "plain", "stones", "roofing", "bark", "leaves"
-"""Names of surfaces, beside those of `facade`. `PLAIN` and `LEAVES` have no texture; `LEAVES` have two sides."""
+"""Names of surfaces; `facade` gives further ones. `PLAIN` and `LEAVES` have no texture; `LEAVES` are two-sided."""
 
 _KERB_HEIGHT_M = 0.12
 _LEAF_COLOURS = {
@@ -23,19 +23,19 @@ _FLOWERS = ((0.85, 0.5, 0.1), (0.8, 0.15, 0.15), (0.9, 0.8, 0.2), (0.7, 0.3, 0.7
 
 
 def facade(style: int) -> str:
-    """The surface of a house's walls."""
+    """Name of the surface of a house's walls."""
     return f"facade {style}"
 
 
 def surface_textures(rng: np.random.Generator, styles: int) -> dict[str, np.ndarray]:
-    """The texture of each surface that has one: (H, W, 3) uint8, sizes a power of two."""
+    """Draw the texture of each textured surface: (H, W, 3) uint8, with powers of two as sizes."""
     drawn = {STONES: textures.stones(rng), ROOFING: textures.roofing(rng), BARK: textures.bark(rng)}
     drawn.update({facade(style): textures.facade(rng, style) for style in range(styles)})
     return drawn
 
 
 def structures(city: City, rng: np.random.Generator) -> list[list[tuple[str, Mesh]]]:
-    """Everything that stands, object by object, each a list of surfaces and meshes; world frame, without light."""
+    """Make all objects, each a list of surfaces and meshes; world frame, without light."""
     objects = [_building(building) for building in city.buildings]
     objects += [_wall(wall) for wall in city.walls]
     objects += [_tree(tree, rng) for tree in city.trees]
@@ -76,7 +76,7 @@ def _tree(tree: Tree, rng: np.random.Generator) -> list[tuple[str, Mesh]]:
     rings += [(0.75 * up_m, 0.04, 0.8 * foot, 0.8 * foot), (1.1 * up_m, 0.1, 0.35 * foot, 0.35 * foot)]
     parts = [(BARK, tube(rings, 8, (1.0, 1.0, 1.0)))]
     for _ in range(6):
-        # A branch, from the trunk upwards and out.
+        # A branch, upwards and outwards from the trunk.
         length_m, tilt = rng.uniform(0.7, 1.2) * tree.crown_radius_m, rng.uniform(0.5, 1.0)
         branch = tube([(0.0, 0.0, 0.4 * foot, 0.4 * foot), (length_m, 0.0, 0.08, 0.08)], 5, (1.0, 1.0, 1.0))
         lean = np.array([[np.cos(tilt), 0, -np.sin(tilt)], [0, 1, 0], [np.sin(tilt), 0, np.cos(tilt)]])
@@ -95,7 +95,7 @@ def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh
     turn = np.linspace(0.0, 2 * np.pi, sides + 1)
     edge = radius_m * np.stack([np.cos(turn), np.sin(turn), 0 * turn], axis=1)
     up = np.array([0.0, 0.0, height_m])
-    # Blocks of the rim are red, grey and white by turns, as in QuadSim's plaza.
+    # Blocks of the rim alternate between red, grey and white, as in QuadSim's plaza.
     rim = [
         quad(np.array([start, end, end + up, start + up]), _RIM[block // 2 % len(_RIM)], (1.0, 1.0))
         for block, (start, end) in enumerate(itertools.pairwise(edge))
@@ -120,7 +120,7 @@ def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh
 
 
 def _kerb(line_m: np.ndarray) -> list[tuple[str, Mesh]]:
-    """A row of stones along a line, 0.2 m wide, with its middle on it."""
+    """Make a row of stones, 0.2 m wide, centred on a line."""
     along = line_m[1] - line_m[0]
     length_m = float(np.linalg.norm(along))
     yaw_deg = float(np.degrees(np.arctan2(along[1], along[0])))

@@ -1,4 +1,4 @@
-"""Textures made of numbers: (H, W, 3) uint8 RGB that repeat without a seam, each drawn from a generator."""
+"""Procedural textures: (H, W, 3) uint8 RGB that repeat without a seam, from a random generator."""
 
 import math
 
@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 TILE_M = 6.0
-"""What a texture of the ground covers."""
+"""Size of a texture on the ground."""
 TILE_PX = 512
 FACADE_M = (3.2, 3.1)
-"""Width and height of one window with the wall around it."""
+"""Width and height of a window with the wall around it."""
 
 PLASTER = ((0.60, 0.42, 0.34), (0.78, 0.78, 0.74), (0.47, 0.33, 0.42), (0.55, 0.58, 0.60), (0.42, 0.30, 0.26))
 """Colours of the houses, by style, 0–1."""
@@ -22,7 +22,7 @@ def grass(rng: np.random.Generator) -> np.ndarray:
 
 
 def paving(rng: np.random.Generator) -> np.ndarray:
-    """Light grey slabs of uneven sizes and tones, darker joints between them."""
+    """Light grey slabs of different sizes and tones, with darker joints."""
     slab, is_joint = _slabs(rng, 14)
     tones = np.clip(rng.normal(177, 29, slab.max() + 1), 125, 245) / 177
     tone = tones[slab] * (1.0 + 0.05 * _noise(rng, TILE_PX, 2.0) + 0.05 * _noise(rng, TILE_PX, 12.0))
@@ -35,7 +35,7 @@ def asphalt(rng: np.random.Generator) -> np.ndarray:
 
 
 def plain(rng: np.random.Generator, colour: tuple[float, float, float], grain: float) -> np.ndarray:
-    """One colour (0–255) with a grain of that standard deviation (0–1)."""
+    """A single colour (0–255) with noise of standard deviation `grain` (0–1)."""
     return _coloured(colour, 1.0 + grain * (_noise(rng, TILE_PX, 1.5) + _noise(rng, TILE_PX, 12.0)))
 
 
@@ -80,13 +80,13 @@ def bark(rng: np.random.Generator) -> np.ndarray:
 
 
 def cloth(rng: np.random.Generator) -> np.ndarray:
-    """Folds and locks of hair, grey around 200 to multiply a colour with, (64, 64, 3)."""
+    """Folds of cloth and locks of hair, (64, 64, 3): grey around 200, to multiply by a colour."""
     folds = _noise(rng, 64, 1.0) * 0.07 + _noise(rng, 64, 3.0) * 0.1
     return _coloured((208, 208, 208), 1.0 + folds)
 
 
 def sky(rng: np.random.Generator) -> np.ndarray:
-    """All around: (256, 1024, 3), rows from 90° up to −10°, columns by yaw; blue with white and grey clouds."""
+    """Panorama of the sky, (256, 1024, 3): rows from 90° to −10° elevation, columns by yaw; blue with clouds."""
     clouds = np.zeros((256, 1024))
     for weight, scale_px in ((1.0, 60.0), (0.6, 24.0), (0.35, 9.0), (0.2, 3.0)):
         clouds += weight * _smoothed(rng.normal(size=clouds.shape), scale_px)
@@ -98,12 +98,12 @@ def sky(rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
-    """(size, size) smooth noise with mean 0 and deviation 1; repeats at its edges."""
+    """Smooth periodic noise, (size, size), with mean 0 and standard deviation 1."""
     return _smoothed(rng.normal(size=(size, size)), scale_px)
 
 
 def _smoothed(noise: np.ndarray, scale_px: float) -> np.ndarray:
-    """Blurred by a Gaussian through the spectrum, so that opposite edges fit."""
+    """Blur with a Gaussian in the spectrum, so that opposite edges match."""
     frequencies = [np.fft.fftfreq(length) ** 2 for length in noise.shape]
     gain = np.exp(-2 * (math.pi * scale_px) ** 2 * (frequencies[0][:, np.newaxis] + frequencies[1]))
     smooth = np.fft.ifft2(np.fft.fft2(noise) * gain).real
@@ -115,10 +115,10 @@ def _coloured(colour: tuple[float, ...], tone: np.ndarray) -> np.ndarray:
 
 
 def _slabs(rng: np.random.Generator, across: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rectangular stones of uneven size, `across` of the smallest on a side: which one a pixel is on, and the joints.
+    """Divide a tile into rectangular slabs of different sizes, `across` of the smallest per side.
 
     Returns:
-        (TILE_PX, TILE_PX) int and bool.
+        (TILE_PX, TILE_PX) int, number of the slab; and bool, whether a pixel is in a joint.
     """
     owner = -np.ones((across, across), int)
     count = 0
@@ -131,7 +131,7 @@ def _slabs(rng: np.random.Generator, across: int) -> tuple[np.ndarray, np.ndarra
             patch = owner[np.ix_(rows, columns)]
             owner[np.ix_(rows, columns)] = np.where(patch < 0, count, patch)
             count += 1
-    # Uneven cuts: the grid's lines lie where they like, and wobble a little.
+    # The lines of the grid have irregular distances.
     cuts = np.cumsum(rng.uniform(0.7, 1.3, across))
     lines = np.floor(cuts / cuts[-1] * TILE_PX).astype(int)
     cell = np.searchsorted(lines, np.arange(TILE_PX), side="right").clip(0, across - 1)

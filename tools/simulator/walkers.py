@@ -1,8 +1,8 @@
-"""The hero and the others, walking the paths of a city block. World frame (ROS), metres, degrees, feet on z = 0.
+"""The hero and other people, walking through a city block. World frame (ROS), metres, degrees, feet on z = 0.
 
-Everybody walks from crossing to crossing along the city's edges, keeps to the right, turns along an arc, stops now and
-then, and steps aside for who is in the way. The hero steps aside for nobody, so that the speed stays the hero's. A hero
-who hides also goes through houses, in at one wall and out at another.
+All people walk from node to node along the edges of the walk graph. They keep to the right, turn in arcs, step aside
+for people in the way, and stop sometimes. The hero does not step aside, so the hero's speed is always QuadSim's. A
+hero who hides also walks through the walls of houses.
 """
 
 import math
@@ -13,35 +13,35 @@ from tools.simulator.city import City
 from tools.simulator.people import Person
 
 HERO_SPEED_MPS = 1.485
-"""Source: shared/quadsim/README.md."""
+"""QuadSim's speed of the hero."""
 
-SPEEDS_MPS = (0.8, 1.6)  # of the others
-OFFSETS_M = (0.1, 0.45)  # to the right of an edge, which is free to 0.6 m on both sides
-MOST_ASIDE_M = 0.55  # as far as stepping aside leads from an edge
-WALK_S = (40.0, 30.0)  # mean time from one stop to the next, of the hero and of the others
-STOP_S = ((2.0, 6.0), (2.0, 12.0))  # how long a stop takes, of the hero and of the others
+SPEEDS_MPS = (0.8, 1.6)  # of other people
+OFFSETS_M = (0.1, 0.45)  # to the right of an edge; 0.6 m on both sides of it are free
+MOST_ASIDE_M = 0.55  # greatest distance from an edge when stepping aside
+WALK_S = (40.0, 30.0)  # mean time between stops, of the hero and of other people
+STOP_S = ((2.0, 6.0), (2.0, 12.0))  # duration of a stop, of the hero and of other people
 
 _LOOK_AHEAD_M = 0.8
-_CORNER_M = 0.3  # before a crossing, where the turn begins
+_CORNER_M = 0.3  # distance to a node at which the turn begins
 _TURN_DEG_S = 150.0
-_TURN_AROUND_SHARE = 0.3  # of the speed, while facing the wrong way
+_TURN_AROUND_SHARE = 0.3  # of the speed, while facing away from the path
 _ACCELERATION_MPS2 = 2.0
-_APART_M = 0.9  # between two people's middles
+_APART_M = 0.9  # distance between the middles of two people
 _ASIDE_MPS = 0.8
-_TO_THE_RIGHT = 0.3  # added to the direction away from others, so that two who meet head on part
-_GAIT_CYCLE_S = 1.0  # two steps, at the speed below; slower people take slower, shorter steps
+_TO_THE_RIGHT = 0.3  # bias to the right, so that two people who meet head-on pass each other
+_GAIT_CYCLE_S = 1.0  # two steps at the speed below; slower people take slower and shorter steps
 _GAIT_SPEED_MPS = 1.4
 _STRIDE_CHANGE_PER_S = 3.0
 
 
 class Walkers:
-    """The hero and others on their way.
+    """The hero and other people on their way.
 
     Args:
-        city: whose paths they walk.
-        count: how many others.
-        rng: decides where they start, where they turn and when they stop.
-        hides: whether the hero takes a passage of the city at each crossing that has one, but not two in a row.
+        city: the city whose walk graph they use.
+        count: number of people besides the hero.
+        rng: decides starts, turns and stops.
+        hides: whether the hero takes a passage at each node that has one, but never two in a row.
 
     Raises:
         ValueError: if `count` is negative.
@@ -75,7 +75,7 @@ class Walkers:
 
     @property
     def people(self) -> list[Person]:
-        """Where everybody stands and how, for the scene; the hero first."""
+        """Positions and postures of all people, the hero first."""
         return [
             Person(*values)
             for values in zip(
@@ -89,21 +89,21 @@ class Walkers:
 
     @property
     def positions_m(self) -> np.ndarray:
-        """(count + 1, 3) metres: everybody's feet, the hero's first."""
+        """Feet of all people, (count + 1, 3) metres, the hero first."""
         return np.column_stack([self._feet_m, np.zeros(len(self._feet_m))])
 
     @property
     def hero_position_m(self) -> np.ndarray:
-        """(3,) metres: the hero's feet."""
+        """Feet of the hero, (3,) metres."""
         return self.positions_m[0]
 
     @property
     def hero_velocity_mps(self) -> np.ndarray:
-        """(3,) m/s, over the latest step; zero before the first."""
+        """Velocity of the hero over the latest step, (3,) m/s; zero before the first step."""
         return np.append(self._velocity_mps[0], 0.0)
 
     def step(self, step_s: float) -> None:
-        """Everybody goes on for `step_s` seconds; 0.05 s or less keep the turns round."""
+        """Walk for `step_s` seconds; steps of at most 0.05 s give round turns."""
         before_m = self._feet_m.copy()
         self._turn_at_crossings()
         self._stop_and_go(step_s)
@@ -115,22 +115,22 @@ class Walkers:
         self._velocity_mps = (self._feet_m - before_m) / step_s
 
     def _edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each person's edge: (n, 2) its direction and (n,) its length, metres."""
+        """Direction, (n, 2), and length, (n,) metres, of each person's edge."""
         way_m = self._nodes_m[self._to] - self._nodes_m[self._from]
         length_m = np.linalg.norm(way_m, axis=1)
         return way_m / length_m[:, np.newaxis], length_m
 
     def _progress_m(self, along: np.ndarray) -> np.ndarray:
-        """(n,) metres: how far along its edge each person is."""
+        """Distance of each person from the start of their edge, (n,) metres."""
         return np.sum((self._feet_m - self._nodes_m[self._from]) * along, axis=1)
 
     def _lane_m(self, along: np.ndarray, progress_m: np.ndarray) -> np.ndarray:
-        """(n, 2) metres: where each person's lane is, so far along their edge."""
+        """Points of each person's lane at a distance from the start of their edge, (n, 2) metres."""
         beside_m = _right_of(along) * self._offset_m[:, np.newaxis]
         return self._nodes_m[self._from] + along * progress_m[:, np.newaxis] + beside_m
 
     def _turn_at_crossings(self) -> None:
-        """Who has come to a crossing chooses another edge than the one behind, if there is any."""
+        """Choose a new edge for people who have reached a node; they turn back only at dead ends."""
         along, length_m = self._edges()
         for person in np.flatnonzero(self._progress_m(along) >= length_m - _CORNER_M).tolist():
             came_from, here = int(self._from[person]), int(self._to[person])
@@ -148,7 +148,7 @@ class Walkers:
             self._stopped_for_s[person] = self._rng.uniform(*STOP_S[min(person, 1)])
 
     def _turn_towards(self, way_m: np.ndarray, step_s: float) -> np.ndarray:
-        """Turn the walking ones towards (n, 2) `way_m`; returns (n,) radians by which they faced elsewhere before."""
+        """Turn walking people towards `way_m`, (n, 2); returns the angles to it before the turn, (n,) radians."""
         off_course_rad = np.arctan2(way_m[:, 1], way_m[:, 0]) - self._heading_rad
         off_course_rad = (off_course_rad + math.pi) % (2 * math.pi) - math.pi
         most_rad = math.radians(_TURN_DEG_S) * step_s
@@ -169,7 +169,7 @@ class Walkers:
         self._stride += np.clip(np.minimum(pace, 1.0) - self._stride, -most, most)
 
     def _step_aside(self, right: np.ndarray, step_s: float) -> None:
-        """Move the others sideways from whoever is too near, rather to the right; never off their paths."""
+        """Move people except the hero sideways from near people, preferably to the right, and never off their paths."""
         apart_m = self._feet_m[:, np.newaxis] - self._feet_m[np.newaxis, :]
         distance_m = np.linalg.norm(apart_m, axis=-1)
         np.fill_diagonal(distance_m, math.inf)
@@ -184,18 +184,18 @@ class Walkers:
 
 
 def _right_of(along: np.ndarray) -> np.ndarray:
-    """(n, 2) directions, turned right by 90°."""
+    """Rotate (n, 2) directions to the right by 90°."""
     return np.column_stack([along[:, 1], -along[:, 0]])
 
 
 def _ends(city: City) -> tuple[np.ndarray, np.ndarray]:
-    """(E,) node numbers at the start and at the end of each edge."""
+    """Nodes at the start and at the end of each edge, (E,) each."""
     edges = np.asarray(city.walk_edges, int)
     return edges[:, 0], edges[:, 1]
 
 
 def _neighbours(city: City, edges: tuple[tuple[int, int], ...]) -> list[list[int]]:
-    """For each node of the city those that an edge leads to, in order."""
+    """Neighbours of each node over some edges, in order."""
     neighbours: list[list[int]] = [[] for _ in city.walk_nodes_m]
     for start, end in edges:
         neighbours[start].append(end)

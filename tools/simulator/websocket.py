@@ -1,6 +1,6 @@
-"""The websocket protocol as websocket-sharp, QuadSim's library, speaks it: client side, bytes in, bytes out.
+"""The client side of the websocket protocol as in websocket-sharp, QuadSim's library, on bytes, without sockets.
 
-Written for speed where it matters: a 100 kB message is masked and cut into its fragments in about 0.2 ms.
+Encoding is fast: a 100 kB message is masked and cut into fragments in about 0.2 ms.
 
 Source: RFC 6455; handshake and fragments as in a recorded session of QuadSim's own client.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 FRAGMENT_BYTES = 1016
-"""Payload of a fragment: websocket-sharp cuts longer messages into these (1024 with the header)."""
+"""Payload of a fragment; websocket-sharp cuts longer messages into such fragments (1024 bytes with the header)."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -27,18 +27,18 @@ _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class WebsocketError(ConnectionError):
-    """The other side broke the websocket protocol; the connection cannot go on."""
+    """The server violated the websocket protocol; the connection cannot continue."""
 
 
 class Message(NamedTuple):
-    """A whole message, its fragments joined: `opcode` is TEXT, BINARY, CLOSE, PING or PONG."""
+    """A complete message of joined fragments; `opcode` is TEXT, BINARY, CLOSE, PING or PONG."""
 
     opcode: int
     payload: bytes
 
 
 def handshake_request(host: str, port: int, key: str) -> bytes:
-    """QuadSim's upgrade request: these headers in this order, no Origin, `EIO=4` whatever follows."""
+    """Make QuadSim's upgrade request: the same headers in the same order, no Origin, and `EIO=4`."""
     return (
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"
         "User-Agent: websocket-sharp/1.0\r\n"
@@ -52,24 +52,24 @@ def handshake_request(host: str, port: int, key: str) -> bytes:
 
 
 def new_key() -> str:
-    """A random `Sec-WebSocket-Key`."""
+    """Make a random `Sec-WebSocket-Key`."""
     return base64.b64encode(os.urandom(16)).decode("ascii")
 
 
 def accept_key(key: str) -> str:
-    """The `Sec-WebSocket-Accept` with which a server proves that it read `key`."""
+    """Compute the `Sec-WebSocket-Accept` with which a server confirms `key`."""
     return base64.b64encode(hashlib.sha1(key.encode("ascii") + _ACCEPT_GUID).digest()).decode("ascii")
 
 
 def check_handshake_response(head: bytes, key: str) -> None:
-    """Accept or refuse the server's answer to `handshake_request`.
+    """Check the server's response to `handshake_request`.
 
     Args:
-        head: status line and headers, without the empty line that ends them.
-        key: the key of the request.
+        head: status line and headers, without the final empty line.
+        key: key of the request.
 
     Raises:
-        WebsocketError: if the server did not switch protocols, or not for this key.
+        WebsocketError: if the server did not switch protocols, or the key does not match.
     """
     status, *lines = head.decode("latin-1").split("\r\n")
     if status.split(" ")[1:2] != ["101"]:
@@ -87,9 +87,9 @@ def check_handshake_response(head: bytes, key: str) -> None:
 
 
 def encode_message(text: str) -> bytes:
-    """A text message as QuadSim sends it: fragments of 1016 bytes, each masked with its own random key.
+    """Encode a text message as QuadSim sends it: fragments of 1016 bytes, each masked with its own random key.
 
-    The bytes can be sent any number of times, which costs a benchmark's client next to nothing.
+    The bytes can be sent repeatedly; a benchmark encodes its messages before the measurement.
     """
     payload = text.encode("utf-8")
     whole = max(len(payload) - 1, 0) // FRAGMENT_BYTES
@@ -106,7 +106,7 @@ def encode_message(text: str) -> bytes:
 
 
 def encode_frame(opcode: int, payload: bytes, *, is_final: bool = True) -> bytes:
-    """One masked frame of at most 65535 bytes of payload."""
+    """Encode a masked frame with a payload of at most 65535 bytes."""
     first = (_FIN if is_final else 0) | opcode
     if len(payload) < _LENGTH_IN_2_BYTES:
         header = bytes([first, _MASKED | len(payload)])
@@ -117,14 +117,14 @@ def encode_frame(opcode: int, payload: bytes, *, is_final: bool = True) -> bytes
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """XOR `payload` with the repeated 4-byte `mask`; masking and unmasking are the same."""
+    """XOR `payload` with the repeated 4-byte `mask`; the same operation masks and unmasks."""
     repeated = (mask * (len(payload) // _MASK_BYTES + 1))[: len(payload)]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
     return masked.to_bytes(len(payload), "little")
 
 
 class ServerMessages:
-    """Joins what a server sends into messages, and insists that a server may send it."""
+    """Joins received bytes into messages, and checks that a server may send them."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -132,10 +132,10 @@ class ServerMessages:
         self._fragments: list[bytes] = []
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take bytes from the socket; return the messages that they complete.
+        """Add received bytes; returns the messages that they complete.
 
         Raises:
-            WebsocketError: for masked or extended frames, continuations of nothing, and messages over 16 MiB.
+            WebsocketError: for masked or extended frames, unexpected continuations, and messages over 16 MiB.
         """
         self._received += data
         messages = []
@@ -146,14 +146,14 @@ class ServerMessages:
         return messages
 
     def _next_frame(self) -> tuple[bool, int, bytes] | None:
-        """(is final, opcode, payload) of the next complete frame, taken from what was received."""
+        """Take the next complete frame from the received bytes: (is final, opcode, payload)."""
         received = self._received
         if len(received) < 2:
             return None
         if received[0] & 0x70:
             raise WebsocketError(f"expected no reserved bits, got the first byte {received[0]:#04x}")
         if received[1] & _MASKED:
-            raise WebsocketError("expected a server's frames unmasked, got a masked one")
+            raise WebsocketError("expected unmasked frames from a server, got a masked frame")
         start, length = 2, received[1]
         if length >= _LENGTH_IN_2_BYTES:
             start += 8 if length == _LENGTH_IN_8_BYTES else 2
@@ -179,7 +179,7 @@ class ServerMessages:
         self._opcode = self._opcode if opcode == CONTINUATION else opcode
         self._fragments.append(payload)
         if sum(map(len, self._fragments)) > _MAX_MESSAGE_BYTES:
-            raise WebsocketError(f"expected a message of at most {_MAX_MESSAGE_BYTES} bytes, got more")
+            raise WebsocketError(f"expected a message of at most {_MAX_MESSAGE_BYTES} bytes, got a longer one")
         if not is_final or self._opcode is None:
             return None
         message = Message(self._opcode, b"".join(self._fragments))
@@ -188,6 +188,6 @@ class ServerMessages:
 
 
 def _full_fragment_header(opcode: int) -> int:
-    """Header of a fragment of 1016 bytes that is not the last, as a little-endian word."""
+    """Header of a fragment of 1016 bytes, not the last, as a little-endian word."""
     header = bytes([opcode, _MASKED | _LENGTH_IN_2_BYTES]) + FRAGMENT_BYTES.to_bytes(2, "big")
     return int.from_bytes(header, "little")

@@ -1,12 +1,11 @@
-"""QuadSim's dialect of Socket.IO, client side, byte for byte: one for tests, benchmark, player and simulator.
+"""A client of QuadSim's Socket.IO dialect, byte for byte, for tests, benchmark, player and simulator.
 
-QuadSim speaks Engine.IO 3 and Socket.IO 2 behind a URL that says `EIO=4`: it never sends the CONNECT packet
-(`40`), pings the server itself (`2`, waiting for `3`), and its parser takes only events with exactly one
-argument, a JSON object. Whatever that parser would choke on is kept in `QuadSimClient.violations`, for a test
-to assert that there is nothing.
+QuadSim uses Engine.IO 3 and Socket.IO 2, although its URL says `EIO=4`. It never sends the CONNECT packet (`40`), pings
+the server itself (`2`, answered by `3`), and accepts only events with exactly one argument, a JSON object. Violations,
+which its parser cannot read, are kept in `QuadSimClient.violations`; tests assert that there are none.
 
-One extension, which QuadSim does not use: a frame sent with a number is acknowledged by this project's server as soon
-as it has sent what that frame caused (`42<number>[...]` and `43<number>[]`, as Socket.IO has it).
+There is an extension, which QuadSim does not use: this project's server acknowledges a frame with a number after it has
+sent the commands that the frame caused (`42<number>[...]` and `43<number>[]`, as in Socket.IO).
 """
 
 import contextlib
@@ -38,7 +37,7 @@ from tools.simulator.websocket import (
 )
 
 PING_PERIOD_S = 0.33
-"""From a pong to QuadSim's next ping."""
+"""Time from a pong to QuadSim's next ping."""
 
 _EVENT_PREFIX = "42"
 _ACKNOWLEDGEMENT = re.compile(r"43(\d+)\[\]")
@@ -55,11 +54,11 @@ class ReceivedEvent(NamedTuple):
 
 
 def sensor_frame_message(payload: str | dict[str, Any], number: int | None = None) -> str:
-    """The Socket.IO packet of a `sensor_frame`.
+    """Make the Socket.IO packet of a `sensor_frame`.
 
     Args:
-        payload: the event's argument, as an object or already as JSON text.
-        number: to be acknowledged by; None for a frame as QuadSim sends it.
+        payload: argument of the event, as an object or as JSON text.
+        number: number for the acknowledgement; None for a frame as QuadSim sends it.
     """
     argument = payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
     return f'{_EVENT_PREFIX}{"" if number is None else number}["sensor_frame",{argument}]'
@@ -69,13 +68,13 @@ def parse_event(packet: str) -> tuple[str, dict[str, Any]]:
     """Parse an event packet as strictly as QuadSim's parser does.
 
     Args:
-        packet: the text of the whole Engine.IO message, with its leading `42`.
+        packet: text of the whole Engine.IO message, with its leading `42`.
 
     Returns:
-        The event's name and its argument.
+        Name and argument of the event.
 
     Raises:
-        ValueError: for anything but `42["name",{...}]`: its parser throws on all else.
+        ValueError: for any other form than `42["name",{...}]`, on which QuadSim's parser throws.
     """
 
     def refuse_constant(constant: str) -> None:
@@ -97,17 +96,17 @@ def parse_event(packet: str) -> tuple[str, dict[str, Any]]:
 
 
 class QuadSimClient:
-    """One QuadSim, as the server sees it: a socket and one thread that reads it, pings and answers pings.
+    """A QuadSim from the server's point of view: a socket, and a thread that reads it, pings and answers pings.
 
-    Use it as a context manager, or call `connect` and `close`; after a disconnect `connect` may be called
-    again. What was received stays readable after the end. Every method may be called from any thread.
+    Use it as a context manager, or call `connect` and `close`; after a disconnect, `connect` may be called again. The
+    received events stay readable after the end. All methods may be called from any thread.
 
     Args:
-        host: server's address.
-        port: server's port.
-        ping_period_s: from a pong to the next ping; infinite to never ping.
-        connect_timeout_s: limit for the connection and for the handshake.
-        on_event: called on the reader's thread with every accepted event, as soon as it is parsed.
+        host: host of the server.
+        port: port of the server.
+        ping_period_s: time from a pong to the next ping; infinite for no pings.
+        connect_timeout_s: time limit for the connection and for the handshake.
+        on_event: called on the reader's thread with each accepted event, right after it is parsed.
     """
 
     def __init__(
@@ -139,19 +138,19 @@ class QuadSimClient:
 
     @property
     def events(self) -> tuple[ReceivedEvent, ...]:
-        """Every event received so far, oldest first."""
+        """All events received so far, oldest first."""
         with self._changed:
             return tuple(self._events)
 
     @property
     def round_trips_s(self) -> tuple[float, ...]:
-        """From each answered ping to its pong, seconds."""
+        """Time from each answered ping to its pong, s."""
         with self._changed:
             return tuple(self._round_trips_s)
 
     @property
     def violations(self) -> tuple[str, ...]:
-        """What the server sent that QuadSim could not have parsed; empty for a correct server."""
+        """Descriptions of messages from the server that QuadSim cannot parse; empty for a correct server."""
         with self._changed:
             return tuple(self._violations)
 
@@ -162,7 +161,7 @@ class QuadSimClient:
 
     @property
     def session_id(self) -> str | None:
-        """The `sid` of the server's open packet; None before it."""
+        """The `sid` of the server's open packet; None before that packet."""
         return self._session_id
 
     @property
@@ -172,7 +171,7 @@ class QuadSimClient:
 
     @property
     def is_connected(self) -> bool:
-        """Whether messages can still be exchanged, as far as this side knows."""
+        """Whether the connection is open, as far as this side knows."""
         return self._close_reason is None
 
     def __enter__(self) -> Self:
@@ -185,11 +184,11 @@ class QuadSimClient:
         self.close()
 
     def connect(self) -> None:
-        """Connect and shake hands.
+        """Connect and make the handshake.
 
         Raises:
-            OSError: if there is no server (`ConnectionRefusedError`), it doesn't answer in time
-                (`TimeoutError`), or not with a websocket handshake (`WebsocketError`).
+            OSError: if there is no server (`ConnectionRefusedError`), no answer in time (`TimeoutError`), or an answer
+                that is not a websocket handshake (`WebsocketError`).
             RuntimeError: if already connected.
         """
         if self.is_connected:
@@ -213,7 +212,7 @@ class QuadSimClient:
         self._reader.start()
 
     def close(self) -> None:
-        """Say goodbye with a close frame and disconnect; harmless if not connected."""
+        """Send a close frame and disconnect; does nothing if not connected."""
         self._is_closing = True
         with contextlib.suppress(OSError):  # the other side was faster
             self.send_raw_bytes(encode_frame(CLOSE, b""))
@@ -221,24 +220,23 @@ class QuadSimClient:
         self.drop()
 
     def drop(self) -> None:
-        """Cut the connection without a word, as a crashed simulator does."""
+        """Cut the connection without a close frame, as a crashed simulator does."""
         self._end("closed by this side")
         if self._reader is not None and self._reader is not threading.current_thread():
             self._reader.join(timeout=5.0)
 
     def send_frame(self, payload: str | dict[str, Any], number: int | None = None) -> float:
-        """Send a `sensor_frame` with this argument (an object, or its JSON text).
+        """Send a `sensor_frame`.
 
         Args:
-            payload: the event's argument.
-            number: for `wait_answered`, one that no other frame of this connection has; None for a frame as QuadSim
-                sends it.
+            payload: argument of the event, as an object or as JSON text.
+            number: number for `wait_answered`, unique on this connection; None for a frame as QuadSim sends it.
 
         Returns:
-            `time.monotonic()` just before the bytes left, as `wait_for`'s `since_s`.
+            `time.monotonic()` right before the bytes are sent, for the argument `since_s` of `wait_for`.
 
         Raises:
-            ConnectionError: if there is no connection, or it breaks meanwhile.
+            ConnectionError: if there is no connection, or it breaks during sending.
         """
         if number is not None:
             with self._changed:
@@ -246,11 +244,11 @@ class QuadSimClient:
         return self.send_raw_text(sensor_frame_message(payload, number))
 
     def send_raw_text(self, text: str) -> float:
-        """Send any text as one message, fragmented as QuadSim does; else as `send_frame`."""
+        """Send a text as a message in QuadSim's fragments; returns and raises as `send_frame`."""
         return self.send_raw_bytes(encode_message(text))
 
     def send_raw_bytes(self, data: bytes) -> float:
-        """Send bytes as they are: prepared by `encode_message`, or rubbish; else as `send_frame`."""
+        """Send bytes unchanged, from `encode_message` or malformed; returns and raises as `send_frame`."""
         with self._send_lock:
             if self._socket is None or self._close_reason is not None:
                 raise ConnectionError(
@@ -261,16 +259,16 @@ class QuadSimClient:
             return sent_s
 
     def wait_for(self, *event_names: str, timeout_s: float = 5.0, since_s: float = 0.0) -> ReceivedEvent:
-        """The first event with one of these names (any, if none is given) that arrived at or after `since_s`.
+        """Wait for an event and return it.
 
         Args:
-            event_names: what to wait for.
-            timeout_s: how long from now; 0 looks only at what has arrived.
-            since_s: `time.monotonic()` from which on events count, as `send_frame` returns it.
+            event_names: names to wait for; without names, any event.
+            timeout_s: time limit from now; 0 considers only events that have arrived.
+            since_s: `time.monotonic()` from which events count, as `send_frame` returns it.
 
         Raises:
-            TimeoutError: if none comes in time; says what came instead.
-            ConnectionError: if the connection is gone and none came before.
+            TimeoutError: if no such event arrives in time; the message names the events that did.
+            ConnectionError: if the connection is closed before.
         """
         deadline_s = time.monotonic() + timeout_s
         expected = " or ".join(event_names) or "any event"
@@ -288,12 +286,12 @@ class QuadSimClient:
                     raise TimeoutError(f"expected {expected} within {timeout_s:g} s, got {names}")
                 self._changed.wait(remaining_s)
 
-    def wait_answered(self, number: int, timeout_s: float = 10.0) -> None:
-        """Wait until the server has acknowledged a frame; what it sent before that has then arrived.
+    def wait_answered(self, number: int, timeout_s: float = 60.0) -> None:
+        """Wait until the server has acknowledged a frame; by then, all its earlier messages have arrived.
 
         Raises:
-            TimeoutError: if it doesn't in time.
-            ConnectionError: if the connection is gone before.
+            TimeoutError: if there is no acknowledgement in time.
+            ConnectionError: if the connection is closed before.
         """
         with self._changed:
             is_over = self._changed.wait_for(lambda: number not in self._unanswered or not self.is_connected, timeout_s)
@@ -304,19 +302,19 @@ class QuadSimClient:
         raise TimeoutError(f"expected frame {number} acknowledged within {timeout_s:g} s, got nothing")
 
     def wait_closed(self, timeout_s: float = 5.0) -> bool:
-        """Wait until the connection is gone; False if it still stands after `timeout_s`."""
+        """Wait until the connection is closed; returns False if it is still open after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.is_connected, timeout_s)
 
     def _events_since(self, since_s: float) -> list[ReceivedEvent]:
-        """Events from `since_s` on, oldest first; looked up from the end, as the record grows long."""
+        """Events from `since_s` on, oldest first; searched from the end, because the list grows long."""
         start = len(self._events)
         while start > 0 and self._events[start - 1].arrived_s >= since_s:
             start -= 1
         return self._events[start:]
 
     def _shake_hands(self, sock: socket.socket) -> bytes:
-        """Upgrade to websocket; return what came after the server's answer."""
+        """Upgrade to websocket; returns the bytes after the server's response."""
         key = new_key()
         sock.sendall(handshake_request(self.host, self.port, key))
         response = b""
@@ -332,7 +330,7 @@ class QuadSimClient:
         return rest
 
     def _read(self, sock: socket.socket, first_bytes: bytes) -> None:
-        """Receive, ping and answer until the connection ends, whoever ends it."""
+        """Receive, ping and answer pings until the connection ends."""
         reason = "the reader failed"
         try:
             reason = self._exchange(sock, first_bytes)
@@ -347,7 +345,7 @@ class QuadSimClient:
                 sock.close()
 
     def _exchange(self, sock: socket.socket, received: bytes) -> str:
-        """Handle messages, starting with those in `received`, and ping; return why the server ended it."""
+        """Handle messages, starting with those in `received`, and ping; returns why the connection was closed."""
         incoming = ServerMessages()
         next_ping_s = time.monotonic() if self._ping_period_s < math.inf else math.inf
         pinged_s: float | None = None
@@ -364,7 +362,7 @@ class QuadSimClient:
                     else:
                         self._handle(message)
                 if time.monotonic() >= next_ping_s:
-                    pinged_s, next_ping_s = self.send_raw_text("2"), math.inf  # the next one waits for the pong
+                    pinged_s, next_ping_s = self.send_raw_text("2"), math.inf  # the next ping waits for the pong
                 received = b""
                 if selector.select(None if next_ping_s == math.inf else max(next_ping_s - time.monotonic(), 0.0)):
                     received = sock.recv(_RECEIVE_BYTES)
@@ -372,14 +370,14 @@ class QuadSimClient:
                         return "closed by the server without a close frame"
 
     def _answer_close(self, message: Message) -> str:
-        """Return a close frame, unless it is itself the answer to ours; say who closed, and with which status."""
+        """Answer a close frame, unless it answers ours; returns the reason with the status."""
         if not self._is_closing:
             self.send_raw_bytes(encode_frame(CLOSE, message.payload[:2]))
         status = int.from_bytes(message.payload[:2], "big") or "none"
         return f"closed by the server (status {status})"
 
     def _handle(self, message: Message) -> None:
-        """React to one message as QuadSim does, or note that it could not."""
+        """Handle a message as QuadSim does, or note the violation."""
         if message.opcode == PING:
             self.send_raw_bytes(encode_frame(PONG, message.payload))
         elif message.opcode == BINARY:
@@ -391,7 +389,7 @@ class QuadSimClient:
                 self._append(self._violations, str(error))
 
     def _handle_packet(self, packet: str) -> None:
-        """React to one Engine.IO packet; ValueError if QuadSim's parser could not."""
+        """Handle an Engine.IO packet; ValueError if QuadSim's parser cannot read it."""
         if packet.startswith(_EVENT_PREFIX):
             event = ReceivedEvent(*parse_event(packet), time.monotonic())
             self._append(self._events, event)
@@ -411,7 +409,7 @@ class QuadSimClient:
             raise ValueError(f"expected an Engine.IO 3 packet with text, got {packet[:60]!r}")
 
     def _take_acknowledgement(self, packet: str) -> None:
-        """Note that a frame is answered; ValueError if that is not what the packet says of one that waits for it."""
+        """Note an acknowledged frame; ValueError if the packet does not acknowledge an unanswered frame."""
         match = _ACKNOWLEDGEMENT.fullmatch(packet)
         with self._changed:
             if match is None or int(match[1]) not in self._unanswered:
@@ -425,7 +423,7 @@ class QuadSimClient:
             self._changed.notify_all()
 
     def _end(self, reason: str) -> None:
-        """Mark the connection as gone, once: the first reason stays."""
+        """Mark the connection as closed; the first reason is kept."""
         with self._changed:
             if self._close_reason is None:
                 self._close_reason = reason

@@ -1,6 +1,6 @@
-"""One seeded episode: a city block, who walks there, the drone over it, and what its camera sees.
+"""A seeded episode: a city block with people, the drone, and the view of its camera.
 
-World frame (ROS), metres, degrees. The same seed and the same steps and commands give the same episode.
+World frame (ROS), metres, degrees. The same seed, steps and commands give the same episode.
 """
 
 from typing import NamedTuple, Self
@@ -17,10 +17,10 @@ from tools.simulator.scene import Scene, View
 from tools.simulator.walkers import Walkers
 
 EPOCH_S = 1504814505.0
-"""Time of an episode's start unless told otherwise, seconds since 1970: fixed, so that episodes repeat exactly."""
+"""Default time of the start of an episode, s since 1970: fixed, so that episodes repeat exactly."""
 
 FRAMES_PER_S = 5
-"""That the camera takes, of simulated time. Source: shared/quadsim/README.md."""
+"""Frames of QuadSim's camera per second of simulated time."""
 
 MOST_PEOPLE = 60
 _SUB_STEP_S = 0.05
@@ -28,16 +28,16 @@ _LEAST_STEP_S = 1e-9
 
 
 class Truth(NamedTuple):
-    """What QuadSim hides, and a server must never be sent.
+    """The ground truth, which must never be sent to a server.
 
     Args:
-        time_s: since the episode's start.
-        hero_position_m: (3,) the hero's feet, world frame.
-        hero_velocity_mps: (3,) of the hero.
-        people_positions_m: (count, 3) the others' feet.
-        hero_px: how many pixels show the hero.
-        occlusion: share of the hero's pixels that something in front hides, 0 to 1; 1 outside of the view.
-        classes: (px, px) uint8, numbers into `model.scoring.CLASSES`.
+        time_s: time since the start of the episode.
+        hero_position_m: (3,) feet of the hero, world frame.
+        hero_velocity_mps: (3,) velocity of the hero.
+        people_positions_m: (count, 3) feet of the other people.
+        hero_px: number of pixels that show the hero.
+        occlusion: share of the hero's pixels that are hidden by objects in front, 0 to 1; 1 outside the view.
+        classes: (px, px) uint8, indices into `model.scoring.CLASSES`.
     """
 
     time_s: float
@@ -50,9 +50,14 @@ class Truth(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What the camera sees and the poses that go with it, at one moment; and the truth about it.
+    """The view of the camera at a moment, the poses that belong to it, and the ground truth.
 
-    `timestamp_s` counts from 1970. `pose` is the quad's, `gimbal_pose` the camera's, world frame.
+    Args:
+        timestamp_s: time since 1970.
+        view: view of the camera.
+        pose: pose of the quad, world frame.
+        gimbal_pose: pose of the camera, world frame.
+        truth: the ground truth.
     """
 
     timestamp_s: float
@@ -63,17 +68,17 @@ class Observation(NamedTuple):
 
 
 class World:
-    """An episode; a context manager, for it holds a renderer.
+    """An episode; a context manager, because it holds a renderer.
 
     Args:
-        seed: decides everything that is left to chance.
-        people: how many others than the hero, 0 to 60.
-        opengl: render with OpenGL rather than in software.
-        start_s: time of the start, seconds since 1970.
-        hides: whether the hero goes through houses, too.
+        seed: seed of all random decisions.
+        people: number of people besides the hero, 0 to 60.
+        opengl: render with OpenGL instead of in software.
+        start_s: time of the start, s since 1970.
+        hides: whether the hero also walks through houses.
 
     Raises:
-        ValueError: for a number of people out of range.
+        ValueError: if the number of people is out of range.
     """
 
     def __init__(
@@ -93,7 +98,7 @@ class World:
 
     @property
     def time_s(self) -> float:
-        """Since the episode's start."""
+        """Time since the start of the episode."""
         return self._time_s
 
     def __enter__(self) -> Self:
@@ -103,11 +108,11 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Let the renderer go."""
+        """Release the renderer."""
         self._scene.close()
 
     def step(self, step_s: float) -> None:
-        """Everything moves on for `step_s` seconds, in equal sub-steps of at most 0.05 s; steps below 1 ns are none."""
+        """Advance by `step_s` seconds, in equal sub-steps of at most 0.05 s; steps below 1 ns are ignored."""
         if step_s < _LEAST_STEP_S:
             return
         count = max(1, int(np.ceil(step_s / _SUB_STEP_S - 1e-9)))
@@ -117,10 +122,10 @@ class World:
         self._time_s += step_s
 
     def observe(self, gimbal_pose: Pose | None = None) -> Observation:
-        """Render what the camera sees now.
+        """Render the view of the camera.
 
         Args:
-            gimbal_pose: of a camera to look through instead of the drone's.
+            gimbal_pose: pose of the camera; None for the drone's.
         """
         gimbal_pose = gimbal_pose or self.drone.gimbal_pose
         view = self._scene.render(gimbal_pose, self.walkers.people)
@@ -138,17 +143,17 @@ class World:
         return Observation(self._start_s + self._time_s, view, self.drone.pose, gimbal_pose, truth)
 
     def surroundings_depth_m(self, gimbal_pose: Pose) -> np.ndarray:
-        """(px, px) metres: planar depth of what a camera would see if nobody were there; infinite for the sky."""
+        """Planar depth of a camera's view without people, (px, px) metres; infinite for the sky."""
         out_of_sight = Person(2 * QUADSIM_CAMERA.far_m + HALF_SIZE_M, 0.0, 0.0, 0.0, 0.0)
         return self._scene.render(gimbal_pose, [out_of_sight] * len(self.walkers.people)).depth_m
 
 
 def frame_fields(observation: Observation, locale: str = "en") -> dict[str, str]:
-    """The argument of the `sensor_frame` event that tells a server of an observation; the truth stays behind.
+    """Make the argument of the `sensor_frame` event of an observation, without the ground truth.
 
     Args:
-        observation: of the world.
-        locale: of the machine that QuadSim runs on, a key of `frames.LOCALES`.
+        observation: the observation.
+        locale: locale of QuadSim's machine, a key of `frames.LOCALES`.
     """
     return sensor_frame_fields(
         observation.view.rgb,

@@ -1,6 +1,15 @@
-"""Recordings of sessions, an MCAP file each.
+"""Recordings of simulators, one MCAP file each: written while they fly, and read back.
 
-app ─▶ recorder ─items─▶ scribe ─▶ topics ─▶ mcap_file ─▶ DIR/*.mcap ─▶ tools/replay.py, tools/export_dataset.py
-       event loop        a thread  messages  the disk
-         └─▶ snapshot, of a session in its middle
+    events, commands ─▶ recorder ─items─▶ scribe ─▶ topics ─▶ mcap_file ─▶ DIR/*.mcap ─▶ reader ─▶ replay, export
+                        event loop        a thread  messages  the disk
+
+- The recorder is one of the server's listeners. A simulator's watch takes down each event that the session takes in,
+  with the commands that it gives, and hands them to the thread.
+- `format` says what the messages of /events hold. They are all that a replay needs: a session that takes in the same
+  events gives the same commands. The other topics are for players to show.
+- A recording of a session's whole life holds no state. One that begins later starts with the session's state, which is
+  a value, and with the frames that perception was working on.
+- The reader upgrades recordings of older formats message by message (`upgrade`); `comparison` puts a recording beside
+  its replay.
+- Errors of our own end the recording and stop its drone, and nothing else: see `server.supervision`.
 """

@@ -1,4 +1,4 @@
-"""One recording as the event loop and the thread that writes it know it, and what passes from the one to the other."""
+"""One recording as the event loop and the thread that writes it know it, and the items that pass between them."""
 
 import json
 import logging
@@ -8,25 +8,27 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from server.flight.events import Event
 from server.flight.session import Situation
-from server.sight.perception import Seen
-from server.wire.messages import Command
+from server.flight.tracks import TrackState
+from server.sight.sight import View
+from server.simulator import Simulator
+from server.watch.recording.format import Start
+from server.wire.messages import Command, Frame, SensorFrame
 
 logger = logging.getLogger(__name__)
 
-# Of the files: what recordings are read by, too.
-FORMAT = 1
-EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
-# Of an argument in memory so many values are measured, and one of more counts as a message of 1 MB at its worst.
+# So many values of an argument are measured; an argument of more counts as a message of 1 MB at its worst.
 MOST_MEASURED, ODD_ARGUMENT_BYTES = 200, 25_000_000
-# Of the JSON of a frame that can't be parsed: enough to see what is wrong.
+# Of the JSON of a frame that cannot be parsed: enough to see what is wrong.
 LONGEST_BAD_TEXT = 2000
+SMALL_BYTES = 1000
 
 
 class Clock(NamedTuple):
-    """The wall-clock time of monotonic moments: `wall_ns` since 1970 at `monotonic_s`."""
+    """Wall-clock times of monotonic moments: `wall_ns` since 1970 at `monotonic_s`."""
 
     wall_ns: int
     monotonic_s: float
@@ -37,105 +39,81 @@ class Clock(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """A recording is worth a file from now on."""
+    """The recording gets a file from now on."""
 
 
-class Arrived(NamedTuple):
-    """A frame as it came: the event's argument, and whether it replaced one that waited for perception.
+class Pending(NamedTuple):
+    """A frame that perception was working on when the recording began."""
 
-    `is_superseding` is None for one that was not handed to perception, or had been before the recording began.
+    frame: Frame
+
+
+class Told(NamedTuple):
+    """An event that the session has taken in.
+
+    Args:
+        event: as it was taken in.
+        state: of the tracker afterwards.
+        commands: that the session gave.
+        argument: of the frame's event, with a `Received`.
+        content: of the frame, with a `Seen`.
+        view: of that frame.
     """
 
-    arrival_s: float
-    is_superseding: bool | None
-    argument: object
-
-    @property
-    def size(self) -> int:
-        """What it takes in memory, in bytes."""
-        size, measured = 0, 0
-        values = [self.argument]
-        while values:
-            value = values.pop()
-            measured += 1
-            size += sys.getsizeof(value)
-            parts = value if isinstance(value, Mapping | list | tuple) else ()
-            if measured > MOST_MEASURED or len(parts) > MOST_MEASURED:
-                return ODD_ARGUMENT_BYTES
-            values += [*parts, *parts.values()] if isinstance(parts, Mapping) else parts
-        return size
-
-
-class Saw(NamedTuple):
-    """A frame that perception understood, when the session took it in, its state then and what it answered."""
-
-    seen: Seen
-    now_s: float
-    state: str
+    event: Event
+    state: TrackState
     commands: Sequence[Command]
-
-    @property
-    def size(self) -> int:
-        """What it takes in memory, in bytes."""
-        frame = self.seen.job.frame
-        return self.seen.probabilities.nbytes + len(frame.rgb_image) + len(frame.depth_image)
-
-
-class Noted(NamedTuple):
-    """Anything else that a session was told; `about` is what belongs to its kind."""
-
-    kind: str
-    now_s: float
-    state: str
-    commands: Sequence[Command]
-    about: Mapping[str, Any]
+    argument: object = None
+    content: SensorFrame | None = None
+    view: View | None = None
 
 
 class Answered(NamedTuple):
-    """The situation once a frame's commands had left."""
+    """The situation once a frame's commands have left, `latency_s` after its arrival; `now_s` is monotonic seconds.
+
+    `distance_m` is from the camera to the hero; None without a track, or a frame that was understood.
+    """
 
     now_s: float
     latency_s: float
     situation: Situation
-    is_told_to_follow: bool
     distance_m: float | None
 
 
 class Ended(NamedTuple):
-    """The end, in order, and why."""
+    """The recording ends in order, and why; `now_s` is monotonic seconds."""
 
     now_s: float
     reason: str
 
 
-Item = Begun | Arrived | Saw | Noted | Answered | Ended
+Item = Begun | Pending | Told | Answered | Ended
 
 
 class Recording:
     """One recording.
 
     Args:
-        name: the simulator's.
-        facts: what its first message says, but for the times.
+        simulator: that is recorded.
+        start: its first message.
 
     Attributes:
-        start: its first message.
+        simulator: as given.
+        start: as given.
         clock: of its messages.
         file: its path, once there is one.
         written_bytes: in it.
         waiting: to be written, each with what it takes in memory, in bytes.
-        handed_over_bytes: of all that has ever waited; only the event loop counts.
-        worked_off_bytes: of that, what has been taken up; only the thread counts.
+        handed_over_bytes: sum of all that has ever waited; only the event loop counts.
+        worked_off_bytes: the part of it that has been taken up; only the thread counts.
         ended_s: when it was told to end, or failed, monotonic seconds; infinite before.
         trouble: why it ended before its time; None if it did not.
-        is_refused: whether that was because of the others' number.
+        is_refused: whether that was because too many others are recorded.
     """
 
-    def __init__(self, name: str, facts: Mapping[str, Any]) -> None:
-        self.name = name
-        self.clock = Clock(time.time_ns(), time.monotonic())
-        times = {"started_s": self.clock.wall_ns / 1e9, "monotonic_s": self.clock.monotonic_s}
-        self.start = {"kind": "start", "format": FORMAT, "session": name, **facts, **times}
+    def __init__(self, simulator: Simulator, start: Start) -> None:
+        self.simulator, self.start = simulator, start
+        self.clock = Clock(round(1e9 * start.started_s), start.monotonic_s)
         self.file: Path | None = None
         self.written_bytes = 0
         self.waiting: deque[tuple[Item, int]] = deque()
@@ -143,6 +121,11 @@ class Recording:
         self.ended_s = math.inf
         self.trouble: str | None = None
         self.is_refused = False
+
+    @property
+    def name(self) -> str:
+        """The simulator's."""
+        return self.simulator.name
 
     @property
     def is_on(self) -> bool:
@@ -155,7 +138,7 @@ class Recording:
         return self.handed_over_bytes - self.worked_off_bytes if self.trouble is None else 0
 
     def fail(self, trouble: str) -> None:
-        """End it before its time, and say so; only the first trouble counts."""
+        """End it before its time, and say so; only the first trouble counts. Any thread may call it."""
         if self.trouble is None:
             self.trouble = trouble
             self.ended_s = time.monotonic()
@@ -163,8 +146,36 @@ class Recording:
             logger.warning("[%s] recording stopped, following goes on: %s", self.name, trouble)
 
 
+def item_bytes(item: Item) -> int:
+    """What an item takes in memory."""
+    match item:
+        case Pending(frame):
+            return SMALL_BYTES + argument_bytes(frame.argument)
+        case Told(argument=argument, content=content, view=view):
+            size = SMALL_BYTES + argument_bytes(argument)
+            if content is not None:
+                size += len(content.rgb_image) + len(content.depth_image)
+            return size if view is None else size + view.probabilities.nbytes
+    return SMALL_BYTES
+
+
+def argument_bytes(argument: object) -> int:
+    """What an event's argument takes in memory."""
+    size, measured = 0, 0
+    values = [argument]
+    while values:
+        value = values.pop()
+        measured += 1
+        size += sys.getsizeof(value)
+        parts = value if isinstance(value, Mapping | list | tuple) else ()
+        if measured > MOST_MEASURED or len(parts) > MOST_MEASURED:
+            return ODD_ARGUMENT_BYTES
+        values += [*parts, *parts.values()] if isinstance(parts, Mapping) else parts
+    return size
+
+
 def shorten_bad(argument: object) -> object:
-    """What to record of an argument that is no frame: itself, or if it is long, the text that its JSON begins with.
+    """The part of an unparsable frame's argument to record: all of it, or if it is long, the beginning of its JSON.
 
     That text is no frame either.
     """
@@ -174,6 +185,6 @@ def shorten_bad(argument: object) -> object:
             text += piece[: LONGEST_BAD_TEXT + 1]
             if len(text) > LONGEST_BAD_TEXT:
                 return text[:LONGEST_BAD_TEXT]
-    except (RecursionError, ValueError):  # too deep to be written, or with numbers of thousands of digits
+    except (RecursionError, ValueError):  # nested too deeply, or with numbers of thousands of digits
         return text
     return argument

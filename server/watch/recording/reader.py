@@ -1,17 +1,17 @@
-"""Recordings of the server, read back: what came into a session, what it made of it, and the masks that it saw.
+"""Recordings read back: the events of a session with its commands, and the masks that the network saw.
 
-    server/recording/ ─▶ FILE.mcap ─▶ here ─▶ replay.py, export_dataset.py
+    FILE.mcap ─▶ chunks and messages ─▶ (upgrade.py) ─▶ format.py ─▶ tools/replay.py, tools/export_dataset.py
 
-A recording that was cut off, as by kill −9 or a full disk, is read as far as it goes.
+A recording that was cut off, as by a kill or a full disk, is read as far as it goes. A file may come from anybody: it
+is believed to be a recording only message by message, and large parts of it are refused before they are unpacked.
 """
 
-import json
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
+import zstandard
 from google.protobuf.message import DecodeError
 from mcap.exceptions import EndOfFile, McapError, RecordLengthLimitExceeded
 from mcap.records import Channel, Chunk, McapRecord, Message, Schema
@@ -19,104 +19,40 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap_protobuf.decoder import DecoderFactory
 from tqdm import tqdm
 
-from server.flight.tracks import TrackState
-from server.settings import TrackerConfig
-from server.sight.geometry import Camera
-from server.watch.recording.items import EVENTS_TOPIC, FORMAT, MASK_TOPIC
-from server.wire.messages import Command, SensorFrame, parse_sensor_frame, shorten
+from server.watch.recording import upgrade
+from server.watch.recording.format import (
+    EVENTS_TOPIC,
+    FORMAT,
+    MASK_TOPIC,
+    End,
+    Happened,
+    InWork,
+    Start,
+    message_of,
+    parse,
+    start_of,
+)
+from server.watch.recording.upgrade import Upgrade
+from server.wire.messages import shorten
+
+# The server writes twice a second, and a client sends messages of at most 1 MB, which JSON may make several times as
+# long.
+LARGEST_CHUNK_BYTES, LARGEST_MESSAGE_BYTES = 500_000_000, 20_000_000
 
 Value = TypeVar("Value")
 
 
 class UnreadableRecordingError(ValueError):
-    """A file that is no recording of the server, or a damaged one; names it, what was expected and what came."""
-
-
-class Start(NamedTuple):
-    """What a recording begins with: whose it is, and all that its session was made of.
-
-    `weights` is as the user named them to the server, None for a network that was made otherwise, and `engine`
-    describes what ran them. `min_blob_px` is the one in use. `snapshot` is the session's state for
-    `snapshot.thaw`, None where the recording begins with the session. `monotonic_s` is the time of the
-    beginning, on the clock of all other times in the recording.
-    """
-
-    session: str
-    camera: Camera
-    tracker: TrackerConfig
-    watchdog_s: float
-    min_blob_px: int
-    weights: str | None
-    weights_sha256: str | None
-    engine: str
-    monotonic_s: float
-    snapshot: dict[str, Any] | None
-
-
-class Arrival(NamedTuple):
-    """A frame that came (monotonic seconds).
-
-    `is_superseding`: whether an older one was dropped for it; None for a frame that could not be parsed, or that was in
-    perception already when the recording began. `argument` is the JSON of its event's argument; of a frame that could
-    not be parsed, it may be the beginning of that as a string, which can't be parsed either.
-    """
-
-    arrival_s: float
-    is_superseding: bool | None
-    argument: str
-
-    def parse(self) -> SensorFrame:
-        """The frame, as the server parses it.
-
-        Raises:
-            BadFrameError: where the server would.
-        """
-        return parse_sensor_frame(json.loads(self.argument))
-
-
-class Sighted(NamedTuple):
-    """What was taken for the hero: see `server.sight.people.Target`; `position_m` as (x, y, z)."""
-
-    confidence: float
-    is_convincing: bool
-    position_m: tuple[float, ...] | None
-
-
-class Answer(NamedTuple):
-    """Something that happened to the session, and what came of it.
-
-    Args:
-        kind: "seen", "bad" and "failed" answer the frame of `arrival_s`; "tick", "hold", "release" and "shutdown".
-        arrival_s: of the frame, monotonic seconds; None for what answers none.
-        now_s: monotonic seconds.
-        sighted: in the frame, the largest first.
-        state: the tracker's, afterwards.
-        commands: that the session gave.
-    """
-
-    kind: str
-    arrival_s: float | None
-    now_s: float
-    sighted: list[Sighted]
-    state: TrackState
-    commands: list[Command]
-
-    @property
-    def is_following(self) -> bool:
-        """Whether the tracker follows, afterwards; the drone does so, too, unless held."""
-        return self.state.is_following
+    """A file that is no recording of the server, or a damaged one: its name, what was expected, what was received."""
 
 
 class Mask(NamedTuple):
-    """What the network made of the frame that was answered right before: a PNG file in the dataset's colours."""
+    """What the network saw in the frame of the `Seen` right before it: a PNG file in the dataset's colours."""
 
     png: bytes
 
 
-Entry = Arrival | Answer | Mask
-
-_OF_FRAMES = ("seen", "bad", "failed")
-_OF_OTHERS = ("tick", "hold", "release", "shutdown")
+Entry = InWork | Happened | Mask
 
 
 class Recording:
@@ -126,17 +62,19 @@ class Recording:
         path: the file.
 
     Attributes:
-        start: what it begins with.
+        path: as given.
+        start: its first message.
         end_reason: why it ended, in words, once it has been read; None for one that was cut off.
 
     Raises:
-        OSError: if the file can't be read.
-        UnreadableRecordingError: if it is no recording.
+        OSError: if the file cannot be read.
+        UnreadableRecordingError: if it is no recording, or one that this version of the program cannot read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.end_reason: str | None = None
+        self._upgrade: Upgrade | None = None
         self._file: IO[bytes] = path.open("rb")
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
@@ -150,7 +88,7 @@ class Recording:
                 raise UnreadableRecordingError(
                     f"{path}: expected a recording of this server, which begins on {EVENTS_TOPIC}, got {topic}"
                 )
-            self.start = self._understood(_start, message.data)
+            self.start = self._understood(self._start, message.data)
         except BaseException:
             self._file.close()
             raise
@@ -168,7 +106,7 @@ class Recording:
             description: what is being done, for the progress bar.
 
         Raises:
-            UnreadableRecordingError: where something else follows, or the file is damaged.
+            UnreadableRecordingError: where a message is not as expected, or the file is damaged.
         """
         with tqdm(total=self._size, desc=description, unit="B", unit_scale=True, unit_divisor=1024) as progress:
             for entry in self._read_entries():
@@ -181,11 +119,29 @@ class Recording:
             if channel.topic == MASK_TOPIC:
                 yield self._understood(partial(self._mask, channel), message.data)
                 continue
-            entry = self._understood(_entry, message.data)
-            if isinstance(entry, str):
-                self.end_reason = entry
+            entry = self._understood(self._message, message.data)
+            if isinstance(entry, End):
+                self.end_reason = entry.reason
             else:
                 yield entry
+
+    def _start(self, data: bytes) -> Start:
+        fields: dict[str, Any] = parse(data)
+        if fields["kind"] != "start":
+            raise ValueError(f"expected a message of the kind start, got {shorten(fields['kind'])}")
+        if fields["format"] == upgrade.FORMAT:
+            self._upgrade = Upgrade()
+            fields = self._upgrade.start(fields)
+        elif fields["format"] != FORMAT:
+            raise ValueError(
+                f"expected a recording of format {upgrade.FORMAT} or {FORMAT}, got format {shorten(fields['format'])}: "
+                "it was made by another version of this program"
+            )
+        return start_of(fields)
+
+    def _message(self, data: bytes) -> InWork | Happened | End:
+        fields = parse(data)
+        return message_of(fields if self._upgrade is None else self._upgrade.message(fields))
 
     def _mask(self, channel: Channel, data: bytes) -> Mask:
         decode = self._decoders.decoder_for(channel.message_encoding, self._schemas.get(channel.schema_id))
@@ -195,6 +151,8 @@ class Recording:
 
     def _understood(self, parse: Callable[[bytes], Value], data: bytes) -> Value:
         try:
+            if len(data) > LARGEST_MESSAGE_BYTES:
+                raise ValueError(f"expected a message of at most {LARGEST_MESSAGE_BYTES} bytes, got {len(data)}")
             return parse(data)
         except (KeyError, TypeError, ValueError, RecursionError, AttributeError, DecodeError, McapError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -215,6 +173,7 @@ class Recording:
         try:
             for record in reader.records:
                 if isinstance(record, Chunk):
+                    _check_size(record)
                     yield from breakup_chunk(record, validate_crc=True)
                 else:
                     yield record
@@ -227,71 +186,14 @@ class Recording:
                 ) from error
 
 
-def _start(data: bytes) -> Start:
-    fields = _object(data)
-    if fields["kind"] != "start" or fields["format"] != FORMAT:
-        raise ValueError(f"expected a start of format {FORMAT}")
-    return Start(
-        session=_text(fields["session"]),
-        camera=Camera(**fields["camera"]),
-        tracker=TrackerConfig(**fields["tracker"]),
-        watchdog_s=_number(fields["watchdog_s"]),
-        min_blob_px=int(_number(fields["min_blob_px"])),
-        weights=_text_or_none(fields["weights"]),
-        weights_sha256=_text_or_none(fields["weights_sha256"]),
-        engine=_text(fields["engine"]),
-        monotonic_s=_number(fields["monotonic_s"]),
-        snapshot=fields["snapshot"],
-    )
+def _check_size(chunk: Chunk) -> None:
+    """Refuse a chunk for its size before it is unpacked.
 
-
-def _entry(data: bytes) -> Arrival | Answer | str:
-    """What happened; of the end its reason."""
-    fields = _object(data)
-    kind = fields["kind"]
-    if kind == "frame":
-        return Arrival(_number(fields["arrival_s"]), fields["is_superseding"], _text(fields["argument"]))
-    if kind == "end":
-        return _text(fields["reason"])
-    if kind not in _OF_FRAMES + _OF_OTHERS:
-        raise ValueError(f"expected an event of a known kind, got {shorten(kind)}")
-    return Answer(
-        kind,
-        arrival_s=_number(fields["arrival_s"]) if kind in _OF_FRAMES else None,
-        now_s=_number(fields["now_s"]),
-        sighted=[_sighted(target) for target in fields["targets"]] if kind == "seen" else [],
-        state=TrackState(fields["state"]),
-        commands=[Command(_text(event), dict(payload)) for event, payload in fields["commands"]],
-    )
-
-
-def _sighted(fields: dict[str, Any]) -> Sighted:
-    position_m = fields["position_m"]
-    return Sighted(
-        _number(fields["confidence"]),
-        bool(fields["is_convincing"]),
-        None if position_m is None else tuple(map(_number, position_m)),
-    )
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    fields = json.loads(data)
-    if not isinstance(fields, dict):
-        raise ValueError("expected a JSON object")
-    return fields
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {shorten(value)}")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected text, got {shorten(value)}")
-    return value
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+    Raises:
+        ValueError: if it is too large, or compressed in a way that the server does not use.
+    """
+    if chunk.compression not in ("", "zstd"):
+        raise ValueError(f"expected chunks compressed with zstd, got {shorten(chunk.compression)}")
+    size = zstandard.frame_content_size(chunk.data) if chunk.compression else len(chunk.data)
+    if max(size, chunk.uncompressed_size) > LARGEST_CHUNK_BYTES:
+        raise ValueError(f"expected chunks of at most {LARGEST_CHUNK_BYTES} bytes, got one of {size}")

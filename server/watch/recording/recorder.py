@@ -1,205 +1,138 @@
-"""Which sessions are recorded: the event loop's side of recordings, one MCAP file each.
+"""Which simulators are recorded: the event loop's side of recordings, and a listener of the server's events.
 
-It is told everything that a session is told and answers, in that order, and hands it over to a thread (`scribe.py`),
-which says it in messages (`topics.py`) and puts them on the disk (`mcap_file.py`). Nothing here waits. The thread is
-woken once commands have left, so that its work falls between frames. A recording that can't go on ends, and says why;
-nothing else is touched.
+Each simulator's watch takes down every event with its commands, in order, and hands them to a thread (`scribe.py`).
+Nothing here waits. The thread is woken once commands have left, so that its work falls between frames. A recording that
+cannot go on ends and says why; the simulator is led on.
 
-Whoever connects may be no simulator. A recording that nobody has asked for by hand is kept back until a frame is
-understood; one that becomes too long before is begun anew, from the session's state then. There is no file until then.
+A client may turn out to be no simulator. A recording that was not begun by hand is therefore kept back until a frame is
+understood; if it becomes too long before that, it is begun anew, from the session's state at that moment. Until a frame
+is understood there is no file.
 """
 
+import functools
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model.engines import Engine
-from server.flight.session import Session, Situation
+from server.flight.events import Received, Seen, Tick
+from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
-from server.sight.perception import Seen
-from server.watch.recording.items import Answered, Arrived, Begun, Ended, Item, Noted, Recording, Saw, shorten_bad
+from server.sight.sight import Sight
+from server.simulator import Simulator, Taken
+from server.supervision import Faults
+from server.watch.recording.format import Start
+from server.watch.recording.items import (
+    SMALL_BYTES,
+    Answered,
+    Begun,
+    Ended,
+    Item,
+    Pending,
+    Recording,
+    Told,
+    item_bytes,
+    shorten_bad,
+)
 from server.watch.recording.scribe import Scribe
-from server.watch.recording.snapshot import freeze
-from server.wire.messages import Command, SensorFrame
+from server.wire.messages import BadFrameError, SensorFrame
 
 FOLDER_BY_HAND = Path("recordings")
-SMALL_BYTES = 1000
-# Kept back: items of one session, and bytes of all.
+# Limits of what is kept back: items of one simulator, and bytes of all.
 MOST_KEPT, MOST_KEPT_BYTES = 60, 50_000_000
 
 
-@dataclass(eq=False)
-class _Recorded:
-    """What is known here of a session.
-
-    Attributes:
-        state: after what was noted last.
-        recording: the latest one; None if there has been none.
-        kept: of a recording that is kept back, each item with its size, bytes; None of any other.
-        kept_bytes: what these items take in memory.
-        in_perception: its frames there, by arrival, for a recording that begins meanwhile.
-    """
-
-    state: TrackState
-    recording: Recording | None = None
-    kept: list[tuple[Item, int]] | None = None
-    kept_bytes: int = 0
-    in_perception: dict[float, Arrived] = field(default_factory=dict)
-
-
 class Recorder:
-    """Records the sessions that it is told to. Only the event loop calls it.
+    """Records simulators: all of them, or those chosen by hand. Only the event loop calls it.
 
     Args:
-        folder: for the files of all sessions; None to record only on demand, into `FOLDER_BY_HAND`.
-        engine: the loaded network.
+        folder: for the files of all simulators; None to record only by hand, into `FOLDER_BY_HAND`.
+        sight: what sees their frames.
         camera: the simulators'.
-        min_blob_px: smallest blob that perception believes, in pixels of the network.
-        watchdog_s: the sessions'.
-        tracker: the sessions'.
+        watchdog_s: their sessions'.
+        tracker: settings of their sessions' trackers.
+        faults: where errors of our own are reported.
+        on_fault: called, from any thread, with a simulator whose recording has failed for such an error.
     """
 
     def __init__(
         self,
         folder: Path | None,
-        engine: Engine,
+        sight: Sight,
         camera: Camera,
-        min_blob_px: int,
         watchdog_s: float,
         tracker: TrackerConfig,
+        faults: Faults,
+        on_fault: Callable[[Simulator], None],
     ) -> None:
-        self._is_always = folder is not None
-        self._scribe = Scribe(folder or FOLDER_BY_HAND, engine.card)
-        self._facts = {
-            "camera": asdict(camera),
-            "min_blob_px": min_blob_px,
-            "watchdog_s": watchdog_s,
-            "tracker": asdict(tracker),
-            "weights": engine.weights,
-            "weights_sha256": engine.weights_sha256,
-            "engine": engine.description,
-        }
-        self._sessions: dict[Session, _Recorded] = {}
+        engine = sight.engine
+        self.is_always = folder is not None
+        self.faults, self._on_fault = faults, on_fault
+        self.scribe = Scribe(folder or FOLDER_BY_HAND, engine.card, faults, self.fail)
+        self._start = functools.partial(
+            Start,
+            camera=camera,
+            tracker=tracker,
+            watchdog_s=watchdog_s,
+            min_blob_px=sight.min_blob_px,
+            weights=engine.weights,
+            weights_sha256=engine.weights_sha256,
+            engine=engine.description,
+        )
+        self._watches: list[_Watch] = []
+
+    @property
+    def recorded(self) -> int:
+        """How many simulators are being recorded now."""
+        return sum(watch.is_on for watch in self._watches)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What all recordings that are kept back take in memory."""
+        return sum(watch.kept_bytes for watch in self._watches)
 
     def start(self) -> None:
         """Start the thread that writes."""
-        self._scribe.start()
+        self.scribe.start()
 
     def stop(self) -> None:
         """End all recordings in order."""
-        for session in self._sessions:
-            self.end(session, "the server was shut down")
-        self._scribe.stop()
+        for watch in self._watches:
+            watch.end("the server was shut down")
+        self.scribe.stop()
 
-    def on_connected(self, session: Session) -> None:
-        """Record a new session, if all are to be recorded, from its first frame on that is understood."""
-        self._sessions[session] = _Recorded(session.tracker.state)
-        if self._is_always:
-            self._begin(session, snapshot=None)
+    def connected(self, simulator: Simulator) -> "_Watch":
+        """See `Listener.connected`; if all are recorded, it is so from its first frame on that is understood."""
+        watch = _Watch(self, simulator)
+        self._watches.append(watch)
+        if self.is_always:
+            watch.begin_anew(state=None)
+        return watch
 
-    def on_disconnected(self, session: Session) -> None:
-        """End its recording, if there is one, and forget it."""
-        self.end(session, "the simulator disconnected")
-        self._sessions.pop(session, None)
+    def begin(self, simulator: Simulator) -> None:
+        """Record a simulator from now on; does nothing if it is being recorded."""
+        if watch := _watch_of(simulator):
+            watch.begin()
 
-    def begin(self, session: Session) -> None:
-        """Record a session from now on, whatever it has been told before; harmless if it is being recorded."""
-        if not self.is_recorded(session):
-            self._begin(session, freeze(session))
-        self._keep_back_no_longer(self._sessions[session])
-        self._scribe.wake()
+    def end(self, simulator: Simulator, reason: str) -> None:
+        """End a simulator's recording, if there is one."""
+        if watch := _watch_of(simulator):
+            watch.end(reason)
 
-    def end(self, session: Session, reason: str) -> None:
-        """End a session's recording, if there is one."""
-        recorded = self._sessions.get(session)
-        if recorded is not None and recorded.recording is not None and recorded.recording.is_on:
-            now_s = time.monotonic()
-            if recorded.kept is None:
-                self._put(session, Ended(now_s, reason))
-            recorded.recording.ended_s, recorded.kept, recorded.kept_bytes = now_s, None, 0
-            self._scribe.wake()
-
-    def on_frame(self, session: Session, arrival_s: float, is_superseding: bool | None, argument: object) -> None:
-        """Note a frame that has come.
+    def about(self, simulator: Simulator, now_s: float) -> dict[str, Any] | None:
+        """A simulator's latest recording for the page; None if there has been none.
 
         Args:
-            session: whose it is.
-            arrival_s: monotonic seconds.
-            is_superseding: as in `Session.on_received`; None if it could not be parsed.
-            argument: the event's.
-        """
-        if is_superseding is None:
-            if not self.is_recorded(session):
-                return  # it would only be shortened in vain
-            arrived = Arrived(arrival_s, is_superseding, shorten_bad(argument))
-        else:
-            arrived = Arrived(arrival_s, is_superseding, argument)
-            in_perception = self._sessions[session].in_perception
-            if is_superseding and in_perception:
-                in_perception.popitem()  # the one that waited is the latest
-            in_perception[arrival_s] = arrived
-        if self.is_recorded(session):
-            self._put(session, arrived, arrived.size)
-
-    def on_seen(self, session: Session, seen: Seen, now_s: float, commands: Sequence[Command]) -> None:
-        """Note what perception saw in a frame, and what the session answered to it."""
-        if self.is_recorded(session):
-            saw = Saw(seen, now_s, session.tracker.state.value, commands)
-            self._put(session, saw, saw.size)
-
-    def note(self, session: Session, kind: str, now_s: float, commands: Sequence[Command], **about: Any) -> None:
-        """Note anything else that a session was told: bad, failed, tick, hold, release, shutdown.
-
-        A tick that changes nothing is left out.
-        """
-        state = session.tracker.state
-        if self.is_recorded(session) and (kind != "tick" or commands or state is not self._sessions[session].state):
-            self._put(session, Noted(kind, now_s, state.value, commands, about))
-
-    def on_answered(
-        self, session: Session, arrival_s: float, now_s: float, situation: Situation, frame: SensorFrame | None
-    ) -> None:
-        """Note that a frame's commands have left.
-
-        Args:
-            session: whose it is.
-            arrival_s: the frame's, monotonic seconds.
-            now_s: likewise.
-            situation: then.
-            frame: None for one that was not understood.
-        """
-        recorded = self._sessions.get(session)
-        if recorded is None:  # it has left while its commands were sent
-            return
-        recorded.in_perception.pop(arrival_s, None)  # and no older one, which may still be seen
-        if self.is_recorded(session):
-            distance_m = None if frame is None else situation.distance_m(frame.gimbal_pose)
-            self._put(session, Answered(now_s, now_s - arrival_s, situation, session.is_told_to_follow, distance_m))
-            self._scribe.wake()
-        elif self._is_always and frame is not None and self._is_refused(recorded) and self._scribe.has_room:
-            self.begin(session)
-
-    def is_recorded(self, session: Session) -> bool:
-        """Whether it is being recorded."""
-        recorded = self._sessions.get(session)
-        return recorded is not None and recorded.recording is not None and recorded.recording.is_on
-
-    def about(self, session: Session, now_s: float) -> dict[str, Any] | None:
-        """A session's latest recording for the page; None if there has been none.
-
-        Args:
-            session: whose it is.
+            simulator: that is asked for.
             now_s: monotonic seconds.
         """
-        recorded = self._sessions.get(session)
-        if recorded is None or recorded.recording is None:
+        watch = _watch_of(simulator)
+        recording = watch and watch.recording
+        if not recording:
             return None
-        recording = recorded.recording
         return {
             "is_on": recording.is_on,
             "file": None if recording.file is None else str(recording.file),
@@ -208,48 +141,146 @@ class Recorder:
             "trouble": recording.trouble,
         }
 
-    def _begin(self, session: Session, snapshot: dict[str, Any] | None) -> None:
-        recorded = self._sessions[session]
-        recorded.recording = Recording(session.name, {**self._facts, "snapshot": snapshot})
-        recorded.state = session.tracker.state
-        arrivals = (arrived._replace(is_superseding=None) for arrived in recorded.in_perception.values())
-        recorded.kept = [(arrived, arrived.size) for arrived in arrivals]
-        recorded.kept_bytes = sum(size for _, size in recorded.kept)
+    def new_recording(self, simulator: Simulator, state: SessionState | None) -> Recording:
+        """A recording from now on; `state` is the session's, None at its beginning."""
+        start = self._start(session=simulator.name, started_s=time.time(), monotonic_s=time.monotonic(), state=state)
+        return Recording(simulator, start)
 
-    def _put(self, session: Session, item: Item, size: int = SMALL_BYTES) -> None:
-        recorded = self._sessions[session]
-        assert recorded.recording is not None
-        recorded.state = session.tracker.state
-        if recorded.kept is None:
-            self._scribe.hand_over(recorded.recording, item, size)
+    def fail(self, recording: Recording) -> None:
+        """End a recording for an error of our own, and have its simulator told. Any thread may call it."""
+        recording.fail("internal error; the server's log says more")
+        self._on_fault(recording.simulator)
+
+    def forget(self, watch: "_Watch") -> None:
+        """Leave out the watch of a simulator that has gone."""
+        self._watches.remove(watch)
+
+
+class _Watch:
+    """Records one simulator; see `server.simulator.Watch`.
+
+    Attributes:
+        recording: the latest one; None if there has been none.
+        kept_bytes: what its items that are kept back take in memory.
+    """
+
+    def __init__(self, recorder: Recorder, simulator: Simulator) -> None:
+        self._recorder, self._scribe, self._simulator = recorder, recorder.scribe, simulator
+        self.recording: Recording | None = None
+        # Of a recording that is kept back, each item with its size, bytes; None of any other.
+        self._kept: list[tuple[Item, int]] | None = None
+        self.kept_bytes = 0
+        # The session's state after the latest event, for ticks that leave it as it was.
+        self._latest = simulator.session.state
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it records now."""
+        return self.recording is not None and self.recording.is_on
+
+    def taken(self, taken: Taken) -> None:
+        """See `Watch.taken`. A tick that changes nothing is left out."""
+        with self._recorder.faults.contained("recorder", self._fail):
+            state = self._simulator.session.state
+            if self.is_on and not (isinstance(taken.event, Tick) and not taken.commands and state is self._latest):
+                self._put(_told(taken, state.tracker.state))
+            self._latest = state
+
+    def answered(self, taken: Taken, now_s: float) -> None:
+        """See `Watch.answered`."""
+        with self._recorder.faults.contained("recorder", self._fail):
+            if self.is_on and taken.frame is not None:
+                situation = self._simulator.session.situation(now_s)
+                content = taken.frame.content if taken.view is not None else None
+                distance_m = situation.distance_m(content.gimbal_pose) if isinstance(content, SensorFrame) else None
+                self._put(Answered(now_s, now_s - taken.frame.arrival_s, situation, distance_m))
+                self._scribe.wake()
+            elif taken.view is not None and self._is_refused and self._recorder.is_always and self._scribe.has_room:
+                self.begin()
+
+    def disconnected(self) -> None:
+        """See `Watch.disconnected`."""
+        self.end("the simulator disconnected")
+        self._recorder.forget(self)
+
+    def begin(self) -> None:
+        """Record from now on, by hand; does nothing while it records."""
+        if not self.is_on:
+            self.begin_anew(self._simulator.session.state)
+        self._keep_back_no_longer()
+        self._scribe.wake()
+
+    def begin_anew(self, state: SessionState | None) -> None:
+        """Begin a recording that is kept back for now; `state` is the session's, None at its beginning."""
+        self.recording = self._recorder.new_recording(self._simulator, state)
+        pending = [Pending(in_work.frame) for in_work in self._simulator.in_work.values()]
+        self._kept = [(item, item_bytes(item)) for item in pending]
+        self.kept_bytes = sum(size for _, size in self._kept)
+
+    def end(self, reason: str) -> None:
+        """End the recording, if there is one."""
+        if self.recording is not None and self.recording.is_on:
+            now_s = time.monotonic()
+            if self._kept is None:
+                self._put(Ended(now_s, reason))
+            self.recording.ended_s, self._kept, self.kept_bytes = now_s, None, 0
+            self._scribe.wake()
+
+    def _fail(self) -> None:
+        self._kept, self.kept_bytes = None, 0
+        if self.recording is not None:
+            self._recorder.fail(self.recording)
+            self._scribe.wake()
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.recording is not None and self.recording.is_refused
+
+    def _put(self, item: Told | Answered | Ended) -> None:
+        assert self.recording is not None
+        if self._kept is None:
+            self._scribe.hand_over(self.recording, item, item_bytes(item))
             return
-        recorded.kept.append((item, size))
-        recorded.kept_bytes += size
-        if isinstance(item, Saw):
-            self._keep_back_no_longer(recorded)
-        elif isinstance(item, Arrived) and item.is_superseding is None:
-            pass  # what it is answered follows at once, and can't be without it
-        elif (
-            len(recorded.kept) > MOST_KEPT or sum(each.kept_bytes for each in self._sessions.values()) > MOST_KEPT_BYTES
-        ):
-            self._begin(session, freeze(session))
+        self._kept.append((item, item_bytes(item)))
+        self.kept_bytes += self._kept[-1][1]
+        if isinstance(item, Told) and isinstance(item.event, Seen):
+            self._keep_back_no_longer()
+        elif isinstance(item, Told) and isinstance(item.event, Received) and not self._is_in_work(item.event):
+            pass  # the answer to a frame that cannot be parsed follows at once, and needs it
+        elif len(self._kept) > MOST_KEPT or self._recorder.kept_bytes > MOST_KEPT_BYTES:
+            self.begin_anew(self._simulator.session.state)
 
-    def _keep_back_no_longer(self, recorded: _Recorded) -> None:
-        if recorded.recording is not None and recorded.kept is not None:
-            kept, recorded.kept, recorded.kept_bytes = recorded.kept, None, 0
+    def _is_in_work(self, event: Received) -> bool:
+        return event.frame in self._simulator.in_work
+
+    def _keep_back_no_longer(self) -> None:
+        if self.recording is not None and self._kept is not None:
+            kept, self._kept, self.kept_bytes = self._kept, None, 0
             for item, size in [(Begun(), SMALL_BYTES), *kept]:
-                self._scribe.hand_over(recorded.recording, item, size)
+                self._scribe.hand_over(self.recording, item, size)
 
-    @staticmethod
-    def _is_refused(recorded: _Recorded) -> bool:
-        return recorded.recording is not None and recorded.recording.is_refused
+
+def _watch_of(simulator: Simulator) -> _Watch | None:
+    return next((watch for watch in simulator.watches if isinstance(watch, _Watch)), None)
+
+
+def _told(taken: Taken, state: TrackState) -> Told:
+    event, frame = taken.event, taken.frame
+    if frame is None or not isinstance(event, Received | Seen):
+        return Told(event, state, taken.commands)
+    content = frame.content
+    if isinstance(event, Received):
+        argument = shorten_bad(frame.argument) if isinstance(content, BadFrameError) else frame.argument
+        return Told(event, state, taken.commands, argument)
+    assert isinstance(content, SensorFrame)
+    return Told(event, state, taken.commands, content=content, view=taken.view)
 
 
 def prepare_folder(folder: Path) -> None:
     """Make a folder for recordings.
 
     Raises:
-        OSError: if that can't be, or nothing can be written there.
+        OSError: if it cannot be made, or no file can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The thread that writes recordings: it says in messages what it is handed, and puts them on the disk."""
+"""The thread that writes recordings: items in, files out."""
 
 import logging
 import math
@@ -10,41 +10,41 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from model.card import Card
+from server.supervision import Faults
 from server.watch.recording.items import Begun, Ended, Item, Recording
 from server.watch.recording.mcap_file import McapFile
 from server.watch.recording.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-# What a kill costs is at most their sum, and the time of the work itself: together less than a second.
+# A kill loses at most their sum and the time of the work itself: together less than a second.
 FLUSH_S, LONGEST_SLEEP_S = 0.5, 0.2
 MOST_FILES = 32
 # Recordings stop before the disk is so full that others can't work.
 LEAST_FREE_BYTES = 500_000_000
-# Of one file, averaged over so long: four times what a simulator makes.
+# Growth of one file, and the time that it is averaged over. A simulator makes a quarter of that.
 MOST_BYTES_PER_S, AVERAGED_S = 20_000_000, 5.0
-# In memory, of one recording and of all. One simulator makes 5 MB a second, most of it the network's output.
+# What may wait in memory, for one recording and for all. A simulator makes 5 MB a second, mostly the network's output.
 MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
-# Players sort messages by their times, and the first must stay the first.
-BEFORE_ALL_S = 0.001
 # How long the last writes may take when the server ends.
 CLOSING_S = 5.0
 
 
 class Scribe:
-    """Writes what it is handed, each recording into a file of its own.
+    """Writes the items that it is handed, each recording into a file of its own.
 
     Args:
-        folder: for the files; it is made when there is one to be made in it.
+        folder: for the files; it is made with the first of them.
         card: of the network whose output is recorded.
+        faults: where errors of our own are reported.
+        on_fault: ends a recording for such an error.
     """
 
-    def __init__(self, folder: Path, card: Card) -> None:
-        self._folder, self._card = folder, card
-        # In the order in which something was handed over for them; None is the end.
+    def __init__(self, folder: Path, card: Card, faults: Faults, on_fault: Callable[[Recording], None]) -> None:
+        self._folder, self._card, self._faults, self._on_fault = folder, card, faults, on_fault
+        # A recording for each item handed over, in order; None is the end.
         self._queue: deque[Recording | None] = deque()
         self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # only the event loop's
         self._wake = threading.Event()
@@ -56,20 +56,21 @@ class Scribe:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread once all that was handed over is written; give up on a disk that hangs."""
+        """End the thread, if it runs, once all items are written; give up on a disk that hangs."""
         self._queue.append(None)
         self._wake.set()
-        self._thread.join(CLOSING_S)
+        if self._thread.is_alive():
+            self._thread.join(CLOSING_S)
 
     def hand_over(self, recording: Recording, item: Item, size: int) -> None:
-        """Have an item written some time; never waits.
+        """Have an item written later; never waits.
 
-        If too much waits already, a recording fails, for a gap would make a replay lie: this one if it is its own, or
-        else the one of which most waits.
+        If too much waits, a recording fails, because a replay of a recording with a gap would be wrong: this recording
+        if too much of it waits, and if too much of all waits, the one with most.
 
         Args:
-            recording: where.
-            item: what.
+            recording: that the item belongs to.
+            item: to be written.
             size: what it takes in memory, in bytes.
         """
         self._recordings.add(recording)
@@ -92,7 +93,7 @@ class Scribe:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more can be recorded, for all that is known."""
+        """Whether one more can be recorded, as far as is known now."""
         return len(self._open) < MOST_FILES
 
     def wake(self) -> None:
@@ -112,25 +113,24 @@ class Scribe:
                     is_over = True
                 else:
                     self._guarded(recording, self._take)
-            recording = None  # whatever is over must not stay in memory
+            recording = None  # one that is over must not stay in memory
             for recording in list(self._open):
                 self._guarded(recording, self._flush_if_due)
 
-    def _guarded(self, recording: Recording, step: Callable[..., None], *arguments: Any) -> None:
+    def _guarded(self, recording: Recording, step: Callable[[Recording], None]) -> None:
         if recording.trouble is None:
-            try:
-                step(recording, *arguments)
-            except _StoppedError as error:
-                recording.fail(str(error))
-            except OSError as error:
-                recording.fail(f"{error.filename or recording.file}: {error.strerror or error}")
-            except Exception as error:
-                logger.exception("[%s] cannot record", recording.name)
-                recording.fail(repr(error))
+            with self._faults.contained("recorder", lambda: self._on_fault(recording)):
+                try:
+                    step(recording)
+                except _StoppedError as error:
+                    recording.fail(str(error))
+                except OSError as error:
+                    recording.fail(f"{error.filename or recording.file}: {error.strerror or error}")
         if recording.trouble is not None:
             opened = self._open.pop(recording, None)
             if opened is not None:
-                opened.mcap.abandon()
+                with self._faults.contained("recorder"):
+                    opened.mcap.abandon()
 
     def _take(self, recording: Recording) -> None:
         try:
@@ -160,14 +160,14 @@ class Scribe:
             except FileExistsError:
                 number += 1
         opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name, self._card))
-        opened.topics.log_event(recording.clock.monotonic_s - BEFORE_ALL_S, **recording.start)
+        opened.topics.log(recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)
         return opened
 
     def _write(self, recording: Recording, item: Item) -> None:
         topics = self._open[recording].topics
         if isinstance(item, Ended):
-            topics.log_event(item.now_s, kind="end", reason=item.reason)
+            topics.log(item)
             mcap = self._open.pop(recording).mcap
             mcap.close()
             recording.written_bytes = mcap.written_bytes
@@ -195,13 +195,13 @@ class Scribe:
 
 
 class _StoppedError(Exception):
-    """A recording is not begun, or does not go on, though it could: why, in words."""
+    """A recording is not begun or is ended, to protect the machine: why, in words."""
 
 
 class _Open:
     """A recording's file, its channels, and when (monotonic seconds) it was flushed and is to be flushed next.
 
-    `surplus_bytes` is by how much it has grown lately beyond `MOST_BYTES_PER_S`.
+    `surplus_bytes` is its recent growth beyond `MOST_BYTES_PER_S`.
     """
 
     def __init__(self, mcap: McapFile, topics: Topics) -> None:

@@ -1,11 +1,11 @@
 """What a recording says, topic by topic, in Foxglove's own schemas where it has one.
 
-/events              every input of the session in its order, and what it answered: all that replay needs
-/camera              the JPEG as it came, of each frame that was understood
-/camera/calibration  what took it
-/mask                what the network sees: red surroundings, green people, blue the hero, as in the dataset
+/events              every event of the session in order, and the commands that it gave: all that a replay needs
+/camera              the image file of each frame that was understood, as received
+/camera/calibration  the camera that took it
+/mask                what the network saw: red surroundings, green people, blue the hero, as in the dataset
 /tf                  world → quad, world → camera, camera → camera_optical (x right, y down, z forward)
-/target              where the hero is predicted, and whither they walk
+/target              where the hero is predicted, and in which direction they walk
 /state               the session's situation after each answer
 /commands            what the simulator was sent
 /log                 frames that were not understood, in words
@@ -41,17 +41,21 @@ from foxglove.messages import Pose as FoxglovePose
 
 from model.card import Card
 from model.scoring import threshold
+from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Situation
 from server.sight.geometry import Camera, Pose
-from server.sight.people import Target
-from server.watch.recording.items import EVENTS_TOPIC, MASK_TOPIC, Answered, Arrived, Clock, Noted, Saw
-from server.wire.messages import Command, create_box_marker
+from server.sight.sight import View
+from server.watch.recording.format import EVENTS_TOPIC, MASK_TOPIC, End, Happened, InWork, Start, to_json
+from server.watch.recording.items import Answered, Clock, Ended, Pending, Told
+from server.wire.messages import BadFrameError, SensorFrame, create_box_marker
 
 WORLD, QUAD, CAMERA, OPTICAL = "world", "quad", "camera", "camera_optical"
 HERO_ID = "hero"
+# Players sort messages by their times, and the start must stay the first.
+BEFORE_ALL_S = 0.001
 HERO_COLOUR = Color(r=0.2, g=0.88, b=0.44, a=0.5)
-ARROW_M = 0.15  # its thickness; its length is one second's walk
-# Of x right, y down, z forward in x forward, y left, z up.
+ARROW_M = 0.15  # thickness of the hero's arrow; its length is one second's walk
+# The attitude of axes x right, y down, z forward in axes x forward, y left, z up.
 CAMERA_FROM_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
 NO_TURN = Quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
 # Foxglove takes one simple type for each property; null passes as any.
@@ -81,7 +85,7 @@ class Topics:
         self._target = channels.SceneUpdateChannel("/target", context=context)
         self._log = channels.LogChannel("/log", context=context)
         self._events = _json_channel(
-            context, EVENTS_TOPIC, "Event", kind=TEXT, arrival_s=NUMBER, now_s=NUMBER, state=TEXT, argument=TEXT
+            context, EVENTS_TOPIC, "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
         )
         self._commands = _json_channel(context, "/commands", "Command", event=TEXT, payload=OBJECT)
         self._state = _json_channel(
@@ -98,69 +102,59 @@ class Topics:
             latency_s=NUMBER,
         )
 
-    def log_event(self, at_s: float, /, **event: Any) -> None:
-        """Write a message of /events."""
-        self._events.log(json.dumps(event), log_time=self._clock.ns(at_s))
+    def log(self, item: Start | Pending | Told | Answered | Ended) -> None:
+        """Write all messages about an item."""
+        match item:
+            case Start():
+                self._log_event(item.monotonic_s - BEFORE_ALL_S, to_json(item))
+            case Pending(frame):
+                in_work = InWork(frame.number, frame.arrival_s, as_text(frame.argument))
+                self._log_event(self._clock.monotonic_s, to_json(in_work))  # not before the recording's start
+            case Told():
+                self._log_told(item)
+            case Answered():
+                self._log_situation(item)
+            case Ended():
+                self._log_event(item.now_s, to_json(End(item.reason)))
 
-    def log(self, item: Arrived | Saw | Noted | Answered) -> None:
-        """Write all that is to be said of an item."""
-        if isinstance(item, Arrived):
-            self.log_event(
-                max(item.arrival_s, self._clock.monotonic_s),  # not before the recording's start
-                kind="frame",
-                arrival_s=item.arrival_s,
-                is_superseding=item.is_superseding,
-                argument=as_text(item.argument),
-            )
-        elif isinstance(item, Saw):
-            self._log_seen(item)
-        elif isinstance(item, Noted):
-            self.log_event(
-                item.now_s,
-                kind=item.kind,
-                **item.about,
-                now_s=item.now_s,
-                state=item.state,
-                commands=[list(command) for command in item.commands],
-            )
-            if item.kind == "bad":
-                words = "{field}: expected {expected}, got {received}".format_map(item.about)
-                self._log.log(
-                    Log(
-                        timestamp=self._stamp(item.now_s),
-                        level=LogLevel.Warning,
-                        message=words.encode(errors="replace").decode(),
-                        name=self._name,
-                    ),
-                    log_time=self._clock.ns(item.now_s),
-                )
-            self._log_commands(item.now_s, item.commands)
-        else:
-            self._log_situation(item)
+    def _log_event(self, at_s: float, text: str) -> None:
+        self._events.log(text, log_time=self._clock.ns(at_s))
+
+    def _log_told(self, item: Told) -> None:
+        event, at_s = item.event, item.event.at_s
+        argument = as_text(item.argument) if isinstance(event, Received) else None
+        happened = Happened(event, item.state, list(item.commands), argument)
+        self._log_event(max(at_s, self._clock.monotonic_s), to_json(happened))
+        if isinstance(event, Seen) and item.content is not None and item.view is not None:
+            self._log_seen(event, item.content, item.view)
+        elif isinstance(event, NotUnderstood):
+            self._log_not_understood(event)
+        for command in item.commands:
+            self._commands.log(json.dumps(command._asdict()), log_time=self._clock.ns(at_s))
+
+    def _log_not_understood(self, event: NotUnderstood) -> None:
+        words = str(BadFrameError(event.field, event.expected, event.received))
+        line = Log(
+            timestamp=self._stamp(event.at_s),
+            level=LogLevel.Warning,
+            message=words.encode(errors="replace").decode(),
+            name=self._name,
+        )
+        self._log.log(line, log_time=self._clock.ns(event.at_s))
 
     def _stamp(self, moment_s: float) -> Timestamp:
         return Timestamp(*divmod(self._clock.ns(moment_s), 10**9))
 
-    def _log_seen(self, item: Saw) -> None:
-        seen, frame = item.seen, item.seen.job.frame
-        now_ns, arrival = self._clock.ns(item.now_s), self._stamp(seen.job.arrival_s)
-        self.log_event(
-            item.now_s,
-            kind="seen",
-            arrival_s=seen.job.arrival_s,
-            now_s=item.now_s,
-            targets=[describe(target) for target in seen.targets],
-            state=item.state,
-            commands=[list(command) for command in item.commands],
-        )
+    def _log_seen(self, event: Seen, frame: SensorFrame, view: View) -> None:
+        now_ns, arrival = self._clock.ns(event.at_s), self._stamp(event.arrival_s)
         image_format = "png" if frame.rgb_image.startswith(b"\x89PNG") else "jpeg"
         self._camera.log(
             CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=frame.rgb_image, format=image_format),
             log_time=now_ns,
         )
-        self._calibration.log(_calibration(seen.camera, arrival), log_time=now_ns)
+        self._calibration.log(_calibration(view.camera, arrival), log_time=now_ns)
         self._mask.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=self._png(seen.probabilities), format="png"),
+            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=self._png(view.probabilities), format="png"),
             log_time=now_ns,
         )
         self._transforms.log(
@@ -173,20 +167,15 @@ class Topics:
             ),
             log_time=now_ns,
         )
-        self._log_commands(item.now_s, item.commands)
-
-    def _log_commands(self, now_s: float, commands: Sequence[Command]) -> None:
-        for command in commands:
-            self._commands.log(json.dumps(command._asdict()), log_time=self._clock.ns(now_s))
 
     def _log_situation(self, item: Answered) -> None:
         situation, now_ns = item.situation, self._clock.ns(item.now_s)
         state = {
             "state": situation.state.value,
             "is_held": situation.is_held,
-            "is_told_to_follow": item.is_told_to_follow,
-            "position_m": _listed(situation.position_m),
-            "velocity_mps": _listed(situation.velocity_mps),
+            "is_told_to_follow": situation.is_told_to_follow,
+            "position_m": situation.position_m,
+            "velocity_mps": situation.velocity_mps,
             "age_s": situation.age_s,
             "distance_m": item.distance_m,
             "latency_s": item.latency_s,
@@ -214,25 +203,9 @@ def as_text(argument: object) -> str:
     try:
         return json.dumps(argument)
     except (RecursionError, ValueError):
-        # Too deep to be written, or with numbers of thousands of digits. Frames are parsed from their texts alone.
+        # Nested too deeply, or with numbers of thousands of digits. Frames are parsed from their texts alone.
         texts = argument if isinstance(argument, Mapping) else {}
         return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
-
-
-def describe(target: Target) -> dict[str, Any]:
-    """A target in JSON, to the last bit."""
-    return {
-        "centroid_px": _listed(target.centroid_px),
-        "feet_px": _listed(target.feet_px),
-        "box_px": _listed(target.box_px),
-        "area_px": int(target.area_px),
-        "confidence": float(target.confidence),
-        "depth_m": None if target.depth_m is None else float(target.depth_m),
-        "position_m": _listed(target.position_m),
-        "position_std_m": None if target.position_std_m is None else float(target.position_std_m),
-        "area_m2": None if target.area_m2 is None else float(target.area_m2),
-        "is_convincing": bool(target.is_convincing),
-    }
 
 
 def rotation(pose: Pose) -> Quaternion:
@@ -271,8 +244,8 @@ def _calibration(camera: Camera, stamp: Timestamp) -> CameraCalibration:
 def _scene(situation: Situation, stamp: Timestamp) -> SceneUpdate:
     if situation.position_m is None or situation.velocity_mps is None:
         return SceneUpdate(deletions=[SceneEntityDeletion(timestamp=stamp, id=HERO_ID)])
-    marker = create_box_marker(0, situation.position_m.tolist()).payload
-    velocity_mps = situation.velocity_mps.tolist()
+    marker = create_box_marker(0, situation.position_m).payload
+    velocity_mps = situation.velocity_mps
     speed_mps = math.hypot(*velocity_mps)
     heading = Pose(
         0, 0, 0, 0, -math.degrees(math.asin(velocity_mps[2] / speed_mps)) if speed_mps else 0.0,
@@ -315,7 +288,3 @@ def _transform(stamp: Timestamp, parent: str, child: str, translation: Vector3, 
 
 def _vector(xyz: Sequence[float]) -> Vector3:
     return Vector3(x=xyz[0], y=xyz[1], z=xyz[2])
-
-
-def _listed(values: Any) -> list[float] | None:
-    return None if values is None else [float(value) for value in values]

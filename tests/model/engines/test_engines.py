@@ -16,7 +16,7 @@ from model.images import resize_rgb
 from model.loading import weights_sha256
 from model.scoring import HERO, has_hero, intersection_over_union, threshold
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "model_weights.keras"
+WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "model_weights.keras"
 PX = 32
 
 
@@ -25,14 +25,15 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> Path:
-    """A small FCN1 with random weights, from a seed."""
+    """An FCN of 4 filters with random weights, from a seed."""
     import keras
 
-    from model.networks import build
+    from model.fcn import Widths
 
     keras.utils.set_random_seed(3)
+    image = keras.Input((PX, PX, 3))
     path = tmp_path_factory.mktemp("weights") / "network.keras"
-    build("fcn1", PX).save(path)
+    keras.Model(image, Widths((4,), 4, (4,)).probabilities(image, 3)).save(path)
     return path
 
 
@@ -87,7 +88,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monke
 
 
 def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
-    carded = tmp_path / "carded.keras"
+    carded = tmp_path / network.name
     carded.write_bytes(network.read_bytes())
     carded.with_suffix(".json").write_text(json.dumps({"classes": ["hero", "people", "surroundings"]}))
     assert load_engine("openvino", carded).card.classes == ("hero", "people", "surroundings")
@@ -115,10 +116,11 @@ def test_what_cannot_be_loaded_is_told_in_one_line(engine, weights, message):
 
 
 def test_a_network_of_other_classes_is_refused(tmp_path):
-    from model.networks import build
+    import keras
 
     path = tmp_path / "two.keras"
-    build("fcn1", PX, classes=2).save(path)
+    image = keras.Input((PX, PX, 3))
+    keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(path)
     with pytest.raises(ValueError, match="expected a network of the classes surroundings, people, hero, got 2 outputs"):
         load_engine("openvino", path)
 
@@ -128,7 +130,7 @@ def test_the_engines_agree_on_real_frames(data_dir):
     openvino, tensorflow = OpenVinoEngine(WEIGHTS), TensorFlowEngine(WEIGHTS)
     agreements, overlaps = [], []
     for name in ("following_images", "patrol_non_targ", "patrol_with_targ"):
-        files = sorted((data_dir / "sample_evaluation_data" / name / "images").glob("*.jpeg"))[::5]
+        files = sorted((data_dir / "sample_evaluation_data" / name / "images").glob("*.jpeg"))[::20]
         for file in files:
             with Image.open(file) as image:
                 batch = resize_rgb(image, openvino.input_px)[None]
@@ -136,6 +138,6 @@ def test_the_engines_agree_on_real_frames(data_dir):
             agreements.append(has_hero(one) == has_hero(other))
             if name == "following_images" and has_hero(one) and has_hero(other):
                 overlaps.append(intersection_over_union(one, other)[HERO])
-    assert len(agreements) > 200
-    assert np.mean(agreements) >= 0.995
+    assert len(agreements) > 50
+    assert all(agreements)
     assert np.mean(overlaps) >= 0.99

@@ -12,8 +12,15 @@ UTC_S = 1504814505.0
 
 def ticks(*frames: tuple[float | None, float]) -> list[FrameTime]:
     """What a new clock makes of (timestamp, arrival) pairs."""
-    clock = FrameClock()
-    return [clock.tick(timestamp_s, arrival_s) for timestamp_s, arrival_s in frames]
+    return run(*frames)[1]
+
+
+def run(*frames: tuple[float | None, float]) -> tuple[FrameClock, list[FrameTime]]:
+    clock, times = FrameClock(), []
+    for timestamp_s, arrival_s in frames:
+        clock, time = clock.tick(timestamp_s, arrival_s)
+        times.append(time)
+    return clock, times
 
 
 def times_s(*frames: tuple[float | None, float]) -> list[float]:
@@ -106,17 +113,15 @@ def test_time_never_goes_back_whatever_comes():
     for _ in range(2000):
         timestamp_s = odd[rng.integers(len(odd))] if rng.random() < 0.5 else UTC_S + rng.uniform(-5, 5)
         arrival_s += rng.uniform(-0.1, 0.3)
-        frame = clock.tick(timestamp_s, arrival_s)
+        clock, frame = clock.tick(timestamp_s, arrival_s)
         assert math.isfinite(frame.time_s)
         assert frame.time_s == last_s if frame.is_stale else frame.time_s > last_s
         last_s = frame.time_s
 
 
 def test_a_moment_after_the_latest_frame_is_as_much_later_in_session_time():
-    clock = FrameClock()
-    assert clock.time_at(99.0) == 0.0
-    clock.tick(UTC_S, 100.0)
-    clock.tick(UTC_S + 0.2, 100.25)
+    assert FrameClock().time_at(99.0) == 0.0
+    clock, _ = run((UTC_S, 100.0), (UTC_S + 0.2, 100.25))
     assert clock.time_at(100.30) == pytest.approx(0.25)
     assert clock.time_at(100.0) == pytest.approx(0.2)
 

@@ -1,19 +1,28 @@
 import numpy as np
 import pytest
-from support.seen import HERE, WATCHDOG_S, job, session, target
+from support.seen import HERE, WATCHDOG_S, bad, failed, seen, session, sighting
 
+from server.flight.events import Event, Failed, Hold, Received, Release, Seen, Shutdown, Tick
 from server.flight.session import Session
-from server.sight.people import Target
+from server.sight.people import Sighting
 
 
-def show(subject: Session, time_s: float, *seen: Target, delay_s: float = 0.01) -> list[str]:
-    return [command.event for command in subject.on_seen(job(time_s), seen, time_s + delay_s)]
+def show(subject: Session, time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> list[str]:
+    return told(subject, seen(time_s, *sightings, delay_s=delay_s))
+
+
+def told(subject: Session, event: Event) -> list[str]:
+    return [command.event for command in subject.take(event)]
+
+
+def moved(forward_m: float = 0.0, left_m: float = 0.0) -> Sighting:
+    return sighting((HERE[0] + forward_m, HERE[1] + left_m, HERE[2]))
 
 
 def following() -> Session:
     subject = session()
-    show(subject, 0.0, target())
-    assert show(subject, 0.2, target()) == ["object_detected", "create_box_marker"]
+    show(subject, 0.0, sighting())
+    assert show(subject, 0.2, sighting()) == ["object_detected", "create_box_marker"]
     return subject
 
 
@@ -21,13 +30,13 @@ def test_the_first_answer_is_patrol_and_it_is_given_once():
     subject = session()
     assert show(subject, 0.0) == ["object_lost"]
     assert show(subject, 0.2) == []
-    assert show(subject, 0.4, target()) == [], "one sighting of two"
-    assert show(subject, 0.6, target()) == ["object_detected", "create_box_marker"]
+    assert show(subject, 0.4, sighting()) == [], "one sighting of two"
+    assert show(subject, 0.6, sighting()) == ["object_detected", "create_box_marker"]
 
 
 def test_each_frame_of_a_follow_is_answered_with_the_point_and_a_new_marker():
     subject = following()
-    detected, marker = subject.on_seen(job(0.4), [target()], 0.41)
+    detected, marker = subject.take(seen(0.4, sighting()))
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
     assert marker.payload["id"] == 2
     assert marker.payload["pose"][:3] == detected.payload["coords"]
@@ -39,54 +48,56 @@ def test_the_point_is_where_the_hero_is_at_the_frames_time_however_late_it_is_an
     for delay_s in (0.0, 0.5):
         subject = session()
         for number in range(20):
-            show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])), delay_s=delay_s)
-        answers.append(subject.on_seen(job(4.0), [target(HERE + np.array([4.0, 0, 0]))], 4.0 + delay_s))
-    np.testing.assert_allclose(answers[0][0].payload["coords"], HERE + np.array([4.0, 0, 0]), atol=0.15)
+            show(subject, 0.2 * number, moved(0.2 * number), delay_s=delay_s)
+        answers.append(subject.take(seen(4.0, moved(4.0), delay_s=delay_s)))
+    np.testing.assert_allclose(answers[0][0].payload["coords"], (14.0, 2.0, 1.0), atol=0.15)
     assert answers[0] == answers[1]
 
 
 def test_of_two_in_a_frame_the_one_on_the_track_is_followed_though_the_other_is_larger():
     subject = following()
-    elsewhere = target(HERE + np.array([0.0, 8.0, 0.0]))
-    detected, _ = subject.on_seen(job(0.4), [elsewhere, target()], 0.41)
+    elsewhere = moved(left_m=8.0)
+    detected, _ = subject.take(seen(0.4, elsewhere, sighting()))
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
 
 
-@pytest.mark.parametrize("change", [{"area_m2": 0.05}, {"confidence": 0.6}])
-def test_what_is_not_convincing_is_not_followed(change):
+SMALL = sighting()._replace(place=sighting().place._replace(area_m2=0.05))
+
+
+@pytest.mark.parametrize("hardly", [SMALL, sighting(is_convincing=False)])
+def test_a_sighting_that_is_not_convincing_is_not_followed(hardly):
     subject = session()
-    hardly = target()._replace(**change)
     assert [show(subject, 0.2 * number, hardly) for number in range(6)] == [["object_lost"], [], [], [], [], []]
 
 
 def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():
     subject = following()
-    assert [command.event for command in subject.on_bad_frame(0.4, 0.4)] == ["object_lost"]
-    assert subject.on_bad_frame(0.6, 0.6) == []
-    assert show(subject, 0.8, target()) == ["object_detected", "create_box_marker"]
+    assert told(subject, bad(0.4, 0.4)) == ["object_lost"]
+    assert subject.take(bad(0.6, 0.6)) == []
+    assert show(subject, 0.8, sighting()) == ["object_detected", "create_box_marker"]
 
 
 def test_a_failure_of_perception_stops_the_drone_at_once():
-    assert [command.event for command in following().on_failure(0.4)] == ["object_lost"]
+    assert told(following(), failed(0.4)) == ["object_lost"]
 
 
 def test_the_watchdog_stops_a_drone_whose_frames_no_longer_come():
     subject = following()  # the last fresh frame came at 0.2 s
-    assert subject.on_tick(0.2 + WATCHDOG_S) == []
-    assert [command.event for command in subject.on_tick(0.21 + WATCHDOG_S)] == ["object_lost"]
-    assert subject.on_tick(0.3 + WATCHDOG_S) == []
+    assert subject.take(Tick(0.2 + WATCHDOG_S)) == []
+    assert told(subject, Tick(0.21 + WATCHDOG_S)) == ["object_lost"]
+    assert subject.take(Tick(0.3 + WATCHDOG_S)) == []
 
 
 def test_an_answer_that_comes_too_late_never_commands_a_follow():
     subject = following()
-    assert show(subject, 0.4, target(), delay_s=WATCHDOG_S + 0.1) == ["object_lost"]
-    assert subject.counts.stale == 1
+    assert show(subject, 0.4, sighting(), delay_s=WATCHDOG_S + 0.1) == ["object_lost"]
+    assert subject.state.counts.stale == 1
 
 
 def test_a_frame_sent_twice_commands_nothing():
     subject = following()
-    assert subject.on_seen(job(0.2)._replace(arrival_s=0.25), [target()], 0.26) == []
-    assert subject.counts.stale == 1
+    assert subject.take(Seen(0.26, 9, 0.25, 1e9 + 0.2, (sighting(),))) == []
+    assert subject.state.counts.stale == 1
 
 
 def test_a_hero_out_of_sight_is_lost_after_the_set_time():
@@ -107,76 +118,101 @@ def patrolling() -> Session:
     ("subject", "events"), [(following, ["object_lost"]), (session, ["object_lost"]), (patrolling, [])]
 )
 def test_the_end_of_the_server_stops_a_drone_that_follows_or_may_do_so(subject, events):
-    assert [command.event for command in subject().on_shutdown(0.4)] == events
+    assert told(subject(), Shutdown(0.4)) == events
 
 
 def test_a_simulator_that_may_still_follow_is_stopped_even_if_its_first_frames_are_no_good():
     """It was led by a server that has been restarted, or lost its connection."""
-    assert [command.event for command in session().on_bad_frame(0.0, 0.0)] == ["object_lost"]
-    assert [command.event for command in session().on_failure(0.0)] == ["object_lost"]
+    assert told(session(), bad(0.0, 0.0)) == ["object_lost"]
+    assert told(session(), failed(0.0)) == ["object_lost"]
     unanswered = session()
-    unanswered.on_received(0.0, superseded=False)
-    assert unanswered.on_tick(WATCHDOG_S) == []
-    assert [command.event for command in unanswered.on_tick(WATCHDOG_S + 0.1)] == ["object_lost"]
+    unanswered.take(Received(0.0, 1))
+    assert unanswered.take(Tick(WATCHDOG_S)) == []
+    assert told(unanswered, Tick(WATCHDOG_S + 0.1)) == ["object_lost"]
 
 
 def test_a_good_frame_that_is_answered_after_a_newer_bad_one_commands_nothing():
     subject = following()
-    assert [command.event for command in subject.on_bad_frame(0.41, 0.42)] == ["object_lost"]
-    assert subject.on_seen(job(0.4), [target()], 0.43) == []
+    assert told(subject, bad(0.41, 0.42)) == ["object_lost"]
+    assert subject.take(seen(0.4, sighting(), delay_s=0.03)) == []
 
 
 def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_has_gone():
     subject = following()
     answers = []
     for number in range(1, 20):
-        late = job(0.2 + 0.2 * number)
-        late = late._replace(frame=late.frame._replace(timestamp_s=1e9 + 0.2 + 0.001 * number))
-        answers += [command.event for command in subject.on_seen(late, [], late.arrival_s + 0.01)]
+        arrival_s = 0.2 + 0.2 * number
+        answers += told(subject, Seen(arrival_s + 0.01, number, arrival_s, 1e9 + 0.2 + 0.001 * number, ()))
     # By arrival, 2 × 1.4 s after it was last seen, at 0.2 s: with the frame of 3.0 s.
     assert answers == ["object_detected", "create_box_marker"] * 13 + ["object_lost"]
 
 
 def test_a_held_drone_is_stopped_once_and_told_nothing_else_until_it_is_released():
     subject = following()
-    assert [command.event for command in subject.hold()] == ["object_lost"]
-    assert [show(subject, 0.2 + 0.2 * number, target()) for number in range(1, 5)] == [[], [], [], []]
-    assert subject.on_bad_frame(1.1, 1.1) == subject.on_failure(1.1) == subject.hold() == []
-    subject.release()
-    assert show(subject, 1.2, target()) == ["object_detected", "create_box_marker"]
+    assert told(subject, Hold(0.3)) == ["object_lost"]
+    assert [show(subject, 0.2 + 0.2 * number, sighting()) for number in range(1, 5)] == [[], [], [], []]
+    assert subject.take(bad(1.1, 1.1)) == subject.take(failed(1.1)) == subject.take(Hold(0.3)) == []
+    subject.take(Release(1.15))
+    assert show(subject, 1.2, sighting()) == ["object_detected", "create_box_marker"]
 
 
 def test_a_hold_stops_a_drone_that_has_not_been_told_anything_yet():
     subject = session()
-    assert [command.event for command in subject.hold()] == ["object_lost"]
-    assert show(subject, 0.0, target()) == show(subject, 0.2, target()) == []
+    assert told(subject, Hold(0.3)) == ["object_lost"]
+    assert show(subject, 0.0, sighting()) == show(subject, 0.2, sighting()) == []
 
 
 def test_while_held_the_tracker_goes_on_and_the_watchdog_still_ends_its_following():
     subject = following()
-    subject.hold()
-    show(subject, 0.4, target())
+    subject.take(Hold(0.3))
+    show(subject, 0.4, sighting())
     assert subject.situation(0.41)[:2] == ("following", True)
-    assert subject.on_tick(0.5 + WATCHDOG_S) == []
+    assert subject.take(Tick(0.5 + WATCHDOG_S)) == []
     assert subject.situation(0.5 + WATCHDOG_S).state == "lost"
 
 
 def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
     subject = session()
-    assert subject.situation(0.0) == ("patrol", False, None, None, None)
+    assert subject.situation(0.0) == ("patrol", False, False, None, None, None)
     for number in range(10):  # 1 m/s along x
-        show(subject, 0.2 * number, target(HERE + np.array([0.2 * number, 0, 0])))
+        show(subject, 0.2 * number, moved(0.2 * number))
     seen = subject.situation(2.3)  # the last one at 1.8 s
     assert seen.state == "following"
     assert seen.age_s == pytest.approx(0.5)
     np.testing.assert_allclose(seen.velocity_mps, [1, 0, 0], atol=0.15)
-    np.testing.assert_allclose(seen.position_m, HERE + np.array([2.3, 0, 0]), atol=0.25)
+    np.testing.assert_allclose(seen.position_m, (12.3, 2.0, 1.0), atol=0.25)
 
 
 def test_frames_are_counted():
     subject = following()
-    subject.on_received(0.4, superseded=False)
-    subject.on_received(0.6, superseded=True)
-    subject.on_bad_frame(0.8, 0.8)
-    subject.on_failure(1.0)
-    assert subject.counts == (2, 2, 1, 0, 1, 1)
+    subject.take(Received(0.4, 3))
+    subject.take(Received(0.6, 4, superseded=3))
+    subject.take(bad(0.8, 0.8))
+    subject.take(failed(1.0))
+    assert subject.state.counts == (2, 2, 1, 0, 1, 1)
+
+
+def test_an_error_of_ours_leaves_the_state_as_it_was():
+    subject = following()
+    before = subject.state
+    impossible = sighting()._replace(place=sighting().place._replace(std_m=-1.0))
+    with pytest.raises(ValueError, match="std_m"):
+        show(subject, 0.4, impossible)
+    assert subject.state == before
+    assert show(subject, 0.4, sighting()) == ["object_detected", "create_box_marker"]
+
+
+def test_a_state_can_be_stored_and_restored_to_answer_the_same_again():
+    subject = following()
+    stored = subject.state
+    first = subject.take(seen(0.4, moved(0.1)))
+    assert subject.state != stored
+    restored = Session(subject.name, subject.watchdog_s, stored)
+    assert restored.take(seen(0.4, moved(0.1))) == first
+    assert restored.state == subject.state
+
+
+def test_an_internal_error_stops_the_drone_but_counts_no_frame():
+    subject = following()
+    assert told(subject, Failed(0.4)) == ["object_lost"]
+    assert subject.state.counts.failed == 0

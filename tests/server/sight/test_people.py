@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, back_project, project, world_from_camera
-from server.sight.people import MOST_BLOBS, Blob, Box, Target, find_targets, largest_blobs, locate
+from server.sight.people import MOST_BLOBS, Blob, Box, Place, Sighting, find_people, largest_blobs, locate
 
 LEVEL = Pose(0.0, 0.0, 2.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
 NETWORK_PX = 160
@@ -30,10 +30,14 @@ def largest_blob(mask: np.ndarray, *arguments, **options) -> Blob:
     return largest_blobs(mask, *arguments, **options)[0]
 
 
-def find_target(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Target:
+def find_person(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Sighting:
     """The only one in a mask of one blob, of which the network is sure."""
-    (target,) = find_targets(mask.astype(np.float32), depth_255, camera, pose)
-    return target
+    (sighting,) = find_people(mask.astype(np.float32), depth_255, camera, pose)
+    return sighting
+
+
+def find_place(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Place | None:
+    return find_person(mask, depth_255, camera, pose).place
 
 
 def cast(px: int, pose: Pose, feet: np.ndarray, wall_behind_m: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +132,8 @@ def test_a_blob_must_have_the_least_area():
     assert [blob.area_px for blob in largest_blobs(nine | mask_of((50, 50, 52, 54)), min_px=9)] == [9]
 
 
-def test_an_empty_mask_has_no_target():
-    assert find_targets(np.zeros((160, 160), np.float32), depth_of(10), QUADSIM_CAMERA, LEVEL) == []
+def test_an_empty_mask_shows_nobody():
+    assert find_people(np.zeros((160, 160), np.float32), depth_of(10), QUADSIM_CAMERA, LEVEL) == ()
 
 
 def test_a_mask_that_is_a_strided_view_is_read_as_it_looks():
@@ -139,12 +143,12 @@ def test_a_mask_that_is_a_strided_view_is_read_as_it_looks():
     assert flipped.centroid_px == pytest.approx((120.0, 96.0))
 
 
-def test_the_target_lies_at_the_depth_under_the_blob():
+def test_the_person_lies_at_the_depth_under_the_blob():
     # Depth 51 / 255 · 100 m = 20 m; the centroid is (136, 96): 8 px right and 32 px above the axis.
-    target = find_target(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
-    assert target.depth_m == pytest.approx(20.0)
+    place = find_place(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
+    assert place.depth_m == pytest.approx(20.0)
     np.testing.assert_allclose(
-        target.position_m, [20.0, -8 * 20 / QUADSIM_CAMERA.focal_px, 2 + 32 * 20 / QUADSIM_CAMERA.focal_px]
+        place.position_m, [20.0, -8 * 20 / QUADSIM_CAMERA.focal_px, 2 + 32 * 20 / QUADSIM_CAMERA.focal_px]
     )
 
 
@@ -152,14 +156,14 @@ def test_depth_is_taken_where_the_blob_is_in_the_depth_images_own_pixels():
     # The original looked up pixel (40…79, 80…89) of the 256-px image, where this one has 100 m and more.
     depth = depth_of(255)
     depth[64:128, 128:144] = 51
-    assert find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize("size", [64, 160, 512])
 def test_a_depth_image_of_another_size_covers_the_same_view(size):
     depth = depth_of(255, size)
     depth[size // 4 : size // 2, size // 2 : size * 9 // 16] = 51
-    assert find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 def test_an_occluder_and_a_background_do_not_pull_the_depth():
@@ -167,30 +171,30 @@ def test_an_occluder_and_a_background_do_not_pull_the_depth():
     depth = depth_of(51)
     depth[:, 128:133] = 13
     depth[:, 139:144] = 153
-    assert find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 def test_of_equally_dense_depths_the_nearer_is_the_body():
     depth = depth_of(51)
     depth[:, 136:] = 153
-    assert find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 def test_depths_of_neighbouring_steps_are_averaged():
     # Half of the blob at 51, half at 52 steps of 100/255 m: 51.5 · 0.3922 = 20.196 m.
     depth = depth_of(51)
     depth[:, 136:] = 52
-    target = find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
-    assert target.depth_m == pytest.approx(51.5 * STEP_M)
+    place = find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+    assert place.depth_m == pytest.approx(51.5 * STEP_M)
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_without_any_depth_a_persons_height_gives_the_distance(level):
     # Rows 40…79 are 64 camera pixels; 1.75 m fill them at 1.75 · 221.70 / 64 = 6.06 m.
-    target = find_target(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
-    assert target.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
+    place = find_place(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
+    assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
     # 20 % of it, and a little for the direction.
-    assert target.position_std_m == pytest.approx(0.2 * target.depth_m, rel=0.05)
+    assert place.std_m == pytest.approx(0.2 * place.depth_m, rel=0.05)
 
 
 def test_a_persons_height_gives_the_distance_from_above_as_well():
@@ -199,17 +203,17 @@ def test_a_persons_height_gives_the_distance_from_above_as_well():
     feet = np.array([3.0, -2.0, 0.0])
     pose = view_of(feet, behind_m=12.0, above_m=8.0, yaw_deg=30.0)
     mask, _ = cast(NETWORK_PX, pose, feet)
-    target = find_target(mask, depth_of(255), QUADSIM_CAMERA, pose)
+    place = find_place(mask, depth_of(255), QUADSIM_CAMERA, pose)
     true_depth_m = project(feet + MIDDLE_OF_PERSON, QUADSIM_CAMERA, pose).depth_m
-    assert target.depth_m == pytest.approx(true_depth_m, rel=0.2)
+    assert place.depth_m == pytest.approx(true_depth_m, rel=0.2)
 
 
 def test_a_few_pixels_with_depth_among_many_without_are_not_the_body():
     # 6 of the blob's 40 rows have depth 51, fewer than a quarter: the distance is that of the person's height.
     depth = depth_of(255)
     depth[64:74] = 51
-    target = find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
-    assert target.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
+    place = find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+    assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +226,9 @@ def test_a_few_pixels_with_depth_among_many_without_are_not_the_body():
 )
 def test_a_hero_whose_distance_cannot_be_known_has_no_position(rows, pitch_deg):
     mask = mask_of((rows[0], 80, rows[1], 90))
-    target = find_target(mask, depth_of(255), QUADSIM_CAMERA, LEVEL._replace(pitch_deg=pitch_deg))
-    assert target.area_px == 400
-    assert target[5:] == (None, None, None, None)
+    sighting = find_person(mask, depth_of(255), QUADSIM_CAMERA, LEVEL._replace(pitch_deg=pitch_deg))
+    assert sighting.area_px == 400
+    assert sighting.place is None
 
 
 def test_each_blob_is_placed_by_itself():
@@ -232,7 +236,8 @@ def test_each_blob_is_placed_by_itself():
     depth = depth_of(51)
     depth[:, 128:] = 153
     mask = mask_of((40, 30, 80, 40), (40, 120, 80, 130))
-    left, right = find_targets(mask.astype(np.float32), depth, QUADSIM_CAMERA, LEVEL)
+    sightings = find_people(mask.astype(np.float32), depth, QUADSIM_CAMERA, LEVEL)
+    left, right = (sighting.place for sighting in sightings)
     assert (left.depth_m, right.depth_m) == pytest.approx((20.0, 60.0))
     # Centroids at u = 56 and 200: 72 px to either side.
     np.testing.assert_allclose([left.position_m[1], right.position_m[1]], np.array([72 * 20, -72 * 60]) / 221.70, 1e-4)
@@ -243,17 +248,17 @@ def test_a_blob_is_where_the_probability_is_above_the_threshold_and_as_sure_as_i
     hero = np.full((160, 160), 127.5 / 255, np.float32)
     hero[40:60, 80:90] = 0.6
     hero[60:80, 80:90] = 0.8
-    (target,) = find_targets(hero, depth_of(51), QUADSIM_CAMERA, LEVEL)
-    assert (target.area_px, target.confidence) == (400, pytest.approx(0.7))
-    (upper,) = find_targets(hero, depth_of(51), QUADSIM_CAMERA, LEVEL, above_255=178)
+    (sighting,) = find_people(hero, depth_of(51), QUADSIM_CAMERA, LEVEL)
+    assert (sighting.area_px, sighting.confidence) == (400, pytest.approx(0.7))
+    (upper,) = find_people(hero, depth_of(51), QUADSIM_CAMERA, LEVEL, above_255=178)
     assert (upper.area_px, upper.confidence) == (200, pytest.approx(0.8))
 
 
 @pytest.mark.parametrize("level", [13, 51])
 def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
     # 10 × 40 of 160 network pixels a side are 16 × 64 camera pixels, each depth / 221.70 wide.
-    target = find_target(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
-    assert target.area_m2 == pytest.approx(16 * 64 * (level * STEP_M / 221.70) ** 2, rel=1e-4)
+    place = find_place(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
+    assert place.area_m2 == pytest.approx(16 * 64 * (level * STEP_M / 221.70) ** 2, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -269,24 +274,24 @@ def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
         (0.94, None, None, False),
     ],
 )
-def test_a_convincing_target_is_enough_of_a_body_and_as_sure_as_its_distance_allows(
+def test_a_convincing_sighting_is_enough_of_a_body_and_as_sure_as_its_distance_allows(
     confidence, depth_m, area_m2, is_convincing
 ):
-    target = find_target(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
-    target = target._replace(confidence=confidence, depth_m=depth_m, area_m2=area_m2)
-    assert target.is_convincing is is_convincing
+    sighting = find_person(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
+    place = None if depth_m is None else sighting.place._replace(depth_m=depth_m, area_m2=area_m2)
+    assert sighting._replace(confidence=confidence, place=place).is_convincing is is_convincing
 
 
 def test_far_50_halves_every_depth():
     camera = Camera(far_m=50.0)
-    assert find_target(mask_of((40, 80, 80, 90)), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)
+    assert find_place(mask_of((40, 80, 80, 90)), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)
 
 
 def test_the_expected_error_grows_with_depth():
     # Depth steps 0.392 / √12 = 0.113 m and the body 0.1 m at any distance; one camera pixel is 1/221.7 of the depth.
-    near, far = (find_target(mask_of((40, 80, 80, 90)), depth_of(d), QUADSIM_CAMERA, LEVEL) for d in (13, 204))
-    assert near.position_std_m == pytest.approx(math.hypot(0.113, 0.1, 5.1 / 221.7), abs=0.001)
-    assert far.position_std_m == pytest.approx(math.hypot(0.113, 0.1, 80.0 / 221.7), abs=0.001)
+    near, far = (find_place(mask_of((40, 80, 80, 90)), depth_of(d), QUADSIM_CAMERA, LEVEL) for d in (13, 204))
+    assert near.std_m == pytest.approx(math.hypot(0.113, 0.1, 5.1 / 221.7), abs=0.001)
+    assert far.std_m == pytest.approx(math.hypot(0.113, 0.1, 80.0 / 221.7), abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -305,8 +310,8 @@ def test_a_person_on_the_ground_is_met_within_a_few_decimetres(behind_m, above_m
         pose = view_of(feet, behind_m * rng.uniform(0.9, 1.1), above_m, rng.uniform(-180, 180))
         mask, _ = cast(NETWORK_PX, pose, feet)
         _, depth = cast(256, pose, feet, wall_behind_m=rng.uniform(1, 30))
-        target = find_target(mask, depth, QUADSIM_CAMERA, pose)
-        errors_m.append(math.dist(target.position_m[:2], feet[:2]))
+        place = find_place(mask, depth, QUADSIM_CAMERA, pose)
+        errors_m.append(math.dist(place.position_m[:2], feet[:2]))
     assert np.median(errors_m) < median_m
     assert max(errors_m) < worst_m
 
@@ -323,16 +328,17 @@ def test_the_bodys_mean_depth_is_finer_than_the_plain_median():
         blob = largest_blob(mask)
         true_m = project(feet + MIDDLE_OF_PERSON, QUADSIM_CAMERA, pose).depth_m
         samples = depth[(blob.rows * 1.6 + 0.8).astype(int), (blob.columns * 1.6 + 0.8).astype(int)]
-        ours_m.append(locate(blob, 1.0, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
+        ours_m.append(locate(blob, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
         medians_m.append(float(np.median(samples)) * STEP_M - true_m)
     assert np.std(ours_m) < 0.5 * np.std(medians_m)
 
 
 def test_the_position_is_the_centroids_ray_at_the_depth():
     pose = Pose(1.0, 2.0, 3.0, 5.0, 30.0, -60.0)
-    target = find_target(mask_of((90, 20, 130, 40)), depth_of(20), QUADSIM_CAMERA, pose)
-    camera_point = back_project(target.centroid_px, target.depth_m, QUADSIM_CAMERA)
-    np.testing.assert_allclose(target.position_m, (world_from_camera(pose) @ [*camera_point, 1.0])[:3])
+    sighting = find_person(mask_of((90, 20, 130, 40)), depth_of(20), QUADSIM_CAMERA, pose)
+    place = sighting.place
+    camera_point = back_project(sighting.centroid_px, place.depth_m, QUADSIM_CAMERA)
+    np.testing.assert_allclose(place.position_m, (world_from_camera(pose) @ [*camera_point, 1.0])[:3])
 
 
 @pytest.mark.parametrize(
@@ -351,4 +357,4 @@ def test_what_is_no_mask_is_refused(mask, min_px, complaint):
 @pytest.mark.parametrize("depth", [np.zeros((256, 256)), np.zeros((256, 256, 3), dtype=np.uint8)])
 def test_what_is_no_depth_image_is_refused(depth):
     with pytest.raises(ValueError, match=r"expected depth_255 \(D, E\) uint8"):
-        find_target(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+        find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)

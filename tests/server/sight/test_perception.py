@@ -1,41 +1,29 @@
-import base64
-import io
+"""Perception's threads, on a network that waits for the test; and what one frame looks like to `Sight`."""
+
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.fake_engine import GREY, MAGENTA, RED, ColourEngine
+from support.images import encoded, plain, saved
 
+from server.sight import perception as perception_module
 from server.sight.geometry import Camera, Pose
-from server.sight.perception import (
-    Failed,
-    Job,
-    NotUnderstood,
-    Perception,
-    Seen,
-    decode_depth,
-    decode_rgb,
-)
-from server.wire.messages import BadFrameError, SensorFrame
+from server.sight.perception import Perception
+from server.sight.sight import Sight, View
+from server.supervision import Faults
+from server.wire.messages import BadFrameError, Frame, SensorFrame
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 10.0, 0.0)
-
-
-def encoded(colour=GREY, size=(256, 256), kind="JPEG", mode="RGB") -> bytes:
-    file = io.BytesIO()
-    image = np.full((size[1], size[0], 3), colour, np.uint8)
-    image[size[1] // 3 : size[1] // 2, size[0] // 3 : size[0] // 2] = RED
-    Image.fromarray(image).convert(mode).save(file, kind)
-    return file.getvalue()
-
-
 DEPTH = encoded((40, 40, 40), kind="PNG", mode="RGBA")
 
 
-def job(session: str, rgb_image: bytes, depth_image: bytes = DEPTH) -> Job:
-    return Job(session, SensorFrame(None, rgb_image, depth_image, POSE, POSE), time.monotonic())
+def frame(rgb_image: bytes | None = None, depth_image: bytes = DEPTH, number: int = 1) -> Frame:
+    content = SensorFrame(None, encoded() if rgb_image is None else rgb_image, depth_image, POSE, POSE)
+    return Frame(number, time.monotonic(), None, content)
 
 
 class GatedEngine(ColourEngine):
@@ -48,182 +36,212 @@ class GatedEngine(ColourEngine):
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         self.batches.append(len(images))
-        assert self.gate.acquire(timeout=10)
+        assert self.gate.acquire(timeout=60)
         return super().infer(images)
 
 
-@pytest.fixture
-def engine() -> GatedEngine:
-    return GatedEngine()
+class Pipeline:
+    """Perception with what it delivers: (name of the slot, what came of a frame)."""
+
+    def __init__(self) -> None:
+        self.engine, self.faults, self.results = GatedEngine(), Faults(), []
+        self.perception = Perception(Sight(self.engine, Camera()), self.faults)
+        self.slots = {
+            name: self.perception.open_slot(lambda perceived, name=name: self.results.append((name, perceived)))
+            for name in "abcd"
+        }
+
+    def put(self, name: str, frame: Frame) -> Frame | None:
+        return self.slots[name].put(frame, frame.content)
+
+    def outcomes(self, count: int) -> list:
+        """What came of the first frames, as soon as there are so many."""
+        wait_for(lambda: len(self.results) >= count)
+        return [perceived.outcome for _, perceived in self.results]
 
 
 @pytest.fixture
-def results() -> list:
-    return []
-
-
-@pytest.fixture
-def perception(engine, results):
-    subject = Perception(engine, Camera(), deliver=results.append)
-    subject.start()
+def pipeline():
+    subject = Pipeline()
+    subject.perception.start()
     yield subject
     for _ in range(10):
-        engine.gate.release()
-    subject.stop()
+        subject.engine.gate.release()
+    subject.perception.stop()
 
 
 def wait_for(condition) -> None:
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline_s, "expected the perception to get there within 10 s"
-        time.sleep(0.01)
+        assert time.monotonic() < deadline_s, "expected the perception to get there within 60 s"
+        time.sleep(0.005)
 
 
-def test_only_the_newest_frame_of_each_session_waits_and_sessions_share_a_batch(perception, engine, results):
-    first, second, third, other = (job(session, encoded()) for session in ("a", "a", "a", "b"))
-    assert perception.submit(first) is False
-    wait_for(lambda: engine.batches == [1])  # the first is in work
-    assert perception.submit(second) is False
-    assert perception.submit(other) is False
-    assert perception.submit(third) is True, "it took the second one's place"
-    engine.gate.release()
-    wait_for(lambda: engine.batches == [1, 2])
-    engine.gate.release()
-    wait_for(lambda: len(results) == 3)
-    assert [result.job for result in results] == [first, third, other]
+def look(**images) -> View | BadFrameError:
+    return Sight(ColourEngine(), Camera()).look(frame(**images))
 
 
-def test_the_hero_is_found_and_an_empty_scene_is_empty(perception, engine, results):
-    engine.gate.release()
-    perception.submit(job("a", encoded()))
-    wait_for(lambda: len(results) == 1)
-    engine.gate.release()
-    empty = io.BytesIO()
-    Image.new("RGB", (256, 256), GREY).save(empty, "JPEG")
-    perception.submit(job("a", empty.getvalue()))
-    wait_for(lambda: len(results) == 2)
-    found, nothing = results
-    assert isinstance(found, Seen)
+def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_batch(pipeline):
+    first, second, third, other = (frame(number=number) for number in range(4))
+    assert pipeline.put("a", first) is None
+    wait_for(lambda: pipeline.engine.batches == [1])  # the first is in work
+    assert pipeline.put("a", second) is None
+    assert pipeline.put("b", other) is None
+    assert pipeline.put("a", third) is second, "it took the second one's place"
+    pipeline.engine.gate.release()
+    wait_for(lambda: pipeline.engine.batches == [1, 2])
+    pipeline.engine.gate.release()
+    pipeline.outcomes(3)
+    assert [(name, perceived.frame) for name, perceived in pipeline.results] == [
+        ("a", first),
+        ("b", other),  # who has had no turn yet
+        ("a", third),
+    ]
+
+
+def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
+    """Ten times the time in the network for a blue frame: the others get their turns in between."""
+    now_s = [0.0]
+
+    class Slow(ColourEngine):
+        def infer(self, images):
+            now_s[0] += 1.0 if images[0, 0, 0, 2] > 200 else 0.1
+            return super().infer(images)
+
+    def monotonic() -> float:  # the other thread's depth images cost nothing
+        return now_s[0] if threading.current_thread().name == "perception" else 0.0
+
+    monkeypatch.setattr(perception_module, "time", SimpleNamespace(monotonic=monotonic))
+    perception, order = Perception(Sight(Slow(), Camera()), Faults()), []
+    blue, grey = frame(plain((0, 0, 255))), frame(plain())
+
+    def again(name: str, made: Frame):
+        def deliver(perceived):
+            order.append(name)
+            if len(order) < 44:
+                slots[name].put(made, made.content)
+            else:
+                is_over.set()
+
+        return deliver
+
+    is_over = threading.Event()
+    slots = {name: perception.open_slot(again(name, made)) for name, made in (("expensive", blue), ("cheap", grey))}
+    for name, made in (("expensive", blue), ("cheap", grey)):
+        slots[name].put(made, made.content)
+    perception.start()
+    assert is_over.wait(60)
+    perception.stop()
+    # Of 44 turns 4 of 1 s and 40 of 0.1 s: the same time for both.
+    assert 3 <= order.count("expensive") <= 5
+    longest_wait = max(len(run) for run in "".join(name[0] for name in order).split("c"))
+    assert longest_wait == 1, "never two expensive ones in a row"
+
+
+def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):
+    pipeline.put("a", frame())
+    wait_for(lambda: pipeline.engine.batches == [1])
+    pipeline.put("b", frame(b"no image"))
+    pipeline.put("c", frame(depth_image=b"no image"))
+    pipeline.put("d", frame())
+    for _ in range(2):
+        pipeline.engine.gate.release()
+    pipeline.outcomes(4)
+    outcomes = {name: perceived.outcome for name, perceived in pipeline.results}
+    assert outcomes["b"].field == "rgb_image"
+    assert outcomes["c"].field == "depth_image"
+    assert isinstance(outcomes["d"], View)
+
+
+def test_a_network_that_raises_is_reported_and_the_next_frame_is_served(pipeline):
+    pipeline.put("a", frame(plain(MAGENTA)))
+    pipeline.engine.gate.release()
+    assert pipeline.outcomes(1) == [None]
+    assert pipeline.faults.counts == {"perception": 1}
+    assert pipeline.perception.trouble(60.0) == "perception failed on the last frame"
+    pipeline.put("a", frame())
+    pipeline.engine.gate.release()
+    assert isinstance(pipeline.outcomes(2)[1], View)
+    assert pipeline.perception.trouble(60.0) is None
+
+
+def test_an_error_in_finding_fails_that_frame_only(pipeline, monkeypatch):
+    pipeline.put("a", frame())
+    wait_for(lambda: pipeline.engine.batches == [1])
+    find = pipeline.perception.sight.find
+
+    def fails_once(*arguments):
+        monkeypatch.setattr(pipeline.perception.sight, "find", find)
+        raise ZeroDivisionError
+
+    pipeline.put("b", frame())
+    pipeline.put("c", frame())
+    pipeline.engine.gate.release()
+    pipeline.outcomes(1)
+    monkeypatch.setattr(pipeline.perception.sight, "find", fails_once)
+    pipeline.engine.gate.release()
+    assert [outcome is None for outcome in pipeline.outcomes(3)] == [False, True, False]
+    assert pipeline.faults.counts == {"perception": 1}
+
+
+def test_an_error_in_delivering_is_reported_and_the_thread_goes_on(pipeline):
+    def deliver(perceived):
+        raise ZeroDivisionError
+
+    pipeline.perception.open_slot(deliver).put(frame(), frame().content)
+    pipeline.put("a", frame())
+    for _ in range(2):
+        pipeline.engine.gate.release()
+    assert isinstance(pipeline.outcomes(1)[0], View)
+    assert pipeline.faults.counts == {"delivery": 1}
+
+
+def test_a_network_that_hangs_counts_as_stalled(pipeline):
+    pipeline.put("a", frame())
+    wait_for(lambda: pipeline.engine.batches == [1])
+    assert pipeline.perception.trouble(patience_s=600.0) is None
+    assert "stalled" in pipeline.perception.trouble(patience_s=0.0)
+
+
+def test_the_waiting_frame_of_a_simulator_that_has_gone_is_dropped(pipeline):
+    pipeline.put("a", frame())
+    wait_for(lambda: pipeline.engine.batches == [1])
+    pipeline.put("b", frame())
+    pipeline.slots["b"].close()
+    pipeline.put("c", frame())
+    for _ in range(3):
+        pipeline.engine.gate.release()
+    pipeline.outcomes(2)
+    assert [name for name, _ in pipeline.results] == ["a", "c"]
+
+
+def test_a_perception_that_does_not_run_is_trouble():
+    assert Perception(Sight(ColourEngine(), Camera()), Faults()).trouble(1.0) == "perception is not running"
+
+
+def test_the_hero_is_found_and_an_empty_scene_is_empty():
+    found, nothing = look(), look(rgb_image=plain(GREY))
     # The red square covers 1/3 to 1/2 of the image each way.
-    (target,) = found.targets
-    np.testing.assert_allclose(target.centroid_px, (256 * 5 / 12, 256 * 5 / 12), atol=2)
-    assert isinstance(nothing, Seen)
-    assert nothing.targets == []
+    (sighting,) = found.sightings
+    np.testing.assert_allclose(sighting.centroid_px, (256 * 5 / 12, 256 * 5 / 12), atol=2)
+    assert nothing.sightings == ()
 
 
-def test_all_that_may_be_the_hero_is_told_the_largest_first(perception, engine, results):
-    engine.gate.release()
+def test_everybody_who_may_be_the_hero_is_told_the_largest_first():
     image = np.full((256, 256, 3), GREY, np.uint8)
     image[64:96, 32:64] = image[64:160, 160:224] = RED
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    perception.submit(job("a", file.getvalue()))
-    wait_for(lambda: len(results) == 1)
-    large, small = results[0].targets
+    large, small = look(rgb_image=saved(Image.fromarray(image), "PNG")).sightings
     np.testing.assert_allclose(large.centroid_px, (192, 112), atol=2)
     np.testing.assert_allclose(small.centroid_px, (48, 80), atol=2)
 
 
-def test_a_bad_image_is_told_and_does_not_spoil_the_batch(perception, engine, results):
-    perception.submit(job("a", encoded()))
-    wait_for(lambda: engine.batches == [1])
-    perception.submit(job("b", b"no image"))
-    perception.submit(job("c", encoded(), b"no image"))
-    perception.submit(job("d", encoded()))
-    for _ in range(2):
-        engine.gate.release()
-    wait_for(lambda: len(results) == 4)
-    by_session = {result.job.session: result for result in results}
-    assert isinstance(by_session["b"], NotUnderstood)
-    assert by_session["b"].error.field == "rgb_image"
-    assert isinstance(by_session["c"], NotUnderstood)
-    assert by_session["c"].error.field == "depth_image"
-    assert isinstance(by_session["d"], Seen)
-
-
-def test_a_network_that_raises_is_told_and_the_next_frame_is_served(perception, engine, results):
-    magenta = io.BytesIO()
-    Image.new("RGB", (256, 256), MAGENTA).save(magenta, "JPEG")
-    perception.submit(job("a", magenta.getvalue()))
-    engine.gate.release()
-    wait_for(lambda: len(results) == 1)
-    assert isinstance(results[0], Failed)
-    assert perception.trouble(1.0) == "perception failed on the last frame"
-    perception.submit(job("a", encoded()))
-    engine.gate.release()
-    wait_for(lambda: len(results) == 2)
-    assert isinstance(results[1], Seen)
-    assert perception.trouble(1.0) is None
-
-
-def test_a_network_that_hangs_counts_as_stalled(perception, engine):
-    perception.submit(job("a", encoded()))
-    wait_for(lambda: engine.batches == [1])
-    assert perception.trouble(patience_s=60.0) is None
-    assert "stalled" in perception.trouble(patience_s=0.0)
-
-
-def test_what_waits_of_a_session_that_has_gone_is_dropped(perception, engine, results):
-    perception.submit(job("a", encoded()))
-    wait_for(lambda: engine.batches == [1])
-    perception.submit(job("b", encoded()))
-    perception.forget("b")
-    perception.submit(job("c", encoded()))
-    for _ in range(3):
-        engine.gate.release()
-    wait_for(lambda: len(results) == 2)
-    assert [result.job.session for result in results] == ["a", "c"]
-
-
-def test_a_perception_that_does_not_run_is_trouble(engine):
-    assert Perception(engine, Camera(), print).trouble(1.0) == "perception is not running"
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_camera_images_of_any_colour_mode_and_size_come_out_square_and_rgb(mode):
-    image, size = decode_rgb(encoded(size=(320, 240), mode=mode), 160)
-    assert image.shape == (160, 160, 3)
-    assert size == (320, 240)
-
-
-def test_a_wide_image_is_placed_by_its_own_width(perception, engine, results):
+def test_a_wide_image_is_placed_by_its_own_width():
     """Its red square is 1/12 of the width left of the middle: on a 4:3 image 4/3 as far from it as on a square one."""
-    for _ in range(2):
-        engine.gate.release()
-    for number, size in enumerate(((240, 240), (320, 240))):
-        perception.submit(job(str(number), encoded(size=size)))
-        wait_for(lambda number=number: len(results) == number + 1)
-    square, wide = (result.targets[0].position_m for result in results)
-    assert wide[1] == pytest.approx(square[1] * 4 / 3, rel=0.05)
-    assert wide[2] == pytest.approx(square[2], rel=0.05)
+    square, wide = (look(rgb_image=encoded(size=size)).sightings[0].place for size in ((240, 240), (320, 240)))
+    assert wide.position_m[1] == pytest.approx(square.position_m[1] * 4 / 3, rel=0.05)
+    assert wide.position_m[2] == pytest.approx(square.position_m[2], rel=0.05)
 
 
-@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "P"), ("JPEG", "L")])
-def test_depth_images_give_their_red_channel(kind, mode):
-    file = io.BytesIO()
-    Image.new("RGBA", (64, 48), (77, 77, 77, 255)).convert(mode).save(file, kind)
-    depth_255 = decode_depth(file.getvalue())
-    assert depth_255.shape == (48, 64)
-    assert depth_255.dtype == np.uint8
-    np.testing.assert_allclose(depth_255, 77, atol=1)
-
-
-def test_a_depth_image_of_16_bits_is_refused():
-    file = io.BytesIO()
-    Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(file, "PNG")
-    with pytest.raises(BadFrameError, match="8 bits"):
-        decode_depth(file.getvalue())
-
-
-def test_a_gif_is_refused_though_pillow_could_read_it():
-    file = io.BytesIO()
-    Image.new("L", (64, 64)).save(file, "GIF")
-    with pytest.raises(BadFrameError, match="expected a whole JPEG or PNG"):
-        decode_rgb(file.getvalue(), 160)
-
-
-def test_the_message_of_a_bad_image_is_one_short_line():
-    with pytest.raises(BadFrameError) as caught:
-        decode_rgb(base64.b64encode(bytes(5000)), 160)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 250
+def test_a_frame_that_can_not_be_understood_gives_its_error():
+    assert look(rgb_image=b"no image").field == "rgb_image"
+    assert Sight(ColourEngine(), Camera()).look(Frame.read(1, 0.0, "no object")).field == "sensor_frame"

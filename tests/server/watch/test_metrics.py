@@ -2,22 +2,15 @@
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.road import a_simulator, argument, view
+from support.seen import bad, failed, seen, session, sighting
 
-from server.flight.session import Counts
-from server.flight.tracks import TrackState
-from server.sight.perception import Spent
-from server.watch.metrics import Metrics, Reading
-
-READING = Reading(
-    received=20,
-    counts=Counts(received=18, understood=9, superseded=4, stale=3, bad=2, failed=1),
-    states=[TrackState.FOLLOWING, TrackState.FOLLOWING, TrackState.LOST],
-    held=1,
-    recorded=2,
-    sessions=7,
-    viewers=2,
-    is_ready=True,
-)
+from server.flight.events import Hold, Received
+from server.sight.perception import Perceived, Spent
+from server.simulator import Taken
+from server.supervision import Faults
+from server.watch.metrics import Metrics
+from server.wire.messages import Frame, object_lost
 
 
 def values(metrics: Metrics) -> dict[str, float]:
@@ -29,26 +22,43 @@ def values(metrics: Metrics) -> dict[str, float]:
     }
 
 
-def test_the_servers_state_is_read_when_it_is_asked_for():
-    told = values(Metrics(lambda: READING))
-    assert told["followme_frames_received_total"] == 20
-    assert told["followme_frames_answered_total"] == 9
+def taken(spent: Spent, *sightings) -> Taken:
+    frame = Frame.read(1, 5.0, argument(1))
+    return Taken(seen(5.0, *sightings), [object_lost()], frame, Perceived(frame, view(*sightings), spent))
+
+
+def test_simulators_are_counted_while_they_are_there_and_their_frames_for_good():
+    metrics = Metrics(Faults())
+    following, held = session(), session()
+    for number in range(3):
+        following.take(Received(0.2 * number, number, number - 1 if number == 2 else None))
+        following.take(seen(0.2 * number, sighting()))
+    following.take(failed(0.7))
+    following.take(seen(0.8, sighting()))
+    held.take(Hold(0.0))
+    held.take(Received(0.0, 1))
+    held.take(bad(0.0))
+    watch, _ = metrics.connected(a_simulator("a", following)), metrics.connected(a_simulator("b", held))
+    told = values(metrics)
+    assert told["followme_frames_received_total"] == 4
+    assert told["followme_frames_answered_total"] == 4
     drops = [told[f"followme_frames_dropped_total {reason}"] for reason in ("superseded", "stale", "bad", "failed")]
-    assert drops == [4, 3, 2, 1]
-    assert [told[f"followme_sessions {state}"] for state in TrackState] == [0, 0, 2, 0, 1]
+    assert drops == [1, 0, 1, 1]
+    assert (told["followme_sessions following"], told["followme_sessions patrol"]) == (1, 1)
     assert told["followme_sessions_held"] == 1
-    assert told["followme_sessions_recorded"] == 2
-    assert told["followme_sessions_started_total"] == 7
-    assert told["followme_viewers"] == 2
-    assert told["followme_ready"] == 1
-    assert values(Metrics(lambda: READING._replace(is_ready=False)))["followme_ready"] == 0
+    watch.disconnected()
+    told = values(metrics)
+    assert told["followme_frames_answered_total"] == 4
+    assert told["followme_sessions following"] == 0
+    assert told["followme_sessions_started_total"] == 2
 
 
 def test_a_frames_times_fall_into_their_buckets():
-    metrics = Metrics(lambda: READING)
-    metrics.on_seen(Spent(queue_s=0.004, decode_s=0.0005, inference_s=0.012), has_targets=True)
-    metrics.on_seen(Spent(queue_s=0.3, decode_s=0.0005, inference_s=0.012), has_targets=False)
-    metrics.on_answered(0.018)
+    metrics = Metrics(Faults())
+    watch = metrics.connected(a_simulator())
+    watch.taken(taken(Spent(queue_s=0.004, decode_s=0.0005, inference_s=0.012), sighting()))
+    watch.taken(taken(Spent(queue_s=0.3, decode_s=0.0005, inference_s=0.012)))
+    watch.answered(taken(Spent(0, 0, 0)), 5.018)
     told = values(metrics)
     assert told["followme_queue_age_seconds_bucket 0.005"] == 1
     assert told["followme_queue_age_seconds_count"] == 2
@@ -58,20 +68,28 @@ def test_a_frames_times_fall_into_their_buckets():
     assert told["followme_inference_seconds_bucket 0.015"] == 2
     assert told["followme_frame_to_command_seconds_bucket 0.02"] == 1
     assert told["followme_detections_total"] == 1
+    assert told["followme_commands_total object_lost"] == 2
 
 
-def test_commands_are_counted_by_their_event_and_pictures_too():
-    metrics = Metrics(lambda: READING)
-    for event in ("object_lost", "object_detected", "object_detected"):
-        metrics.on_command(event)
-    metrics.on_picture()
+def test_our_own_errors_are_counted_by_their_place():
+    faults = Faults()
+    metrics = Metrics(faults)
+    for place in ("tick", "painter", "tick"):
+        faults.report(place, ZeroDivisionError())
     told = values(metrics)
-    assert told["followme_commands_total object_detected"] == 2
-    assert told["followme_commands_total object_lost"] == 1
-    assert told["followme_pictures_total"] == 1
+    assert told["followme_internal_errors_total tick"] == 2
+    assert told["followme_internal_errors_total painter"] == 1
+
+
+def test_others_can_add_gauges_that_are_read_when_asked():
+    metrics, viewers = Metrics(Faults()), [0]
+    metrics.gauge("viewers", "Open pages", lambda: viewers[0])
+    viewers[0] = 3
+    assert values(metrics)["followme_viewers"] == 3
 
 
 def test_two_servers_in_one_process_have_metrics_of_their_own():
-    one, other = Metrics(lambda: READING), Metrics(lambda: READING)
-    one.on_picture()
+    one, other = Metrics(Faults()), Metrics(Faults())
+    one.show(None)
+    assert values(one)["followme_pictures_total"] == 1
     assert values(other)["followme_pictures_total"] == 0

@@ -6,37 +6,43 @@ import queue
 import threading
 
 import numpy as np
-import pytest
 from PIL import Image
+from support.road import a_simulator
+from support.seen import seen
 
 from model.card import Card
 from server.flight.session import Situation
 from server.flight.tracks import TrackState
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
-from server.sight.perception import Job, Seen, Spent
+from server.sight.perception import Perceived
+from server.sight.sight import View
+from server.simulator import Taken
+from server.supervision import Faults
 from server.watch import overlay
-from server.watch.overlay import CAPTION_PX, PICTURE_PX, Painter, View, caption, draw_masks, paint
-from server.wire.messages import SensorFrame
+from server.watch.overlay import CAPTION_PX, PICTURE_PX, Overlay, Scene, Viewer, caption, draw_masks, paint
+from server.wire.messages import Frame, SensorFrame
 from tools.simulator.frames import encode_jpeg
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 GREY = np.full((256, 256, 3), 100, np.uint8)
-NOBODY = Situation(TrackState.PATROL, False, None, None, None)
+NOBODY = Situation(TrackState.PATROL, False, False, None, None, None)
+STANDING = (0.0, 0.0, 0.0)
+DRONE = a_simulator()
 
 
-def view(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, camera=QUADSIM_CAMERA) -> View:
+def scene(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, camera=QUADSIM_CAMERA) -> Scene:
     """A frame with the hero and another in these parts of the network's 128 × 128 output."""
     probabilities = np.zeros((128, 128, 3), np.float32)
     for index, part in ((1, others), (2, hero)):
         if part:
             probabilities[(*part, index)] = 1.0
     frame = SensorFrame(timestamp_s, encode_jpeg(image), b"", POSE, POSE)
-    return View("drone", Seen(Job("sid", frame, 0.0), [], camera, probabilities, Spent(0, 0, 0)), situation)
+    return Scene(DRONE, frame, View((), camera, probabilities), situation)
 
 
 def drawn(*arguments, **options) -> np.ndarray:
-    """(512, 512, 3) int: the picture of such a view."""
-    picture = paint(view(*arguments, **options), Card())
+    """(512, 512, 3) int: the picture of such a scene."""
+    picture = paint(scene(*arguments, **options), Card())
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.image)))).astype(int)
 
 
@@ -61,7 +67,7 @@ def test_masks_of_any_size_cover_the_same_view():
 
 def test_the_cross_is_where_the_camera_sees_the_hero():
     hero_m = pixel_to_world((192.0, 64.0), 12.0, QUADSIM_CAMERA, POSE)
-    image = drawn(situation=Situation(TrackState.FOLLOWING, False, hero_m, np.zeros(3), 0.1))
+    image = drawn(situation=Situation(TrackState.FOLLOWING, False, True, tuple(hero_m), STANDING, 0.1))
     u, v = 2 * 192, 2 * 64
     assert image[v, u + 15].min() > 200 and image[v - 15, u].min() > 200, "its arms are white"
     np.testing.assert_allclose(image[v, u], 100, atol=25, err_msg="its middle shows the hero")
@@ -69,15 +75,15 @@ def test_the_cross_is_where_the_camera_sees_the_hero():
 
 
 def test_a_hero_who_is_behind_the_camera_or_outside_of_the_view_has_no_cross():
-    for hero_m in (np.array([-9.0, 0.0, 0.0]), np.array([10.0, 1e6, 0.0])):
-        image = drawn(situation=Situation(TrackState.COASTING, False, hero_m, np.zeros(3), 0.5))
+    for hero_m in ((-9.0, 0.0, 0.0), (10.0, 1e6, 0.0)):
+        image = drawn(situation=Situation(TrackState.COASTING, False, True, hero_m, STANDING, 0.5))
         np.testing.assert_allclose(image[: PICTURE_PX - CAPTION_PX - 8], 100, atol=6)
 
 
 def test_the_caption_tells_state_distance_and_age():
-    hero_m = np.array([3.0, 4.0, 5.0])
-    situation = Situation(TrackState.COASTING, False, hero_m, np.zeros(3), 0.42)
-    assert caption(situation, view(situation=situation).distance_m) == "COASTING   5.0 m   seen 0.4 s ago"
+    hero_m = (3.0, 4.0, 5.0)
+    situation = Situation(TrackState.COASTING, False, True, hero_m, STANDING, 0.42)
+    assert caption(situation, situation.distance_m(POSE)) == "COASTING   5.0 m   seen 0.4 s ago"
     assert caption(NOBODY._replace(is_held=True), None) == "PATROL, ON HOLD"
     lowest = drawn(situation=situation)[-CAPTION_PX:]
     assert lowest.max() > 200 and np.median(lowest) < 50, "light letters on a dark bar"
@@ -87,18 +93,37 @@ def test_a_wide_image_stays_wide():
     wide = np.full((240, 480, 3), 100, np.uint8)
     camera = Camera(width_px=512)  # 256 high, twice as wide
     hero_m = pixel_to_world((384.0, 64.0), 12.0, camera, POSE)
-    situation = Situation(TrackState.FOLLOWING, False, hero_m, np.zeros(3), 0.1)
+    situation = Situation(TrackState.FOLLOWING, False, True, tuple(hero_m), STANDING, 0.1)
     image = drawn(image=wide, camera=camera, situation=situation)
     assert image.shape == (PICTURE_PX, 2 * PICTURE_PX, 3)
     assert image[2 * 64, 2 * 384 + 15].min() > 200
 
 
 def test_a_picture_names_its_simulator_and_the_frames_time():
-    assert paint(view(timestamp_s=1e9), Card())[:2] == ("drone", 1e9)
+    assert paint(scene(timestamp_s=1e9), Card())[:2] == (DRONE, 1e9)
+
+
+class Drawing:
+    """An overlay with one viewer, whose pictures and faults are kept."""
+
+    def __init__(self) -> None:
+        self.pictures: queue.Queue = queue.Queue()
+        self.faulty: queue.Queue = queue.Queue()
+        self.faults, self.is_looking = Faults(), True
+        self.overlay = Overlay(Card(), lambda call, *what: call(*what), self.faults, self.faulty.put)
+        self.overlay.viewers.append(Viewer(lambda: self.is_looking, self.pictures.put))
+        self.overlay.start()
+
+
+def answered(timestamp_s: float, **changes) -> Taken:
+    """A frame with nobody in it, or one that can't be drawn."""
+    made = scene(timestamp_s=timestamp_s)
+    frame = Frame(1, 0.0, None, made.frame._replace(**changes))
+    return Taken(seen(0.0), [], frame, Perceived(frame, made.view))
 
 
 def test_a_painter_that_cannot_keep_up_draws_the_newest(monkeypatch):
-    may_draw, pictures = threading.Semaphore(0), queue.Queue()
+    may_draw = threading.Semaphore(0)
     real_paint, begun = overlay.paint, queue.Queue()
 
     def slow_paint(*arguments):
@@ -107,28 +132,35 @@ def test_a_painter_that_cannot_keep_up_draws_the_newest(monkeypatch):
         return real_paint(*arguments)
 
     monkeypatch.setattr(overlay, "paint", slow_paint)
-    painter = Painter(Card(), pictures.put)
-    painter.start()
-    painter.submit(view(timestamp_s=0.0))
-    begun.get(timeout=10)
+    drawing, other = Drawing(), a_simulator("another")
+    one, another = drawing.overlay.connected(DRONE), drawing.overlay.connected(other)
+    one.answered(answered(0.0), 0.0)
+    begun.get(timeout=60)
     for number in range(1, 6):
-        painter.submit(view(timestamp_s=float(number)))
-        painter.submit(view(timestamp_s=float(number))._replace(session="another"))
+        one.answered(answered(float(number)), 0.0)
+        another.answered(answered(float(number)), 0.0)
     for _ in range(3):
         may_draw.release()
-    drawn = [pictures.get(timeout=10)[:2] for _ in range(3)]
-    assert drawn == [("drone", 0.0), ("drone", 5.0), ("another", 5.0)]
-    with pytest.raises(queue.Empty):
-        pictures.get(timeout=0.1)
+    drawn = [drawing.pictures.get(timeout=60)[:2] for _ in range(3)]
+    assert drawn == [(DRONE, 0.0), (DRONE, 5.0), (other, 5.0)]
 
 
-def test_a_frame_that_cannot_be_drawn_costs_a_log_line_and_the_next_is_drawn(caplog):
-    pictures = queue.Queue()
-    painter = Painter(Card(), pictures.put)
-    painter.start()
-    whole = view()
-    broken = whole.seen._replace(job=Job("sid", whole.seen.job.frame._replace(rgb_image=b"none"), 0.0))
-    painter.submit(whole._replace(session="broken", seen=broken))
-    painter.submit(whole)
-    assert pictures.get(timeout=10).session == "drone"
-    assert "[broken] cannot draw a frame" in caplog.text
+def test_nothing_is_drawn_while_nobody_looks():
+    drawing = Drawing()
+    watch = drawing.overlay.connected(DRONE)
+    drawing.is_looking = False
+    watch.answered(answered(1.0), 0.0)
+    drawing.is_looking = True
+    watch.answered(answered(2.0), 0.0)
+    assert drawing.pictures.get(timeout=60).timestamp_s == 2.0
+
+
+def test_a_simulator_whose_frame_can_not_be_drawn_is_drawn_no_more_and_others_are():
+    drawing, other = Drawing(), a_simulator("another")
+    broken, whole = drawing.overlay.connected(DRONE), drawing.overlay.connected(other)
+    broken.answered(answered(1.0, rgb_image=b"none"), 0.0)
+    assert drawing.faulty.get(timeout=60) is DRONE, "the drone concerned is stopped"
+    assert drawing.faults.counts == {"painter": 1}
+    broken.answered(answered(2.0), 0.0)
+    whole.answered(answered(3.0), 0.0)
+    assert drawing.pictures.get(timeout=60)[:2] == (other, 3.0)

@@ -1,590 +1,438 @@
-"""Recordings of a real server, killed and robbed of its disk; and the recorder alone for what a server rarely meets."""
+"""The recorder as a listener of the road, without a server; `test_live_recording.py` shows it on a real one."""
 
-import contextlib
 import gc
 import itertools
 import json
 import resource
 import shutil
 import subprocess
-import time
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mcap.reader import make_reader
-from support.command import follower
-from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, ColourEngine
-from support.live import fields, follow, picture
-from support.page import Viewer, flying, name_of, request, wait_until
-from support.seen import job, target
+from support.fake_engine import ColourEngine
+from support.page import wait_until
+from support.recorded_session import happened, read, retaken
+from support.road import Road, argument, view
+from support.seen import HERE, sighting
 
-from server.flight.session import Session
+from server.flight.events import Failed, NotUnderstood, Received, Seen
 from server.settings import TrackerConfig
-from server.sight.geometry import Camera
-from server.sight.people import Box, Target
-from server.sight.perception import Job, Seen, Spent
-from server.watch.recording import recorder, scribe
-from server.watch.recording.items import Arrived
-from server.watch.recording.recorder import Recorder
-from server.watch.recording.snapshot import thaw
-from server.wire.messages import BadFrameError, parse_sensor_frame
-from tools.simulator.server_process import ServerProcess, running_server
-from tools.simulator.wire import QuadSimClient
+from server.sight.geometry import QUADSIM_CAMERA
+from server.sight.perception import Perceived, Spent
+from server.sight.sight import Sight, View
+from server.watch.recording import recorder, scribe, topics
+from server.watch.recording.format import Happened, InWork, to_json
+from server.watch.recording.items import argument_bytes
+from server.watch.recording.reader import Mask
+from server.watch.recording.recorder import Recorder, prepare_folder
+from server.wire.messages import BadFrameError, Frame, parse_sensor_frame
 
-TRACKER = TrackerConfig(confirm_hits=2, confirm_window=3)
-SCHEMAS = {
-    "/events": "followme.Event",
-    "/camera": "foxglove.CompressedImage",
-    "/camera/calibration": "foxglove.CameraCalibration",
-    "/mask": "foxglove.CompressedImage",
-    "/tf": "foxglove.FrameTransforms",
-    "/target": "foxglove.SceneUpdate",
-    "/state": "followme.State",
-    "/commands": "followme.Command",
-    "/log": "foxglove.Log",
-}
+WATCHDOG_S = 3.0
+PX = 160
+SEEN_BYTES = PX * PX * 3 * 4  # the network's output in memory
+HERO = sighting()
+ELSEWHERE = sighting((HERE[0], HERE[1] + 9.0, HERE[2]))
 
 
-def recordings(folder: Path, count: int = 1) -> list[Path]:
-    """The files in a folder once so many hold something, the oldest first."""
-
-    def begun() -> list[Path]:
-        return sorted(path for path in folder.glob("*.mcap") if path.stat().st_size)
-
-    return wait_until(lambda: len(files := begun()) >= count and files, f"{count} files")
+def seen(*sightings) -> View:
+    """A frame understood, with an output of the network that shows nothing."""
+    return view(*sightings)._replace(probabilities=np.zeros((PX, PX, 3), np.float32))
 
 
-def read(path: Path, topic: str = "/events") -> list[dict]:
-    """The messages of a JSON topic, in the file's order."""
-    with path.open("rb") as file:
-        messages = make_reader(file).iter_messages(topics=[topic], log_time_order=False)
-        return [json.loads(message.data, parse_constant=pytest.fail) for _, _, message in messages]
+class Recorded(Road):
+    """The road, and a recorder that listens.
+
+    Args:
+        folder: the recorder's.
+        is_running: whether the thread runs that writes; if not, the disk hangs, as it were.
+
+    Attributes:
+        failed: names of simulators that the recorder has told of, because it failed.
+    """
+
+    def __init__(self, folder: Path | None, is_running: bool = True) -> None:
+        super().__init__(watchdog_s=WATCHDOG_S)
+        self.failed: list[str] = []
+        self.recorder = Recorder(
+            folder,
+            Sight(ColourEngine(PX), QUADSIM_CAMERA),
+            QUADSIM_CAMERA,
+            WATCHDOG_S,
+            TrackerConfig(confirm_hits=2, confirm_window=3),
+            self.faults,
+            lambda simulator: self.failed.append(simulator.name),
+        )
+        self.control.listeners.append(self.recorder)
+        self._numbers = itertools.count(1)
+        if is_running:
+            self.recorder.start()
+
+    def send(self, sid: str = "a", sent: object = None) -> None:
+        """A frame comes; `sent` is another argument than a good one."""
+        self.frame(sid, next(self._numbers), sent)
+
+    def show(self, sid: str = "a", *sightings, sent: object = None) -> None:
+        """A frame comes and is understood."""
+        self.send(sid, sent)
+        self.see(sid, seen(*(sightings or [HERO])))
+
+    def refuse(self, sid: str = "a", sent: object = "rubbish") -> None:
+        """A frame comes that cannot be parsed."""
+        self.send(sid, sent)
+
+    def take(self, sid: str = "a") -> Frame:
+        """Perception begins with the frame that waits."""
+        return self.simulator(sid).slot.take()
+
+    def deliver(self, frame: Frame, outcome, sid: str = "a") -> None:
+        """Perception answers a frame that it has taken."""
+        self.simulator(sid).slot.deliver(Perceived(frame, outcome, Spent(0.0, 0.0, 0.0)))
+        self.run()
+
+    def about(self, sid: str = "a") -> dict:
+        """What the page is told of a recording."""
+        return self.recorder.about(self.simulator(sid), 0.0)
+
+    def trouble(self, sid: str = "a") -> str:
+        return wait_until(lambda: self.about(sid)["trouble"], "trouble")
+
+    def file(self, sid: str = "a") -> Path:
+        """A simulator's file, once there is something in it."""
+
+        def begun() -> Path | None:
+            path = Path(self.about(sid)["file"] or "")
+            return path if path.is_file() and path.stat().st_size else None
+
+        return wait_until(begun, "a file")
+
+    def begin(self, sid: str = "a") -> None:
+        self.recorder.begin(self.simulator(sid))
+
+    def end(self, sid: str = "a") -> None:
+        self.recorder.end(self.simulator(sid), "stopped by hand")
+
+
+@pytest.fixture
+def roads():
+    """Makes roads with recorders, and ends them."""
+    made = []
+
+    def make(*arguments, **options) -> Recorded:
+        made.append(Recorded(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for road in made:
+        road.recorder.stop()
+
+
+@pytest.fixture
+def road(roads, tmp_path: Path) -> Recorded:
+    return roads(tmp_path)
+
+
+def files(folder: Path, count: int = 1) -> list[Path]:
+    """The recordings in a folder, the oldest first."""
+    found = sorted(folder.glob("*.mcap"))
+    assert len(found) == count
+    return found
 
 
 def kinds(path: Path) -> Counter:
-    return Counter(event["kind"] for event in read(path))
+    return Counter(type(each.event).__name__ for each in happened(path))
 
 
-def target_of(described: dict) -> Target:
-    """A target as it was described."""
-    values = {key: value for key, value in described.items() if key != "is_convincing"}
-    return Target(**{**values, "box_px": Box(*described["box_px"])})
-
-
-def answers(events: list[dict], session: Session | None = None) -> tuple[list, list]:
-    """What a session answers to the recorded inputs, with the targets as recorded; and what it answered then."""
-    start, *inputs = events
-    assert start["kind"] == "start"
-    if session is None:
-        snapshot = start["snapshot"]
-        session = thaw(snapshot) if snapshot else Session("", TrackerConfig(**start["tracker"]), start["watchdog_s"])
-    frames, given, recorded = {}, [], []
-    for event in inputs:
-        kind, now_s, arrival_s = event["kind"], event.get("now_s"), event.get("arrival_s")
-        if kind == "frame":
-            frames[arrival_s] = json.loads(event["argument"])
-            if event["is_superseding"] is not None:
-                session.on_received(arrival_s, event["is_superseding"])
-            continue
-        if kind == "end":
-            continue
-        if kind == "seen":
-            seen = [target_of(each) for each in event["targets"]]
-            got = session.on_seen(Job("", parse_sensor_frame(frames[arrival_s]), arrival_s), seen, now_s)
-        elif kind in ("hold", "release"):
-            got = getattr(session, kind)()
-        elif kind == "bad":
-            got = session.on_bad_frame(arrival_s, now_s)
-        else:
-            got = {"failed": session.on_failure, "tick": session.on_tick, "shutdown": session.on_shutdown}[kind](now_s)
-        given.append([kind, session.tracker.state.value, *map(list, got)])
-        recorded.append([kind, event["state"], *event["commands"]])
-    return given, recorded
-
-
-def command(server: ServerProcess, path: str, **wish) -> int:
-    body = json.dumps({"simulator": name_of(server), **wish})
-    return request(server, "POST", path, body, Content_Type="application/json")[0]
-
-
-def recording_of(server: ServerProcess) -> dict | None:
-    """What the page is told of the only simulator's recording."""
-    with contextlib.closing(Viewer(server)) as viewer:
-        return viewer.next()["simulators"][0]["recording"]
-
-
-def changed_server(folder: Path, change: str) -> Path:
-    """A script that is the server, after some Python."""
-    script = folder / "changed_server.py"
-    script.write_text(
-        "import os, runpy, sys\n"
-        f"sys.path.insert(0, {str(FAKE_SERVER.parent)!r})\n"
-        "from server.watch.recording import scribe\n"
-        f"{change}\n"
-        f"runpy.run_path({str(FAKE_SERVER)!r}, run_name='__main__')\n"
-    )
-    return script
-
-
-def test_a_session_is_recorded_from_its_first_frame_to_its_end_with_all_that_replay_needs(tmp_path: Path):
-    with running_server("unused", "--record", str(tmp_path / "new" / "folder"), script=FAKE_SERVER) as server:
-        with QuadSimClient(port=server.port) as client:
-            follow(client)
-            client.send_frame(fields(pose="1,2"))
-            client.send_frame(fields(rgb_image="none"))
-            assert server.wait_for_log("rgb_image: expected")
-            client.send_frame(fields(picture(MAGENTA, MAGENTA)))
-            assert server.wait_for_log("perception failed")
-            follow(client)
-            assert command(server, "/hold", is_held=True) == 204
-            client.send_frame(fields())
-            time.sleep(0.2)
-            assert command(server, "/hold", is_held=False) == 204
-            follow(client)
-            time.sleep(1.4)  # the watchdog
-        assert server.wait_for_log("recorded")
-    (path,) = recordings(tmp_path / "new" / "folder")
-    events = read(path)
-    start = events[0]
-    assert start["format"] == 1
-    assert start["camera"] == {"image_px": 256, "vertical_fov_deg": 60.0, "far_m": 100.0, "width_px": None}
-    assert (start["min_blob_px"], start["watchdog_s"], start["engine"]) == (8, 1.0, "colours")
-    assert start["snapshot"] is None
-    assert abs(start["started_s"] - time.time()) < 60
-    assert events[-1] == {"kind": "end", "reason": "the simulator disconnected"}
-    assert {"frame", "seen", "bad", "failed", "tick", "hold", "release"} < set(kinds(path))
-    given, recorded = answers(events)
+def assert_replays(path: Path) -> list:
+    """That a session which takes the recorded events gives the recorded commands; returns what came of each event."""
+    recorded, given = retaken(path)
     assert given == recorded
-    assert sum(len(answer) - 2 for answer in recorded) == len(read(path, "/commands")) > 6
+    return recorded
 
+
+def flight(road: Recorded) -> list[Callable[[], object]]:
+    """Everything that can happen to a simulator, step by step."""
+    taken: list[Frame] = []
+    return [
+        *[road.show] * 3,
+        road.refuse,
+        road.show,
+        road.send,
+        lambda: road.see("a", BadFrameError("rgb_image", "a JPEG", "none")),
+        *[road.show] * 2,
+        road.send,
+        lambda: road.see("a", None),
+        road.show,
+        lambda: road.control.fail(road.simulator("a")),
+        road.show,
+        lambda: road.control.hold(road.simulator("a"), True),
+        road.show,
+        lambda: road.control.hold(road.simulator("a"), False),
+        road.show,
+        # One is in work, the next waits and is superseded, and one that cannot be parsed is answered before them.
+        road.send,
+        lambda: taken.append(road.take()),
+        road.send,
+        road.send,
+        road.refuse,
+        lambda: road.deliver(taken[0], seen(HERO)),
+        lambda: road.see("a", seen(ELSEWHERE, HERO)),
+        *[lambda: road.show("a", ELSEWHERE)] * 3,
+        road.control.stop,
+    ]
+
+
+def test_a_session_is_recorded_from_its_first_frame_to_its_end_with_all_that_a_replay_needs(road, tmp_path: Path):
+    for step in flight(road):
+        step()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    recording, entries = read(path)
+    assert recording.start.state is None
+    assert recording.end_reason == "the server was shut down"
+    outcomes = assert_replays(path)
+    events = [each.event for each in happened(path)]
+    assert {type(event).__name__ for event in events} == {
+        *("Received", "Seen", "NotUnderstood", "Failed", "Hold", "Release", "Shutdown")
+    }
+    assert [("a", command.event) for _, _, commands in outcomes for command in commands] == road.sent
+    received = [event for event in events if isinstance(event, Received)]
+    assert [event.frame for event in received] == list(range(1, 21))
+    assert [(event.frame, event.superseded) for event in received if event.superseded] == [(16, 15)]
+    answered = [event.frame for event in events if isinstance(event, Seen | NotUnderstood)]
+    assert answered.index(17) + 1 == answered.index(14) == answered.index(16) - 1, "17 could not be parsed"
+    assert sum(isinstance(entry, Mask) for entry in entries) == kinds(path)["Seen"]
+    arguments = [each.argument for each in happened(path) if isinstance(each.event, Received)]
+    assert json.loads(arguments[0]) == argument(1)
+
+
+def test_a_recording_that_begins_at_any_moment_goes_on_from_there(roads, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(recorder, "FOLDER_BY_HAND", tmp_path)
+    steps = len(flight(roads(None)))
+    in_work = []
+    for begin in range(1, steps):
+        road = roads(None)
+        flown = flight(road)
+        for step in flown[:begin]:
+            step()
+        state, told = road.simulator("a").session.state, len(road.sent)
+        pending = list(road.simulator("a").in_work)
+        road.begin()
+        for step in flown[begin:]:
+            step()
+        path = road.file()
+        road.recorder.stop()
+        recording, entries = read(path)
+        assert recording.start.state == state
+        assert [entry.frame for entry in entries if isinstance(entry, InWork)] == pending
+        in_work.append(pending)
+        outcomes = assert_replays(path)
+        assert [command.event for _, _, commands in outcomes for command in commands] == [
+            event for _, event in road.sent[told:]
+        ]
+    assert [14, 16] in in_work
+
+
+def test_nothing_is_recorded_until_it_is_asked_for_and_again_after_it_was_stopped(roads, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(recorder, "FOLDER_BY_HAND", tmp_path / "recordings")
+    road = roads(None)
+    road.show()
+    assert road.about() is None
+    road.end()
+    assert road.about() is None
+    assert road.recorder.recorded == 0
+    road.begin()
+    first = road.file()
+    road.begin()
+    assert road.file() == first, "it goes on"
+    assert road.recorder.recorded == 1
+    about = road.recorder.about(road.simulator("a"), 1e9)
+    assert (about["is_on"], about["trouble"]) == (True, None)
+    assert about["duration_s"] > 0
+    road.end()
+    assert not road.about()["is_on"]
+    road.show()
+    road.begin()
+    second = road.file()
+    road.recorder.stop()
+    assert files(tmp_path / "recordings", 2) == sorted([first, second])
+    assert read(first)[0].end_reason == "stopped by hand"
+    assert kinds(first) == {}
+
+
+def test_the_situation_is_recorded_after_each_answer(road, tmp_path: Path):
+    road.refuse()
+    road.show()
+    road.show()
+    road.control.on_disconnect("a")
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    assert read(path)[0].end_reason == "the simulator disconnected"
+    states = messages(path, "/state")
+    assert [state["state"] for state in states] == ["patrol", "confirming", "following"]
+    assert [state["is_told_to_follow"] for state in states] == [False, False, True]
+    assert states[0]["distance_m"] is states[1]["distance_m"] is None
+    assert states[2]["distance_m"] == pytest.approx(np.hypot(9.0, 4.0), abs=0.1), "(10, 2, 1) seen from (1, 2, 5) m"
+
+
+def messages(path: Path, topic: str) -> list[dict]:
     with path.open("rb") as file:
-        summary = make_reader(file).get_summary()
-        count = Counter(channel.topic for _, channel, _ in make_reader(file).iter_messages())
-    schemas = {channel.topic: summary.schemas[channel.schema_id].name for channel in summary.channels.values()}
-    assert schemas == SCHEMAS
-    seen = kinds(path)["seen"]
-    assert {count[topic] for topic in ("/camera", "/camera/calibration", "/mask", "/tf")} == {seen}
-    assert count["/log"] == 2
-    assert count["/state"] == count["/target"] == seen + 3
+        return [json.loads(each.data) for _, _, each in make_reader(file).iter_messages([topic], log_time_order=False)]
 
 
-def test_the_end_of_the_server_is_recorded_and_told_as_the_end(tmp_path: Path):
-    with running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server, flying(server):
-        recordings(tmp_path)
-        assert server.stop() == 0
-    (path,) = recordings(tmp_path)
-    *_, shutdown, end = read(path)
-    assert shutdown["kind"] == "shutdown"
-    assert end == {"kind": "end", "reason": "the server was shut down"}
+def test_a_tick_is_recorded_only_when_it_changes_something(road, tmp_path: Path, monkeypatch):
+    clock = SimpleNamespace(now_s=1000.0)
+    monkeypatch.setattr("server.control.time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    for _ in range(4):
+        road.show()
+    for clock.now_s in (1001.0, 1002.9, 1003.1, 1003.2):
+        road.control.tick()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    assert [each.event.at_s for each in happened(path) if type(each.event).__name__ == "Tick"] == [1003.1]
+    assert_replays(path)
 
 
-def test_a_killed_servers_recording_opens_and_lacks_no_more_than_the_last_second(tmp_path: Path):
-    with (
-        contextlib.suppress(Exception),
-        running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server,
-        flying(server) as flight,
-    ):
-        flight.client.wait_for("object_detected", timeout_s=20)
-        time.sleep(2.5)
-        server.process.kill()
-        killed_s = time.monotonic()
-        server.process.wait()
-    (path,) = recordings(tmp_path)
-    events = read(path)
-    assert events[0]["kind"] == "start"
-    last_s = max(event["arrival_s"] for event in events if event["kind"] == "seen")
-    assert killed_s - 1.0 < last_s < killed_s
-    given, recorded = answers(events)
-    assert given == recorded
+# --- many at once, and those that are no simulators
 
 
-def test_a_recording_that_is_begun_in_the_middle_goes_on_from_there_and_a_second_one_is_a_second_file(tmp_path: Path):
-    with (
-        running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server,
-        flying(server) as flight,
-    ):
-        flight.client.wait_for("object_detected", timeout_s=20)
-        for number in range(2, 5):
-            recordings(tmp_path, number - 1)
-            assert command(server, "/record", is_recorded=False) == 204
-            wait_until(lambda: not recording_of(server)["is_on"])
-            flight.colour = GREY if number == 3 else flight.colour
-            time.sleep(0.5)
-            assert command(server, "/record", is_recorded=True) == 204
-            recordings(tmp_path, number)
-            time.sleep(0.7)
-        assert recording_of(server)["is_on"]
-    first, *later = recordings(tmp_path, 4)
-    assert read(first)[-1] == {"kind": "end", "reason": "stopped by hand"}
-    for path in later:
-        events = read(path)
-        assert events[0]["snapshot"] is not None
-        given, recorded = answers(events)
-        assert given == recorded
-        assert len(recorded) >= 4
-    followed = answers(read(later[0]))[1]
-    assert {"object_detected"} == {commands[0][0] for _, _, *commands in followed}, "no confirming anew"
-
-
-def test_without_record_nothing_is_recorded_until_it_is_asked_for(tmp_path: Path):
-    elsewhere = changed_server(tmp_path, f"os.chdir({str(tmp_path)!r})")
-    with running_server("unused", script=elsewhere) as server, flying(server) as flight:
-        flight.client.wait_for("object_detected", timeout_s=20)
-        assert recording_of(server) is None
-        assert not (tmp_path / "recordings").exists()
-        assert command(server, "/record", is_recorded=False) == 204
-        assert recording_of(server) is None
-        assert command(server, "/record", is_recorded=True) == 204
-        (path,) = recordings(tmp_path / "recordings")
-        about = wait_until(lambda: (about := recording_of(server))["duration_s"] >= 1 and about)
-        assert about == {"is_on": True, "file": f"recordings/{path.name}", "trouble": None} | {
-            key: about[key] for key in ("mb", "duration_s")
-        }
-        assert command(server, "/record", is_recorded=True) == 204, "again: it goes on"
-        assert len(list(path.parent.iterdir())) == 1
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path):
-    """A disk of 150 kB."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("NO SMALL DISK: looked for the right to mount a tmpfs")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@pytest.mark.parametrize("trouble", ["a full disk", "a file too large", "a removed folder", "a removed file"])
-def test_a_recording_that_cannot_go_on_says_why_and_the_drone_is_led_on(tmp_path: Path, trouble: str):
-    folder = tmp_path / "recordings"
-    with contextlib.ExitStack() as stack:
-        if trouble == "a full disk":
-            stack.enter_context(small_disk(folder))
-        script = changed_server(tmp_path, "scribe.LEAST_FREE_BYTES = 0")
-        server = stack.enter_context(running_server("unused", "--record", str(folder), script=script))
-        flight = stack.enter_context(flying(server))
-        flight.changes = {"note": np.random.default_rng(0).bytes(10_000).hex()}
-        (path,) = recordings(folder)
-        wait_until(lambda: recording_of(server)["mb"] > 0, "something written")
-        if trouble == "a file too large":
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-        elif trouble == "a removed folder":
-            shutil.rmtree(folder)
-        elif trouble == "a removed file":
-            path.unlink()
-        expected = {"a full disk": "No space left on device", "a file too large": "File too large"}.get(
-            trouble, "it has been removed or moved away"
-        )
-        line = server.wait_for_log("recording stopped, following goes on", timeout_s=20)
-        assert line.endswith(f"{path}: {expected}")
-        told = recording_of(server)
-        assert (told["is_on"], told["trouble"]) == (False, f"{path}: {expected}")
-        stopped_s = time.monotonic()
-        assert flight.client.wait_for("object_detected", since_s=stopped_s, timeout_s=5)
-        assert server.health()[0] == 200
-        time.sleep(1.0)
-        assert sum("recording stopped" in line for line in server.log) == 1
-        assert "Traceback" not in "".join(server.log)
-        if "removed" not in trouble:
-            given, recorded = answers(read(path))
-            assert given == recorded
-            assert len(recorded) >= 3
-        if trouble != "a full disk":
-            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-            assert command(server, "/record", is_recorded=True) == 204
-            wait_until(lambda: recording_of(server)["mb"] > 0, "a new recording")
-
-
-def test_clients_that_come_and_go_without_a_frame_that_is_understood_leave_no_files(tmp_path: Path):
-    with running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server:
-        for _ in range(30):
-            with QuadSimClient(port=server.port) as client:
-                client.send_frame(fields(rgb_image="none"))
-                client.wait_for("object_lost")
-        wait_until(lambda: not server.health()[1]["sessions"], "all gone")
-        assert list(tmp_path.iterdir()) == []
-        with QuadSimClient(port=server.port) as client:
-            for _ in range(50):  # nor does one who stays, unless somebody asks for it
-                client.send_frame(fields(pose="1,2"))
-            wait_until(lambda: server.health()[1]["sessions"][0]["bad"] == 50)
-            assert list(tmp_path.iterdir()) == []
-            assert command(server, "/record", is_recorded=True) == 204
-            (path,) = recordings(tmp_path)
-        wait_until(lambda: kinds(path)["end"], "the recording's end")
-    assert 0 < kinds(path)["bad"] <= 50
-    given, recorded = answers(read(path))
-    assert given == recorded
-
-
-@pytest.mark.parametrize(
-    "argument", ["[" * 900 + "]" * 900, '{"pose":NaN}', "1e999", '{"a":"\\ud800"}', '["x",{"y":2}]', "null"]
-)
-def test_whatever_a_client_sends_is_recorded_as_json(tmp_path: Path, argument: str):
-    with running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server:
-        with QuadSimClient(port=server.port) as client:
-            follow(client)
-            logged = len(server.log)
-            client.send_raw_text(f'42["sensor_frame",{argument}]')
-            assert server.wait_for_log("expected", after=logged)
-            follow(client)
-        assert server.wait_for_log("recorded")
-    (path,) = recordings(tmp_path)
-    given, recorded = answers(read(path))
-    assert given == recorded
-    assert kinds(path)["bad"] == 1
-
-
-def test_a_folder_that_cannot_be_made_is_told_before_the_server_listens(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    run = follower("unused", "--record", str(tmp_path / "file" / "folder"))
-    assert run.returncode == 2
-    assert run.stderr == f"follower: cannot record into {tmp_path}/file/folder: Not a directory\n"
-
-
-# The recorder alone.
-
-
-def new_recorder(folder: Path) -> Recorder:
-    return Recorder(folder, ColourEngine(), Camera(), 8, 1.0, TRACKER)
-
-
-def show(subject: Recorder, session: Session, time_s: float) -> None:
-    """A session's frame, from arrival to answer."""
-    one = job(time_s)
-    session.on_received(time_s, False)
-    subject.on_frame(session, time_s, False, {"timestamp": "1.0"})
-    targets = [target()]
-    seen = Seen(one, targets, Camera(), np.zeros((160, 160, 3), np.float32), Spent(0, 0, 0))
-    subject.on_seen(session, seen, time_s + 0.01, session.on_seen(one, targets, time_s + 0.01))
-    subject.on_answered(session, time_s, time_s + 0.02, session.situation(time_s + 0.02), one.frame)
-
-
-def refuse(subject: Recorder, session: Session, time_s: float, argument: object = "rubbish") -> None:
-    """A session's frame that can't be parsed, from arrival to answer."""
-    subject.on_frame(session, time_s, None, argument)
-    what = {"field": "sensor_frame", "expected": "a JSON object", "received": "another thing"}
-    subject.note(session, "bad", time_s, session.on_bad_frame(time_s, time_s), arrival_s=time_s, **what)
-    subject.on_answered(session, time_s, time_s, session.situation(time_s), None)
-
-
-def new_session(name: str = "127.0.0.1:1") -> Session:
-    return Session(name, TRACKER, 1.0)
-
-
-def test_no_more_than_so_many_are_recorded_at_once(tmp_path: Path, monkeypatch):
+def test_no_more_than_so_many_are_recorded_at_once(road, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(scribe, "MOST_FILES", 2)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    sessions = [new_session(f"[::1]:{number}") for number in range(3)]
-    for session in sessions:
-        subject.on_connected(session)
-        show(subject, session, time.monotonic())
-    refused = wait_until(lambda: [s for s in sessions if subject.about(s, 0.0)["trouble"]])
-    assert refused == sessions[2:]
-    assert subject.about(sessions[2], 0.0)["trouble"] == "2 recordings are going on, which is the most at once"
-    subject.on_disconnected(sessions[0])
-    subject.begin(sessions[2])
-    wait_until(lambda: subject.about(sessions[2], 0.0)["file"])
-    subject.stop()
-    names = [path.name.split("_", 1)[1] for path in recordings(tmp_path, 3)]
-    assert sorted(names) == ["_1_0.mcap", "_1_1.mcap", "_1_2.mcap"]
+    for sid in "abc":
+        road.show(sid)
+    assert road.trouble("c") == "2 recordings are going on, which is the most at once"
+    assert road.recorder.recorded == 2
+    road.control.on_disconnect("a")
+    wait_until(lambda: road.recorder.scribe.has_room)
+    road.begin("c")
+    road.file("c")
+    road.recorder.stop()
+    names = [path.name.split("_", 1)[1] for path in files(tmp_path, 3)]
+    assert names == ["127.0.0.1_a.mcap", "127.0.0.1_b.mcap", "127.0.0.1_c.mcap"]
 
 
-def test_two_recordings_of_one_second_and_name_are_two_files(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    subject.start()
-    for _ in range(3):
-        session = new_session()
-        subject.on_connected(session)
-        show(subject, session, time.monotonic())
-        subject.on_disconnected(session)
-    subject.stop()
-    for path in recordings(tmp_path, 3):
-        assert kinds(path) == {"start": 1, "frame": 1, "seen": 1, "end": 1}
-
-
-def test_a_disk_too_slow_to_keep_up_ends_the_recording_rather_than_the_memory(tmp_path: Path, caplog):
-    subject = new_recorder(tmp_path)  # its thread does not run: as one who waits for the disk
-    session = new_session()
-    subject.on_connected(session)
-    for number in itertools.count():
-        show(subject, session, float(number))
-        if subject.about(session, 0.0)["trouble"]:
-            break
-    assert number == pytest.approx(100e6 / (160 * 160 * 3 * 4), rel=0.02)
-    trouble = "100 MB wait to be written: the disk is too slow, or the simulator too fast"
-    assert subject.about(session, 0.0)["trouble"] == trouble
-    recording = subject._sessions[session].recording
-    show(subject, session, number + 1.0)
-    assert not recording.waiting, "what waited has been freed"
-    assert caplog.text.count("recording stopped") == 1
-    another = new_session()
-    subject.on_connected(another)
-    show(subject, another, 0.0)
-    assert subject.about(another, 0.0)["is_on"], "one who sends too much stops nobody else's"
-
-
-def test_frames_in_perception_when_a_recording_begins_are_in_it(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    subject._is_always = False  # but into this folder
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    show(subject, session, 1.0)
-    # 2.0 is in work, 2.2 waited and has been replaced by 2.4.
-    for time_s, is_superseding in ((2.0, False), (2.2, False), (2.4, True)):
-        session.on_received(time_s, is_superseding)
-        subject.on_frame(session, time_s, is_superseding, {"timestamp": str(time_s)})
-    subject.begin(session)
-    subject.note(session, "failed", 2.5, session.on_failure(2.5), arrival_s=2.0)
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    frames = [event for event in read(path) if event["kind"] == "frame"]
-    assert [(frame["arrival_s"], frame["is_superseding"]) for frame in frames] == [(2.0, None), (2.4, None)]
-    assert [json.loads(frame["argument"])["timestamp"] for frame in frames] == ["2.0", "2.4"]
-
-
-def test_a_frame_in_perception_is_known_there_whatever_is_answered_before_it(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    subject._is_always = False
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    for time_s in (1.0, 1.1, 1.2):  # delivered and not yet taken in, in work, waiting
-        session.on_received(time_s, False)
-        subject.on_frame(session, time_s, False, {"timestamp": str(time_s)})
-    refuse(subject, session, 1.3)  # answered at once
-    subject.begin(session)
-    for time_s in (1.0, 1.1, 1.2):
-        subject.note(session, "failed", 1.5, session.on_failure(1.5), arrival_s=time_s)
-        subject.on_answered(session, time_s, 1.5, session.situation(1.5), None)
-    assert not subject._sessions[session].in_perception
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    assert [event["arrival_s"] for event in read(path) if event["kind"] == "frame"] == [1.0, 1.1, 1.2]
-
-
-def test_superseded_frames_do_not_pile_up(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    session = new_session()
-    subject.on_connected(session)
-    for number in range(1000):
-        subject.on_frame(session, float(number), number > 1, {"timestamp": "1.0"})
-    assert list(subject._sessions[session].in_perception) == [0.0, 999.0]
-
-
-def test_clients_that_send_rubbish_only_take_no_place_from_a_simulator_nor_memory(tmp_path: Path, monkeypatch):
+def test_a_recording_for_which_there_was_no_place_begins_once_there_is_one(road, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(scribe, "MOST_FILES", 1)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    rubbish = [new_session(f"rubbish:{number}") for number in range(5)]
-    for session in rubbish:
-        subject.on_connected(session)
-        for number in range(200):
-            refuse(subject, session, float(number))
-        assert len(subject._sessions[session].kept) <= recorder.MOST_KEPT + 1
-        assert subject.about(session, 0.0)["is_on"]
-    simulator = new_session()
-    subject.on_connected(simulator)
-    show(subject, simulator, 1.0)
-    wait_until(lambda: subject.about(simulator, 0.0)["file"])
-    for session in rubbish:
-        subject.on_disconnected(session)
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    assert kinds(path) == {"start": 1, "frame": 1, "seen": 1, "end": 1}
+    for sid in "ab":
+        road.show(sid)
+    road.trouble("b")
+    road.show("b")
+    assert not road.about("b")["is_on"]
+    road.control.on_disconnect("a")
+    wait_until(lambda: road.recorder.scribe.has_room)
+    road.refuse("b")
+    assert not road.about("b")["is_on"], "not for rubbish"
+    road.show("b")
+    assert road.about("b")["is_on"]
+    road.show("b")
+    path = road.file("b")
+    road.recorder.stop()
+    assert [kind for kind, _, _ in assert_replays(path)] == ["Received", "Seen"]
+
+
+def test_two_recordings_of_one_second_and_name_are_two_files(road, tmp_path: Path):
+    for _ in range(3):
+        road.show()
+        road.control.on_disconnect("a")
+    road.recorder.stop()
+    for path in files(tmp_path, 3):
+        assert kinds(path) == {"Received": 1, "Seen": 1}
+
+
+def test_clients_that_send_rubbish_only_take_no_place_from_a_simulator_nor_memory(road, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_FILES", 1)
+    for client in "abcde":
+        for _ in range(200):
+            road.refuse(client)
+        assert road.about(client)["is_on"]
+    assert road.recorder.kept_bytes < 5 * (recorder.MOST_KEPT + 3) * 1100
+    road.show("simulator")
+    road.file("simulator")
+    for client in "abcde":
+        road.control.on_disconnect(client)
+    assert road.recorder.kept_bytes == 0
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    assert kinds(path) == {"Received": 1, "Seen": 1}
 
 
 @pytest.mark.parametrize(("most", "most_bytes"), [(58, 50_000_000), (59, 50_000_000), (60, 50_000_000), (60, 100_000)])
 def test_a_session_that_begins_with_much_rubbish_is_recorded_from_some_of_it_on_and_replays(
-    tmp_path: Path, monkeypatch, most: int, most_bytes: int
+    road, tmp_path: Path, monkeypatch, most: int, most_bytes: int
 ):
     monkeypatch.setattr(recorder, "MOST_KEPT", most)
     monkeypatch.setattr(recorder, "MOST_KEPT_BYTES", most_bytes)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    session.on_received(0.5, False)
-    subject.on_frame(session, 0.5, False, {"timestamp": "0.5"})  # in perception all the time
-    for number in range(110):
-        refuse(subject, session, 1.0 + number / 1000, "x" * 10_000)
-    subject.note(session, "failed", 1.2, session.on_failure(1.2), arrival_s=0.5)
-    subject.on_answered(session, 0.5, 1.2, session.situation(1.2), None)
-    for time_s in (1.4, 1.6, 1.8):
-        show(subject, session, time_s)
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    events = read(path)
-    assert events[0]["snapshot"] is not None
-    arrivals = {event["arrival_s"] for event in events if event["kind"] == "frame"}
-    assert {0.5, 1.4, 1.6, 1.8} <= arrivals
-    assert {event["arrival_s"] for event in events if event["kind"] in ("seen", "bad", "failed")} == arrivals
-    given, recorded = answers_without_frames(events)
-    assert given == recorded
-    assert recorded[-1][2][0] == "object_detected"
+    road.send()  # in perception all the time
+    for _ in range(110):
+        road.refuse(sent="x" * 10_000)
+    road.see("a", None)
+    for _ in range(3):
+        road.show()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    recording, entries = read(path)
+    assert recording.start.state is not None
+    assert [entry.frame for entry in entries if isinstance(entry, InWork)] == [1]
+    events = [each.event for each in happened(path)]
+    known = {1, *(event.frame for event in events if isinstance(event, Received))}
+    assert {event.frame for event in events if not isinstance(event, Received)} == known
+    assert {1, 112, 113, 114} <= known
+    assert len(known) < 70
+    assert assert_replays(path)[-1][2][0].event == "object_detected"
 
 
-def test_a_recording_for_which_there_was_no_place_begins_once_there_is_one(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(scribe, "MOST_FILES", 1)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    first, second = new_session("a:1"), new_session("b:2")
-    for session in (first, second):
-        subject.on_connected(session)
-        show(subject, session, 1.0)
-    wait_until(lambda: subject.about(second, 0.0)["trouble"])
-    show(subject, second, 1.2)
-    assert not subject.about(second, 0.0)["is_on"]
-    subject.on_disconnected(first)
-    wait_until(lambda: subject._scribe.has_room)
-    refuse(subject, second, 1.3)
-    assert not subject.about(second, 0.0)["is_on"], "not for rubbish"
-    show(subject, second, 1.4)
-    assert subject.about(second, 0.0)["is_on"]
-    show(subject, second, 1.6)
-    subject.stop()
-    path = recordings(tmp_path, 2)[1]
-    given, recorded = answers_without_frames(read(path))
-    assert given == recorded
-    assert len(recorded) == 1
+def test_a_recording_stopped_by_hand_before_a_frame_was_understood_leaves_nothing(road, tmp_path: Path):
+    road.refuse()
+    road.end()
+    road.show()
+    road.recorder.stop()
+    files(tmp_path, 0)
+    assert road.recorder.kept_bytes == 0
 
 
-def test_a_recording_stopped_by_hand_before_a_frame_was_understood_leaves_nothing(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    refuse(subject, session, 1.0)
-    subject.end(session, "stopped by hand")
-    show(subject, session, 1.2)
-    subject.stop()
-    assert list(tmp_path.iterdir()) == []
-    assert not subject._sessions[session].kept
+def test_a_client_without_a_frame_that_is_understood_is_recorded_if_somebody_asks_for_it(road, tmp_path: Path):
+    road.refuse()
+    road.begin()
+    road.refuse()
+    road.file()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    assert read(path)[0].start.state is None, "the recording that was kept back, from its beginning"
+    assert kinds(path) == {"Received": 2, "NotUnderstood": 2}
+
+
+# --- what clients send
 
 
 @pytest.mark.parametrize(
-    "argument", ["x" * 900_000, {"pose": "1,2", "more": ["x" * 1000] * 900}, [10**4000, "x" * 9000]]
+    "sent", ["[" * 900 + "]" * 900, '{"pose":NaN}', "1e999", '{"a":"\\ud800"}', '["x",{"y":2}]', "false"]
 )
-def test_of_a_frame_that_cannot_be_parsed_only_the_beginning_is_recorded(tmp_path: Path, argument: object):
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    subject.begin(session)
-    refuse(subject, session, 1.0, argument)
-    refuse(subject, session, 1.1, {"pose": "1,2"})
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    long, short = (json.loads(event["argument"]) for event in read(path) if event["kind"] == "frame")
-    assert json.dumps(argument).startswith(long)
+def test_anything_that_a_client_sends_is_recorded_as_json(road, tmp_path: Path, sent: str):
+    road.show()
+    road.refuse(sent=json.loads(sent))
+    road.show()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    assert_replays(path)
+    assert kinds(path)["NotUnderstood"] == 1
+    recorded = [each.argument for each in happened(path) if isinstance(each.event, Received)][1]
+    assert repr(json.loads(recorded)) == repr(json.loads(sent))
+
+
+@pytest.mark.parametrize("sent", ["x" * 900_000, {"pose": "1,2", "more": ["x" * 1000] * 900}, [10**4000, "x" * 9000]])
+def test_of_a_frame_that_cannot_be_parsed_only_the_beginning_is_recorded(road, tmp_path: Path, sent: object):
+    road.refuse(sent=sent)
+    road.refuse(sent={"pose": "1,2"})
+    road.begin()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    long, short = (json.loads(each.argument) for each in happened(path) if isinstance(each.event, Received))
+    assert json.dumps(sent).startswith(long)
     assert len(long) == 2000
     with pytest.raises(BadFrameError):
         parse_sensor_frame(long)
@@ -592,56 +440,8 @@ def test_of_a_frame_that_cannot_be_parsed_only_the_beginning_is_recorded(tmp_pat
     assert path.stat().st_size < 20_000
 
 
-def test_a_recording_ends_before_the_disk_is_full(tmp_path: Path, monkeypatch):
-    free_bytes = 600_000_000
-    monkeypatch.setattr(scribe.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_bytes))
-    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    show(subject, session, 1.0)
-    wait_until(lambda: subject.about(session, 0.0)["mb"] or subject.about(session, 0.0)["file"])
-    wait_until(lambda: kinds(recordings(tmp_path)[0])["seen"])
-    free_bytes = 499_000_000
-    show(subject, session, 1.2)
-    trouble = f"less than 500 MB are free on the disk of {tmp_path}"
-    assert wait_until(lambda: subject.about(session, 0.0)["trouble"]) == trouble
-    subject.begin(session)
-    assert wait_until(lambda: subject.about(session, 0.0)["trouble"]) == trouble
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    assert kinds(path)["seen"] >= 1
-
-
-def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(scribe, "MOST_BYTES_PER_S", 20_000)  # over 5 s: a surplus of 100 kB
-    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    show(subject, session, 1.0)
-    noise = np.random.default_rng(0)
-
-    def send(count: int) -> None:
-        for _ in range(count):
-            subject.on_frame(session, 2.0, False, {"note": noise.bytes(5000).hex()})
-        subject._scribe.wake()
-
-    send(5)  # some 25 kB
-    time.sleep(0.3)
-    assert subject.about(session, 0.0)["is_on"]
-    send(50)
-    (path,) = recordings(tmp_path)
-    trouble = wait_until(lambda: subject.about(session, 0.0)["trouble"])
-    assert trouble == f"{path} grows by more than 0.02 MB a second"
-    subject.stop()
-    assert 100_000 < path.stat().st_size < 200_000
-
-
 @pytest.mark.parametrize(
-    ("argument", "least", "most"),
+    ("sent", "least", "most"),
     [
         ({"x": 1}, 50, 1000),
         ({"rgb_image": "x" * 50_000, "extra": {"a": [1.0, None, True]}}, 50_000, 52_000),
@@ -649,72 +449,213 @@ def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(tmp_p
         ({"extra": [[[[]] * 100] * 100] * 100}, 20e6, 50e6),
     ],
 )
-def test_an_arguments_size_in_memory_is_measured(argument: object, least: float, most: float):
-    assert least <= Arrived(1.0, False, argument).size <= most
+def test_an_arguments_size_in_memory_is_measured(sent: object, least: float, most: float):
+    assert least <= argument_bytes(sent) <= most
 
 
-def test_where_all_together_are_too_many_the_one_that_waits_most_ends(tmp_path: Path, monkeypatch):
+# --- when it cannot go on
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A disk of 150 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("NO SMALL DISK: looked for the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def fast_writes(monkeypatch):
+    """Each item goes to the disk at once."""
+    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
+    monkeypatch.setattr(scribe, "LEAST_FREE_BYTES", 0)
+
+
+def noisy(road: Recorded) -> None:
+    """A frame of 20 kB that do not compress."""
+    road.show(sent={**argument(1), "note": np.random.default_rng(0).bytes(10_000).hex()})
+
+
+def fly_on(road: Recorded) -> None:
+    """Frames come until the recording has stopped, and then some more."""
+    wait_until(lambda: noisy(road) or road.about()["trouble"], "trouble")
+    for _ in range(5):
+        noisy(road)
+
+
+def test_on_a_full_disk_it_ends_and_says_why_and_what_is_there_replays(roads, small_disk: Path, fast_writes, caplog):
+    road = roads(small_disk)
+    fly_on(road)
+    (path,) = files(small_disk)
+    assert road.about()["trouble"] == f"{path}: No space left on device"
+    assert caplog.text.count("recording stopped, following goes on") == 1
+    road.recorder.stop()
+    assert len(assert_replays(path)) >= 4
+
+
+def test_a_file_that_may_not_grow_ends_it_and_what_is_there_replays(road, tmp_path: Path, fast_writes):
+    noisy(road)
+    path = road.file()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
+    try:
+        fly_on(road)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert road.about()["trouble"] == f"{path}: File too large"
+    assert len(assert_replays(path)) >= 4
+    road.begin()
+    assert road.file() != path, "a new recording goes"
+    assert road.faults.counts == {}, "this is no error of ours"
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_a_file_that_has_been_removed_ends_it(roads, tmp_path: Path, fast_writes, what: str):
+    road = roads(tmp_path / "folder")
+    noisy(road)
+    path = road.file()
+    shutil.rmtree(path.parent) if what == "folder" else path.unlink()
+    fly_on(road)
+    assert road.about()["trouble"] == f"{path}: it has been removed or moved away"
+    road.begin()
+    assert road.file().exists()
+
+
+def test_it_ends_before_the_disk_is_full(road, tmp_path: Path, monkeypatch):
+    free_bytes = 600_000_000
+    monkeypatch.setattr(scribe.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free_bytes))
+    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
+    road.show()
+    path = road.file()
+    wait_until(lambda: kinds(path)["Seen"])
+    free_bytes = 499_000_000
+    road.show()
+    trouble = f"less than 500 MB are free on the disk of {tmp_path}"
+    assert road.trouble() == trouble
+    road.begin()
+    assert road.trouble() == trouble
+    assert kinds(path)["Seen"] >= 1
+
+
+def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(road, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scribe, "MOST_BYTES_PER_S", 20_000)
+    monkeypatch.setattr(scribe, "AVERAGED_S", 5.0)  # a surplus of 100 kB
+    monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
+    for _ in range(3):
+        noisy(road)  # some 30 kB
+    path = road.file()
+    wait_until(lambda: kinds(path)["Seen"] == 3, "three frames on the disk")
+    assert road.about()["is_on"]
+    monkeypatch.setattr(scribe, "MOST_BYTES_PER_S", 1)
+    monkeypatch.setattr(scribe, "AVERAGED_S", 100_000.0)  # the same, however long the test takes
+    wait_until(lambda: noisy(road) or road.about()["trouble"], "trouble")
+    assert road.about()["trouble"] == f"{path} grows by more than 1e-06 MB a second"
+    assert path.stat().st_size > 100_000
+
+
+def test_a_disk_too_slow_to_keep_up_ends_the_recording_rather_than_the_memory(roads, tmp_path: Path, caplog):
+    road = roads(tmp_path, is_running=False)
+    shown = 0
+    while not (shown and road.about()["trouble"]):
+        road.show()
+        shown += 1
+    assert shown == pytest.approx(100e6 / SEEN_BYTES, rel=0.02)
+    assert road.about()["trouble"] == "100 MB wait to be written: the disk is too slow, or the simulator too fast"
+    road.show()
+    assert not road.simulator("a").watches[0].recording.waiting, "what waited has been freed"
+    assert caplog.text.count("recording stopped") == 1
+    road.show("b")
+    assert road.about("b")["is_on"], "one who sends too much stops nobody else's"
+
+
+def test_where_all_together_are_too_many_the_one_that_waits_most_ends(roads, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(scribe, "MOST_WAITING_IN_ALL_BYTES", 3_000_000)
-    subject = new_recorder(tmp_path)  # its thread does not run
-    much, little = new_session("much:1"), new_session("little:2")
-    for session in (much, little):
-        subject.on_connected(session)
-    for number in range(8):  # 0.31 MB each
-        show(subject, much, float(number))
-    show(subject, little, 1.0)
-    show(subject, little, 2.0)
-    assert subject.about(much, 0.0)["trouble"] == (
+    road = roads(tmp_path, is_running=False)
+    for _ in range(8):  # 0.31 MB each
+        road.show("much")
+    road.show("little")
+    road.show("little")
+    assert road.about("much")["trouble"] == (
         "3 MB of all recordings wait to be written, 2 MB of this one: the disk is too slow, or the simulators too many"
     )
-    assert subject.about(little, 0.0)["is_on"]
-    for number in range(3, 8):
-        show(subject, little, float(number))
-    assert subject.about(little, 0.0)["is_on"], "what has failed waits no more"
+    assert road.about("little")["is_on"]
+    for _ in range(5):
+        road.show("little")
+    assert road.about("little")["is_on"], "what has failed waits no more"
 
 
 @pytest.mark.parametrize("ends", ["in order", "failing", "kept back"])
-def test_nothing_of_a_recording_that_is_over_stays_in_memory(tmp_path: Path, monkeypatch, ends: str):
+def test_nothing_of_a_recording_that_is_over_stays_in_memory(road, monkeypatch, ends: str):
     if ends == "failing":
         monkeypatch.setattr(scribe, "MOST_FILES", 0)
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    if ends == "kept back":
-        refuse(subject, session, 1.0)
-    else:
-        show(subject, session, 1.0)
-    known = weakref.ref(subject._sessions[session].recording)
-    subject.on_disconnected(session)
+    (road.refuse if ends == "kept back" else road.show)("a")
+    known = weakref.ref(road.simulator("a").watches[0].recording)
+    road.control.on_disconnect("a")
+    road.perception.slots.clear()  # where only this test keeps simulators that have gone
 
     def is_gone() -> bool:
         gc.collect()
         return known() is None
 
     wait_until(is_gone)
-    subject.stop()
 
 
-def test_a_tick_is_recorded_only_when_it_changes_something(tmp_path: Path):
-    subject = new_recorder(tmp_path)
-    subject.start()
-    session = new_session()
-    subject.on_connected(session)
-    for number in range(4):
-        show(subject, session, number * 0.2)
-    for now_s in (0.7, 1.0, 1.7, 1.8):  # the last fresh frame came at 0.6 s
-        subject.note(session, "tick", now_s, session.on_tick(now_s))
-    subject.stop()
-    (path,) = recordings(tmp_path)
-    assert [event["now_s"] for event in read(path) if event["kind"] == "tick"] == [1.7]
-    given, recorded = answers_without_frames(read(path))
-    assert given == recorded
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=f"cannot record into {tmp_path}/file/folder: Not a directory"):
+        prepare_folder(tmp_path / "file" / "folder")
+    prepare_folder(tmp_path / "new" / "folder")
+    assert (tmp_path / "new" / "folder").is_dir()
 
 
-def answers_without_frames(events: list[dict]) -> tuple[list, list]:
-    """`answers`, for frames that are no whole ones."""
-    for event in events:
-        if event["kind"] == "frame":
-            frame = fields(timestamp_s=1e9 + event["arrival_s"])
-            event["argument"] = json.dumps(frame)
-    return answers(events)
+# --- errors of our own
+
+
+def test_an_error_of_ours_in_the_thread_ends_that_recording_and_is_loud_and_nothing_else_stops(
+    road, tmp_path: Path, monkeypatch, caplog
+):
+    def broken(message) -> str:
+        if isinstance(message, Happened) and isinstance(message.event, Failed):
+            raise ZeroDivisionError("a bug of the topics")
+        return to_json(message)
+
+    monkeypatch.setattr(topics, "to_json", broken)
+    for sid in "ab":
+        road.show(sid)
+    road.send("a")
+    road.see("a", None)
+    assert road.trouble("a") == "internal error; the server's log says more"
+    wait_until(lambda: road.failed == ["127.0.0.1:a"], "the drone concerned told")
+    assert road.faults.counts == {"recorder": 1}
+    assert "Traceback" in caplog.text
+    assert "a bug of the topics" in caplog.text
+    for sid in "ab":
+        road.show(sid)
+    assert road.about("b")["is_on"]
+    road.begin("a")
+    assert road.file("a")
+    path = road.file("b")
+    road.recorder.stop()
+    assert kinds(path) == {"Received": 2, "Seen": 2}
+    files(tmp_path, 3)
+
+
+def test_an_error_of_ours_on_the_event_loop_ends_the_recording_and_is_loud_and_the_drone_is_led_on(
+    road, tmp_path: Path, monkeypatch
+):
+    road.show()
+    monkeypatch.setattr(recorder, "item_bytes", lambda item: 1 // 0)
+    road.show()
+    assert road.told("a")[-2:] == ["object_detected", "create_box_marker"]
+    assert road.about()["trouble"] == "internal error; the server's log says more"
+    assert set(road.failed) == {"127.0.0.1:a"}
+    assert road.faults.counts["recorder"] >= 1
+    assert road.recorder.recorded == 0
+    monkeypatch.undo()
+    road.show()
+    road.begin()
+    assert road.file()

@@ -12,25 +12,28 @@ from mcap.reader import make_reader
 from PIL import Image
 
 from model.card import Card
+from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Situation
 from server.flight.tracks import TrackState
 from server.sight.geometry import Camera, Pose, world_from_camera
-from server.sight.people import Box, Target
-from server.sight.perception import Job, Seen, Spent
-from server.watch.recording.items import Answered, Arrived, Clock, Noted, Saw
+from server.sight.people import Box, Sighting
+from server.sight.sight import View
+from server.watch.recording.items import Answered, Clock, Pending, Told
 from server.watch.recording.mcap_file import McapFile
 from server.watch.recording.topics import Topics, as_text
-from server.wire.messages import Command, SensorFrame
+from server.wire.messages import Command, Frame, SensorFrame, object_lost
 
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
-TARGET = Target((128.0, 128.0), (128.0, 150.0), Box(1, 2, 3, 4), 200, 0.1 + 0.2, None, None, None, None)
+SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2)
 
 
-def saw(probabilities: np.ndarray) -> Saw:
-    frame = SensorFrame(1e9, b"\xff\xd8jpeg", b"png", POSE, GIMBAL)
-    seen = Seen(Job("sid", frame, 101.0), [TARGET], Camera(), probabilities, Spent(0.0, 0.0, 0.0))
-    return Saw(seen, 101.25, "following", [Command("object_detected", {"coords": [1.0, 2.0, 3.0]})])
+def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg") -> Told:
+    """A frame that was seen, as the thread is told."""
+    event = Seen(101.25, 7, 101.0, 1e9, (SIGHTING,))
+    command = Command("object_detected", {"coords": [1.0, 2.0, 3.0]})
+    content, view = SensorFrame(1e9, image, b"png", POSE, GIMBAL), View((SIGHTING,), Camera(), probabilities)
+    return Told(event, TrackState.FOLLOWING, [command], content=content, view=view)
 
 
 def messages(path: Path, item) -> dict[str, list]:
@@ -65,11 +68,19 @@ def matrix(turn) -> np.ndarray:
     )
 
 
+ARGUMENT = {"pose": 'a "b" \ud800', "odd": [float("nan"), float("inf")], "rgb_image": "x" * 1000}
+
+
 def test_a_frame_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
-    argument = {"pose": 'a "b" \ud800', "odd": [float("nan"), float("inf")], "rgb_image": "x" * 1000}
-    (event,) = messages(tmp_path, Arrived(101.5, True, argument))["/events"]
-    assert (event["kind"], event["arrival_s"], event["is_superseding"]) == ("frame", 101.5, True)
-    assert repr(json.loads(event["argument"])) == repr(argument)
+    (event,) = messages(tmp_path, Told(Received(101.5, 7, 6), TrackState.LOST, [], ARGUMENT))["/events"]
+    assert repr(json.loads(event.pop("argument"))) == repr(ARGUMENT)
+    assert event == {"kind": "received", "at_s": 101.5, "frame": 7, "superseded": 6, "state": "lost", "commands": []}
+
+
+def test_a_frame_in_work_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
+    (event,) = messages(tmp_path, Pending(Frame.read(7, 99.0, ARGUMENT)))["/events"]
+    assert repr(json.loads(event.pop("argument"))) == repr(ARGUMENT)
+    assert event == {"kind": "in_work", "frame": 7, "arrival_s": 99.0}
 
 
 def test_an_argument_that_cannot_be_written_keeps_the_texts_that_are_parsed():
@@ -85,10 +96,11 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
     probabilities[..., 0] = 0.6
     probabilities[2:4, :, 1] = 0.7  # people
     probabilities[4:6, :, 2] = 1.0  # the hero, surer than his card's threshold though the others sum to less
-    found = messages(tmp_path, saw(probabilities))
+    found = messages(tmp_path, told(probabilities))
 
     (event,) = found["/events"]
-    assert event["targets"][0]["confidence"] == 0.1 + 0.2, "to the last bit"
+    assert (event["kind"], event["at_s"], event["frame"], event["arrival_s"]) == ("seen", 101.25, 7, 101.0)
+    assert event["sightings"][0][4] == 0.1 + 0.2, "the confidence, to the last bit"
     assert event["commands"] == [["object_detected", {"coords": [1.0, 2.0, 3.0]}]]
     assert found["/commands"] == [{"event": "object_detected", "payload": {"coords": [1.0, 2.0, 3.0]}}]
 
@@ -118,16 +130,14 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
 
 
 def test_a_png_from_a_camera_is_called_one(tmp_path: Path):
-    item = saw(np.zeros((8, 8, 3), np.float32))
-    frame = item.seen.job.frame._replace(rgb_image=b"\x89PNG and more")
-    (camera,) = messages(tmp_path, item._replace(seen=item.seen._replace(job=Job("sid", frame, 1.0))))["/camera"]
+    (camera,) = messages(tmp_path, told(np.zeros((8, 8, 3), np.float32), b"\x89PNG and more"))["/camera"]
     assert camera.format == "png"
 
 
 def test_the_target_is_a_box_with_an_arrow_along_its_velocity(tmp_path: Path):
-    velocity = np.array([-0.6, 0.8, 0.5])
-    situation = Situation(TrackState.FOLLOWING, False, np.array([4.0, 5.0, 1.0]), velocity, 0.2)
-    found = messages(tmp_path, Answered(102.0, 0.013, situation, True, 12.5))
+    velocity = (-0.6, 0.8, 0.5)
+    situation = Situation(TrackState.FOLLOWING, False, True, (4.0, 5.0, 1.0), velocity, 0.2)
+    found = messages(tmp_path, Answered(102.0, 0.013, situation, 12.5))
     (entity,) = found["/target"][0].entities
     assert entity.frame_id == "world"
     (cube,), (arrow,) = entity.cubes, entity.arrows
@@ -148,11 +158,10 @@ def test_the_target_is_a_box_with_an_arrow_along_its_velocity(tmp_path: Path):
     ]
 
 
-@pytest.mark.parametrize("velocity", [np.zeros(3), None])
+@pytest.mark.parametrize("velocity", [(0.0, 0.0, 0.0), None])
 def test_a_hero_who_stands_or_is_not_there(tmp_path: Path, velocity):
-    at = None if velocity is None else np.zeros(3)
-    situation = Situation(TrackState.PATROL, False, at, velocity, None)
-    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, False, None))["/target"]
+    situation = Situation(TrackState.PATROL, False, False, velocity, velocity, None)
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, None))["/target"]
     if velocity is None:
         assert [deletion.id for deletion in update.deletions] == ["hero"]
     else:
@@ -160,16 +169,21 @@ def test_a_hero_who_stands_or_is_not_there(tmp_path: Path, velocity):
 
 
 def test_a_frame_that_was_not_understood_is_logged_in_words(tmp_path: Path):
-    about = {"arrival_s": 101.0, "field": "pose", "expected": "six numbers", "received": "'\ud800'"}
-    found = messages(tmp_path, Noted("bad", 101.1, "lost", [Command("object_lost", {"data": ""})], about))
-    assert found["/events"][0] | {"received": 0} == {
-        **about,
-        "received": 0,
-        "kind": "bad",
-        "now_s": 101.1,
-        "state": "lost",
-        "commands": [["object_lost", {"data": ""}]],
-    }
+    event = NotUnderstood(101.1, 7, 101.0, "pose", "six numbers", "'\ud800'")
+    found = messages(tmp_path, Told(event, TrackState.LOST, [object_lost()]))
+    assert found["/events"] == [
+        {
+            "kind": "not_understood",
+            "at_s": 101.1,
+            "frame": 7,
+            "arrival_s": 101.0,
+            "field": "pose",
+            "expected": "six numbers",
+            "received": "'\ud800'",
+            "state": "lost",
+            "commands": [["object_lost", {"data": ""}]],
+        }
+    ]
     (line,) = found["/log"]
     assert line.message == "pose: expected six numbers, got '?'"
     assert (line.name, line.level) == ("drone", 3)

@@ -1,84 +1,60 @@
-import numpy as np
-import pytest
-from eventlet.websocket import RFC6455WebSocket
+"""Packets: clients' mistakes are complained of, our own errors are not."""
 
-from server.wire.quadsim import MOST_MESSAGE_BYTES, BufferedSocket, WebSocket, is_packet
-from tools.simulator.websocket import encode_message
+import pytest
+
+from server.supervision import Faults
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.quadsim import QuadSimServer
 
 
 class Wire:
-    """A socket on which the given bytes arrive in pieces of random size."""
+    """A server with one client that is connected by QuadSim's dialect, without sockets."""
 
-    def __init__(self, data: bytes, largest_piece: int) -> None:
-        self._data = data
-        self._largest_piece = largest_piece
-        self._rng = np.random.default_rng(0)
-        self.sent = b""
-
-    def recv(self, most: int) -> bytes:
-        size = min(most, int(self._rng.integers(1, self._largest_piece + 1)))
-        piece, self._data = self._data[:size], self._data[size:]
-        return piece
-
-    def sendall(self, data: bytes) -> None:
-        self.sent += data
+    def __init__(self) -> None:
+        self.faults, complaints = Faults(), RateLimitedWarnings()
+        self.mistakes: list[tuple] = []
+        self.taken: list[tuple] = []
+        complaints.listeners.append(lambda *words: self.mistakes.append(words))
+        self.server = QuadSimServer(complaints, self.faults)
+        self.server.on("sensor_frame", lambda sid, acknowledge, *what: self.taken.append(what))
+        self.server.eio.send = lambda *_: None
+        self.server.eio.send_packet = lambda *_: None
+        self.receive = self.server.eio.handlers["message"]
+        self.server.eio.handlers["connect"]("client", {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5"})
 
 
-def websocket(wire: Wire) -> tuple[WebSocket, list[str]]:
-    complaints: list[str] = []
-    subject = WebSocket(BufferedSocket(wire), {}, 13, max_frame_length=2**63)
-    subject.complain = lambda expected, received: complaints.append(f"expected {expected}, got {received}")
-    return subject, complaints
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
 
 
-@pytest.mark.parametrize("largest_piece", [1, 7, 1024, 3000, 10**6])
-def test_messages_arrive_whole_however_the_network_cuts_them(largest_piece):
-    messages = ['42["sensor_frame",{}]', "42" + "x" * 5000, "40", "42ä" * 1000, "42" + "y" * 1014]
-    subject, complaints = websocket(Wire(b"".join(map(encode_message, messages)), largest_piece))
-    assert [subject.wait() for _ in messages] == messages
-    assert subject.wait() is None
-    assert complaints == []
-
-
-def test_a_ping_is_answered_between_messages_and_not_passed_on():
-    wire = Wire(b"".join(map(encode_message, ["2", "40", "2"])), 100)
-    subject, _ = websocket(wire)
-    assert subject.wait() == "40"
-    assert subject.wait() is None
-    pong = b"\x81\x013"  # final text frame, unmasked, one byte
-    assert wire.sent == pong * 2
-
-
-def test_rubbish_is_complained_of_and_what_follows_it_is_read():
-    rubbish = ["", "hello", "9", "45binary", "4", "42" + "z" * MOST_MESSAGE_BYTES]
-    subject, complaints = websocket(Wire(b"".join(map(encode_message, [*rubbish, "40"])), 5000))
-    assert subject.wait() == "40"
-    assert len(complaints) == len(rubbish)
-    assert complaints[-1] == f"expected at most {MOST_MESSAGE_BYTES} bytes, got {MOST_MESSAGE_BYTES + 2} bytes"
-
-
-def test_text_that_is_not_utf8_is_complained_of():
-    broken = bytes([0x81, 0x82]) + bytes(4) + b"4\xff"  # final text frame, masked with zeros
-    subject, complaints = websocket(Wire(broken + encode_message("40"), 100))
-    assert subject.wait() == "40"
-    assert "UTF-8" in complaints[0]
-
-
-@pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 1016, 65537])
-@pytest.mark.parametrize("offset", [0, 1, 2, 3, 1016])
-def test_the_fast_mask_is_eventlets(length, offset):
-    data = np.random.default_rng(length).bytes(length)
-    mask = (1, 200, 77, 0)
-    assert WebSocket._apply_mask(data, mask, length, offset) == RFC6455WebSocket._apply_mask(data, mask, length, offset)
-
-
-@pytest.mark.parametrize("message", ['42["a",{}]', "40", "41", "43[]", "1", "3", "5", "6", "2probe"])
-def test_what_clients_send_is_a_packet(message):
-    assert is_packet(message)
+def test_an_event_without_a_connect_packet_is_taken(wire):
+    wire.receive("client", '2["sensor_frame",{"a":1}]')
+    assert wire.taken == [({"a": 1},)]
+    assert wire.mistakes == []
 
 
 @pytest.mark.parametrize(
-    "message", ["", "4", "44{}", "451-[]", "46", "0{}", "2x", "1[[", "bAAAA", "٤2[]", b"42[]", None]
-)
-def test_what_no_client_of_ours_sends_is_none(message):
-    assert not is_packet(message)
+    "data",
+    [
+        "", "9", "2", "2{}", "2[]", "2[1]", '2["nobody"]', '2["connect",{}]', "3", "31[]", "51-[]", "4",
+        b"2[]", {"a": 1}, "2" + "[" * 5000, '2/elsewhere,["sensor_frame",{}]',
+    ],
+)  # fmt: skip
+def test_a_packet_that_no_client_should_send_is_the_clients_mistake(wire, data):
+    wire.receive("client", data)
+    ((name, _, _, _),) = wire.mistakes
+    assert name == "127.0.0.1:5"
+    assert wire.faults.counts == {}
+    assert wire.taken == []
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, RecursionError])
+def test_an_error_in_a_handler_is_ours(wire, error):
+    def broken(sid, acknowledge, *what):
+        raise error("ours")
+
+    wire.server.on("sensor_frame", broken)
+    wire.receive("client", '2["sensor_frame",{}]')
+    assert wire.faults.counts == {"sensor_frame": 1}
+    assert wire.mistakes == []

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from model.analysis import THRESHOLDS_255, Counts, SizeRecall
-from tools.report import (
+from model.report import (
     CAPTION_PX,
     GAP_PX,
     OUTLINE,

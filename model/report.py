@@ -1,6 +1,6 @@
-"""Pictures of an evaluation, for `tools/evaluate.py --report`: curves, confusion, contact sheets.
+"""Pictures of an evaluation: curves, confusion matrices and contact sheets of the worst frames.
 
-Each picture shows several networks: a mapping from a network's label to what is drawn of it.
+Each picture compares several networks; the functions take mappings whose keys are the networks' labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,27 +11,39 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from model.analysis import PREDICTIONS, THRESHOLDS_255, Counts, SizeRecall
-from model.scoring import CLASSES, THRESHOLD_255
+from model.analysis import (
+    PREDICTIONS,
+    THRESHOLDS_255,
+    Counts,
+    SizeRecall,
+    confusion,
+    frames_by_threshold,
+    largest_blob,
+    pixels_by_threshold,
+    recall_by_size,
+)
+from model.evaluation import WORST, WORST_FRAMES, Evaluation, read_image, read_truth
+from model.images import resize_probabilities
+from model.scoring import CLASSES, HERO, THRESHOLD_255, threshold
 
 DPI = 120
 TILES_PER_ROW = 6
 TILE_PX, CAPTION_PX, GAP_PX = 200, 34, 6
 FONT = ImageFont.load_default(size=11)
-# A tile shows this many times the width or height of what it is about, but at least this share of the image.
+# Side of a tile's square: this multiple of the larger side of the marked area, but at least this share of the image.
 CONTEXT, LEAST_SHARE = 2.5, 0.2
 TINT, OUTLINE = (0, 255, 0), (255, 220, 0)
 
 
 class Tile(NamedTuple):
-    """A place in a frame, for a contact sheet. The masks cover the whole image, at a resolution of their own.
+    """A cut-out of a frame for a contact sheet. The masks cover the whole image, but may have another resolution.
 
     Args:
-        image: the camera's.
-        truth: (H, W) bool, the true hero: outlined.
-        predicted: (H, W) bool, what the network takes for the hero: tinted.
-        around: (H, W) bool, what to show; at least a pixel.
-        caption: a line or two.
+        image: camera image.
+        truth: (H, W) bool, the true hero; it is outlined.
+        predicted: (H, W) bool, the hero by the network; it is tinted.
+        around: (H, W) bool, area to show; at least one pixel.
+        caption: one or two lines of text.
     """
 
     image: Image.Image
@@ -41,8 +53,59 @@ class Tile(NamedTuple):
     caption: str
 
 
+def draw(evaluations: Sequence[Evaluation], folder: Path) -> None:
+    """Draw all pictures into a folder.
+
+    The curves are `recall_by_size.png`, `precision_recall.png` and `confusion.png`; the contact sheets are
+    `false_alarms.jpeg`, `misses.jpeg` and `masks.jpeg`, each with the worst frames first.
+    """
+    labelled = {f"{evaluation.label} at {evaluation.px} px": evaluation for evaluation in evaluations}
+    draw_recall(
+        {label: recall_by_size(evaluation.far_frames) for label, evaluation in labelled.items()},
+        folder / "recall_by_size.png",
+    )
+    draw_precision_recall(
+        {
+            label: (frames_by_threshold(evaluation.all_frames), pixels_by_threshold(evaluation.all_frames))
+            for label, evaluation in labelled.items()
+        },
+        folder / "precision_recall.png",
+    )
+    draw_confusion(
+        {label: confusion(evaluation.all_frames) for label, evaluation in labelled.items()}, folder / "confusion.png"
+    )
+    for name, worst in WORST.items():
+        draw_sheet(
+            {label: tiles(evaluation, worst(evaluation.all_frames)) for label, evaluation in labelled.items()},
+            folder / f"{name}.jpeg",
+        )
+
+
+def tiles(evaluation: Evaluation, numbers: Sequence[int]) -> list[Tile]:
+    """Cut out the first `WORST_FRAMES` of the numbered frames, around the true hero or the falsely detected blob."""
+    drawn = []
+    for number in numbers[:WORST_FRAMES]:
+        (image_path, mask_path), frame = evaluation.all_pairs[number], evaluation.all_frames[number]
+        image = read_image(image_path, evaluation.engine.input_px)
+        probabilities = resize_probabilities(evaluation.engine.infer(image[None])[0], evaluation.px)
+        predicted = threshold(probabilities)[..., HERO]
+        truth = read_truth(mask_path, evaluation.px)[..., HERO].astype(bool)
+        with Image.open(image_path) as camera:
+            drawn.append(
+                Tile(
+                    image=camera.convert("RGB"),
+                    truth=truth,
+                    predicted=predicted,
+                    around=largest_blob(predicted) if frame.score.fp else truth,
+                    caption=f"{image_path.name}\nhero {frame.hero_px} px, found {frame.found_px} px, "
+                    + (f"IoU {frame.score.iou[HERO]:.2f}" if frame.score.tp else f"p {frame.probability:.2f}"),
+                )
+            )
+    return drawn
+
+
 def draw_recall(recalls: Mapping[str, Sequence[SizeRecall]], path: Path) -> None:
-    """Draw the share of heroes detected against their size as PNG, each point with its numbers."""
+    """Draw the share of detected heroes against their size as PNG; each point is labelled with its counts."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for row, (label, sizes) in enumerate(recalls.items(), start=1):
@@ -57,17 +120,20 @@ def draw_recall(recalls: Mapping[str, Sequence[SizeRecall]], path: Path) -> None
     ]
     axes.set_xticks(range(len(names)), names)
     bottom = -0.05 * (len(recalls) + 1)
-    axes.set(xlabel="hero's size, px of the scoring resolution", ylabel="share detected", ylim=(bottom, 1.03))
+    axes.set(xlabel="size of the hero, px of the scoring resolution", ylabel="share detected", ylim=(bottom, 1.03))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside upper center")
     figure.savefig(path, dpi=DPI)
 
 
 def draw_precision_recall(counts: Mapping[str, tuple[Counts, Counts]], path: Path) -> None:
-    """Draw precision against recall of frames and of pixels over `THRESHOLDS_255` as PNG; a disc marks the score's."""
+    """Draw precision against recall of frames and of pixels over `THRESHOLDS_255` as PNG.
+
+    A disc marks `THRESHOLD_255`, the threshold of the score.
+    """
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     operating = THRESHOLDS_255.index(THRESHOLD_255)
-    titles = ("frames: is the hero there?", "pixels: are they the hero's?")
+    titles = ("frames with the hero", "pixels of the hero")
     for which, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
         for label, pair in counts.items():
             recall, precision = pair[which].recall, pair[which].precision
@@ -81,7 +147,7 @@ def draw_precision_recall(counts: Mapping[str, tuple[Counts, Counts]], path: Pat
 
 
 def draw_confusion(matrices: Mapping[str, np.ndarray], path: Path) -> None:
-    """Draw which share of each true class's pixels is taken for what, (classes, predictions) int, as PNG."""
+    """Draw confusion matrices, (classes, predictions) int pixels, as PNG: shares of each true class and counts."""
     figure = Figure(figsize=(1 + 4.5 * len(matrices), 3.8), layout="constrained")
     for axes, (label, pixels) in zip(
         figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
@@ -99,8 +165,8 @@ def draw_confusion(matrices: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def draw_sheet(tiles: Mapping[str, Sequence[Tile]], path: Path) -> None:
-    """Draw each network's tiles under its label as JPEG, `TILES_PER_ROW` in a row; without any, the label says so."""
-    rows = sum(1 + -(-len(row) // TILES_PER_ROW) for row in tiles.values())  # at most; labels are lower than tiles
+    """Draw the tiles of each network under its label as JPEG, `TILES_PER_ROW` per row."""
+    rows = sum(1 + -(-len(row) // TILES_PER_ROW) for row in tiles.values())  # upper bound: a label is lower than tiles
     step_x, step_y = TILE_PX + GAP_PX, TILE_PX + CAPTION_PX + GAP_PX
     sheet = Image.new("RGB", (GAP_PX + TILES_PER_ROW * step_x, GAP_PX + rows * step_y), "white")
     draw = ImageDraw.Draw(sheet)
@@ -118,7 +184,7 @@ def draw_sheet(tiles: Mapping[str, Sequence[Tile]], path: Path) -> None:
 
 
 def draw_tile(tile: Tile) -> Image.Image:
-    """Cut out a tile's place, square and within the image, and draw its masks on it: `TILE_PX` × `TILE_PX` RGB."""
+    """Draw a tile with its masks as RGB, `TILE_PX` × `TILE_PX`; it shows a square that lies within the image."""
     square = place(tile.around)
     picture = _enlarged(tile.image.convert("RGB"), square, Image.Resampling.BICUBIC)
     truth, predicted = (
@@ -133,7 +199,7 @@ def draw_tile(tile: Tile) -> Image.Image:
 
 
 def place(mask: np.ndarray) -> tuple[float, float, float]:
-    """Where to look at a mask (H, W) of booleans: left, top and side of a square, as shares of the image."""
+    """Square around the pixels of a (H, W) bool mask: left, top and side, as shares of the image."""
     rows, columns = np.nonzero(mask)
     left, right = columns.min() / mask.shape[1], (columns.max() + 1) / mask.shape[1]
     top, bottom = rows.min() / mask.shape[0], (rows.max() + 1) / mask.shape[0]

@@ -1,0 +1,228 @@
+"""The one road through the server: events of simulators in, commands out, listeners told.
+
+    frame, view, tick, hold … ─▶ Session.take(event) ─▶ watches: taken ─▶ commands leave ─▶ watches: answered
+
+Only the event loop calls it. Errors of this program are contained for each simulator: it is told `object_lost`, and
+the others notice nothing.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+from server.flight.events import Event, Failed, Hold, Received, Release, Shutdown, Tick, answer
+from server.flight.session import Session
+from server.settings import Settings, TrackerConfig
+from server.sight.perception import Perceived, Perception
+from server.simulator import Listener, Simulator, Taken, Watch
+from server.supervision import Faults
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.messages import BadFrameError, Command, Frame, object_lost
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.1
+# A tick this late means that the watchdog does not watch.
+LATE_TICK_S = 1.0
+# QuadSim reconnects by itself, and a hold outlasts that and a restart of the simulator.
+HOLD_KEPT_S = 60.0
+
+
+class Control:
+    """All connected simulators, and what happens to them.
+
+    Args:
+        settings: the user's.
+        tracker: the user's settings of each session's tracker.
+        perception: sees their frames.
+        post: has a call run on the event loop, from any thread.
+        send: sends a command to the client of an id, and lets others run.
+        complaints: where clients' mistakes are reported.
+        faults: where our own errors are reported.
+
+    Attributes:
+        listeners: watch each simulator from its first frame on.
+        frames: received so far from all.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tracker: TrackerConfig,
+        perception: Perception,
+        post: Callable[..., None],
+        send: Callable[[str, Command], None],
+        complaints: RateLimitedWarnings,
+        faults: Faults,
+    ) -> None:
+        self._settings, self._tracker, self._perception = settings, tracker, perception
+        self._post, self._send_command, self._complaints, self._faults = post, send, complaints, faults
+        self.listeners: list[Listener] = []
+        self.frames = 0
+        self._simulators: dict[str, Simulator] = {}
+        # Holds to restore: client address → time (monotonic s) until which a new simulator from it starts on hold.
+        self._held_until_s: dict[str, float] = {}
+        self._ticked_s = time.monotonic()
+        self._is_stopping = False
+
+    @property
+    def simulators(self) -> list[Simulator]:
+        """Those connected, in the order in which they came."""
+        return list(self._simulators.values())
+
+    def trouble(self) -> str | None:
+        """Why drones can't be led now, in words; None if they can."""
+        late_s = time.monotonic() - self._ticked_s
+        if late_s > LATE_TICK_S:
+            return f"the watchdog has not run for {late_s:.1f} s"
+        # Sooner than the watchdog, so that the reason is told here when it stops a drone.
+        return self._perception.trouble(self._settings.watchdog_s / 2)
+
+    def on_frame(
+        self, sid: str, host: str, name: str, acknowledge: Callable[[], None], arguments: Sequence[object]
+    ) -> None:
+        """A client has sent a frame; the first one makes it a simulator.
+
+        Args:
+            sid: the client's id.
+            host: address of its machine.
+            name: of the client, for people.
+            acknowledge: to be called when the frame has been answered.
+            arguments: of the event.
+        """
+        arrival_s = time.monotonic()
+        if self._is_stopping:
+            return
+        simulator = self._simulators.get(sid) or self._connect(sid, host, name, arrival_s)
+        self.frames += 1
+        with self._contained("sensor_frame", simulator):
+            simulator.frames += 1
+            argument = arguments[0] if len(arguments) == 1 else arguments
+            frame = Frame.read(simulator.frames, arrival_s, argument)
+            if isinstance(frame.content, BadFrameError):
+                self._take(simulator, Received(arrival_s, frame.number), frame)
+                self._answer(simulator, Perceived(frame, frame.content), [acknowledge])
+                return
+            superseded = simulator.slot.put(frame, frame.content)
+            simulator.begin(frame, superseded, acknowledge)
+            number = None if superseded is None else superseded.number
+            self._take(simulator, Received(arrival_s, frame.number, number), frame)
+
+    def on_disconnect(self, sid: str) -> None:
+        """A client has gone, whether a simulator or not."""
+        simulator = self._simulators.pop(sid, None)
+        if simulator is None:
+            return
+        simulator.is_connected = False
+        simulator.slot.close()
+        if simulator.session.state.is_held:
+            self._held_until_s[simulator.host] = time.monotonic() + HOLD_KEPT_S
+        for watch in simulator.watches:
+            with self._faults.contained("listener"):
+                watch.disconnected()
+        logger.info("[%s] simulator disconnected after %d frames", simulator.name, simulator.frames)
+
+    def tick(self) -> None:
+        """Let each session look at the time; called every `TICK_S`."""
+        self._ticked_s = time.monotonic()
+        if self._is_stopping:
+            return
+        for simulator in self.simulators:
+            if simulator.is_connected:  # still, after the others' commands have left
+                with self._contained("tick", simulator):
+                    self._take(simulator, Tick(time.monotonic()))
+
+    def hold(self, simulator: Simulator, is_held: bool) -> None:
+        """Keep a drone on patrol by hand, or release it."""
+        if is_held:
+            logger.info("[%s] put on hold by hand", simulator.name)
+            self._take(simulator, Hold(time.monotonic()))
+        else:
+            logger.info("[%s] released by hand", simulator.name)
+            self._held_until_s.pop(simulator.host, None)
+            self._take(simulator, Release(time.monotonic()))
+
+    def fail(self, simulator: Simulator) -> None:
+        """Bring a drone into the safe state, for our own code has failed on its behalf."""
+        if simulator.is_connected and not self._is_stopping:
+            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
+                self._take(simulator, Failed(time.monotonic()))
+
+    def stop(self) -> None:
+        """Tell every drone to stop following, and take in nothing more."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        logger.info("shutting down")
+        for simulator in self.simulators:
+            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
+                self._take(simulator, Shutdown(time.monotonic()))
+
+    def _connect(self, sid: str, host: str, name: str, now_s: float) -> Simulator:
+        session = Session.begin(name, self._tracker, self._settings.watchdog_s)
+        slot = self._perception.open_slot(lambda perceived: self._post(self._on_perceived, simulator, perceived))
+        simulator = Simulator(sid, host, name, session, slot)
+        must_hold = self._must_hold(host, now_s)
+        self._simulators[sid] = simulator
+        for listener in self.listeners:
+            with self._faults.contained("listener"):
+                simulator.watches.append(listener.connected(simulator))
+        logger.info("[%s] simulator connected", name)
+        if must_hold:
+            logger.info("[%s] on hold: another simulator from this address is on hold, or was when it left", name)
+            self._take(simulator, Hold(now_s))
+        return simulator
+
+    def _must_hold(self, host: str, now_s: float) -> bool:
+        """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""
+        is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
+        return is_there or now_s < self._held_until_s.get(host, -math.inf)
+
+    def _on_perceived(self, simulator: Simulator, perceived: Perceived) -> None:
+        if not simulator.is_connected or self._is_stopping:
+            return  # gone meanwhile, or told its last command
+        with self._contained("answer", simulator):
+            in_work = simulator.in_work.pop(perceived.frame.number)
+            self._answer(simulator, perceived, in_work.acknowledge)
+
+    def _answer(self, simulator: Simulator, perceived: Perceived, acknowledge: Iterable[Callable[[], None]]) -> None:
+        """Answer a frame, and acknowledge it with those that it has superseded."""
+        event = answer(perceived.frame, perceived.outcome, time.monotonic())
+        taken = self._take(simulator, event, perceived.frame, perceived)
+        for call in acknowledge:
+            call()
+        now_s = time.monotonic()
+        if simulator.is_connected:  # still, after its commands have left
+            self._tell(simulator, lambda watch: watch.answered(taken, now_s))
+        outcome = perceived.outcome
+        mistake = outcome if isinstance(outcome, BadFrameError) else taken.view and taken.view.remark
+        if mistake is not None:
+            self._complaints.warn(simulator.name, mistake.field, mistake.expected, mistake.received)
+
+    def _take(
+        self, simulator: Simulator, event: Event, frame: Frame | None = None, perceived: Perceived | None = None
+    ) -> Taken:
+        taken = Taken(event, simulator.session.take(event), frame, perceived)
+        self._tell(simulator, lambda watch: watch.taken(taken))
+        self._send(simulator, taken.commands)
+        return taken
+
+    def _tell(self, simulator: Simulator, tell: Callable[[Watch], None]) -> None:
+        for watch in list(simulator.watches):
+            with self._faults.contained("listener", partial(self._leave_out, simulator, watch)):
+                tell(watch)
+
+    def _leave_out(self, simulator: Simulator, watch: Watch) -> None:
+        """Go on without a watch that has failed: it would fail again at each frame."""
+        simulator.watches.remove(watch)
+        self._post(self.fail, simulator)  # later: the commands of the present event leave first
+
+    def _contained(self, place: str, simulator: Simulator) -> AbstractContextManager[None]:
+        return self._faults.contained(place, partial(self.fail, simulator))
+
+    def _send(self, simulator: Simulator, commands: Iterable[Command]) -> None:
+        for command in commands:
+            self._send_command(simulator.id, command)

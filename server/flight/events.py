@@ -1,0 +1,99 @@
+"""What can happen to a session, as values: `Session.take` answers each with commands.
+
+Live server, lock-step loop and replay all speak to a session in these; a recording is a list of them with the commands.
+Times are this machine's monotonic clock, seconds; `frame` is the frame's number (`server.wire.messages.Frame`).
+"""
+
+from dataclasses import dataclass
+
+from server.sight.people import Sighting
+from server.sight.sight import View
+from server.wire.messages import BadFrameError, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame has come. `superseded` is the number of the older one that it replaced before perception's turn."""
+
+    at_s: float
+    frame: int
+    superseded: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame that perception understood: its arrival, its own time (seconds since 1970) and who may be the hero."""
+
+    at_s: float
+    frame: int
+    arrival_s: float
+    timestamp_s: float | None
+    sightings: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """A frame that is not what a simulator should send, in words."""
+
+    at_s: float
+    frame: int
+    arrival_s: float
+    field: str
+    expected: str
+    received: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Our own code failed: on a frame, or with None elsewhere on this simulator's behalf."""
+
+    at_s: float
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; comes several times a second."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Stop the drone and keep it on patrol, whatever is seen, until `Release`."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """End a hold."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The server ends."""
+
+    at_s: float
+
+
+Event = Received | Seen | NotUnderstood | Failed | Tick | Hold | Release | Shutdown
+Answer = Seen | NotUnderstood | Failed
+
+
+def answer(frame: Frame, outcome: View | BadFrameError | None, at_s: float) -> Answer:
+    """The event that tells a session what came of a frame.
+
+    Args:
+        frame: as received.
+        outcome: a view of it, the error that its sender made, or None if perception failed.
+        at_s: now.
+    """
+    if isinstance(outcome, BadFrameError):
+        words = (outcome.field, outcome.expected, outcome.received)
+        return NotUnderstood(at_s, frame.number, frame.arrival_s, *words)
+    if outcome is None or isinstance(frame.content, BadFrameError):
+        return Failed(at_s, frame.number)
+    return Seen(at_s, frame.number, frame.arrival_s, frame.content.timestamp_s, outcome.sightings)

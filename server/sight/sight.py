@@ -1,0 +1,99 @@
+"""From a frame's images to the people in them: decode, infer, find, place. Pure and synchronous.
+
+`Sight.look` does all of it, for replay and lock-step; the live server's threads (`perception.py`) call the same steps
+one by one, so that they overlap.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from model.engines import Engine
+from server.sight.geometry import Camera, Pose
+from server.sight.images import Size, decode_depth, decode_rgb
+from server.sight.people import Sighting, find_people
+from server.wire.messages import BadFrameError, Frame, SensorFrame
+
+
+class View(NamedTuple):
+    """A frame understood.
+
+    `sightings` are of who may be the hero, the largest first; `camera` took it; `probabilities` is (px, px, classes)
+    float32, of the network; `remark` is what to tell the client of a frame that was used all the same.
+    """
+
+    sightings: tuple[Sighting, ...]
+    camera: Camera
+    probabilities: np.ndarray
+    remark: BadFrameError | None = None
+
+
+class Sight:
+    """Sees frames, one after the other.
+
+    Args:
+        engine: the loaded network.
+        camera: the simulators' camera.
+        min_blob_px: smallest blob to believe, in pixels of the network; None for the one on the network's card.
+
+    Attributes:
+        engine: as given.
+        min_blob_px: the one in use.
+    """
+
+    def __init__(self, engine: Engine, camera: Camera, min_blob_px: int | None = None) -> None:
+        cv2.setNumThreads(1)  # its images are small, and the cores are the network's
+        self.engine, self._camera = engine, camera
+        self.min_blob_px = min_blob_px or engine.card.min_blob_px
+        self._hero = engine.card.classes.index("hero")
+
+    def look(self, frame: Frame) -> View | BadFrameError:
+        """Understand one frame; returns the error that its sender made if it can't be understood.
+
+        Raises:
+            Exception: whatever goes wrong in a network.
+        """
+        if isinstance(frame.content, BadFrameError):
+            return frame.content
+        try:
+            image, size = self.decode(frame.content)
+            probabilities = self.engine.infer(image[None])[0]
+            return self.find(frame.content.gimbal_pose, size, probabilities, decode_depth(frame.content.depth_image))
+        except BadFrameError as error:
+            return error
+
+    def decode(self, frame: SensorFrame) -> tuple[np.ndarray, Size]:
+        """The camera image, (px, px, 3) uint8 RGB in the network's size, and its size as received.
+
+        Raises:
+            BadFrameError: if it is not as expected.
+        """
+        return decode_rgb(frame.rgb_image, self.engine.input_px)
+
+    def find(self, pose: Pose, size: Size, probabilities: np.ndarray, depth_255: np.ndarray) -> View:
+        """Find and place who may be the hero.
+
+        Args:
+            pose: of the camera, world frame.
+            size: of the camera image as received.
+            probabilities: (px, px, classes) float32, of the network.
+            depth_255: (H, W) uint8, round(255 · depth / far).
+        """
+        camera = self._camera
+        if size.width_px != size.height_px:
+            camera = replace(camera, width_px=round(camera.image_px * size.aspect))
+        sightings = find_people(
+            probabilities[..., self._hero],
+            depth_255,
+            camera,
+            pose,
+            self.engine.card.hero_threshold_255,
+            self.min_blob_px,
+        )
+        depth_size, remark = Size(depth_255.shape[1], depth_255.shape[0]), None
+        if depth_size != size:
+            expected = f"{size}, as the camera image has (it is used all the same)"
+            remark = BadFrameError("depth_image", expected, str(depth_size))
+        return View(sightings, camera, probabilities, remark)

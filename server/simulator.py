@@ -1,0 +1,94 @@
+"""One connected simulator: everything that the server knows of it, and who listens to what happens to it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from server.flight.events import Event
+from server.flight.session import Session
+from server.sight.perception import Perceived, Slot
+from server.sight.sight import View
+from server.wire.messages import Command, Frame
+
+
+class Taken(NamedTuple):
+    """An event that a session has taken in, and the commands that it gave.
+
+    `frame` is the one that the event is about; None if it is about none. `perceived` is what perception made of it;
+    None before that.
+    """
+
+    event: Event
+    commands: Sequence[Command]
+    frame: Frame | None = None
+    perceived: Perceived | None = None
+
+    @property
+    def view(self) -> View | None:
+        """What was seen; None for all but a `Seen`."""
+        outcome = None if self.perceived is None else self.perceived.outcome
+        return outcome if isinstance(outcome, View) else None
+
+
+class Watch(Protocol):
+    """Is told what happens to one simulator, on the event loop; must not wait.
+
+    A watch that raises is told nothing more.
+    """
+
+    def taken(self, taken: Taken) -> None:
+        """A session has taken in an event; its commands leave next."""
+
+    def answered(self, taken: Taken, now_s: float) -> None:
+        """The commands that answer a frame have left (monotonic seconds)."""
+
+    def disconnected(self) -> None:
+        """The simulator has gone."""
+
+
+class Listener(Protocol):
+    """Watches simulators: the page, overlay images, metrics, recordings."""
+
+    def connected(self, simulator: "Simulator") -> Watch:
+        """A simulator has come; returns who is told what happens to it."""
+
+
+@dataclass(eq=False)
+class Simulator:
+    """One connection that has sent a frame.
+
+    Args:
+        id: where its commands are sent.
+        host: address of the machine that it runs on.
+        name: for people; unique among those connected.
+        session: decides what it is told.
+        slot: where its newest frame waits for perception.
+
+    Attributes:
+        watches: told what happens to it.
+        frames: received so far; the newest one's number.
+        in_work: its frames that perception has still to answer, by number, oldest first.
+        is_connected: whether it is still there.
+    """
+
+    id: str
+    host: str
+    name: str
+    session: Session
+    slot: Slot
+    watches: list[Watch] = field(default_factory=list)
+    frames: int = 0
+    in_work: dict[int, "InWork"] = field(default_factory=dict)
+    is_connected: bool = True
+
+    def begin(self, frame: Frame, superseded: Frame | None, acknowledge: Callable[[], None]) -> None:
+        """Note a frame that perception has to answer; it is acknowledged together with the one that it replaced."""
+        older = None if superseded is None else self.in_work.pop(superseded.number, None)
+        self.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
+
+
+class InWork(NamedTuple):
+    """A frame that is being worked on, and what to call when it is answered."""
+
+    frame: Frame
+    acknowledge: list[Callable[[], None]]

@@ -1,0 +1,71 @@
+"""Our own errors: contained where they happen, logged with their traceback, counted; nothing else stops.
+
+What clients do wrong is not reported here but in `server.wire.complaints`.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+# A fault may come back with each of 100 frames a second: its traceback is logged at most this often.
+REPEAT_AFTER_S = 10.0
+
+
+class Faults:
+    """Counts errors of our own code by the place where they happened. Any thread may report.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._logged_s: dict[str, float] = {}
+        self._left_out: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Faults so far, by place."""
+        with self._lock:
+            return dict(self._counts)
+
+    def report(self, place: str, error: Exception) -> None:
+        """Log and count an error.
+
+        Args:
+            place: one of few names, such as "tick"; a label in /metrics.
+            error: as caught.
+        """
+        with self._lock:
+            self._counts[place] += 1
+            now_s = self._clock()
+            if now_s - self._logged_s.get(place, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+                self._left_out[place] += 1
+                return
+            self._logged_s[place] = now_s
+            left_out = self._left_out.pop(place, 0)
+        more = f" ({left_out} more since the last report)" if left_out else ""
+        logger.error("internal error in %s%s: %r", place, more, error, exc_info=error)
+
+    @contextlib.contextmanager
+    def contained(self, place: str, then: Callable[[], None] | None = None) -> Iterator[None]:
+        """Report whatever the block raises, and go on after it.
+
+        Args:
+            place: as for `report`.
+            then: called after a fault, to bring what it concerns into a safe state; contained likewise.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.report(place, error)
+            if then is not None:
+                with self.contained(place):
+                    then()

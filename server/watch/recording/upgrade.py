@@ -1,0 +1,122 @@
+"""Recordings of format 1 in the messages of format 2, one by one as they are read.
+
+Format 1 knew a frame by its arrival and not by a number, told of a frame only whether it had superseded another, and
+had names of its own for events:
+
+    frame                           received: numbered here, and with the number of the frame that it superseded
+    seen, bad, failed               seen, not_understood, failed: with the frame's number; targets become sightings
+    tick, hold, release, shutdown   the same; `now_s` becomes `at_s`
+
+The state of a session in its middle (`snapshot`) was stored by the names of private attributes. It is not upgraded.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from server.flight.tracks import TrackState
+from server.wire.messages import parse_timestamp, shorten
+
+FORMAT = 1
+FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
+TIMES = ("started_s", "monotonic_s")
+
+Fields = Mapping[str, Any]
+
+
+class Upgrade:
+    """Upgrades the messages of one recording, in order.
+
+    Messages may come from anybody: missing and odd fields raise KeyError, TypeError or ValueError.
+    """
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._state: Any = TrackState.PATROL.value
+        # Frames without an answer by their arrival, oldest first.
+        self._unanswered: dict[float, _Frame] = {}
+
+    def start(self, fields: Fields) -> dict[str, Any]:
+        """The first message in format 2.
+
+        Raises:
+            ValueError: if the recording begins in the middle of a session.
+        """
+        if fields["snapshot"] is not None:
+            raise ValueError(
+                "it was recorded by an older version of this program and begins in the middle of a session, "
+                "which cannot be continued here; replay it with the version that made it"
+            )
+        return {**{name: fields[name] for name in FACTS + TIMES}, "state": None}
+
+    def message(self, fields: Fields) -> Fields:
+        """Any later message in format 2.
+
+        Raises:
+            ValueError: if it answers a frame that is not in the recording.
+        """
+        match kind := fields["kind"]:
+            case "end":
+                return fields
+            case "frame":
+                return self._received(fields)
+            case "seen":
+                frame = self._answered(fields)
+                about = {
+                    "frame": frame.number,
+                    "arrival_s": fields["arrival_s"],
+                    "timestamp_s": frame.timestamp_s,
+                    "sightings": [_sighting(target) for target in fields["targets"]],
+                }
+            case "bad":
+                kind = "not_understood"
+                about = {name: fields[name] for name in ("arrival_s", "field", "expected", "received")}
+                about["frame"] = self._answered(fields).number
+            case "failed":
+                about = {"frame": self._answered(fields).number}
+            case "tick" | "hold" | "release" | "shutdown":
+                about = {}
+            case _:
+                raise ValueError(f"expected an event of a known kind, got {shorten(kind)}")
+        self._state = fields["state"]
+        return {"kind": kind, "at_s": fields["now_s"], **about, "state": self._state, "commands": fields["commands"]}
+
+    def _received(self, fields: Fields) -> dict[str, Any]:
+        self._frames += 1
+        superseded = None
+        if fields["is_superseding"] and self._unanswered:
+            superseded = self._unanswered.popitem()[1].number  # the frame that waits for perception is the newest
+        arrival_s, argument = fields["arrival_s"], fields["argument"]
+        self._unanswered[arrival_s] = _Frame(self._frames, _timestamp_s(argument))
+        return {
+            "kind": "received",
+            "at_s": arrival_s,
+            "frame": self._frames,
+            "superseded": superseded,
+            "argument": argument,
+            "state": self._state,
+            "commands": [],
+        }
+
+    def _answered(self, fields: Fields) -> "_Frame":
+        frame = self._unanswered.pop(fields["arrival_s"], None)
+        if frame is None:
+            raise ValueError(f"expected the frame that is answered at {fields['now_s']} s before its answer, got none")
+        return frame
+
+
+class _Frame(NamedTuple):
+    number: int
+    timestamp_s: float | None
+
+
+def _timestamp_s(argument: str) -> float | None:
+    content = json.loads(argument)
+    return parse_timestamp(content.get("timestamp")) if isinstance(content, dict) else None
+
+
+def _sighting(target: Fields) -> list[Any]:
+    """A target as a `Sighting`, with a `Place` or None."""
+    place = [target[name] for name in ("position_m", "position_std_m", "depth_m", "area_m2")]
+    about = [target[name] for name in ("centroid_px", "feet_px", "box_px", "area_px", "confidence")]
+    return [*about, None if target["position_m"] is None else place]

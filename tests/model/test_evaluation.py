@@ -1,0 +1,28 @@
+"""The folders that an evaluation reads; `tests/tools/test_evaluate.py` tests the rest through the command."""
+
+import pytest
+
+from model.evaluation import EXAM, VALIDATION, find_sets
+from model.scoring import EVALUATION_SETS
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in (*(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS), VALIDATION):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def test_the_exams_sets_are_found_in_the_dataset_and_in_their_own_folder(data):
+    exam = data / "sample_evaluation_data"
+    assert find_sets(data, EXAM) == find_sets(exam) == {name: exam / name for name in EVALUATION_SETS}
+
+
+def test_the_validation_set_is_in_the_dataset(data):
+    assert find_sets(data, VALIDATION) == {VALIDATION: data / VALIDATION}
+
+
+@pytest.mark.parametrize("which", [EXAM, VALIDATION])
+def test_a_missing_set_is_named(tmp_path, which):
+    with pytest.raises(FileNotFoundError, match=f"expected the set .* in {tmp_path}, found no"):
+        find_sets(tmp_path, which)

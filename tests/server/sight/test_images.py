@@ -1,0 +1,69 @@
+"""Encoded images to arrays, and those that are refused."""
+
+import base64
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.command import REPOSITORY
+from support.images import encoded
+
+from server.sight.images import decode_depth, decode_rgb
+from server.wire.messages import BadFrameError
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_camera_images_of_any_colour_mode_and_size_come_out_square_and_rgb(mode):
+    image, size = decode_rgb(encoded(size=(320, 240), mode=mode), 160)
+    assert image.shape == (160, 160, 3)
+    assert size == (320, 240)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "P"), ("JPEG", "L")])
+def test_depth_images_give_their_red_channel(kind, mode):
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 48), (77, 77, 77, 255)).convert(mode).save(file, kind)
+    depth_255 = decode_depth(file.getvalue())
+    assert depth_255.shape == (48, 64)
+    assert depth_255.dtype == np.uint8
+    np.testing.assert_allclose(depth_255, 77, atol=1)
+
+
+def test_a_depth_image_of_16_bits_is_refused():
+    file = io.BytesIO()
+    Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(file, "PNG")
+    with pytest.raises(BadFrameError, match="8 bits"):
+        decode_depth(file.getvalue())
+
+
+def test_a_gif_is_refused_though_pillow_could_read_it():
+    file = io.BytesIO()
+    Image.new("L", (64, 64)).save(file, "GIF")
+    with pytest.raises(BadFrameError, match="expected a JPEG or PNG"):
+        decode_rgb(file.getvalue(), 160)
+
+
+def test_the_message_of_a_bad_image_is_one_short_line():
+    with pytest.raises(BadFrameError) as caught:
+        decode_rgb(base64.b64encode(bytes(5000)), 160)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+def test_of_a_file_with_several_pictures_only_the_first_is_read():
+    """Pillow would report it as an MPO and read parts that no camera image has."""
+    file, first = io.BytesIO(), Image.new("RGB", (160, 160), (200, 100, 0))
+    first.save(file, "MPO", save_all=True, append_images=[Image.new("RGB", (160, 160))])
+    image, _ = decode_rgb(file.getvalue(), 160)
+    np.testing.assert_allclose(image[80, 80], (200, 100, 0), atol=3)
+
+
+def test_importing_the_decoders_changes_nothing_in_the_process():
+    program = "import warnings, cv2, numpy, openvino; from PIL import Image;"
+    program += "before = Image.MAX_IMAGE_PIXELS, str(warnings.filters);"
+    program += "import server.sight.images; print(before == (Image.MAX_IMAGE_PIXELS, str(warnings.filters)))"
+    printed = subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY, capture_output=True)
+    assert printed.stdout.split() == [b"True"]

@@ -1,0 +1,273 @@
+"""The one road: who is told what in which order, and that errors of ours stop nobody else."""
+
+import time
+
+import pytest
+from support.road import Road, view
+from support.seen import sighting
+
+from server import control as control_module
+from server.flight.events import Failed, Hold, NotUnderstood, Received, Release, Seen, Shutdown, Tick
+from server.wire.messages import BadFrameError
+
+HERO = sighting()
+FOLLOW = ["object_detected", "create_box_marker"]
+
+
+class Notes:
+    """A listener that notes what it is told; with `fails_at`, raises at that point instead."""
+
+    def __init__(self, fails_at: str | None = None) -> None:
+        self.fails_at = fails_at
+        self.notes: list[tuple] = []
+
+    def note(self, point: str, *what) -> None:
+        if point == self.fails_at:
+            raise ZeroDivisionError(point)
+        self.notes.append((point, *what))
+
+    def connected(self, simulator) -> "Notes":
+        self.note("connected", simulator.id)
+        return self
+
+    def taken(self, taken) -> None:
+        self.note("taken", type(taken.event).__name__, [command.event for command in taken.commands])
+
+    def answered(self, taken, now_s) -> None:
+        self.note("answered", taken.frame.number)
+
+    def disconnected(self) -> None:
+        self.note("disconnected")
+
+    @property
+    def events(self) -> list[str]:
+        return [what[1] for what in self.notes if what[0] == "taken"]
+
+
+@pytest.fixture
+def road() -> Road:
+    return Road()
+
+
+def test_a_listener_is_told_of_each_event_with_its_commands_and_then_of_the_answer(road):
+    notes = Notes()
+    road.control.listeners.append(notes)
+    for number in (1, 2):
+        road.frame("a", number)
+        road.see("a", view(HERO))
+    road.control.on_disconnect("a")
+    assert notes.notes == [
+        ("connected", "a"),
+        ("taken", "Received", []),
+        ("taken", "Seen", ["object_lost"]),
+        ("answered", 1),
+        ("taken", "Received", []),
+        ("taken", "Seen", FOLLOW),
+        ("answered", 2),
+        ("disconnected",),
+    ]
+
+
+def test_every_kind_of_event_reaches_the_session_and_the_listeners_through_one_method(road):
+    notes = Notes()
+    road.control.listeners.append(notes)
+    road.follow("a", HERO)
+    simulator = road.simulator("a")
+    road.control.hold(simulator, True)
+    road.control.hold(simulator, False)
+    road.frame("a", 3, sent={"no": "frame"})
+    road.frame("a", 4)
+    road.see("a", None)
+    road.control.tick()
+    road.control.stop()
+    kinds = (Hold, Release, Received, NotUnderstood, Received, Failed, Tick, Shutdown)
+    assert notes.events[4:] == [kind.__name__ for kind in kinds]
+
+
+def test_a_frame_says_which_one_it_has_superseded_and_is_acknowledged_with_it(road):
+    for number in (1, 2, 3):
+        road.frame("a", number)
+    assert road.simulator("a").session.state.counts.superseded == 2
+    assert list(road.simulator("a").in_work) == [3]
+    assert road.acknowledged == []
+    road.see("a", view())
+    assert road.acknowledged == [1, 2, 3]
+    assert road.simulator("a").in_work == {}
+
+
+def test_a_bad_frame_is_answered_at_once_and_leaves_the_older_one_in_work(road):
+    road.follow("a", HERO)
+    road.frame("a", 3)
+    road.frame("a", 4, sent="no object")
+    assert road.told("a")[-1] == "object_lost"
+    assert road.acknowledged == [1, 2, 4]
+    road.see("a", view(HERO))
+    assert road.told("a")[-1] == "object_lost", "the older frame commands nothing any more"
+    assert road.acknowledged == [1, 2, 4, 3]
+
+
+def test_mistakes_of_clients_are_complained_of_under_their_name(road):
+    complaints = []
+    road.complaints.listeners.append(lambda *words: complaints.append(words))
+    road.frame("a", 1, sent=[])
+    road.frame("a", 2)
+    road.see("a", BadFrameError("rgb_image", "a JPEG", "none"))
+    road.frame("a", 3)
+    road.see("a", view(remark=BadFrameError("depth_image", "256×256", "64×64")))
+    assert [(name, field) for name, field, _, _ in complaints] == [
+        ("127.0.0.1:a", "sensor_frame"),
+        ("127.0.0.1:a", "rgb_image"),
+        ("127.0.0.1:a", "depth_image"),
+    ]
+    assert road.faults.counts == {}
+
+
+def test_work_for_a_simulator_that_has_gone_is_dropped(road):
+    road.frame("a", 1)
+    slot = road.simulator("a").slot
+    simulator = road.simulator("a")
+    road.control.on_disconnect("a")
+    assert slot.is_closed
+    slot.deliver(control_module.Perceived(slot.take(), view(HERO)))
+    road.run()
+    road.control.fail(simulator)
+    assert road.sent == []
+    assert road.faults.counts == {}
+
+
+def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
+    road.follow("a", HERO)
+    road.control.hold(road.simulator("a"), True)
+    road.control.on_disconnect("a")
+    road.frame("b", 1)
+    road.frame("c", 1, host="10.0.0.9")
+    assert road.simulator("b").session.state.is_held
+    assert not road.simulator("c").session.state.is_held
+    road.control.hold(road.simulator("b"), False)
+    road.frame("d", 1)
+    assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
+
+
+def test_at_the_end_every_drone_is_stopped_and_nothing_more_is_taken_in(road):
+    road.follow("a", HERO)
+    road.follow("b", HERO)
+    road.control.stop()
+    assert (road.told("a")[-1], road.told("b")[-1]) == ("object_lost", "object_lost")
+    count = len(road.sent)
+    road.frame("a", 9)
+    road.control.tick()
+    road.control.stop()
+    assert len(road.sent) == count
+
+
+# Errors of ours: reported and counted, the drone concerned is stopped, its neighbour is led on.
+
+
+@pytest.fixture
+def pair(road) -> Road:
+    road.follow("neighbour", HERO)
+    road.follow("a", HERO)
+    return road
+
+
+def assert_contained(road: Road, place: str, count: int = 1) -> None:
+    assert road.faults.counts == {place: count}
+    assert road.told("a")[-1] == "object_lost"
+    road.frame("neighbour", 3)
+    road.see("neighbour", view(HERO))
+    assert road.told("neighbour")[-2:] == FOLLOW
+
+
+def break_session(road: Road, sid: str, kinds: tuple[type, ...]) -> None:
+    session = road.simulator(sid).session
+    take = session.take
+
+    def broken(event):
+        if isinstance(event, kinds):
+            raise ZeroDivisionError
+        return take(event)
+
+    session.take = broken
+
+
+@pytest.mark.parametrize(("kind", "place"), [(Received, "sensor_frame"), (Seen, "answer"), (Tick, "tick")])
+def test_an_error_in_a_session_stops_its_drone_alone(pair, kind, place):
+    break_session(pair, "a", (kind,))
+    if kind is Tick:
+        pair.control.tick()
+    else:
+        pair.frame("a", 3)
+        if kind is Seen:
+            pair.see("a", view(HERO))
+    assert_contained(pair, place)
+
+
+def test_a_session_that_can_not_even_be_failed_is_told_to_patrol(pair):
+    break_session(pair, "a", (Seen, Failed))
+    pair.frame("a", 3)
+    pair.see("a", view(HERO))
+    assert pair.faults.counts == {"answer": 1, "session": 1}
+    assert pair.told("a")[-1] == "object_lost"
+
+
+def test_an_error_in_parsing_is_not_blamed_on_the_client(pair, monkeypatch):
+    complaints = []
+    pair.complaints.listeners.append(lambda *words: complaints.append(words))
+    with monkeypatch.context() as patch:
+        patch.setattr(control_module.Frame, "read", lambda *_: 1 / 0)
+        pair.frame("a", 3)
+    assert complaints == []
+    assert_contained(pair, "sensor_frame")
+
+
+def test_a_failure_of_perception_stops_its_drone_alone(pair):
+    pair.frame("a", 3)
+    pair.see("a", None)
+    assert pair.told("a")[-1] == "object_lost"
+    assert pair.simulator("a").session.state.counts.failed == 1
+
+
+@pytest.mark.parametrize("point", ["taken", "answered"])
+def test_a_listener_that_raises_is_left_out_for_that_simulator(road, point):
+    notes, faulty = Notes(), Notes()
+    road.control.listeners += [faulty, notes]
+    road.follow("neighbour", HERO)
+    road.follow("a", HERO)
+    road.frame("a", 3)
+    faulty.fails_at = point
+    road.see("a", view(HERO))
+    faulty.fails_at = None
+    assert_contained(road, "listener")
+    before = len(faulty.notes)
+    road.frame("a", 4)
+    road.see("a", view(HERO))
+    assert len(faulty.notes) == before, "it is told nothing more of this simulator"
+    assert road.told("a")[-2:] == FOLLOW, "which is led without it"
+    assert notes.events.count("Seen") == 7, "the other listener has been told everything"
+
+
+def test_a_listener_that_raises_at_the_beginning_or_the_end_changes_nothing(road):
+    road.control.listeners += [Notes("connected"), Notes("disconnected")]
+    road.follow("a", HERO)
+    road.control.on_disconnect("a")
+    assert road.faults.counts == {"listener": 2}
+    assert road.control.simulators == []
+
+
+def test_an_error_at_the_end_still_stops_every_drone(pair):
+    break_session(pair, "a", (Shutdown,))
+    pair.control.stop()
+    assert pair.faults.counts == {"session": 1}
+    assert (pair.told("a")[-1], pair.told("neighbour")[-1]) == ("object_lost", "object_lost")
+
+
+def test_trouble_is_a_late_tick_or_perceptions(road, monkeypatch):
+    assert road.control.trouble() is None
+    road.perception.words = "perception has stalled for 2.0 s"
+    assert road.control.trouble() == "perception has stalled for 2.0 s"
+    now_s = time.monotonic()
+    monkeypatch.setattr(control_module.time, "monotonic", lambda: now_s + 1.5)
+    assert road.control.trouble().startswith("the watchdog has not run for 1.")
+    road.control.tick()
+    road.perception.words = None
+    assert road.control.trouble() is None

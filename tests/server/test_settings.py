@@ -1,0 +1,44 @@
+import pytest
+
+from server.settings import Settings, TrackerConfig, read_tracker
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"port": 99999}, "port must be 0 to 65535, got 99999"),
+        ({"watchdog_s": 9}, r"watchdog_s must be in \(0, 3\], got 9"),
+        ({"min_blob_px": -1}, "min_blob_px must not be negative, got -1"),
+        ({"vertical_fov_deg": 180.0}, r"expected vertical_fov_deg in \(0, 180\), got 180.0"),
+        ({"depth_far_m": 0.0}, "expected far_m positive and finite, got 0.0"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**setting)
+
+
+def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):
+    file = tmp_path / "tracker.toml"
+    file.write_text("confirm_hits = 4  # of 5\nlost_after_s = 2.5\n")
+    assert read_tracker(file) == TrackerConfig(confirm_hits=4, lost_after_s=2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("confirm_hits = 9", "expected confirm_hits of at most confirm_window = 5, got 9"),
+        ("confirm_window = 1" + "0" * 30, "expected confirm_window an integer of 1 to 1000, got 10"),
+        ("lost_after_s = nan", "expected lost_after_s positive and finite, got nan"),
+        ('lost_after_s = "soon"', "expected lost_after_s positive and finite, got 'soon'"),
+        ("lost_after_s = true", "expected lost_after_s positive and finite, got True"),
+        ("lost_after = 2.0", r"expected settings of the tracker \(confirm_hits, .*\), got lost_after"),
+        ("lost_after_s 2.0", "Expected '=' after a key"),
+        ("\udcff", "can't decode byte"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path, text, message):
+    file = tmp_path / "tracker.toml"
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=rf"tracker\.toml: .*{message}"):
+        read_tracker(file)

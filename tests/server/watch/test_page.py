@@ -1,0 +1,397 @@
+"""The page over a real server: its stream, its commands, and itself in a real Chromium."""
+
+import base64
+import contextlib
+import io
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import socketio
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+from support.fake_engine import FAKE_SERVER, GREY
+from support.live import BOX, fields, follow, picture
+from support.page import PATIENCE_S, Flight, Viewer, flying, name_of, request, wait_until
+
+from server.watch.routes import PAGE
+from tools.simulator.server_process import ServerProcess, free_port, running_server
+from tools.simulator.wire import QuadSimClient
+
+# As root, without a screen, and without calling home.
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_server("unused", script=FAKE_SERVER) as process:
+        yield process
+
+
+def hold(server: ServerProcess, name: str, is_held: bool = True, **headers: str) -> int:
+    body = json.dumps({"simulator": name, "is_held": is_held})
+    return request(server, "POST", "/hold", body, **{"Content_Type": "application/json", **headers})[0]
+
+
+def metric(server: ServerProcess, name: str) -> float:
+    text = request(server, "GET", "/metrics")[1].decode()
+    return float(re.search(rf"^{re.escape(name)} (.+)$", text, re.MULTILINE)[1])
+
+
+def test_the_page_comes_with_all_that_it_names_and_asks_no_other_server(server: ServerProcess):
+    status, index, headers = request(server, "GET", "/")
+    assert status == 200
+    assert "default-src 'self'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    named = set(re.findall(r'(?:src|href)="([^"]+)"', index.decode()))
+    for file in PAGE.glob("*.js"):
+        named |= set(re.findall(r'from "([^"]+)"', file.read_text()))
+    assert {Path(path).name for path in named} == {file.name for file in PAGE.iterdir()} - {"index.html"}
+    for path in named:
+        assert request(server, "GET", path)[0] == 200, path
+    for file in PAGE.iterdir():
+        assert set(re.findall(r"https?://[^\"' ]+", file.read_text())) <= {"http://www.w3.org/2000/svg"}
+    assert request(server, "GET", "/page/../app.py")[0] == 404
+
+
+def test_a_held_drone_is_told_to_patrol_and_nothing_else_until_it_is_released(server: ServerProcess):
+    with flying(server) as flight:
+        flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+        name = name_of(server)
+        held_s = time.monotonic()
+        assert hold(server, name) == 204
+        lost = flight.client.wait_for("object_lost", since_s=held_s, timeout_s=PATIENCE_S)
+        time.sleep(1.0)  # ten frames
+        assert [event.name for event in flight.client.events if event.arrived_s > lost.arrived_s] == []
+        released_s = time.monotonic()
+        assert hold(server, name, is_held=False) == 204
+        assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
+
+
+def test_a_hold_outlasts_a_lost_connection(server: ServerProcess):
+    with flying(server) as flight:
+        flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+        assert hold(server, name_of(server)) == 204
+        with flying(server) as reconnected:  # before the server has noticed that the first one is gone
+            stays_on_hold(reconnected)
+    wait_until(lambda: not server.health()[1]["sessions"])
+    with flying(server) as flight, flying(server) as another:  # either may be the one that was held
+        stays_on_hold(flight)
+        stays_on_hold(another)
+        for session in server.health()[1]["sessions"]:
+            assert hold(server, session["name"], is_held=False) == 204
+        assert flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+    with flying(server) as flight:
+        assert flight.client.wait_for("object_detected", timeout_s=PATIENCE_S), "released, and so is who comes next"
+
+
+def stays_on_hold(flight: "Flight") -> None:
+    assert flight.client.wait_for("object_lost", timeout_s=PATIENCE_S)
+    time.sleep(1.0)  # ten frames
+    assert [event.name for event in flight.client.events] == ["object_lost"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://127.0.0.1:{port}"}, 204),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://evil.example", "Host": "evil.example"}, 403),  # its name pointed at this machine
+        ({"Content_Type": "text/plain"}, 415),  # what a form of another site can send
+    ],
+)
+def test_only_the_servers_own_page_can_hold_or_record_a_drone(server: ServerProcess, headers, status):
+    headers = {key: value.format(port=server.port) for key, value in headers.items()}
+    with flying(server) as flight:
+        flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+        assert hold(server, name_of(server), **headers) == status
+        assert metric(server, "followme_sessions_held") == (status == 204)
+        hold(server, name_of(server), is_held=False)
+        wish = json.dumps({"simulator": name_of(server), "is_recorded": False})
+        assert request(server, "POST", "/record", wish, **{"Content_Type": "application/json", **headers})[0] == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"simulator": "nobody", "is_held": true, "is_recorded": true}', 404),
+        ('{"simulator": "nobody", "is_held": "yes", "is_recorded": 1}', 400),
+        ("[]", 400),
+        ("{", 400),
+        ('{"is_held": "' + "x" * 2000 + '"}', 413),
+    ],
+)
+@pytest.mark.parametrize("path", ["/hold", "/record"])
+def test_a_command_that_makes_no_sense_is_refused(server: ServerProcess, path, body, status):
+    assert request(server, "POST", path, body, Content_Type="application/json")[0] == status
+
+
+def test_nothing_is_drawn_while_nobody_looks_and_a_viewer_is_no_simulator(server: ServerProcess):
+    drawn = metric(server, "followme_pictures_total")
+    with flying(server) as flight:
+        flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+        assert metric(server, "followme_pictures_total") == drawn
+        viewer = Viewer(server)
+        message = viewer.next_that(lambda message: "picture" in message["simulators"][0])
+        shown = Image.open(io.BytesIO(base64.b64decode(message["simulators"][0]["picture"])))
+        assert shown.size == (512, 512)
+        assert len(server.health()[1]["sessions"]) == 1
+        assert metric(server, "followme_viewers") == 1
+        viewer.close()
+        wait_until(lambda: metric(server, "followme_viewers") == 0)
+        time.sleep(0.3)  # what is in work
+        drawn = metric(server, "followme_pictures_total")
+        time.sleep(0.5)
+        assert metric(server, "followme_pictures_total") == drawn
+
+
+def test_pred_viz_draws_without_a_viewer():
+    with running_server("unused", "--pred_viz", script=FAKE_SERVER) as server, flying(server):
+        wait_until(lambda: metric(server, "followme_pictures_total") >= 2)
+        assert metric(server, "followme_viewers") == 0
+
+
+def test_overlay_images_go_to_clients_that_ask_and_to_nobody_else(server: ServerProcess):
+    pictures = []
+    client = socketio.Client()
+    client.on("overlay_image", pictures.append)
+    client.connect(f"http://127.0.0.1:{server.port}", transports=["websocket"])
+    try:
+        with flying(server) as flight:
+            flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
+            assert pictures == []
+            assert client.call("watch_overlay", {"watch": True}, timeout=PATIENCE_S) is None
+            wait_until(lambda: len(pictures) >= 3)
+            assert set(pictures[-1]) == {"session", "timestamp", "image"}
+            assert pictures[-1]["session"] == name_of(server)
+            assert abs(pictures[-1]["timestamp"] - time.time()) < 60
+            image = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[-1]["image"]))))
+            left, top, _, _ = BOX
+            red, green, _ = image[2 * top + 20, 2 * left + 10].astype(int)
+            assert image.shape == (512, 512, 3)
+            assert green > 80 and red < 180, "the red hero is tinted green"
+            client.call("watch_overlay", {"watch": False}, timeout=PATIENCE_S)
+            time.sleep(0.3)
+            count = len(pictures)
+            time.sleep(0.5)
+            assert len(pictures) == count
+            assert {event.name for event in flight.client.events} <= {
+                "object_lost",
+                "object_detected",
+                "create_box_marker",
+            }
+            logged = len(server.log)
+            client.emit("watch_overlay", "please")
+            assert server.wait_for_log("watch_overlay: expected", after=logged)
+    finally:
+        client.disconnect()
+
+
+def test_viewers_and_one_who_does_not_read_leave_every_frame_answered(server: ServerProcess):
+    viewers = [Viewer(server) for _ in range(2)]
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", server.port))
+    deaf.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    wait_until(lambda: metric(server, "followme_viewers") == 3)
+    watched: list[int] = []
+
+    def watch(viewer: Viewer) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed under its hands
+            while True:
+                watched.append("picture" in str(viewer.next()))
+
+    watchers = [threading.Thread(target=watch, args=(viewer,), daemon=True) for viewer in viewers]
+    for watcher in watchers:
+        watcher.start()
+    with QuadSimClient(port=server.port) as client:
+        follow(client)
+        noise = np.random.default_rng(0).integers(0, 30, (256, 256, 3))  # large pictures, the hero in one piece
+        end_s = time.monotonic() + 9
+        while time.monotonic() < end_s:
+            sent_s = client.send_frame(fields((picture() // 2 + 60 + noise).clip(0, 255).astype(np.uint8)))
+            client.wait_for("object_detected", "object_lost", since_s=sent_s, timeout_s=5)
+            time.sleep(0.05)
+        assert metric(server, "followme_viewers") == 2, "who has not read for seconds is dropped"
+        assert sum(watched) > 20
+        assert client.is_connected
+    for viewer in viewers:
+        viewer.close()
+    deaf.close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("NO BROWSER: looked for chromium and chromedriver (Debian's packages chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in CHROMIUM_FLAGS:
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options, Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@contextlib.contextmanager
+def looking(browser, port: int, width: int = 1400, height: int = 900):
+    """The page in a window of this size; in the end it must not have complained."""
+    device = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    browser.get_log("browser")
+    browser.get(f"http://127.0.0.1:{port}/")
+    yield browser
+    complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    browser.get("about:blank")
+    assert [line for line in complaints if "net::ERR_" not in line] == [], "but for a server that has been stopped"
+
+
+def shows(browser, words: str, selector: str = ".state") -> bool:
+    def is_shown(_) -> bool:
+        texts = browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText)", selector
+        )
+        return any(words in text for text in texts)
+
+    return WebDriverWait(browser, PATIENCE_S, 0.05).until(is_shown, f"expected {words!r} in {selector}")
+
+
+def screenshot(browser, selector: str) -> np.ndarray:
+    """(H, W, 3) int: what is to be seen of an element."""
+    png = browser.find_element(By.CSS_SELECTOR, selector).screenshot_as_png
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def test_the_page_waits_for_a_simulator_and_shows_it_live(server: ServerProcess, browser):
+    with looking(browser, server.port):
+        assert shows(browser, "Waiting for a simulator", "#nobody h2")
+        with flying(server) as flight:
+            assert shows(browser, "FOLLOWING")
+            assert shows(browser, "12", '[data-of="distance"]'), "12 m away"
+            WebDriverWait(browser, PATIENCE_S).until(
+                lambda _: browser.execute_script("return document.querySelector('.picture img').naturalWidth") == 512
+            )
+            camera = screenshot(browser, ".picture img")
+            red, green, blue = camera[..., 0], camera[..., 1], camera[..., 2]
+            assert ((green > red + 20) & (green > blue + 20)).sum() > 500, "the hero, tinted green"
+            assert ((abs(red - 128) < 12) & (abs(green - 128) < 12)).mean() > 0.5, "the grey scene"
+            charted = screenshot(browser, ".latency canvas")
+            assert (charted[..., 2] > 150).sum() > 20, "dots of latency"
+            mapped = screenshot(browser, ".map canvas")
+            assert (mapped.max(axis=-1) > 100).sum() > 100, "drone and hero"
+            flight.colour = GREY
+            assert shows(browser, "COASTING")
+            assert shows(browser, "LOST")
+            assert shows(browser, "PATROL")
+        assert shows(browser, "Waiting for a simulator", "#nobody h2")
+
+
+def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server) as flight:
+        assert shows(browser, "FOLLOWING")
+        pressed_s = time.monotonic()
+        browser.find_element(By.CSS_SELECTOR, "button.hold").click()
+        lost = flight.client.wait_for("object_lost", since_s=pressed_s, timeout_s=PATIENCE_S)
+        assert shows(browser, "ON HOLD")
+        assert shows(browser, "Release", "button.hold")
+        assert [event.name for event in flight.client.events if event.arrived_s > lost.arrived_s] == []
+        released_s = time.monotonic()
+        browser.find_element(By.CSS_SELECTOR, "button.hold").click()
+        assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
+        assert shows(browser, "FOLLOWING")
+
+
+def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_path: Path):
+    with (
+        running_server("unused", "--record", str(tmp_path / "folder"), script=FAKE_SERVER) as server,
+        looking(browser, server.port, width=360, height=740),
+        flying(server),
+    ):
+        assert shows(browser, "Stop recording", "button.record"), "all are recorded from the start"
+        (first,) = wait_until(lambda: list((tmp_path / "folder").iterdir()))
+        assert shows(browser, f"MB, 0:01 min: {first}", ".recording")
+        button = browser.find_element(By.CSS_SELECTOR, "button.record")
+        assert button.size["height"] >= 44, "as large as a thumb"
+        assert too_wide(browser) == []
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
+        assert shows(browser, "Recorded", ".recording")
+        assert shows(browser, "Record", "button.record")
+        button.click()
+        assert shows(browser, "Stop recording", "button.record")
+        wait_until(lambda: len(list((tmp_path / "folder").iterdir())) == 2, "a second file")
+        shutil.rmtree(tmp_path / "folder")
+        assert shows(browser, "Recording stopped: ", ".recording")
+        assert shows(browser, "removed or moved away", ".recording")
+        assert button.text == "Record"
+        assert shows(browser, "FOLLOWING")
+
+
+def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server) as flight:
+        assert shows(browser, "FOLLOWING")
+        flight.changes = {"pose": "1.0000,2.0000,3.0000"}
+        assert shows(browser, "pose: got '1.0000,2.0000,3.0000' (3 numbers), expected", ".simulator .warnings")
+
+
+def test_the_page_reconnects_by_itself(browser):
+    port = free_port()
+    with running_server("unused", script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
+        stack.enter_context(looking(browser, port))
+        assert shows(browser, "live", "#link")
+        later = stack.pop_all()
+    with later:
+        assert shows(browser, "no connection", "#link")
+        with running_server("unused", script=FAKE_SERVER, port=port) as server, flying(server):
+            assert shows(browser, "live", "#link")
+            assert shows(browser, "FOLLOWING")
+
+
+def too_wide(browser) -> list[str]:
+    """What does not fit the window's width."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('*')]"
+        ".filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 "
+        "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
+        ".map((element) => element.className || element.tagName)"
+    )
+
+
+def test_the_page_fits_a_phone(server: ServerProcess, browser):
+    with looking(browser, server.port, width=360, height=740), flying(server):
+        assert shows(browser, "FOLLOWING")
+        assert too_wide(browser) == []
+        button = browser.find_element(By.CSS_SELECTOR, "button.hold").size
+        assert button["height"] >= 44, "as large as a thumb"
+
+
+def test_two_simulators_are_shown_each_with_its_own_state(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server), flying(server, GREY):
+        assert shows(browser, "FOLLOWING")
+        assert shows(browser, "PATROL")
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 2

@@ -1,0 +1,43 @@
+"""HTTP routes without a server; the live ones are in `test_page.py`."""
+
+import pytest
+
+from server.sight.geometry import Camera
+from server.supervision import Faults
+from server.watch.dashboard import Dashboard
+from server.watch.metrics import Metrics
+from server.watch.routes import make_app
+
+
+def client(health, faults: Faults):
+    dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, "an engine")
+    nothing = lambda *_: None  # noqa: E731
+    return make_app(dashboard, Metrics(faults), health, nothing, nothing, nothing, faults).test_client()
+
+
+@pytest.mark.parametrize(("is_ready", "status"), [(True, 200), (False, 503)])
+def test_health_is_the_status_too(is_ready, status):
+    response = client(lambda: {"ready": is_ready, "trouble": "why"}, Faults()).get("/healthz")
+    assert response.status_code == status
+    assert response.json == {"ready": is_ready, "trouble": "why"}
+
+
+def test_an_error_of_ours_is_reported_and_the_next_request_is_answered():
+    faults = Faults()
+    subject = client(lambda: {}["ready"], faults)
+    assert subject.get("/healthz").status_code == 500
+    assert faults.counts == {"http": 1}
+    assert b'followme_internal_errors_total{place="http"} 1.0' in subject.get("/metrics").data
+
+
+def test_a_route_that_does_not_exist_is_the_clients_mistake():
+    faults = Faults()
+    assert client(dict, faults).get("/nowhere").status_code == 404
+    assert faults.counts == {}
+
+
+def test_an_error_in_the_pages_stream_ends_that_stream_and_is_reported(monkeypatch):
+    faults = Faults()
+    monkeypatch.setattr(Dashboard, "news", lambda *_: 1 / 0)
+    assert client(dict, faults).get("/events").data == b""
+    assert faults.counts == {"page": 1}

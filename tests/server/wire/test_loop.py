@@ -1,0 +1,56 @@
+"""The event loop: work and posted calls that raise stop nothing."""
+
+import threading
+
+import pytest
+
+from server.supervision import Faults
+from server.wire.green import eventlet
+from server.wire.loop import EventLoop
+from server.wire.mailbox import Mailbox
+
+
+def let_run_until(condition) -> None:
+    with eventlet.Timeout(60):
+        while not condition():
+            eventlet.sleep(0.001)
+
+
+def test_repeated_work_goes_on_whatever_it_raises():
+    faults, calls = Faults(), []
+
+    def work() -> None:
+        calls.append(len(calls))
+        raise ZeroDivisionError
+
+    EventLoop(faults).every(0.001, work, "tick")
+    let_run_until(lambda: len(calls) >= 3)
+    assert faults.counts["tick"] >= 2
+
+
+@pytest.fixture
+def mailbox():
+    faults = Faults()
+    subject = Mailbox(faults)
+    runner = eventlet.spawn(subject.run)
+    yield subject, faults
+    runner.kill()
+
+
+def test_a_posted_call_that_raises_is_reported_and_the_next_one_runs(mailbox):
+    subject, faults = mailbox
+    done: list[str] = []
+    subject.post(lambda: 1 / 0)
+    subject.post(done.append, "done")
+    let_run_until(lambda: done)
+    assert faults.counts == {"mailbox": 1}
+
+
+def test_calls_run_in_the_order_in_which_they_were_posted_also_from_other_threads(mailbox):
+    subject, _ = mailbox
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: [subject.post(done.append, number) for number in range(100)])
+    thread.start()
+    thread.join()
+    let_run_until(lambda: len(done) == 100)
+    assert done == list(range(100))

@@ -1,0 +1,74 @@
+"""The rules that keep the structure: who may import what, and how long a module may be."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.simulator.server_process import REPOSITORY
+
+MOST_LINES = 300
+MODULES = [file for room in ("server", "model", "tools") for file in sorted((REPOSITORY / room).rglob("*.py"))]
+TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
+COMMANDS = {f"tools.{file.stem}" for file in (REPOSITORY / "tools").glob("*.py") if file.stem != "__init__"}
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(REPOSITORY))
+
+
+def imports(file: Path) -> Iterator[tuple[str, str | None]]:
+    """Each module that a file imports, and the name that it takes from it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_modules_are_short():
+    lengths = {name(file): len(file.read_text().splitlines()) for file in MODULES if "simulator" not in file.parts}
+    assert {file: lines for file, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_nobody_imports_a_private_name():
+    taken = [(name(file), taken) for file in MODULES + TESTS for _, taken in imports(file)]
+    assert [(file, what) for file, what in taken if what and what.startswith("_") and not what.startswith("__")] == []
+
+
+def test_only_the_wire_knows_the_event_loop_and_socket_io():
+    for file in MODULES:
+        modules = {module.split(".")[0] for module, _ in imports(file)}
+        if "wire" not in file.parts and file.name != "app.py":  # app.py puts Socket.IO and Flask together
+            assert not modules & {"eventlet", "socketio", "engineio"} or "tools" in file.parts, name(file)
+        assert "eventlet" not in modules or file.name == "green.py", name(file)
+
+
+def test_decisions_and_sight_are_pure():
+    """No sockets, threads, HTTP or clocks of their own: time comes in with the event."""
+    for file in MODULES:
+        if "flight" in file.parts or ("sight" in file.parts and file.name != "perception.py"):
+            modules = {module.split(".")[0] for module, _ in imports(file)}
+            assert not modules & {"socket", "threading", "flask", "time", "concurrent", "queue"}, name(file)
+
+
+def test_a_session_is_imported_without_libraries_of_the_network_the_loop_and_the_web():
+    program = "import sys, server.flight.session; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert not set(loaded.stdout.split()) & {"eventlet", "flask", "socketio", "tensorflow", "keras", "openvino"}
+
+
+def test_the_model_knows_nothing_of_the_server_and_neither_knows_the_tools():
+    for file in MODULES:
+        rooms = {module.split(".")[0] for module, _ in imports(file)}
+        if "model" in file.relative_to(REPOSITORY).parts[:1]:
+            assert not rooms & {"server", "tools"}, name(file)
+        if "server" in file.relative_to(REPOSITORY).parts[:1]:
+            assert "tools" not in rooms, name(file)
+
+
+def test_no_command_imports_another():
+    for file in MODULES:
+        others = {module for module, _ in imports(file)} | {f"{module}.{taken}" for module, taken in imports(file)}
+        assert not others & COMMANDS, name(file)

@@ -17,7 +17,7 @@ from server.flight.events import Event, Failed, Hold, Received, Release, Shutdow
 from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
 from server.sight.perception import Perceived, Perception
-from server.simulator import Listener, Simulator, Taken, Watch
+from server.simulator import InWork, Listener, Simulator, Taken, Watch
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.messages import BadFrameError, Command, Frame, object_lost
@@ -107,9 +107,11 @@ class Control:
                 self._answer(simulator, Perceived(frame, frame.content), [acknowledge])
                 return
             superseded = simulator.slot.put(frame, frame.content)
-            simulator.begin(frame, superseded, acknowledge)
+            older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number
             self._take(simulator, Received(arrival_s, frame.number, number), frame)
+            # It is acknowledged together with the one that it replaced.
+            simulator.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
 
     def on_disconnect(self, sid: str) -> None:
         """A client has gone, whether a simulator or not."""
@@ -185,7 +187,9 @@ class Control:
         if not simulator.is_connected or self._is_stopping:
             return  # gone meanwhile, or told its last command
         with self._contained("answer", simulator):
-            in_work = simulator.in_work.pop(perceived.frame.number)
+            in_work = simulator.in_work.pop(perceived.frame.number, None)
+            if in_work is None:
+                return  # the session failed to receive it
             self._answer(simulator, perceived, in_work.acknowledge)
 
     def _answer(self, simulator: Simulator, perceived: Perceived, acknowledge: Iterable[Callable[[], None]]) -> None:

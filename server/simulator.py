@@ -81,11 +81,6 @@ class Simulator:
     in_work: dict[int, "InWork"] = field(default_factory=dict)
     is_connected: bool = True
 
-    def begin(self, frame: Frame, superseded: Frame | None, acknowledge: Callable[[], None]) -> None:
-        """Note a frame that perception has to answer; it is acknowledged together with the one that it replaced."""
-        older = None if superseded is None else self.in_work.pop(superseded.number, None)
-        self.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
-
 
 class InWork(NamedTuple):
     """A frame that is being worked on, and what to call when it is answered."""

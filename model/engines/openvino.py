@@ -1,7 +1,7 @@
 """OpenVINO on a CPU.
 
-The network is converted once and kept in a cache, so that a start on a CPU need not import TensorFlow: the server is
-ready after 0.6 s rather than 8, in 160 MB of memory.
+The network is converted once and kept in a cache, so that later starts do not import TensorFlow: the server is ready
+after 0.6 s instead of 8 s, and takes 160 MB of memory.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from model.loading import load_network, weights_sha256
 
 logger = logging.getLogger(__name__)
 
-# Part of the cache's key: count up when the conversion below changes.
+# Part of the key of the cache: increase it when the conversion below changes.
 CONVERSION = 1
 
 
 class OpenVinoEngine(Engine):
-    """Runs on the CPU at its fastest precision, bfloat16 where it has it, else float32; `is_exact` always in float32.
+    """Runs a network on the CPU, in bfloat16 if the CPU has it, else in float32; with `is_exact` always in float32.
 
-    One image at a time on all cores: at 160 px on two cores FCN4 takes 2.8 ms so, against 3.2 to 4.2 ms an image
-    in batches of two to eight, which fall out of the cache.
+    It infers one image at a time on all cores: FCN4 at 160 px on two cores takes 2.8 ms per image, and 3.2 to 4.2 ms in
+    batches of two to eight, which do not fit into the CPU's cache.
     """
 
     most_per_batch = 1
@@ -42,7 +42,7 @@ class OpenVinoEngine(Engine):
             dimension.get_length() if dimension.is_static else 1 for dimension in network.input(0).partial_shape
         )
         if channels != 3:
-            raise ValueError(f"expected a network of RGB images, got {channels} channels in {weights}")
+            raise ValueError(f"expected a network for RGB images, got {channels} channels in {weights}")
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(converted.parent)}
         if is_exact:
@@ -60,7 +60,7 @@ class OpenVinoEngine(Engine):
 
 
 def _takes_uint8(network: Any, px: int, card: Card) -> Any:
-    # Normalisation inside the graph: one pass less over the image in Python.
+    # Normalisation inside the graph saves a pass over the image in Python.
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
@@ -75,7 +75,7 @@ def _takes_uint8(network: Any, px: int, card: Card) -> Any:
 
 
 def _gives_planes(network: Any) -> Any:
-    # Softmax over planes of pixels rather than over each pixel's three numbers: a tenth of the whole network's time.
+    # Softmax over planes instead of over the three values of each pixel saves a tenth of the network's time.
     import openvino as ov
     from openvino import opset13
 
@@ -87,18 +87,18 @@ def _gives_planes(network: Any) -> Any:
 
 
 def _converted(weights: Path) -> Path:
-    """The OpenVINO file of these weights: from the cache, or converted into it."""
+    """Find the OpenVINO file of weights in the cache, or convert them into it."""
     import openvino as ov
 
     digest = hashlib.sha256(f"{CONVERSION} {ov.__version__} {weights_sha256(weights)}".encode())
     cached = _cache_folder() / f"{weights.stem}-{digest.hexdigest()[:16]}.xml"
     if cached.exists():
         return cached
-    logger.info("converting %s for OpenVINO; once, some seconds", weights)
+    logger.info("converting %s for OpenVINO, which takes some seconds, once", weights)
     with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
         load_network(weights).export(f"{folder}/saved", verbose=False)
         ov.save_model(ov.convert_model(f"{folder}/saved"), f"{folder}/{cached.name}", compress_to_fp16=False)
-        # The .xml last: what has it is whole, also after a kill or when two servers convert at once.
+        # The .xml last: its presence means that the files are complete, even after a kill or with two servers.
         for suffix in (".bin", ".xml"):
             Path(folder, cached.name).with_suffix(suffix).replace(cached.with_suffix(suffix))
     return cached
@@ -113,5 +113,5 @@ def _cache_folder() -> Path:
             return folder
     except OSError as error:
         fallback = Path(tempfile.mkdtemp(prefix="drone-follow-me-"))
-        logger.warning("cannot keep converted networks in %s (%s): converting at each start", folder, error)
+        logger.warning("cannot cache converted networks in %s (%s): they are converted at each start", folder, error)
         return fallback

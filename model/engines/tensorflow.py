@@ -10,13 +10,13 @@ from model.loading import input_px, load_network
 
 
 class TensorFlowEngine(Engine):
-    """Runs Keras on TensorFlow: on a GPU where TensorFlow sees one."""
+    """Runs a network in TensorFlow, on a GPU if TensorFlow finds one."""
 
     most_per_batch = 8
 
     def __init__(self, weights: Path) -> None:
         network = load_network(weights)
-        import tensorflow as tf  # after the loading, which imports it without its start-up notes
+        import tensorflow as tf  # after loading, which imports it without its start-up messages
 
         self.input_px = input_px(network)
         self.card = card = checked_card(weights, self.input_px, int(network.output_shape[-1]))

@@ -197,9 +197,9 @@ def test_an_error_in_a_session_stops_its_drone_alone(pair, kind, place):
         pair.control.tick()
     else:
         pair.frame("a", 3)
-        if kind is Seen:
-            pair.see("a", view(HERO))
+        pair.see("a", view(HERO))
     assert_contained(pair, place)
+    assert pair.simulator("a").in_work == {}
 
 
 def test_a_session_that_can_not_even_be_failed_is_told_to_patrol(pair):

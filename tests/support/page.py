@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from support.fake_engine import RED
-from support.live import fields, picture
+from support.live import answers, fields, picture
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.wire import QuadSimClient
 
@@ -17,7 +17,7 @@ PATIENCE_S = 60
 
 @contextlib.contextmanager
 def flying(server: ServerProcess, colour=RED) -> Iterator["Flight"]:
-    """A simulator that sends ten frames a second, with a hero as long as its colour is red."""
+    """A simulator that flies on its own, with a hero as long as its colour is red."""
     with QuadSimClient(port=server.port) as client:
         flight = Flight(client, colour)
         flight.start()
@@ -70,8 +70,11 @@ class Viewer:
 
 
 class Flight:
+    """A simulator that sends a frame a tenth of a second after the one before has been answered."""
+
     def __init__(self, client: QuadSimClient, colour: tuple[int, int, int]) -> None:
         self.client, self.colour, self.changes = client, colour, {}
+        self.answered = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._fly)
 
@@ -82,7 +85,13 @@ class Flight:
         self._is_over.set()
         self._thread.join()
 
+    def wait_frames(self, count: int) -> None:
+        """Wait until that many more frames have been sent and answered."""
+        until = self.answered + count + 1  # the first may have been sent before
+        wait_until(lambda: self.answered >= until, f"{count} frames answered")
+
     def _fly(self) -> None:
         while not self._is_over.wait(0.1):
-            with contextlib.suppress(ConnectionError):
-                self.client.send_frame(fields(picture(self.colour), **self.changes))
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                answers(self.client, fields(picture(self.colour), **self.changes))
+                self.answered += 1

@@ -381,10 +381,10 @@ def test_help_names_every_setting_with_its_value_in_each_preset(capsys):
     text = " ".join(capsys.readouterr().out.split())  # however wide the terminal
     assert "--preset {fpn,fcn4,writeup}" in text
     for setting in fields(TrainingConfig):
-        values = [getattr(PRESETS[name], setting.name) for name in ("fpn", "fcn4", "writeup")]
-        values = ", ".join(" ".join(value) if isinstance(value, tuple) else str(value) for value in values)
+        values = [str(getattr(PRESETS[name], setting.name)) for name in ("fpn", "fcn4", "writeup")]
+        shown = "default: " if len(set(values)) == 1 else f"fpn / fcn4 / writeup: {', '.join(values)})"
         assert f"--{setting.name.replace('_', '-')}" in text
-        assert f"{setting.metadata['help']} (fpn / fcn4 / writeup: {values})" in text
+        assert f"{setting.metadata['help']} ({shown}" in text
 
 
 def settings_given(arguments):

@@ -84,7 +84,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monke
     blocked.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert load_engine("openvino", network).input_px == PX
-    assert "cannot keep converted networks" in caplog.text
+    assert "cannot cache converted networks" in caplog.text
 
 
 def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
@@ -121,7 +121,7 @@ def test_a_network_of_other_classes_is_refused(tmp_path):
     path = tmp_path / "two.keras"
     image = keras.Input((PX, PX, 3))
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(path)
-    with pytest.raises(ValueError, match="expected a network of the classes surroundings, people, hero, got 2 outputs"):
+    with pytest.raises(ValueError, match="expected a network with classes surroundings, people, hero, got 2 outputs"):
         load_engine("openvino", path)
 
 

@@ -61,7 +61,7 @@ class Frames(NamedTuple):
         return Frames(np.concatenate([self.images, others.images]), np.concatenate([self.masks, others.masks]))
 
     def spread(self, count: int) -> "Frames":
-        """`count` of the frames, evenly spread over them; all where there are no more."""
+        """`count` evenly spread frames; all frames if there are fewer."""
         chosen = evenly_spread(len(self.images), count)
         return Frames(self.images[chosen], self.masks[chosen])
 
@@ -169,7 +169,7 @@ def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, n
     Args:
         image_path: the image, of any size.
         mask_path: its mask, of the same size.
-        px: height and width to resize both to; a pixel of the mask takes the class that covers most of it.
+        px: output height and width; a mask pixel gets the class that covers most of it.
 
     Returns:
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers into `scoring.CLASSES`.

@@ -25,8 +25,8 @@ MOST_CONNECTIONS = 500
 REQUEST_S = 10.0
 # How long to wait for a descriptor or for a connection to end.
 RETRY_S = 0.05
-# Of the loop's time, for accepting a connection and its handshake; measured 1 to 2 ms.
-ACCEPT_COST_S = 0.002
+# After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
+ACCEPT_PAUSE_S = 0.002
 KEY = "followme.connection"
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -104,7 +104,6 @@ class Connections:
     ) -> None:
         self._listener, self._complaints, self._pace, self._clock = listener, complaints, pace, clock
         self._most = most
-        self._share = Share(pace)
         self._open: dict[Any, Connection] = {}
 
     def __len__(self) -> int:
@@ -116,7 +115,7 @@ class Connections:
     def accept(self) -> tuple[Any, Any]:
         """The next connection and its address, within the bounds; survives a lack of descriptors."""
         while True:
-            self._share.spend(ACCEPT_COST_S)  # a storm of connections must not keep the others waiting
+            self._pace.sleep(ACCEPT_PAUSE_S)
             try:
                 socket, address = self._listener.accept()
             except OSError as error:

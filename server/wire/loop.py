@@ -25,7 +25,8 @@ SEND_BUFFER_BYTES = 65536
 # Longest time for which a native thread in pure Python may keep the event loop waiting; Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
 EXPIRE_S = 0.5
-BACKLOG = 128
+# Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
+BACKLOG = 1024
 
 
 class EventLoop:

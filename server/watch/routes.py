@@ -116,7 +116,10 @@ def _page(
 def _obey(dashboard: Dashboard, do: Callable[[Simulator, bool], None], wish: str) -> Response:
     # JSON, because a form of another site can't send that.
     request.max_content_length = MOST_COMMAND_BYTES
-    command = request.get_json()
+    try:
+        command = request.get_json()
+    except RecursionError:  # a thousand brackets; Flask takes only a ValueError for the client's mistake
+        abort(400, "expected JSON, got brackets within brackets without end")
     if not isinstance(command, dict) or not isinstance(command.get(wish), bool):
         abort(400, f'expected {{"simulator": its name, "{wish}": true or false}}')
     simulator = dashboard.simulator(str(command.get("simulator")))

@@ -122,7 +122,7 @@ def _obey(dashboard: Dashboard, do: Callable[[Simulator, bool], None], wish: str
     request.max_content_length = MOST_COMMAND_BYTES
     try:
         command = request.get_json()
-    except RecursionError:
+    except RecursionError:  # Flask takes only a ValueError for the client's mistake
         abort(400, "expected JSON of a few levels")
     if not isinstance(command, dict) or not isinstance(command.get(wish), bool):
         abort(400, f'expected {{"simulator": its name, "{wish}": true or false}}')

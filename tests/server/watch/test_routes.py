@@ -6,7 +6,7 @@ from server.sight.geometry import Camera
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
-from server.watch.routes import make_app
+from server.watch.routes import MOST_COMMAND_BYTES, make_app
 
 
 def client(health, faults: Faults):
@@ -33,6 +33,15 @@ def test_an_error_of_ours_is_reported_and_the_next_request_is_answered():
 def test_a_route_that_does_not_exist_is_the_clients_mistake():
     faults = Faults()
     assert client(dict, faults).get("/nowhere").status_code == 404
+    assert faults.counts == {}
+
+
+@pytest.mark.parametrize("path", ["/hold", "/record"])
+@pytest.mark.parametrize("body", ["", "{", "null", "[" * 990, '{"simulator":' * 70, "1" * 990, "[" * 100_000])
+def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
+    faults = Faults()
+    response = client(dict, faults).post(path, data=body, content_type="application/json")
+    assert response.status_code == (413 if len(body) > MOST_COMMAND_BYTES else 400)
     assert faults.counts == {}
 
 

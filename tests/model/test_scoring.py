@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.dataset import list_pairs
+from model.pair_files import list_pairs
 from model.images import resize_probabilities, resize_truth
 from model.scoring import (
     EVALUATION_SETS,

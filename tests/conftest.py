@@ -8,6 +8,11 @@ import pytest
 DATA = Path(os.environ.get("FOLLOWME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("hostile_messages", "how many messages tests/hostile sends to a server")
+    parser.addini("hostile_seed", "decides which")
+
+
 def pytest_report_header() -> str:
     if DATA.is_dir():
         return f"dataset: {DATA}"

@@ -1,8 +1,9 @@
 # Two commands: `make demo` shows the main job at work, `make test` proves it. Both set themselves up in .venv.
+# While working on something: `make quick`, the tests without servers, browsers, renderer and training.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format setup lock clean
+.PHONY: demo test quick check format setup lock clean
 
 demo: setup
 	$(BIN)/python tools/demo.py
@@ -10,6 +11,10 @@ demo: setup
 test: check
 	$(BIN)/python -m pytest
 	@echo "All tests passed. Next: 'make demo' shows the server at work."
+
+quick: setup
+	$(BIN)/python -m pytest -m "not slow"
+	@echo "The quick tests passed. Next: 'make test' runs all of them."
 
 check: setup
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def shift_and_pad(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, most: float = 0.25) -> Pair:
-    """Move the picture by up to `most` of its size each way; what comes in is black surroundings.
+    """Move the picture by up to `most` of its size each way; the new border is black surroundings.
 
     Args:
         image: (H, W, 3) uint8.
@@ -39,21 +39,21 @@ def _kept(shift: int, size: int) -> slice:
 
 
 def flip(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Mirror left and right, every other time: QuadSim's world has no handedness that a person shows."""
+    """Mirror left and right with probability 1/2; people in QuadSim look alike when mirrored."""
     if rng.random() < 0.5:
         return image[:, ::-1], mask[:, ::-1]
     return image, mask
 
 
 def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change brightness (×0.55 to ×1.35) and contrast (×0.75 to ×1.25), as shade and sun do.
+    """Change brightness (×0.55 to ×1.35) and contrast (×0.75 to ×1.25), as in shade and sun.
 
     Args:
         image: (H, W, 3) uint8.
         rng: drawn from twice.
 
     Returns:
-        (H, W, 3) uint8, through one table of 256 entries.
+        (H, W, 3) uint8.
     """
     brightness, contrast = rng.uniform(0.55, 1.35), rng.uniform(0.75, 1.25)
     level = np.arange(256, dtype=np.float32) * brightness
@@ -62,7 +62,7 @@ def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change the light's colour: each channel by itself, ×0.92 to ×1.08.
+    """Change the colour of the light: each channel separately, ×0.92 to ×1.08.
 
     Args:
         image: (H, W, 3) uint8.
@@ -75,22 +75,28 @@ def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def window(
     image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, px: int, around: int, largest: float = 1.35
 ) -> Pair:
-    """Cut a square window and resize it to (px, px): what is in it grows by up to `largest` or shrinks to fit.
+    """Crop a random square window and resize it to (px, px).
+
+    The scale is between px / H (the whole image) and `largest`.
 
     Args:
         image: (H, H, 3) uint8.
         mask: (H, H) uint8 class numbers.
-        rng: drawn from.
-        px: size to resize to, at most H.
-        around: a class that the window shows, if the image does; of a figure one pixel thin it may lose that one.
+        rng: random generator.
+        px: output size, at most H.
+        around: class number; if the image shows this class, the window contains a pixel of it. Resizing may still
+            remove a figure one pixel wide.
         largest: magnification of the smallest window.
+
+    Returns:
+        (px, px, 3) uint8 and (px, px) uint8.
     """
     size = len(mask)
     side = round(px / np.exp(rng.uniform(np.log(px / size), np.log(largest))))
     corner = rng.integers(0, size - side + 1, 2)
     there = np.argwhere(mask == around)
     if len(there):
-        # One of its pixels lands anywhere in the window, as far as the image's edge allows.
+        # A random pixel of the class gets a random place in the window, within the limits of the image.
         corner = np.clip(there[rng.integers(len(there))] - rng.integers(0, side, 2), 0, size - side)
     top, left = corner
     image, mask = image[top : top + side, left : left + side], mask[top : top + side, left : left + side]
@@ -105,9 +111,9 @@ class Cutout(NamedTuple):
     """A person cut from a frame.
 
     Args:
-        image: (h, w, 3) uint8, the person's surroundings included.
-        shape: (h, w) float32, 1 where the person is.
-        class_number: what the person is labelled.
+        image: (h, w, 3) uint8, the bounding box with the background.
+        shape: (h, w) float32, 1 on the person, 0 elsewhere.
+        class_number: class of the person.
     """
 
     image: np.ndarray
@@ -116,12 +122,12 @@ class Cutout(NamedTuple):
 
 
 def cut_out(image: np.ndarray, mask: np.ndarray, class_number: int, least_px: int) -> list[Cutout]:
-    """Cut out what is large, whole and in one piece: connected, of `least_px` or more, off the image's edge.
+    """Cut out the connected figures that have at least `least_px` pixels and do not touch the image's edge.
 
     Args:
         image: (H, W, 3) uint8.
         mask: (H, W) uint8 class numbers.
-        class_number: whom to cut out.
+        class_number: class to cut out.
         least_px: smallest area, px.
     """
     count, labels, boxes, _ = cv2.connectedComponentsWithStats((mask == class_number).astype(np.uint8))
@@ -137,33 +143,34 @@ def cut_out(image: np.ndarray, mask: np.ndarray, class_number: int, least_px: in
 
 
 def paste(image: np.ndarray, mask: np.ndarray, cutout: Cutout, area_px: float, rng: np.random.Generator) -> Pair:
-    """Paste a person as one who stands far away: shrunk, in sun or shade; others are often half hidden.
+    """Paste a person as a far figure: scaled down, in sun or shade; people who are not the hero are often half hidden.
 
     Args:
         image: (H, W, 3) uint8.
         mask: (H, W) uint8 class numbers.
-        cutout: whom.
-        area_px: how many pixels they shall have, at most as many as they were cut out with.
-        rng: drawn from.
+        cutout: the person.
+        area_px: area of the pasted figure, px; a larger value than the cutout's own area counts as that area.
+        rng: random generator.
 
     Returns:
-        A new pair; the pair is returned as it was where the person does not fit in.
+        A new pair; the same pair if the person does not fit into the image.
     """
     factor = min(1.0, float(np.sqrt(area_px / cutout.shape.sum())))
-    # Who is near is seen from above; from afar the same person is taller and narrower.
+    # The camera sees near people from above; the same people look taller and narrower from a distance.
     taller = np.exp(rng.uniform(0, 0.35)) if factor < 0.5 else 1.0
     h, w = (max(2, round(side * factor)) for side in (cutout.shape.shape[0] * taller, cutout.shape.shape[1] / taller))
     height, width = mask.shape
     if h >= height or w >= width:
         return image, mask
-    # QuadSim draws far figures now smooth, now by single samples.
+    # QuadSim renders some far figures smoothly and others with one sample per pixel.
     how = cv2.INTER_AREA if rng.random() < 0.5 else cv2.INTER_NEAREST_EXACT
     cover = cv2.resize(cutout.shape, (w, h), interpolation=how)
-    # Shrunk as "colour times cover", so that what stood around the person stays behind.
+    # Colour is multiplied by the shape before scaling, so that no background colour mixes in.
     person = cv2.resize(cutout.image * cutout.shape[..., None], (w, h), interpolation=how)
     if rng.random() < 0.5:
         cover, person = cover[:, ::-1], person[:, ::-1]
-    # Half a hero is not shown: brown hair or trousers alone, taken for the hero, were nearly all of the false alarms.
+    # The hero is never half hidden: a network that accepted brown hair or trousers alone as the hero made nearly all of
+    # its false alarms that way.
     if cutout.class_number != HERO and rng.random() < 0.5:
         hidden = rng.integers(0, max(1, h // 2))
         rows = slice(h - hidden, h) if rng.random() < 0.5 else slice(0, hidden)
@@ -179,7 +186,7 @@ def paste(image: np.ndarray, mask: np.ndarray, cutout: Cutout, area_px: float, r
 
 
 def _place(mask: np.ndarray, h: int, w: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Top left corner for a figure (h, w): mostly as high in the image as others stand, else anywhere."""
+    """Top left corner for a figure (h, w): mostly (70 %) at the height of another person, else anywhere."""
     height, width = mask.shape
     top, left = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
     rows = np.flatnonzero((mask != SURROUNDINGS).any(axis=1))
@@ -189,7 +196,7 @@ def _place(mask: np.ndarray, h: int, w: int, rng: np.random.Generator) -> tuple[
 
 
 def compress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Send an image through JPEG of quality 65 to 90, as QuadSim does: it washes out the colours of small things."""
+    """Compress an image as JPEG of quality 65 to 90, as QuadSim does, which blurs the colours of small objects."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(65, 91))])
     return cv2.cvtColor(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)

@@ -19,28 +19,29 @@ CUTOUT_LEAST_PX = 20
 
 
 class AugmentedBatches(keras.utils.PyDataset):
-    """Training batches, each a function of (seed, epoch, step) alone.
+    """Training batches; each depends on seed, epoch and step only.
 
     Args:
-        frames: the pairs to draw from.
-        augmentation: `"shift"`, the original's: moved and padded; `"light"`: mirrored and in other light as well;
-            `"far"`: a window of the frame at another scale, mirrored, in other light, with people and heroes cut from
-            other frames pasted in as far ones.
-        crop_px: height and width of what is drawn, px; only `"far"` gives another size than the frames'.
+        frames: pairs to draw from.
+        augmentation: `"shift"`, as in the original project: move and pad; `"light"`: also mirror and change the light;
+            `"far"`: crop a window at another scale, mirror, change the light, and paste in people and heroes from other
+            frames as far figures.
+        crop_px: height and width of the drawn images, px; only `"far"` can change the size of the frames.
         batch: pairs in a batch.
         steps: batches in an epoch.
-        hero_share: share of a batch drawn from frames with the hero, in [0, 1]; 0 draws from all frames alike.
+        hero_share: share of a batch drawn from frames with the hero, in [0, 1]; 0 draws from all frames alike, without
+            replacement.
         seed: the same seed gives the same batches.
         weights: (N,) how often to draw each frame, relative to the others with (or without) the hero; None draws them
             equally often. Unused if `hero_share` is 0.
-        workers: threads that draw batches ahead of the training; they come in the same order.
+        workers: threads that prepare batches in advance; the order of the batches stays the same.
 
     Attributes:
-        epoch: which epoch's batches to draw; training sets it as each epoch begins.
+        epoch: number of the epoch to draw; training sets it at the start of each epoch.
 
     Raises:
-        ValueError: if `frames` lacks frames with or without the hero, `batch` does not fit it, or `"far"` finds no
-            people or no hero to cut out.
+        ValueError: if there are no frames with or without the hero, `batch` is larger than the set, or `"far"` finds no
+            complete figure of people or of the hero to cut out.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class AugmentedBatches(keras.utils.PyDataset):
 
 
 def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
-    """Everybody of a class who can be cut out."""
+    """All figures of a class that are large enough and complete."""
     found = [
         cutout
         for image, mask in zip(*frames, strict=True)

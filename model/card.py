@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from model.images import MEAN, SCALE
 from model.loading import is_legacy
 from model.scoring import CLASSES, THRESHOLD_255
@@ -66,10 +68,9 @@ def read_card(weights: Path) -> Card:
     if is_legacy(weights) or not file.exists():
         return Card()
     try:
-        content = json.loads(file.read_text())
-        known = {name: content[name] for name in Card.__dataclass_fields__ if name in content}
-        if "classes" in known:
-            known["classes"] = tuple(known["classes"])
-        return Card(**known)
-    except (OSError, TypeError, ValueError, AttributeError) as error:
+        content = json.loads(file.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError(f"a JSON value of type {type(content).__name__}, not an object")
+        return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a network's card in {file}, got: {error}") from error

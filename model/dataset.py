@@ -1,9 +1,9 @@
 """Read training sets into memory: pair images with masks, split recordings off for validation, count each recording.
 
-A set is a folder with `images/*.jpeg` and `masks/*.png`, paired by sorted order. A dataset folder holds the set `train`
-and usually the set `validation`. A file's name begins with its recording, up to the first `_`. Neighbouring frames of a
-recording are alike, so a split between training and validation keeps each recording whole. An `s` at the end of a
-recording (`r14s` is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
+A set is a folder of pairs as `model.pair_files` lists them. A dataset folder holds the set `train` and usually the set
+`validation`. A file's name begins with its recording, up to the first `_`. Neighbouring frames of a recording are
+alike, so a split between training and validation keeps each recording whole. An `s` at the end of a recording (`r14s`
+is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
 
 Masks are used as recorded. High grass is not in QuadSim's depth layers, so the masks of people in it include legs that
 the grass hides (about 1 % of the frames of other people's recordings). They stay: the figure's full height is what the
@@ -21,12 +21,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.images import resize_rgb
+from model.pair_files import PathPair, list_pairs
 from model.scoring import HERO, PEOPLE
 
 # A hero that covers a larger share of the frame is near: more than 600 px of 256 × 256.
 NEAR_SHARE = 600 / 256**2
-
-PathPair = tuple[Path, Path]
 
 
 class Frames(NamedTuple):
@@ -61,7 +60,7 @@ class Frames(NamedTuple):
         return Frames(np.concatenate([self.images, others.images]), np.concatenate([self.masks, others.masks]))
 
     def spread(self, count: int) -> "Frames":
-        """`count` of the frames, evenly spread over them; all where there are no more."""
+        """`count` evenly spread frames; all frames if there are fewer."""
         chosen = evenly_spread(len(self.images), count)
         return Frames(self.images[chosen], self.masks[chosen])
 
@@ -142,34 +141,13 @@ def cap_hovering(pairs: Sequence[PathPair], most: int) -> list[PathPair]:
     return [pair for pair in pairs if pair not in dropped]
 
 
-def list_pairs(folder: Path) -> list[PathPair]:
-    """Pair the images of a set with their masks.
-
-    Raises:
-        ValueError: if the folder holds no image, not one mask per image, or a pair of different frame numbers
-            (five digits in the names, as `preprocess_ims` gives them).
-    """
-    images = sorted((folder / "images").glob("*.jpeg"))
-    masks = sorted((folder / "masks").glob("*.png"))
-    if not images:
-        raise ValueError(f"expected {folder / 'images'} to hold *.jpeg files, found none")
-    if len(images) != len(masks):
-        raise ValueError(f"expected one mask per image in {folder}, got {len(images)} images, {len(masks)} masks")
-    pairs = list(zip(images, masks, strict=True))
-    for image, mask in pairs:
-        numbers = {found[0] for file in (image, mask) if (found := re.search(r"\d{5}", file.name))}
-        if len(numbers) > 1:
-            raise ValueError(f"expected a mask of {image.name} next in {mask.parent}, got {mask.name}")
-    return pairs
-
-
 def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, np.ndarray]:
     """Read one camera image and its mask.
 
     Args:
         image_path: the image, of any size.
         mask_path: its mask, of the same size.
-        px: height and width to resize both to; a pixel of the mask takes the class that covers most of it.
+        px: output height and width; a mask pixel gets the class that covers most of it.
 
     Returns:
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers into `scoring.CLASSES`.

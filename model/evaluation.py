@@ -38,7 +38,8 @@ from model.analysis import (
 )
 from model.engines import Engine, load_engine
 from model.images import resize_probabilities, resize_rgb, resize_truth
-from model.loading import import_keras, resolve_weights
+from model.loading import resolve_weights
+from model.pair_files import PathPair, list_pairs
 from model.scoring import (
     CLASSES,
     EVALUATION_SETS,
@@ -55,8 +56,6 @@ EXAM, VALIDATION = "exam", "validation"
 TIMED_FRAMES = 50
 WORST = {"false_alarms": worst_false_alarms, "misses": worst_misses, "masks": worst_masks}
 WORST_FRAMES = 24
-
-Pair = tuple[Path, Path]
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Evaluation:
     engine: Engine
     px: int
     ms_per_frame: float
-    pairs: dict[str, list[Pair]]
+    pairs: dict[str, list[PathPair]]
     frames: dict[str, list[FrameFigures]]
 
     @property
@@ -105,7 +104,7 @@ class Evaluation:
         return {"quality": hero.quality, "hero IoU": hero.hero_iou}
 
     @property
-    def all_pairs(self) -> list[Pair]:
+    def all_pairs(self) -> list[PathPair]:
         """Pairs of all sets."""
         return [pair for pairs in self.pairs.values() for pair in pairs]
 
@@ -156,9 +155,6 @@ def evaluate(weights: Path, folders: dict[str, Path], resolution: str) -> Evalua
     Raises:
         ValueError: if images and masks do not pair up, or the network's classes are not `CLASSES`.
     """
-    import_keras()
-    from model.dataset import list_pairs  # imports Keras, which takes seconds: after the paths are checked
-
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
     engine = load_engine("auto", weights, is_exact=True)
     if engine.card.classes != CLASSES:
@@ -183,7 +179,7 @@ def time_inference(engine: Engine, paths: Sequence[Path]) -> float:
     return statistics.median(taken_ms)
 
 
-def analyse(engine: Engine, pairs: Sequence[Pair], px: int, name: str) -> list[FrameFigures]:
+def analyse(engine: Engine, pairs: Sequence[PathPair], px: int, name: str) -> list[FrameFigures]:
     """Run a network on a set and compute the figures of each frame at `px`, with a progress bar.
 
     Each thread processes whole frames, so at most one frame per thread is in memory. Only one thread at a time runs the
@@ -191,7 +187,7 @@ def analyse(engine: Engine, pairs: Sequence[Pair], px: int, name: str) -> list[F
     """
     inferring = threading.Lock()
 
-    def figures(pair: Pair) -> FrameFigures:
+    def figures(pair: PathPair) -> FrameFigures:
         image, truth = read_image(pair[0], engine.input_px), read_truth(pair[1], px)
         with inferring:
             probabilities = engine.infer(image[None])[0]

@@ -107,7 +107,7 @@ def make_layer(kind: str, name: str, config: Mapping[str, Any], arrays: Mapping[
         arrays: its weights by their names within the layer.
 
     Raises:
-        LegacyNetworkError: if the layer is unknown, or today's Keras cannot do what it did.
+        LegacyNetworkError: if the layer is unknown, or today's Keras has no equivalent.
     """
     keras_name = name.replace("/", "_")
     if kind in _PASS_THROUGH:

@@ -62,12 +62,12 @@ def add_options(
     A `bool` field becomes a flag without a value, `X | None` takes an X, and `tuple[X, ...]` takes one or more values.
 
     Args:
-        parser: gets the options; the field names are the attributes of what it parses.
+        parser: parser to extend; the options are attributes of its namespace under the names of the fields.
         settings_class: dataclass whose fields are made by `option`.
         title: heading of the options in `--help`; None for the parser's own.
         only: names of the fields to add, in this order; None for all.
-        presets: instances of `settings_class` by name, from which a user chooses the defaults. `--help` shows the
-            value of each, and an option that is not given is not in what the parser returns.
+        presets: instances of `settings_class` by name, from which the user chooses the defaults. `--help` shows the
+            values of the presets, and options that are not given are absent from the parser's namespace.
 
     Raises:
         KeyError: if `only` names a field that does not exist.
@@ -85,8 +85,10 @@ def add_options(
             help_text = _escaped(metadata["help"]) + _default_text(setting.default)
         else:
             settings["default"] = argparse.SUPPRESS
-            values = ", ".join(_text(getattr(preset, setting.name)) for preset in presets.values())
-            help_text = _escaped(f"{metadata['help']} ({' / '.join(presets)}: {values})")
+            values = [_text(getattr(preset, setting.name)) for preset in presets.values()]
+            is_same = len(set(values)) == 1
+            defaults = f"default: {values[0]}" if is_same else f"{' / '.join(presets)}: {', '.join(values)}"
+            help_text = _escaped(f"{metadata['help']} ({defaults})")
         group.add_argument(flag(setting.name), *metadata["aliases"], dest=setting.name, help=help_text, **settings)
 
 
@@ -110,7 +112,7 @@ def from_options(settings_class: type[Settings], options: argparse.Namespace, ba
 
 
 def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `add_argument` for an option that takes values of a type."""
+    """Arguments of `add_argument` for an option that takes values of a type."""
     settings: dict[str, Any] = {}
     if get_origin(value_type) is tuple:
         settings["nargs"] = "+"
@@ -127,17 +129,17 @@ def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, A
 
 
 def _default_text(default: Any) -> str:
-    """The end of a help text; empty for a flag and for None, whose meaning the help text itself has to tell."""
-    if default is None or default is False:
+    """End of a help text; empty for flags and for empty defaults, whose meaning the help text itself explains."""
+    if default is None or default is False or default in ("", ()):
         return ""
     # `%(default)s` where possible: `argparse.ArgumentDefaultsHelpFormatter` then does not add it again.
     return f" (default: {_escaped(_text(default)) if type(default) is tuple else '%(default)s'})"
 
 
 def _escaped(text: str) -> str:
-    """Text that argparse does not take for a format."""
+    """Escape text, so that argparse does not take it for a format."""
     return text.replace("%", "%%")
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if type(value) is tuple else str(value)
+    return (" ".join(map(str, value)) if type(value) is tuple else str(value)) or "none"

@@ -1,13 +1,90 @@
-"""The files of a training set: `images/*.jpeg` and `masks/*.png` in pairs. Imports neither Keras nor TensorFlow."""
+"""The files of a training set: `images/*.jpeg` (or `.jpg`) and `masks/*.png`, paired by sorted order.
 
+Every reader of image files lists them here, so that all of them ignore the same files. Imports neither Keras nor
+TensorFlow.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 IMAGE_PX = 256
 JPEG_QUALITY = 75  # the original tool's
+IMAGE_ENDINGS, MASK_ENDINGS = (".jpeg", ".jpg"), (".png",)
 # Files under construction end with this; readers of a set ignore them.
 PARTIAL = ".partial"
+
+PathPair = tuple[Path, Path]
+
+# Files that file managers leave. Names that begin with a dot are ignored, too: .DS_Store and macOS's `._NAME`.
+_LITTER = ("thumbs.db", "desktop.ini")
+_LAYER = re.compile(r".*cam[234]_\d{5,}\.png")
 
 
 def partial_file(file: Path) -> Path:
     """Where to write a file before it gets its own name, so that a kill leaves no half-written file behind."""
     return file.with_name(f"{file.name}{PARTIAL}")
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file of this name is one that a file manager leaves."""
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def list_files(folder: Path, endings: Collection[str]) -> list[Path]:
+    """List the files of a folder with these endings in order, without those of file managers.
+
+    Args:
+        folder: the folder; the list is empty if it does not exist.
+        endings: in lower case, with their dot; the files may have them in upper case.
+    """
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in entries if file.suffix.lower() in endings and not is_litter(file.name))
+
+
+def frame_number(file: Path) -> str | None:
+    """Number of a file's frame: the last five or more digits in a row in its name; None without any."""
+    return (re.findall(r"\d{5,}", file.stem) or [None])[-1]
+
+
+def list_pairs(folder: Path) -> list[PathPair]:
+    """Pair the images of a set with their masks.
+
+    Raises:
+        ValueError: if the folder holds no image, or as `pair_up`.
+    """
+    images = list_files(folder / "images", IMAGE_ENDINGS)
+    if not images:
+        raise ValueError(f"expected {folder / 'images'} to hold *.jpeg files, found none")
+    return pair_up(images, list_files(folder / "masks", MASK_ENDINGS))
+
+
+def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
+    """Pair images with masks, both in sorted order.
+
+    Raises:
+        ValueError: if an image or a mask is alone, two of a pair have different frame numbers, or the original tool has
+            left its depth layers among the masks; the message names the file.
+    """
+    for mask in masks:
+        if _LAYER.fullmatch(mask.name):
+            raise ValueError(
+                f"expected only masks in {mask.parent}, got {mask.name}, a depth layer that an interrupted run of the "
+                "original tool left: delete its cam2_, cam3_ and cam4_ files, or make the set again in a new folder"
+            )
+    pairs = []
+    for position, (image, mask) in enumerate(zip_longest(images, masks)):
+        if image is None or mask is None or frame_number(image) != frame_number(mask):
+            raise ValueError(_without_partner(images[position:], masks[position:]))
+        pairs.append((image, mask))
+    return pairs
+
+
+def _without_partner(images: Sequence[Path], masks: Sequence[Path]) -> str:
+    """Say which file lacks its partner: the first of the images or the first of the masks, which do not fit."""
+    if not masks or (len(images) > 1 and frame_number(images[1]) == frame_number(masks[0])):
+        return f"expected a mask for each image, found none for {images[0]}"
+    if not images or (len(masks) > 1 and frame_number(images[0]) == frame_number(masks[1])):
+        return f"expected an image for each mask, found none for {masks[0]}"
+    return f"expected a mask of {images[0].name} next in {masks[0].parent}, got {masks[0].name}"

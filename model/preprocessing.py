@@ -12,7 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from model.pair_files import JPEG_QUALITY, PARTIAL, partial_file
+from model.pair_files import (
+    IMAGE_ENDINGS,
+    JPEG_QUALITY,
+    MASK_ENDINGS,
+    PARTIAL,
+    is_litter,
+    list_files,
+    pair_up,
+    partial_file,
+)
 from model.raw_recordings import SPLITS, Run, read_camera, recorded_ns
 
 _PAIR = re.compile(r"(?P<prefix>(?P<fold>\d+)_(?P<run>.+))_(?:cam1|mask)_(?P<number>\d{5,})\.(?:jpeg|png)")
@@ -121,12 +130,13 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
     """Check that the pairs of these runs fit the existing files of the set.
 
     Raises:
-        ValueError: if the set holds pairs of these runs under other folds, masks with their names from another tool, or
-            pairs of other runs with which images and masks would sort differently.
+        ValueError: if the set holds pairs of these runs under other folds, masks with their names from another tool,
+            other files that are no pairs, or pairs of other runs with which images and masks would sort differently.
     """
     for split in SPLITS:
         folds = {run.name: run.fold for run in runs if run.split == split}
         own = {run.prefix for run in runs if run.split == split}
+        own_names = [f"{prefix}_{kind}_" for prefix in own for kind in ("cam1", "mask")]
         prefixes = set(own)
         for file, name in named_as_pairs(out / split):
             image, mask = pair_paths(out / split, name["prefix"], name["number"])
@@ -143,6 +153,11 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
                     f"expected the image {image.name} of the mask {mask}, found none: "
                     "delete the mask, or choose another --out"
                 )
+        others = [
+            [file for file in list_files(out / split / kind, endings) if not file.name.startswith(tuple(own_names))]
+            for kind, endings in (("images", IMAGE_ENDINGS), ("masks", MASK_ENDINGS))
+        ]
+        pair_up(*others)
         # Readers pair images and masks by their sorted names.
         by_image = sorted(prefixes, key=lambda prefix: f"{prefix}_cam1_")
         by_mask = sorted(prefixes, key=lambda prefix: f"{prefix}_mask_")
@@ -155,7 +170,7 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
 
 
 def repair_set(out: Path, runs: Sequence[Run]) -> None:
-    """Delete what a kill left: partial files, and images of these runs without masks. Make the folders of splits."""
+    """Delete what a kill left: partial files, and images of these runs without masks. Make the folders."""
     for split in {run.split for run in runs}:
         own = {run.prefix for run in runs if run.split == split}
         for kind in ("images", "masks"):
@@ -170,4 +185,4 @@ def repair_set(out: Path, runs: Sequence[Run]) -> None:
 def named_as_pairs(folder: Path) -> list[tuple[Path, re.Match[str]]]:
     """List the files of a split, complete or partial, whose names have the form of `pair_paths`."""
     names = ((file, _PAIR.fullmatch(file.name.removesuffix(PARTIAL))) for file in folder.glob("*/*"))
-    return [(file, name) for file, name in names if name]
+    return [(file, name) for file, name in names if name and not is_litter(file.name)]

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from model.pair_files import IMAGE_PX
+from model.pair_files import IMAGE_PX, is_litter
 
 SPLITS = ("train", "validation")
 CAMERAS = ("cam1", "cam2", "cam3", "cam4")  # colour; depth of people, hero and surroundings, each alone
-# Names that file managers leave; names that begin with a dot are ignored, too.
-_LITTER = ("Thumbs.db", "desktop.ini")
 
 
 class Run(NamedTuple):
@@ -58,17 +56,29 @@ def find_runs(raw: Path) -> list[Run]:
     """Find the recordings in a folder, in the order of their folds.
 
     Raises:
-        ValueError: if there are none, or the folder holds anything else.
+        ValueError: if there are none, or the folder holds anything else; the message shows the wanted folders.
     """
+    try:
+        runs = _list_runs(raw)
+    except ValueError as error:
+        raise ValueError(f"{error}; recordings must be at {_wanted(raw)}") from error
+    if not runs:
+        raise ValueError(f"expected recordings as {_wanted(raw)}, found none")
+    return runs
+
+
+def _list_runs(raw: Path) -> list[Run]:
     runs: list[Run] = []
     splits = {folder.name: folder for folder in list_folder(raw, "|".join(SPLITS), " and ".join(SPLITS))}
     for split in SPLITS:
-        for folder in list_folder(splits[split], ".+", "runs") if split in splits else []:
+        for folder in list_folder(splits[split], "(?!IMG$).+", "runs") if split in splits else []:
             list_folder(folder, "IMG", "IMG")
             runs.append(Run(split, folder.name, len(runs), folder / "IMG"))
-    if not runs:
-        raise ValueError(f"expected recordings as {raw / '<train or validation>' / '<run>' / 'IMG'}, found none")
     return runs
+
+
+def _wanted(raw: Path) -> str:
+    return str(raw / "<train or validation>" / "<run>" / "IMG" / "cam1_NNNNN.png")
 
 
 def list_folder(folder: Path, names: str, meaning: str) -> list[Path]:
@@ -85,7 +95,7 @@ def list_folder(folder: Path, names: str, meaning: str) -> list[Path]:
     if not folder.is_dir():
         found = "got a file" if folder.exists() else "found none"
         raise ValueError(f"expected a folder with {meaning} in it at {folder}, {found}")
-    entries = sorted(entry for entry in folder.iterdir() if entry.name[0] != "." and entry.name not in _LITTER)
+    entries = sorted(entry for entry in folder.iterdir() if not is_litter(entry.name))
     for entry in entries:
         if not re.fullmatch(names, entry.name):
             raise ValueError(f"expected only {meaning} in {folder}, got {entry.name}")

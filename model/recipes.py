@@ -108,6 +108,8 @@ class TrainingConfig:
         for name in ("near_weight", "people_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        if not self.hero_share and (self.near_weight, self.people_weight) != (1, 1):
+            raise ValueError("near_weight and people_weight must be 1 with hero_share 0, which draws all frames alike")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be in [0, 1), got {self.average}")
         not_negative = ("hero_weight", "jaccard", "empty_pull", "detection", "weight_decay")

@@ -1,7 +1,7 @@
 """Train a network: validation, checkpoints that survive a kill.
 
-A run folder holds the run's settings, the state to go on from, a log of one line per epoch, the kept epoch's network
-and, in the end, that network with its thresholds: the weights to use.
+A run folder holds the settings, the checkpoint to resume from, a log with a line per epoch, and the network of the kept
+epoch. At the end it also holds that network with its thresholds: the weights to use.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import keras
 from keras import ops
-from tqdm import tqdm
 
 from model.batches import AugmentedBatches
 from model.dataset import Frames
@@ -22,6 +21,7 @@ from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, 
 from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build
+from model.progress import Progress
 from model.recipes import TrainingConfig
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
@@ -35,12 +35,12 @@ CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_
 
 
 class Trained(NamedTuple):
-    """What a run left.
+    """Result of a run.
 
     Args:
         weights: the `.keras` file.
-        thresholds: what it decides by; None for a probability of one half.
-        validation: how well it does so.
+        thresholds: thresholds of the network; None for p > 1/2.
+        validation: score with these thresholds.
     """
 
     weights: Path
@@ -49,15 +49,15 @@ class Trained(NamedTuple):
 
 
 class RunKeeper(keras.callbacks.Callback):
-    """After each epoch: score it if it is due, keep its weights if they are wanted, log it, save the state.
+    """After each epoch: score it if a score is due, keep its weights if they are wanted, log it, save the checkpoint.
 
-    In this order: a run killed meanwhile repeats the epoch as if it had not been.
+    The checkpoint comes last, so that a run that is killed before it repeats the whole epoch.
 
     Args:
         out: the run folder.
-        config: what is being trained.
-        validation: the validation set.
-        log: the epochs so far.
+        config: settings of the run.
+        validation: frames to score.
+        log: log of the epochs so far.
     """
 
     def __init__(self, out: Path, config: TrainingConfig, validation: Frames, log: list[EpochLog]) -> None:
@@ -81,36 +81,15 @@ class RunKeeper(keras.callbacks.Callback):
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
 
 
-class Progress(keras.callbacks.Callback):
-    """One bar for the whole run: batches done, time left, the epoch's loss."""
-
-    def __init__(self, config: TrainingConfig, done: int) -> None:
-        super().__init__()
-        self._bar = tqdm(total=config.epochs * config.steps, initial=done * config.steps, unit=" batches")
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Keras calls this with the epoch counted from 0."""
-        self._bar.set_description(f"epoch {epoch + 1}")
-
-    def on_train_batch_end(self, batch: int, logs: dict) -> None:
-        """Keras calls this with the mean loss of the epoch so far."""
-        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-        self._bar.update()
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Keras calls this after the last epoch."""
-        self._bar.close()
-
-
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a kill leaves the old one or the new one, never a part of it."""
+    """Write a file so that a kill leaves either the old file or the new one, never a partial file."""
     part = path.with_name(f"part-{path.name}")
     write(part)
     part.replace(path)
 
 
 def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> None:
-    """Save weights in a network of plain float32 layers, whatever policy they were trained with."""
+    """Save weights in a network of float32 layers, independent of the precision of the training."""
     with layers_in("float32"):
         plain = build(config.network, config.input_px)
     plain.set_weights(network.get_weights())
@@ -119,7 +98,7 @@ def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> No
 
 @contextmanager
 def averaged_weights(network: keras.Model) -> Iterator[None]:
-    """Give a network the moving average of its weights, if its optimizer has one, and put its own back afterwards."""
+    """Replace a network's weights by their moving average, if its optimizer has one; restore them afterwards."""
     own = network.get_weights()
     network.optimizer.finalize_variable_values(network.trainable_variables)
     try:
@@ -130,7 +109,7 @@ def averaged_weights(network: keras.Model) -> Iterator[None]:
 
 @contextmanager
 def layers_in(policy: str) -> Iterator[None]:
-    """Build layers of a dtype policy, and leave the caller's as it was."""
+    """Set the dtype policy of new layers; restore the previous policy afterwards."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -140,10 +119,10 @@ def layers_in(policy: str) -> Iterator[None]:
 
 
 def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
-    """Check that a run may start in the folder `out`, or go on there with the settings it started with.
+    """Check that a run can start in the folder `out`, or resume there with the same settings.
 
     Raises:
-        ValueError: if it may not.
+        ValueError: if it cannot.
     """
     settings = out / SETTINGS
     if not resume:
@@ -167,20 +146,19 @@ def train(
     out: Path,
     on_start: Callable[[AugmentedBatches], object] = lambda batches: None,
 ) -> Trained:
-    """Train, or go on training, in the run folder `out`, which `check_run` has found fit.
+    """Train, or resume training, in the run folder `out`, which `check_run` has accepted.
 
     Args:
         config: the settings.
         training: frames to learn from.
-        validation: frames that tell how well it goes, and choose the thresholds; with `sets` "both" they are learned
-            from instead.
-        out: run folder; created where there is none.
-        on_start: called with the batches before the first step, when the run folder is there.
+        validation: frames to score and to choose the thresholds on; with `sets` "both", frames to learn from.
+        out: run folder; created if missing.
+        on_start: called with the batches before the first step, after the run folder is created.
 
     Raises:
-        ValueError: if the frames do not suffice or the weights to start from do not fit, before anything is written, or
-            the state to go on from is damaged.
-        FileNotFoundError: if there are no weights to start from.
+        ValueError: if there are too few frames or the weights to start from do not fit (before anything is written), or
+            if the checkpoint is damaged.
+        FileNotFoundError: if the weights to start from do not exist.
     """
     batches = draw_batches(config, training if config.sets == "train" else training.joined(validation))
     if config.validation_steps:
@@ -197,13 +175,13 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
     on_start(batches)
-    log = read_log(out / LOG)[:done]  # an epoch that was logged, but not saved, is repeated
+    log = read_log(out / LOG)[:done]  # an epoch that was logged but not saved is repeated
     network.fit(
         batches,
         initial_epoch=done,
         epochs=config.epochs,
         verbose=0,
-        shuffle=False,  # so that a resumed run sees the batches in the order of an uninterrupted one
+        shuffle=False,  # a resumed run must see the batches in the same order
         callbacks=[
             Progress(config, done),
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
@@ -215,11 +193,11 @@ def train(
 
 
 def given_thresholds(config: TrainingConfig) -> Thresholds | None:
-    """The thresholds that a run takes over from the weights it starts from; None if it chooses its own or has none.
+    """Thresholds of the weights that a run with `sets` "both" starts from; None if the run chooses its own or has none.
 
     Raises:
-        ValueError: if those weights have none.
-        FileNotFoundError: if there are no such weights.
+        ValueError: if these weights have no thresholds.
+        FileNotFoundError: if these weights do not exist.
     """
     if config.sets == "train" or config.decision == "half":
         return None
@@ -230,7 +208,14 @@ def given_thresholds(config: TrainingConfig) -> Thresholds | None:
 
 
 def finish(config: TrainingConfig, validation: Frames, out: Path, given: Thresholds | None = None) -> Trained:
-    """Give the kept epoch's network its thresholds, those given or else chosen, and save it as the run's weights."""
+    """Save the network of the kept epoch with its thresholds as the weights of the run.
+
+    Args:
+        config: the settings.
+        validation: frames to score and to choose the thresholds on.
+        out: run folder with the network of the kept epoch.
+        given: thresholds; None to choose them.
+    """
     network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
     if config.decision == "hysteresis":
         thresholds = given or best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
@@ -245,7 +230,7 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
     """The batches of a run.
 
     Raises:
-        ValueError: if the frames do not suffice.
+        ValueError: as `AugmentedBatches` does.
     """
     return AugmentedBatches(
         frames,
@@ -263,7 +248,7 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
 def compiled_network(config: TrainingConfig) -> keras.Model:
     """Build the network to train, with its optimizer, schedule and loss."""
     with layers_in(config.precision):  # bfloat16 costs no measurable accuracy; the saved weights are float32
-        network = build(config.network, input_px=None)  # learns from crops, is validated on whole frames
+        network = build(config.network, input_px=None)  # crops in training, whole frames in validation
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "cosine":
@@ -278,7 +263,7 @@ def compiled_network(config: TrainingConfig) -> keras.Model:
 
 
 def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> int:
-    """Take weights and optimizer from a checkpoint, if there is one; returns the epochs that are done.
+    """Load weights and optimizer state from a checkpoint, if there is one; return the number of finished epochs.
 
     Raises:
         ValueError: if the file is damaged.
@@ -294,7 +279,7 @@ def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> i
 
 
 def start_from(network: keras.Model, weights: Path) -> None:
-    """Give a network the weights of a trained one of the same shapes.
+    """Copy the weights of a trained network of the same shapes.
 
     Raises:
         FileNotFoundError, ValueError: as `load_network`; ValueError for a network of other shapes.

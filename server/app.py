@@ -20,7 +20,7 @@ from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.guard import refuse_foreign_names, report_errors
+from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.messages import Command, shorten
 from server.wire.quadsim import QuadSimServer
@@ -28,8 +28,9 @@ from server.wire.quadsim import QuadSimServer
 logger = logging.getLogger(__name__)
 
 OVERLAY_ROOM = "overlay"
-# How long the last commands may take to leave at shutdown.
-FLUSH_S = 0.3
+# How long the last commands may take to leave at shutdown, when they have been handed to the clients' connections, and
+# the longest wait for that: some clients do not read.
+FLUSH_S, LONGEST_FLUSH_S, FLUSH_CHECK_S = 0.2, 1.0, 0.02
 
 
 class FollowerServer:
@@ -44,8 +45,8 @@ class FollowerServer:
     def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine) -> None:
         self._settings, self._engine = settings, engine
         faults = Faults()
-        self._loop = EventLoop(faults)
         self._complaints = RateLimitedWarnings()
+        self._loop = EventLoop(faults, self._complaints)
         # Clients' mistakes are reported by `complaints`; the libraries would add tracebacks.
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
@@ -79,7 +80,8 @@ class FollowerServer:
         http = make_app(
             self._dashboard, self._metrics, self.health, self._control.hold, self._record, self._loop.sleep, faults
         )
-        self._wsgi = refuse_foreign_names(report_errors(socketio.WSGIApp(self._sio, http), faults), settings.host)
+        wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
+        self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.host, self._complaints), self._complaints)
 
     def run(self) -> None:
         """Listen and serve until SIGTERM, Ctrl-C or the terminal's end; then tell every drone to stop following.
@@ -151,7 +153,7 @@ class FollowerServer:
 
     def _send(self, sid: str, command: Command) -> None:
         self._sio.emit(command.event, command.payload, to=sid)
-        self._loop.sleep(0)  # lets it leave before the next is made: the marker can wait, the command can't
+        self._loop.give_way()  # lets it leave before the next is made: the marker can wait, the command can't
 
     def _send_picture(self, picture: Picture) -> None:
         for sid in self._sio.members(OVERLAY_ROOM):
@@ -160,4 +162,9 @@ class FollowerServer:
 
     def _stop(self) -> None:
         self._control.stop()
+        until_s = time.monotonic() + LONGEST_FLUSH_S
+        while time.monotonic() < until_s and not all(
+            self._sio.has_read_all(each.id) for each in self._control.simulators
+        ):
+            self._loop.sleep(FLUSH_CHECK_S)
         self._loop.end(FLUSH_S)

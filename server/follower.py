@@ -5,27 +5,32 @@
 Loads the network, listens for QuadSim on 127.0.0.1:4567 and tells each simulator that connects where its hero is.
 """
 
+import os
+import signal
+
+# Ctrl-C while the libraries load, which takes seconds: an exit status, no traceback from the middle of an import.
+signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import argparse
 import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.engines import ENGINES, load_engine
 from model.options import add_options, from_options
+from server import logs
 from server.app import FollowerServer
 from server.settings import Settings, TrackerConfig, read_tracker
 from server.watch.recording.recorder import prepare_folder
-from server.wire.complaints import LineLimit
 
 logger = logging.getLogger("follower")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line until the server is stopped; returns the exit status."""
     options = parse(arguments)
-    set_up_process(options.log_level)
+    logs.set_up(options.log_level)
     try:
         settings = from_options(Settings, options)
         tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
@@ -43,17 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"follower: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
-
-
-def set_up_process(log_level: str) -> None:
-    """Set up logging, and silence warnings about oddities in images' metadata that nobody here reads."""
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger().setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(LineLimit())
-    for name in ("server", "follower", "model"):
-        logging.getLogger(name).setLevel(log_level.upper())
-    warnings.filterwarnings("ignore", module="PIL")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -85,8 +79,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command: run it, and end the process with its exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that files of a conversion in work are tidied up
     try:
-        sys.exit(main())
+        status = main()
     except KeyboardInterrupt:  # before the server runs, which has its own way to stop
-        sys.exit(130)
+        status = 130
+    except Exception:
+        logger.exception("internal error")
+        status = 1
+    logs.end_process(status)
+
+
+if __name__ == "__main__":
+    run()

@@ -5,6 +5,28 @@ from pathlib import Path
 
 import pytest
 
+# Where and with what servers or browsers are started, worlds rendered, networks trained or converted.
+SLOW_MODULES = (
+    "model/engines/test_engines.py",
+    "model/test_training.py",
+    "server/test_follower.py",
+    "server/test_real_frames.py",
+    "server/watch/test_reader.py",
+    "tools/test_closed_loop.py",
+    "tools/test_compare.py",
+    "tools/test_demo.py",
+    "tools/test_evaluate.py",
+    "tools/test_export_dataset.py",
+    "tools/test_loop.py",
+    "tools/test_recording.py",
+    "tools/test_replay.py",
+    "tools/test_scene.py",
+    "tools/test_simulate.py",
+    "tools/test_world.py",
+)
+SLOW_FIXTURES = {"browser", "killed", "server"}
+SLOW_CALLS = {"in_fresh_python", "running_server"}  # of a test itself
+
 DATA = Path(os.environ.get("FOLLOWME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
@@ -17,6 +39,21 @@ def pytest_report_header() -> str:
     if DATA.is_dir():
         return f"dataset: {DATA}"
     return f"dataset: NONE at {DATA} (set FOLLOWME_DATA): every test on real frames will be skipped"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out."""
+    tests = Path(__file__).parent
+    for name in SLOW_MODULES:
+        assert (tests / name).exists(), f"expected the slow tests {name}, found none"
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if (
+            item.path.relative_to(tests).as_posix() in SLOW_MODULES
+            or SLOW_FIXTURES.intersection(item.fixturenames)
+            or SLOW_CALLS.intersection(item.function.__code__.co_names)
+        ):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

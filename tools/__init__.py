@@ -1,1 +1,1 @@
-"""One runnable file per job."""
+"""Commands, one file per job."""

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from model.pair_files import IMAGE_PX, JPEG_QUALITY, partial_file
+from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, partial_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         return 130
-    pairs = len(list((options.out / "images").glob("*.jpeg")))
+    pairs = len(list_files(options.out / "images", IMAGE_ENDINGS))
     print(f"{options.out} holds {pairs} pairs. New masks are the network's own guesses: correct them before training.")
     return 0
 

@@ -28,6 +28,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, find_runs, read_png
 from model.scoring import CLASSES, HERO
@@ -75,9 +76,14 @@ def preprocess(raw: Path, out: Path) -> int:
         Number of skipped frames; each is named on standard error.
 
     Raises:
-        ValueError: as `find_runs`, `list_frames` and `check_set`, before anything is written.
+        ValueError: if the set would lie among the recordings, or as `find_runs`, `list_frames` and `check_set`; before
+            anything is written.
         OSError: if a file cannot be written.
     """
+    for split in SPLITS:
+        folder = (out / split).resolve()
+        if folder.is_relative_to(raw.resolve()) or raw.resolve().is_relative_to(folder):
+            raise ValueError(f"expected --out outside the recordings in {raw}, got {out}")
     runs = find_runs(raw)
     frames = [list_frames(run, out) for run in runs]
     recorded = [frame for of_run in frames for frame in of_run]
@@ -120,12 +126,10 @@ def describe(folder: Path) -> str:
     """Describe a split of the set: frames, heroes and their sizes, people, folds.
 
     Raises:
-        ValueError: if the numbers of images and masks differ, or a mask cannot be read.
+        ValueError: if images and masks do not pair up, or a mask cannot be read.
     """
-    masks = sorted((folder / "masks").glob("*.png"))
-    images = list((folder / "images").glob("*.jpeg"))
-    if len(images) != len(masks):
-        raise ValueError(f"expected one mask per image in {folder}, got {len(images)} images, {len(masks)} masks")
+    masks = list_files(folder / "masks", MASK_ENDINGS)
+    pair_up(list_files(folder / "images", IMAGE_ENDINGS), masks)
     if not masks:
         return f"{folder.name}: no frames"
     pixels = np.array(list(in_parallel(count_pixels, masks, f"reading {folder.name}", " masks")))
@@ -151,7 +155,7 @@ def count_pixels(mask: Path) -> np.ndarray:
 def next_step(out: Path) -> str:
     """The next step for a user who has the set."""
     for split in SPLITS:
-        if not any((out / split / "masks").glob("*.png")):
+        if not list_files(out / split / "masks", MASK_ENDINGS):
             return f"Next: record runs for {split} as well; training needs both splits"
     return f"Next: {shlex.join(['python', 'tools/train.py', '--data', str(out), '--out', 'runs/new'])}"
 

@@ -1,17 +1,22 @@
-"""Train a network on dataset folders that hold `train/` and `validation/`.
+"""Train a network on dataset folders with `train/` and possibly `validation/`.
 
     python tools/train.py --data ../shared/data --out runs/fpn
-    python tools/train.py --data ../shared/data runs/simulated --out runs/more --start weights/model_weights.keras
     python tools/train.py --data ../shared/data --out runs/fpn --resume
     python tools/train.py --data ../shared/data --out runs/writeup --preset writeup
+    python tools/train.py --data ../shared/data runs/recorded --hold-out r03 r07 --out runs/more \\
+        --start weights/model_weights.keras --learning-rate 0.001 --near-weight 2 --people-weight 2 --average 0.995
 
-The presets: `fpn` (the default) is the first of the shipped network's four trainings, about two hours on two CPU cores
-(its card has the commands of all), `fcn4` this project's FCN4 in 100 minutes, `writeup` the FCN4 of the write-up
-with its settings. Any setting can be given beside a preset. The run folder then holds the weights
-(`model_weights.keras`), their card (`model_weights.json`), `log.csv`, `loss.png`, `samples.png` (what training saw) and
-logs for TensorBoard; what the shipped weights score is on their card. `--sets both` learns from validation/, too, and
-keeps the thresholds of `--start`: for the last run, when validation has nothing left to choose.
-Ctrl-C or a kill costs at most one epoch: the same command with `--resume` goes on, to the same weights.
+Presets: `fpn` (default) is the first training of the shipped network, about two hours on two CPU cores with bfloat16
+instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
+FCN4 of the write-up with its settings. Every setting of a preset can be changed by its option.
+
+Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
+each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of
+`--start`; use it for a last run, when nothing is left to choose.
+
+The run folder gets the weights (`model_weights.keras`), their card (`model_weights.json`: settings, data, scores),
+`log.csv`, `loss.png`, `samples.png` (the first training batch) and TensorBoard logs. Ctrl-C or a kill costs at most one
+epoch: the same command with `--resume` continues, to the same weights.
 """
 
 import argparse
@@ -32,7 +37,7 @@ from PIL import Image
 
 from model.loading import import_keras, load_network, resolve_weights
 
-import_keras()  # before what imports it below: without its start-up notes
+import_keras()  # first, without its start-up notes; imports below need it
 
 from model import evaluation
 from model.batches import AugmentedBatches
@@ -92,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Parse the command line: the options are the fields of `TrainingConfig`."""
+    """Parse the command line; the fields of `TrainingConfig` are options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, help="dataset folders with train/ and possibly validation/"
@@ -107,7 +112,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:
-    """The command that trains such weights from the start: settings that differ from the preset's, and no --resume."""
+    """Command that repeats the whole training, with the settings that differ from the preset."""
     usual = asdict(PRESETS[preset])
     given = [
         (flag(name), *(value if isinstance(value, tuple) else (value,)))
@@ -119,7 +124,7 @@ def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) ->
 
 
 def commit() -> str:
-    """The commit that this code is at, with a note where files differ from it."""
+    """Commit of this code, with a note if files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=, changed"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
@@ -128,7 +133,7 @@ def commit() -> str:
 
 
 def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
-    """What the weights of a run are, for their card."""
+    """Describe the weights of a run for their card."""
     best = best_epoch(log)
     if best is None:
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
@@ -141,7 +146,7 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         "settings": asdict(config),
         "epoch": config.epochs if config.keep == "last" else best[0],
         "thresholds": trained.thresholds and trained.thresholds._asdict(),
-        # On frames it learned from, a score says nothing.
+        # A score on frames that the network learned from would mean nothing.
         "validation": {"quality": trained.validation.quality, **trained.validation._asdict()}
         if config.sets == "train"
         else None,
@@ -149,13 +154,13 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
 
 
 def started_from(config: TrainingConfig) -> dict | None:
-    """The card of the weights that a run started from, which tells how they were trained; None without any."""
+    """Card of the weights that the run started from; None if there are none or they have no card."""
     card = card_file(resolve_weights(config.start)) if config.start else None
     return json.loads(card.read_text()) if card is not None and card.exists() else None
 
 
 def table(recordings: list[Recording]) -> str:
-    """What each recording brings, a line for each."""
+    """Table of the recordings: frames, and the number and sizes (px) of the heroes."""
     lines = [f"{'folder':12} {'recording':10} {'use':10} frames left out  hero  people only  hero px: 5 %  50 %  95 %"]
     for each in recordings:
         sizes = np.percentile(each.hero_px, (5, 50, 95)) if len(each.hero_px) else np.full(3, np.nan)
@@ -175,17 +180,17 @@ def score_parts(weights: Path, validation: dict[str, Frames]) -> dict[str, Dista
 
 
 def exam_sets(data: list[Path]) -> dict[str, Path]:
-    """The folders of the evaluation sets by name, of the first dataset that has them; none where none has.
+    """Folders of the evaluation sets by name, from the first dataset folder that has them; empty if none has.
 
     Raises:
-        FileNotFoundError: if it has some of them only.
+        FileNotFoundError: if that folder has only some of them.
     """
     having = [folder for folder in data if (folder / "sample_evaluation_data").is_dir()]
     return evaluation.find_sets(having[0]) if having else {}
 
 
 def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
-    """What weights score in the evaluation sets at 160 px and at their own size, for their card; [] without sets."""
+    """Score weights on the evaluation sets at 160 px and at their own input size, for their card; [] without sets."""
     if not sets:
         return []
     figures = [evaluation.describe(evaluation.evaluate(weights, sets, px)) for px in ("160", "native")]
@@ -194,7 +199,7 @@ def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
 
 
 def describe_data(data: Dataset) -> dict:
-    """What weights were trained and selected on, for their card."""
+    """Describe the frames of training and validation for the card."""
     digest = hashlib.sha256()
     for frames in (data.training, *data.validation.values()):
         digest.update(frames.images.ravel().data)
@@ -208,7 +213,7 @@ def describe_data(data: Dataset) -> dict:
 
 
 def draw_samples(batches: AugmentedBatches, path: Path, columns: int = 8) -> None:
-    """Draw what training sees, its first batch, as PNG: other people outlined in blue, the hero in green."""
+    """Draw the first training batch as PNG: the hero outlined in green, other people in blue."""
     tiles = []
     for image, mask in zip(*batches[0], strict=True):
         picture = np.round(image * SCALE + MEAN).astype(np.uint8)
@@ -224,7 +229,7 @@ def draw_samples(batches: AugmentedBatches, path: Path, columns: int = 8) -> Non
 
 
 def draw_curves(log: list[EpochLog], path: Path) -> None:
-    """Draw a run's training loss and validation quality against the epoch as PNG."""
+    """Plot training loss and validation quality of each epoch as PNG."""
     figure = Figure(figsize=(7, 4))
     loss = figure.subplots()
     loss.plot([line.epoch for line in log], [line.loss for line in log], label="training loss")

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from model.engines.engine import Engine
 from model.loading import import_keras, resolve_weights, weights_sha256
 
@@ -13,16 +11,16 @@ ENGINES = ("auto", "openvino", "tensorflow")
 
 
 def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engine:
-    """Load weights into an engine and run it once, so that the first frame finds it warm.
+    """Load weights into an engine that has passed its self-test, and so has run once: the first frame is not slow.
 
     Args:
-        name: one of `ENGINES`; "auto" takes TensorFlow where there is a GPU that it sees, else OpenVINO.
+        name: member of `ENGINES`; "auto": TensorFlow if it finds a GPU, else OpenVINO.
         weights: as `model.loading.load_network` takes.
-        is_exact: compute in float32 also where the CPU is twice as fast in bfloat16: what a score is taken with.
+        is_exact: compute in float32 even if bfloat16 is faster on this CPU; for scores.
 
     Raises:
-        ValueError: for an unknown engine or weights that are no network of three classes.
-        FileNotFoundError: where there are no weights.
+        ValueError: if the engine is unknown, or the weights are not a network that matches its card.
+        FileNotFoundError: if there are no weights.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
@@ -30,7 +28,7 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
     if name == "auto":
         name = "tensorflow" if _tensorflow_sees_gpu() else "openvino"
     engine: Engine
-    # Each engine's library is imported only where it is used: TensorFlow takes seconds.
+    # Import an engine's library only if it is used: importing TensorFlow takes seconds.
     if name == "openvino":
         from model.engines.openvino import OpenVinoEngine
 
@@ -39,21 +37,15 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
         from model.engines.tensorflow import TensorFlowEngine
 
         engine = TensorFlowEngine(path)
-    shape = (1, engine.input_px, engine.input_px)
-    probabilities = engine.infer(np.zeros((*shape, 3), np.uint8))
-    if probabilities.shape != (*shape, len(engine.card.classes)):
-        raise ValueError(
-            f"expected {path} to map {(*shape, 3)} to {(*shape, len(engine.card.classes))}, got {probabilities.shape}"
-        )
     engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
     return engine
 
 
 def _tensorflow_sees_gpu() -> bool:
-    # Importing TensorFlow takes seconds: ask it only where the system shows a GPU driver at all.
+    # Importing TensorFlow takes seconds: ask it only if the system has a GPU driver.
     if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
         return False
-    import_keras()  # imports TensorFlow without its start-up notes
+    import_keras()  # imports TensorFlow without its start-up messages
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

@@ -1,4 +1,4 @@
-"""What every engine offers, and the check of a network's card against the network."""
+"""The interface of engines, and the check of a network's card against the network."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,12 +12,12 @@ class Engine(ABC):
     """A loaded network.
 
     Attributes:
-        description: engine, device and precision, for people to read.
-        input_px: height and width of its input.
-        card: what its output channels mean, and from when on to believe them.
-        most_per_batch: images that are worth inferring together.
-        weights: where it was loaded from, as it was said.
-        weights_sha256: of what it was loaded from, as `weights_sha256` tells; both None for one made otherwise.
+        description: engine, device and precision as text.
+        input_px: height and width of the input.
+        card: card of the network.
+        most_per_batch: greatest useful number of images per inference.
+        weights: path of the network as the user gave it; None if it was not loaded from files.
+        weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
     """
 
     description: str
@@ -29,7 +29,7 @@ class Engine(ABC):
 
     @abstractmethod
     def infer(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities of camera images.
+        """Compute the class probabilities of camera images.
 
         Args:
             images: (N, input_px, input_px, 3) uint8 RGB, N at most `most_per_batch`.
@@ -40,20 +40,20 @@ class Engine(ABC):
 
 
 def checked_card(weights: Path, px: int, outputs: int) -> Card:
-    """The card of a network, checked against the network itself.
+    """Read the card of a network, and check it against the network.
 
     Args:
-        weights: the network's file.
-        px: height and width of its input.
-        outputs: number of its output channels.
+        weights: file of the network.
+        px: height and width of the network's input.
+        outputs: number of the network's output channels.
 
     Raises:
-        ValueError: if the card names other classes or another input size.
+        ValueError: if the number of classes or the input size on the card is different.
     """
     card = read_card(weights)
     if len(card.classes) != outputs:
         raise ValueError(
-            f"expected a network of the classes {', '.join(card.classes)}, got {outputs} outputs in {weights}"
+            f"expected a network with classes {', '.join(card.classes)}, got {outputs} outputs in {weights}"
         )
     if card.input_px not in (None, px):
         raise ValueError(f"expected an input of {card.input_px} px, as its card says, got {px} in {weights}")

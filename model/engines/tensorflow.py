@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 
 from model.engines.engine import Engine, checked_card
+from model.engines.self_test import coarse, known_frame
 from model.loading import input_px, load_network
 
 
 class TensorFlowEngine(Engine):
-    """Runs Keras on TensorFlow: on a GPU where TensorFlow sees one."""
+    """Runs a network in TensorFlow, on a GPU if TensorFlow finds one."""
 
     most_per_batch = 8
 
     def __init__(self, weights: Path) -> None:
         network = load_network(weights)
-        import tensorflow as tf  # after the loading, which imports it without its start-up notes
+        import tensorflow as tf  # after loading, which imports it without its start-up messages
 
         self.input_px = input_px(network)
         self.card = card = checked_card(weights, self.input_px, int(network.output_shape[-1]))
@@ -28,6 +29,10 @@ class TensorFlowEngine(Engine):
             return network((images - card.mean) / card.scale, training=False)
 
         self._call = call
+        try:
+            coarse(self.infer(known_frame(self.input_px)))
+        except ValueError as error:
+            raise ValueError(f"{weights}: {error}") from error
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""

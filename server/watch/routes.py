@@ -16,6 +16,8 @@ from server.watch.metrics import CONTENT_TYPE, Metrics
 
 PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
+# Each costs the event loop a message every 0.1 s.
+MOST_VIEWERS = 20
 
 
 def make_app(
@@ -100,6 +102,8 @@ def _page(
 
     @blueprint.get("/events")
     def events() -> Response:
+        if dashboard.viewers >= MOST_VIEWERS:
+            abort(503, f"expected at most {MOST_VIEWERS} viewers")
         return Response(stream(), mimetype="text/event-stream")
 
     @blueprint.post("/hold")
@@ -118,8 +122,8 @@ def _obey(dashboard: Dashboard, do: Callable[[Simulator, bool], None], wish: str
     request.max_content_length = MOST_COMMAND_BYTES
     try:
         command = request.get_json()
-    except RecursionError:  # a thousand brackets; Flask takes only a ValueError for the client's mistake
-        abort(400, "expected JSON, got brackets within brackets without end")
+    except RecursionError:  # Flask takes only a ValueError for the client's mistake
+        abort(400, "expected JSON of a few levels")
     if not isinstance(command, dict) or not isinstance(command.get(wish), bool):
         abort(400, f'expected {{"simulator": its name, "{wish}": true or false}}')
     simulator = dashboard.simulator(str(command.get("simulator")))

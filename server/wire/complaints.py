@@ -9,31 +9,6 @@ logger = logging.getLogger(__name__)
 # A QuadSim sends five frames a second, and one that is not served reconnects 200 times a second.
 REPEAT_AFTER_S = 10.0
 MOST_PER_INTERVAL = 50
-MOST_LINES_A_SECOND = 50
-
-
-class LineLimit(logging.Filter):
-    """Lets through a limited number of log lines a second and counts the rest: clients could cause any number.
-
-    Args:
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._clock = clock
-        self._second, self._lines, self._left_out = 0, 0, 0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line may pass; the first one of a second says how many did not."""
-        second = int(self._clock())
-        if second != self._second:
-            if self._left_out:
-                record.msg = f"({self._left_out} lines left out) {record.msg}"
-            self._second, self._lines, self._left_out = second, 0, 0
-        self._lines += 1
-        self._left_out += self._lines > MOST_LINES_A_SECOND
-        return self._lines <= MOST_LINES_A_SECOND
 
 
 class RateLimitedWarnings:

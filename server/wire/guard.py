@@ -1,39 +1,82 @@
-"""Around every HTTP request: only the server's own page may ask, and our own errors are reported."""
+"""Around every HTTP request: it is read whole, only the server's own page may ask, and our own errors are reported."""
 
+import io
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from server.supervision import Faults
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import Standing, connection_of
+from server.wire.green import eventlet
+from server.wire.messages import shorten
+from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+# Of the loop's time, for a request of any kind; measured 1 to 2 ms.
+REQUEST_COST_S = 0.002
 
 
-def refuse_foreign_names(wsgi: Callable[..., Any], host: str) -> Callable[..., Any]:
+def refuse_foreign_names(wsgi: Wsgi, host: str, complaints: RateLimitedWarnings) -> Wsgi:
     """Refuse requests whose Host header can only come from another site's page.
 
     Socket.IO compares a page's origin with the Host header. A site whose name has been pointed at this machine passes
     that check, so the name must be an address, "localhost", this machine's own name or the one in `host`.
     """
     own_names = {"localhost", socket.gethostname().lower(), host.lower()}
+    expected = f"an address or one of {', '.join(sorted(own_names))}"
 
-    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
         except ValueError:
             name = "no host"
         if name not in own_names and not _is_address(name):
-            start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [f"expected an address or one of {', '.join(sorted(own_names))}, got {name}\n".encode()]
+            complaints.warn(str(environ.get("REMOTE_ADDR")), "Host header", expected, shorten(name))
+            return _refuse(start_response, "403 Forbidden", f"expected {expected}, got {name}")
         return wsgi(environ, start_response)
 
     return guarded
 
 
-def report_errors(wsgi: Callable[..., Any], faults: Faults) -> Callable[..., Any]:
+def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
+    """Read a request's body before the application sees the request, and note which connections are of use.
+
+    The body is bounded, and there is a deadline for it (`Connections.expire`): once the application runs, it waits for
+    nobody. An answer that is a stream of events makes its reader a viewer.
+    """
+
+    def whole(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        connection = connection_of(environ)
+        connection.share.spend(REQUEST_COST_S)
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        if size > MOST_MESSAGE_BYTES or environ.get("HTTP_TRANSFER_ENCODING"):
+            received = f"{size} bytes" if size else "a body of unknown length"
+            expected = f"at most {MOST_MESSAGE_BYTES} bytes"
+            complaints.warn(str(environ.get("REMOTE_ADDR")), "HTTP request", expected, received)
+            connection.close_after_answer(environ)
+            return _refuse(start_response, "413 Content Too Large", f"expected {expected}, got {received}")
+        if size:
+            environ["wsgi.input"] = _read(environ["wsgi.input"], size)
+        connection.is_received = True
+
+        def start(status: str, headers: list[tuple[str, str]], *arguments: Any) -> Any:
+            if dict(headers).get("Content-Type", "").startswith("text/event-stream"):
+                connection.rise(Standing.KNOWN)
+            return start_response(status, headers, *arguments)
+
+        return wsgi(environ, start)
+
+    return whole
+
+
+def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
     """Report errors of the application, which the HTTP server would swallow; a connection that breaks is none."""
 
-    def reported(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    def reported(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             return wsgi(environ, start_response)
         except OSError:
@@ -43,6 +86,22 @@ def report_errors(wsgi: Callable[..., Any], faults: Faults) -> Callable[..., Any
             raise
 
     return reported
+
+
+def _read(body: Any, size: int) -> io.BytesIO:
+    pieces = []
+    while size and (piece := body.read(min(size, RECEIVE_BYTES))):
+        pieces.append(piece)
+        size -= len(piece)
+        eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
+    if size:
+        raise ConnectionResetError(f"{size} bytes of a request's body are missing")
+    return io.BytesIO(b"".join(pieces))
+
+
+def _refuse(start_response: Callable[..., Any], status: str, words: str) -> Iterable[bytes]:
+    start_response(status, [("Content-Type", "text/plain")])
+    return [f"{words}\n".encode()]
 
 
 def _is_address(name: str) -> bool:

@@ -1,27 +1,32 @@
 """eventlet's event loop and HTTP server: one green thread per client, all in the main thread."""
 
+import functools
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from server.supervision import Faults
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import KEY, Connections, most_connections
 from server.wire.green import eventlet
 from server.wire.mailbox import Mailbox
+from server.wire.pace import Pace
+from server.wire.signals import on_signals
 
 logger = logging.getLogger(__name__)
 
-# Half of the file descriptors that a process usually has.
-MOST_CONNECTIONS = 500
-# Longest time for a connection's request. A websocket's is over early, and Socket.IO's pings watch it from then on.
+# Longest time for which a connection may be silent amid a request or leave an answer unread. Socket.IO's pings watch a
+# websocket.
 IDLE_S = 5
 # Unread data kept here for a client that reads slowly; the kernel would let megabytes of old pictures queue up.
 SEND_BUFFER_BYTES = 65536
 # Longest time for which a native thread in pure Python may keep the event loop waiting; Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
+EXPIRE_S = 0.5
+# Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
+BACKLOG = 1024
 
 
 class EventLoop:
@@ -29,10 +34,11 @@ class EventLoop:
 
     Args:
         faults: where errors of posted calls and repeated work are reported.
+        complaints: where clients are reported that take all connections.
     """
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self, faults: Faults, complaints: RateLimitedWarnings) -> None:
+        self._faults, self._complaints = faults, complaints
         self._mailbox = Mailbox(faults)
         self._stopped = eventlet.event.Event()
 
@@ -44,6 +50,15 @@ class EventLoop:
     def sleep(seconds: float) -> None:
         """Let others run for a time; with 0, until each has had a turn."""
         eventlet.sleep(seconds)
+
+    def give_way(self) -> None:
+        """Let each other have a turn, unless calls wait that have been posted.
+
+        Beside ten clients that send without end, a turn of all takes 20 ms. Answers to frames, which come by `post`,
+        would arrive faster than they leave if each waited for two such turns.
+        """
+        if self._mailbox.is_empty:
+            eventlet.sleep(0)
 
     def every(self, period_s: float, work: Callable[[], None], name: str) -> None:
         """Do work again and again, whatever it raises.
@@ -69,7 +84,7 @@ class EventLoop:
             wsgi: the application.
             host: address to listen on.
             port: 0 for any that is free.
-            stop: called on SIGTERM, Ctrl-C and the terminal's end, and if the HTTP server ends by itself.
+            stop: called on SIGTERM, Ctrl-C and the terminal's end.
 
         Returns:
             The address and the port that it listens on.
@@ -78,37 +93,55 @@ class EventLoop:
             OSError: if the address cannot be listened on.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = eventlet.listen((host, port), family, backlog=128, reuse_port=False)
+        listener = eventlet.listen((host, port), family, backlog=BACKLOG, reuse_port=False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         eventlet.spawn(self._mailbox.run)
-        for name in SIGNALS:
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), lambda *_: self.post(stop))
-        http = eventlet.spawn(
+        on_signals(lambda: self.post(stop))
+        connections = Connections(listener, self._complaints, Pace(), most_connections())
+        self.every(EXPIRE_S, connections.expire, "connections")
+        eventlet.spawn(
             eventlet.wsgi.server,
-            listener,
+            connections,
             wsgi,
-            protocol=_QuietProtocol,
+            protocol=functools.partial(_Protocol, connections),
+            custom_pool=connections,
             environ={"wsgi.errors": _Silent()},
             log=_Silent(),
             log_output=False,
             debug=False,
-            max_size=MOST_CONNECTIONS,
             socket_timeout=IDLE_S,
             keepalive=IDLE_S,
             minimum_chunk_size=1,  # an event leaves at once
-        )
-        http.link(lambda _: stop())  # a server that no longer listens must not go on as if it did
+        ).link(self._on_http_end)
         return listener.getsockname()[:2]
 
     def wait(self) -> None:
-        """Run until `end`."""
+        """Run until `end`.
+
+        Raises:
+            RuntimeError: if the HTTP server ends by itself.
+        """
         self._stopped.wait()
 
     def end(self, after_s: float) -> None:
         """Have `wait` return after a time."""
-        eventlet.spawn_after(after_s, self._stopped.send)
+
+        def stop() -> None:
+            if not self._stopped.ready():  # by another signal
+                self._stopped.send()
+
+        eventlet.spawn_after(after_s, stop)
+
+    def _on_http_end(self, thread: Any) -> None:
+        """A server that no longer listens must not go on as if it did, nor end as if all were well."""
+        try:
+            thread.wait()
+            reason = "without an error"
+        except Exception as error:
+            self._faults.report("http", error)
+            reason = repr(error)
+        self._stopped.send_exception(RuntimeError(f"the HTTP server has ended: {reason}"))
 
 
 class _Silent:
@@ -121,6 +154,19 @@ class _Silent:
         """Do nothing: nothing is buffered."""
 
 
-class _QuietProtocol(eventlet.wsgi.HttpProtocol):
+class _Protocol(eventlet.wsgi.HttpProtocol):
+    """eventlet's HTTP, whose requests know their connection."""
+
+    def __init__(self, connections: Connections, state: list[Any], server: Any) -> None:
+        self._connections = connections
+        super().__init__(state, server)
+
+    def handle_one_request(self) -> None:
+        self._connections.begin_request(self.request)
+        super().handle_one_request()
+
+    def get_environ(self) -> dict[str, Any]:
+        return {**super().get_environ(), KEY: self._connections.of(self.request)}
+
     def log_message(self, format: str, *arguments: object) -> None:
         logger.debug(format, *arguments)

@@ -24,6 +24,11 @@ class Mailbox:
         self._wake.setblocking(False)
         self._receiver = eventlet.greenio.GreenSocket(receiver)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no call waits."""
+        return not self._calls
+
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have `call(*arguments)` run on the event loop; returns at once."""
         self._calls.append((call, arguments))

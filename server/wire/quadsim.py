@@ -8,71 +8,28 @@ Only whole, well-formed events get past this module. Anything else is reported a
 the connection goes on. Errors in our own handlers are never taken for a client's mistake: only decoding is guarded.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import engineio
 import socketio
 from socketio.packet import ACK, CONNECT, DISCONNECT, EVENT
 
 from server.supervision import Faults
 from server.wire import numbers
 from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import Standing
+from server.wire.engine import EngineServer, Peer
 from server.wire.messages import shorten
-from server.wire.websocket import MOST_MESSAGE_BYTES, WebSocketWSGI
+from server.wire.websocket import MOST_MESSAGE_BYTES, OLDER_CLIENT
 
-# Packets that wait for a client who does not read them; 20 a second is what a simulator is sent.
-MOST_QUEUED = 1000
 # Names that python-socketio raises itself; a client must not.
 RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
-
-
-class Peer(NamedTuple):
-    """Where a client connected from."""
-
-    host: str
-    port: str
-
-    @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> "Peer":
-        """From a WSGI environment."""
-        return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
-
-    def __str__(self) -> str:
-        """The client's name in logs."""
-        return f"{self.host}:{self.port}"
-
-
-class EngineServer(engineio.Server):
-    """Engine.IO on our websocket."""
-
-    complaints: RateLimitedWarnings
-    _async: dict[str, Any]
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # A copy: the original is a module's global.
-        self._async = {**self._async, "websocket": self._websocket}
-
-    def _websocket(self, handler: Callable[[Any], None], _server: object) -> WebSocketWSGI:
-        return WebSocketWSGI(
-            handler,
-            lambda environ, expected, received: self.complaints.warn(
-                str(Peer.of(environ)), "message", expected, received
-            ),
-        )
-
-    def disconnect(self, sid: str | None = None) -> None:
-        """Close a client's session without waiting until the client has read everything: some never do."""
-        gone = self.sockets.pop(sid, None)
-        if gone is not None:
-            gone.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
-
-    def drop_deaf_clients(self) -> None:
-        """Close the sessions of clients who send and do not read; called several times a second."""
-        for client in list(self.sockets.values()):
-            if client.queue.qsize() > MOST_QUEUED:
-                client.close(wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
+# An answer repeats a namespace, and would make a lot of a client's text wait for it.
+LONGEST_NAMESPACE = 100
+# Reading JSON takes 0.1 s a megabyte if it is all empty lists; a frame is one object of texts, with some 30 commas.
+VALUE_MARKS, MOST_VALUES = ",[{", 1000
+# The server pings as often, too. Clients of Engine.IO 3 take its ping for nothing and ping themselves, as often as they
+# are told; their ping must come before the server gives up waiting for the pong.
+PING_INTERVAL_S, PING_TIMEOUT_S = 15, 20
 
 
 class QuadSimServer(socketio.Server):
@@ -93,6 +50,8 @@ class QuadSimServer(socketio.Server):
             # Handlers run in the order in which events came; they only parse and store.
             async_handlers=False,
             max_http_buffer_size=MOST_MESSAGE_BYTES,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
             json=numbers,
             **options,
         )
@@ -119,6 +78,12 @@ class QuadSimServer(socketio.Server):
         client = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/"))
         return client is not None and client.queue.empty()
 
+    def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        super()._handle_eio_connect(eio_sid, environ)
+        if environ.get(OLDER_CLIENT):
+            # Socket.IO 2 takes the default namespace as joined, and waits for the packet that says so.
+            self._handle_connect(eio_sid, "/", None)
+
     def _handle_eio_message(self, eio_sid: str, data: object) -> None:
         try:
             packet = self._decoded(data)
@@ -131,9 +96,13 @@ class QuadSimServer(socketio.Server):
     def _decoded(self, data: object) -> Any:
         if not isinstance(data, str):
             raise TypeError("binary messages are not used here")
+        if sum(map(data.count, VALUE_MARKS)) > MOST_VALUES:
+            raise ValueError(f"at most {MOST_VALUES} values and commas")
         packet = self.packet_class(encoded_packet=data)
         if packet.packet_type not in (CONNECT, DISCONNECT, EVENT):
             raise ValueError(f"packets of type {packet.packet_type} are not used here")
+        if packet.namespace and len(packet.namespace) > LONGEST_NAMESPACE:
+            raise ValueError(f"a namespace has at most {LONGEST_NAMESPACE} characters")
         return packet
 
     def _dispatch(self, eio_sid: str, packet: Any) -> None:
@@ -149,6 +118,8 @@ class QuadSimServer(socketio.Server):
             self._complain(eio_sid, "packet", "one CONNECT packet", "another")
             return
         super()._handle_connect(eio_sid, namespace, data)
+        if self.manager.sid_from_eio_sid(eio_sid, "/") is not None:
+            self.eio.rise(eio_sid, Standing.JOINED)
 
     def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: object) -> None:
         name = data[0] if isinstance(data, list) and data else None
@@ -160,6 +131,7 @@ class QuadSimServer(socketio.Server):
         if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # QuadSim takes the default namespace as joined.
             self._handle_connect(eio_sid, "/", None)
+        self.eio.rise(eio_sid, Standing.KNOWN)
         super()._handle_event(eio_sid, namespace, id, data)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:

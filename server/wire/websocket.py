@@ -4,14 +4,18 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from server.wire.connections import connection_of
 from server.wire.green import eventlet
 from server.wire.messages import shorten
+from server.wire.pace import Share
 
 # A frame message is 30–150 kB.
 MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
-# Small enough that what one client has sent is worked off in some 20 ms, before the others have their turn.
 RECEIVE_BYTES = 32768
+PING = 9  # opcode
+# In the WSGI environment: the client speaks Engine.IO 3, in which clients ping and servers don't.
+OLDER_CLIENT = "followme.older_client"
 
 
 class Malformed(NamedTuple):
@@ -52,19 +56,26 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
 class BufferedSocket:
     """A green socket that reads ahead: QuadSim's 1016-byte fragments would cost five system calls each.
 
+    Args:
+        green_socket: to read from.
+        share: of the event loop's time, which working off its bytes takes.
+
     Attributes:
         ahead: bytes received and not yet taken.
     """
 
-    def __init__(self, green_socket: Any) -> None:
-        self._socket = green_socket
+    def __init__(self, green_socket: Any, share: Share) -> None:
+        self._socket, self.share = green_socket, share
         self.ahead = memoryview(b"")
 
     def recv(self, most: int) -> bytes:
         """Up to `most` bytes; empty when the peer has closed."""
         if not self.ahead:
-            eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
+            self.share.end()  # a client that sends faster than it is read must not keep the others waiting
             self.ahead = memoryview(self._socket.recv(RECEIVE_BYTES))
+            self.share.begin()
+        elif self.share.is_over:  # in the midst of many small fragments or control frames
+            self.share.end()
         piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
         return piece
 
@@ -102,15 +113,22 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
                 return message
         return super()._recv_frame(message)
 
+    def _handle_control_frame(self, opcode: int, data: bytes) -> None:
+        # Of pings that have arrived together only the last is answered (RFC 6455, 5.5.3): each answer is a system call.
+        if opcode != PING or not self.socket.ahead:
+            super()._handle_control_frame(opcode, data)
+
     def wait(self) -> str | None:
         """The next Engine.IO packet, or None once the client has gone."""
         for message in self.iterator:
-            eventlet.sleep(0)  # as in `BufferedSocket.recv`: one message, then the others' turn
+            self.socket.share.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
             if isinstance(message, Malformed):
                 self.complain(message.expected, message.received)
             elif message == "2":
                 # QuadSim's ping. In the current protocol only the server sends a bare "2".
                 self.send("3")
+                if OLDER_CLIENT in self.environ:
+                    return "3"  # shows that the client is there, as the answer to a ping of ours would
             elif is_packet(message):
                 return message
             else:
@@ -148,12 +166,14 @@ class WebSocketWSGI(eventlet.websocket.WebSocketWSGI):
         # Compression gains nothing on this machine, and nothing on JPEGs.
         return None
 
-    def _handle_hybi_request(self, environ: Mapping[str, Any]) -> WebSocket:
+    def _handle_hybi_request(self, environ: dict[str, Any]) -> WebSocket:
         plain = super()._handle_hybi_request(environ)
         # A command and its marker are two small writes: Nagle's algorithm would hold the second back for 40 ms.
         plain.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = connection_of(environ)
+        connection.is_websocket = True
         websocket = WebSocket(
-            BufferedSocket(plain.socket),
+            BufferedSocket(plain.socket, connection.share),
             environ,
             plain.version,
             protocol=plain.protocol,

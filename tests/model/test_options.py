@@ -138,7 +138,13 @@ def test_with_presets_an_option_that_is_not_given_keeps_the_presets_value():
     parser = parser_of(presets=presets)
     options = parser.parse_args(["--watchdog-s", "2"])
     assert from_options(Settings, options, presets["near"]) == replace(presets["near"], watchdog_s=2.0)
-    assert "smallest hero, px (near / far: 8, 3)" in " ".join(parser.format_help().split())
+
+
+def test_with_presets_help_shows_the_value_of_each_and_a_value_that_all_share_once():
+    shown = usage(presets={"near": Settings(min_blob_px=8, host=""), "far": Settings(min_blob_px=3, host="")})
+    assert "smallest hero, px (near / far: 8, 3)" in shown
+    assert "how to run (default: fast)" in shown
+    assert "address to listen on (default: none)" in shown
 
 
 def test_the_flag_of_a_field_has_dashes():

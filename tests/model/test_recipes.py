@@ -40,6 +40,12 @@ from model.recipes import PRESETS, TrainingConfig
         ("detection", math.nan, "detection must be finite and not negative, got nan"),
         ("weight_decay", -0.02, "weight_decay must be finite and not negative, got -0.02"),
         ("validation_steps", -1, "validation_steps must be finite and not negative, got -1"),
+        ("hovering_frames", -1, "hovering_frames must be finite and not negative, got -1"),
+        ("near_weight", 0.0, "near_weight must be positive and finite, got 0.0"),
+        ("people_weight", math.inf, "people_weight must be positive and finite, got inf"),
+        ("average", 1.0, "average must be in [0, 1), got 1.0"),
+        ("average", math.nan, "average must be in [0, 1), got nan"),
+        ("precision", "float16", "precision must be one of mixed_bfloat16, float32, got 'float16'"),
         ("seed", -1, "seed must be in [0, 2**32), got -1"),
         ("seed", 2**32, "seed must be in [0, 2**32), got 4294967296"),
     ],
@@ -58,6 +64,12 @@ def test_a_share_that_leaves_no_frame_with_or_none_without_the_hero_is_refused(s
     assert str(caught.value) == (
         f"hero_share must be 0 or give frames with and without the hero in a batch of 16, got {share}"
     )
+
+
+@pytest.mark.parametrize("weight", ["near_weight", "people_weight"])
+def test_sampling_weights_need_a_share_of_the_hero(weight):
+    with pytest.raises(ValueError, match="near_weight and people_weight must be 1 with hero_share 0"):
+        TrainingConfig(hero_share=0.0, **{weight: 2.0})
 
 
 @pytest.mark.parametrize(
@@ -126,6 +138,12 @@ def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
         "workers": 1,
         "start": "",
         "sets": "train",
+        "hold_out": (),
+        "hovering_frames": 0,
+        "near_weight": 1.0,
+        "people_weight": 1.0,
+        "average": 0.0,
+        "precision": "mixed_bfloat16",
         "seed": 0,
     }
 

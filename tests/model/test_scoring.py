@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.dataset import list_pairs
+from model.pair_files import list_pairs
 from model.images import resize_probabilities, resize_truth
 from model.scoring import (
     EVALUATION_SETS,
@@ -150,6 +150,7 @@ def test_probabilities_of_every_size_still_sum_to_1():
         np.testing.assert_allclose(resize_probabilities(frame, px).sum(axis=-1), np.ones((px, px)), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("px", "with_hero"), [(160, [539, 0, 301]), (256, [539, 0, 312])])
 def test_the_evaluation_sets_show_the_hero_as_often_as_the_original_counts(data_dir, px, with_hero):
     def is_there(path):

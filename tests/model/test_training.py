@@ -10,12 +10,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from model import training
-from model.dataset import AugmentedBatches, Frames
+from model.batches import AugmentedBatches
+from model.dataset import Frames
 from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
-from model.networks import NETWORKS, build
-from model.recipes import TrainingConfig
-from model.scoring import CLASSES, HERO, PEOPLE, HeroScore
+from model.networks import NETWORKS
+from model.recipes import PRECISIONS, TrainingConfig
+from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import (
     CHECKPOINT,
     KEPT,
@@ -25,16 +26,16 @@ from model.training import (
     WEIGHTS,
     RunKeeper,
     Trained,
+    averaged_weights,
     check_run,
     compiled_network,
     finish,
     layers_in,
-    predict,
     save_float32,
     train,
-    validate,
 )
 from model.training_log import EpochLog, best_epoch, read_log
+from model.validation import predict, validate
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -80,40 +81,6 @@ def frames(seed=0):
     masks[::2, 3:5, 3:5] = HERO
     images[masks == HERO] += 100
     return Frames(images, masks)
-
-
-# --- validation
-
-
-class RedIsTheHero:
-    """Stands for a network: where red is 200 or more there is the hero, elsewhere surroundings."""
-
-    def predict_on_batch(self, images):
-        assert images.dtype == np.float32
-        is_hero = images[..., 0] >= (200 - 127.5) / 127.5
-        return np.eye(len(CLASSES), dtype=np.float32)[np.where(is_hero, HERO, 0)]
-
-
-def scene(found_px, hero_px):
-    """An 8-px frame: the first `found_px` pixels red, the first `hero_px` of them the hero's."""
-    image, mask = np.zeros((64, 3), np.uint8), np.zeros(64, np.uint8)
-    image[:found_px, 0], mask[:hero_px] = 200, HERO
-    return image.reshape(8, 8, 3), mask.reshape(8, 8)
-
-
-def test_hero_iou_is_averaged_over_the_frames_that_show_the_hero():
-    #                            found 4 of 8    missed       false alarm  nothing      nothing
-    images, masks = zip(*(scene(4, 8), scene(0, 8), scene(8, 0), scene(0, 0), scene(0, 0)), strict=True)
-    score = validate(RedIsTheHero(), Frames(np.stack(images), np.stack(masks)))
-    assert score == HeroScore(hero_iou=pytest.approx((4 / 8 + 0) / 2), tp=1, fp=1, fn=1)
-    assert score.quality == pytest.approx(0.25 * 1 / 3)
-    assert str(score) == "quality 0.0833, hero IoU 0.2500, tp 1, fp 1, fn 1"
-
-
-def test_frames_of_more_than_one_prediction_are_scored_in_order(monkeypatch):
-    monkeypatch.setattr(training, "FRAMES_PER_PREDICTION", 2)
-    images, masks = zip(*(scene(10 + number, 10 + number) for number in range(5)), strict=True)
-    assert validate(RedIsTheHero(), Frames(np.stack(images), np.stack(masks))) == (1.0, 5, 0, 0)
 
 
 # --- what is kept after each epoch
@@ -176,7 +143,7 @@ def test_an_epoch_in_so_many_and_the_last_are_scored(tmp_path, scores, monkeypat
     monkeypatch.setattr(training, "write_whole", lambda path, write: write(path) if path.name == LOG else None)
     scores += [0.1] * len(scored)
     keeper = RunKeeper(tmp_path, tiny(epochs=7, validate_every=validate_every), frames(), [])
-    keeper.set_model(build("tiniest", 8))
+    keeper.set_model(compiled_network(tiny()))
     for epoch in range(7):
         keeper.on_epoch_end(epoch, {"loss": 1.0})
     assert [line.epoch for line in read_log(tmp_path / LOG) if line.validation] == scored
@@ -193,6 +160,54 @@ def test_saved_weights_are_float32_and_equal_those_trained_in_mixed_precision(tm
         np.testing.assert_array_equal(mine, its)
     image = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 3)).astype(np.float32)
     np.testing.assert_allclose(np.asarray(saved(image)), np.asarray(network(image)), atol=0.02)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_layers_compute_in_the_precision_of_the_settings(precision):
+    network = compiled_network(tiny(network="tiny", precision=precision))
+    assert network.get_layer("encoder1_separable").compute_dtype == precision.removeprefix("mixed_")
+
+
+# --- the moving average of the weights
+
+
+def apply(network, gradient):
+    """One step of the optimizer with the same gradient for every weight."""
+    trained = network.trainable_variables
+    network.optimizer.apply([np.full(variable.shape, gradient, np.float32) for variable in trained], trained)
+
+
+def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own_weights(tmp_path, monkeypatch):
+    config = tiny(average=0.5, validate_every=1, schedule="constant", learning_rate=0.1, weight_decay=0.0)
+    network, kernels = compiled_network(config), []
+
+    def first_kernel():
+        return float(network.trainable_variables[0].numpy().flat[0])
+
+    def noted(network, frames):
+        kernels.append(first_kernel())
+        return HeroScore(0.5, 1, 0, 0)
+
+    monkeypatch.setattr(training, "validate", noted)
+    keeper = RunKeeper(tmp_path, config, frames(), [])
+    keeper.set_model(network)
+    fill(network, 1)
+    apply(network, 1)  # Adam's first steps are as long as the learning rate: 0.9, where the average begins
+    apply(network, 1)  # 0.8; the average is then 0.5 · 0.9 + 0.5 · 0.8
+    keeper.on_epoch_end(0, {"loss": 1.0})
+    assert kernels == [pytest.approx(0.85, abs=1e-4)]
+    assert kept_network(tmp_path, KEPT).trainable_variables[0].numpy().flat[0] == pytest.approx(0.85, abs=1e-4)
+    assert first_kernel() == pytest.approx(0.8, abs=1e-4)
+    restored = compiled_network(config)
+    training.restore(restored, config, tmp_path / CHECKPOINT)
+    assert restored.trainable_variables[0].numpy().flat[0] == pytest.approx(0.8, abs=1e-4)
+
+
+def test_without_an_average_the_weights_themselves_are_validated():
+    network = compiled_network(tiny())
+    fill(network, 1)
+    with averaged_weights(network):
+        assert all((weights == 1).all() for weights in network.get_weights())
 
 
 def test_the_callers_dtype_policy_is_left_as_it_was():
@@ -264,15 +279,15 @@ def whole(tmp_path_factory):
     return folder
 
 
-def assert_same_run(folder, other):
+def assert_same_run(folder, other, config=None):
     """Log, best weights and the state to go on from, optimizer included, are equal to the last bit."""
     assert (folder / LOG).read_text() == (other / LOG).read_text()
     for mine, its in zip(kept_network(folder).get_weights(), kept_network(other).get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
     states = []
     for out in (folder, other):
-        network = compiled_network(tiny())
-        assert training.restore(network, tiny(), out / CHECKPOINT) == 4
+        network = compiled_network(config or tiny())
+        assert training.restore(network, config or tiny(), out / CHECKPOINT) == 4
         states.append([variable.numpy() for variable in (*network.variables, *network.optimizer.variables)])
     for mine, its in zip(*states, strict=True):
         np.testing.assert_array_equal(mine, its)
@@ -301,6 +316,22 @@ def test_a_run_killed_and_resumed_ends_exactly_as_an_uninterrupted_one(tmp_path,
     train_until(WEIGHTS, 4)  # all epochs are done, and the weights to use are not there
     train(tiny(), frames(), frames(1), tmp_path)
     assert_same_run(tmp_path, whole)
+
+
+def test_the_average_survives_a_kill(tmp_path, monkeypatch):
+    averaging, write_whole = tiny(average=0.9), training.write_whole
+    train(averaging, frames(), frames(1), tmp_path / "whole")
+
+    def killed(path, write):
+        if path.name == LOG and len(read_log(path)) == 2:
+            raise KeyboardInterrupt
+        write_whole(path, write)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "write_whole", killed)
+        train(averaging, frames(), frames(1), tmp_path / "killed")
+    train(averaging, frames(), frames(1), tmp_path / "killed")
+    assert_same_run(tmp_path / "killed", tmp_path / "whole", averaging)
 
 
 def test_the_same_seed_gives_the_same_weights_however_many_threads_draw_batches(tmp_path, whole):
@@ -367,15 +398,32 @@ def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
 
     def look(batches):
         told.append(batches[0])
-        assert json.loads((tmp_path / "run" / SETTINGS).read_text()) == asdict(tiny())
+        assert json.loads((tmp_path / "run" / SETTINGS).read_text()) == asdict(tiny()) | {"hold_out": []}
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), frames(), frames(1), tmp_path / "run", look)
     assert [file.name for file in (tmp_path / "run").iterdir()] == [SETTINGS]
-    expected = AugmentedBatches(frames(), augmentation="light", crop_px=8, batch=4, steps=2, hero_share=0.5, seed=0)
+    expected = AugmentedBatches(
+        frames(),
+        augmentation="light",
+        crop_px=8,
+        batch=4,
+        steps=2,
+        hero_share=0.5,
+        seed=0,
+        weights=np.ones(6),
+    )
     for mine, its in zip(told[0], expected[0], strict=True):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_the_sampling_weights_of_the_settings_reach_the_batches(monkeypatch):
+    given = []
+    monkeypatch.setattr(training, "AugmentedBatches", lambda frames, weights, **settings: given.append(weights))
+    training.draw_batches(tiny(near_weight=3.0, people_weight=2.0), frames())
+    np.testing.assert_array_equal(given[0], frames().weights(near=3.0, people=2.0))
+    assert set(given[0]) == {1.0, 3.0}  # the hero's 4 of 64 px are near
 
 
 @pytest.mark.parametrize(("validation_steps", "scored"), [(0, [0, 1, 2, 3, 4, 5]), (1, [0, 1, 3, 4]), (9, range(6))])
@@ -473,7 +521,10 @@ def test_a_folder_with_a_run_or_with_anything_else_is_not_overwritten(tmp_path):
 def test_resuming_needs_a_run_of_the_same_settings(tmp_path):
     with pytest.raises(ValueError, match=r"expected an interrupted run in .* to resume, found no settings.json"):
         check_run(tmp_path, tiny(), resume=True)
+    (tmp_path / SETTINGS).write_text(json.dumps(asdict(tiny(epochs=9, hold_out=("r1", "r2")))))
+    check_run(tmp_path, tiny(epochs=9, hold_out=("r1", "r2")), resume=True)
+    with pytest.raises(ValueError, match=r"expected hold_out \['r1', 'r2'\], as .* has it, to resume, got \['r1'\]"):
+        check_run(tmp_path, tiny(epochs=9, hold_out=("r1",)), resume=True)
     (tmp_path / SETTINGS).write_text(json.dumps(asdict(tiny(epochs=9))))
-    check_run(tmp_path, tiny(epochs=9), resume=True)
     with pytest.raises(ValueError, match=r"expected epochs 9, as .*settings\.json has it, to resume, got 4"):
         check_run(tmp_path, tiny(), resume=True)

@@ -11,4 +11,4 @@ from support.fake_engine import ColourEngine
 
 if __name__ == "__main__":
     follower.load_engine = lambda name, weights: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
-    sys.exit(follower.main())
+    follower.run()

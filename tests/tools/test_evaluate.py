@@ -109,7 +109,7 @@ def test_a_network_of_other_classes_is_refused(tmp_path, data, capsys):
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(tmp_path / "two.keras")
     assert main([str(tmp_path / "two"), "--data", str(data)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"evaluate: expected a network of the classes surroundings, people, hero, got 2 outputs in {tmp_path}/two.keras"
+        f"evaluate: expected a network with classes surroundings, people, hero, got 2 outputs in {tmp_path}/two.keras"
     )
 
 

@@ -17,6 +17,7 @@ from model.dataset import list_pairs, read_pair, read_set
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from tools.preprocess_ims import main
 
+APPLE_DOUBLE = b"\x00\x05\x16\x07" + bytes(22)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -454,7 +455,7 @@ def test_a_kill_between_the_renames_leaves_an_image_alone_which_the_reader_refus
     preprocess(raw, out)
     record(raw, "train/run1", [3])
     kill_at_rename_to("0_run1_mask_00003.png", raw, out)
-    with pytest.raises(ValueError, match=r"expected one mask per image .* got 4 images, 3 masks"):
+    with pytest.raises(ValueError, match=r"expected a mask for each image, found none for .*0_run1_cam1_00003\.jpeg"):
         list_pairs(out / "train")
     assert preprocess(raw, out) == 0
     assert frame_numbers(out / "train") == ["00000", "00001", "00002", "00003"]
@@ -503,41 +504,45 @@ def remove(path):
 
 
 REFUSED = [
-    (remove, "", "expected a folder with train and validation in it at {raw}, found none"),
+    (
+        remove,
+        "",
+        "expected a folder with train and validation in it at {raw}, found none; recordings must be at {wanted}",
+    ),
     (
         lambda folder: (remove(folder), folder.touch()),
         "",
-        "expected a folder with train and validation in it at {raw}, got a file",
+        "expected a folder with train and validation in it at {raw}, got a file; recordings must be at {wanted}",
     ),
     (
         lambda folder: (remove(folder), folder.mkdir()),
         "",
-        "expected recordings as {raw}/<train or validation>/<run>/IMG, found none",
+        "expected recordings as {wanted}, found none",
     ),
     (
         lambda folder: folder.rename(folder.with_name("val")),
         "validation",
-        "expected only train and validation in {raw}, got val",
+        "expected only train and validation in {raw}, got val; recordings must be at {wanted}",
     ),
     (
         lambda folder: folder.rename(folder.parent.parent / "run1"),
         "train/run1",
-        "expected only train and validation in {raw}, got run1",
+        "expected only train and validation in {raw}, got run1; recordings must be at {wanted}",
     ),
     (
         lambda folder: (remove(folder), folder.touch()),
         "train",
-        "expected a folder with runs in it at {raw}/train, got a file",
+        "expected a folder with runs in it at {raw}/train, got a file; recordings must be at {wanted}",
     ),
     (
         lambda file: file.touch(),
         "train/notes.txt",
-        "expected a folder with IMG in it at {raw}/train/notes.txt, got a file",
+        "expected a folder with IMG in it at {raw}/train/notes.txt, got a file; recordings must be at {wanted}",
     ),
     (
         lambda file: file.touch(),
         "train/run1/cam1_00000.png",
-        "expected only IMG in {raw}/train/run1, got cam1_00000.png",
+        "expected only IMG in {raw}/train/run1, got cam1_00000.png; recordings must be at {wanted}",
     ),
     (
         lambda file: file.touch(),
@@ -548,6 +553,16 @@ REFUSED = [
         lambda file: file.touch(),
         "train/run1/IMG/cam5_00000.png",
         "expected only cam1_NNNNN.png to cam4_NNNNN.png in {raw}/train/run1/IMG, got cam5_00000.png",
+    ),
+    (
+        lambda folder: folder.rename(folder.parent.parent / "IMG"),
+        "train/run1/IMG",
+        "expected only runs in {raw}/train, got IMG; recordings must be at {wanted}",
+    ),
+    (
+        lambda folder: (folder.rename(folder.with_name("other")), (folder / "x").mkdir(parents=True)),
+        "train/run1",
+        "expected only IMG in {raw}/train/run1, got x; recordings must be at {wanted}",
     ),
 ]
 
@@ -564,7 +579,9 @@ def refused(raw, out, capsys):
 @pytest.mark.parametrize(("spoil_it", "where", "reason"), REFUSED)
 def test_what_are_no_recordings_is_refused_before_anything_is_written(raw, out, capsys, spoil_it, where, reason):
     spoil_it(raw / where)
-    assert refused(raw, out, capsys) == reason.format(raw=raw)
+    assert refused(raw, out, capsys) == reason.format(
+        raw=raw, wanted=raw / "<train or validation>" / "<run>" / "IMG" / "cam1_NNNNN.png"
+    )
     assert not out.exists()
 
 
@@ -626,10 +643,37 @@ def test_runs_that_would_pair_up_wrongly_are_refused(tmp_path, out, capsys):
 def test_a_set_that_was_not_paired_before_is_told(raw, out, capsys):
     (out / "train" / "images").mkdir(parents=True)
     (out / "train" / "images" / "alone.jpeg").touch()
-    assert preprocess(raw, out) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"preprocess_ims: expected one mask per image in {out}/train, got 4 images, 3 masks"
+    assert refused(raw, out, capsys) == f"expected a mask for each image, found none for {out}/train/images/alone.jpeg"
+    assert files(out) == ["train/images/alone.jpeg"]
+
+
+def test_what_an_interrupted_run_of_the_original_left_is_refused_before_anything_is_written(raw, out, capsys):
+    masks = out / "train" / "masks"
+    masks.mkdir(parents=True)
+    for camera in (2, 3, 4):
+        (masks / f"0_run1_cam{camera}_00000.png").touch()
+    before = contents(out)
+    assert refused(raw, out, capsys) == (
+        f"expected only masks in {masks}, got 0_run1_cam2_00000.png, a depth layer that an interrupted run of the "
+        "original tool left: delete its cam2_, cam3_ and cam4_ files, or make the set again in a new folder"
     )
+    assert contents(out) == before
+
+
+def test_a_second_run_ignores_what_macos_leaves_beside_each_file(raw, out):
+    preprocess(raw, out)
+    for file in [*raw.rglob("*.png"), *out.rglob("*.png"), *out.rglob("*.jpeg")]:
+        file.with_name(f"._{file.name}").write_bytes(APPLE_DOUBLE)
+    before = contents(out)
+    assert preprocess(raw, out) == 0
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("where", ["", "train", "set", "../raw/validation"])
+def test_a_set_among_the_recordings_is_refused(raw, capsys, where):
+    before = contents(raw)
+    assert refused(raw, raw / where, capsys) == f"expected --out outside the recordings in {raw}, got {raw / where}"
+    assert contents(raw) == before
 
 
 def test_a_set_that_cannot_be_written_is_an_error_in_one_line(raw, out, capsys):

@@ -13,12 +13,15 @@ import pytest
 from PIL import Image
 from support.eager import eager_steps
 
+from model.dataset import Recording, read_dataset, read_set
 from model.images import normalise
 from model.loading import input_px, load_network
+from model.options import from_options
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import HERO, PEOPLE
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, validate
+from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS
 from model.training_log import read_log
+from model.validation import validate, validate_by_distance
 from tools import train as tool
 from tools.train import OUTLINES, command, commit, draw_samples, main, parse
 
@@ -27,7 +30,7 @@ SIZES = ["--input-px", "32", "--crop-px", "16"]
 SETTINGS_OF_THE_RUN = ["--network", "fcn1", *SIZES, "--epochs", "4", "--steps", "6", "--batch", "2"]
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
-from model.dataset import AugmentedBatches
+from model.batches import AugmentedBatches
 from tools.train import main
 
 draw = AugmentedBatches.__getitem__
@@ -42,10 +45,10 @@ main(sys.argv[1:])
 """
 
 
-def make_dataset(folder):
-    """Six pairs to train and four to validate on, 32 px of noise; in turns a blue person and the hero, red, 64 px."""
+def make_dataset(folder, recording="run1cam1", parts=(("train", 6), ("validation", 4))):
+    """Sets of so many pairs, 32 px of noise; in turns a blue person and the hero, red, 64 px."""
     rng = np.random.default_rng(0)
-    for name, pairs in (("train", 6), ("validation", 4)):
+    for name, pairs in parts:
         for kind in ("images", "masks"):
             (folder / name / kind).mkdir(parents=True)
         for number in range(pairs):
@@ -54,7 +57,7 @@ def make_dataset(folder):
             classes[12:20, 12:20] = HERO if number % 2 else PEOPLE
             image[classes == HERO] = (250, 20, 20)
             image[classes == PEOPLE] = (20, 20, 250)
-            Image.fromarray(image).save(folder / name / "images" / f"run1cam1_{number:05}.jpeg")
+            Image.fromarray(image).save(folder / name / "images" / f"{recording}_{number:05}.jpeg")
             mask = (np.eye(3)[classes] * 255).astype(np.uint8)
             Image.fromarray(mask).save(folder / name / "masks" / f"run1_mask_{number:05}.png")
     return folder
@@ -127,11 +130,16 @@ def test_the_card_tells_what_the_weights_are(killed):
     assert (card["settings"]["batch"], card["settings"]["seed"]) == (2, 0)
     assert card["epoch"] == 4
     assert set(card["thresholds"]) == {"strong", "weak"}
-    read = tool.read_set(killed.data / "validation", 32)
-    validation = validate(load_network(killed.out / WEIGHTS), read)
+    read = read_set(killed.data / "validation", 32)
+    network = load_network(killed.out / WEIGHTS)
+    validation = validate(network, read)
     assert card["validation"] == {"quality": pytest.approx(validation.quality), **validation._asdict()}
+    by_distance = validate_by_distance(network, read)
+    assert card["validation_parts"] == {"validation": pytest.approx(by_distance._asdict(), nan_ok=True)}
     assert card["evaluation"] == []  # such data have no evaluation sets
-    assert (card["data"]["names"], card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (["data"], 6, 4)
+    assert (card["data"]["names"], card["data"]["train_pairs"]) == (["data"], 6)
+    assert card["data"]["validation_pairs"] == {"validation": 4}
+    assert card["data"]["recordings"] == {"data/run1cam1 (train)": 6, "data/run1cam1 (validation)": 4}
     assert len(card["data"]["sha256_at_input_px"]) == 64
     assert card["commit"].removesuffix(", changed") == commit().removesuffix(", changed")
 
@@ -146,8 +154,7 @@ def test_the_cards_command_trains_such_weights_from_the_start(killed):
 
 def test_the_cards_data_digest_is_that_of_the_data_whatever_the_folder(killed, tmp_path):
     def digest_of(folder):
-        frames = [tool.read_set(folder / name, 32) for name in ("train", "validation")]
-        return tool.describe_data(*frames)["sha256_at_input_px"]
+        return tool.describe_data(read_dataset([folder], 32))["sha256_at_input_px"]
 
     copy = shutil.copytree(killed.data, tmp_path / "copy")
     card = json.loads((killed.out / "model_weights.json").read_text())
@@ -165,7 +172,7 @@ def test_datasets_are_mixed_and_a_run_may_start_from_another_ones_weights(killed
     card = json.loads((out / "model_weights.json").read_text())
     assert card["data"]["names"] == ["data", "second"]
     assert card["started_from"] == json.loads((killed.out / "model_weights.json").read_text())
-    assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (12, 8)
+    assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (12, {"validation": 8})
     kernels = [load_network(folder / WEIGHTS).trainable_weights[0] for folder in (killed.out, out)]
     np.testing.assert_allclose(*map(np.asarray, kernels), atol=1e-6)
 
@@ -179,6 +186,23 @@ def test_a_run_that_learns_from_validation_keeps_the_thresholds_it_starts_with_a
     card, first = (json.loads((folder / "model_weights.json").read_text()) for folder in (out, killed.out))
     assert card["thresholds"] == first["thresholds"]
     assert card["validation"] is None
+    assert card["validation_parts"] is None
+
+
+def test_recordings_that_are_held_out_are_scored_apart_and_listed(killed, tmp_path, capsys):
+    second, out = tmp_path / "second", tmp_path / "run"
+    make_dataset(second, recording="r1cam1", parts=[("train", 2)])
+    run = ["--data", str(killed.data), str(second), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "2"]
+    assert main([*run, "--epochs", "1", "--steps", "1", "--hold-out", "r1cam1", "--average", "0.9"]) == 0
+    card = json.loads((out / "model_weights.json").read_text())
+    assert card["settings"]["hold_out"] == ["r1cam1"]
+    assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (6, {"held out": 2, "validation": 4})
+    assert card["data"]["recordings"]["second/r1cam1 (held out)"] == 2
+    assert set(card["validation_parts"]) == {"held out", "validation"}
+    assert "--hold-out r1cam1 --crop-px 16" in card["command"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["second", "r1cam1", "held", "out", "2", "0", "1", "1", "64", "64", "64"]
+    assert any(line.startswith("held out: score 0.") for line in lines)
 
 
 def test_samples_are_a_sheet_of_the_first_batch(killed):
@@ -209,7 +233,7 @@ def test_resuming_a_finished_run_trains_no_more(killed, capsys):
         np.testing.assert_array_equal(mine, its)
     output, progress = capsys.readouterr()
     assert "epoch" not in progress
-    assert output.splitlines()[0] == f"weights: {killed.out / WEIGHTS}"
+    assert f"weights: {killed.out / WEIGHTS}" in output.splitlines()
 
 
 def refused(arguments, capsys):
@@ -270,7 +294,10 @@ def spoil(data, what):
     [
         ("no folder", "expected {data}/train/images to hold *.jpeg files, found none"),
         ("no images", "expected {data}/train/images to hold *.jpeg files, found none"),
-        ("no validation", "expected {data}/validation/images to hold *.jpeg files, found none"),
+        (
+            "no validation",
+            "expected frames to validate on: a folder with validation/ or recordings to hold out",
+        ),
         ("unpaired", "expected one mask per image in {data}/train, got 6 images, 5 masks"),
         (
             "sizes",
@@ -354,17 +381,16 @@ def test_help_names_every_setting_with_its_value_in_each_preset(capsys):
     text = " ".join(capsys.readouterr().out.split())  # however wide the terminal
     assert "--preset {fpn,fcn4,writeup}" in text
     for setting in fields(TrainingConfig):
-        values = ", ".join(str(getattr(PRESETS[name], setting.name)) for name in ("fpn", "fcn4", "writeup"))
+        values = [str(getattr(PRESETS[name], setting.name)) for name in ("fpn", "fcn4", "writeup")]
+        shown = "default: " if len(set(values)) == 1 else f"fpn / fcn4 / writeup: {', '.join(values)})"
         assert f"--{setting.name.replace('_', '-')}" in text
-        assert f"{setting.metadata['help']} (fpn / fcn4 / writeup: {values})" in text
+        assert f"{setting.metadata['help']} ({shown}" in text
 
 
 def settings_given(arguments):
     """The settings that a command line stands for."""
-    options = vars(parse(["--data", "data", "--out", "run", *arguments]))
-    for name in ("data", "out", "resume"):
-        del options[name]
-    return replace(PRESETS[options.pop("preset")], **options)
+    options = parse(["--data", "data", "--out", "run", *arguments])
+    return from_options(TrainingConfig, options, PRESETS[options.preset])
 
 
 def test_the_shipped_network_is_trained_if_nothing_is_said():
@@ -410,7 +436,11 @@ def test_the_cards_command_holds_what_differs_from_the_preset():
 
 @pytest.mark.parametrize(
     ("preset", "changes"),
-    [("fpn", {}), ("fcn4", {"seed": 3, "hero_share": 0.0}), ("writeup", {"learning_rate": 3e-05, "network": "fcn5"})],
+    [
+        ("fpn", {"hold_out": ("r1", "r2")}),
+        ("fcn4", {"seed": 3, "hero_share": 0.0}),
+        ("writeup", {"learning_rate": 3e-05, "network": "fcn5"}),
+    ],
 )
 def test_the_cards_command_stands_for_the_same_settings(preset, changes):
     config = replace(PRESETS[preset], **changes)
@@ -421,12 +451,24 @@ def test_the_cards_command_stands_for_the_same_settings(preset, changes):
 
 def test_every_setting_can_be_given():
     names = {"network": "fcn5", "augmentation": "light", "schedule": "constant", "keep": "best", "decision": "half"}
-    names |= {"start": "other.keras", "sets": "train"}
+    names |= {"start": "other.keras", "sets": "train", "hold_out": "r1", "precision": "float32"}
     changed = dict.fromkeys((setting.name for setting in fields(TrainingConfig)), "16")
-    changed |= names | {"learning_rate": "0.5", "hero_share": "0.5"}
+    changed |= names | {"learning_rate": "0.5", "hero_share": "0.5", "average": "0.5"}
     words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]
-    given = {name: str(value).removesuffix(".0") for name, value in asdict(settings_given(words)).items()}
+    settings = asdict(settings_given(words)).items()
+    given = {name: value[0] if name == "hold_out" else str(value).removesuffix(".0") for name, value in settings}
     assert given == changed
+
+
+# --- what each recording brings
+
+
+def test_the_table_has_a_line_for_each_recording_with_the_sizes_of_the_hero():
+    some = Recording("data", "r1", "train", 120, 7, 15, np.arange(101))
+    none = Recording("data", "r2", "held out", 2, 0, 1, np.array([], int))
+    lines = [line.split() for line in tool.table([some, none]).splitlines()]
+    assert lines[1] == ["data", "r1", "train", "120", "7", "101", "15", "5", "50", "95"]
+    assert lines[2] == ["data", "r2", "held", "out", "2", "0", "0", "1", "nan", "nan", "nan"]
 
 
 # --- the exam

@@ -1,1 +1,1 @@
-"""QuadSim's side of the conversation: its wire dialect, its frames, and what plays them to a server."""
+"""A stand-in for QuadSim: its world, its frames and its protocol, and a client that sends frames to a server."""

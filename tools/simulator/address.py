@@ -4,14 +4,14 @@ import argparse
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-QUADSIM_PORT = 4567
-"""The only port that QuadSim itself connects to."""
+QUADSIM_HOST, QUADSIM_PORT = "127.0.0.1", 4567
+"""The only address that QuadSim itself connects to."""
 
 
 class ServerAddress(NamedTuple):
-    """Where a server listens; by default where QuadSim itself connects to."""
+    """Address of a server; by default the address that QuadSim itself connects to."""
 
-    host: str = "127.0.0.1"
+    host: str = QUADSIM_HOST
     port: int = QUADSIM_PORT
 
     @classmethod

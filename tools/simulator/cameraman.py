@@ -9,7 +9,7 @@ from enum import Enum, auto
 import numpy as np
 
 from server.sight.geometry import Pose
-from tools.simulator.drone import BODY_MIDDLE_M, Drone
+from tools.simulator.drone import BODY_MIDDLE_M, FOLLOW, PATROL, Drone
 
 DIRECT_EVERY_S = 0.2
 
@@ -55,10 +55,10 @@ class Cameraman:
         if self._task in (_Task.FOLLOW, _Task.KEEP_OFF):
             error_m = self._rng.normal(0.0, _ERROR_M, 2)
             coordinates_m = hero_position_m + _MIDDLE_M + self._place_m + np.append(error_m, 0.0)
-            self._drone.on_command("object_detected", {"coords": coordinates_m.tolist()})
+            self._drone.on_command(FOLLOW, {"coords": coordinates_m.tolist()})
             self._drone.on_link()
         else:
-            self._drone.on_command("object_lost", {"data": ""})
+            self._drone.on_command(PATROL, {"data": ""})
 
     def camera_pose(self, hero_position_m: np.ndarray) -> Pose:
         """Pose of the camera to record with: the drone's, or the same position with a direction towards the hero."""

@@ -16,6 +16,9 @@ import numpy as np
 
 from server.sight.geometry import Pose
 
+FOLLOW, PATROL = "object_detected", "object_lost"
+"""Events of the server that the drone obeys."""
+
 TOP_SPEED_MPS = 15.0
 RAMP_S = 3.0  # from hovering to top speed
 SWEEP_DEG_S = 35.0
@@ -109,9 +112,9 @@ class Drone:
         Raises:
             ValueError: if the coordinates of `object_detected` are not three finite numbers.
         """
-        if event == "object_detected":
+        if event == FOLLOW:
             self._follow(_coordinates(payload))
-        elif event == "object_lost" and self.is_following:
+        elif event == PATROL and self.is_following:
             self._begin_patrol()
 
     def on_link(self) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from server.sight.geometry import Pose
+from tools.simulator.drone import FOLLOW
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.recorded import (
     CAMERA_POSE,
@@ -125,7 +126,7 @@ def fly_side_by_side(server: ServerProcess, messages: Sequence[bytes], drones: i
         1e3 * delay_s
         for number, client in enumerate(clients)
         for delay_s in answer_delays_s(
-            sent_s[number], [event.arrived_s for event in client.events if event.name == "object_detected"]
+            sent_s[number], [event.arrived_s for event in client.events if event.name == FOLLOW]
         )
     ]
     return latencies_ms, [1e3 * trip_s for client in clients for trip_s in client.round_trips_s]

@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tools.simulator.drone import FOLLOW, PATROL
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
-
-FOLLOW, PATROL = "object_detected", "object_lost"
 
 
 @dataclass

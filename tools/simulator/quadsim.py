@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
+from tools.simulator.drone import FOLLOW
 from tools.simulator.faults import RECONNECT_S, Faults, Payload
 from tools.simulator.flight_log import FlightLog
 from tools.simulator.recording import Recorder
@@ -149,7 +150,7 @@ class QuadSim:
                 self._refused.append(str(error))
                 continue
             target_m = self.world.drone.target_m
-            if event.name == "object_detected" and target_m is not None:
+            if event.name == FOLLOW and target_m is not None:
                 positions_m = self.world.walkers.positions_m
                 self.log.on_coordinates(target_m, positions_m[0], positions_m[1:])
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.frames import ground_depth_m, put_people_on_ground
 from tools.simulator.server_process import REPOSITORY
@@ -16,7 +17,7 @@ from tools.simulator.server_process import REPOSITORY
 CAMERA_POSE = Pose(x_m=0.0, y_m=0.0, z_m=3.0, roll_deg=0.0, pitch_deg=30.0, yaw_deg=0.0)
 """Assumed pose of the camera, which recordings lack: it puts the followed hero on the ground with a height of 1.7 m."""
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
+PLAYED_ENDINGS = (*IMAGE_ENDINGS, ".png")
 _IMAGE_FOLDERS = ("images", "IMG")
 
 
@@ -55,22 +56,25 @@ def image_files(directory: Path) -> list[Path]:
     inner = next((directory / name for name in _IMAGE_FOLDERS if (directory / name).is_dir()), directory)
     if not inner.is_dir():
         raise FileNotFoundError(f"expected a folder of images, found none at {directory}")
-    files = sorted(file for file in inner.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    colour = [file for file in files if not file.name.startswith(("cam2_", "cam3_", "cam4_"))]
+    colour = [
+        file for file in list_files(inner, PLAYED_ENDINGS) if not file.name.startswith(("cam2_", "cam3_", "cam4_"))
+    ]
     if not colour:
-        raise FileNotFoundError(f"expected images ({', '.join(IMAGE_SUFFIXES)}) in {inner}, got none")
+        raise FileNotFoundError(f"expected images ({', '.join(PLAYED_ENDINGS)}) in {inner}, got none")
     return colour
 
 
 def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
-    """Find the masks of a dataset's images, in `masks/` beside `images/`, paired in order; empty without masks."""
+    """Find the masks of a dataset's images, in `masks/` beside `images/`; empty without masks.
+
+    Raises:
+        ValueError: if images and masks do not pair up, as `pair_up`.
+    """
     files = list(files)
     masks = files[0].parent.parent / "masks" if files else Path()
     if not files or files[0].parent.name != "images" or not masks.is_dir():
         return {}
-    images = sorted(file for file in files[0].parent.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    paired = sorted(masks.glob("*.png"))
-    return dict(zip(images, paired, strict=True)) if len(images) == len(paired) else {}
+    return dict(pair_up(list_files(files[0].parent, PLAYED_ENDINGS), list_files(masks, MASK_ENDINGS)))
 
 
 def read_frames(

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from tools.simulator.address import QUADSIM_HOST, QUADSIM_PORT
 from tools.simulator.websocket import (
     BINARY,
     CLOSE,
@@ -111,8 +112,8 @@ class QuadSimClient:
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = 4567,
+        host: str = QUADSIM_HOST,
+        port: int = QUADSIM_PORT,
         *,
         ping_period_s: float = PING_PERIOD_S,
         connect_timeout_s: float = 5.0,

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from PIL import Image
 
 from model.engines import load_engine
+from model.engines import openvino as openvino_module
+from model.engines.cache import ConvertedNetwork, is_whole
 from model.engines.openvino import OpenVinoEngine
+from model.engines.self_test import coarse, known_frame
 from model.engines.tensorflow import TensorFlowEngine
 from model.images import resize_rgb
 from model.loading import weights_sha256
@@ -84,7 +88,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monke
     blocked.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert load_engine("openvino", network).input_px == PX
-    assert "cannot keep converted networks" in caplog.text
+    assert "cannot cache converted networks" in caplog.text
 
 
 def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
@@ -121,8 +125,113 @@ def test_a_network_of_other_classes_is_refused(tmp_path):
     path = tmp_path / "two.keras"
     image = keras.Input((PX, PX, 3))
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(path)
-    with pytest.raises(ValueError, match="expected a network of the classes surroundings, people, hero, got 2 outputs"):
+    with pytest.raises(ValueError, match="expected a network with classes surroundings, people, hero, got 2 outputs"):
         load_engine("openvino", path)
+
+
+@pytest.fixture(scope="module")
+def sealed(network, tmp_path_factory) -> Path:
+    """A cache that holds the network."""
+    cache = tmp_path_factory.mktemp("sealed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        load_engine("openvino", network)
+    return cache
+
+
+@pytest.fixture
+def cached(sealed, tmp_path, monkeypatch) -> Path:
+    """The folder of the network in a cache of the test's own."""
+    shutil.copytree(sealed, tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (folder,) = (tmp_path / "cache" / "drone-follow-me").iterdir()
+    return folder
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    for at in range(len(data) // 3, len(data), max(1, len(data) // 50)):
+        data[at] ^= 0x55
+    file.write_bytes(data)
+
+
+DAMAGES = {
+    "cut": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "zeroed": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "missing": Path.unlink,
+    "flipped": flip,
+}
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin", "answer.json", "digests.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_to_any_file_of_a_converted_network_is_noticed(cached, suffix, damage):
+    assert is_whole(cached)
+    (file,) = (file for file in cached.iterdir() if file.name.endswith(suffix))
+    DAMAGES[damage](file)
+    assert not is_whole(cached)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_compiled_network_is_made_anew(network, cached, damage):
+    (blob,) = cached.glob("*.blob")
+    DAMAGES[damage](blob)
+    engine = load_engine("openvino", network)
+    np.testing.assert_allclose(engine.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=0.05)
+    assert is_whole(cached)
+    assert list(cached.glob("*.blob")) != [blob], "its name depends on more than the network"
+
+
+def test_a_damaged_conversion_is_made_anew_and_leaves_nothing_over(network, cached):
+    flip(cached / "network.bin")
+    load_engine("openvino", network)
+    assert is_whole(cached)
+    assert [path.name for path in cached.parent.iterdir()] == [cached.name]
+
+
+def test_a_cache_that_is_whole_but_gives_another_answer_is_made_anew(network, cached, caplog):
+    answer = json.loads((cached / "answer.json").read_text())
+    (cached / "answer.json").write_text(json.dumps((1 - np.array(answer)).tolist()))
+    ConvertedNetwork(network, cached).seal()
+    load_engine("openvino", network)
+    assert "is damaged: it is made anew" in caplog.text
+    assert json.loads((cached / "answer.json").read_text()) == answer
+
+
+def test_an_engine_that_never_gives_the_known_answer_is_refused(network, cached, monkeypatch):
+    monkeypatch.setattr(openvino_module, "agrees", lambda *_: False)
+    with pytest.raises(ValueError, match=r"network\.keras: expected the network's known answer on a known frame"):
+        load_engine("openvino", network)
+
+
+def test_what_is_converted_without_a_cache_leaves_nothing_in_temporary_folders(network, tmp_path):
+    blocked, temporary = tmp_path / "file", tmp_path / "tmp"
+    blocked.write_text("not a folder")
+    temporary.mkdir()
+    code = "import sys; from model.engines import load_engine; load_engine('openvino', sys.argv[1])"
+    environment = {**os.environ, "XDG_CACHE_HOME": str(blocked), "TMPDIR": str(temporary)}
+    subprocess.run([sys.executable, "-c", code, network], env=environment, check=True)
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_a_network_of_nan_is_refused(network, tmp_path, engine):
+    import keras
+
+    broken = keras.saving.load_model(network)
+    broken.set_weights([weights * np.nan for weights in broken.get_weights()])
+    broken.save(tmp_path / "nan.keras")
+    with pytest.raises(ValueError, match=r"nan\.keras: expected probabilities on a camera image, got values from nan"):
+        load_engine(engine, tmp_path / "nan.keras")
+
+
+def test_engines_of_lower_precision_pass_the_self_test_with_room():
+    """How far the answers of bfloat16 are from float32, of the shipped network; a tenth is allowed."""
+    fast, exact = (load_engine("openvino", WEIGHTS, is_exact=is_exact) for is_exact in (False, True))
+    frame = known_frame(exact.input_px)
+    one, other = coarse(fast.infer(frame)), coarse(exact.infer(frame))
+    assert np.abs(one - other).max() < 0.02
+    assert other[..., exact.card.classes.index("hero")].max() > 0.2, "the frame shows the hero"
 
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason=f"no shipped weights at {WEIGHTS}")

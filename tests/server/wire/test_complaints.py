@@ -2,13 +2,7 @@ import logging
 
 import pytest
 
-from server.wire.complaints import (
-    MOST_LINES_A_SECOND,
-    MOST_PER_INTERVAL,
-    REPEAT_AFTER_S,
-    LineLimit,
-    RateLimitedWarnings,
-)
+from server.wire.complaints import MOST_PER_INTERVAL, REPEAT_AFTER_S, RateLimitedWarnings
 
 
 class Clock:
@@ -57,17 +51,3 @@ def test_a_storm_of_sessions_does_not_fill_the_log(complaints, clock, caplog):
     clock.now_s = REPEAT_AFTER_S
     complaints.warn("a", "pose", "six numbers", "three")
     assert f"{9 * MOST_PER_INTERVAL} more warnings from further sessions and fields" in caplog.messages
-
-
-def test_lines_beyond_the_limit_of_a_second_are_left_out_and_counted_in_the_next(clock):
-    limit = LineLimit(clock)
-    passed = []
-    for number in range(MOST_LINES_A_SECOND + 7):
-        record = logging.makeLogRecord({"msg": "line %d", "args": (number,)})
-        if limit.filter(record):
-            passed.append(record.getMessage())
-    clock.now_s = 1.0
-    late = logging.makeLogRecord({"msg": "line %s", "args": ("late",)})
-    assert limit.filter(late)
-    assert passed == [f"line {number}" for number in range(MOST_LINES_A_SECOND)]
-    assert late.getMessage() == "(7 lines left out) line late"

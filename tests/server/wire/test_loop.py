@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from server.supervision import Faults
+from server.wire.complaints import RateLimitedWarnings
 from server.wire.green import eventlet
 from server.wire.loop import EventLoop
 from server.wire.mailbox import Mailbox
@@ -23,7 +24,7 @@ def test_repeated_work_goes_on_whatever_it_raises():
         calls.append(len(calls))
         raise ZeroDivisionError
 
-    EventLoop(faults).every(0.001, work, "tick")
+    EventLoop(faults, RateLimitedWarnings()).every(0.001, work, "tick")
     let_run_until(lambda: len(calls) >= 3)
     assert faults.counts["tick"] >= 2
 

@@ -1,0 +1,185 @@
+"""Accepted connections: how many there may be, how long a request may take to arrive, and who makes room for whom.
+
+A stranger is a client that has not sent an event of ours yet and does not watch the page. When all connections are
+taken, the longest-waiting stranger makes room for a newcomer. A QuadSim sends its first frame within 0.2 s.
+"""
+
+import enum
+import errno
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.green import eventlet
+from server.wire.pace import Pace, Share
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
+
+MOST_CONNECTIONS = 500
+# From the connection's beginning, or the end of the answer before, until a request has arrived whole.
+REQUEST_S = 10.0
+# How long to wait for a descriptor or for a connection to end.
+RETRY_S = 0.05
+# After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
+ACCEPT_PAUSE_S = 0.002
+KEY = "followme.connection"
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Standing(enum.IntEnum):
+    """How well a client is known: strangers make room first."""
+
+    STRANGER = 0
+    JOINED = 1  # the default namespace of Socket.IO
+    KNOWN = 2  # by an event of ours, or as a viewer of the page
+
+
+class Connection:
+    """One accepted connection.
+
+    Args:
+        state: eventlet's record of it: [address, socket, state].
+        pace: of the event loop.
+        now_s: monotonic seconds.
+
+    Attributes:
+        since_s: monotonic time from which the present request is awaited.
+        is_received: whether that has arrived whole.
+        standing: how well the client is known.
+        is_websocket: whether it has become a websocket.
+        share: of the event loop's time.
+        thread: the green thread that serves it.
+    """
+
+    def __init__(self, state: list[Any], pace: Pace, now_s: float) -> None:
+        self._state, self.share = state, Share(pace)
+        self.is_websocket = False
+        self.thread: Any = None
+        self.begin_request(now_s)
+
+    def begin_request(self, now_s: float) -> None:
+        """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
+        self.since_s, self.is_received, self.standing = now_s, False, Standing.STRANGER
+
+    def rise(self, standing: Standing) -> None:
+        """Note that the client is known better."""
+        self.standing = max(self.standing, standing)
+
+    def close_after_answer(self, environ: dict[str, Any]) -> None:
+        """Leave the rest of a request unread; eventlet would read all of it, however long, before the next request."""
+        body = environ["eventlet.input"]
+        body.chunked_input, body.content_length = False, 0
+        self._state[2] = eventlet.wsgi.STATE_CLOSE
+
+    def close(self) -> None:
+        """End it. A websocket's thread notices and tidies up; any other may wait for something else, and is ended."""
+        eventlet.greenio.shutdown_safe(self._state[1])
+        if not self.is_websocket and self.thread is not None:
+            self.thread.kill()
+
+
+class Connections:
+    """Listens, and keeps the connections within bounds: the socket and the pool of eventlet's HTTP server.
+
+    Args:
+        listener: listening socket.
+        complaints: where clients are reported that take all connections.
+        pace: of the event loop.
+        most: connections at once.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        listener: Any,
+        complaints: RateLimitedWarnings,
+        pace: Pace,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._listener, self._complaints, self._pace, self._clock = listener, complaints, pace, clock
+        self._most = most
+        self._open: dict[Any, Connection] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+    def accept(self) -> tuple[Any, Any]:
+        """The next connection and its address, within the bounds; survives a lack of descriptors."""
+        while True:
+            self._pace.sleep(ACCEPT_PAUSE_S)
+            try:
+                socket, address = self._listener.accept()
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    self._complain("enough file descriptors", error.strerror or str(error))
+                    self._make_room()
+                    self._pace.sleep(RETRY_S)
+                continue
+            if len(self) < self._most or self._make_room():
+                return socket, address
+            socket.close()
+
+    def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
+        """Serve a connection in a green thread; `state` is eventlet's record of it."""
+        connection = self._open[state[1]] = Connection(state, self._pace, self._clock())
+        connection.thread = eventlet.spawn(serve, state)
+        connection.thread.link(lambda _: self._open.pop(state[1], None))
+        return connection.thread
+
+    def waitall(self) -> None:
+        """Do nothing: the process ends without waiting for clients."""
+
+    def of(self, socket: Any) -> Connection:
+        """The connection of a socket."""
+        return self._open[socket]
+
+    def begin_request(self, socket: Any) -> None:
+        """Await the next request of a connection."""
+        self._open[socket].begin_request(self._clock())
+
+    def expire(self) -> None:
+        """Close connections whose request has not arrived in time; called several times a minute or more."""
+        now_s = self._clock()
+        for connection in list(self._open.values()):
+            if not connection.is_received and now_s - connection.since_s > REQUEST_S:
+                connection.close()
+
+    def _make_room(self) -> bool:
+        """Close the connection of the longest-waiting stranger; returns whether there was any."""
+        strangers = [connection for connection in self._open.values() if connection.standing < Standing.KNOWN]
+        if not strangers:
+            self._complain(f"at most {self._most} connections", "one more, which was refused")
+            return False
+        self._complain(
+            f"at most {self._most} connections", "one more, for which the longest-waiting stranger was dropped"
+        )
+        min(strangers, key=lambda each: (each.standing, each.since_s)).close()
+        return True
+
+    def _complain(self, expected: str, received: str) -> None:
+        self._complaints.warn("server", "connections", expected, received)
+
+
+def most_connections() -> int:
+    """How many connections this process should have at once: half of its descriptors; files need some, too."""
+    if resource is None:
+        return MOST_CONNECTIONS
+    with suppress(OSError, ValueError):
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            return max(1, min(MOST_CONNECTIONS, soft // 2))
+    return MOST_CONNECTIONS
+
+
+def connection_of(environ: Mapping[str, Any]) -> Connection:
+    """The connection of a request."""
+    return environ[KEY]

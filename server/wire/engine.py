@@ -1,0 +1,207 @@
+"""Engine.IO on our websocket, with bounds that hold for both of its transports.
+
+By polling as by websocket, a client may send packets that `is_packet` knows, of at most `MOST_MESSAGE_BYTES`. What
+waits for a client that does not read is bounded. So is the number of sessions: those of strangers, and all.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import engineio
+
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import Connection, Standing, connection_of
+from server.wire.green import eventlet
+from server.wire.messages import shorten
+from server.wire.websocket import OLDER_CLIENT, WebSocketWSGI, is_packet
+
+# Packets that wait for a client who does not read them; 20 a second is what a simulator is sent.
+MOST_QUEUED = 1000
+# A viewer's image has some 50 kB, and the next one waits until it has been read.
+MOST_QUEUED_BYTES = 500_000
+# Sessions, as by polling they need no connection. Beyond the first limit the oldest stranger's is closed.
+MOST_STRANGERS, MOST_SESSIONS = 200, 500
+MOST_PACKETS = 16  # of a payload, engineio's own limit
+SEPARATOR = "\x1e"
+
+
+class Peer(NamedTuple):
+    """Where a client connected from."""
+
+    host: str
+    port: str
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> "Peer":
+        """From a WSGI environment."""
+        return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
+
+    def __str__(self) -> str:
+        """The client's name in logs."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass
+class Session:
+    """A client's session.
+
+    Args:
+        peer: where it was begun from.
+        connection: its websocket, if it has one.
+        standing: how well the client is known.
+    """
+
+    peer: Peer
+    connection: Connection | None
+    standing: Standing = Standing.STRANGER
+
+
+class PacketQueue(eventlet.queue.Queue):
+    """Packets that wait for a client.
+
+    Attributes:
+        bytes: how many they have together.
+    """
+
+    def _init(self, maxsize: int | None) -> None:
+        super()._init(maxsize)
+        self.bytes = 0
+
+    def _put(self, item: Any) -> None:
+        self.bytes += _size(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self.bytes -= _size(item)
+        return item
+
+
+class EngineServer(engineio.Server):
+    """Engine.IO; see the module.
+
+    Attributes:
+        complaints: where clients' mistakes are reported.
+        sessions: by id.
+    """
+
+    complaints: RateLimitedWarnings
+    _async: dict[str, Any]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # A copy: the original is a module's global.
+        self._async = {**self._async, "websocket": self._websocket, "queue": PacketQueue}
+        self.sessions: dict[str, Session] = {}
+
+    def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Handle an HTTP request of a client, within the bounds."""
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        session = self.sessions.get(query.get("sid", [""])[0])
+        if "sid" not in query:
+            self._admit_older(environ, query)
+            if not self._has_room(environ):
+                start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
+                return [b"too many clients\n"]
+        elif session is not None:
+            self._note_connection(session, environ)
+            if environ["REQUEST_METHOD"] == "POST" and not self._is_payload(session, environ):
+                start_response("400 Bad Request", [("Content-Type", "text/plain")])
+                return [b"expected Engine.IO packets\n"]
+        return super().handle_request(environ, start_response)
+
+    def rise(self, sid: str, standing: Standing) -> None:
+        """Note that a session's client is known better."""
+        session = self.sessions.get(sid)
+        if session is not None and standing > session.standing:
+            session.standing = standing
+            if session.connection is not None:
+                session.connection.rise(standing)
+
+    def disconnect(self, sid: str | None = None) -> None:
+        """Close a client's session without waiting until the client has read everything: some never do."""
+        gone = self.sockets.pop(sid, None)
+        if gone is not None:
+            gone.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
+    def drop_deaf_clients(self) -> None:
+        """Close the sessions of clients who send and do not read; called several times a second."""
+        for client in list(self.sockets.values()):
+            if client.queue.qsize() > MOST_QUEUED or client.queue.bytes > MOST_QUEUED_BYTES:
+                client.close(wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
+
+    def _websocket(self, handler: Callable[[Any], None], _server: object) -> WebSocketWSGI:
+        return WebSocketWSGI(
+            handler,
+            lambda environ, expected, received: self.complaints.warn(
+                str(Peer.of(environ)), "message", expected, received
+            ),
+        )
+
+    def _trigger_event(self, event: str, sid: str, *args: Any, **options: Any) -> Any:
+        if event == "connect":
+            environ = args[0]
+            connection = connection_of(environ) if "HTTP_UPGRADE" in environ else None
+            self.sessions[sid] = Session(Peer.of(environ), connection)
+        result = super()._trigger_event(event, sid, *args, **options)
+        if event == "disconnect":
+            self.sessions.pop(sid, None)
+        return result
+
+    def _admit_older(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> None:
+        """Serve Engine.IO 3 by websocket, which is nearly what QuadSim speaks; see `OLDER_CLIENT`.
+
+        By polling, its payloads have another form, which is not read here; nor are older versions.
+        """
+        version = query.get("EIO", ["none"])[0]
+        if version == "3" and query.get("transport") == ["websocket"]:
+            environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("EIO=3", "EIO=4")
+            environ[OLDER_CLIENT] = True
+        elif version != "4":
+            expected = "EIO=4 (Socket.IO from version 3 on, python-socketio from 5), or EIO=3 by websocket only"
+            received = f"EIO={shorten(version, 10)} by {shorten(query.get('transport', ['polling'])[0], 10)}"
+            self.complaints.warn(Peer.of(environ).host, "protocol", expected, received)
+
+    def _has_room(self, environ: Mapping[str, Any]) -> bool:
+        """Whether there may be another session; the oldest stranger's may be closed for it."""
+        strangers = [sid for sid, session in self.sessions.items() if session.standing < Standing.KNOWN]
+        if len(strangers) < MOST_STRANGERS and len(self.sessions) < MOST_SESSIONS:
+            return True
+        host = Peer.of(environ).host
+        if not strangers:
+            self.complaints.warn(host, "sessions", f"at most {MOST_SESSIONS}", "one more, which was refused")
+            return False
+        expected = f"at most {MOST_STRANGERS} of clients that send no frames"
+        self.complaints.warn(host, "sessions", expected, "one more, for which the oldest was closed")
+        self.disconnect(min(strangers, key=lambda sid: self.sessions[sid].standing))  # the first, that is the oldest
+        return True
+
+    def _note_connection(self, session: Session, environ: dict[str, Any]) -> None:
+        connection = connection_of(environ)
+        connection.rise(session.standing)
+        if "HTTP_UPGRADE" in environ:
+            session.connection = connection
+
+    def _is_payload(self, session: Session, environ: dict[str, Any]) -> bool:
+        """Whether a request's body is what a client may send: some packets. Otherwise none of them is taken."""
+        body = environ["wsgi.input"].read()
+        try:
+            packets = body.decode().split(SEPARATOR)
+        except UnicodeDecodeError as error:
+            self.complaints.warn(str(session.peer), "message", "text in UTF-8", str(error))
+            return False
+        bad = next((packet for packet in packets if not is_packet(packet)), None)
+        if bad is not None:
+            self.complaints.warn(str(session.peer), "message", "an Engine.IO packet", shorten(bad))
+        elif len(packets) > MOST_PACKETS:
+            self.complaints.warn(str(session.peer), "message", f"at most {MOST_PACKETS} packets", f"{len(packets)}")
+        environ["wsgi.input"] = io.BytesIO(body)
+        return bad is None and len(packets) <= MOST_PACKETS
+
+
+def _size(packet: Any) -> int:
+    data = getattr(packet, "data", None)
+    return len(data) if isinstance(data, str) else 0

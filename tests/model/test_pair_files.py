@@ -1,0 +1,96 @@
+"""Which files of a set are read, and how images and masks pair up."""
+
+import pytest
+
+from model.pair_files import frame_number, list_files, list_pairs
+
+
+def make_set(folder, images, masks):
+    for kind, names in (("images", images), ("masks", masks)):
+        (folder / kind).mkdir()
+        for name in names:
+            (folder / kind / name).touch()
+    return folder
+
+
+def ten_pairs(without_image=(), without_mask=(), more_images=(), more_masks=()):
+    """Names of pairs of a run called by its date."""
+    images = [f"0_20180615_cam1_{number:05}.jpeg" for number in range(10) if number not in without_image]
+    masks = [f"0_20180615_mask_{number:05}.png" for number in range(10) if number not in without_mask]
+    return [*images, *more_images], [*masks, *more_masks]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("0_run6_cam1_00005_data_pack2.jpeg", "00005"),
+        ("0__mask_00026.png", "00026"),
+        ("0_20180615_cam1_00004.jpeg", "00004"),
+        ("0_run1_cam1_123456.jpeg", "123456"),
+        ("near.jpeg", None),
+    ],
+)
+def test_the_frame_number_is_the_last_of_five_or_more_digits(tmp_path, name, number):
+    assert frame_number(tmp_path / name) == number
+
+
+def test_what_file_managers_leave_is_not_listed(tmp_path):
+    for name in ("b.jpeg", "a.JPG", "._b.jpeg", ".DS_Store", "Thumbs.db", "thumbs.jpeg.partial", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [file.name for file in list_files(tmp_path, (".jpeg", ".jpg", ".db"))] == ["a.JPG", "b.jpeg"]
+
+
+def test_a_missing_folder_holds_no_files(tmp_path):
+    assert list_files(tmp_path / "nowhere", (".jpeg",)) == []
+
+
+def test_images_may_end_with_jpg(tmp_path):
+    (pair,) = list_pairs(make_set(tmp_path, ["run_00001.jpg"], ["run_00001.png"]))
+    assert [file.name for file in pair] == ["run_00001.jpg", "run_00001.png"]
+
+
+def test_names_without_a_frame_number_pair_up_in_order(tmp_path):
+    (pair,) = list_pairs(make_set(tmp_path, ["near.jpeg"], ["close.png"]))
+    assert [file.name for file in pair] == ["near.jpeg", "close.png"]
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"expected .*/images to hold \*\.jpeg files, found none"):
+        list_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (ten_pairs(more_images=["cam1_0.jpeg"]), "a mask for each image, found none for {}/images/cam1_0.jpeg"),
+        (
+            ten_pairs(more_images=["0_0.jpeg"]),  # sorts first
+            "a mask for each image, found none for {}/images/0_0.jpeg",
+        ),
+        (
+            ten_pairs(without_mask=[7]),
+            "a mask for each image, found none for {}/images/0_20180615_cam1_00007.jpeg",
+        ),
+        (
+            ten_pairs(without_image=[3]),
+            "an image for each mask, found none for {}/masks/0_20180615_mask_00003.png",
+        ),
+        (
+            ten_pairs(without_image=[3], without_mask=[7]),  # as many images as masks
+            "an image for each mask, found none for {}/masks/0_20180615_mask_00003.png",
+        ),
+        (
+            ten_pairs(without_image=[3, 4], without_mask=[7, 8]),
+            "a mask of 0_20180615_cam1_00005.jpeg next in {}/masks, got 0_20180615_mask_00003.png",
+        ),
+        (
+            ten_pairs(more_masks=["0_run1_cam3_00002.png"]),
+            "only masks in {}/masks, got 0_run1_cam3_00002.png, a depth layer that an interrupted run of the original "
+            "tool left: delete its cam2_, cam3_ and cam4_ files, or make the set again in a new folder",
+        ),
+    ],
+)
+def test_a_file_without_its_partner_is_named(tmp_path, names, complaint):
+    with pytest.raises(ValueError, match="expected") as caught:
+        list_pairs(make_set(tmp_path, *names))
+    assert str(caught.value) == f"expected {complaint.format(tmp_path)}"

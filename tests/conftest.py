@@ -30,6 +30,11 @@ SLOW_CALLS = {"in_fresh_python", "running_server"}  # of a test itself
 DATA = Path(os.environ.get("FOLLOWME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("hostile_messages", "how many messages tests/hostile sends to a server")
+    parser.addini("hostile_seed", "decides which")
+
+
 def pytest_report_header() -> str:
     if DATA.is_dir():
         return f"dataset: {DATA}"

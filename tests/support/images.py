@@ -20,8 +20,8 @@ def plain(colour=GREY) -> bytes:
     return saved(Image.new("RGB", (256, 256), colour), "JPEG")
 
 
-def saved(image: Image.Image, kind: str) -> bytes:
-    """An image's file."""
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    """An image's file, written with Pillow's options."""
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()

@@ -1,0 +1,47 @@
+"""What must never be seen of a server: errors of its own, and memory that grows."""
+
+import http.client
+
+import psutil
+
+from tools.simulator.server_process import ServerProcess
+
+MOST_GROWTH_BYTES = 60_000_000
+_PATIENCE_S = 60.0
+
+
+def metrics(server: ServerProcess) -> str:
+    """What the server tells Prometheus."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE_S)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
+def assert_no_errors(server: ServerProcess) -> None:
+    """That the server runs and has had no error of its own."""
+    faults = [line for line in metrics(server).splitlines() if line.startswith("followme_internal_errors_total{")]
+    signs = ("Traceback", "internal error", " ERROR ", "Exception")
+    log = "\n".join(server.log)
+    assert not faults, f"{faults}\n{log[-5000:]}"
+    assert not any(sign in log for sign in signs), log[-5000:]
+    assert server.process.poll() is None, log[-5000:]
+
+
+class Memory:
+    """A server's resident memory; to be made once it has warmed up."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._process = psutil.Process(server.process.pid)
+        self._before_bytes = self._process.memory_info().rss
+
+    @property
+    def growth_bytes(self) -> int:
+        """Since this object was made."""
+        return self._process.memory_info().rss - self._before_bytes
+
+    def assert_bounded(self) -> None:
+        """That it has not grown much."""
+        growth_bytes = self.growth_bytes
+        assert growth_bytes <= MOST_GROWTH_BYTES, f"resident memory has grown by {growth_bytes / 1e6:.0f} MB"

@@ -136,10 +136,14 @@ def import_keras() -> ModuleType:
 
 
 def _load_keras(file: Path) -> "keras.Model":
+    from model.keras_files import check_keras_file
+
     try:
+        check_keras_file(file)
         return import_keras().saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+    # Keras and the libraries below it raise nearly anything on a broken file.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{file}: expected a network saved by Keras 3, got {reason}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.green import eventlet
-from server.wire.pace import Pace, Share
+from server.wire.pace import Pace, Turns
 
 try:
     import resource
@@ -53,13 +53,14 @@ class Connection:
         is_received: whether that has arrived whole.
         held_bytes: how much of it has arrived; 0 once it has arrived whole.
         standing: how well the client is known.
+        pace: of the event loop.
         is_websocket: whether it has become a websocket.
-        share: of the event loop's time.
+        turns: the client's, on the event loop.
         thread: the green thread that serves it.
     """
 
     def __init__(self, state: list[Any], pace: Pace) -> None:
-        self._state, self._clock, self.share = state, pace.clock, Share(pace)
+        self._state, self._clock, self.pace, self.turns = state, pace.clock, pace, Turns(pace)
         self.is_websocket = False
         self.thread: Any = None
         self.begin_request()

@@ -1,44 +1,48 @@
 """Open networks that the original tools (TF 1.2, Keras 2.0.2) saved: HDF5 weights and a JSON config beside them.
 
 The config lists the layers and their connections. They are rebuilt with today's Keras; no code from the files is run.
-Weights are assigned by name, because their order differs: TF 1.2 wrote a batch norm as beta, gamma, mean, variance,
-Keras 3 puts gamma first.
+The weights of a layer are assigned by name, because their order differs: TF 1.2 wrote a batch norm as beta, gamma,
+mean, variance, Keras 3 puts gamma first. Layers whose names differ between the two files are assigned by order.
 """
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import keras
-import numpy as np
 from keras import layers
 
-from model.legacy_layers import LegacyNetworkError, make_layer, one_line
+from model.legacy_files import LegacyNetworkError, Weight, one_line, read_config, read_weights
+from model.legacy_layers import least_weights, make_layer
 
+# Weights that a config may have beyond those in the file: a small difference is found when the weights are assigned,
+# with a message that names the weight.
+_SPARE = 1_000_000
 _SUBNETWORKS = ("Model", "Functional", "Sequential")
 
 
-class _Weight(NamedTuple):
-    """An array of the HDF5 file; `path` is its TensorFlow name, such as `conv2d_1/kernel:0`."""
+class _Stored:
+    """The weights of a file, and how many of their values the layers built so far have not yet claimed.
 
-    path: str
-    array: np.ndarray
+    Args:
+        by_layer: arrays of each layer, in the order of the file.
+    """
 
-    @property
-    def scope(self) -> str:
-        """The path up to the last slash, which is different for each layer."""
-        return self.path.rpartition("/")[0]
+    def __init__(self, by_layer: Mapping[str, list[Weight]]) -> None:
+        self.by_layer = by_layer
+        self._left = _SPARE + sum(weight.array.size for weights in by_layer.values() for weight in weights)
 
-    @property
-    def name(self) -> str:
-        """Name of the weight within its layer, without the output number and the suffix that made it unique."""
-        return re.sub(r"(_\d+)?(:\d+)?$", "", self.path.rpartition("/")[2])
+    def claim(self, name: str, values: int) -> None:
+        """Count the weights of a layer before it takes memory for them.
 
-
-_Weights = Mapping[str, list[_Weight]]
+        Raises:
+            LegacyNetworkError: if the file does not hold that many.
+        """
+        self._left -= values
+        if self._left < 0:
+            raise LegacyNetworkError(
+                f"layer {name!r}: expected no more weights than the file of weights holds, got at least {values:,}"
+            )
 
 
 class _Built(NamedTuple):
@@ -53,7 +57,7 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
 
     Args:
         weights_path: HDF5 file as `Model.save_weights` wrote it.
-        config_path: result of the network's `to_json()`, stored as a string in JSON.
+        config_path: result of the network's `to_json()`, stored as a string in JSON; or an HDF5 file that holds it.
 
     Returns:
         The network, which maps RGB in [−1, 1] to probabilities.
@@ -67,13 +71,18 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
             raise FileNotFoundError(
                 f"expected a legacy network's {weights_path.name} and {config_path.name}, found no {path}"
             )
-    config = _read_config(config_path)
-    weights = _read_weights(weights_path)
+    config = read_config(config_path)
+    weights = read_weights(weights_path)
     try:
-        built = _build(config, weights)
+        built = _build(config, _Stored(weights))
+        by_order = _by_order(built.parts, weights)
+        if by_order is not None:
+            # Anew: some settings of a layer come from its weights.
+            weights = by_order
+            built = _build(config, _Stored(weights))
     except LegacyNetworkError as error:
         raise LegacyNetworkError(f"{config_path}: {error}") from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise LegacyNetworkError(
             f"{config_path}: expected a network's config, got one with {type(error).__name__}: {one_line(error)}"
         ) from error
@@ -84,47 +93,29 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
     return built.network
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(config, str):
-            config = json.loads(config)
-    except ValueError as error:
-        raise LegacyNetworkError(f"{path}: expected JSON, got {one_line(error)}") from error
-    if not isinstance(config, dict) or "class_name" not in config:
-        raise LegacyNetworkError(f"{path}: expected a network's config, got {str(config)[:60]!r}")
-    return config
+def _by_order(
+    parts: "Mapping[str, layers.Layer | _Built]", weights: Mapping[str, list[Weight]]
+) -> dict[str, list[Weight]] | None:
+    """Give the weights the names of the config's layers, in order, as Keras 2.0 did; None if the names match already.
+
+    Also None if the numbers of layers differ, which `_assign_weights` refuses.
+    """
+    stored = [layer for layer in weights.values() if layer]
+    wanted = [name for name, part in parts.items() if (part.network if isinstance(part, _Built) else part).weights]
+    if all(name in parts for name, layer in weights.items() if layer) or len(stored) != len(wanted):
+        return None
+    return dict(zip(wanted, stored, strict=True))
 
 
-def _read_weights(path: Path) -> _Weights:
-    """Read all arrays by layer, in the order of the file."""
-    try:
-        with h5py.File(path, "r") as file:
-            # `Model.save` puts the content of `Model.save_weights` one level deeper.
-            root = file.get("model_weights", file)
-            if "layer_names" not in root.attrs:
-                raise LegacyNetworkError(f"{path}: expected weights as Keras saves them, got no layer_names")
-            return {
-                layer: [_Weight(name, root[layer][name][()]) for name in _strings(root[layer], "weight_names")]
-                for layer in _strings(root, "layer_names")
-            }
-    except (OSError, KeyError, RuntimeError) as error:
-        raise LegacyNetworkError(f"{path}: expected a whole HDF5 file, got {one_line(error)}") from error
-
-
-def _strings(group: h5py.Group, attribute: str) -> list[str]:
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in group.attrs[attribute]]
-
-
-def _build(spec: Mapping[str, Any], weights: _Weights) -> _Built:
+def _build(spec: Mapping[str, Any], stored: _Stored) -> _Built:
     if spec["class_name"] not in _SUBNETWORKS:
         raise LegacyNetworkError(f"expected one of {', '.join(_SUBNETWORKS)}, got {spec['class_name']}")
     if spec["class_name"] == "Sequential":
-        return _build_sequential(spec["config"], weights)
-    return _build_graph(spec["config"], weights)
+        return _build_sequential(spec["config"], stored)
+    return _build_graph(spec["config"], stored)
 
 
-def _build_sequential(config: list | dict[str, Any], weights: _Weights) -> _Built:
+def _build_sequential(config: list | dict[str, Any], stored: _Stored) -> _Built:
     specs = config if isinstance(config, list) else config["layers"]
     parts: dict[str, layers.Layer | _Built] = {}
     image = x = None
@@ -134,14 +125,14 @@ def _build_sequential(config: list | dict[str, Any], weights: _Weights) -> _Buil
             image = x = keras.Input(spec["config"]["batch_input_shape"][1:])
         if spec["class_name"] == "InputLayer":
             continue
-        parts[name] = part = _build_part(spec, weights)
+        parts[name] = part = _build_part(spec, stored)
         if x is None and isinstance(part, _Built):
             image = x = keras.Input(part.network.input_shape[1:])
-        x = _call(name, part, [x])
+        x = _call(name, part, [x], stored)
     return _Built(keras.Model(image, x), parts)
 
 
-def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
+def _build_graph(config: Mapping[str, Any], stored: _Stored) -> _Built:
     """Connect the layers: the n-th inbound node of a layer is its n-th call, with the calls that give its inputs."""
     parts: dict[str, layers.Layer | _Built] = {}
     outputs: dict[tuple[str, int], list[keras.KerasTensor]] = {}
@@ -151,7 +142,7 @@ def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
         if spec["class_name"] == "InputLayer":
             outputs[name, 0] = [keras.Input(spec["config"]["batch_input_shape"][1:])]
             continue
-        parts[name] = part = _build_part(spec, weights)
+        parts[name] = part = _build_part(spec, stored)
         # Keras 2 counted the construction of a nested network as its call 0.
         first = int(isinstance(part, _Built))
         waiting += [(name, call, sources) for call, sources in enumerate(spec["inbound_nodes"], first)]
@@ -163,7 +154,7 @@ def _build_graph(config: Mapping[str, Any], weights: _Weights) -> _Built:
                 if any(any(source[3:]) for source in sources):
                     raise LegacyNetworkError(f"layer {name!r}: expected a call without arguments, got {sources}")
                 inputs = [outputs[source, source_call][output] for source, source_call, output, *_ in sources]
-                result = _call(name, parts[name], inputs)
+                result = _call(name, parts[name], inputs, stored)
                 outputs[name, call] = result if isinstance(result, list) else [result]
             else:
                 still_waiting.append((name, call, sources))
@@ -183,23 +174,25 @@ def _name(spec: Mapping[str, Any]) -> str:
     return spec.get("name") or spec["config"]["name"]
 
 
-def _build_part(spec: Mapping[str, Any], weights: _Weights) -> layers.Layer | _Built:
+def _build_part(spec: Mapping[str, Any], stored: _Stored) -> layers.Layer | _Built:
     """Build a layer or a nested network."""
     kind, name, config = spec["class_name"], _name(spec), spec["config"]
     if kind in _SUBNETWORKS:
-        return _build(spec, weights)
-    return make_layer(kind, name, config, {weight.name: weight.array for weight in weights.get(name, [])})
+        return _build(spec, stored)
+    return make_layer(kind, name, config, {weight.name: weight.array for weight in stored.by_layer.get(name, [])})
 
 
-def _call(name: str, part: layers.Layer | _Built, inputs: list[keras.KerasTensor]) -> Any:
+def _call(name: str, part: layers.Layer | _Built, inputs: list[keras.KerasTensor], stored: _Stored) -> Any:
     layer = part.network if isinstance(part, _Built) else part
+    if not layer.built:
+        stored.claim(name, least_weights(layer, inputs[0].shape))
     try:
         return layer(inputs[0] if len(inputs) == 1 else inputs)
     except (LookupError, TypeError, ValueError) as error:
         raise LegacyNetworkError(f"layer {name!r} ({type(layer).__name__}): {one_line(error)}") from error
 
 
-def _assign_weights(parts: Mapping[str, layers.Layer | _Built], weights: _Weights) -> None:
+def _assign_weights(parts: Mapping[str, layers.Layer | _Built], weights: Mapping[str, list[Weight]]) -> None:
     for name in weights:
         if weights[name] and name not in parts:
             raise LegacyNetworkError(f"expected weights of layers in the config, got weights of a layer {name!r}")
@@ -210,9 +203,9 @@ def _assign_weights(parts: Mapping[str, layers.Layer | _Built], weights: _Weight
             _assign(name, part, weights.get(name, []))
 
 
-def _assign_nested(name: str, built: _Built, weights: list[_Weight]) -> None:
+def _assign_nested(name: str, built: _Built, weights: list[Weight]) -> None:
     """Assign the weights of a nested network: one list, trainable layers first; scopes separate the layers."""
-    by_scope: dict[str, list[_Weight]] = {}
+    by_scope: dict[str, list[Weight]] = {}
     for weight in weights:
         by_scope.setdefault(weight.scope, []).append(weight)
     leaves = sorted(_leaves(built, f"{name}/"), key=lambda leaf: not leaf[1].trainable)
@@ -230,7 +223,7 @@ def _leaves(built: _Built, prefix: str) -> Iterator[tuple[str, layers.Layer]]:
             yield prefix + name, part
 
 
-def _assign(name: str, layer: layers.Layer, weights: list[_Weight]) -> None:
+def _assign(name: str, layer: layers.Layer, weights: list[Weight]) -> None:
     arrays = {weight.name: weight.array for weight in weights}
     wanted = {variable.name: variable for variable in layer.weights}
     if arrays.keys() != wanted.keys():

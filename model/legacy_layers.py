@@ -1,5 +1,6 @@
 """Layers of networks that the original tools (TF 1.2, Keras 2.0.2) saved, as layers of today's Keras."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-
-class LegacyNetworkError(ValueError):
-    """A legacy network that cannot be opened; the message is a single line with the file and the reason."""
+from model.legacy_files import LegacyNetworkError, one_line
 
 
 @keras.saving.register_keras_serializable(package="follow_me")
@@ -137,10 +136,23 @@ def make_layer(kind: str, name: str, config: Mapping[str, Any], arrays: Mapping[
     return layer
 
 
-def one_line(error: Exception) -> str:
-    """Text of an error without line breaks and Keras's additions, at most 200 characters."""
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    return re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", text)[:200]
+def least_weights(layer: layers.Layer, shape: tuple[int | None, ...]) -> int:
+    """Number of weights that a layer will at least have for an input of this shape, before they take memory."""
+    if not all(isinstance(size, int) for size in shape[1:]):
+        return 0
+    channels = shape[-1] or 0
+    match layer:
+        case layers.SeparableConv2D():
+            each = math.prod(layer.kernel_size) + layer.filters
+            return channels * layer.depth_multiplier * each
+        case layers.Conv2D() | layers.Conv2DTranspose():
+            return math.prod(layer.kernel_size) * channels * layer.filters
+        case layers.Dense():
+            return channels * layer.units
+        case layers.PReLU():
+            shared = layer.shared_axes or ()
+            return math.prod(size or 0 for axis, size in enumerate(shape[1:], 1) if axis not in shared)
+    return 0
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -12,33 +12,54 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
+_CONFIG = "config_"
+_LFS_POINTER = b"version https://git-lfs.github.com/"
+
 
 def resolve_weights(path: Path | str) -> Path:
     """Find the file that holds a network's weights.
 
     Args:
-        path: a `.keras` file, with or without its ending, or the HDF5 file of a legacy pair.
+        path: a `.keras` file, with or without its ending, or either file of a legacy pair.
 
     Returns:
-        The existing file; for a legacy pair, its `legacy_config` exists, too.
+        The existing file; for a legacy network, its `legacy_config` exists, too, unless the file itself holds it.
 
     Raises:
         FileNotFoundError: if a file is missing.
+        ValueError: if a file is a Git LFS pointer, or neither `.keras` nor HDF5.
     """
     path = Path(path)
     with_ending = path.with_name(f"{path.name}.keras")
-    file = next((candidate for candidate in (path, with_ending) if candidate.is_file()), None)
+    of_config = path.with_name(path.name.removeprefix(_CONFIG)) if is_legacy(path) else path
+    file = next((candidate for candidate in (of_config, path, with_ending) if candidate.is_file()), None)
     if file is None:
         raise FileNotFoundError(
             f"expected a network at {path}: a .keras file (with or without its ending) or a legacy HDF5 file "
             f"with {legacy_config(path).name} beside it; found neither"
         )
-    if is_legacy(file) and not legacy_config(file).is_file():
-        raise FileNotFoundError(
-            f"expected {legacy_config(file).name}, which describes the layers of {file.name}, "
-            f"found no {legacy_config(file)}"
-        )
+    _refuse_pointer(file)
+    if is_legacy(file):
+        _check_config(file)
     return file
+
+
+def _check_config(file: Path) -> None:
+    """Check that a legacy network has a config, without reading it."""
+    config = legacy_config(file)
+    if config.is_file():
+        _refuse_pointer(config)
+        return
+    from model.legacy_files import holds_config  # imports h5py, which the server rarely needs
+
+    if not holds_config(file):
+        raise FileNotFoundError(f"expected {config.name}, which describes the layers of {file.name}, found no {config}")
+
+
+def _refuse_pointer(file: Path) -> None:
+    with file.open("rb") as opened:
+        if opened.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise ValueError(f"{file}: expected a file, got its Git LFS pointer: fetch the file with git lfs pull")
 
 
 def is_legacy(file: Path) -> bool:
@@ -48,17 +69,18 @@ def is_legacy(file: Path) -> bool:
 
 def legacy_config(file: Path) -> Path:
     """Path of the original tools' config for the weights in `file`."""
-    return file.with_name(f"config_{file.name}")
+    return file.with_name(f"{_CONFIG}{file.name}")
 
 
 def network_files(path: Path | str) -> tuple[Path, ...]:
     """List all files of a network, on which a cache of it depends.
 
     Raises:
-        FileNotFoundError: as `resolve_weights` does.
+        FileNotFoundError, ValueError: as `resolve_weights` does.
     """
     file = resolve_weights(path)
-    return (file, legacy_config(file)) if is_legacy(file) else (file,)
+    config = legacy_config(file)
+    return (file, config) if is_legacy(file) and config.is_file() else (file,)
 
 
 def load_network(path: Path | str) -> "keras.Model":
@@ -80,7 +102,7 @@ def load_network(path: Path | str) -> "keras.Model":
     import model.hysteresis  # noqa: F401
     from model.legacy import load_legacy_network
 
-    network = load_legacy_network(file, legacy_config(file)) if is_legacy(file) else _load_keras(file)
+    network = load_legacy_network(file, network_files(file)[-1]) if is_legacy(file) else _load_keras(file)
     shapes = network.input_shape, network.output_shape
     if not all(_is_square_map(shape) for shape in shapes) or shapes[0][1:] != (*shapes[1][1:3], 3):
         raise ValueError(
@@ -114,10 +136,14 @@ def import_keras() -> ModuleType:
 
 
 def _load_keras(file: Path) -> "keras.Model":
+    from model.keras_files import check_keras_file
+
     try:
+        check_keras_file(file)
         return import_keras().saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+    # Keras and the libraries below it raise nearly anything on a broken file.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{file}: expected a network saved by Keras 3, got {reason}") from error
 
 

@@ -215,9 +215,12 @@ class Control:
         return taken
 
     def _tell(self, simulator: Simulator, tell: Callable[[Watch], None]) -> None:
-        for watch in list(simulator.watches):
-            with self._faults.contained("listener", partial(self._leave_out, simulator, watch)):
+        for watch in tuple(simulator.watches):
+            try:
                 tell(watch)
+            except Exception as error:
+                self._faults.report("listener", error)
+                self._leave_out(simulator, watch)
 
     def _leave_out(self, simulator: Simulator, watch: Watch) -> None:
         """Go on without a watch that has failed: it would fail again at each frame."""

@@ -3,12 +3,11 @@
 What clients do wrong is not reported here but in `server.wire.complaints`.
 """
 
-import contextlib
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +53,32 @@ class Faults:
         more = f" ({left_out} more since the last report)" if left_out else ""
         logger.error("internal error in %s%s: %r", place, more, error, exc_info=error)
 
-    @contextlib.contextmanager
-    def contained(self, place: str, then: Callable[[], None] | None = None) -> Iterator[None]:
-        """Report whatever the block raises, and go on after it.
+    def contained(self, place: str, then: Callable[[], None] | None = None) -> "_Contained":
+        """A context that reports whatever its block raises, and goes on after it.
 
         Args:
             place: as for `report`.
             then: called after a fault, to bring what it concerns into a safe state; contained likewise.
         """
-        try:
-            yield
-        except Exception as error:
-            self.report(place, error)
-            if then is not None:
-                with self.contained(place):
-                    then()
+        return _Contained(self, place, then)
+
+
+class _Contained:
+    """See `Faults.contained`. A class, for it takes a fifth of the time of a generator, and each frame passes many."""
+
+    __slots__ = ("_faults", "_place", "_then")
+
+    def __init__(self, faults: Faults, place: str, then: Callable[[], None] | None) -> None:
+        self._faults, self._place, self._then = faults, place, then
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._faults.report(self._place, error)
+        if self._then is not None:
+            with self._faults.contained(self._place):
+                self._then()
+        return True

@@ -83,7 +83,7 @@ class FrameClock:
             return self._advance(by_arrival_s, timestamp_s, arrival_s)
         step_s = timestamp_s - self.anchor.timestamp_s
         if _is_believable(step_s, arrival_s - self.anchor.arrival_s):
-            return replace(self, is_behind=False)._advance(self.anchor.time_s + step_s, timestamp_s, arrival_s)
+            return self._advance(self.anchor.time_s + step_s, timestamp_s, arrival_s, is_behind=False)
         if -MAX_TRUSTED_STEP_S <= step_s <= 0 and not self.is_behind:
             return replace(self, is_behind=True), FrameTime(self.time_s, is_stale=True)
         return self._advance(by_arrival_s, timestamp_s, arrival_s, is_rebased=True)
@@ -102,13 +102,18 @@ class FrameClock:
         return self.time_s + max(0.0, now_s - self.arrival_s)
 
     def _advance(
-        self, time_s: float, timestamp_s: float | None, arrival_s: float, is_rebased: bool = False
+        self,
+        time_s: float,
+        timestamp_s: float | None,
+        arrival_s: float,
+        is_rebased: bool = False,
+        is_behind: bool | None = None,
     ) -> tuple["FrameClock", FrameTime]:
         if self.time_s is not None:
             time_s = max(time_s, self.time_s + MIN_STEP_S)
             arrival_s = max(arrival_s, self.arrival_s)
         anchor = self.anchor if timestamp_s is None else Anchor(timestamp_s, time_s, arrival_s)
-        clock = replace(self, time_s=time_s, arrival_s=arrival_s, anchor=anchor)
+        clock = FrameClock(time_s, arrival_s, anchor, self.is_behind if is_behind is None else is_behind)
         return clock, FrameTime(time_s, is_rebased=is_rebased)
 
 

@@ -160,9 +160,9 @@ class Session:
         self._change(counts=self.state.counts.plus(**more))
 
     def _receive(self, event: Received) -> None:
-        if self.state.fresh_at_s is None:
-            self._change(fresh_at_s=event.at_s)
-        self._count(received=1, superseded=event.superseded is not None)
+        counts = self.state.counts.plus(received=1, superseded=event.superseded is not None)
+        fresh_at_s = event.at_s if self.state.fresh_at_s is None else self.state.fresh_at_s
+        self._change(counts=counts, fresh_at_s=fresh_at_s)
 
     def _answer(self, event: Seen) -> list[Command]:
         if event.at_s - event.arrival_s > self.watchdog_s:
@@ -172,15 +172,19 @@ class Session:
             self._count(stale=1)
             return []  # a newer one was not understood, and has stopped the drone
         clock, time = self.state.clock.tick(event.timestamp_s, event.arrival_s)
-        self._change(clock=clock)
         if time.is_stale:
+            self._change(clock=clock)
             self._count(stale=1)
             return []
-        self._count(understood=1)
         tracker = self.state.tracker.update(time.time_s, event.sightings)
-        self._change(tracker=tracker, fresh_at_s=event.arrival_s)
-        if tracker.state is TrackState.FOLLOWING:
-            self._change(seen_at_s=event.arrival_s)
+        is_seen = tracker.state is TrackState.FOLLOWING
+        self._change(
+            clock=clock,
+            counts=self.state.counts.plus(understood=1),
+            tracker=tracker,
+            fresh_at_s=event.arrival_s,
+            seen_at_s=event.arrival_s if is_seen else self.state.seen_at_s,
+        )
         if not tracker.is_following:
             return self._patrol("out of sight")
         # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.

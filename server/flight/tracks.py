@@ -136,7 +136,7 @@ class Tracker:
         seen = _evidence(time_s, sightings)
         if self.time_s is not None and time_s <= self.time_s:
             return self
-        return replace(self, time_s=time_s)._expired(time_s)._after(seen)
+        return self._expired(time_s)._after(seen)
 
     def suspend(self, time_s: float) -> "Tracker":
         """Stop following at once, because frames can't be understood or don't come.
@@ -153,9 +153,10 @@ class Tracker:
         resumed = self._taken_in(seen)
         evidence = None if resumed is not None else seen.for_new_track()
         window = max(self.config.confirm_window, self.config.switch_window)
-        noted = replace(self, evidence=(*self.evidence, evidence)[-window:])
+        latest = (*self.evidence, evidence)[-window:]
         if resumed is not None:
-            return replace(noted, hero=resumed, state=TrackState.FOLLOWING)
+            return replace(self, time_s=seen.time_s, evidence=latest, hero=resumed, state=TrackState.FOLLOWING)
+        noted = replace(self, time_s=seen.time_s, evidence=latest)
         if evidence is not None and (started := noted._started_anew()) is not None:
             hero = Hero(started, seen.time_s, seen.time_s)
             return replace(noted, hero=hero, evidence=(), state=TrackState.FOLLOWING)

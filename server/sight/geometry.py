@@ -91,7 +91,7 @@ def world_from_camera(pose: Pose) -> np.ndarray:
     Returns:
         (4, 4) float: `world_from_camera(pose) @ [x, y, z, 1]` takes camera coordinates to world coordinates, metres.
 
-    Source: shared/quadsim/README.md; QuadSim's angles are Unity's (z, x, y) Euler angles with roll and yaw negated.
+    Source: QuadSim's published source: its angles are Unity's (z, x, y) Euler angles with roll and yaw negated.
     """
     sin_roll, cos_roll = _sin_cos(pose.roll_deg)
     sin_pitch, cos_pitch = _sin_cos(pose.pitch_deg)

@@ -67,19 +67,19 @@ class Metrics(Collector):
         self._past.update(simulator.session.state.counts._asdict())
 
     def taken(self, taken: Taken) -> None:
-        """Note an event, and the commands that leave for it."""
+        """Note the commands that leave for an event."""
         for command in taken.commands:
             self._commands.labels(command.event).inc()
+
+    def answered(self, taken: Taken, latency_s: float) -> None:
+        """Note an answered frame, once its commands have left."""
+        self._command.observe(latency_s)
         spent = None if taken.perceived is None else taken.perceived.spent
         if taken.view is not None and spent is not None:
             self._queue.observe(spent.queue_s)
             self._decode.observe(spent.decode_s)
             self._inference.observe(spent.inference_s)
             self._detections.inc(bool(taken.view.sightings))
-
-    def answered(self, latency_s: float) -> None:
-        """Note how long a frame took from arrival to answer."""
-        self._command.observe(latency_s)
 
     def show(self, picture: object) -> None:
         """Note an overlay image drawn."""
@@ -131,7 +131,7 @@ class Counted:
     def answered(self, taken: Taken, now_s: float) -> None:
         """See `Watch`."""
         assert taken.frame is not None
-        self._metrics.answered(now_s - taken.frame.arrival_s)
+        self._metrics.answered(taken, now_s - taken.frame.arrival_s)
 
     def disconnected(self) -> None:
         """See `Watch`."""

@@ -6,7 +6,6 @@ taken, the longest-waiting stranger makes room for a newcomer. A QuadSim sends i
 
 import enum
 import errno
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,8 +20,11 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 MOST_CONNECTIONS = 500
-# From the connection's beginning, or the end of the answer before, until a request has arrived whole.
+# From the connection's beginning, or the end of the answer before, until a request has arrived whole; for a websocket's
+# message, from its first fragment on.
 REQUEST_S = 10.0
+# Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
+MOST_HELD_BYTES = 50_000_000
 # How long to wait for a descriptor or for a connection to end.
 RETRY_S = 0.05
 # After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
@@ -45,26 +47,37 @@ class Connection:
     Args:
         state: eventlet's record of it: [address, socket, state].
         pace: of the event loop.
-        now_s: monotonic seconds.
 
     Attributes:
-        since_s: monotonic time from which the present request is awaited.
+        since_s: monotonic time from which the present request or message is awaited.
         is_received: whether that has arrived whole.
+        held_bytes: how much of it has arrived; 0 once it has arrived whole.
         standing: how well the client is known.
         is_websocket: whether it has become a websocket.
         share: of the event loop's time.
         thread: the green thread that serves it.
     """
 
-    def __init__(self, state: list[Any], pace: Pace, now_s: float) -> None:
-        self._state, self.share = state, Share(pace)
+    def __init__(self, state: list[Any], pace: Pace) -> None:
+        self._state, self._clock, self.share = state, pace.clock, Share(pace)
         self.is_websocket = False
         self.thread: Any = None
-        self.begin_request(now_s)
+        self.begin_request()
 
-    def begin_request(self, now_s: float) -> None:
+    def begin_request(self) -> None:
         """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
-        self.since_s, self.is_received, self.standing = now_s, False, Standing.STRANGER
+        self.standing = Standing.STRANGER
+        self.since_s, self.held_bytes, self.is_received = self._clock(), 0, False
+
+    def hold(self, size: int) -> None:
+        """Note how many bytes of a message have arrived; the first of them set the deadline for the others."""
+        if self.is_received:
+            self.since_s = self._clock()
+        self.held_bytes, self.is_received = size, False
+
+    def receive(self) -> None:
+        """Note that a request or a message has arrived whole."""
+        self.held_bytes, self.is_received = 0, True
 
     def rise(self, standing: Standing) -> None:
         """Note that the client is known better."""
@@ -91,19 +104,10 @@ class Connections:
         complaints: where clients are reported that take all connections.
         pace: of the event loop.
         most: connections at once.
-        clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        listener: Any,
-        complaints: RateLimitedWarnings,
-        pace: Pace,
-        most: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._listener, self._complaints, self._pace, self._clock = listener, complaints, pace, clock
-        self._most = most
+    def __init__(self, listener: Any, complaints: RateLimitedWarnings, pace: Pace, most: int) -> None:
+        self._listener, self._complaints, self._pace, self._most = listener, complaints, pace, most
         self._open: dict[Any, Connection] = {}
 
     def __len__(self) -> int:
@@ -130,7 +134,7 @@ class Connections:
 
     def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
         """Serve a connection in a green thread; `state` is eventlet's record of it."""
-        connection = self._open[state[1]] = Connection(state, self._pace, self._clock())
+        connection = self._open[state[1]] = Connection(state, self._pace)
         connection.thread = eventlet.spawn(serve, state)
         connection.thread.link(lambda _: self._open.pop(state[1], None))
         return connection.thread
@@ -142,16 +146,18 @@ class Connections:
         """The connection of a socket."""
         return self._open[socket]
 
-    def begin_request(self, socket: Any) -> None:
-        """Await the next request of a connection."""
-        self._open[socket].begin_request(self._clock())
-
     def expire(self) -> None:
-        """Close connections whose request has not arrived in time; called several times a minute or more."""
-        now_s = self._clock()
-        for connection in list(self._open.values()):
-            if not connection.is_received and now_s - connection.since_s > REQUEST_S:
-                connection.close()
+        """Close connections that keep us waiting for too long, or hold too much together; called twice a second."""
+        arriving = sorted((each for each in self._open.values() if not each.is_received), key=lambda each: each.since_s)
+        held_bytes = sum(connection.held_bytes for connection in arriving)
+        for connection in arriving:
+            is_late = self._pace.clock() - connection.since_s > REQUEST_S
+            if not is_late and held_bytes <= MOST_HELD_BYTES:
+                break
+            if not is_late:
+                self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{held_bytes} bytes")
+            held_bytes -= connection.held_bytes
+            connection.close()
 
     def _make_room(self) -> bool:
         """Close the connection of the longest-waiting stranger; returns whether there was any."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import Standing, connection_of
+from server.wire.connections import Connection, Standing, connection_of
 from server.wire.green import eventlet
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
@@ -60,8 +60,8 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
             connection.close_after_answer(environ)
             return _refuse(start_response, "413 Content Too Large", f"expected {expected}, got {received}")
         if size:
-            environ["wsgi.input"] = _read(environ["wsgi.input"], size)
-        connection.is_received = True
+            environ["wsgi.input"] = _read(environ["wsgi.input"], size, connection)
+        connection.receive()
 
         def start(status: str, headers: list[tuple[str, str]], *arguments: Any) -> Any:
             if dict(headers).get("Content-Type", "").startswith("text/event-stream"):
@@ -88,11 +88,12 @@ def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
     return reported
 
 
-def _read(body: Any, size: int) -> io.BytesIO:
+def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
     pieces = []
     while size and (piece := body.read(min(size, RECEIVE_BYTES))):
         pieces.append(piece)
         size -= len(piece)
+        connection.held_bytes += len(piece)
         eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
     if size:
         raise ConnectionResetError(f"{size} bytes of a request's body are missing")

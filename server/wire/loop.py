@@ -162,7 +162,7 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         super().__init__(state, server)
 
     def handle_one_request(self) -> None:
-        self._connections.begin_request(self.request)
+        self._connections.of(self.request).begin_request()
         super().handle_one_request()
 
     def get_environ(self) -> dict[str, Any]:

@@ -1,19 +1,21 @@
 """A websocket that bounds what a client may send and answers QuadSim's pings, on top of eventlet's."""
 
+import functools
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from server.wire.connections import connection_of
+from server.wire.connections import Connection, connection_of
 from server.wire.green import eventlet
 from server.wire.messages import shorten
-from server.wire.pace import Share
 
 # A frame message is 30–150 kB.
 MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
 RECEIVE_BYTES = 32768
-PING = 9  # opcode
+# Opcodes.
+PING = 9
+CONTROL = (8, PING, 10)
 # In the WSGI environment: the client speaks Engine.IO 3, in which clients ping and servers don't.
 OLDER_CLIENT = "followme.older_client"
 
@@ -26,10 +28,17 @@ class Malformed(NamedTuple):
 
 
 class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
-    """A websocket message of bounded size: the rest of a longer one is counted and thrown away."""
+    """A websocket message of bounded size: the rest of a longer one is counted and thrown away.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    Args:
+        connection: that it arrives by.
+        opcode: of its first fragment.
+        rest: eventlet's.
+    """
+
+    def __init__(self, connection: Connection, opcode: int, *rest: Any, **options: Any) -> None:
+        super().__init__(opcode, *rest, **options)
+        self._connection = connection
         self._size = self._fragments = 0
 
     def push(self, data: bytes, final: bool = False) -> None:
@@ -40,9 +49,13 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
             self.data.clear()
             data = b""
         super().push(data, final)
+        if self.opcode not in CONTROL:  # such a one may come amid a message
+            self._connection.hold(min(self._size, MOST_MESSAGE_BYTES))
 
     def getvalue(self) -> str | bytes | Malformed:
         """The whole message, or why it is malformed."""
+        if self.opcode not in CONTROL:
+            self._connection.receive()
         if self._size > MOST_MESSAGE_BYTES:
             return Malformed(f"at most {MOST_MESSAGE_BYTES} bytes", f"{self._size} bytes")
         if self._fragments > MOST_FRAGMENTS:
@@ -58,14 +71,14 @@ class BufferedSocket:
 
     Args:
         green_socket: to read from.
-        share: of the event loop's time, which working off its bytes takes.
+        connection: that it is the socket of.
 
     Attributes:
         ahead: bytes received and not yet taken.
     """
 
-    def __init__(self, green_socket: Any, share: Share) -> None:
-        self._socket, self.share = green_socket, share
+    def __init__(self, green_socket: Any, connection: Connection) -> None:
+        self._socket, self.connection, self.share = green_socket, connection, connection.share
         self.ahead = memoryview(b"")
 
     def recv(self, most: int) -> bytes:
@@ -89,9 +102,12 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
     `complain` is called with what was expected and what was received for each message that is not passed on.
     """
 
-    Message = BoundedMessage
     complain: Callable[[str, str], None]
     socket: BufferedSocket
+
+    def __init__(self, sock: BufferedSocket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.Message = functools.partial(BoundedMessage, sock.connection)
 
     @staticmethod
     def _apply_mask(data: bytes, mask: Sequence[int], length: int | None = None, offset: int = 0) -> bytes:
@@ -173,7 +189,7 @@ class WebSocketWSGI(eventlet.websocket.WebSocketWSGI):
         connection = connection_of(environ)
         connection.is_websocket = True
         websocket = WebSocket(
-            BufferedSocket(plain.socket, connection.share),
+            BufferedSocket(plain.socket, connection),
             environ,
             plain.version,
             protocol=plain.protocol,

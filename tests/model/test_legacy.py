@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.legacy import load_legacy_network
-from model.legacy_layers import LegacyNetworkError
+from model.legacy_files import LegacyNetworkError
 
 PX = 8
 NORM = ("beta", "gamma", "moving_mean", "moving_variance")  # in the order in which TF 1.2 wrote them
@@ -404,7 +404,7 @@ def test_a_truncated_weights_file_is_refused(tmp_path, share):
 
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
     paths = save(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS)
-    paths[0].write_text("version https://git-lfs.github.com/spec/v1\n")
+    paths[0].write_text("some text\n")
     assert "expected a whole HDF5 file, got Unable to synchronously open file (file signature not found)" in refusal(
         paths
     )
@@ -440,6 +440,79 @@ def test_weights_of_a_layer_that_the_config_lacks_are_refused(tmp_path):
     paths = save(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS)
     paths[1].write_text(json.dumps(model([image_input(), layer("Dropout", "drop", "input_1", rate=0.5)])))
     assert refusal(paths) == f"{paths[0]}: expected weights of layers in the config, got weights of a layer 'conv'"
+
+
+# --- files as people have them
+
+
+def test_layers_of_other_names_get_their_weights_by_order(tmp_path, image):
+    """Keras 2.0 did so: it numbers layers anew in each session."""
+    specs = [
+        image_input(),
+        layer("SeparableConv2DKeras", "separable_1", "input_1", filters=2, kernel_size=[1, 1], use_bias=False),
+        layer("Conv2D", "conv2d_1", "separable_1", filters=2, kernel_size=[1, 1]),
+    ]
+    weights = {
+        "separable_1": {"depthwise_kernel": np.full((1, 1, 3, 2), 2.0), "pointwise_kernel": np.ones((1, 1, 6, 2))},
+        "conv2d_1": {"kernel": np.eye(2).reshape(1, 1, 2, 2), "bias": [1.0, -1.0]},
+    }
+    expected = answer(tmp_path, model(specs), weights, image)
+    paths = save(tmp_path, model(specs), weights)
+    # conv2d_2 is another layer's name now, and the depth multiplier, 2, is known from the weights only.
+    paths[1].write_text(paths[1].read_text().replace("conv2d_1", "conv2d_2").replace("separable_1", "conv2d_1"))
+    np.testing.assert_array_equal(np.asarray(load_legacy_network(*paths)(image)), expected)
+
+
+def test_whole_floats_count_as_ints(tmp_path, image):
+    settings = {"filters": 2, "kernel_size": [1, 1], "strides": [2, 2]}
+    weights = {"kernel": np.arange(6.0).reshape(1, 1, 3, 2), "bias": [1.0, 2.0]}
+    expected = answer_of_one_layer(tmp_path, image, "Conv2D", weights, **settings)
+    floats = {"filters": 2.0, "kernel_size": [1.0, 1.0], "strides": [2.0, 2.0]}
+    np.testing.assert_array_equal(answer_of_one_layer(tmp_path, image, "Conv2D", weights, **floats), expected)
+
+
+def test_a_config_inside_the_weights_file_is_used(tmp_path, image):
+    expected = answer(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS, image)
+    path, config = save(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS)
+    config.unlink()
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps(model([image_input(), CONV])).encode()
+    np.testing.assert_array_equal(np.asarray(load_legacy_network(path, path)(image)), expected)
+
+
+# --- files that claim to be large
+
+
+def test_weights_that_claim_8_tib_are_refused_by_their_size(tmp_path):
+    paths = save(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS)
+    with h5py.File(paths[0], "a") as file:
+        name = file["conv"].attrs["weight_names"][0]
+        del file["conv"][name]
+        file["conv"].create_dataset(name, (2**41,), np.float32, chunks=(1024,))  # nothing is stored
+    assert refusal(paths).startswith(f"{paths[0]}: expected at most 200,000,000 weights, got 2,199,023,255,55")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("Conv2D", {"filters": 10**9, "kernel_size": [1, 1]}),
+        ("Conv2D", {"filters": 2, "kernel_size": [30000, 30000], "padding": "same"}),
+        ("Conv2DTranspose", {"filters": 10**9, "kernel_size": [1, 1]}),
+        ("SeparableConv2D", {"filters": 10**9, "kernel_size": [1, 1]}),
+        ("Dense", {"units": 10**9}),
+    ],
+)
+def test_a_layer_larger_than_its_weights_is_refused_before_it_takes_memory(tmp_path, kind, settings):
+    paths = save(tmp_path, model([image_input(), layer(kind, "it", "input_1", **settings)]), CONV_WEIGHTS)
+    assert refusal(paths).startswith(
+        f"{paths[1]}: layer 'it': expected no more weights than the file of weights holds, got at least "
+    )
+
+
+def test_a_deeply_nested_config_is_refused(tmp_path):
+    paths = save(tmp_path, model([image_input(), CONV]), CONV_WEIGHTS)
+    paths[1].write_text("[" * 100_000)
+    assert refusal(paths).startswith(f"{paths[1]}: expected JSON, got maximum recursion depth exceeded")
 
 
 # --- a real one

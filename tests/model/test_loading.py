@@ -1,6 +1,8 @@
+import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import h5py
 import keras
@@ -93,6 +95,47 @@ def test_a_legacy_file_without_its_config_says_which_is_missing(legacy_pair):
     )
 
 
+def test_the_config_of_a_legacy_pair_stands_for_its_weights(legacy_pair):
+    assert resolve_weights(legacy_config(legacy_pair)) == legacy_pair
+
+
+def test_a_legacy_file_that_holds_its_config_needs_no_other(legacy_pair):
+    config = legacy_config(legacy_pair)
+    with h5py.File(legacy_pair, "a") as file:
+        file.attrs["model_config"] = json.loads(config.read_text())
+    config.unlink()
+    assert network_files(legacy_pair) == (legacy_pair,)
+    assert load_network(legacy_pair).output_shape == (None, 4, 4, 3)
+
+
+@pytest.mark.parametrize("name", ["model_weights.keras", "old_weights", "config_old_weights"])
+def test_a_pointer_of_git_lfs_is_called_by_its_name(saved, legacy_pair, name):
+    path = legacy_pair.with_name(name)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    with pytest.raises(ValueError, match="Git LFS") as caught:
+        resolve_weights(legacy_pair if name == "config_old_weights" else path)
+    assert str(caught.value) == f"{path}: expected a file, got its Git LFS pointer: fetch the file with git lfs pull"
+
+
+@pytest.mark.parametrize("how", ["weights alone", "weights with a config", "the whole network", "both"])
+def test_hdf5_files_of_todays_keras_are_refused_with_what_to_do(tmp_path, how):
+    network = network_of()
+    path = tmp_path / ("m.weights.h5" if how.startswith("weights") else "full.h5")
+    network.save_weights(path) if how.startswith("weights") else network.save(path)
+    if how in ("weights with a config", "both"):
+        legacy_config(path).write_text(network.to_json())
+    with pytest.raises(ValueError, match=r"a file of Keras 3: .* save it as \.keras, network\.save\('") as caught:
+        load_network(path)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_network_at_all_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"notes\.txt: expected a whole HDF5 file, got "):
+        resolve_weights(tmp_path / "notes.txt")
+
+
 def test_finding_loads_neither_keras_nor_tensorflow(saved):
     result = in_fresh_python(
         f"import sys; from model.loading import network_files; network_files({str(saved)!r}); "
@@ -141,6 +184,70 @@ def test_a_truncated_keras_file_is_refused_in_one_line(saved):
     saved.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="expected a network saved by Keras 3, got ") as caught:
         load_network(saved)
+    assert "\n" not in str(caught.value)
+
+
+def changed_config(saved, change):
+    """Change the text of the config in a `.keras` file."""
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["config.json"] = change(parts["config.json"].decode()).encode()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def flip_a_bit(saved):
+    data = bytearray(saved.read_bytes())
+    data[data.index(b"config.json") + 200] ^= 4
+    saved.write_bytes(data)
+
+
+def set_in_headers(saved, local, value):
+    """Set two bytes in all headers of the archive, `local` from the start of a local one."""
+    data = bytearray(saved.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", local + 2)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + offset : at + offset + 2] = value.to_bytes(2, "little")
+            at = data.find(signature, at + 4)
+    saved.write_bytes(data)
+
+
+def claim_much(saved):
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(weights, "a") as file:
+        file.create_dataset("more", (2**41,), np.float32, chunks=(1024,))
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in (parts | {"model.weights.h5": weights.getvalue()}).items():
+            archive.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (flip_a_bit, "config.json"),
+        (lambda saved: set_in_headers(saved, 6, 1), "encrypted"),
+        (lambda saved: set_in_headers(saved, 8, 99), "compression"),
+        (lambda saved: changed_config(saved, lambda text: "[" * 100_000), "recursion"),
+        (lambda saved: changed_config(saved, lambda text: "[]"), ""),
+        (lambda saved: changed_config(saved, lambda text: text + " " * 20_000_000), "more than 10,000,000"),
+        (
+            lambda saved: changed_config(saved, lambda text: text.replace('"filters": 3', '"filters": 1000000000')),
+            "1000000000 filters, while the largest dimension of the weights is 3",
+        ),
+        (claim_much, "more than 200,000,000"),
+    ],
+    ids=["bit flip", "encrypted", "oddly compressed", "nested", "a list", "long", "large layer", "8 TiB"],
+)
+def test_a_spoiled_keras_file_is_refused_in_one_line(saved, spoil, reason):
+    spoil(saved)
+    with pytest.raises(ValueError, match="expected a network saved by Keras 3, got ") as caught:
+        load_network(saved)
+    assert str(caught.value).startswith(f"{saved}: ")
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.pair_files import list_pairs
 from model.images import resize_probabilities, resize_truth
+from model.pair_files import list_pairs
 from model.scoring import (
     EVALUATION_SETS,
     HERO,

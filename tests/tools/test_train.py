@@ -298,7 +298,7 @@ def spoil(data, what):
             "no validation",
             "expected frames to validate on: a folder with validation/ or recordings to hold out",
         ),
-        ("unpaired", "expected one mask per image in {data}/train, got 6 images, 5 masks"),
+        ("unpaired", "expected a mask for each image, found none for {data}/train/images/run1cam1_00003.jpeg"),
         (
             "sizes",
             "expected a mask of the image's size, 32×32, in {data}/train/masks/run1_mask_00003.png "

@@ -154,11 +154,12 @@ class Scribe:
         stem = f"{begun}_{re.sub(r'[^A-Za-z0-9.-]+', '_', recording.name)}"
         mcap, number = None, 1
         while mcap is None:
-            recording.file = self._folder / f"{stem}{f'_{number}' if number > 1 else ''}.mcap"
+            path = self._folder / f"{stem}{f'_{number}' if number > 1 else ''}.mcap"
             try:
-                mcap = McapFile(recording.file)
+                mcap = McapFile(path)
             except FileExistsError:
                 number += 1
+        recording.file = path  # not before: another recording's name is not to be shown
         opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name, self._card))
         opened.topics.log(recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)

@@ -4,6 +4,7 @@ import pytest
 
 from server.sight.geometry import Camera
 from server.supervision import Faults
+from server.watch import routes
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
@@ -50,3 +51,16 @@ def test_an_error_in_the_pages_stream_ends_that_stream_and_is_reported(monkeypat
     monkeypatch.setattr(Dashboard, "news", lambda *_: 1 / 0)
     assert client(dict, faults).get("/events").data == b""
     assert faults.counts == {"page": 1}
+
+
+@pytest.mark.parametrize("route", ["/hold", "/record"])
+def test_deeply_nested_json_is_the_clients_mistake(route):
+    faults = Faults()
+    response = client(dict, faults).post(route, data="[" * 990, content_type="application/json")
+    assert response.status_code == 400
+    assert faults.counts == {}
+
+
+def test_viewers_are_limited(monkeypatch):
+    monkeypatch.setattr(routes, "MOST_VIEWERS", 0)
+    assert client(dict, Faults()).get("/events").status_code == 503

@@ -38,7 +38,8 @@ def test_an_event_without_a_connect_packet_is_taken(wire):
     "data",
     [
         "", "9", "2", "2{}", "2[]", "2[1]", '2["nobody"]', '2["connect",{}]', "3", "31[]", "51-[]", "4",
-        b"2[]", {"a": 1}, "2" + "[" * 5000, '2/elsewhere,["sensor_frame",{}]',
+        b"2[]", {"a": 1}, "2" + "[" * 5000, '2["sensor_frame",[' + "[]," * 5000 + "1]]", "0/" + "x" * 200 + ",",
+        '51-["sensor_frame",{"_placeholder":true,"num":0}]', '2/elsewhere,["sensor_frame",{}]',
     ],
 )  # fmt: skip
 def test_a_packet_that_no_client_should_send_is_the_clients_mistake(wire, data):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from server.wire.connections import Connection
 from server.wire.green import eventlet
-from server.wire.pace import Pace, Share
+from server.wire.pace import Pace
 from server.wire.websocket import MOST_MESSAGE_BYTES, BufferedSocket, WebSocket, is_packet
 from tools.simulator.websocket import encode_message
 
@@ -29,7 +30,7 @@ class Wire:
 
 def websocket(wire: Wire) -> tuple[WebSocket, list[str]]:
     complaints: list[str] = []
-    subject = WebSocket(BufferedSocket(wire, Share(Pace())), {}, 13, max_frame_length=2**63)
+    subject = WebSocket(BufferedSocket(wire, Connection([None, wire, None], Pace())), {}, 13, max_frame_length=2**63)
     subject.complain = lambda expected, received: complaints.append(f"expected {expected}, got {received}")
     return subject, complaints
 

@@ -1,0 +1,159 @@
+"""Connections: bounded in number, in time and in what they hold; strangers make room first."""
+
+import errno
+
+import pytest
+
+from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import (
+    MOST_HELD_BYTES,
+    REQUEST_S,
+    Connection,
+    Connections,
+    Standing,
+    most_connections,
+    resource,
+)
+from server.wire.green import eventlet
+from server.wire.pace import Pace
+
+
+class Socket:
+    """One end of a connection; `listener` hands it out."""
+
+    def __init__(self) -> None:
+        self.is_shut = False
+
+    def shutdown(self, _: int) -> None:
+        self.is_shut = True
+
+    def close(self) -> None:
+        self.is_shut = True
+
+
+class Listener:
+    """Hands out what it has: sockets, and errors in their place."""
+
+    def __init__(self) -> None:
+        self.ready: list[Socket | OSError] = []
+
+    def accept(self) -> tuple[Socket, str]:
+        item = self.ready.pop(0)
+        if isinstance(item, OSError):
+            raise item
+        return item, "address"
+
+
+class Door:
+    """`Connections` with room for three."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.listener, complaints = Listener(), RateLimitedWarnings()
+        self.complaints: list[str] = []
+        complaints.listeners.append(lambda *words: self.complaints.append(words[-1]))
+        pace = Pace(clock=lambda: self.now_s, sleep=lambda _: eventlet.sleep(0))
+        self.subject = Connections(self.listener, complaints, pace, most=3)
+
+    def enter(self) -> tuple[Socket, Connection]:
+        """Somebody connects, and is served until their thread is ended."""
+        self.now_s += 1.0
+        self.listener.ready.append(Socket())
+        socket, _ = self.subject.accept()
+        self.subject.spawn(lambda _: eventlet.event.Event().wait(), [None, socket, None])
+        return socket, self.subject.of(socket)
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def test_the_longest_waiting_stranger_makes_room_for_a_newcomer(door):
+    first, second, third = (door.enter() for _ in range(3))
+    first[1].rise(Standing.KNOWN)
+    door.enter()
+    assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
+    assert len(door.subject) == 3
+    assert door.complaints == ["one more, for which the longest-waiting stranger was dropped"]
+
+
+def test_who_has_joined_makes_room_after_the_strangers(door):
+    first, second, third = (door.enter() for _ in range(3))
+    for _, connection in (first, second):
+        connection.rise(Standing.JOINED)
+    door.enter()[1].rise(Standing.KNOWN)
+    door.enter()
+    assert [socket.is_shut for socket, _ in (first, second, third)] == [True, False, True]
+
+
+def test_a_newcomer_is_refused_when_all_are_known(door):
+    known = [door.enter()[1] for _ in range(3)]
+    for connection in known:
+        connection.rise(Standing.KNOWN)
+    refused, room = Socket(), Socket()
+    door.listener.ready += [refused, OSError(errno.EMFILE, "Too many open files"), room]
+    accepting = eventlet.spawn(door.subject.accept)
+    while not refused.is_shut:
+        eventlet.sleep(0)
+    known[0].close()
+    assert accepting.wait()[0] is room
+    assert door.complaints[0] == "one more, which was refused"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+def test_a_lack_of_descriptors_is_told_and_survived_at_the_cost_of_a_stranger(door, number):
+    stranger, _ = door.enter()
+    door.listener.ready.append(OSError(number, "no room"))
+    door.enter()
+    assert stranger.is_shut
+    assert door.complaints[0] == "no room"
+
+
+def test_a_connection_that_breaks_before_it_is_accepted_is_passed_over(door):
+    door.listener.ready.append(OSError(errno.ECONNABORTED, "aborted"))
+    door.enter()
+    assert door.complaints == []
+
+
+def test_a_request_must_arrive_in_time(door):
+    slow, _ = door.enter()
+    door.now_s += REQUEST_S
+    door.subject.expire()
+    assert not slow.is_shut
+    quick = door.enter()
+    quick[1].receive()
+    door.now_s += 2 * REQUEST_S
+    door.subject.expire()
+    assert (slow.is_shut, quick[0].is_shut) == (True, False)
+
+
+def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
+    slow, connection = door.enter()
+    connection.receive()
+    door.now_s += 100
+    connection.hold(1)
+    door.now_s += REQUEST_S
+    connection.hold(2)
+    door.subject.expire()
+    assert not slow.is_shut
+    door.now_s += 1.0
+    connection.hold(3)
+    door.subject.expire()
+    assert slow.is_shut
+
+
+def test_who_has_held_unfinished_messages_for_longest_is_closed_when_they_are_too_much(door):
+    first, second, third = (door.enter() for _ in range(3))
+    for _, connection in (first, second, third):
+        connection.receive()
+        connection.hold(MOST_HELD_BYTES // 2)
+    door.subject.expire()
+    assert [socket.is_shut for socket, _ in (first, second, third)] == [True, False, False]
+
+
+@pytest.mark.skipif(resource is None, reason="no such limit on this system")
+def test_half_of_the_descriptors_are_for_connections(monkeypatch):
+    for soft, most in ((256, 128), (1024, 500), (resource.RLIM_INFINITY, 500)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert most_connections() == most

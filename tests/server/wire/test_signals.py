@@ -1,0 +1,41 @@
+"""The end of the process comes in time, whatever its main thread does."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from server.wire.signals import SIGNALS
+from tools.simulator.server_process import REPOSITORY
+
+HANGING = """
+import time
+from server.wire.signals import on_signals
+on_signals(lambda: print("told", flush=True), deadline_s=0.1)
+print("ready", flush=True)
+while True:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_process_that_hangs_is_ended_after_the_deadline(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "told\n"
+        assert process.wait(timeout=60) == 1
+
+
+def test_other_signals_end_nothing():
+    program = HANGING.replace("while True:\n    time.sleep(60)", "time.sleep(0.5)")
+    program = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: None)\n{program}"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(timeout=60) == 0

@@ -1,8 +1,10 @@
 """How the commands of `tools/` begin, fail and end: one line and an exit status, not a traceback.
 
-from model.command import command, exit_on_interrupt, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
+
+from model.command import command, run_command
 
 @command("evaluate")
 def main(arguments=None): ...
@@ -15,7 +17,6 @@ Imports the standard library only.
 
 import contextlib
 import functools
-import os
 import signal
 import sys
 import tempfile
@@ -23,24 +24,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TextIO
 
+from model.interrupt import INTERRUPTED, exit_interrupted
+
 Arguments = ParamSpec("Arguments")
 
-FAILED, INTERRUPTED = 2, 130
-"""Exit statuses: a wrong argument or file, as argparse has it; Ctrl-C, as shells have it."""
-
-
-def exit_on_interrupt(module: str) -> None:
-    """Let Ctrl-C end the process at once from here until `run_command`, if `module` is the program's main module.
-
-    An exception in the middle of an import would be shown with a traceback, or lost in a library's native code.
-    """
-    if module in ("__main__", "__mp_main__") and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _exit)
-
-
-def _exit(*_: object) -> NoReturn:
-    os.write(sys.stderr.fileno(), b"\ninterrupted\n")
-    os._exit(INTERRUPTED)
+FAILED = 2
+"""Exit status for a wrong argument or file, as argparse has it."""
 
 
 def command(
@@ -74,7 +63,7 @@ def command(
 
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run the main function of a command, and end the process with its status."""
-    if signal.getsignal(signal.SIGINT) is _exit:
+    if signal.getsignal(signal.SIGINT) is exit_interrupted:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = main()

@@ -7,7 +7,7 @@ connection; the server runs as a separate process and is reached through a real 
 The frames come from the dataset if there is one, else from the simulator.
 """
 
-from model.command import check_output_file, command, exit_on_interrupt, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -27,6 +27,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from model.command import check_output_file, command, run_command
 from model.engines import Engine
 from model.engines.openvino import OpenVinoEngine
 from model.engines.tensorflow import TensorFlowEngine

@@ -9,7 +9,7 @@ follows, so there are hardly any losses. With --hide, the hero also walks throug
 and the time to re-acquire can be measured.
 """
 
-from model.command import check_output_file, command, exit_on_interrupt, interrupt_ignored, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from model.command import check_output_file, command, interrupt_ignored, run_command
 from model.engines import Engine, load_engine
 from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults

@@ -9,7 +9,7 @@ steps in the budget is measured first, so that each learning rate reaches the en
 and saved as `comparison.json`; networks in --out are not trained again.
 """
 
-from model.command import command, exit_on_interrupt, make_output_folder, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model.command import command, make_output_folder, run_command
 from model.loading import import_keras
 
 import_keras()  # first, so that the imports below do not print start-up messages

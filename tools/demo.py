@@ -6,7 +6,7 @@ Takes two minutes, at QuadSim's pace. The drone patrols a city block, finds the 
 follows. Meanwhile, the server's page shows the camera image.
 """
 
-from model.command import command, exit_on_interrupt, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.command import command, print_text, run_command
 from model.loading import resolve_weights
 from tools.simulator.address import QUADSIM_PORT
 from tools.simulator.faults import Faults

@@ -17,7 +17,7 @@ float32, so they are the same on every machine; the time per frame is measured i
 be faster.
 """
 
-from model.command import check_output_file, command, exit_on_interrupt, make_output_folder, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from model.analysis import BLOB_MIN_PX, BLOB_THRESHOLDS_255, FrameFigures, blobs_by_threshold
+from model.command import check_output_file, command, make_output_folder, print_text, run_command
 from model.evaluation import EXAM, VALIDATION, Evaluation, describe, evaluate, find_sets
 from model.loading import resolve_weights
 from model.scoring import CLASSES

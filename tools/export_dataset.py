@@ -18,7 +18,7 @@ corrected masks are safe.
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
-from model.command import command, exit_on_interrupt, make_output_folder, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -33,6 +33,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.command import command, make_output_folder, print_text, run_command
 from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, partial_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState

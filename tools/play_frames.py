@@ -6,7 +6,7 @@ Takes 0.2 s per frame. Depth comes from the recording if the folder is one (laye
 of flat ground; if the folder has `masks/`, their people stand on it. The images have no poses: all get the same pose.
 """
 
-from model.command import command, exit_on_interrupt, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.command import command, print_text, run_command
 from model.options import add_options, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.player import Summary, play

@@ -15,7 +15,7 @@ Exit status: 0, every recorded frame is in the set; 1, some frames were skipped 
 the reason; 130, interrupted.
 """
 
-from model.command import command, exit_on_interrupt, harmless, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -32,6 +32,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from model.command import command, harmless, print_text, run_command
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, find_runs, read_png

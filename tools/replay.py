@@ -13,7 +13,7 @@ Recordings of older versions are read if they begin with their session, as those
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
 
-from model.command import command, exit_on_interrupt, harmless, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from model.command import command, harmless, print_text, run_command
 from model.engines import ENGINES, Engine, load_engine
 from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer

@@ -14,7 +14,7 @@ Exit status: 0, success; 1, no server, or a server that sent messages which Quad
 130, interrupted.
 """
 
-from model.command import check_output_file, command, exit_on_interrupt, print_text, run_command
+from model.interrupt import exit_on_interrupt
 
 exit_on_interrupt(__name__)  # before the imports that take seconds
 
@@ -34,6 +34,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
+from model.command import check_output_file, command, print_text, run_command
 from model.options import add_options, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman

@@ -94,7 +94,8 @@ def test_an_output_folder_is_made_and_one_that_cannot_be_is_refused(tmp_path):
 
 PROGRAM = """
 import sys, time
-from model.command import command, exit_on_interrupt, run_command
+from model.command import command, run_command
+from model.interrupt import exit_on_interrupt
 
 @command("tool")
 def main():

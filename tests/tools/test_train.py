@@ -271,7 +271,7 @@ def spoil(data, what):
         ("no folder", "expected {data}/train/images to hold *.jpeg files, found none"),
         ("no images", "expected {data}/train/images to hold *.jpeg files, found none"),
         ("no validation", "expected {data}/validation/images to hold *.jpeg files, found none"),
-        ("unpaired", "expected one mask per image in {data}/train, got 6 images, 5 masks"),
+        ("unpaired", "expected a mask for each image, found none for {data}/train/images/run1cam1_00003.jpeg"),
         (
             "sizes",
             "expected a mask of the image's size, 32×32, in {data}/train/masks/run1_mask_00003.png "
@@ -284,7 +284,7 @@ def spoil(data, what):
         ),
         (
             "broken",
-            "expected an image in {data}/train/images/run1cam1_00003.jpeg, "
+            "expected a whole JPEG or PNG in {data}/train/images/run1cam1_00003.jpeg, "
             "got: cannot identify image file '{data}/train/images/run1cam1_00003.jpeg'",
         ),
         ("no hero", "expected frames with and without the hero, got 0 with and 6 without"),

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from model.images import resize_rgb
+from model.images import open_image, resize_rgb
 from model.pair_files import PathPair, list_pairs
 from model.scoring import HERO, PEOPLE
 
@@ -153,9 +153,9 @@ def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, n
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers into `scoring.CLASSES`.
 
     Raises:
-        ValueError: if a file is not a complete image, the sizes differ, or a mask pixel has not exactly one class.
+        ValueError: as `open_image`, if the sizes differ, or a mask pixel has not exactly one class.
     """
-    image, mask = _open(image_path), _open(mask_path)
+    image, mask = (open_image(path).convert("RGB") for path in (image_path, mask_path))
     if image.size != mask.size:
         raise ValueError(
             f"expected a mask of the image's size, {_size(image)}, in {mask_path} for {image_path.name}, "
@@ -166,14 +166,6 @@ def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, n
         raise ValueError(f"expected exactly one class per pixel (one channel 255, the others 0) in {mask_path}")
     shares = np.asarray(mask.resize((px, px), Image.Resampling.BILINEAR))
     return resize_rgb(image, px), shares.argmax(axis=-1).astype(np.uint8)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise ValueError(f"expected an image in {path}, got: {error}") from error
 
 
 def _size(image: Image.Image) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from model.analysis import (
@@ -37,7 +36,7 @@ from model.analysis import (
     worst_misses,
 )
 from model.engines import Engine, load_engine
-from model.images import resize_probabilities, resize_rgb, resize_truth
+from model.images import open_image, resize_probabilities, resize_rgb, resize_truth
 from model.loading import resolve_weights
 from model.pair_files import PathPair, list_pairs
 from model.scoring import (
@@ -131,6 +130,7 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError: if a folder is missing.
+        ValueError: if its images and masks do not pair up.
     """
     root = data / "sample_evaluation_data"
     if which == EXAM:
@@ -140,6 +140,8 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
     for folder in folders.values():
         if not folder.is_dir():
             raise FileNotFoundError(f"expected the set {folder.name} in {data}, found no {folder}")
+    for folder in folders.values():
+        list_pairs(folder)
     return folders
 
 
@@ -198,15 +200,13 @@ def analyse(engine: Engine, pairs: Sequence[PathPair], px: int, name: str) -> li
 
 
 def read_image(path: Path, px: int) -> np.ndarray:
-    """Read a camera image as (px, px, 3) uint8 RGB."""
-    with Image.open(path) as image:
-        return resize_rgb(image, px)
+    """Read a camera image as (px, px, 3) uint8 RGB; raises as `open_image`."""
+    return resize_rgb(open_image(path), px)
 
 
 def read_truth(path: Path, px: int) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1."""
-    with Image.open(path) as mask:
-        return resize_truth(mask, px)
+    """Read a mask as (px, px, 3) uint8, 0 or 1; raises as `open_image`."""
+    return resize_truth(open_image(path), px)
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:

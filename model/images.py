@@ -3,6 +3,10 @@
 Imports neither Keras nor TensorFlow.
 """
 
+import math
+import warnings
+from pathlib import Path
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -10,6 +14,28 @@ from PIL import Image
 # Networks take RGB in [−1, 1], as the original tools trained them: (value − MEAN) / SCALE.
 MEAN = 127.5
 SCALE = 127.5
+
+# A file of a few kilobytes may hold a picture of any size; QuadSim's has 256 × 256 pixels.
+MOST_IMAGE_PX = 4096 * 4096
+# `open_image` refuses such images itself.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def open_image(file: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:
+    """Read an image file completely; its size is checked before it is decoded.
+
+    Raises:
+        ValueError: if it is not a whole image of one of the formats, or too large; the message names the file.
+    """
+    try:
+        with Image.open(file, formats=formats) as image:
+            if math.prod(image.size) > MOST_IMAGE_PX:
+                raise ValueError(f"{image.width}×{image.height} pixels, more than {MOST_IMAGE_PX:,}")
+            image.load()
+            return image
+    # Pillow raises nearly anything on a broken file.
+    except Exception as error:
+        raise ValueError(f"expected a whole {' or '.join(formats)} in {file}, got: {error}") from error
 
 
 def resize_rgb(image: Image.Image, px: int) -> np.ndarray:

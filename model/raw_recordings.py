@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from model.images import open_image
 from model.pair_files import IMAGE_PX, is_litter
 
 SPLITS = ("train", "validation")
@@ -139,11 +140,11 @@ def read_png(file: Path) -> tuple[np.ndarray, str]:
     Raises:
         ValueError: if the file is not a complete PNG.
     """
+    image = open_image(file, ("PNG",))
     try:
-        with Image.open(file, formats=["PNG"]) as image:
+        with Image.open(file, formats=["PNG"]) as unverified:
             # Verifies the checksums, which decoding ignores: decoding accepted 10 % of files with one flipped bit.
-            image.verify()
-        with Image.open(file, formats=["PNG"]) as image:
-            return np.asarray(image.convert("RGB")), image.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            unverified.verify()
+    except Exception as error:  # Pillow raises nearly anything on a broken file
         raise ValueError(f"expected a whole PNG in {file}, got: {error}") from error
+    return np.asarray(image.convert("RGB")), image.mode

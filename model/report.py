@@ -23,7 +23,7 @@ from model.analysis import (
     recall_by_size,
 )
 from model.evaluation import WORST, WORST_FRAMES, Evaluation, read_image, read_truth
-from model.images import resize_probabilities
+from model.images import open_image, resize_probabilities
 from model.scoring import CLASSES, HERO, THRESHOLD_255, threshold
 
 DPI = 120
@@ -90,17 +90,16 @@ def tiles(evaluation: Evaluation, numbers: Sequence[int]) -> list[Tile]:
         probabilities = resize_probabilities(evaluation.engine.infer(image[None])[0], evaluation.px)
         predicted = threshold(probabilities)[..., HERO]
         truth = read_truth(mask_path, evaluation.px)[..., HERO].astype(bool)
-        with Image.open(image_path) as camera:
-            drawn.append(
-                Tile(
-                    image=camera.convert("RGB"),
-                    truth=truth,
-                    predicted=predicted,
-                    around=largest_blob(predicted) if frame.score.fp else truth,
-                    caption=f"{image_path.name}\nhero {frame.hero_px} px, found {frame.found_px} px, "
-                    + (f"IoU {frame.score.iou[HERO]:.2f}" if frame.score.tp else f"p {frame.probability:.2f}"),
-                )
+        drawn.append(
+            Tile(
+                image=open_image(image_path).convert("RGB"),
+                truth=truth,
+                predicted=predicted,
+                around=largest_blob(predicted) if frame.score.fp else truth,
+                caption=f"{image_path.name}\nhero {frame.hero_px} px, found {frame.found_px} px, "
+                + (f"IoU {frame.score.iou[HERO]:.2f}" if frame.score.tp else f"p {frame.probability:.2f}"),
             )
+        )
     return drawn
 
 

@@ -13,6 +13,7 @@ SLOW_MODULES = (
     "server/test_real_frames.py",
     "server/watch/test_reader.py",
     "tools/test_closed_loop.py",
+    "tools/test_commands.py",
     "tools/test_compare.py",
     "tools/test_demo.py",
     "tools/test_evaluate.py",

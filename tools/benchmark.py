@@ -7,17 +7,19 @@ connection; the server runs as a separate process and is reached through a real 
 The frames come from the dataset if there is one, else from the simulator.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import contextlib
-import http.client
 import io
 import json
+import math
 import statistics
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +27,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from model.command import check_output_file, command, run_command
 from model.engines import Engine
 from model.engines.openvino import OpenVinoEngine
 from model.engines.tensorflow import TensorFlowEngine
-from model.images import resize_rgb
+from model.images import open_image, resize_rgb
 from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.sight.people import largest_blobs
@@ -40,10 +43,11 @@ from tools.simulator.load import (
     encoded_frames,
     fly_side_by_side,
     mean_message_kb,
+    page_viewer,
 )
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recorded import dataset_directory, image_files
-from tools.simulator.server_process import ServerProcess, running_server
+from tools.simulator.server_process import SHIPPED_WEIGHTS, running_server
 from tools.simulator.wire import sensor_frame_message
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
@@ -75,10 +79,13 @@ class Figure(NamedTuple):
         return f"{self.name:<58}{self.value:>9.2f} {self.unit:<7}{goal:<13}{verdict}"
 
 
+@command("benchmark")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--weights", default="weights/model_weights", help="the network (default: %(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
+    )
     parser.add_argument("--data", type=Path, default=dataset_directory(), help="the dataset (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="JSON file for the figures")
     parser.add_argument(
@@ -88,17 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--drones", type=int, default=24, help="number of simulators in the load test (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
+    if not 0 < options.seconds < math.inf:
+        parser.error(f"expected --seconds above 0 and finite, got {options.seconds}")
+    if options.drones < 1:
+        parser.error(f"expected --drones of at least 1, got {options.drones}")
+    weights = resolve_weights(options.weights.resolve())
+    check_output_file(options.json)
     frames = encoded_frames(options.data)
     kind = "recorded" if options.data else "simulated"
     print(f"{len(frames)} {kind} frames, {mean_message_kb(frames):.0f} kB per message")
     figures: list[Figure] = []
     for measure in (
-        lambda: measure_baseline(options.weights, frames),
-        lambda: measure_start(options.weights),
-        lambda: measure_latency(options.weights, frames, options.seconds),
-        lambda: measure_watched(options.weights, frames, options.seconds),
-        lambda: measure_load(options.weights, frames, options.drones, options.seconds),
-        lambda: measure_simulator(options.weights, options.seconds),
+        lambda: measure_baseline(weights, frames),
+        lambda: measure_start(weights),
+        lambda: measure_latency(weights, frames, options.seconds),
+        lambda: measure_watched(weights, frames, options.seconds),
+        lambda: measure_load(weights, frames, options.drones, options.seconds),
+        lambda: measure_simulator(weights, options.seconds),
     ):
         figures += measure()
     value = {figure.name: figure.value for figure in figures}
@@ -109,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures.append(Figure("frame → command, p99 over median", value["frame → command, p99"] / answered, "×", 3))
     figures.append(Figure("frame → command over the engine alone", answered / value["engine alone, median"], "×"))
     if options.data:
-        figures += measure_agreement(options.weights, options.data)
+        figures += measure_agreement(weights, options.data)
     print(*figures, sep="\n")
     if options.json:
         options.json.write_text(
@@ -118,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(figure.is_met is False for figure in figures))
 
 
-def measure_baseline(weights: str, frames: Sequence[EncodedFrame]) -> list[Figure]:
+def measure_baseline(weights: Path, frames: Sequence[EncodedFrame]) -> list[Figure]:
     """Time of the original's steps on a frame, and of the engine alone, in this process."""
     network = load_network(weights)
     px = input_px(network)
@@ -140,7 +153,7 @@ def measure_baseline(weights: str, frames: Sequence[EncodedFrame]) -> list[Figur
     ]
 
 
-def measure_start(weights: str) -> list[Figure]:
+def measure_start(weights: Path) -> list[Figure]:
     """Time from start to ready, and memory; the converted network is in the cache."""
     with running_server(weights):
         pass  # converts the network if it is not in the cache
@@ -152,7 +165,7 @@ def measure_start(weights: str) -> list[Figure]:
         ]
 
 
-def measure_latency(weights: str, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
+def measure_latency(weights: Path, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
     """Latency, frame → command, of one QuadSim at 5 Hz."""
     with running_server(weights) as server:
         latencies_ms, _ = fly_side_by_side(server, encode_flight(frames, seconds), drones=1)
@@ -162,7 +175,7 @@ def measure_latency(weights: str, frames: Sequence[EncodedFrame], seconds: float
     ]
 
 
-def measure_watched(weights: str, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
+def measure_watched(weights: Path, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
     """Latency of a QuadSim that is drawn, recorded and watched by `VIEWERS` pages, against that of a QuadSim alone."""
     messages = encode_flight(frames, seconds / TURNS)
     alone_ms: list[float] = []
@@ -174,7 +187,7 @@ def measure_watched(weights: str, frames: Sequence[EncodedFrame], seconds: float
         contextlib.ExitStack() as viewers,
     ):
         for _ in range(VIEWERS):
-            viewers.enter_context(_viewer(watched))
+            viewers.enter_context(page_viewer(watched))
         for _ in range(TURNS):
             alone_ms += fly_side_by_side(alone, messages, drones=1)[0]
             watched_ms += fly_side_by_side(watched, messages, drones=1)[0]
@@ -186,29 +199,7 @@ def measure_watched(weights: str, frames: Sequence[EncodedFrame], seconds: float
     ]
 
 
-@contextlib.contextmanager
-def _viewer(server: ServerProcess) -> Iterator[None]:
-    """Read the page's stream of events until the block ends, as a browser does."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port)
-    connection.request("GET", "/events")
-    stream = connection.getresponse()
-    is_over = threading.Event()
-
-    def read() -> None:
-        while not is_over.is_set() and stream.readline():
-            pass
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        is_over.set()  # the reader ends with the next event, within a second
-        reader.join()
-        connection.close()
-
-
-def measure_load(weights: str, frames: Sequence[EncodedFrame], drones: int, seconds: float) -> list[Figure]:
+def measure_load(weights: Path, frames: Sequence[EncodedFrame], drones: int, seconds: float) -> list[Figure]:
     """Latency and load with many QuadSims at 5 Hz each."""
     messages = encode_flight(frames, seconds)
     with running_server(weights) as server:
@@ -232,7 +223,7 @@ def measure_load(weights: str, frames: Sequence[EncodedFrame], drones: int, seco
     ]
 
 
-def measure_simulator(weights: str, seconds: float) -> list[Figure]:
+def measure_simulator(weights: Path, seconds: float) -> list[Figure]:
     """Speed of the simulator alone, and of simulator and server in lock-step, with `PEOPLE` people."""
     name = f"simulator, {PEOPLE} people"
     with World(seed=0, people=PEOPLE) as world:
@@ -255,15 +246,14 @@ def measure_simulator(weights: str, seconds: float) -> list[Figure]:
     ]
 
 
-def measure_agreement(weights: str, data: Path) -> list[Figure]:
+def measure_agreement(weights: Path, data: Path) -> list[Figure]:
     """How well OpenVINO and TensorFlow agree on all evaluation frames."""
     path = resolve_weights(weights)
     engines: tuple[Engine, Engine] = OpenVinoEngine(path), TensorFlowEngine(path)
     agreements, overlaps = [], []
     for name in EVALUATION_SETS:
         for file in image_files(data / "sample_evaluation_data" / name):
-            with Image.open(file) as image:
-                batch = resize_rgb(image, engines[0].input_px)[None]
+            batch = resize_rgb(open_image(file), engines[0].input_px)[None]
             one, other = (threshold(engine.infer(batch)[0]) for engine in engines)
             agreements.append(has_hero(one) == has_hero(other))
             if name == FOLLOWING and has_hero(one) and has_hero(other):
@@ -293,4 +283,4 @@ def _median_ms(call: Callable[[EncodedFrame], object], frames: Sequence[EncodedF
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

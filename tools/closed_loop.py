@@ -9,6 +9,10 @@ follows, so there are hardly any losses. With --hide, the hero also walks throug
 and the time to re-acquire can be measured.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import json
 import math
@@ -17,6 +21,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from model.command import check_output_file, command, interrupt_ignored, run_command
 from model.engines import Engine, load_engine
 from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
@@ -142,9 +148,11 @@ class Episode(NamedTuple):
     hides: bool = False
 
 
+@command("closed_loop")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
+    check_output_file(settings.json)
     episodes = [
         Episode(pilot, settings.seed + number, settings.people, settings.duration, faults, settings.hide)
         for number in range(settings.episodes)
@@ -173,14 +181,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Flight]:
-    """Fly episodes in `jobs` processes; yields the flight of each, in order."""
+    """Fly episodes in `jobs` processes; yields the flight of each, in order.
+
+    Raises:
+        ValueError, OSError: as `load_engine`, or if a process ends early.
+    """
+    engine = load_engine("auto", weights)  # with several processes, too: a bad network fails here, in one line
     if jobs == 1:
-        engine = load_engine("auto", weights)
         yield from (fly_episode(episode, engine) for episode in episodes)
         return
     context = multiprocessing.get_context("spawn")  # neither the network's threads nor the renderer survive a fork
     with ProcessPoolExecutor(jobs, context, _load_engine, (weights,)) as workers:
-        yield from workers.map(_fly_in_worker, episodes)
+        try:
+            with interrupt_ignored():  # workers inherit this: Ctrl-C is for the parent, which ends them
+                flown = [workers.submit(_fly_in_worker, episode) for episode in episodes]
+            yield from (flight.result() for flight in flown)
+        except BrokenProcessPool as error:
+            raise OSError("expected each worker process to fly its episodes, one ended early") from error
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
 
 
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
@@ -266,4 +287,4 @@ def _as_json(got: Score) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

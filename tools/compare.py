@@ -9,14 +9,19 @@ steps in the budget is measured first, so that each learning rate reaches the en
 and saved as `comparison.json`; networks in --out are not trained again.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import json
-import sys
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model.command import command, make_output_folder, run_command
 from model.loading import import_keras
 
 import_keras()  # first, so that the imports below do not print start-up messages
@@ -32,26 +37,24 @@ TIMED_STEPS = 8
 SCORED_AT_PX = 160
 
 
+@command("compare", interrupted="interrupted; the same command goes on with the networks that are missing")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    try:
-        sets = find_sets(options.data)
-        results = []
-        for px in sorted({usual(name).input_px for name in NETWORKS}):
-            names = [name for name in NETWORKS if usual(name).input_px == px]
-            waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
-            if waiting:
-                training, validation = (read_set(options.data / part, px) for part in ("train", "validation"))
-            for name in waiting:
-                config = in_budget(usual(name), training, 60 * options.minutes)
-                print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
-                train(config, training, validation, options.out / name)
-            results += [describe(name, options.out / name, sets) for name in names]
-        (options.out / "comparison.json").write_text(json.dumps(results, indent=1) + "\n")
-    except (OSError, ValueError) as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    sets = find_sets(options.data)
+    make_output_folder(options.out)
+    results = []
+    for px in sorted({usual(name).input_px for name in NETWORKS}):
+        names = [name for name in NETWORKS if usual(name).input_px == px]
+        waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
+        if waiting:
+            training, validation = (read_set(options.data / part, px) for part in ("train", "validation"))
+        for name in waiting:
+            config = in_budget(usual(name), training, 60 * options.minutes)
+            print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
+            train(config, training, validation, options.out / name)
+        results += [describe(name, options.out / name, sets) for name in names]
+    (options.out / "comparison.json").write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))
     return 0
 
@@ -74,7 +77,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default=20.0,
         help="CPU time for the training of each network, minutes (default: %(default)s)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 < options.minutes < math.inf:
+        parser.error(f"expected --minutes above 0 and finite, got {options.minutes}")
+    return options
 
 
 def usual(name: str) -> TrainingConfig:
@@ -132,4 +138,4 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

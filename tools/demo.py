@@ -6,16 +6,23 @@ Takes two minutes, at QuadSim's pace. The drone patrols a city block, finds the 
 follows. Meanwhile, the server's page shows the camera image.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.command import command, print_text, run_command
+from model.loading import resolve_weights
 from tools.simulator.address import QUADSIM_PORT
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import (
-    REPOSITORY,
+    SHIPPED_WEIGHTS,
     ServerError,
     ServerProcess,
     free_port,
@@ -24,7 +31,6 @@ from tools.simulator.server_process import (
 )
 from tools.simulator.world import FRAMES_PER_S, World
 
-SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
 SEED, PEOPLE, DURATION_S = 0, 30, 120.0
 
 NEXT_STEPS = """
@@ -36,23 +42,22 @@ Next steps:
     README.md       options, results, limits"""
 
 
+@command("demo", interrupted="Interrupted; the server has been stopped.")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 0 if the drone followed the hero."""
     options = _parse(arguments)
+    weights = resolve_weights(options.weights.resolve())
     try:
-        with running_server(options.weights.resolve(), port=choose_port()) as server:
+        with running_server(weights, port=choose_port()) as server:
             _introduce(server)
             simulator = _fly(server, options.duration)
         print(f"\nServer stopped, exit status {server.process.returncode}.")
-    except KeyboardInterrupt:
-        print("\nInterrupted; the server has been stopped.")
-        return 130
     except (ServerError, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print_text(f"demo: {error}", file=sys.stderr)
         return 1
     summary = simulator.log.summary()
     if summary["first_followed_s"] is None:
-        print(f"demo: {server.failure('expected the hero to be followed')}", file=sys.stderr)
+        print_text(f"demo: {server.failure('expected the hero to be followed')}", file=sys.stderr)
         return 1
     print(
         f"First followed after {summary['first_followed_s']:.0f} s, and for {summary['following']:.0%} of the flight; "
@@ -73,7 +78,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--duration", type=float, default=DURATION_S, help="length of the flight, s (default: %(default)s)"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 < options.duration < math.inf:
+        parser.error(f"expected --duration above 0 and finite, got {options.duration}")
+    return options
 
 
 def choose_port() -> int:
@@ -111,4 +119,4 @@ def _fly(server: ServerProcess, duration_s: float) -> QuadSim:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

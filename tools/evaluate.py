@@ -17,41 +17,43 @@ float32, so they are the same on every machine; the time per frame is measured i
 be faster.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from model.analysis import BLOB_MIN_PX, BLOB_THRESHOLDS_255, FrameFigures, blobs_by_threshold
+from model.command import check_output_file, command, make_output_folder, print_text, run_command
 from model.evaluation import EXAM, VALIDATION, Evaluation, describe, evaluate, find_sets
 from model.loading import resolve_weights
 from model.scoring import CLASSES
 
 
+@command("evaluate")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    try:
-        folders = find_sets(options.data, options.set)
-        for weights in options.weights:
-            resolve_weights(weights)
-        if options.report:
-            options.report.mkdir(parents=True, exist_ok=True)
-        evaluations = [evaluate(weights, folders, options.resolution) for weights in options.weights]
-        print(summary(evaluations))
-        if options.json:
-            figures = [describe(evaluation) for evaluation in evaluations]
-            options.json.write_text(json.dumps(figures if len(figures) > 1 else figures[0], indent=1) + "\n")
-        if options.report:
-            from model.report import draw  # imports matplotlib, which is needed for nothing else
+    folders = find_sets(options.data, options.set)
+    for weights in options.weights:
+        resolve_weights(weights)
+    check_output_file(options.json)
+    if options.report:
+        make_output_folder(options.report)
+    evaluations = [evaluate(weights, folders, options.resolution) for weights in options.weights]
+    print_text(summary(evaluations))
+    if options.json:
+        figures = [describe(evaluation) for evaluation in evaluations]
+        options.json.write_text(json.dumps(figures if len(figures) > 1 else figures[0], indent=1) + "\n")
+    if options.report:
+        from model.report import draw  # imports matplotlib, which is needed for nothing else
 
-            draw(evaluations, options.report)
-    except (OSError, ValueError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
+        draw(evaluations, options.report)
     return 0
 
 
@@ -148,4 +150,4 @@ def comparison(evaluations: Sequence[Evaluation]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -18,11 +18,14 @@ corrected masks are safe.
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import io
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,6 +33,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.command import command, make_output_folder, print_text, run_command
 from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, partial_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
@@ -43,23 +47,22 @@ LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
 APART_S = 1.0
 
 
+@command("export_dataset", interrupted="interrupted; the same command goes on")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    try:
-        check_names(options.recordings)
-        for folder in ("images", "masks"):
-            (options.out / folder).mkdir(parents=True, exist_ok=True)
-        for path in options.recordings:
-            print(export(path, options.out))
-    except (OSError, ValueError) as error:
-        print(f"export_dataset: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return 130
+    check_names(options.recordings)
+    for path in options.recordings:
+        with Recording(path):  # refuses a file that is no recording, before anything is written
+            pass
+    for folder in ("images", "masks"):
+        make_output_folder(options.out / folder)
+    for path in options.recordings:
+        print_text(export(path, options.out))
     pairs = len(list_files(options.out / "images", IMAGE_ENDINGS))
-    print(f"{options.out} holds {pairs} pairs. New masks are the network's own guesses: correct them before training.")
+    print_text(
+        f"{options.out} holds {pairs} pairs. New masks are the network's own guesses: correct them before training."
+    )
     return 0
 
 
@@ -228,4 +231,4 @@ def _reason(event: Seen, state: TrackState, lost_s: Sequence[float]) -> str | No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

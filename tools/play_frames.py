@@ -6,6 +6,10 @@ Takes 0.2 s per frame. Depth comes from the recording if the folder is one (laye
 of flat ground; if the folder has `masks/`, their people stand on it. The images have no poses: all get the same pose.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import math
 import sys
@@ -13,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.command import command, print_text, run_command
 from model.options import add_options, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.player import Summary, play
@@ -40,30 +45,32 @@ class PlayerSettings:
             raise ValueError(f"expected {flag('limit')} of at least 1, got {self.limit}")
 
 
+@command("play_frames")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     directory, settings = _parse(arguments)
-    try:
-        files = image_files(directory)[: settings.limit]
-    except FileNotFoundError as error:
-        print(f"play_frames: {error}", file=sys.stderr)
-        return 2
+    files = image_files(directory)[: settings.limit]
+    masks = mask_files(files)
     summary = Summary()
     try:
         with QuadSimClient(*settings.server) as client:
-            play(client, _frames(files, settings.loop), frames_per_s=settings.fps, summary=summary)
+            play(client, _frames(files, masks, settings.loop), frames_per_s=settings.fps, summary=summary)
     except KeyboardInterrupt:  # the way to end --loop
         print()
+        print_text(str(summary))
+        raise
     except OSError as error:
         stopped = f"stopped after frame {summary.frames}: {error}"
-        print(f"play_frames: {stopped if summary.frames else settings.server.describe_failure(error)}", file=sys.stderr)
+        failure = stopped if summary.frames else settings.server.describe_failure(error)
+        print_text(f"play_frames: {failure}", file=sys.stderr)
         return 1
-    print(summary)
+    print_text(str(summary))
     return 0 if summary.frames and not summary.violations else 1
 
 
-def _frames(files: list[Path], is_endless: bool) -> Iterator[PlayedFrame | UnreadableImageError]:
-    masks = mask_files(files)
+def _frames(
+    files: list[Path], masks: dict[Path, Path], is_endless: bool
+) -> Iterator[PlayedFrame | UnreadableImageError]:
     while True:
         readable = 0
         for frame in read_frames(files, masks):
@@ -85,4 +92,4 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Path, PlayerSettings]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

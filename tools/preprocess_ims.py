@@ -15,6 +15,10 @@ Exit status: 0, every recorded frame is in the set; 1, some frames were skipped 
 the reason; 130, interrupted.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import os
 import shlex
@@ -28,6 +32,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from model.command import command, harmless, print_text, run_command
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, find_runs, read_png
@@ -39,6 +44,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@command("preprocess_ims", interrupted="interrupted; the same command continues")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
@@ -55,17 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="folder of the set, with train/ and validation/ in it (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    try:
-        skipped = preprocess(options.raw, options.out)
-        for split in SPLITS:
-            print(describe(options.out / split))
-    except (OSError, ValueError) as error:
-        print(f"preprocess_ims: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues", file=sys.stderr)
-        return 130
-    print(next_step(options.out))
+    skipped = preprocess(options.raw, options.out)
+    for split in SPLITS:
+        print_text(describe(options.out / split))
+    print_text(next_step(options.out))
     return 1 if skipped else 0
 
 
@@ -93,13 +92,13 @@ def preprocess(raw: Path, out: Path) -> int:
     repair_set(out, runs)  # from here on, every mask has its image
     for run, of_run in zip(runs, frames, strict=True):
         if not of_run:
-            print(f"{run.split}/{run.name}: no frames yet")
+            print_text(f"{run.split}/{run.name}: no frames yet")
     missing = [frame for frame in recorded if not is_made(frame)]
     skipped = 0
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
         if reason is not None:
             skipped += 1
-            tqdm.write(f"skipped {reason}", file=sys.stderr)
+            tqdm.write(f"skipped {harmless(reason)}", file=sys.stderr)
     made, there = len(missing) - skipped, len(recorded) - len(missing)
     print(f"pairs made: {made}, already there: {there}, frames skipped: {skipped}")
     if skipped:
@@ -161,4 +160,4 @@ def next_step(out: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -13,6 +13,10 @@ Recordings of older versions are read if they begin with their session, as those
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import json
 import logging
@@ -21,6 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from model.command import command, harmless, print_text, run_command
 from model.engines import ENGINES, Engine, load_engine
 from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer
@@ -95,7 +100,7 @@ class Replay:
         try:
             outcome = self._sight.look(frame)
         except Exception as error:  # as in the server: a network may raise anything
-            tqdm.write(f"perception failed on a frame: {error!r}", file=sys.stderr)
+            tqdm.write(harmless(f"perception failed on a frame: {error!r}"), file=sys.stderr)
         return answer(frame, outcome, at_s)
 
     def _watch(self, happened: Happened) -> list[Command]:
@@ -114,27 +119,21 @@ class Replay:
         return bool(self.session.state.is_told_to_follow), self.session.state.tracker.is_following
 
 
+@command("replay")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     logging.getLogger("server").setLevel(logging.ERROR)
-    try:
-        with Recording(options.recording) as recording:
-            weights = find_weights(options.weights, recording.start)
-            engine = load_engine(options.engine, weights)
-            is_same_network = engine.weights_sha256 == recording.start.weights_sha256
-            comparison = replay(recording, engine, recording.start.min_blob_px if is_same_network else None)
-        if not comparison.pairs:
-            raise ValueError(f"{options.recording}: expected frames to replay, got none that were answered")
-        for line in differing_circumstances(recording, weights, is_same_network, engine):
-            print(line)
-    except (OSError, ValueError) as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    print(comparison.summary())
+    with Recording(options.recording) as recording:
+        weights = find_weights(options.weights, recording.start)
+        engine = load_engine(options.engine, weights)
+        is_same_network = engine.weights_sha256 == recording.start.weights_sha256
+        comparison = replay(recording, engine, recording.start.min_blob_px if is_same_network else None)
+    if not comparison.pairs:
+        raise ValueError(f"{options.recording}: expected frames to replay, got none that were answered")
+    for line in differing_circumstances(recording, weights, is_same_network, engine):
+        print_text(line)
+    print_text(comparison.summary())
     return 0 if comparison.is_identical else 1
 
 
@@ -227,4 +226,4 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

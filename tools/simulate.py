@@ -10,8 +10,13 @@ each frame: it runs as fast as both programs can, and the same seed gives the sa
 simulator steers the drone by its ground truth and records the hero near and far; a recorded frame takes about 40 ms.
 `tools/preprocess_ims.py` makes a training set of recordings.
 
-Exit status: 0, success; 1, no server, or a server that sent messages which QuadSim cannot parse; 2, invalid settings.
+Exit status: 0, success; 1, no server, or a server that sent messages which QuadSim cannot parse; 2, invalid settings;
+130, interrupted.
 """
+
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
 
 import argparse
 import contextlib
@@ -29,6 +34,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
+from model.command import check_output_file, command, print_text, run_command
 from model.options import add_options, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman
@@ -103,21 +109,15 @@ class Pace(NamedTuple):
         return cls(wall_s, simulated_s / wall_s, _frames(simulators) / wall_s)
 
 
+@command("simulate")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     settings, faults = _parse(arguments)
-    try:
-        recorder = None if settings.record is None else Recorder(settings.record)
-    except OSError as error:
-        print(f"simulate: {error}", file=sys.stderr)
-        return 2
-    try:
-        if recorder is not None and settings.no_server:
-            return _record(settings, recorder)
-        return _fly(settings, faults, recorder)
-    except KeyboardInterrupt:
-        print()
-        return 130
+    check_output_file(settings.report)
+    recorder = None if settings.record is None else Recorder(settings.record)
+    if recorder is not None and settings.no_server:
+        return _record(settings, recorder)
+    return _fly(settings, faults, recorder)
 
 
 def _record(settings: SimulationSettings, recorder: Recorder) -> int:
@@ -138,7 +138,7 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
     worlds: list[World] = []
     simulators: list[QuadSim] = []
     begin_s: float | None = None
-    failure = ""
+    failure, is_interrupted = "", False
     with contextlib.ExitStack() as stack:
         for number in range(settings.drones):
             seed = settings.seed + number
@@ -165,7 +165,8 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
             ticker = _Ticker(settings, simulators)
             begin_s = time.monotonic()
             run(simulators, settings.duration, speed=speed, on_frame=ticker)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # what has been flown is reported first
+            is_interrupted = True
             print()
         except OSError as error:
             failure = _explain(error, settings.server, simulators)
@@ -182,9 +183,11 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
         print(f"{frames} frames in {pace.seconds:.0f} s: {rate}, {pace.real_time_factor:.1f} × real time")
     violations = [violation for simulator in simulators for violation in simulator.violations]
     for violation in violations:
-        print(f"message that QuadSim cannot parse: {violation}")
+        print_text(f"message that QuadSim cannot parse: {violation}")
     if failure:
-        print(f"simulate: {failure}", file=sys.stderr)
+        print_text(f"simulate: {failure}", file=sys.stderr)
+    if is_interrupted:
+        raise KeyboardInterrupt
     return 1 if failure or violations else 0
 
 
@@ -204,7 +207,7 @@ class _Ticker:
 
 
 def _notice(name: str, text: str) -> None:
-    print(f"{name}{text}", flush=True)
+    print_text(f"{name}{text}")
 
 
 def _name(settings: SimulationSettings, number: int) -> str:
@@ -275,4 +278,4 @@ def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultCo
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

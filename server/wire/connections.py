@@ -12,7 +12,7 @@ from typing import Any
 
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.green import eventlet
-from server.wire.pace import Pace, Share
+from server.wire.pace import Pace, Turns
 
 try:
     import resource
@@ -31,6 +31,7 @@ RETRY_S = 0.05
 ACCEPT_PAUSE_S = 0.002
 KEY = "followme.connection"
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+NOT_LISTENING = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 
 
 class Standing(enum.IntEnum):
@@ -53,14 +54,16 @@ class Connection:
         is_received: whether that has arrived whole.
         held_bytes: how much of it has arrived; 0 once it has arrived whole.
         standing: how well the client is known.
+        pace: of the event loop.
         is_websocket: whether it has become a websocket.
-        share: of the event loop's time.
+        is_closing: whether its thread has been told to end.
+        turns: the client's, on the event loop.
         thread: the green thread that serves it.
     """
 
     def __init__(self, state: list[Any], pace: Pace) -> None:
-        self._state, self._clock, self.share = state, pace.clock, Share(pace)
-        self.is_websocket = False
+        self._state, self._clock, self.pace, self.turns = state, pace.clock, pace, Turns(pace)
+        self.is_websocket = self.is_closing = False
         self.thread: Any = None
         self.begin_request()
 
@@ -91,6 +94,7 @@ class Connection:
 
     def close(self) -> None:
         """End it. A websocket's thread notices and tidies up; any other may wait for something else, and is ended."""
+        self.is_closing = True
         eventlet.greenio.shutdown_safe(self._state[1])
         if not self.is_websocket and self.thread is not None:
             self.thread.kill()
@@ -123,6 +127,8 @@ class Connections:
             try:
                 socket, address = self._listener.accept()
             except OSError as error:
+                if error.errno in NOT_LISTENING:
+                    raise
                 if error.errno in NO_ROOM:
                     self._complain("enough file descriptors", error.strerror or str(error))
                     self._make_room()
@@ -148,20 +154,21 @@ class Connections:
 
     def expire(self) -> None:
         """Close connections that keep us waiting for too long, or hold too much together; called twice a second."""
-        arriving = sorted((each for each in self._open.values() if not each.is_received), key=lambda each: each.since_s)
-        held_bytes = sum(connection.held_bytes for connection in arriving)
+        arriving = [each for each in self._open.values() if not each.is_received and not each.is_closing]
         for connection in arriving:
-            is_late = self._pace.clock() - connection.since_s > REQUEST_S
-            if not is_late and held_bytes <= MOST_HELD_BYTES:
-                break
-            if not is_late:
-                self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{held_bytes} bytes")
-            held_bytes -= connection.held_bytes
-            connection.close()
+            if self._pace.clock() - connection.since_s > REQUEST_S:
+                connection.close()
+        left = sorted((each for each in arriving if not each.is_closing), key=lambda each: each.held_bytes)
+        held_bytes = sum(connection.held_bytes for connection in left)
+        while held_bytes > MOST_HELD_BYTES:
+            self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{held_bytes} bytes")
+            largest = left.pop()  # a frame has a tenth of what a message may have
+            held_bytes -= largest.held_bytes
+            largest.close()
 
     def _make_room(self) -> bool:
         """Close the connection of the longest-waiting stranger; returns whether there was any."""
-        strangers = [connection for connection in self._open.values() if connection.standing < Standing.KNOWN]
+        strangers = [each for each in self._open.values() if each.standing < Standing.KNOWN and not each.is_closing]
         if not strangers:
             self._complain(f"at most {self._most} connections", "one more, which was refused")
             return False

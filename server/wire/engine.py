@@ -102,8 +102,7 @@ class EngineServer(engineio.Server):
         query = parse_qs(environ.get("QUERY_STRING", ""))
         session = self.sessions.get(query.get("sid", [""])[0])
         if "sid" not in query:
-            self._admit_older(environ, query)
-            if not self._has_room(environ):
+            if self._is_spoken(environ, query) and not self._has_room(environ):
                 start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
                 return [b"too many clients\n"]
         elif session is not None:
@@ -151,19 +150,21 @@ class EngineServer(engineio.Server):
             self.sessions.pop(sid, None)
         return result
 
-    def _admit_older(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> None:
-        """Serve Engine.IO 3 by websocket, which is nearly what QuadSim speaks; see `OLDER_CLIENT`.
+    def _is_spoken(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:
+        """Whether a client's version is: 4, and 3 by websocket, which is nearly what QuadSim speaks (`OLDER_CLIENT`).
 
         By polling, its payloads have another form, which is not read here; nor are older versions.
         """
-        version = query.get("EIO", ["none"])[0]
-        if version == "3" and query.get("transport") == ["websocket"]:
+        version, transport = (query.get(name, ["none"])[0] for name in ("EIO", "transport"))
+        if version == "3" and transport == "websocket":
             environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("EIO=3", "EIO=4")
             environ[OLDER_CLIENT] = True
         elif version != "4":
             expected = "EIO=4 (Socket.IO from version 3 on, python-socketio from 5), or EIO=3 by websocket only"
-            received = f"EIO={shorten(version, 10)} by {shorten(query.get('transport', ['polling'])[0], 10)}"
+            received = f"EIO={shorten(version, 10)}, transport={shorten(transport, 10)}"
             self.complaints.warn(Peer.of(environ).host, "protocol", expected, received)
+            return False
+        return True
 
     def _has_room(self, environ: Mapping[str, Any]) -> bool:
         """Whether there may be another session; the oldest stranger's may be closed for it."""

@@ -16,9 +16,6 @@ from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Of the loop's time, for a request of any kind; measured 1 to 2 ms.
-REQUEST_COST_S = 0.002
-
 
 def refuse_foreign_names(wsgi: Wsgi, host: str, complaints: RateLimitedWarnings) -> Wsgi:
     """Refuse requests whose Host header can only come from another site's page.
@@ -51,7 +48,8 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
 
     def whole(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         connection = connection_of(environ)
-        connection.share.spend(REQUEST_COST_S)
+        if "HTTP_UPGRADE" not in environ:  # a new simulator
+            connection.pace.wait_busy()  # the page and strangers come after simulators; a request costs 1 to 2 ms
         size = int(environ.get("CONTENT_LENGTH") or 0)
         if size > MOST_MESSAGE_BYTES or environ.get("HTTP_TRANSFER_ENCODING"):
             received = f"{size} bytes" if size else "a body of unknown length"

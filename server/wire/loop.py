@@ -41,6 +41,7 @@ class EventLoop:
         self._faults, self._complaints = faults, complaints
         self._mailbox = Mailbox(faults)
         self._stopped = eventlet.event.Event()
+        self._failure: str | None = None
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have a call run on the loop; any thread and signal handlers may ask, and never wait."""
@@ -113,16 +114,18 @@ class EventLoop:
             socket_timeout=IDLE_S,
             keepalive=IDLE_S,
             minimum_chunk_size=1,  # an event leaves at once
-        ).link(self._on_http_end)
+        ).link(self._on_http_end, stop)
         return listener.getsockname()[:2]
 
     def wait(self) -> None:
         """Run until `end`.
 
         Raises:
-            RuntimeError: if the HTTP server ends by itself.
+            RuntimeError: if the HTTP server has ended by itself.
         """
         self._stopped.wait()
+        if self._failure is not None:
+            raise RuntimeError(self._failure)
 
     def end(self, after_s: float) -> None:
         """Have `wait` return after a time."""
@@ -133,15 +136,15 @@ class EventLoop:
 
         eventlet.spawn_after(after_s, stop)
 
-    def _on_http_end(self, thread: Any) -> None:
+    def _on_http_end(self, thread: Any, stop: Callable[[], None]) -> None:
         """A server that no longer listens must not go on as if it did, nor end as if all were well."""
         try:
             thread.wait()
-            reason = "without an error"
+            self._failure = "the HTTP server has ended"
         except Exception as error:
             self._faults.report("http", error)
-            reason = repr(error)
-        self._stopped.send_exception(RuntimeError(f"the HTTP server has ended: {reason}"))
+            self._failure = f"the HTTP server has ended: {error!r}"
+        self.post(stop)
 
 
 class _Silent:

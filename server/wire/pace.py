@@ -1,11 +1,11 @@
 """Turns on the event loop: clients that keep it busy wait for each other, so that the others hardly wait for them.
 
 Every client that has sent something gets a turn in each round of the loop. Beside ten clients that send without end, a
-round takes 20 ms, and a frame needs some seven rounds. Therefore a client that uses more of the processor than a
-QuadSim does counts as busy, and of the busy ones only one has a turn in each round: then a round takes 2 ms. What the
-others have sent waits in the network, where it costs nothing.
+round takes 20 ms, and a frame needs some seven rounds. Therefore a client that sends faster than it is read counts as
+busy until all that it has sent is read, and of the busy ones only one has a turn in each round, which then takes 2 ms.
+What the others have sent waits in the network, where it costs nothing.
 
-Measured by the processor's time, not the clock's: that a machine is slow is nobody's fault.
+A slow machine makes nobody busy who sends as a QuadSim does: its frame is read long before the next one comes.
 """
 
 import time
@@ -14,12 +14,9 @@ from collections.abc import Callable
 
 from server.wire.green import eventlet
 
-# Of the loop's thread: beyond it a client is busy. A QuadSim uses 1 to 2 %.
-BUSY_SHARE = 0.03
-# What a client may use at once before it counts as busy, some 15 frames after a network that stalled; and how much
-# beyond that is counted.
-SAVED_S = 0.03
-# A turn is over after this time even if more of what has arrived could be worked off.
+# A client that is not read up after so many turns is busy. A QuadSim's frame takes 3 to 6, at 32 kB each.
+MOST_TURNS = 12
+# Of the processor, by the loop's thread: a turn is over then even if more of what has arrived could be worked off.
 TURN_S = 0.002
 # After a busy client's turn the loop rests as long as that took, up to this time: perception needs the interpreter.
 LONGEST_REST_S = 0.02
@@ -62,8 +59,8 @@ class Pace:
         self._is_giving_turns = False
 
 
-class Share:
-    """One client's use of the loop.
+class Turns:
+    """One client's turns.
 
     Args:
         pace: of the loop.
@@ -71,28 +68,27 @@ class Share:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._saved_s, self._reckoned_s, self._begun_s = SAVED_S, pace.clock(), pace.used()
+        self._turns = 0
+        self._begun_s = pace.used()
 
     def begin(self) -> None:
-        """Its turn begins: something has arrived."""
+        """A turn begins: something has arrived."""
         self._begun_s = self._pace.used()
 
     @property
     def is_over(self) -> bool:
-        """Whether its turn has lasted long enough."""
+        """Whether the turn has lasted long enough."""
         return self._pace.used() - self._begun_s > TURN_S
 
     def end(self) -> None:
-        """Its turn ends, and the next begins on return."""
-        self.spend(self._pace.used() - self._begun_s)
+        """The turn ends: let others run. The next begins on return."""
+        self._turns += 1
+        if self._turns > MOST_TURNS:
+            self._pace.wait_busy()
+        else:
+            self._pace.sleep(0)
         self.begin()
 
-    def spend(self, cost_s: float) -> None:
-        """Charge time of the processor, and let others run."""
-        now_s = self._pace.clock()
-        saved_s = min(SAVED_S, self._saved_s + (now_s - self._reckoned_s) * BUSY_SHARE) - cost_s
-        self._saved_s, self._reckoned_s = max(saved_s, -SAVED_S), now_s
-        if self._saved_s >= 0:
-            self._pace.sleep(0)
-        else:
-            self._pace.wait_busy()
+    def catch_up(self) -> None:
+        """All that the client has sent is read: it is not busy."""
+        self._turns = 0

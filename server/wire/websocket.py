@@ -78,19 +78,26 @@ class BufferedSocket:
     """
 
     def __init__(self, green_socket: Any, connection: Connection) -> None:
-        self._socket, self.connection, self.share = green_socket, connection, connection.share
+        self._socket, self.connection, self._turns = green_socket, connection, connection.turns
         self.ahead = memoryview(b"")
 
     def recv(self, most: int) -> bytes:
         """Up to `most` bytes; empty when the peer has closed."""
         if not self.ahead:
-            self.share.end()  # a client that sends faster than it is read must not keep the others waiting
-            self.ahead = memoryview(self._socket.recv(RECEIVE_BYTES))
-            self.share.begin()
-        elif self.share.is_over:  # in the midst of many small fragments or control frames
-            self.share.end()
+            self._turns.end()  # a client that sends faster than it is read must not keep the others waiting
+            self.ahead = memoryview(self._receive())
+            self._turns.begin()
+        elif self._turns.is_over:  # in the midst of many small fragments or control frames
+            self._turns.end()
         piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
         return piece
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.fd.recv(RECEIVE_BYTES)
+        except OSError:  # nothing has arrived, or the connection is over, which the green socket sees to
+            self._turns.catch_up()
+            return self._socket.recv(RECEIVE_BYTES)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
@@ -107,6 +114,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
 
     def __init__(self, sock: BufferedSocket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
+        self.connection = sock.connection
         self.Message = functools.partial(BoundedMessage, sock.connection)
 
     @staticmethod
@@ -137,7 +145,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
     def wait(self) -> str | None:
         """The next Engine.IO packet, or None once the client has gone."""
         for message in self.iterator:
-            self.socket.share.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
+            self.connection.turns.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
             if isinstance(message, Malformed):
                 self.complain(message.expected, message.received)
             elif message == "2":

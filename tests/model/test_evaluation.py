@@ -9,7 +9,9 @@ from model.scoring import EVALUATION_SETS
 @pytest.fixture
 def data(tmp_path):
     for name in (*(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS), VALIDATION):
-        (tmp_path / name).mkdir(parents=True)
+        for file in ("images/00001.jpeg", "masks/00001.png"):
+            (tmp_path / name / file).parent.mkdir(parents=True)
+            (tmp_path / name / file).touch()
     return tmp_path
 
 
@@ -20,6 +22,13 @@ def test_the_exams_sets_are_found_in_the_dataset_and_in_their_own_folder(data):
 
 def test_the_validation_set_is_in_the_dataset(data):
     assert find_sets(data, VALIDATION) == {VALIDATION: data / VALIDATION}
+
+
+def test_a_set_that_does_not_pair_up_is_refused_before_the_work(data):
+    mask = data / VALIDATION / "masks" / "00001.png"
+    mask.rename(mask.with_name("00002.png"))
+    with pytest.raises(ValueError, match=r"expected a mask of 00001\.jpeg next in .*, got 00002\.png"):
+        find_sets(data, VALIDATION)
 
 
 @pytest.mark.parametrize("which", [EXAM, VALIDATION])

@@ -55,7 +55,8 @@ def test_a_taken_port_is_said_and_another_one_used(capsys, monkeypatch):
 
 
 def test_a_server_that_does_not_start_fails_the_demo_with_its_words(tmp_path, capsys):
-    assert demo.main(["--weights", str(tmp_path / "no_such_network")]) == 1
+    (tmp_path / "broken.keras").write_text("not a network")
+    assert demo.main(["--weights", str(tmp_path / "broken")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("demo: expected a running server, got exit status 2")
-    assert "no_such_network" in error
+    assert "broken.keras" in error

@@ -104,6 +104,22 @@ def test_what_is_missing_is_said_in_one_line(red_is_the_hero, data, capsys, gone
     assert str(red_is_the_hero if gone == "weights" else folder) in reason
 
 
+@pytest.mark.parametrize("kind", ["image", "mask"])
+@pytest.mark.parametrize("how", ["cut", "a bomb"])
+def test_a_file_that_cannot_be_decoded_is_named(red_is_the_hero, data, capsys, kind, how):
+    folder = data / "sample_evaluation_data" / "patrol_non_targ"
+    file = folder / ("images/0.jpeg" if kind == "image" else "masks/0.png")
+    if how == "cut":
+        file.write_bytes(file.read_bytes()[:-40])
+        reason = ""
+    else:
+        Image.new("1", (5000, 5000)).save(file, "PNG")  # a few kilobytes
+        reason = "5000×5000 pixels, more than 16,777,216"
+    assert main([str(red_is_the_hero), "--data", str(data)]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"evaluate: expected a whole JPEG or PNG in {file}, got: {reason}")
+
+
 def test_a_network_of_other_classes_is_refused(tmp_path, data, capsys):
     image = keras.Input((32, 32, 3))
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(tmp_path / "two.keras")

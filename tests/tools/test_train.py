@@ -311,7 +311,7 @@ def spoil(data, what):
         ),
         (
             "broken",
-            "expected an image in {data}/train/images/run1cam1_00003.jpeg, "
+            "expected a whole JPEG or PNG in {data}/train/images/run1cam1_00003.jpeg, "
             "got: cannot identify image file '{data}/train/images/run1cam1_00003.jpeg'",
         ),
         ("no hero", "expected frames with and without the hero, got 0 with and 6 without"),

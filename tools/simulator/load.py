@@ -1,10 +1,12 @@
 """Frames that are encoded once and sent by many QuadSims at 5 Hz: load for a server whose latency is measured."""
 
+import contextlib
+import http.client
 import math
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,3 +150,25 @@ def answer_delays_s(sent_s: Sequence[float], answered_s: Sequence[float]) -> lis
         if answer_s is not None and answer_s < end_s:
             delays_s.append(answer_s - begin_s)
     return delays_s
+
+
+@contextlib.contextmanager
+def page_viewer(server: ServerProcess) -> Iterator[None]:
+    """Read the page's stream of events until the block ends, as a browser does."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", "/events")
+    stream = connection.getresponse()
+    is_over = threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set() and stream.readline():
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield
+    finally:
+        is_over.set()  # the reader ends with the next event, within a second
+        reader.join()
+        connection.close()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from model.command import print_text
 from tools.simulator.drone import FOLLOW, PATROL
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
@@ -69,7 +70,7 @@ def play(
     for frame in frames:
         if isinstance(frame, UnreadableImageError):
             summary.skipped += 1
-            print(f"      skipped {frame}", flush=True)
+            print_text(f"      skipped {frame}")
             continue
         fields = sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose)
         time.sleep(max(due_s - time.monotonic(), 0.0))
@@ -87,7 +88,7 @@ def play(
             outcome = f"{decision}{since}"
         summary.followed += decision.startswith("FOLLOW")
         summary.violations = violations_before + client.violations
-        print(f"{summary.frames:5d}  {frame.name:<28} {outcome}", flush=True)
+        print_text(f"{summary.frames:5d}  {frame.name:<28} {outcome}")
     return summary
 
 

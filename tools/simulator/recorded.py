@@ -1,6 +1,5 @@
 """Read folders of recorded images as frames to play, with depth where they have none."""
 
-import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from model.images import open_image
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.frames import ground_depth_m, put_people_on_ground
@@ -102,10 +102,9 @@ def read_frames(
 def _read_image(file: Path) -> bytes | np.ndarray:
     """Read an image: a JPEG of QuadSim's size as bytes, any other as 256×256 RGB."""
     size_px = QUADSIM_CAMERA.image_px
-    data = _read_bytes(file)
-    image = _open(file, data)
+    image = _open(file)
     if image.format == "JPEG" and image.size == (size_px, size_px):
-        return data
+        return file.read_bytes()
     return np.asarray(ImageOps.fit(image.convert("RGB"), (size_px, size_px)))
 
 
@@ -116,28 +115,18 @@ def _recorded_depth_m(file: Path) -> np.ndarray | None:
     layers = [file.with_name(f"cam{number}_{file.name[5:]}") for number in (2, 3, 4)]
     if not all(layer.is_file() for layer in layers):
         return None
-    nearest = np.minimum.reduce([np.asarray(_open(layer, _read_bytes(layer)).convert("L")) for layer in layers])
+    nearest = np.minimum.reduce([np.asarray(_open(layer).convert("L")) for layer in layers])
     return np.where(nearest < 255, nearest * (QUADSIM_CAMERA.far_m / 255), np.inf)
 
 
 def _with_people(ground_m: np.ndarray, mask_file: Path, camera_pose: Pose) -> np.ndarray:
-    mask = np.asarray(_open(mask_file, _read_bytes(mask_file)).convert("RGB").resize(ground_m.shape[::-1]))
+    mask = np.asarray(_open(mask_file).convert("RGB").resize(ground_m.shape[::-1]))
     is_person = (mask[..., 1] > 127) | (mask[..., 2] > 127)
     return put_people_on_ground(ground_m, is_person, QUADSIM_CAMERA, camera_pose)
 
 
-def _read_bytes(file: Path) -> bytes:
+def _open(file: Path) -> Image.Image:
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{file}: {error.strerror}") from error
-
-
-def _open(file: Path, data: bytes) -> Image.Image:
-    """Decode an image completely, so that truncated files are detected."""
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImageError(f"{file}: expected an image, got {len(data)} bytes: {error}") from error
-    return image
+        return open_image(file)
+    except ValueError as error:
+        raise UnreadableImageError(str(error)) from error

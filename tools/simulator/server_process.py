@@ -16,11 +16,12 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLLOWER = REPOSITORY / "server" / "follower.py"
+SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
 
 _POLL_S = 0.02
 
 
-class ServerError(RuntimeError):
+class ServerError(ChildProcessError):
     """The server did not start, ended, or did not stop; the message ends with the last lines of its output."""
 
 

@@ -172,6 +172,20 @@ def test_the_end_comes_with_the_drones_told_whatever_clients_do():
         assert server.process.wait(timeout=60) == 0, "the normal end, not the last resort"
 
 
+def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(monkeypatch, tmp_path):
+    monkeypatch.setenv("CRAMPED", "disk")
+    with (
+        running_server("unused", "--record", str(tmp_path), script=CRAMPED_SERVER) as server,
+        QuadSimClient(port=server.port) as client,
+    ):
+        follow(client)
+        stopped_s = client.send_frame(fields())
+        server.process.send_signal(signal.SIGTERM)
+        assert client.wait_for("object_lost", since_s=stopped_s)
+        assert server.process.wait(timeout=60) == 1
+        assert server.wait_for_log("expected to have shut down within 2.5 s")
+
+
 def test_a_client_of_engine_io_3_is_served_by_websocket(server):
     url = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=3&transport=websocket"
     with contextlib.closing(websocket.create_connection(url, timeout=60)) as client:

@@ -143,13 +143,27 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
     assert slow.is_shut
 
 
-def test_who_has_held_unfinished_messages_for_longest_is_closed_when_they_are_too_much(door):
+def test_the_largest_unfinished_messages_are_closed_when_they_are_too_much_together(door):
     first, second, third = (door.enter() for _ in range(3))
-    for _, connection in (first, second, third):
+    for part, (_, connection) in zip((1, 3, 2), (first, second, third), strict=True):
         connection.receive()
-        connection.hold(MOST_HELD_BYTES // 2)
+        connection.hold(part * MOST_HELD_BYTES // 4)
     door.subject.expire()
-    assert [socket.is_shut for socket, _ in (first, second, third)] == [True, False, False]
+    assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
+
+
+def test_a_connection_that_is_being_closed_makes_room_once(door):
+    first, second, third = (door.enter() for _ in range(3))
+    first[1].is_websocket = True  # its thread tidies up first
+    door.enter()
+    door.enter()
+    assert [socket.is_shut for socket, _ in (first, second, third)] == [True, True, False]
+
+
+def test_a_listener_that_no_longer_listens_is_an_error(door):
+    door.listener.ready.append(OSError(errno.EBADF, "bad descriptor"))
+    with pytest.raises(OSError, match="bad descriptor"):
+        door.subject.accept()
 
 
 @pytest.mark.skipif(resource is None, reason="no such limit on this system")

@@ -1,11 +1,13 @@
 """The event loop: work and posted calls that raise stop nothing."""
 
+import errno
 import threading
 
 import pytest
 
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings
+from server.wire.connections import Connections
 from server.wire.green import eventlet
 from server.wire.loop import EventLoop
 from server.wire.mailbox import Mailbox
@@ -55,3 +57,23 @@ def test_calls_run_in_the_order_in_which_they_were_posted_also_from_other_thread
     thread.join()
     let_run_until(lambda: len(done) == 100)
     assert done == list(range(100))
+
+
+def test_an_http_server_that_ends_stops_everything_and_is_an_error(monkeypatch):
+    def broken(_: Connections) -> None:
+        raise OSError(errno.EBADF, "bad descriptor")
+
+    monkeypatch.setattr(Connections, "accept", broken)
+    monkeypatch.setattr("server.wire.loop.on_signals", lambda _: None)  # pytest has its own
+    faults, stopped = Faults(), []
+    loop = EventLoop(faults, RateLimitedWarnings())
+
+    def stop() -> None:
+        stopped.append(True)
+        loop.end(0.0)
+
+    loop.serve(lambda *_: [], "127.0.0.1", 0, stop)
+    with eventlet.Timeout(60), pytest.raises(RuntimeError, match="the HTTP server has ended"):
+        loop.wait()
+    assert stopped == [True]
+    assert faults.counts == {"http": 1}

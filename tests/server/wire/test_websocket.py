@@ -18,6 +18,7 @@ class Wire:
         self._largest_piece = largest_piece
         self._rng = np.random.default_rng(0)
         self.sent = b""
+        self.fd = self  # the socket that a green socket is made of
 
     def recv(self, most: int) -> bytes:
         size = min(most, int(self._rng.integers(1, self._largest_piece + 1)))

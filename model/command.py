@@ -1,0 +1,128 @@
+"""How the commands of `tools/` begin, fail and end: one line and an exit status, not a traceback.
+
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
+from model.command import command, run_command
+
+@command("evaluate")
+def main(arguments=None): ...
+
+if __name__ == "__main__":
+    run_command(main)
+
+Imports the standard library only.
+"""
+
+import contextlib
+import functools
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn, ParamSpec, TextIO
+
+from model.interrupt import INTERRUPTED, exit_interrupted
+
+Arguments = ParamSpec("Arguments")
+
+FAILED = 2
+"""Exit status for a wrong argument or file, as argparse has it."""
+
+
+def command(
+    name: str, interrupted: str = "interrupted"
+) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """Decorate the main function of a command, which returns its exit status.
+
+    An `OSError` or a `ValueError` becomes a line on standard error and the status 2, Ctrl-C the status 130.
+
+    Args:
+        name: of the command, for the line.
+        interrupted: what to say after Ctrl-C.
+    """
+
+    def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+        @functools.wraps(main)
+        def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+            try:
+                return main(*args, **kwargs)
+            except (OSError, ValueError, MemoryError) as error:
+                print_text(f"{name}: {str(error) or type(error).__name__}", file=sys.stderr)
+                return FAILED
+            except KeyboardInterrupt:
+                print(f"\n{interrupted}", file=sys.stderr)
+                return INTERRUPTED
+
+        return guarded
+
+    return decorate
+
+
+def run_command(main: Callable[[], int]) -> NoReturn:
+    """Run the main function of a command, and end the process with its status."""
+    if signal.getsignal(signal.SIGINT) is exit_interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status = main()
+        # The work is done: Ctrl-C while Python shuts down must not look like a failure.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:  # outside of what `command` guards
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def interrupt_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C in this block; processes that are started in it ignore it for good."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def harmless(text: str) -> str:
+    """Escape what is not printable in a line from a file or a network, so that no terminal obeys it."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def print_text(text: str, file: TextIO | None = None) -> None:
+    """Print lines that may hold text from a file or a network; see `harmless`."""
+    print("\n".join(map(harmless, text.split("\n"))), file=file or sys.stdout, flush=True)
+
+
+def check_output_file(file: Path | None) -> None:
+    """Check, before the work, that a file can be written; None for no file. A file that exists stays as it is.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    if file is None or (file.exists() and not file.is_file() and not file.is_dir()):  # such as /dev/stdout
+        return
+    is_new = not file.exists()
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise OSError(f"expected to be able to write {file}, got: {error.strerror}") from error
+    if is_new:
+        file.unlink()
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for results if it does not exist, and check that files can be written into it.
+
+    Raises:
+        OSError: if they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"expected to be able to write into the folder {folder}, got: {error.strerror}") from error

@@ -1,0 +1,129 @@
+"""How commands begin, fail and end."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from model.command import check_output_file, command, harmless, make_output_folder, print_text
+
+
+def main_that(act):
+    @command("tool", interrupted="interrupted; the same command continues")
+    def main() -> int:
+        act()
+        return 1
+
+    return main
+
+
+def raising(error):
+    def act():
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "said"),
+    [
+        (lambda: None, 1, ""),
+        (raising(ValueError("expected this, got that")), 2, "tool: expected this, got that\n"),
+        (raising(FileNotFoundError("found none")), 2, "tool: found none\n"),
+        (raising(MemoryError()), 2, "tool: MemoryError\n"),
+        (raising(ValueError("got \x1b[2J\x07")), 2, "tool: got \\x1b[2J\\x07\n"),
+        (raising(KeyboardInterrupt), 130, "\ninterrupted; the same command continues\n"),
+    ],
+)
+def test_an_expected_error_is_a_line_and_a_status(act, status, said, capsys):
+    assert main_that(act)() == status
+    assert capsys.readouterr().err == said
+
+
+def test_an_error_of_our_own_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        main_that(lambda: 1 / 0)()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Ω 2 m, naïve", "Ω 2 m, naïve"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\rb", "a\\rb"),
+        ("\x9b31m", "\\x9b31m"),
+        ("left\u202eright", "left\\u202eright"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_text_from_files_has_no_power_over_a_terminal(text, shown):
+    assert harmless(text) == shown
+
+
+def test_printed_text_keeps_its_lines(capsys):
+    print_text("one\x1b\ntwo")
+    assert capsys.readouterr().out == "one\\x1b\ntwo\n"
+
+
+def test_a_new_output_file_is_checked_and_not_left(tmp_path):
+    check_output_file(tmp_path / "x.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_output_file_stays_as_it_is(tmp_path):
+    (tmp_path / "x.json").write_text("old")
+    check_output_file(tmp_path / "x.json")
+    assert (tmp_path / "x.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "Is a directory"), ("nowhere/x.json", "No such file or directory")])
+def test_an_output_file_that_cannot_be_written_is_refused(tmp_path, name, reason):
+    with pytest.raises(OSError, match="expected to be able to write") as caught:
+        check_output_file(tmp_path / name)
+    assert str(caught.value) == f"expected to be able to write {tmp_path / name}, got: {reason}"
+
+
+def test_an_output_folder_is_made_and_one_that_cannot_be_is_refused(tmp_path):
+    make_output_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"expected to be able to write into the folder .*/file, got: File exists"):
+        make_output_folder(tmp_path / "file")
+
+
+PROGRAM = """
+import sys, time
+from model.command import command, run_command
+from model.interrupt import exit_on_interrupt
+
+@command("tool")
+def main():
+    wait("working")
+    return 0
+
+def wait(moment):
+    if sys.argv[1] == moment:
+        print(moment, flush=True)
+        time.sleep(600)
+
+exit_on_interrupt(__name__)
+wait("importing")
+import atexit
+atexit.register(lambda: print("ending", flush=True) or sys.stdin.read())
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize(("moment", "status"), [("importing", 130), ("working", 130), ("ending", 0)])
+def test_ctrl_c_shows_no_traceback_at_any_moment(moment, status):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, moment],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"{moment}\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert errors == ("\ninterrupted\n" if status else "")

@@ -1,0 +1,131 @@
+"""What every command has in common: mistakes are told in one line before the work, and Ctrl-C ends it quietly."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from PIL import Image
+from support.page import wait_until
+from support.recorded_session import FORMAT_1
+
+from model.scoring import EVALUATION_SETS
+from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
+
+# tools/train.py is tested in test_train.py.
+COMMANDS = sorted(file.stem for file in (REPOSITORY / "tools").glob("*.py") if file.stem not in ("__init__", "train"))
+
+# Puts itself in the place of the first large library that a command imports.
+SLOW_LIBRARY = """
+import time
+print("importing", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working folder of a command: a dataset of a single frame, and files that are none."""
+    for name in ("train", "validation", *(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS)):
+        for kind, ending in (("images", "jpeg"), ("masks", "png")):
+            (tmp_path / "data" / name / kind).mkdir(parents=True)
+            Image.new("RGB", (32, 32), (255, 0, 0)).save(tmp_path / "data" / name / kind / f"run_00001.{ending}")
+    (tmp_path / "text").write_text("not a network, nor a recording\n")
+    (tmp_path / "broken.keras").write_text("not a network\n")
+    (tmp_path / "recording.mcap").write_bytes(FORMAT_1.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+CASES = [
+    ("benchmark --weights nope", "expected a network at "),
+    ("benchmark --weights text", "expected a whole HDF5 file"),
+    ("benchmark --data text", "expected a folder of images"),
+    ("benchmark --json nodir/x.json", "expected to be able to write nodir/x.json"),
+    ("benchmark --seconds 0", "expected --seconds above 0"),
+    ("benchmark --drones 0", "expected --drones of at least 1"),
+    ("closed_loop --weights nope", "expected a network at nope"),
+    ("closed_loop --weights broken.keras --jobs 2", "broken.keras: expected a network saved by Keras 3"),
+    ("closed_loop --weights text --jobs 2", "text: expected a whole HDF5 file"),
+    ("closed_loop --json nodir/x.json", "expected to be able to write nodir/x.json"),
+    ("closed_loop --json data", "expected to be able to write data, got: Is a directory"),
+    ("compare --data nope --out runs", "expected the set following_images in nope"),
+    ("compare --data data --out text", "expected to be able to write into the folder text"),
+    ("compare --data data --out runs --minutes 0", "expected --minutes above 0"),
+    ("demo --weights nope", "expected a network at "),
+    ("demo --duration nan", "expected --duration above 0"),
+    ("evaluate nope --data data", "expected a network at nope"),
+    ("evaluate broken --data data", "broken.keras: expected a network saved by Keras 3"),
+    ("evaluate broken --data nope", "expected the set following_images in nope"),
+    ("evaluate broken --data data --json nodir/x.json", "expected to be able to write nodir/x.json"),
+    ("evaluate broken --data data --report text", "expected to be able to write into the folder text"),
+    ("export_dataset nope --out out", "No such file or directory: 'nope'"),
+    ("export_dataset recording.mcap text --out out", "text: expected a whole MCAP file"),
+    ("export_dataset recording.mcap --out text", "expected to be able to write into the folder text/images"),
+    ("play_frames nope", "expected a folder of images, found none at nope"),
+    ("play_frames text", "expected a folder of images, found none at text"),
+    ("preprocess_ims --raw nope --out out", "expected a folder with train and validation"),
+    ("preprocess_ims --raw data --out data", "expected --out outside the recordings"),
+    ("replay nope", "No such file or directory: 'nope'"),
+    ("replay text", "text: expected a whole MCAP file"),
+    ("replay recording.mcap --weights nope", "expected a network at nope"),
+    ("replay recording.mcap --weights broken", "broken.keras: expected a network saved by Keras 3"),
+    ("simulate --report nodir/x.json", "expected to be able to write nodir/x.json"),
+    ("simulate --record text --no-server", "'text/IMG'"),
+]
+
+
+@pytest.mark.parametrize(("line", "complaint"), CASES, ids=[line for line, _ in CASES])
+def test_a_mistake_is_told_in_one_line_before_the_work(place, capsys, line, complaint):
+    before = sorted(place.rglob("*"))
+    name, *arguments = line.split()
+    try:
+        status = importlib.import_module(f"tools.{name}").main(arguments)
+    except SystemExit as refused:  # by argparse, which shows the usage first
+        status = refused.code
+    errors = capsys.readouterr().err
+    assert status == 2
+    assert complaint in errors.splitlines()[-1]
+    assert len(errors.splitlines()) == 1 or errors.startswith("usage: ")
+    assert sorted(place.rglob("*")) == before
+
+
+def test_the_table_has_every_command():
+    assert {line.split()[0] for line, _ in CASES} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
+    (tmp_path / "numpy.py").write_text(SLOW_LIBRARY)
+    process = subprocess.Popen(
+        [sys.executable, REPOSITORY / "tools" / f"{name}.py"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    # `import_keras` hides standard error.
+    assert (process.returncode, errors.strip()) in [(130, "interrupted"), (130, "")]
+
+
+def test_ctrl_c_while_episodes_fly_ends_the_workers_too(tmp_path):
+    command = [sys.executable, REPOSITORY / "tools" / "closed_loop.py", "--weights", SHIPPED_WEIGHTS, "--jobs", "2"]
+    process = subprocess.Popen(
+        [*command, "--duration", "1e6"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    family = psutil.Process(process.pid)
+    # The third one belongs to multiprocessing.
+    workers = wait_until(lambda: len(family.children()) == 3 and family.children(), "two workers")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "\ninterrupted\n")
+    wait_until(lambda: not any(map(runs, workers)), "the end of all workers")
+
+
+def runs(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

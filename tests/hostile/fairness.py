@@ -29,7 +29,7 @@ import numpy as np
 from support.fake_engine import FAKE_SERVER
 from support.live import DEPTH_M, fields, picture
 
-from hostile.images import EXPENSIVE
+from hostile.images import expensive_images
 from hostile.inspection import Memory
 from tools.simulator.frames import encode_depth_png, encode_jpeg
 from tools.simulator.load import EncodedFrame, encoded_frames
@@ -139,7 +139,7 @@ def requests(path: str, method: str = "GET", body: bytes = b"") -> Callable[[int
 def expensive(name: str, period_s: float = 0.0) -> Callable[[], Callable[[int], None]]:
     """Frames with an expensive image."""
     return lambda: without_end(
-        sensor_frame_message(fields(depth_image=base64.b64encode(EXPENSIVE[name]()).decode())), period_s
+        sensor_frame_message(fields(depth_image=base64.b64encode(expensive_images()[name]).decode())), period_s
     )
 
 
@@ -195,9 +195,9 @@ def clients_of(kind: str, port: int) -> Iterator[None]:
 
 def fly(server: ServerProcess, frames: list[EncodedFrame], seconds: float, memory: Memory) -> Flown:
     """Fly a neighbour beside whoever is there, after some frames that do not count."""
-    answers_ms, growth_mb, begin_s, number = [], 0.0, time.monotonic(), 0
+    answers_ms, growth_mb, number = [], 0.0, 0
     with Gaps() as gaps, QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S) as client:
-        counted_s = begin_s + seconds / 4
+        counted_s = time.monotonic() + seconds / 4
         while time.monotonic() < counted_s + seconds:
             number += 1
             sent_s = client.send_frame(frames[number % len(frames)].fields(1.7e9 + PERIOD_S * number), number)

@@ -3,6 +3,7 @@
 Sources: ITU-T T.81 (JPEG), annex B; CIPA DC-007 (MPF); W3C PNG specification, third edition.
 """
 
+import functools
 import random
 import struct
 import zlib
@@ -93,13 +94,12 @@ def _directory() -> bytes:
 
 
 def _too_much_data() -> bytes:
-    """IDAT that unpacks to 300 MB."""
+    """IDAT that unpacks to 100 MB."""
     packer = zlib.compressobj(9)
-    return chunk(b"IDAT", b"".join(packer.compress(bytes(10_000_000)) for _ in range(30)) + packer.flush())
+    return chunk(b"IDAT", b"".join(packer.compress(bytes(10_000_000)) for _ in range(10)) + packer.flush())
 
 
-# None of them shows anything but black and grey.
-EXPENSIVE: dict[str, Callable[[], bytes]] = {
+_EXPENSIVE: dict[str, Callable[[], bytes]] = {
     "43,000 empty scans, called an MPO": lambda: scans_jpeg(43_000),
     "43,000 empty scans": lambda: scans_jpeg(43_000, is_mpo=False),
     "a progressive JPEG": progressive_jpeg,
@@ -124,14 +124,21 @@ EXPENSIVE: dict[str, Callable[[], bytes]] = {
     "a large palette": lambda: png((1024, 1024), PALETTE),
     "900 million pixels": lambda: png((30_000, 30_000), GREYSCALE, bits=1, idat=chunk(b"IDAT", b"x")),
     "2048 × 512": lambda: png((2048, 512)),
-    "data of 300 MB": lambda: png((1024, 1024), idat=_too_much_data()),
+    "data of 100 MB": lambda: png((1024, 1024), idat=_too_much_data()),
     "two profiles": lambda: png(before=_texts(b"iCCP", 2)),
-    "a profile of 300 MB": lambda: png(before=chunk(b"iCCP", b"a\0\0" + _too_much_data()[8:-4])),
+    "a profile of 100 MB": lambda: png(before=chunk(b"iCCP", b"a\0\0" + _too_much_data()[8:-4])),
     "a long directory": lambda: png(before=chunk(b"eXIf", _directory())),
     "no data": lambda: png(idat=b""),
 }
 
 
+@functools.cache
+def expensive_images() -> dict[str, bytes]:
+    """By name; none of them shows anything but black and grey."""
+    return {name: make() for name, make in _EXPENSIVE.items()}
+
+
+@functools.cache
 def plain_images() -> dict[str, bytes]:
     """Small whole files without any colour, from which others are made."""
     noise = Image.fromarray(np.random.default_rng(0).integers(90, 160, (64, 64), dtype=np.uint8))

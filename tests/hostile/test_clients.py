@@ -11,7 +11,7 @@ from support.live import answers, fields
 from support.page import request
 
 from hostile.crowd import PATIENCE_S, Neighbours
-from hostile.images import EXPENSIVE
+from hostile.images import expensive_images
 from hostile.inspection import Memory, assert_no_errors
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import BINARY, encode_frame, encode_message
@@ -45,7 +45,7 @@ def neighbours(server: ServerProcess) -> Iterator[Neighbours]:
 @pytest.fixture(scope="module")
 def expensive() -> dict[str, str]:
     """In base64."""
-    return {name: base64.b64encode(make()).decode() for name, make in EXPENSIVE.items()}
+    return {name: base64.b64encode(file).decode() for name, file in expensive_images().items()}
 
 
 @pytest.mark.parametrize("field", ["rgb_image", "depth_image"])

@@ -90,6 +90,8 @@ class QuadSimServer(socketio.Server):
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             self._complain(eio_sid, "packet", "a Socket.IO packet", f"{shorten(data)}: {error}")
             return
+        if eio_sid not in self.environ:
+            return  # it has closed its session, and sent more behind that
         with self._faults.contained("packet"):
             self._dispatch(eio_sid, packet)
 

@@ -59,3 +59,10 @@ def test_an_error_in_a_handler_is_ours(wire, error):
     wire.receive("client", '2["sensor_frame",{}]')
     assert wire.faults.counts == {"sensor_frame": 1}
     assert wire.mistakes == []
+
+
+def test_what_comes_behind_the_end_of_a_session_is_dropped(wire):
+    wire.server.eio.handlers["disconnect"]("client", "transport close")
+    wire.receive("client", '2["sensor_frame",{}]')
+    wire.receive("client", "0")
+    assert (wire.taken, wire.mistakes, wire.faults.counts) == ([], [], {})

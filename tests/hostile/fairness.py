@@ -148,7 +148,7 @@ KINDS: dict[str, Callable[[], Callable[[int], None]]] = {
     GOOD: lambda: good,
     "62 zTXt, 3 a second": expensive("62 zTXt before the data", 1 / 3),
     "62 zTXt without end": expensive("62 zTXt before the data"),
-    "million pixels without end": expensive("a million pixels of noise"),
+    "640 × 480 without end": expensive("noise of 640 × 480"),
     "43,000 scans without end": expensive("43,000 empty scans, called an MPO"),
     "frames without end": lambda: without_end(sensor_frame_message(fields())),
     "bad frames without end": lambda: without_end('42["sensor_frame",{}]'),

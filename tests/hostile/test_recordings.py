@@ -58,17 +58,26 @@ def read_or_refused(file: Path) -> int:
 @given(seed=st.integers(0, 2**32))
 def test_a_damaged_recording_is_read_or_refused_in_memory_of_its_size(recordings, target, seed):
     rng = random.Random(seed)
-    data = mutated(rng.choice(recordings).read_bytes(), rng)
-    target.write_bytes(data)
+    assert_bounded(target, mutated(rng.choice(recordings).read_bytes(), rng))
+
+
+def test_a_length_within_a_record_takes_no_memory(target):
+    """A chunk's head: its times, size and checksum, and then the length of a name, which is 2 GB."""
+    head = bytes(8 + 8 + 8 + 4) + (2**31 - 1).to_bytes(4, "little") + bytes(8)
+    assert_bounded(target, b"\x89MCAP0\r\n\x06" + len(head).to_bytes(8, "little") + head)
+
+
+def assert_bounded(file: Path, data: bytes) -> None:
+    """That a file of this content gives no more entries than it has bytes, and takes memory of its size."""
+    file.write_bytes(data)
     tracemalloc.start()
     try:
-        entries = read_or_refused(target)
+        entries = read_or_refused(file)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert entries < len(data)
-    # Chunks of the server's unpack to some times their size; a length that is damaged must take nothing.
-    assert peak_bytes < 20 * len(data) + 5_000_000
+    assert peak_bytes < 20 * len(data) + 5_000_000  # the server's chunks unpack to some times their size
 
 
 JSON = st.recursive(

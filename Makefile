@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick check format setup lock clean
+.PHONY: demo test quick hostile check format setup lock clean
 
 demo: setup
 	$(BIN)/python tools/demo.py
@@ -15,6 +15,13 @@ test: check
 quick: setup
 	$(BIN)/python -m pytest -m "not slow"
 	@echo "The quick tests passed. Next: 'make test' runs all of them."
+
+# Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
+SEED ?= 1
+hostile: setup
+	$(BIN)/python -m pytest tests/hostile tests/server/hostile -o hostile_messages=10000 -o hostile_seed=$(SEED)
+	@echo "Nothing that was sent stopped or misled a drone. Next: 'make hostile SEED=2' sends other messages;"
+	@echo "'$(BIN)/python tests/hostile/fairness.py' measures what a neighbour notices; docs/security.md says what is promised."
 
 check: setup
 	$(BIN)/ruff check .

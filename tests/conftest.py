@@ -7,6 +7,7 @@ import pytest
 
 # Where and with what servers or browsers are started, worlds rendered, networks trained or converted.
 SLOW_MODULES = (
+    "hostile/test_recordings.py",
     "model/engines/test_engines.py",
     "model/test_training.py",
     "server/test_follower.py",

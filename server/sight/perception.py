@@ -5,6 +5,7 @@ the newest frame of its simulator. Slots take turns by the time that their frame
 frames are expensive or many gets fewer turns and the others notice little of it.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,9 @@ from server.sight.sight import Sight, View
 from server.supervision import Faults
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
+# Longest time of decoding for frames that share a batch, as far as earlier frames tell. Without it, a frame would wait
+# for all expensive ones in the batch before and in its own.
+DECODED_TOGETHER_S = 0.02
 # How long a failure of perception is told when no frame comes that would show it mended.
 FAILURE_TOLD_S = 10.0
 
@@ -45,6 +49,7 @@ class Slot:
     def __init__(self, perception: "Perception", deliver: Callable[[Perceived], None]) -> None:
         self._perception, self.deliver = perception, deliver
         self.turn_s = 0.0  # of the fair queue: see `Perception`
+        self.cost_s = math.inf  # of decoding its latest frame; unknown before
 
     def put(self, frame: Frame, content: SensorFrame) -> Frame | None:
         """Hand in the newest frame, keeping the simulator's turn.
@@ -60,9 +65,9 @@ class Slot:
 
 
 class _Depth(NamedTuple):
-    """A decoded depth image, (H, W) uint8, and the time that it took."""
+    """A decoded depth image, (H, W) uint8, or why it can't be decoded; and the time that it took."""
 
-    depth_255: np.ndarray
+    outcome: np.ndarray | BadFrameError
     cost_s: float
 
 
@@ -187,7 +192,7 @@ class Perception:
             self._changed.wait_for(lambda: self._waiting or self._is_stopping)
             if self._is_stopping:
                 return []
-            slots = sorted(self._waiting, key=lambda slot: slot.turn_s)[: self.sight.engine.most_per_batch]
+            slots = self._next_slots()
             self._busy_since_s = time.monotonic()
             self._latest_turn_s = slots[-1].turn_s
             batch = [(slot, self._waiting.pop(slot)) for slot in slots]
@@ -195,6 +200,16 @@ class Perception:
             if waiting.depth is None:
                 waiting.depth = self._pool.submit(_decode_depth, waiting.content)
         return batch
+
+    def _next_slots(self) -> list[Slot]:
+        """Whose turn it is, and who shares it."""
+        first, *others = sorted(self._waiting, key=lambda slot: slot.turn_s)
+        slots, cost_s = [first], first.cost_s
+        for slot in others:
+            if len(slots) < self.sight.engine.most_per_batch and cost_s + slot.cost_s <= DECODED_TOGETHER_S:
+                slots.append(slot)
+                cost_s += slot.cost_s
+        return slots
 
     def _charge(self, slot: Slot, cost_s: float) -> None:
         with self._changed:
@@ -216,7 +231,8 @@ class Perception:
                     continue
                 except BadFrameError as error:
                     outcome = error
-            self._charge(slot, time.monotonic() - begun_s)
+            slot.cost_s = time.monotonic() - begun_s
+            self._charge(slot, slot.cost_s)
             results.append((slot, Perceived(waiting.frame, outcome)))
         if decoded:
             results += self._infer(decoded)
@@ -233,15 +249,15 @@ class Perception:
             outcome: View | BadFrameError | None = None
             if probabilities is not None:
                 with self._faults.contained("perception"):
-                    try:
-                        assert waiting.depth is not None
-                        depth = waiting.depth.result()
-                        self._charge(slot, depth.cost_s)
-                        outcome = self.sight.find(
-                            waiting.content.gimbal_pose, size, probabilities[number], depth.depth_255
-                        )
-                    except BadFrameError as error:
-                        outcome = error
+                    assert waiting.depth is not None
+                    depth = waiting.depth.result()
+                    slot.cost_s = spent.decode_s + depth.cost_s
+                    self._charge(slot, depth.cost_s)
+                    if isinstance(depth.outcome, BadFrameError):
+                        outcome = depth.outcome
+                    else:
+                        pose = waiting.content.gimbal_pose
+                        outcome = self.sight.find(pose, size, probabilities[number], depth.outcome)
             self._charge(slot, spent.decode_s + inference_s / len(decoded))
             results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
         return results
@@ -249,4 +265,8 @@ class Perception:
 
 def _decode_depth(content: SensorFrame) -> _Depth:
     begun_s = time.monotonic()
-    return _Depth(decode_depth(content.depth_image), time.monotonic() - begun_s)
+    try:
+        outcome: np.ndarray | BadFrameError = decode_depth(content.depth_image)
+    except BadFrameError as error:
+        outcome = error
+    return _Depth(outcome, time.monotonic() - begun_s)

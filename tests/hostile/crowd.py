@@ -4,11 +4,13 @@ import contextlib
 import json
 import math
 import socket
+import time
 
 from support.fake_engine import GREY
-from support.live import answers, fields, follow, picture
+from support.live import answers, fields, picture
 
 from hostile.fuzzer import ENGINE_IO, PLACES, Fuzzer, Message, shows_hero
+from tools.simulator.frames import format_timestamp
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import handshake_request, new_key
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
@@ -25,17 +27,18 @@ class Neighbours:
 
     Args:
         server: to connect to.
+        shown: frame of the first one; None for what the fake network takes for the hero.
 
     Attributes:
         lost: how often the first one was told to patrol after it had begun to follow; a busy machine may do that.
     """
 
-    def __init__(self, server: ServerProcess) -> None:
-        self._following, self._empty = (QuadSimClient(port=server.port) for _ in range(2))
+    def __init__(self, server: ServerProcess, shown: dict[str, str] | None = None) -> None:
+        self._shown, self._empty_scene = shown or fields(), fields(picture(GREY))
+        self._following, self._empty = (QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S) for _ in range(2))
         self._following.connect()
         self._empty.connect()
-        self._hero_m = follow(self._following)
-        self._fields = fields(), fields(picture(GREY))
+        self._hero_m = self._follow()
         self.lost = 0
 
     def fly(self) -> None:
@@ -45,21 +48,27 @@ class Neighbours:
             AssertionError: if one was told anything wrong.
             TimeoutError: if one was not answered.
         """
-        shown, empty = self._fields
-        for event in answers(self._following, shown):
+        for event in answers(self._following, _taken_now(self._shown)):
             self.lost += event.name == "object_lost"
             if event.name == "object_detected":
                 assert math.dist(event.argument["coords"], self._hero_m) < 0.5, event
-        told = {event.name for event in answers(self._empty, empty)}
+        told = {event.name for event in answers(self._empty, _taken_now(self._empty_scene))}
         assert told <= {"object_lost"}, told
         assert not self._following.violations + self._empty.violations
 
     def close(self) -> None:
         """Check that it can follow still, and leave."""
-        follow(self._following)
+        assert math.dist(self._follow(), self._hero_m) < 0.5
         self.fly()
         self._following.close()
         self._empty.close()
+
+    def _follow(self) -> list[float]:
+        for _ in range(100):
+            for event in answers(self._following, _taken_now(self._shown)):
+                if event.name == "object_detected":
+                    return event.argument["coords"]
+        raise AssertionError(f"expected object_detected within 100 frames, got {self._following.events[-5:]}")
 
 
 class Attackers:
@@ -165,6 +174,10 @@ def talk(server: ServerProcess, data: bytes) -> bytes:
             if b"text/event-stream" in received or len(received) > _MOST_READ_BYTES:
                 break
     return received
+
+
+def _taken_now(frame: dict[str, str]) -> dict[str, str]:
+    return {**frame, "timestamp": format_timestamp(time.time())}
 
 
 def _connection(server: ServerProcess) -> socket.socket:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from support.live import fields, picture
 
-from hostile.images import EXPENSIVE, hero_image, mutated, plain_images
+from hostile.images import expensive_images, hero_image, mutated, plain_images
 from server.sight.geometry import Pose
 from tools.simulator.frames import LOCALES, format_n4, format_pose
 from tools.simulator.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
@@ -95,7 +95,7 @@ class Fuzzer:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._plain = plain_images()
-        self._expensive = [make() for make in EXPENSIVE.values()]
+        self._expensive = [*expensive_images().values()]
         self._times = 0
         self._frames = [
             fields(

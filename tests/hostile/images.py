@@ -3,6 +3,7 @@
 Sources: ITU-T T.81 (JPEG), annex B; CIPA DC-007 (MPF); W3C PNG specification, third edition.
 """
 
+import functools
 import random
 import struct
 import zlib
@@ -74,9 +75,9 @@ def progressive_jpeg(px: int = 1024) -> bytes:
 
 
 def largest_jpeg() -> bytes:
-    """The most expensive file that is allowed: a million pixels of noise."""
-    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
-    return saved(Image.fromarray(noise), "JPEG", quality=45)
+    """The most expensive file that is allowed: noise, 640 × 480."""
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    return saved(Image.fromarray(noise), "JPEG", quality=90)
 
 
 def _texts(kind: bytes, count: int, head: bytes = b"\0\0") -> bytes:
@@ -93,17 +94,16 @@ def _directory() -> bytes:
 
 
 def _too_much_data() -> bytes:
-    """IDAT that unpacks to 300 MB."""
+    """IDAT that unpacks to 100 MB."""
     packer = zlib.compressobj(9)
-    return chunk(b"IDAT", b"".join(packer.compress(bytes(10_000_000)) for _ in range(30)) + packer.flush())
+    return chunk(b"IDAT", b"".join(packer.compress(bytes(10_000_000)) for _ in range(10)) + packer.flush())
 
 
-# None of them shows anything but black and grey.
-EXPENSIVE: dict[str, Callable[[], bytes]] = {
+_EXPENSIVE: dict[str, Callable[[], bytes]] = {
     "43,000 empty scans, called an MPO": lambda: scans_jpeg(43_000),
     "43,000 empty scans": lambda: scans_jpeg(43_000, is_mpo=False),
     "a progressive JPEG": progressive_jpeg,
-    "a million pixels of noise": largest_jpeg,
+    "noise of 640 × 480": largest_jpeg,
     "60,000 comments in a JPEG": lambda: b"\xff\xd8" + segment(0xFE, b"") * 60_000 + scans_jpeg(1)[2:],
     "62 zTXt before the data": lambda: png(before=_texts(b"zTXt", 62)),
     "62 zTXt behind the data": lambda: png(after=_texts(b"zTXt", 62)),
@@ -121,17 +121,24 @@ EXPENSIVE: dict[str, Callable[[], bytes]] = {
     "empty IDAT": lambda: png(idat=chunk(b"IDAT") * 49_000),
     "16 bits a channel": lambda: png((1024, 1024), bits=16),
     "16 bits a channel, interlaced": lambda: png((1024, 1024), bits=16, interlace=1),
-    "a large palette": lambda: png((1024, 1024), PALETTE),
+    "a large palette": lambda: png((640, 480), PALETTE),
     "900 million pixels": lambda: png((30_000, 30_000), GREYSCALE, bits=1, idat=chunk(b"IDAT", b"x")),
-    "2048 × 512": lambda: png((2048, 512)),
-    "data of 300 MB": lambda: png((1024, 1024), idat=_too_much_data()),
+    "1108 × 277": lambda: png((1108, 277)),
+    "data of 100 MB": lambda: png((640, 480), idat=_too_much_data()),
     "two profiles": lambda: png(before=_texts(b"iCCP", 2)),
-    "a profile of 300 MB": lambda: png(before=chunk(b"iCCP", b"a\0\0" + _too_much_data()[8:-4])),
+    "a profile of 100 MB": lambda: png(before=chunk(b"iCCP", b"a\0\0" + _too_much_data()[8:-4])),
     "a long directory": lambda: png(before=chunk(b"eXIf", _directory())),
     "no data": lambda: png(idat=b""),
 }
 
 
+@functools.cache
+def expensive_images() -> dict[str, bytes]:
+    """By name; none of them shows anything but black and grey."""
+    return {name: make() for name, make in _EXPENSIVE.items()}
+
+
+@functools.cache
 def plain_images() -> dict[str, bytes]:
     """Small whole files without any colour, from which others are made."""
     noise = Image.fromarray(np.random.default_rng(0).integers(90, 160, (64, 64), dtype=np.uint8))

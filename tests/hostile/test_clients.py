@@ -11,7 +11,7 @@ from support.live import answers, fields
 from support.page import request
 
 from hostile.crowd import PATIENCE_S, Neighbours
-from hostile.images import EXPENSIVE
+from hostile.images import expensive_images
 from hostile.inspection import Memory, assert_no_errors
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import BINARY, encode_frame, encode_message
@@ -45,7 +45,7 @@ def neighbours(server: ServerProcess) -> Iterator[Neighbours]:
 @pytest.fixture(scope="module")
 def expensive() -> dict[str, str]:
     """In base64."""
-    return {name: base64.b64encode(make()).decode() for name, make in EXPENSIVE.items()}
+    return {name: base64.b64encode(file).decode() for name, file in expensive_images().items()}
 
 
 @pytest.mark.parametrize("field", ["rgb_image", "depth_image"])
@@ -82,7 +82,7 @@ def flood(server: ServerProcess, message: bytes) -> Iterator[None]:
                 sender.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("name", ["62 zTXt before the data", "a million pixels of noise", "43,000 empty scans"])
+@pytest.mark.parametrize("name", ["62 zTXt before the data", "noise of 640 × 480", "43,000 empty scans"])
 def test_clients_that_send_nothing_but_expensive_images_leave_the_others_their_turns(
     server, neighbours, expensive, name
 ):
@@ -93,7 +93,7 @@ def test_clients_that_send_nothing_but_expensive_images_leave_the_others_their_t
 
 
 def test_what_departed_clients_have_sent_keeps_nobody_waiting(server, neighbours, expensive):
-    message = encode_message(sensor_frame_message(fields(depth_image=expensive["a million pixels of noise"])))
+    message = encode_message(sensor_frame_message(fields(depth_image=expensive["noise of 640 × 480"])))
     for number in range(100):
         client = QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S)
         client.connect()
@@ -133,7 +133,7 @@ def test_binary_in_a_frame_is_refused_and_the_session_recorded_on(server, neighb
 
 
 def test_a_server_under_fire_stops_the_drones_and_ends(expensive):
-    message = encode_message(sensor_frame_message(fields(depth_image=expensive["a million pixels of noise"])))
+    message = encode_message(sensor_frame_message(fields(depth_image=expensive["noise of 640 × 480"])))
     with running_server("unused", "--watchdog-s", "3", script=FAKE_SERVER) as server:
         with flood(server, message):
             client = QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S)

@@ -10,10 +10,12 @@ from itertools import islice
 
 import pytest
 from support.fake_engine import FAKE_SERVER
+from support.recorded_session import SHIPPED, real_frames
 
 from hostile.crowd import Attackers, Neighbours
 from hostile.fuzzer import SESSIONS, Fuzzer
 from hostile.inspection import Memory, assert_no_errors
+from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.server_process import ServerProcess, running_server
 
 # So many messages are sent before all of them have to be worked off.
@@ -21,11 +23,11 @@ BATCH = 25
 WARM_UP = 100
 
 
-def attack(server: ServerProcess, seed: int, messages: int) -> None:
-    """Send messages, and have neighbours fly meanwhile."""
+def attack(server: ServerProcess, seed: int, messages: int, shown: dict[str, str] | None = None) -> None:
+    """Send messages, and have neighbours fly meanwhile; `shown` is what the following one shows."""
     fuzzer = Fuzzer(seed)
     latest: deque[str] = deque(maxlen=BATCH)
-    neighbours, attackers, memory = Neighbours(server), Attackers(server, fuzzer), None
+    neighbours, attackers, memory = Neighbours(server, shown), Attackers(server, fuzzer), None
     for number in range(messages):
         message = fuzzer.next()
         latest.append(f"{number}: {message}")
@@ -60,6 +62,12 @@ def messages(pytestconfig) -> int:
 def test_nothing_that_clients_send_misleads_a_drone_or_stops_the_server(seed, messages, tmp_path):
     with running_server("unused", "--watchdog-s", "3", "--record", str(tmp_path), script=FAKE_SERVER) as server:
         attack(server, seed, messages)
+
+
+def test_nor_with_a_real_network(seed, messages, data_dir):
+    frame = real_frames(data_dir, "following_images", 4)[3]
+    with running_server(SHIPPED, "--watchdog-s", "3") as server:
+        attack(server, seed + 1, messages // 5, sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose))
 
 
 def test_the_same_seed_gives_the_same_messages():

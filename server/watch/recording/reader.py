@@ -9,7 +9,7 @@ is believed to be a recording only message by message, and large parts of it are
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar, cast
 
 import zstandard
 from google.protobuf.message import DecodeError
@@ -38,6 +38,9 @@ from server.wire.messages import shorten
 # The server writes twice a second, and a client sends messages of at most 1 MB, which JSON may make several times as
 # long.
 LARGEST_CHUNK_BYTES, LARGEST_MESSAGE_BYTES = 500_000_000, 20_000_000
+# All chunks of a file together may unpack to this, and to so many times the file's size. A client that sends the same
+# frame again and again, 200 times a second, is recorded at 100 times.
+MOST_UNPACKED_BYTES, MOST_UNPACKED_TIMES = 100_000_000, 500
 
 Value = TypeVar("Value")
 
@@ -169,11 +172,16 @@ class Recording:
                 yield self._channels[record.channel_id], record
 
     def _read_records(self) -> Iterator[McapRecord]:
-        reader = StreamReader(self._file, emit_chunks=True, validate_crcs=True, record_size_limit=self._size)
+        source = cast(IO[bytes], _WithinFile(self._file, self._size))
+        reader = StreamReader(source, emit_chunks=True, validate_crcs=True, record_size_limit=self._size)
+        left_bytes = MOST_UNPACKED_BYTES + MOST_UNPACKED_TIMES * self._size
         try:
             for record in reader.records:
                 if isinstance(record, Chunk):
-                    _check_size(record)
+                    left_bytes -= _unpacked_bytes(record)
+                    if left_bytes < 0:
+                        most = f"{MOST_UNPACKED_BYTES} bytes and {MOST_UNPACKED_TIMES} times the file's size"
+                        raise ValueError(f"expected chunks that unpack to at most {most}, got more")
                     yield from breakup_chunk(record, validate_crc=True)
                 else:
                     yield record
@@ -186,8 +194,18 @@ class Recording:
                 ) from error
 
 
-def _check_size(chunk: Chunk) -> None:
-    """Refuse a chunk for its size before it is unpacked.
+class _WithinFile:
+    """A file of which no more is read than there is: for a damaged length Python would take gigabytes first."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+
+    def read(self, length: int) -> bytes:
+        return self._file.read(min(length, max(0, self._size - self._file.tell())))
+
+
+def _unpacked_bytes(chunk: Chunk) -> int:
+    """The size of a chunk's content, told before it is unpacked.
 
     Raises:
         ValueError: if it is too large, or compressed in a way that the server does not use.
@@ -195,5 +213,7 @@ def _check_size(chunk: Chunk) -> None:
     if chunk.compression not in ("", "zstd"):
         raise ValueError(f"expected chunks compressed with zstd, got {shorten(chunk.compression)}")
     size = zstandard.frame_content_size(chunk.data) if chunk.compression else len(chunk.data)
-    if max(size, chunk.uncompressed_size) > LARGEST_CHUNK_BYTES:
+    size = max(size, chunk.uncompressed_size)
+    if size > LARGEST_CHUNK_BYTES:
         raise ValueError(f"expected chunks of at most {LARGEST_CHUNK_BYTES} bytes, got one of {size}")
+    return size

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command import REPOSITORY
-from support.images import encoded
+from support.images import encoded, saved
 
 from server.sight.images import decode_depth, decode_rgb
 from server.wire.messages import BadFrameError
@@ -30,6 +30,18 @@ def test_depth_images_give_their_red_channel(kind, mode):
     assert depth_255.shape == (48, 64)
     assert depth_255.dtype == np.uint8
     np.testing.assert_allclose(depth_255, 77, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_taken"), [((640, 480), True), ((641, 480), False), ((15, 15), False), ((64, 15), False)]
+)
+def test_an_image_of_a_size_that_no_camera_of_ours_has_is_refused(size, is_taken):
+    file = saved(Image.new("L", size), "PNG")
+    if is_taken:
+        assert decode_depth(file).shape == size[::-1]
+    else:
+        with pytest.raises(BadFrameError, match="an image of at least 16 px and at most 307200 pixels"):
+            decode_depth(file)
 
 
 def test_a_depth_image_of_16_bits_is_refused():

@@ -1,5 +1,6 @@
 """Perception's threads, on a network that waits for the test; and what one frame looks like to `Sight`."""
 
+import math
 import threading
 import time
 from types import SimpleNamespace
@@ -61,7 +62,9 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline():
+def pipeline(monkeypatch):
+    # On a slow machine every frame is expensive.
+    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", math.inf)
     subject = Pipeline()
     subject.perception.start()
     yield subject
@@ -97,6 +100,42 @@ def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_ba
         ("b", other),  # who has had no turn yet
         ("a", third),
     ]
+
+
+def test_an_expensive_frame_keeps_no_other_of_its_batch_waiting(pipeline, monkeypatch):
+    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
+    pipeline.put("a", frame())
+    wait_for(lambda: pipeline.engine.batches == [1])
+    for name, cost_s in (("b", 0.3), ("c", 0.8), ("d", 0.6)):
+        pipeline.slots[name].cost_s = cost_s
+        pipeline.put(name, frame())
+    for _ in range(3):
+        pipeline.engine.gate.release()
+    pipeline.outcomes(4)
+    assert [name for name, _ in pipeline.results] == ["a", "b", "d", "c"]
+    assert pipeline.engine.batches == [1, 2, 1]
+
+
+def test_a_newcomers_frame_which_may_cost_anything_has_a_batch_of_its_own(pipeline, monkeypatch):
+    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
+    for name in "abc":
+        pipeline.put(name, frame())
+    for _ in range(3):
+        pipeline.engine.gate.release()
+    pipeline.outcomes(3)
+    assert pipeline.engine.batches == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "images", [{"depth_image": encoded(size=(700, 700), kind="PNG")[:-40]}, {"rgb_image": b"none"}]
+)
+def test_a_frame_that_is_not_understood_is_paid_for_too(pipeline, images):
+    """Much of an image may be decoded before its damage shows."""
+    pipeline.put("a", frame(**images))
+    pipeline.engine.gate.release()
+    (outcome,) = pipeline.outcomes(1)
+    assert isinstance(outcome, BadFrameError)
+    assert 0 < pipeline.slots["a"].cost_s <= pipeline.slots["a"].turn_s
 
 
 def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):

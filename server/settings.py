@@ -1,6 +1,5 @@
 """What a user may choose: `Settings` of the server, `TrackerConfig` of each simulator's tracker."""
 
-import math
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from model.options import option
 from server.sight.geometry import Camera
 
 MOST_FRAMES = 1000  # of a tracker's window; three minutes
+LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class TrackerConfig:
         max_speed_mps: largest speed of the hero, m/s.
 
     Raises:
-        ValueError: if a count is not an integer of 1 to 1000 or exceeds its window, or a quantity is not positive and
-            finite.
+        ValueError: if a count is not an integer of 1 to 1000 or exceeds its window, or a quantity is not positive or
+            exceeds 1e6.
     """
 
     confirm_hits: int = 3
@@ -100,8 +100,8 @@ class TrackerConfig:
             value = getattr(self, setting.name)
             if setting.type is int and not (type(value) is int and 1 <= value <= MOST_FRAMES):
                 raise ValueError(f"expected {setting.name} an integer of 1 to {MOST_FRAMES}, got {value!r}")
-            if not (type(value) in (int, float) and 0 < value < math.inf):
-                raise ValueError(f"expected {setting.name} positive and finite, got {value!r}")
+            if not (type(value) in (int, float) and 0 < value <= LARGEST_QUANTITY):
+                raise ValueError(f"expected {setting.name} in (0, {LARGEST_QUANTITY:g}], got {value!r}")
         for hits, window in (("confirm_hits", "confirm_window"), ("switch_hits", "switch_window")):
             if getattr(self, hits) > getattr(self, window):
                 raise ValueError(

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
+# Beyond any camera here; an engine takes the memory for an image of this size at once.
+MOST_INPUT_PX = 2048
+
 _CONFIG = "config_"
 _LFS_POINTER = b"version https://git-lfs.github.com/"
 
@@ -104,6 +107,8 @@ def load_network(path: Path | str) -> "keras.Model":
 
     network = load_legacy_network(file, network_files(file)[-1]) if is_legacy(file) else _load_keras(file)
     shapes = network.input_shape, network.output_shape
+    if _is_square_map(shapes[0]) and shapes[0][1] > MOST_INPUT_PX:
+        raise ValueError(f"{file}: expected an input of at most {MOST_INPUT_PX} px, got {shapes[0][1]} px")
     if not all(_is_square_map(shape) for shape in shapes) or shapes[0][1:] != (*shapes[1][1:3], 3):
         raise ValueError(
             f"{file}: expected a network from (N, px, px, 3) to (N, px, px, classes) with a fixed px, "

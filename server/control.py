@@ -6,6 +6,7 @@ Only the event loop calls it. Errors of this program are contained for each simu
 the others notice nothing.
 """
 
+import itertools
 import logging
 import math
 import time
@@ -89,7 +90,7 @@ class Control:
         Args:
             sid: the client's id.
             host: address of its machine.
-            name: of the client, for people.
+            name: of the client, for people; its simulator's, with a number if another one has it.
             acknowledge: to be called when the frame has been answered.
             arguments: of the event.
         """
@@ -163,7 +164,8 @@ class Control:
             with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
                 self._take(simulator, Shutdown(time.monotonic()))
 
-    def _connect(self, sid: str, host: str, name: str, now_s: float) -> Simulator:
+    def _connect(self, sid: str, host: str, peer: str, now_s: float) -> Simulator:
+        name = self._unique_name(peer)
         session = Session.begin(name, self._tracker, self._settings.watchdog_s)
         slot = self._perception.open_slot(lambda perceived: self._post(self._on_perceived, simulator, perceived))
         simulator = Simulator(sid, host, name, session, slot)
@@ -177,6 +179,12 @@ class Control:
             logger.info("[%s] on hold: another simulator from this address is on hold, or was when it left", name)
             self._take(simulator, Hold(now_s))
         return simulator
+
+    def _unique_name(self, peer: str) -> str:
+        """A name that no connected simulator has: by polling, several sessions may come from one port."""
+        names = {other.name for other in self.simulators}
+        numbered = (f"{peer}_{number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain([peer], numbered) if name not in names)
 
     def _must_hold(self, host: str, now_s: float) -> bool:
         """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""

@@ -112,6 +112,7 @@ def set_up(level: str) -> None:
     Args:
         level: least severe lines to log: debug, info or warning.
     """
+    _open_standard_descriptors()
     sys.stderr = NonBlockingStream(_write_to_stderr)
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger().setLevel(logging.WARNING)
@@ -128,6 +129,13 @@ def end_process(status: int) -> None:
     if isinstance(sys.stderr, NonBlockingStream):
         sys.stderr.wait_written(END_S)
     os._exit(status)
+
+
+def _open_standard_descriptors() -> None:
+    """Open those that the parent has closed: the next file or socket would get their numbers, and the log's lines."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
 
 
 def _write_to_stderr(text: str) -> None:

@@ -19,6 +19,10 @@ The run folder gets the weights (`model_weights.keras`), their card (`model_weig
 epoch: the same command with `--resume` continues, to the same weights.
 """
 
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
 import argparse
 import hashlib
 import json
@@ -35,6 +39,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from model.command import run_command
 from model.loading import import_keras, load_network, resolve_weights
 
 import_keras()  # first, without its start-up notes; imports below need it
@@ -243,4 +248,4 @@ def draw_curves(log: list[EpochLog], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

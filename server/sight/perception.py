@@ -120,7 +120,7 @@ class Perception:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
+    def stop(self, timeout_s: float = 0.3) -> None:
         """Finish the frame in work and end the thread; give up on a stalled one after `timeout_s`."""
         with self._changed:
             self._is_stopping = True

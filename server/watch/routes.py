@@ -80,7 +80,7 @@ def _page(
     def refuse_other_sites() -> None:
         # A browser names the page's own site in each command, and in a stream that another site's page asks for.
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and _site(origin) != request.host:
             abort(403, f"expected a page of {request.host}, got one of {origin[:60]}")
 
     @blueprint.after_request
@@ -115,6 +115,14 @@ def _page(
         return _obey(dashboard, record, "is_recorded")
 
     return blueprint
+
+
+def _site(origin: str) -> str | None:
+    """The host and port of an Origin header; None if it is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _obey(dashboard: Dashboard, do: Callable[[Simulator, bool], None], wish: str) -> Response:

@@ -187,6 +187,12 @@ def test_a_truncated_keras_file_is_refused_in_one_line(saved):
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_for_images_beyond_any_camera_is_refused(tmp_path):
+    network_of(px=100_000).save(tmp_path / "model_weights.keras")
+    with pytest.raises(ValueError, match="expected an input of at most 2048 px, got 100000 px"):
+        load_network(tmp_path / "model_weights")
+
+
 def changed_config(saved, change):
     """Change the text of the config in a `.keras` file."""
     with zipfile.ZipFile(saved) as archive:

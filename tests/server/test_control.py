@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from support.road import Road, view
+from support.road import Road, argument, view
 from support.seen import sighting
 
 from server import control as control_module
@@ -146,6 +146,15 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     road.control.hold(road.simulator("b"), False)
     road.frame("d", 1)
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
+
+
+def test_simulators_from_one_port_have_different_names(road):
+    for sid in ("a", "b", "c"):
+        road.control.on_frame(sid, "127.0.0.1", "127.0.0.1:9", lambda: None, [argument(1)])
+    road.control.on_disconnect("b")
+    road.control.on_frame("d", "127.0.0.1", "127.0.0.1:9", lambda: None, [argument(1)])
+    names = ["127.0.0.1:9", "127.0.0.1:9_3", "127.0.0.1:9_2"]
+    assert [simulator.name for simulator in road.control.simulators] == names
 
 
 def test_at_the_end_every_drone_is_stopped_and_nothing_more_is_taken_in(road):

@@ -1,6 +1,8 @@
 """The log: bounded, and nobody waits for it."""
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -107,3 +109,14 @@ def test_a_logged_traceback_arrives_whole(clock):
     assert stream.wait_written(timeout_s=60)
     lines = "".join(written).splitlines()
     assert (lines[0], lines[-1]) == ("internal error", "ZeroDivisionError: ours")
+
+
+def test_a_file_that_is_opened_while_standard_error_is_closed_gets_no_log_lines(tmp_path):
+    file = tmp_path / "file"
+    program = (
+        "import logging, sys; from server import logs; logs.set_up('info'); file = open(sys.argv[1], 'w'); "
+        "logging.getLogger('server').warning('a line'); logs.end_process(0)"
+    )
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", program, str(file)]
+    subprocess.run(closed, check=True, timeout=60)
+    assert file.read_text() == ""

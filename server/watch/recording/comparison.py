@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from server.flight.events import Event, Failed, NotUnderstood, Seen
 from server.flight.tracks import TrackState
-from server.watch.recording.format import kind_of
-from server.wire.messages import Command
+from server.watch.recording.format import FOLLOW, kind_of
+from server.wire.messages import Command, object_lost
 
 FIRST_MOMENTS = 10
-FOLLOW, PATROL = "object_detected", "object_lost"
+PATROL = object_lost().event
 
 
 class Outcome(NamedTuple):

@@ -28,10 +28,11 @@ from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
-from server.wire.messages import Command, shorten
+from server.wire.messages import Command, object_detected, shorten
 
 FORMAT = 2
 EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
+FOLLOW = object_detected((0.0, 0.0, 0.0)).event
 
 Value = TypeVar("Value")
 
@@ -192,6 +193,9 @@ def message_of(fields: Mapping[str, Any]) -> InWork | Happened | End:
     event = msgspec.convert(fields, _EVENTS[kind])
     if (kind == "received") != (outcome.argument is not None):
         raise ValueError(f"expected an argument with a frame received, and with nothing else, got {kind}")
+    for command in outcome.commands:
+        if command.event == FOLLOW:
+            msgspec.convert(command.payload.get("coords"), tuple[float, float, float])
     return Happened(event, outcome.state, outcome.commands, outcome.argument)
 
 

@@ -29,7 +29,7 @@ MOST_BYTES_PER_S, AVERAGED_S = 20_000_000, 5.0
 # What may wait in memory, for one recording and for all. A simulator makes 5 MB a second, mostly the network's output.
 MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
 # How long the last writes may take when the server ends.
-CLOSING_S = 5.0
+CLOSING_S = 1.2
 
 
 class Scribe:

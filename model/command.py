@@ -20,6 +20,7 @@ import functools
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TextIO
@@ -63,6 +64,7 @@ def command(
 
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run the main function of a command, and end the process with its status."""
+    warnings.filterwarnings("ignore", module="PIL")  # about images that are refused anyway, or odd in their metadata
     if signal.getsignal(signal.SIGINT) is exit_interrupted:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

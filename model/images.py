@@ -4,7 +4,6 @@ Imports neither Keras nor TensorFlow.
 """
 
 import math
-import warnings
 from pathlib import Path
 
 import cv2
@@ -17,8 +16,6 @@ SCALE = 127.5
 
 # A file of a few kilobytes may hold a picture of any size; QuadSim's has 256 × 256 pixels.
 MOST_IMAGE_PX = 4096 * 4096
-# `open_image` refuses such images itself.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def open_image(file: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.Image:

@@ -79,6 +79,14 @@ class NonBlockingStream(io.TextIOBase):
         self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
+    def write_urgent(self, text: str) -> None:
+        """Have a text written also beyond the limit of lines: clients must not be able to hide our own errors.
+
+        `Faults` limits these by itself.
+        """
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(text)
+
     def write(self, text: str) -> int:
         """Have a text written, if there is room for it."""
         with self._lock:
@@ -113,12 +121,21 @@ def set_up(level: str) -> None:
         level: least severe lines to log: debug, info or warning.
     """
     _open_standard_descriptors()
-    sys.stderr = NonBlockingStream(_write_to_stderr)
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    sys.stderr = stream = NonBlockingStream(_write_to_stderr)
+    handler = _Handler(stream)
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
     logging.getLogger().setLevel(logging.WARNING)
     for name in ("server", "follower", "model"):
         logging.getLogger(name).setLevel(level.upper())
     warnings.filterwarnings("ignore", module="PIL")  # oddities in images' metadata, which nobody here reads
+
+
+class _Handler(logging.StreamHandler[NonBlockingStream]):
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self.stream.write_urgent(f"{self.format(record)}\n")
+        else:
+            super().emit(record)
 
 
 def end_process(status: int) -> None:

@@ -106,6 +106,10 @@ class EngineServer(engineio.Server):
                 start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
                 return [b"too many clients\n"]
         elif session is not None:
+            if "HTTP_UPGRADE" in environ and session.connection is not None:
+                self.complaints.warn(str(session.peer), "message", "one upgrade of a session", "another")
+                start_response("400 Bad Request", [("Content-Type", "text/plain")])
+                return [b"expected one upgrade of a session\n"]
             self._note_connection(session, environ)
             if environ["REQUEST_METHOD"] == "POST" and not self._is_payload(session, environ):
                 start_response("400 Bad Request", [("Content-Type", "text/plain")])
@@ -147,7 +151,9 @@ class EngineServer(engineio.Server):
             self.sessions[sid] = Session(Peer.of(environ), connection)
         result = super()._trigger_event(event, sid, *args, **options)
         if event == "disconnect":
-            self.sessions.pop(sid, None)
+            gone, client = self.sessions.pop(sid, None), self.sockets.get(sid)
+            if gone is not None and gone.connection is not None and not getattr(client, "upgraded", True):
+                gone.connection.close()  # its upgrade was never finished, and nobody else would end it
         return result
 
     def _is_spoken(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:

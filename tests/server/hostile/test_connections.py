@@ -182,8 +182,7 @@ def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(monkeypatch, tm
         stopped_s = client.send_frame(fields())
         server.process.send_signal(signal.SIGTERM)
         assert client.wait_for("object_lost", since_s=stopped_s)
-        assert server.process.wait(timeout=60) == 1
-        assert server.wait_for_log("expected to have shut down within 2.5 s")
+        assert server.process.wait(timeout=60) == 0, "the recording is given up, and the end is a normal one"
 
 
 def test_a_client_of_engine_io_3_is_served_by_websocket(server):

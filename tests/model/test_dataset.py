@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model import dataset
-from model.dataset import AUGMENTATIONS, AugmentedBatches, Frames, list_pairs, read_pair, read_set
-from model.images import MEAN, SCALE
+from model.dataset import Frames, cap_hovering, list_pairs, read_dataset, read_pair, read_set, recording_of
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 
 
@@ -32,27 +30,6 @@ def frames(with_hero=3, without=5, px=8):
     masks = np.zeros((with_hero + without, px, px), np.uint8)
     masks[:with_hero, px // 2, px // 2] = HERO
     return Frames(rng.integers(0, 256, (len(masks), px, px, 3), dtype=np.uint8), masks)
-
-
-def scenes(with_hero=3, without=5, people=True, hero_at=(10, 12), px=32):
-    """Frames of one grey each, 10 · (1 + number); in some the hero, 6 × 6 and red, in the others one of the people."""
-    masks = np.zeros((with_hero + without, px, px), np.uint8)
-    top, left = hero_at
-    masks[:with_hero, top : top + 6, left : left + 6] = HERO
-    if people:
-        masks[with_hero:, 20:26, 4:10] = PEOPLE
-    greys = 10 * (1 + np.arange(len(masks), dtype=np.uint8))
-    images = np.broadcast_to(greys[:, None, None, None], (*masks.shape, 3)).copy()
-    images[masks == HERO] = (250, 20, 20)
-    images[masks == PEOPLE] = (20, 20, 250)
-    return Frames(images, masks)
-
-
-SETTINGS = {"augmentation": "light", "crop_px": 8, "batch": 4, "steps": 3, "hero_share": 0.5, "seed": 0}
-
-
-def batches(drawn_from=None, **changes):
-    return AugmentedBatches(drawn_from or frames(), **(SETTINGS | changes))
 
 
 # --- pairs
@@ -157,7 +134,7 @@ def test_a_file_that_is_no_whole_image_is_refused(folder, name, kept):
     path = folder / name
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    refused(folder, f"expected a whole JPEG or PNG in {path}, got: ")
+    refused(folder, f"expected an image in {path}, got: ")
 
 
 # --- some of the frames
@@ -176,234 +153,118 @@ def test_a_spread_over_all_frames_or_more_is_all_of_them_once(count):
     np.testing.assert_array_equal(frames().spread(count).images, frames().images)
 
 
-# --- batches
+# --- sampling weights
 
 
-def test_a_batch_is_normalised_images_and_class_numbers():
-    images, masks = batches()[0]
-    assert (images.shape, images.dtype) == ((4, 8, 8, 3), np.float32)
-    assert (masks.shape, masks.dtype) == ((4, 8, 8), np.uint8)
-    assert -1 <= images.min() < -0.5 < 0.5 < images.max() <= 1
+def test_near_heroes_and_people_without_the_hero_are_drawn_as_often_as_their_weights_say():
+    masks = np.zeros((5, 16, 16), np.uint8)
+    # Of 16 × 16 px a near hero has more than 600 · 16² / 256² = 2.3 px.
+    masks[0, 0, :3] = HERO
+    masks[1, 0, :2] = HERO
+    masks[2, 0, :3], masks[2, 1, :3] = HERO, PEOPLE
+    masks[3, 0, 0] = PEOPLE
+    drawn = Frames(np.zeros((5, 16, 16, 3), np.uint8), masks)
+    assert drawn.is_near().tolist() == [True, False, True, False, False]
+    assert drawn.weights(near=3.0, people=2.0).tolist() == [3, 1, 3, 2, 1]
+    assert drawn.weights(near=1.0, people=1.0).tolist() == [1] * 5
 
 
-def same(batch, other):
-    return all(np.array_equal(mine, its) for mine, its in zip(batch, other, strict=True))
+# --- datasets
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_a_batch_depends_on_seed_epoch_and_step_alone(augmentation):
-    one, two = (batches(scenes(), augmentation=augmentation, crop_px=32) for _ in range(2))
-    later = two[2]
-    two.epoch = 7
-    two[1]
-    two.epoch = 0
-    assert same(one[1], two[1])
-    assert same(one[2], later)
-
-
-def test_another_seed_epoch_or_step_gives_another_batch():
-    reference = batches()[1]
-    assert not same(reference, batches(seed=1)[1])
-    assert not same(reference, batches()[2])
-    next_epoch = batches()
-    next_epoch.epoch = 1
-    assert not same(reference, next_epoch[1])
-
-
-def test_an_epoch_has_its_steps():
-    assert len(batches(steps=3)) == 3
-
-
-@pytest.mark.parametrize(("hero_share", "heroes"), [(0.5, 4), (0.25, 2), (0.3, 2), (1.0, 8)])
-def test_the_hero_has_its_share_of_each_batch(hero_share, heroes):
-    drawn = batches(batch=8, hero_share=hero_share)
-    for step in range(3):
-        assert np.count_nonzero((drawn[step][1] == HERO).any(axis=(1, 2))) == heroes
-
-
-def levels(images):
-    """The uint8 levels of normalised images."""
-    return np.round(images * SCALE + MEAN).astype(int)
-
-
-def greys(images):
-    """Which frame of `scenes` each image is of, however moved: each has but one grey, and surroundings have most."""
-    return [int(np.bincount(image[image > 0]).argmax()) for image in levels(images)[..., 1]]
-
-
-def test_without_a_share_frames_are_drawn_from_all_and_none_of_them_twice():
-    drawn = batches(scenes(), augmentation="shift", crop_px=32, batch=8, hero_share=0.0)
-    orders = [greys(drawn[step][0]) for step in range(3)]
-    for order in orders:
-        assert sorted(order) == [10, 20, 30, 40, 50, 60, 70, 80]
-    assert orders[0] != orders[1]
-    fewer = batches(scenes(), augmentation="shift", crop_px=32, batch=5, hero_share=0.0)
-    for step in range(3):
-        assert len(set(greys(fewer[step][0]))) == 5
-
-
-def test_a_batch_may_be_drawn_ahead_by_several_threads():
-    assert batches().workers == 1
-    assert batches(workers=3).workers == 3
-
-
-# --- augmentations
-
-
-def test_shift_moves_the_frame_and_pads_it_with_black_surroundings():
-    drawn = batches(scenes(), augmentation="shift", crop_px=32, batch=8)
-    images, masks = drawn[0]
-    for image, mask, grey in zip(levels(images), masks, greys(images), strict=True):
-        there = {(0, 0, 0), (grey, grey, grey), (250, 20, 20) if (mask == HERO).any() else (20, 20, 250)}
-        assert {tuple(pixel) for pixel in image.reshape(-1, 3)} <= there  # no other light
-        assert (mask[(image == 0).all(axis=-1)] == SURROUNDINGS).all()
-    assert (levels(images) == 0).all(axis=-1).any()
-
-
-def asymmetric():
-    """Frames that are brighter on the left than on the right."""
-    halves = scenes()
-    halves.images[:, :, :16] = 200
-    halves.images[:, :, 16:] = 100
-    return halves
-
-
-def is_mirrored(images):
-    """Whether the right half is brighter: (N,) bool. A shift by a quarter at most leaves that as it was."""
-    middle = images[:, 15:17, :, 0]
-    return middle[:, :, 23:].max(axis=(1, 2)) > middle[:, :, :9].max(axis=(1, 2))
-
-
-@pytest.mark.parametrize(("augmentation", "mirrored"), [("shift", False), ("light", True)])
-def test_light_mirrors_and_lights_frames_and_shift_does_not(augmentation, mirrored):
-    drawn = batches(asymmetric(), augmentation=augmentation, crop_px=32, batch=8)
-    images = np.concatenate([drawn[step][0] for step in range(3)])
-    assert is_mirrored(images).any() == mirrored
-    brightest = {int(image.max()) for image in levels(images)}
-    assert (brightest == {200}) != mirrored
+def add_frames(folder, part, prefix, count, classes=()):
+    """Add 8-px frames `prefix`_cam1_00000 … to a set; frame n shows `classes[n]` in its left half, if there is one."""
+    for number in range(count):
+        numbers = np.zeros((8, 8), int)
+        if number < len(classes):
+            numbers[:, :4] = classes[number]
+        names = (f"{prefix}_cam1_{number:05}.jpeg", f"{prefix}_mask_{number:05}.png")
+        save(folder / part, *names, np.full((8, 8, 3), number), numbers)
 
 
 @pytest.fixture
-def nothing_pasted(monkeypatch):
-    monkeypatch.setattr(dataset, "PASTED_PEOPLE", 0.0)
-    monkeypatch.setattr(dataset, "PASTED_HERO", 0.0)
+def folders(tmp_path):
+    """Two dataset folders; the second has no validation/, and a hovering camera (r2s)."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    add_frames(first, "train", "0_run1", 3, [HERO])
+    add_frames(first, "validation", "4_run1", 2, [HERO])
+    add_frames(second, "train", "r1_000", 4, [HERO, PEOPLE, PEOPLE])
+    add_frames(second, "train", "r2_000", 2, [HERO, HERO])
+    add_frames(second, "train", "r2s_000", 5, [HERO])
+    return [first, second]
 
 
-def far(**changes):
-    return batches(scenes(), **({"augmentation": "far", "crop_px": 16, "batch": 8, "hero_share": 0.25} | changes))
+def counted(data):
+    return {
+        (each.folder, each.name, each.use): (each.frames, each.left_out, len(each.hero_px), each.with_people_only)
+        for each in data.recordings
+    }
 
 
-def test_far_gives_batches_of_the_crops_size():
-    images, masks = far()[0]
-    assert (images.shape, images.dtype) == ((8, 16, 16, 3), np.float32)
-    assert (masks.shape, masks.dtype) == ((8, 16, 16), np.uint8)
-    assert -1 <= images.min() < images.max() <= 1
+def test_folders_are_read_in_one_and_each_recording_is_counted(folders):
+    data = read_dataset(folders, 8)
+    assert len(data.training.images) == 3 + 4 + 2 + 5
+    assert {name: len(frames.images) for name, frames in data.validation.items()} == {"validation": 2}
+    assert counted(data) == {
+        ("first", "0", "train"): (3, 0, 1, 0),
+        ("second", "r1", "train"): (4, 0, 1, 2),
+        ("second", "r2", "train"): (7, 0, 3, 0),
+        ("first", "4", "validation"): (2, 0, 1, 0),
+    }
+    assert data.recordings[0].hero_px.tolist() == [8 * 4]
 
 
-def count(masks, class_number):
-    """Pixels of a class in each mask."""
-    return (masks == class_number).sum(axis=(1, 2))
+def test_a_recording_that_is_held_out_is_validated_on_as_a_whole_and_not_learned_from(folders):
+    data = read_dataset(folders, 8, held_out=["r2"])
+    assert len(data.training.images) == 3 + 4
+    held_out = data.validation["held out"]
+    assert list(data.validation) == ["held out", "validation"]
+    assert len(held_out.images) == 2 + 5  # its hovering camera's frames, too
+    assert held_out.shows_hero().tolist() == [True, True, True, False, False, False, False]
+    assert counted(data)[("second", "r2", "held out")] == (7, 0, 3, 0)
 
 
-@pytest.mark.usefixtures("nothing_pasted")
-def test_far_shows_the_hero_at_scales_and_places_of_all_kinds():
-    drawn = far(hero_share=1.0, steps=5)
-    areas = np.concatenate([count(drawn[step][1], HERO) for step in range(5)])
-    # 6 × 6 px of 32, at 16/32 to 1.35 times the size: 9 px to 65.6, rounded; fewer where the window's edge cuts.
-    assert areas.min() >= 1
-    assert areas.max() <= 81
-    assert len(set(areas)) > 10
+def test_a_folder_without_validation_needs_a_recording_that_is_held_out(folders):
+    assert list(read_dataset(folders[1:], 8, held_out=["r1"]).validation) == ["held out"]
+    with pytest.raises(ValueError, match="expected frames to validate on: a folder with validation/ or recordings to"):
+        read_dataset(folders[1:], 8)
 
 
-@pytest.mark.usefixtures("nothing_pasted")
-def test_far_lights_and_tints_a_frame():
-    images, masks = far()[0]
-    surroundings = [np.median(image[mask == 0], axis=0) for image, mask in zip(levels(images), masks, strict=True)]
-    assert len({tuple(colour) for colour in surroundings}) > 5
-    assert any(len(set(colour)) == 3 for colour in surroundings)  # the frames are grey
+def test_a_recording_that_does_not_exist_cannot_be_held_out(folders):
+    with pytest.raises(ValueError, match="expected recordings to hold out in train/, found none of r2s, r9"):
+        read_dataset(folders, 8, held_out=["r1", "r9", "r2s"])
 
 
-@pytest.mark.usefixtures("nothing_pasted")
-def test_without_pasting_far_shows_the_hero_in_his_share_of_a_batch():
-    drawn = far(steps=5)
-    for step in range(5):
-        assert np.count_nonzero(count(drawn[step][1], HERO)) == 2
+def test_not_every_recording_can_be_held_out(folders):
+    with pytest.raises(ValueError, match="expected frames to train on, got none: every recording is held out"):
+        read_dataset(folders, 8, held_out=["0", "r1", "r2"])
 
 
-def test_far_pastes_a_hero_where_there_is_none(monkeypatch):
-    monkeypatch.setattr(dataset, "PASTED_HERO", 1.0)
-    monkeypatch.setattr(dataset, "PASTED_PEOPLE", 0.0)
-    monkeypatch.setattr(dataset, "PASTED_AREA_PX", (16.0, 16.0))
-    masks = np.concatenate([far()[step][1] for step in range(5)])
-    heroes = count(masks, HERO)
-    assert np.count_nonzero(heroes) == len(masks)
-    # The first two of each batch have one already, and get none.
-    assert (heroes.reshape(5, 8)[:, 2:] == 16).all()
+def test_the_frames_of_a_hovering_camera_are_capped_and_no_others(folders):
+    data = read_dataset(folders, 8, hovering_frames=2)
+    assert counted(data)[("second", "r2", "train")] == (2 + 2, 3, 3, 0)
+    assert counted(data)[("second", "r1", "train")] == (4, 0, 1, 2)
 
 
-def test_far_pastes_none_to_two_of_the_people(monkeypatch):
-    monkeypatch.setattr(dataset, "PASTED_HERO", 0.0)
-    monkeypatch.setattr(dataset, "PASTED_PEOPLE", 1.0)
-    monkeypatch.setattr(dataset, "PASTED_AREA_PX", (9.0, 9.0))
-    asked = set()
-
-    def counted(image, mask, cutout, area_px, rng):
-        asked.add((cutout.class_number, round(area_px)))
-        return image, mask + 10
-
-    monkeypatch.setattr(dataset.augment, "paste", counted)
-    masks = np.concatenate([far()[step][1] for step in range(3)])
-    assert set(masks.min(axis=(1, 2)) // 10) == {0, 1, 2}
-    assert asked == {(PEOPLE, 9)}
+def test_the_cap_is_for_each_run_and_keeps_frames_evenly_spread(tmp_path):
+    for run, count in (("r2s_000", 6), ("r2s_001", 2), ("r2_000", 4)):
+        add_frames(tmp_path, "train", run, count)
+    pairs = list_pairs(tmp_path / "train")
+    kept = [image.stem.replace("_cam1_0000", " ") for image, _ in cap_hovering(pairs, 3)]
+    moving = ["r2_000 0", "r2_000 1", "r2_000 2", "r2_000 3"]
+    assert kept == [*moving, "r2s_000 0", "r2s_000 2", "r2s_000 4", "r2s_001 0", "r2s_001 1"]
+    assert cap_hovering(pairs, 0) == pairs
 
 
-def test_a_picture_with_pasted_people_is_compressed_and_another_is_not(monkeypatch):
-    compressed = []
-    monkeypatch.setattr(dataset.augment, "compress", lambda image, rng: compressed.append(image.shape) or image)
-    monkeypatch.setattr(dataset, "PASTED_HERO", 0.0)
-    monkeypatch.setattr(dataset, "PASTED_PEOPLE", 0.0)
-    far()[0]
-    assert compressed == []
-    monkeypatch.setattr(dataset, "PASTED_HERO", 1.0)
-    far()[0]
-    assert compressed == [(16, 16, 3)] * 6  # the two with a hero of their own get none
-
-
-def test_the_frames_are_left_as_they_were():
-    mine = scenes()
-    for augmentation in AUGMENTATIONS:
-        drawn = batches(mine, augmentation=augmentation, crop_px=32)
-        for step in range(3):
-            drawn[step]
-    np.testing.assert_array_equal(mine.images, scenes().images)
-    np.testing.assert_array_equal(mine.masks, scenes().masks)
-
-
-def test_far_needs_people_to_cut_out():
-    with pytest.raises(ValueError, match="expected frames with a whole people figure to cut out, got none"):
-        batches(scenes(people=False), augmentation="far", crop_px=16)
-
-
-def test_far_needs_a_whole_hero_to_cut_out():
-    with pytest.raises(ValueError, match="expected frames with a whole hero figure to cut out, got none"):
-        batches(scenes(hero_at=(0, 12)), augmentation="far", crop_px=16)
-
-
-@pytest.mark.parametrize("augmentation", ["shift", "light"])
-def test_other_augmentations_cut_out_nobody(augmentation):
-    assert len(batches(scenes(people=False), augmentation=augmentation, crop_px=32)[0][0]) == 4
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize(("with_hero", "without"), [(0, 5), (3, 0)])
-def test_frames_without_both_kinds_are_refused(with_hero, without):
-    with pytest.raises(ValueError, match=f"with and without the hero, got {with_hero} with and {without} without"):
-        batches(frames(with_hero, without))
-
-
-@pytest.mark.parametrize("batch", [0, 9])
-def test_a_batch_larger_than_the_set_is_refused(batch):
-    with pytest.raises(ValueError, match=rf"batch must be 1 to 8 \(the whole set\), got {batch}"):
-        batches(batch=batch)
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [
+        ("r05_001_run1_cam1_00003.jpeg", "r05"),
+        ("r14s_000_cam1_00003.jpeg", "r14"),
+        ("10_run4cam1_00003.jpeg", "10"),
+        ("run1cam1_00003.jpeg", "run1cam1"),
+        ("cars_00003.jpeg", "cars"),
+    ],
+)
+def test_a_recording_is_what_a_name_begins_with(name, recording):
+    assert recording_of(name) == recording

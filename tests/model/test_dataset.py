@@ -134,7 +134,7 @@ def test_a_file_that_is_no_whole_image_is_refused(folder, name, kept):
     path = folder / name
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    refused(folder, f"expected an image in {path}, got: ")
+    refused(folder, f"expected a whole JPEG or PNG in {path}, got: ")
 
 
 # --- some of the frames

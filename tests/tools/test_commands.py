@@ -15,7 +15,6 @@ from support.recorded_session import FORMAT_1
 from model.scoring import EVALUATION_SETS
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
 
-# tools/train.py is tested in test_train.py.
 COMMANDS = sorted(file.stem for file in (REPOSITORY / "tools").glob("*.py") if file.stem != "__init__")
 
 # Puts itself in the place of the first large library that a command imports.
@@ -94,7 +93,7 @@ def test_a_mistake_is_told_in_one_line_before_the_work(place, capsys, line, comp
 
 
 def test_the_table_has_every_command():
-    assert {line.split()[0] for line, _ in CASES} == set(COMMANDS)
+    assert {line.split()[0] for line, _ in CASES} == set(COMMANDS) - {"train"}  # its mistakes are in test_train.py
 
 
 @pytest.mark.parametrize("name", COMMANDS)

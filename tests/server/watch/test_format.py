@@ -150,7 +150,7 @@ def test_what_is_no_object_is_refused(data):
         ({"camera": {"image_px": 0}}, "image_px"),
         ({"tracker": {"confirm_hits": 3}}, "expected a tracker of this version of the program"),
         ({"tracker": {**stored(START)["tracker"], "hits": 3}}, "expected a tracker of this version of the program"),
-        ({"tracker": {**stored(START)["tracker"], "lost_after_s": -1.0}}, "lost_after_s positive"),
+        ({"tracker": {**stored(START)["tracker"], "lost_after_s": -1.0}}, "expected lost_after_s in"),
         ({"watchdog_s": "1"}, r"Expected `float`, got `str` - at `\$.watchdog_s`"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),
         ({"state": {}}, "expected a state of this version of the program"),

@@ -2,6 +2,8 @@
 # While working on something: `make quick`, the tests without servers, browsers, renderer and training.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two test files at a time: most tests wait for a server, a renderer or a process of their own.
+PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test quick hostile check format setup lock clean
 
@@ -9,11 +11,11 @@ demo: setup
 	$(BIN)/python tools/demo.py
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 	@echo "All tests passed. Next: 'make demo' shows the server at work."
 
 quick: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 	@echo "The quick tests passed. Next: 'make test' runs all of them."
 
 # Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.

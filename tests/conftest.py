@@ -1,5 +1,6 @@
 """Where the tests find the recorded dataset and what lies beside it; they say so when they skip without it."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -92,3 +93,13 @@ def recorded_session(tmp_path_factory, data_dir):
     from support.recorded_session import record_everything  # much to import for the tests that need no recording
 
     return record_everything(tmp_path_factory.mktemp("recorded"), data_dir)
+
+
+@pytest.fixture(autouse=True)
+def log_levels():
+    """Undo the levels that a command sets for its process when a test calls it."""
+    loggers = [logging.getLogger(name) for name in ("", "server", "model", "follower")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)

@@ -8,7 +8,7 @@ import enum
 import errno
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.green import eventlet
@@ -32,6 +32,22 @@ ACCEPT_PAUSE_S = 0.002
 KEY = "followme.connection"
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 NOT_LISTENING = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
+
+
+class Peer(NamedTuple):
+    """Where a client connected from."""
+
+    host: str
+    port: str
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> "Peer":
+        """From a WSGI environment."""
+        return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
+
+    def __str__(self) -> str:
+        """The client's name in logs."""
+        return f"{self.host}:{self.port}"
 
 
 class Standing(enum.IntEnum):

@@ -7,14 +7,15 @@ waits for a client that does not read is bounded. So is the number of sessions: 
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs
 
 import engineio
 
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import Connection, Standing, connection_of
+from server.wire.connections import Connection, Peer, Standing, connection_of
 from server.wire.green import eventlet
+from server.wire.guard import refuse
 from server.wire.messages import shorten
 from server.wire.websocket import OLDER_CLIENT, WebSocketWSGI, is_packet
 
@@ -28,33 +29,19 @@ MOST_PACKETS = 16  # of a payload, engineio's own limit
 SEPARATOR = "\x1e"
 
 
-class Peer(NamedTuple):
-    """Where a client connected from."""
-
-    host: str
-    port: str
-
-    @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> "Peer":
-        """From a WSGI environment."""
-        return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
-
-    def __str__(self) -> str:
-        """The client's name in logs."""
-        return f"{self.host}:{self.port}"
-
-
 @dataclass
 class Session:
     """A client's session.
 
     Args:
         peer: where it was begun from.
-        connection: its websocket, if it has one.
+        client: engineio's record of it.
+        connection: its websocket, if it has one, or the one that it is being upgraded to.
         standing: how well the client is known.
     """
 
     peer: Peer
+    client: Any
     connection: Connection | None
     standing: Standing = Standing.STRANGER
 
@@ -103,17 +90,14 @@ class EngineServer(engineio.Server):
         session = self.sessions.get(query.get("sid", [""])[0])
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):
-                start_response("503 Service Unavailable", [("Content-Type", "text/plain")])
-                return [b"too many clients\n"]
+                return refuse(start_response, "503 Service Unavailable", "too many clients")
         elif session is not None:
             if "HTTP_UPGRADE" in environ and session.connection is not None:
                 self.complaints.warn(str(session.peer), "message", "one upgrade of a session", "another")
-                start_response("400 Bad Request", [("Content-Type", "text/plain")])
-                return [b"expected one upgrade of a session\n"]
+                return refuse(start_response, "400 Bad Request", "expected one upgrade of a session")
             self._note_connection(session, environ)
             if environ["REQUEST_METHOD"] == "POST" and not self._is_payload(session, environ):
-                start_response("400 Bad Request", [("Content-Type", "text/plain")])
-                return [b"expected Engine.IO packets\n"]
+                return refuse(start_response, "400 Bad Request", "expected Engine.IO packets")
         return super().handle_request(environ, start_response)
 
     def rise(self, sid: str, standing: Standing) -> None:
@@ -148,11 +132,11 @@ class EngineServer(engineio.Server):
         if event == "connect":
             environ = args[0]
             connection = connection_of(environ) if "HTTP_UPGRADE" in environ else None
-            self.sessions[sid] = Session(Peer.of(environ), connection)
+            self.sessions[sid] = Session(Peer.of(environ), self.sockets[sid], connection)
         result = super()._trigger_event(event, sid, *args, **options)
         if event == "disconnect":
-            gone, client = self.sessions.pop(sid, None), self.sockets.get(sid)
-            if gone is not None and gone.connection is not None and not getattr(client, "upgraded", True):
+            gone = self.sessions.pop(sid, None)
+            if gone is not None and gone.connection is not None and not gone.client.upgraded:
                 gone.connection.close()  # its upgrade was never finished, and nobody else would end it
         return result
 

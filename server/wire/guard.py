@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import Connection, Standing, connection_of
+from server.wire.connections import Connection, Peer, Standing, connection_of
 from server.wire.green import eventlet
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
@@ -32,8 +32,8 @@ def refuse_foreign_names(wsgi: Wsgi, host: str, complaints: RateLimitedWarnings)
         except ValueError:
             name = "no host"
         if name not in own_names and not _is_address(name):
-            complaints.warn(str(environ.get("REMOTE_ADDR")), "Host header", expected, shorten(name))
-            return _refuse(start_response, "403 Forbidden", f"expected {expected}, got {name}")
+            complaints.warn(Peer.of(environ).host, "Host header", expected, shorten(name))
+            return refuse(start_response, "403 Forbidden", f"expected {expected}, got {name}")
         return wsgi(environ, start_response)
 
     return guarded
@@ -54,9 +54,9 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
         if size > MOST_MESSAGE_BYTES or environ.get("HTTP_TRANSFER_ENCODING"):
             received = f"{size} bytes" if size else "a body of unknown length"
             expected = f"at most {MOST_MESSAGE_BYTES} bytes"
-            complaints.warn(str(environ.get("REMOTE_ADDR")), "HTTP request", expected, received)
+            complaints.warn(Peer.of(environ).host, "HTTP request", expected, received)
             connection.close_after_answer(environ)
-            return _refuse(start_response, "413 Content Too Large", f"expected {expected}, got {received}")
+            return refuse(start_response, "413 Content Too Large", f"expected {expected}, got {received}")
         if size:
             environ["wsgi.input"] = _read(environ["wsgi.input"], size, connection)
         connection.receive()
@@ -98,7 +98,8 @@ def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
     return io.BytesIO(b"".join(pieces))
 
 
-def _refuse(start_response: Callable[..., Any], status: str, words: str) -> Iterable[bytes]:
+def refuse(start_response: Callable[..., Any], status: str, words: str) -> Iterable[bytes]:
+    """Answer a request with a status and a line of text."""
     start_response(status, [("Content-Type", "text/plain")])
     return [f"{words}\n".encode()]
 

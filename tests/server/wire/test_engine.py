@@ -27,7 +27,7 @@ class Web:
         self.server.on("sensor_frame", lambda sid, acknowledge, *what: self.taken.append(what))
         self.connection = Connection([None, None, None], Pace())
 
-    def ask(self, query: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(self, query: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """GET, or with a body POST; returns status and answer."""
         environ = {
             "REQUEST_METHOD": "GET" if body is None else "POST",
@@ -37,6 +37,7 @@ class Web:
             "REMOTE_ADDR": "127.0.0.1",
             "REMOTE_PORT": "5",
             KEY: self.connection,
+            **headers,
         }
         status: list[str] = []
         self.connection.begin_request()
@@ -148,3 +149,22 @@ def test_a_client_of_an_older_protocol_is_told_of_once_for_its_machine(web, quer
     assert web.ask(query)[0] == 400
     ((name, field, _, _),) = web.mistakes
     assert (name, field) == ("127.0.0.1", "protocol")
+
+
+def test_a_session_is_upgraded_by_one_connection_only(web):
+    sid = web.shake_hands()
+    web.server.eio.sessions[sid].connection = web.connection
+    status, words = web.ask(f"EIO=4&transport=websocket&sid={sid}", HTTP_UPGRADE="websocket")
+    assert (status, words) == (400, b"expected one upgrade of a session\n")
+    assert len(web.mistakes) == 1
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_an_unfinished_upgrade_ends_with_its_session(web, monkeypatch, is_finished):
+    closed: list[bool] = []
+    monkeypatch.setattr(Connection, "close", lambda _: closed.append(True))
+    sid = web.shake_hands()
+    session = web.server.eio.sessions[sid]
+    session.connection, session.client.upgraded = web.connection, is_finished
+    web.server.eio.disconnect(sid)
+    assert closed == ([] if is_finished else [True])

@@ -36,8 +36,8 @@ class LineLimit:
         self._clock = clock
         self._second, self._lines, self._left_out = 0, 0, 0
 
-    def passed(self, text: str) -> str | None:
-        """The text to write, or None if too many lines were written in this second.
+    def passed(self, text: str, is_urgent: bool = False) -> str | None:
+        """The text to write, or None if too many lines were written in this second; an urgent text passes all the same.
 
         The first text of a second says how many lines were left out before it. Of a long text, such as the traceback of
         a deep recursion, the middle is left out.
@@ -46,7 +46,7 @@ class LineLimit:
         second = int(self._clock())
         if second != self._second:
             self._second, self._lines = second, 0
-        if self._lines >= MOST_LINES_A_SECOND:
+        if self._lines >= MOST_LINES_A_SECOND and not is_urgent:
             self.leave_out(text)
             return None
         if len(lines) > MOST_FIRST_LINES + MOST_LAST_LINES:
@@ -79,22 +79,14 @@ class NonBlockingStream(io.TextIOBase):
         self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
-    def write_urgent(self, text: str) -> None:
-        """Have a text written also beyond the limit of lines: clients must not be able to hide our own errors.
-
-        `Faults` limits these by itself.
-        """
-        if self._waiting.qsize() < MOST_WAITING:
-            self._waiting.put(text)
-
-    def write(self, text: str) -> int:
-        """Have a text written, if there is room for it."""
+    def write(self, text: str, is_urgent: bool = False) -> int:
+        """Have a text written, if there is room for it; an urgent one beyond the limit of lines, too."""
         with self._lock:
             whole, end, begun = (self._begun + text).rpartition("\n")
             self._begun = begun[:MOST_LINE_CHARACTERS]
             if end and self._waiting.qsize() >= MOST_WAITING:
                 self._limit.leave_out(whole)
-            elif end and (passed := self._limit.passed(whole or "\n")):
+            elif end and (passed := self._limit.passed(whole or "\n", is_urgent)):
                 self._waiting.put(passed)
         return len(text)
 
@@ -122,7 +114,7 @@ def set_up(level: str) -> None:
     """
     _open_standard_descriptors()
     sys.stderr = stream = NonBlockingStream(_write_to_stderr)
-    handler = _Handler(stream)
+    handler = LogHandler(stream)
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
     logging.getLogger().setLevel(logging.WARNING)
     for name in ("server", "follower", "model"):
@@ -130,12 +122,15 @@ def set_up(level: str) -> None:
     warnings.filterwarnings("ignore", module="PIL")  # oddities in images' metadata, which nobody here reads
 
 
-class _Handler(logging.StreamHandler[NonBlockingStream]):
+class LogHandler(logging.StreamHandler[NonBlockingStream]):
+    """Lets errors pass, so that clients cannot hide our own; `Faults` limits these by itself."""
+
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            self.stream.write_urgent(f"{self.format(record)}\n")
-        else:
-            super().emit(record)
+        """Write a record."""
+        try:
+            self.stream.write(f"{self.format(record)}\n", is_urgent=record.levelno >= logging.ERROR)
+        except Exception:  # as every handler: arguments that do not fit the format
+            self.handleError(record)
 
 
 def end_process(status: int) -> None:

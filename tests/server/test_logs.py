@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from support.clock import Clock
 
 from server.logs import (
     MOST_FIRST_LINES,
@@ -13,16 +14,9 @@ from server.logs import (
     MOST_LINES_A_SECOND,
     MOST_WAITING,
     LineLimit,
+    LogHandler,
     NonBlockingStream,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -45,6 +39,28 @@ def test_a_traceback_counts_as_its_lines(clock):
     assert limit.passed("one more\nof two lines") is None
     clock.now_s = 1.0
     assert limit.passed("late") == "(2 lines left out) late\n"
+
+
+def test_an_urgent_text_passes_beyond_the_limit_and_tells_what_was_left_out(clock):
+    limit = LineLimit(clock)
+    for number in range(MOST_LINES_A_SECOND + 3):
+        limit.passed(f"line {number}")
+    assert limit.passed("ours", is_urgent=True) == "(3 lines left out) ours\n"
+    long = limit.passed("\n".join(["frame"] * 1000), is_urgent=True)
+    assert len(long.splitlines()) == MOST_FIRST_LINES + 1 + MOST_LAST_LINES
+
+
+def test_clients_cannot_hide_an_error_by_lines_that_they_cause(clock):
+    written = []
+    stream = NonBlockingStream(written.append, clock)
+    logger = logging.Logger("test")
+    logger.addHandler(LogHandler(stream))
+    for number in range(2 * MOST_LINES_A_SECOND):
+        logger.info("line %d", number)
+    logger.error("internal error")
+    assert stream.wait_written(timeout_s=60)
+    assert len(written) == MOST_LINES_A_SECOND + 1
+    assert written[-1] == f"({MOST_LINES_A_SECOND} lines left out) internal error\n"
 
 
 def test_the_middle_of_a_long_text_is_left_out(clock):

@@ -1,16 +1,9 @@
 import logging
 
 import pytest
+from support.clock import Clock
 
 from server.wire.complaints import MOST_PER_INTERVAL, REPEAT_AFTER_S, RateLimitedWarnings
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

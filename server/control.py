@@ -151,8 +151,7 @@ class Control:
     def fail(self, simulator: Simulator) -> None:
         """Bring a drone into the safe state, for our own code has failed on its behalf."""
         if simulator.is_connected and not self._is_stopping:
-            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
-                self._take(simulator, Failed(time.monotonic()))
+            self._take_or_patrol(simulator, Failed(time.monotonic()))
 
     def stop(self) -> None:
         """Tell every drone to stop following, and take in nothing more."""
@@ -161,8 +160,7 @@ class Control:
         self._is_stopping = True
         logger.info("shutting down")
         for simulator in self.simulators:
-            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
-                self._take(simulator, Shutdown(time.monotonic()))
+            self._take_or_patrol(simulator, Shutdown(time.monotonic()))
 
     def _connect(self, sid: str, host: str, peer: str, now_s: float) -> Simulator:
         name = self._unique_name(peer)
@@ -221,6 +219,11 @@ class Control:
         self._tell(simulator, lambda watch: watch.taken(taken))
         self._send(simulator, taken.commands)
         return taken
+
+    def _take_or_patrol(self, simulator: Simulator, event: Event) -> None:
+        """Stop a drone by an event, and directly if its session fails even at that."""
+        with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
+            self._take(simulator, event)
 
     def _tell(self, simulator: Simulator, tell: Callable[[Watch], None]) -> None:
         for watch in tuple(simulator.watches):

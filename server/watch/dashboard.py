@@ -83,8 +83,9 @@ class Shown:
         self.pictures = 0
 
     def taken(self, taken: Taken) -> None:
-        """See `Watch`."""
-        self._dashboard.on_change()
+        """Show what has changed by commands; a tick or a frame's arrival shows nothing new."""
+        if taken.commands:
+            self._dashboard.on_change()
 
     def answered(self, taken: Taken, now_s: float) -> None:
         """Note a frame that has been answered."""

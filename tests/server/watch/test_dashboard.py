@@ -6,7 +6,7 @@ import time
 from support.road import a_simulator, argument, view
 from support.seen import bad, seen, sighting
 
-from server.flight.events import Seen
+from server.flight.events import Seen, Tick
 from server.sight.geometry import Camera
 from server.sight.perception import Perceived
 from server.simulator import Taken
@@ -121,3 +121,14 @@ def test_a_stream_tells_changes_and_gives_a_sign_of_life():
     assert time.monotonic() - begun_s > 0.5, "nothing has changed, but a second has passed"
     stream.close()
     assert subject.viewers == 0
+
+
+def test_a_tick_without_commands_sends_viewers_nothing():
+    subject, shown = dashboard()
+    stream = subject.stream(lambda _: None)
+    next(stream)
+    shown.taken(Taken(Tick(0.1), []))
+    ticked_s = time.monotonic()
+    next(stream)
+    assert time.monotonic() - ticked_s > 0.5, "the next message is the sign of life"
+    stream.close()

@@ -31,10 +31,10 @@ from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer
 from server.flight.session import Session
 from server.sight.sight import Sight, View
-from server.watch.recording.comparison import FOLLOW, PATROL, Comparison, Outcome
+from server.watch.recording.comparison import Comparison, Outcome
 from server.watch.recording.format import Happened, InWork, Start
 from server.watch.recording.reader import Mask, Recording, UnreadableRecordingError
-from server.wire.messages import BadFrameError, Command, Frame, shorten
+from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame, shorten
 
 
 class InconsistentError(ValueError):

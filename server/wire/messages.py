@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from server.sight.geometry import Pose
 
+# The two commands, by the names of their events.
+FOLLOW, PATROL = "object_detected", "object_lost"
 # A pose beyond these is no place in QuadSim's city (some hundred metres wide) but a broken number.
 FARTHEST_M = 1e6
 LARGEST_ANGLE_DEG = 1e5
@@ -135,12 +137,12 @@ def parse_numbers(text: str) -> list[float] | None:
 
 def object_detected(position_m: Sequence[float]) -> Command:
     """Follow: `position_m` is (x, y, z) of the hero in the ROS world, metres."""
-    return Command("object_detected", {"coords": _finite(position_m)})
+    return Command(FOLLOW, {"coords": _finite(position_m)})
 
 
 def object_lost() -> Command:
     """Patrol."""
-    return Command("object_lost", {"data": ""})
+    return Command(PATROL, {"data": ""})
 
 
 def create_box_marker(marker_id: int, position_m: Sequence[float]) -> Command:

@@ -9,7 +9,8 @@ from enum import Enum, auto
 import numpy as np
 
 from server.sight.geometry import Pose
-from tools.simulator.drone import BODY_MIDDLE_M, FOLLOW, PATROL, Drone
+from server.wire.messages import FOLLOW, PATROL
+from tools.simulator.drone import BODY_MIDDLE_M, Drone
 
 DIRECT_EVERY_S = 0.2
 

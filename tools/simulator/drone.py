@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from server.sight.geometry import Pose
-
-FOLLOW, PATROL = "object_detected", "object_lost"
-"""Events of the server that the drone obeys."""
+from server.wire.messages import FOLLOW, PATROL
 
 TOP_SPEED_MPS = 15.0
 RAMP_S = 3.0  # from hovering to top speed

@@ -15,7 +15,7 @@ from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.sight import Sight
-from server.wire.messages import Command, Frame
+from server.wire.messages import FOLLOW, PATROL, Command, Frame
 from tools.simulator.drone import Drone
 from tools.simulator.faults import Faults
 from tools.simulator.loop_score import Flight
@@ -73,9 +73,9 @@ class _Leash:
     def obey(self, commands: Iterable[Command]) -> None:
         for command in commands:
             self._drone.on_command(command.event, command.payload)
-            if command.event == "object_detected":
+            if command.event == FOLLOW:
                 self.told_m = np.array(command.payload["coords"][:2])
-            elif command.event == "object_lost":
+            elif command.event == PATROL:
                 self.told_m = np.full(2, np.nan)
 
 

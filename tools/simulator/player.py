@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.command import print_text
-from tools.simulator.drone import FOLLOW, PATROL
+from server.wire.messages import FOLLOW, PATROL
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.wire import QuadSimClient, ReceivedEvent

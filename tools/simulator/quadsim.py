@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 
+from server.wire.messages import FOLLOW
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
-from tools.simulator.drone import FOLLOW
 from tools.simulator.faults import RECONNECT_S, Faults, Payload
 from tools.simulator.flight_log import FlightLog
 from tools.simulator.recording import Recorder

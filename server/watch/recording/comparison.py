@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from server.flight.events import Event, Failed, NotUnderstood, Seen
 from server.flight.tracks import TrackState
-from server.watch.recording.format import FOLLOW, kind_of
-from server.wire.messages import Command, object_lost
+from server.watch.recording.format import kind_of
+from server.wire.messages import FOLLOW, PATROL, Command
 
 FIRST_MOMENTS = 10
-PATROL = object_lost().event
 
 
 class Outcome(NamedTuple):

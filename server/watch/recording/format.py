@@ -28,11 +28,10 @@ from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
-from server.wire.messages import Command, object_detected, shorten
+from server.wire.messages import FOLLOW, Command, shorten
 
 FORMAT = 2
 EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
-FOLLOW = object_detected((0.0, 0.0, 0.0)).event
 
 Value = TypeVar("Value")
 

@@ -19,12 +19,12 @@ import contextlib
 import functools
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TextIO
 
+from model.folders import make_writable
 from model.interrupt import INTERRUPTED, exit_interrupted
 
 Arguments = ParamSpec("Arguments")
@@ -123,8 +123,6 @@ def make_output_folder(folder: Path) -> None:
         OSError: if they cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        make_writable(folder)
     except OSError as error:
         raise OSError(f"expected to be able to write into the folder {folder}, got: {error.strerror}") from error

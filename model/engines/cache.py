@@ -17,6 +17,7 @@ import numpy as np
 
 from model.card import read_card
 from model.engines.self_test import coarse, known_frame
+from model.folders import make_writable
 from model.loading import input_px, load_network, weights_sha256
 
 logger = logging.getLogger(__name__)
@@ -51,13 +52,14 @@ class ConvertedNetwork:
         return np.array(json.loads((self.folder / ANSWER).read_text()))
 
     def seal(self) -> None:
-        """Note the digests of all files, now that the network has been compiled and has passed its self-test."""
-        digests = {file.name: _sha256(file) for file in _files(self.folder)}
-        with contextlib.suppress(OSError):  # then they are made anew at the next start
-            if _read_digests(self.folder) != digests:
-                partial = self.folder / f"{DIGESTS}.{os.getpid()}"
-                partial.write_text(json.dumps(digests))
-                partial.replace(self.folder / DIGESTS)
+        """Note the digests of new files, now that the network has been compiled and has passed its self-test.
+
+        `is_whole` has read the others just now.
+        """
+        digests = _read_digests(self.folder)
+        files = _files(self.folder)
+        if digests.keys() != {file.name for file in files}:
+            _write_digests(self.folder, {file.name: digests.get(file.name) or _sha256(file) for file in files})
 
     def discard(self) -> None:
         """Remove it, because its files do not do what they should."""
@@ -138,6 +140,8 @@ def is_whole(folder: Path) -> bool:
                 return False
             logger.warning("%s is damaged or unfinished: it is made anew", file)
             file.unlink(missing_ok=True)
+            if digests.pop(file.name, None) is not None:
+                _write_digests(folder, digests)
     return all((folder / name).is_file() or name.endswith(".blob") for name in digests)
 
 
@@ -147,6 +151,13 @@ def _read_digests(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, RecursionError):
         return {}
     return digests if isinstance(digests, dict) else {}
+
+
+def _write_digests(folder: Path, digests: dict[str, str]) -> None:
+    with contextlib.suppress(OSError):  # the files are then made anew at the next start
+        partial = folder / f"{DIGESTS}.{os.getpid()}"
+        partial.write_text(json.dumps(digests))
+        partial.replace(folder / DIGESTS)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -161,6 +172,5 @@ def _sha256(file: Path) -> str:
 
 def _cache_folder() -> Path:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drone-follow-me"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):  # raises where nothing can be written
-        return folder
+    make_writable(folder)
+    return folder

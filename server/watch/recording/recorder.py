@@ -10,12 +10,12 @@ is understood there is no file.
 """
 
 import functools
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from model.folders import make_writable
 from server.flight.events import Received, Seen, Tick
 from server.flight.session import SessionState
 from server.flight.tracks import TrackState
@@ -283,8 +283,6 @@ def prepare_folder(folder: Path) -> None:
         OSError: if it cannot be made, or no file can be written there.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        make_writable(folder)
     except OSError as error:
         raise OSError(f"cannot record into {folder}: {error.strerror}") from error

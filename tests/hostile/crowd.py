@@ -8,6 +8,7 @@ import time
 
 from support.fake_engine import GREY
 from support.live import answers, fields, picture
+from support.waiting import PATIENCE_S
 
 from hostile.fuzzer import ENGINE_IO, PLACES, Fuzzer, Message, shows_hero
 from tools.simulator.frames import format_timestamp
@@ -15,8 +16,6 @@ from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import handshake_request, new_key
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
-# A busy machine may take seconds for anything.
-PATIENCE_S = 60.0
 # From a camera to the farthest place that its images can show: 100 m along the optical axis.
 FARTHEST_M = 150.0
 _MOST_READ_BYTES = 1_000_000

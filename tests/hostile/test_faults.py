@@ -13,8 +13,8 @@ import psutil
 import pytest
 from support.fake_engine import FAKE_SERVER
 from support.live import answers, fields, follow
-from support.page import wait_until
 from support.recorded_session import read
+from support.waiting import wait_until
 
 from hostile.crowd import PATIENCE_S
 from hostile.inspection import assert_no_errors

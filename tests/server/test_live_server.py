@@ -19,7 +19,7 @@ import websocket
 from PIL import Image
 from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, RED, STALL_S, YELLOW
 from support.live import BOX, DEPTH_M, POSE, answers, fields, follow, picture
-from support.page import PATIENCE_S, wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 from server.sight.geometry import Camera, pixel_to_world
 from tools.simulator.frames import encode_depth_png, sensor_frame_fields

@@ -4,15 +4,13 @@ import contextlib
 import http.client
 import json
 import threading
-import time
 from collections.abc import Iterator
 
 from support.fake_engine import RED
 from support.live import answers, fields, picture
+from support.waiting import PATIENCE_S, wait_until
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.wire import QuadSimClient
-
-PATIENCE_S = 60
 
 
 @contextlib.contextmanager
@@ -36,15 +34,6 @@ def request(server: ServerProcess, method: str, path: str, body: str | None = No
 def name_of(server: ServerProcess) -> str:
     """The latest simulator's."""
     return wait_until(lambda: [session["name"] for session in server.health()[1]["sessions"]])[-1]
-
-
-def wait_until(condition, what: str = "it"):
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"expected {what} within {PATIENCE_S} s")
 
 
 class Viewer:

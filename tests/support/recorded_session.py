@@ -15,6 +15,7 @@ from server.flight.tracks import TrackState
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Entry, Recording
 from server.wire.messages import Command
+from support.waiting import PATIENCE_S
 from tools.simulator.frames import format_timestamp, sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, image_files, mask_files, read_frames
 from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
@@ -23,7 +24,6 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
 # Made by an older version of the program; tests/data/README.md says how.
 FORMAT_1 = REPOSITORY / "tests" / "data" / "format1.mcap"
-PATIENCE_S = 60.0
 COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 
 

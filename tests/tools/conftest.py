@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 import pytest
-
-PATIENCE_S = 60.0
+from support.waiting import PATIENCE_S
 
 
 class Frame(NamedTuple):

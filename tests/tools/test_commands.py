@@ -9,8 +9,8 @@ import sys
 import psutil
 import pytest
 from PIL import Image
-from support.page import wait_until
 from support.recorded_session import FORMAT_1
+from support.waiting import wait_until
 
 from model.scoring import EVALUATION_SETS
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS

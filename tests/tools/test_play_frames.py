@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from support.waiting import PATIENCE_S
 
 from server.sight.geometry import QUADSIM_CAMERA, project
 from tools import play_frames
@@ -21,7 +22,6 @@ from tools.simulator.wire import QuadSimClient
 FOLLOW = '42["object_detected",{"coords":[3.25,-0.5,0.9]}]'
 PATROL = '42["object_lost",{"data":""}]'
 ANSWERED = '42["answered",{}]'
-PATIENCE_S = 60
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import math
 import sys
 
 import pytest
+from support.waiting import PATIENCE_S
 
 from tools.simulator.server_process import ServerError, ServerProcess, free_port, is_port_free, running_server
 
@@ -19,7 +20,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments): pass
 server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
 """
-PATIENCE_S = 60
 SERVE = "server.serve_forever()"
 STOP_CLEANLY = "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.fake_engine import FAKE_SERVER
+from support.waiting import PATIENCE_S
 from support.worlds import SharedWorld, world_near_hero
 
 from tools import simulate as simulate_tool
@@ -23,7 +24,6 @@ from tools.simulator.wire import QuadSimClient
 TROUBLE = FaultConfig(drop=0.1, delay=0.13, duplicate=0.1, corrupt=0.1, clock_jump=4.0, disconnect=3.0)
 FOLLOW = '42["object_detected",{"coords":[0.0,0.0,1.0]}]'
 LAST_GREETING = '42["greeted",{}]'
-PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

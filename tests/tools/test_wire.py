@@ -6,20 +6,12 @@ import socket
 import time
 
 import pytest
+from support.waiting import PATIENCE_S, wait_until
 
 from tools.simulator.websocket import ServerMessages, WebsocketError, accept_key, apply_mask
 from tools.simulator.wire import PING_PERIOD_S, QuadSimClient, encode_message, parse_event, sensor_frame_message
 
 OBJECT_DETECTED = '42["object_detected",{"coords":[1.0,2.0,3.0]}]'
-
-PATIENCE_S = 60
-
-
-def wait_until(condition):
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "condition not met in time"
-        time.sleep(0.005)
 
 
 def fragments(encoded):

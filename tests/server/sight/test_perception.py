@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from support.fake_engine import GREY, MAGENTA, RED, ColourEngine
 from support.images import encoded, plain, saved
+from support.waiting import wait_until
 
 from server.sight import perception as perception_module
 from server.sight.geometry import Camera, Pose
@@ -57,7 +58,7 @@ class Pipeline:
 
     def outcomes(self, count: int) -> list:
         """What came of the first frames, as soon as there are so many."""
-        wait_for(lambda: len(self.results) >= count)
+        wait_until(lambda: len(self.results) >= count)
         return [perceived.outcome for _, perceived in self.results]
 
 
@@ -73,13 +74,6 @@ def pipeline(monkeypatch):
     subject.perception.stop()
 
 
-def wait_for(condition) -> None:
-    deadline_s = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline_s, "expected the perception to get there within 60 s"
-        time.sleep(0.005)
-
-
 def look(**images) -> View | BadFrameError:
     return Sight(ColourEngine(), Camera()).look(frame(**images))
 
@@ -87,12 +81,12 @@ def look(**images) -> View | BadFrameError:
 def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_batch(pipeline):
     first, second, third, other = (frame(number=number) for number in range(4))
     assert pipeline.put("a", first) is None
-    wait_for(lambda: pipeline.engine.batches == [1])  # the first is in work
+    wait_until(lambda: pipeline.engine.batches == [1])  # the first is in work
     assert pipeline.put("a", second) is None
     assert pipeline.put("b", other) is None
     assert pipeline.put("a", third) is second, "it took the second one's place"
     pipeline.engine.gate.release()
-    wait_for(lambda: pipeline.engine.batches == [1, 2])
+    wait_until(lambda: pipeline.engine.batches == [1, 2])
     pipeline.engine.gate.release()
     pipeline.outcomes(3)
     assert [(name, perceived.frame) for name, perceived in pipeline.results] == [
@@ -105,7 +99,7 @@ def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_ba
 def test_an_expensive_frame_keeps_no_other_of_its_batch_waiting(pipeline, monkeypatch):
     monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
     pipeline.put("a", frame())
-    wait_for(lambda: pipeline.engine.batches == [1])
+    wait_until(lambda: pipeline.engine.batches == [1])
     for name, cost_s in (("b", 0.3), ("c", 0.8), ("d", 0.6)):
         pipeline.slots[name].cost_s = cost_s
         pipeline.put(name, frame())
@@ -179,7 +173,7 @@ def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
 
 def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):
     pipeline.put("a", frame())
-    wait_for(lambda: pipeline.engine.batches == [1])
+    wait_until(lambda: pipeline.engine.batches == [1])
     pipeline.put("b", frame(b"no image"))
     pipeline.put("c", frame(depth_image=b"no image"))
     pipeline.put("d", frame())
@@ -206,7 +200,7 @@ def test_a_network_that_raises_is_reported_and_the_next_frame_is_served(pipeline
 
 def test_an_error_in_finding_fails_that_frame_only(pipeline, monkeypatch):
     pipeline.put("a", frame())
-    wait_for(lambda: pipeline.engine.batches == [1])
+    wait_until(lambda: pipeline.engine.batches == [1])
     find = pipeline.perception.sight.find
 
     def fails_once(*arguments):
@@ -237,14 +231,14 @@ def test_an_error_in_delivering_is_reported_and_the_thread_goes_on(pipeline):
 
 def test_a_network_that_hangs_counts_as_stalled(pipeline):
     pipeline.put("a", frame())
-    wait_for(lambda: pipeline.engine.batches == [1])
+    wait_until(lambda: pipeline.engine.batches == [1])
     assert pipeline.perception.trouble(patience_s=600.0) is None
     assert "stalled" in pipeline.perception.trouble(patience_s=0.0)
 
 
 def test_the_waiting_frame_of_a_simulator_that_has_gone_is_dropped(pipeline):
     pipeline.put("a", frame())
-    wait_for(lambda: pipeline.engine.batches == [1])
+    wait_until(lambda: pipeline.engine.batches == [1])
     pipeline.put("b", frame())
     pipeline.slots["b"].close()
     pipeline.put("c", frame())

@@ -9,8 +9,9 @@ from mcap.reader import make_reader
 from support.command import follower
 from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, ColourEngine
 from support.live import fields, picture
-from support.page import Viewer, wait_until
+from support.page import Viewer
 from support.recorded_session import PATIENCE_S, Sender, happened, order
+from support.waiting import wait_until
 
 from server.watch.recording.reader import Recording, UnreadableRecordingError
 from tools.replay import replay

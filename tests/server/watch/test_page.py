@@ -22,7 +22,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from support.fake_engine import FAKE_SERVER, GREY
 from support.live import BOX, answers, fields, follow, picture
-from support.page import PATIENCE_S, Flight, Viewer, flying, name_of, request, wait_until
+from support.page import Flight, Viewer, flying, name_of, request
+from support.waiting import PATIENCE_S, wait_until
 
 from server.watch.routes import PAGE
 from tools.simulator.server_process import ServerProcess, free_port, running_server

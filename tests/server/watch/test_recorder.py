@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 from support.fake_engine import ColourEngine
-from support.page import wait_until
 from support.recorded_session import happened, read, retaken
 from support.road import Road, argument, view
 from support.seen import HERE, sighting
+from support.waiting import wait_until
 
 from server.flight.events import Failed, NotUnderstood, Received, Seen
 from server.settings import TrackerConfig

@@ -1,0 +1,21 @@
+"""Waiting for a condition, with a limit that no slow machine reaches."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+PATIENCE_S = 60
+
+
+def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
+    """What a condition gives, as soon as that is true.
+
+    Raises:
+        AssertionError: if it takes more than `PATIENCE_S`.
+    """
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if result := condition():
+            return result
+        time.sleep(0.01)
+    raise AssertionError(f"expected {what} within {PATIENCE_S} s")

@@ -7,6 +7,7 @@ import base64
 import functools
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -70,7 +71,7 @@ class Overlay:
         card: the network's.
         post: has a call run on the event loop, from any thread.
         faults: where errors in drawing are reported.
-        on_fault: called on the event loop with the simulator whose scene could not be drawn.
+        on_fault: called, from the thread, with a simulator whose scene could not be drawn.
 
     Attributes:
         viewers: nothing is drawn while none of them looks.
@@ -110,10 +111,12 @@ class Overlay:
                 self._changed.wait_for(lambda: self._waiting)
                 drawn = next(iter(self._waiting))
                 scene = self._waiting.pop(drawn)
-            with self._faults.contained("painter", drawn.give_up):
+            with self._faults.contained("painter", partial(self._give_up, drawn)):
                 self._post(self._show, paint(scene, self._card))
-                continue
-            self._post(self._on_fault, scene.simulator)
+
+    def _give_up(self, drawn: "Drawn") -> None:
+        drawn.give_up()
+        self._on_fault(drawn.simulator)
 
     def _show(self, picture: Picture) -> None:
         for viewer in self.viewers:
@@ -124,7 +127,7 @@ class Drawn:
     """One simulator whose scenes are drawn; watches it."""
 
     def __init__(self, simulator: Simulator, overlay: Overlay) -> None:
-        self._simulator, self._overlay = simulator, overlay
+        self.simulator, self._overlay = simulator, overlay
         self._is_on = True
 
     def taken(self, taken: Taken) -> None:
@@ -134,7 +137,7 @@ class Drawn:
         """Have an answered frame drawn."""
         frame = None if taken.frame is None else taken.frame.content
         if self._is_on and taken.view is not None and isinstance(frame, SensorFrame) and self._overlay.is_wanted:
-            scene = Scene(self._simulator, frame, taken.view, self._simulator.session.situation(now_s))
+            scene = Scene(self.simulator, frame, taken.view, self.simulator.session.situation(now_s))
             self._overlay.submit(self, scene)
 
     def disconnected(self) -> None:

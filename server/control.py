@@ -83,7 +83,13 @@ class Control:
         return self._perception.trouble(self._settings.watchdog_s / 2)
 
     def on_frame(
-        self, sid: str, host: str, name: str, acknowledge: Callable[[], None], arguments: Sequence[object]
+        self,
+        sid: str,
+        host: str,
+        name: str,
+        arrival_s: float,
+        acknowledge: Callable[[], None],
+        arguments: Sequence[object],
     ) -> None:
         """A client has sent a frame; the first one makes it a simulator.
 
@@ -91,26 +97,27 @@ class Control:
             sid: the client's id.
             host: address of its machine.
             name: of the client, for people; its simulator's, with a number if another one has it.
+            arrival_s: of the frame, monotonic seconds; the earliest one that is possible, where it is not known.
             acknowledge: to be called when the frame has been answered.
             arguments: of the event.
         """
-        arrival_s = time.monotonic()
+        now_s = time.monotonic()
         if self._is_stopping:
             return
-        simulator = self._simulators.get(sid) or self._connect(sid, host, name, arrival_s)
+        simulator = self._simulators.get(sid) or self._connect(sid, host, name, now_s)
         self.frames += 1
         with self._contained("sensor_frame", simulator):
             simulator.frames += 1
             argument = arguments[0] if len(arguments) == 1 else arguments
             frame = Frame.read(simulator.frames, arrival_s, argument)
             if isinstance(frame.content, BadFrameError):
-                self._take(simulator, Received(arrival_s, frame.number), frame)
+                self._take(simulator, Received(now_s, frame.number, None, arrival_s), frame)
                 self._answer(simulator, Perceived(frame, frame.content), [acknowledge])
                 return
             superseded = simulator.slot.put(frame, frame.content)
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number
-            self._take(simulator, Received(arrival_s, frame.number, number), frame)
+            self._take(simulator, Received(now_s, frame.number, number, arrival_s), frame)
             # It is acknowledged together with the one that it replaced.
             simulator.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
 

@@ -84,7 +84,7 @@ class Replay:
         """
         event, late = happened.event, list[Command]()
         if isinstance(event, Received):
-            self.receive(event.frame, event.at_s, happened.argument or "", event.superseded)
+            self.receive(event.frame, event.arrival_s, happened.argument or "", event.superseded)
         else:
             late = self._watch(happened)
             if isinstance(event, Answer) and event.frame is not None:

@@ -13,11 +13,22 @@ from server.wire.messages import BadFrameError, Frame
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A frame has come. `superseded` is the number of the older one that it replaced before perception's turn."""
+    """A frame has come.
+
+    `superseded` is the number of the older one that it replaced before perception's turn. `earliest_arrival_s` is what
+    its answer has for the arrival: a frame may have waited in the network before it was read. None in recordings of
+    versions that took the time of reading, `at_s`.
+    """
 
     at_s: float
     frame: int
     superseded: int | None = None
+    earliest_arrival_s: float | None = None
+
+    @property
+    def arrival_s(self) -> float:
+        """The earliest time at which the frame can have arrived."""
+        return self.at_s if self.earliest_arrival_s is None else self.earliest_arrival_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ class Session:
     def _answer(self, event: Seen) -> list[Command]:
         if event.at_s - event.arrival_s > self.watchdog_s:
             self._count(stale=1)
-            return self._give_up(event.at_s, "perception is too slow")
+            return self._give_up(event.at_s, f"the frame may be older than {self.watchdog_s:g} s")
         if self.state.bad_at_s is not None and event.arrival_s <= self.state.bad_at_s:
             self._count(stale=1)
             return []  # a newer one was not understood, and has stopped the drone

@@ -12,7 +12,7 @@ from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import KEY, Connections, most_connections
 from server.wire.green import eventlet
 from server.wire.mailbox import Mailbox
-from server.wire.pace import Pace
+from server.wire.pace import STOOD_STILL_S, Pace
 from server.wire.signals import on_signals
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,9 @@ class EventLoop:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         eventlet.spawn(self._mailbox.run)
         on_signals(lambda: self.post(stop))
-        connections = Connections(listener, self._complaints, Pace(), most_connections())
+        pace = Pace()
+        self.every(STOOD_STILL_S / 3, pace.beat, "pace")
+        connections = Connections(listener, self._complaints, pace, most_connections())
         self.every(EXPIRE_S, connections.expire, "connections")
         eventlet.spawn(
             eventlet.wsgi.server,

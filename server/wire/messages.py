@@ -58,7 +58,7 @@ class Frame(NamedTuple):
 
     Args:
         number: identifies it among its simulator's frames; counts up from 1.
-        arrival_s: monotonic seconds.
+        arrival_s: monotonic seconds; the earliest time at which it can have arrived.
         argument: the event's, as received.
         content: what it says; the error if it could not be parsed.
     """

@@ -18,6 +18,8 @@ from server.wire.green import eventlet
 MOST_TURNS = 12
 # Of the processor, by the loop's thread: a turn is over then even if more of what has arrived could be worked off.
 TURN_S = 0.002
+# Between two signs of life of the loop: after a longer gap it stood still, as on a laptop that was busy or stopped.
+STOOD_STILL_S = 0.3
 # After a busy client's turn the loop rests as long as that took, up to this time: perception needs the interpreter.
 LONGEST_REST_S = 0.02
 
@@ -40,6 +42,26 @@ class Pace:
         self.clock, self.used, self.sleep = clock, used, sleep
         self._busy: deque[eventlet.event.Event] = deque()
         self._is_giving_turns = False
+        self._alive_s = clock()
+        # The latest time for which the loop stood still: from, to.
+        self._stood_still_s = (self._alive_s, self._alive_s)
+
+    def beat(self) -> None:
+        """Note that the loop runs; called several times in `STOOD_STILL_S`."""
+        now_s = self.clock()
+        if now_s - self._alive_s > STOOD_STILL_S:
+            self._stood_still_s = (self._alive_s, now_s)
+        self._alive_s = now_s
+
+    def earliest_arrival_s(self, awaited_s: float) -> float:
+        """Of something that has arrived while the loop awaited it: now, unless the loop stood still meanwhile.
+
+        Args:
+            awaited_s: when the waiting began, monotonic seconds.
+        """
+        self.beat()
+        from_s, to_s = self._stood_still_s
+        return max(awaited_s, from_s) if to_s > awaited_s else self._alive_s
 
     def wait_busy(self) -> None:
         """Wait for the next turn of a busy client."""
@@ -64,11 +86,16 @@ class Turns:
 
     Args:
         pace: of the loop.
+
+    Attributes:
+        earliest_arrival_s: nothing that is being read now arrived before this time (monotonic s). What a busy client
+            has sent may have waited in the network for so long.
     """
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._turns = 0
+        self.earliest_arrival_s = self._awaited_s = pace.clock()
         self._begun_s = pace.used()
 
     def begin(self) -> None:
@@ -90,5 +117,10 @@ class Turns:
         self.begin()
 
     def catch_up(self) -> None:
-        """All that the client has sent is read: it is not busy."""
+        """All that the client has sent is read, and the next is awaited: it is not busy."""
         self._turns = 0
+        self._awaited_s = self._pace.clock()
+
+    def wake(self) -> None:
+        """Something has arrived that was awaited."""
+        self.earliest_arrival_s = self._pace.earliest_arrival_s(self._awaited_s)

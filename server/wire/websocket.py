@@ -97,7 +97,9 @@ class BufferedSocket:
             return self._socket.fd.recv(RECEIVE_BYTES)
         except OSError:  # nothing has arrived, or the connection is over, which the green socket sees to
             self._turns.catch_up()
-            return self._socket.recv(RECEIVE_BYTES)
+            piece = self._socket.recv(RECEIVE_BYTES)
+            self._turns.wake()
+            return piece
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

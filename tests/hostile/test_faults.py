@@ -113,14 +113,17 @@ def test_a_server_that_stood_still_tells_its_drones_first_and_then_leads_them_on
         follow(client)
         server.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED, "the stop")
-        # One frame from where the drone was then; its simulator waits for the answer.
-        sent_s = client.send_frame(fields(), number=10**6)
+        # From where the drone was then; enough of them to be followed, if they were new.
+        sent_s = time.monotonic()
+        numbers = range(10**6, 10**6 + 20)
+        for number in numbers:
+            client.send_frame(fields(timestamp_s=1.8e9 + 0.2 * number), number)
         time.sleep(WATCHDOG_S + 1)  # the fault itself
         server.process.send_signal(signal.SIGCONT)
-        client.wait_answered(10**6, PATIENCE_S)
+        client.wait_answered(numbers[-1], PATIENCE_S)
         client.wait_for("object_lost", timeout_s=PATIENCE_S, since_s=sent_s)
         since = [event.name for event in client.events if event.arrived_s >= sent_s]
-        assert since == ["object_lost"], "the old frame leads nobody"
+        assert since == ["object_lost"], "old frames lead nobody"
         follow(client)
         assert_no_errors(server)
 

@@ -150,9 +150,9 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
 
 def test_simulators_from_one_port_have_different_names(road):
     for sid in ("a", "b", "c"):
-        road.control.on_frame(sid, "127.0.0.1", "127.0.0.1:9", lambda: None, [argument(1)])
+        road.control.on_frame(sid, "127.0.0.1", "127.0.0.1:9", time.monotonic(), lambda: None, [argument(1)])
     road.control.on_disconnect("b")
-    road.control.on_frame("d", "127.0.0.1", "127.0.0.1:9", lambda: None, [argument(1)])
+    road.control.on_frame("d", "127.0.0.1", "127.0.0.1:9", time.monotonic(), lambda: None, [argument(1)])
     names = ["127.0.0.1:9", "127.0.0.1:9_3", "127.0.0.1:9_2"]
     assert [simulator.name for simulator in road.control.simulators] == names
 

@@ -1,6 +1,7 @@
 """The road of `server.control` without sockets and threads: what is sent and posted is kept for the test."""
 
 import base64
+import time
 from collections import deque
 
 from server.control import Control
@@ -100,7 +101,14 @@ class Road:
     def frame(self, sid: str, number: int, sent=None, host: str = "127.0.0.1") -> None:
         """A client sends a frame; `sent` is another argument than a good one."""
         acknowledge = lambda: self.acknowledged.append(number)  # noqa: E731
-        self.control.on_frame(sid, host, f"{host}:{sid}", acknowledge, [argument(number) if sent is None else sent])
+        self.control.on_frame(
+            sid,
+            host,
+            f"{host}:{sid}",
+            time.monotonic(),
+            acknowledge,
+            [argument(number) if sent is None else sent],
+        )
 
     def see(self, sid: str, outcome: View | BadFrameError | None) -> None:
         """Perception answers the frame that waits."""

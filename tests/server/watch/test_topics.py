@@ -72,9 +72,10 @@ ARGUMENT = {"pose": 'a "b" \ud800', "odd": [float("nan"), float("inf")], "rgb_im
 
 
 def test_a_frame_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
-    (event,) = messages(tmp_path, Told(Received(101.5, 7, 6), TrackState.LOST, [], ARGUMENT))["/events"]
+    (event,) = messages(tmp_path, Told(Received(101.5, 7, 6, 101.4), TrackState.LOST, [], ARGUMENT))["/events"]
     assert repr(json.loads(event.pop("argument"))) == repr(ARGUMENT)
-    assert event == {"kind": "received", "at_s": 101.5, "frame": 7, "superseded": 6, "state": "lost", "commands": []}
+    about = {"kind": "received", "at_s": 101.5, "frame": 7, "superseded": 6, "earliest_arrival_s": 101.4}
+    assert event == {**about, "state": "lost", "commands": []}
 
 
 def test_a_frame_in_work_is_recorded_with_its_argument_as_it_came(tmp_path: Path):

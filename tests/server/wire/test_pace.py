@@ -74,3 +74,30 @@ def test_a_turn_is_over_after_a_time_of_the_processor_not_of_the_clock(times):
     assert not turns.is_over
     times.work(2 * TURN_S)
     assert turns.is_over
+
+
+def test_what_a_busy_client_has_sent_may_have_arrived_since_it_was_last_read_up(times):
+    turns = Turns(times.pace)
+    times.now_s = 5.0
+    times.pace.beat()
+    turns.catch_up()
+    times.now_s = 5.2
+    turns.wake()
+    assert turns.earliest_arrival_s == 5.2, "it was awaited, and read as soon as it arrived"
+    times.now_s = 9.0
+    assert turns.earliest_arrival_s == 5.2, "it was never read up since"
+
+
+def test_what_arrives_while_the_loop_stands_still_may_have_arrived_at_its_beginning(times):
+    waiting, awaited_later = Turns(times.pace), Turns(times.pace)
+    times.now_s = 0.2
+    times.pace.beat()
+    waiting.catch_up()
+    times.now_s = 8.2
+    times.pace.beat()  # the loop's timer may come before the clients that it notices next
+    waiting.wake()
+    assert waiting.earliest_arrival_s == 0.2
+    awaited_later.catch_up()
+    times.now_s = 8.4
+    awaited_later.wake()
+    assert awaited_later.earliest_arrival_s == 8.4

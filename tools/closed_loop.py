@@ -6,7 +6,8 @@ Episodes run in lock-step, in this process or in worker processes: the same comm
 machine whose inference gives the same results. The default is 20 episodes of 120 s of simulated time for each of the
 two pilots, which takes about ten minutes on two cores. A hero who walks in the open stays in the view of a drone that
 follows, so there are hardly any losses. With --hide, the hero also walks through houses: then the drone loses the hero,
-and the time to re-acquire can be measured.
+and the time to re-acquire can be measured. `stranger_score` defines the figures about strangers, `track_score` the one
+about all people, whom the original's logic does not track.
 """
 
 from model.interrupt import exit_on_interrupt
@@ -33,59 +34,16 @@ from model.command import check_output_file, command, interrupt_ignored, run_com
 from model.engines import Engine, load_engine
 from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.flight import Flight
 from tools.simulator.loop import ServerPilot, fly
-from tools.simulator.loop_score import Flight, Score, score
+from tools.simulator.loop_score import Score, score
+from tools.simulator.loop_table import GOALS, GOALS_WITH_FAULTS, GOALS_WITH_HIDING, SERVER, Goal, shown, table
 from tools.simulator.original import OriginalPilot
 from tools.simulator.world import MOST_PEOPLE, World
 
-SERVER, ORIGINAL = "server", "original"
+ORIGINAL = "original"
 PILOTS = (SERVER, ORIGINAL)
 
-
-class Goal(NamedTuple):
-    """Bound on one figure of the server's score: at least or at most `bound`."""
-
-    figure: str
-    bound: float
-    at_least: bool = False
-
-    def is_met_by(self, got: Score) -> bool:
-        """Whether a score meets the goal; a time to re-acquire is also met if there was no loss."""
-        value = getattr(got, self.figure)
-        if math.isnan(value):
-            return self.figure == "reacquire_s" and got.acquired > 0
-        return value >= self.bound if self.at_least else value <= self.bound
-
-
-GOALS = (
-    Goal("on_target", 0.95, at_least=True),
-    Goal("wrong_person", 0.005),
-    Goal("error_m", 0.5),
-    Goal("reacquire_s", 3.0),
-)
-GOALS_WITH_FAULTS = (Goal("on_target", 0.90, at_least=True),)
-GOALS_WITH_HIDING = (Goal("wrong_person", 0.005), Goal("reacquire_s", 3.0))
-
-# Title, unit and number format of each figure.
-FIGURES = {
-    "acquired": ("episodes with the hero acquired", "", "d"),
-    "acquire_s": ("time to acquire once visible, median", "s", ".1f"),
-    "acquire_p90_s": ("… 90th percentile", "s", ".1f"),
-    "shown": ("episodes with the hero visible for a second", "", "d"),
-    "acquired_of_shown": ("… and acquired", "", "d"),
-    "acquire_shown_s": ("time to acquire from that second on, median", "s", ".1f"),
-    "acquire_shown_p90_s": ("… 90th percentile", "s", ".1f"),
-    "acquire_from_start_s": ("time to acquire from the start, median", "s", ".1f"),
-    "acquire_from_start_p90_s": ("… 90th percentile", "s", ".1f"),
-    "on_target": ("time on target after acquisition", "", ".1%"),
-    "losses": ("losses", "", "d"),
-    "reacquire_s": ("time to re-acquire once visible, median", "s", ".1f"),
-    "wrong_person": ("time on a wrong person", "", ".2%"),
-    "error_m": ("position error while following, median", "m", ".2f"),
-    "error_p95_m": ("… 95th percentile", "m", ".2f"),
-    "velocity_error_mps": ("velocity error while following, median", "m/s", ".2f"),
-    "roughness_m": ("roughness of the commands", "m", ".3f"),
-}
 EPISODE_FIGURES = (
     "acquire_s",
     "acquire_shown_s",
@@ -94,6 +52,8 @@ EPISODE_FIGURES = (
     "losses",
     "reacquire_s",
     "wrong_person",
+    "chases_per_h",
+    "idf1",
     "error_m",
 )
 
@@ -153,8 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
+    same = (settings.people, settings.duration, faults, settings.hide)
     episodes = [
-        Episode(pilot, settings.seed + number, settings.people, settings.duration, faults, settings.hide)
+        Episode(pilot, settings.seed + number, *same)
         for number in range(settings.episodes)
         for pilot in settings.pilots
     ]
@@ -236,30 +197,8 @@ def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:
 
 
 def _episode_line(episode: Episode, got: Score) -> str:
-    figures = "  ".join(f"{name} {_shown(name, getattr(got, name)):>7}" for name in EPISODE_FIGURES)
+    figures = "  ".join(f"{name} {shown(name, getattr(got, name)):>7}" for name in EPISODE_FIGURES)
     return f"seed {episode.seed:>5} {episode.pilot:<9}{figures}"
-
-
-def table(scores: dict[str, Score], goals: Sequence[Goal]) -> str:
-    """Table with a line per figure and a column per pilot, and whether the server meets each goal."""
-    lines = [" " * 44 + "".join(f"{pilot:>12}" for pilot in scores)]
-    for name, (title, _, _) in FIGURES.items():
-        values = "".join(f"{_shown(name, getattr(got, name)):>12}" for got in scores.values())
-        lines.append(f"{title:<44}{values}{_verdict(name, scores, goals)}")
-    return "\n".join(lines)
-
-
-def _verdict(name: str, scores: dict[str, Score], goals: Sequence[Goal]) -> str:
-    goal = next((goal for goal in goals if goal.figure == name), None)
-    if goal is None or SERVER not in scores:
-        return ""
-    sign = "≥" if goal.at_least else "≤"
-    return f"   {sign} {_shown(name, goal.bound)}: {'met' if goal.is_met_by(scores[SERVER]) else 'MISSED'}"
-
-
-def _shown(name: str, value: float) -> str:
-    _, unit, form = FIGURES[name]
-    return "–" if math.isnan(value) else f"{value:{form}} {unit}".rstrip()
 
 
 def _report(

@@ -1,13 +1,14 @@
 """Score the closed loop of simulator and server: fly seeded episodes with the server's and the original's logic.
 
-    python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--json FILE]
+    python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--lookalikes 6]
 
 Episodes run in lock-step, in this process or in worker processes: the same command gives the same figures on every
 machine whose inference gives the same results. The default is 20 episodes of 120 s of simulated time for each of the
 two pilots, which takes about ten minutes on two cores. A hero who walks in the open stays in the view of a drone that
 follows, so there are hardly any losses. With --hide, the hero also walks through houses: then the drone loses the hero,
-and the time to re-acquire can be measured. `stranger_score` defines the figures about strangers, `track_score` the one
-about all people, whom the original's logic does not track.
+and the time to re-acquire can be measured. With --lookalikes, some of the people share a part of the hero's outfit, and
+one of six crosses the hero's way: they test whether the drone follows the right person. `stranger_score` defines the
+figures about strangers, `track_score` the one about all people, whom the original's logic does not track.
 """
 
 from model.interrupt import exit_on_interrupt
@@ -35,6 +36,7 @@ from model.engines import Engine, load_engine
 from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Flight
+from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.loop import ServerPilot, fly
 from tools.simulator.loop_score import Score, score
 from tools.simulator.loop_table import GOALS, GOALS_WITH_FAULTS, GOALS_WITH_HIDING, SERVER, Goal, shown, table
@@ -71,6 +73,7 @@ class LoopSettings:
     duration: float = option(120.0, "length of an episode, simulated s")
     seed: int = option(0, "seed of the first episode; each further episode adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
+    lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
     hide: bool = option(False, "let the hero also walk through houses")
     pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
     json: Path | None = option(None, "JSON file for the figures", metavar="FILE")
@@ -83,6 +86,8 @@ class LoopSettings:
             ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
             ("seed", self.seed >= 0, "of at least 0"),
             ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
+            ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
         ):
             if not is_valid:
                 raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
@@ -98,6 +103,7 @@ class Episode(NamedTuple):
         duration_s: simulated time.
         faults: on the way of the frames.
         hides: whether the hero walks through houses.
+        lookalikes: number of the people who look similar to the hero.
     """
 
     pilot: str
@@ -106,6 +112,7 @@ class Episode(NamedTuple):
     duration_s: float
     faults: FaultConfig
     hides: bool = False
+    lookalikes: int = 0
 
 
 @command("closed_loop")
@@ -113,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
-    same = (settings.people, settings.duration, faults, settings.hide)
+    same = (settings.people, settings.duration, faults, settings.hide, settings.lookalikes)
     episodes = [
         Episode(pilot, settings.seed + number, *same)
         for number in range(settings.episodes)
@@ -127,10 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
     goals = GOALS_WITH_HIDING if settings.hide else GOALS_WITH_FAULTS if faults != FaultConfig() else GOALS
+    alike = f", {settings.lookalikes} of them lookalikes" if settings.lookalikes else ""
     hero = "a hero who hides, " if settings.hide else ""
     print(
         f"{settings.episodes} episodes of {settings.duration:g} s from seed {settings.seed} on, "
-        f"{settings.people} people besides the hero, {hero}{faults.drop:.0%} of the frames dropped, "
+        f"{settings.people} people besides the hero{alike}, {hero}{faults.drop:.0%} of the frames dropped, "
         f"{faults.delay:g} s delay, network {settings.weights}\n"
     )
     for episode, flight in by_episode.items():
@@ -168,7 +176,7 @@ def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Fl
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
     """Fly one episode with a loaded engine."""
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
-    with World(episode.seed, episode.people, hides=episode.hides) as world:
+    with World(episode.seed, episode.people, hides=episode.hides, lookalikes=episode.lookalikes) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults)
         return fly(world, ServerPilot(engine), episode.duration_s, faults)
@@ -208,7 +216,7 @@ def _report(
     scores: dict[str, Score],
     goals: Sequence[Goal],
 ) -> dict[str, Any]:
-    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide")
+    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide", "lookalikes")
     all_settings = asdict(settings) | asdict(faults)
     return {
         "settings": {name: all_settings[name] for name in shown},

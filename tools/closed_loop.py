@@ -1,12 +1,14 @@
 """Score the closed loop of simulator and server: fly seeded episodes with the server's and the original's logic.
 
-    python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--json FILE]
+    python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--lookalikes 6]
 
 Episodes run in lock-step, in this process or in worker processes: the same command gives the same figures on every
 machine whose inference gives the same results. The default is 20 episodes of 120 s of simulated time for each of the
 two pilots, which takes about ten minutes on two cores. A hero who walks in the open stays in the view of a drone that
 follows, so there are hardly any losses. With --hide, the hero also walks through houses: then the drone loses the hero,
-and the time to re-acquire can be measured.
+and the time to re-acquire can be measured. With --lookalikes, some of the people share a part of the hero's outfit, and
+one of six crosses the hero's way: they test whether the drone follows the right person. `stranger_score` defines the
+figures about strangers, `track_score` the one about all people, whom the original's logic does not track.
 """
 
 from model.interrupt import exit_on_interrupt
@@ -33,59 +35,17 @@ from model.command import check_output_file, command, interrupt_ignored, run_com
 from model.engines import Engine, load_engine
 from model.options import add_options, flag, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.flight import Flight
+from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.loop import ServerPilot, fly
-from tools.simulator.loop_score import Flight, Score, score
+from tools.simulator.loop_score import Score, score
+from tools.simulator.loop_table import GOALS, GOALS_WITH_FAULTS, GOALS_WITH_HIDING, SERVER, Goal, shown, table
 from tools.simulator.original import OriginalPilot
 from tools.simulator.world import MOST_PEOPLE, World
 
-SERVER, ORIGINAL = "server", "original"
+ORIGINAL = "original"
 PILOTS = (SERVER, ORIGINAL)
 
-
-class Goal(NamedTuple):
-    """Bound on one figure of the server's score: at least or at most `bound`."""
-
-    figure: str
-    bound: float
-    at_least: bool = False
-
-    def is_met_by(self, got: Score) -> bool:
-        """Whether a score meets the goal; a time to re-acquire is also met if there was no loss."""
-        value = getattr(got, self.figure)
-        if math.isnan(value):
-            return self.figure == "reacquire_s" and got.acquired > 0
-        return value >= self.bound if self.at_least else value <= self.bound
-
-
-GOALS = (
-    Goal("on_target", 0.95, at_least=True),
-    Goal("wrong_person", 0.005),
-    Goal("error_m", 0.5),
-    Goal("reacquire_s", 3.0),
-)
-GOALS_WITH_FAULTS = (Goal("on_target", 0.90, at_least=True),)
-GOALS_WITH_HIDING = (Goal("wrong_person", 0.005), Goal("reacquire_s", 3.0))
-
-# Title, unit and number format of each figure.
-FIGURES = {
-    "acquired": ("episodes with the hero acquired", "", "d"),
-    "acquire_s": ("time to acquire once visible, median", "s", ".1f"),
-    "acquire_p90_s": ("… 90th percentile", "s", ".1f"),
-    "shown": ("episodes with the hero visible for a second", "", "d"),
-    "acquired_of_shown": ("… and acquired", "", "d"),
-    "acquire_shown_s": ("time to acquire from that second on, median", "s", ".1f"),
-    "acquire_shown_p90_s": ("… 90th percentile", "s", ".1f"),
-    "acquire_from_start_s": ("time to acquire from the start, median", "s", ".1f"),
-    "acquire_from_start_p90_s": ("… 90th percentile", "s", ".1f"),
-    "on_target": ("time on target after acquisition", "", ".1%"),
-    "losses": ("losses", "", "d"),
-    "reacquire_s": ("time to re-acquire once visible, median", "s", ".1f"),
-    "wrong_person": ("time on a wrong person", "", ".2%"),
-    "error_m": ("position error while following, median", "m", ".2f"),
-    "error_p95_m": ("… 95th percentile", "m", ".2f"),
-    "velocity_error_mps": ("velocity error while following, median", "m/s", ".2f"),
-    "roughness_m": ("roughness of the commands", "m", ".3f"),
-}
 EPISODE_FIGURES = (
     "acquire_s",
     "acquire_shown_s",
@@ -94,6 +54,8 @@ EPISODE_FIGURES = (
     "losses",
     "reacquire_s",
     "wrong_person",
+    "chases_per_h",
+    "idf1",
     "error_m",
 )
 
@@ -111,6 +73,7 @@ class LoopSettings:
     duration: float = option(120.0, "length of an episode, simulated s")
     seed: int = option(0, "seed of the first episode; each further episode adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
+    lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
     hide: bool = option(False, "let the hero also walk through houses")
     pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
     json: Path | None = option(None, "JSON file for the figures", metavar="FILE")
@@ -123,6 +86,8 @@ class LoopSettings:
             ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
             ("seed", self.seed >= 0, "of at least 0"),
             ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
+            ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
         ):
             if not is_valid:
                 raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
@@ -138,6 +103,7 @@ class Episode(NamedTuple):
         duration_s: simulated time.
         faults: on the way of the frames.
         hides: whether the hero walks through houses.
+        lookalikes: number of the people who look similar to the hero.
     """
 
     pilot: str
@@ -146,6 +112,7 @@ class Episode(NamedTuple):
     duration_s: float
     faults: FaultConfig
     hides: bool = False
+    lookalikes: int = 0
 
 
 @command("closed_loop")
@@ -153,8 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
+    same = (settings.people, settings.duration, faults, settings.hide, settings.lookalikes)
     episodes = [
-        Episode(pilot, settings.seed + number, settings.people, settings.duration, faults, settings.hide)
+        Episode(pilot, settings.seed + number, *same)
         for number in range(settings.episodes)
         for pilot in settings.pilots
     ]
@@ -166,10 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
     goals = GOALS_WITH_HIDING if settings.hide else GOALS_WITH_FAULTS if faults != FaultConfig() else GOALS
+    alike = f", {settings.lookalikes} of them lookalikes" if settings.lookalikes else ""
     hero = "a hero who hides, " if settings.hide else ""
     print(
         f"{settings.episodes} episodes of {settings.duration:g} s from seed {settings.seed} on, "
-        f"{settings.people} people besides the hero, {hero}{faults.drop:.0%} of the frames dropped, "
+        f"{settings.people} people besides the hero{alike}, {hero}{faults.drop:.0%} of the frames dropped, "
         f"{faults.delay:g} s delay, network {settings.weights}\n"
     )
     for episode, flight in by_episode.items():
@@ -207,7 +176,7 @@ def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Fl
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
     """Fly one episode with a loaded engine."""
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
-    with World(episode.seed, episode.people, hides=episode.hides) as world:
+    with World(episode.seed, episode.people, hides=episode.hides, lookalikes=episode.lookalikes) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults)
         return fly(world, ServerPilot(engine), episode.duration_s, faults)
@@ -236,30 +205,8 @@ def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:
 
 
 def _episode_line(episode: Episode, got: Score) -> str:
-    figures = "  ".join(f"{name} {_shown(name, getattr(got, name)):>7}" for name in EPISODE_FIGURES)
+    figures = "  ".join(f"{name} {shown(name, getattr(got, name)):>7}" for name in EPISODE_FIGURES)
     return f"seed {episode.seed:>5} {episode.pilot:<9}{figures}"
-
-
-def table(scores: dict[str, Score], goals: Sequence[Goal]) -> str:
-    """Table with a line per figure and a column per pilot, and whether the server meets each goal."""
-    lines = [" " * 44 + "".join(f"{pilot:>12}" for pilot in scores)]
-    for name, (title, _, _) in FIGURES.items():
-        values = "".join(f"{_shown(name, getattr(got, name)):>12}" for got in scores.values())
-        lines.append(f"{title:<44}{values}{_verdict(name, scores, goals)}")
-    return "\n".join(lines)
-
-
-def _verdict(name: str, scores: dict[str, Score], goals: Sequence[Goal]) -> str:
-    goal = next((goal for goal in goals if goal.figure == name), None)
-    if goal is None or SERVER not in scores:
-        return ""
-    sign = "≥" if goal.at_least else "≤"
-    return f"   {sign} {_shown(name, goal.bound)}: {'met' if goal.is_met_by(scores[SERVER]) else 'MISSED'}"
-
-
-def _shown(name: str, value: float) -> str:
-    _, unit, form = FIGURES[name]
-    return "–" if math.isnan(value) else f"{value:{form}} {unit}".rstrip()
 
 
 def _report(
@@ -269,7 +216,7 @@ def _report(
     scores: dict[str, Score],
     goals: Sequence[Goal],
 ) -> dict[str, Any]:
-    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide")
+    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide", "lookalikes")
     all_settings = asdict(settings) | asdict(faults)
     return {
         "settings": {name: all_settings[name] for name in shown},

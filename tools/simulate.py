@@ -3,6 +3,7 @@
     python tools/simulate.py
     python tools/simulate.py --seed 3 --people 40 --lock-step --report report.json
     python tools/simulate.py --drop 0.2 --delay 0.2
+    python tools/simulate.py --people 60 --lookalikes 6
     python tools/simulate.py --no-server --record data/raw_sim_data/train/run1 --duration 3000
 
 The first command flies for two minutes at QuadSim's pace. In lock-step, the simulator waits for the server's answer to
@@ -40,6 +41,7 @@ from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import LOCALES
+from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.quadsim import QuadSim, record_by_truth, run
 from tools.simulator.recording import RECORD_EVERY_S, Recorder
 from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World
@@ -58,6 +60,7 @@ class SimulationSettings:
     server: ServerAddress = option(ServerAddress(), "address of the server", parse=ServerAddress.parse, metavar="URL")
     seed: int = option(0, "seed of the first drone's world and of all random events; each further drone adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
+    lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
     drones: int = option(1, "number of drones, each with its own world and its own connection")
     duration: float = option(120.0, "simulated time, s")
     speed: float = option(1.0, "simulated seconds per second of wall-clock time; not used in lock-step")
@@ -73,6 +76,8 @@ class SimulationSettings:
         for name, is_valid, expected in (
             ("seed", self.seed >= 0, "of at least 0"),
             ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
+            ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
             ("drones", self.drones >= 1, "of at least 1"),
             *(
                 (name, 0 < getattr(self, name) < math.inf, "above 0 and finite")
@@ -124,7 +129,7 @@ def _record(settings: SimulationSettings, recorder: Recorder) -> int:
     """Record a flight without a server."""
     count = math.ceil(settings.duration / settings.record_every)
     shown = 0
-    with World(settings.seed, settings.people, opengl=settings.opengl) as world:
+    with World(settings.seed, settings.people, opengl=settings.opengl, lookalikes=settings.lookalikes) as world:
         cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]))
         frames = record_by_truth(world, recorder, cameraman, settings.duration, settings.record_every)
         for observation in tqdm(frames, desc="recording", unit=" frames", total=count):
@@ -143,7 +148,9 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
         for number in range(settings.drones):
             seed = settings.seed + number
             start_s = EPOCH_S if settings.lock_step else time.time()
-            world = World(seed, settings.people, opengl=settings.opengl, start_s=start_s)
+            world = World(
+                seed, settings.people, opengl=settings.opengl, start_s=start_s, lookalikes=settings.lookalikes
+            )
             worlds.append(stack.enter_context(world))
             simulators.append(
                 QuadSim(
@@ -242,6 +249,7 @@ def _report(
         "settings": {
             "seed": settings.seed,
             "people": settings.people,
+            "lookalikes": settings.lookalikes,
             "duration_s": settings.duration,
             "lock_step": settings.lock_step,
             "speed": None if settings.lock_step else settings.speed,

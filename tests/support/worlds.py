@@ -17,8 +17,16 @@ class SharedWorld(World):
     Two of the same seed and people must not be seen by turns.
     """
 
-    def __init__(self, seed: int, people: int = 30, *, opengl: bool = False, start_s: float = EPOCH_S) -> None:
-        original = _original(seed, people, opengl)
+    def __init__(
+        self,
+        seed: int,
+        people: int = 30,
+        *,
+        opengl: bool = False,
+        start_s: float = EPOCH_S,
+        lookalikes: int = 0,
+    ) -> None:
+        original = _original(seed, people, opengl, lookalikes)
         vars(self).update(vars(original))
         self.walkers, self.drone = copy.deepcopy(original.walkers), copy.deepcopy(original.drone)
         self._start_s = start_s
@@ -28,8 +36,8 @@ class SharedWorld(World):
 
 
 @functools.cache
-def _original(seed: int, people: int, opengl: bool) -> World:
-    return World(seed, people, opengl=opengl)
+def _original(seed: int, people: int, opengl: bool, lookalikes: int) -> World:
+    return World(seed, people, opengl=opengl, lookalikes=lookalikes)
 
 
 def world_near_hero(seed=4, people=5, kind: type[World] = World):

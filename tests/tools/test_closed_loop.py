@@ -9,11 +9,13 @@ import pytest
 from support.fake_engine import ColourEngine
 
 from tools import closed_loop
-from tools.closed_loop import ORIGINAL, SERVER, Episode, Goal, fly_episode
+from tools.closed_loop import ORIGINAL, Episode, fly_episode
 from tools.simulator.faults import FaultConfig
 from tools.simulator.loop_score import Score
+from tools.simulator.loop_table import GOALS, SERVER, Goal, table
+from tools.simulator.world import World
 
-PERFECT = Score(20, 20, 1.0, 2.0, 20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.1, 0.2, 0.1, 0.05)
+PERFECT = Score(20, 20, 1.0, 2.0, 20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.0, 0, 0, 0.9, 0.1, 0.2, 0.1, 0.05)
 # Seed 7 with two others: the red network leads the server's drone after somebody within the first seconds.
 SEED, PEOPLE, DURATION_S = 7, 2, 4.0
 
@@ -42,6 +44,8 @@ def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
     steps_m = np.linalg.norm(np.diff(flight.hero_m, axis=0), axis=1)
     assert steps_m.max() < 1.485 * 0.2 + 0.01
     assert (flight.hero_px >= 0).all()
+    assert flight.in_view.shape == (20, 1 + PEOPLE)
+    assert len(flight.tracked) == 20
 
 
 def test_the_same_command_gives_the_same_json(tmp_path, red_network):
@@ -69,6 +73,22 @@ def test_a_hero_who_hides_has_goals_of_their_own(tmp_path, red_network, capsys):
     assert "a hero who hides" in capsys.readouterr().out
 
 
+def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, capsys):
+    made = []
+
+    class NotedWorld(World):
+        def __init__(self, *arguments, **options):
+            made.append(options["lookalikes"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(closed_loop, "World", NotedWorld)
+    report = run(tmp_path, "alike", "--lookalikes", "2", "--pilots", SERVER)
+    assert made == [2]
+    assert report["settings"]["lookalikes"] == 2
+    assert "2 people besides the hero, 2 of them lookalikes" in capsys.readouterr().out
+    assert {"chases_per_h", "second_chases", "switches", "idf1"} <= set(report["scores"][SERVER])
+
+
 def test_several_processes_give_the_same_figures_as_one(tmp_path):
     """With the real network: the workers load it themselves."""
     reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]
@@ -94,9 +114,11 @@ def test_a_goal_is_met_at_its_bound_and_not_by_nothing(goal, score, is_met):
 
 def test_the_table_says_which_goals_are_met():
     server = PERFECT._replace(wrong_person=0.01)
-    lines = closed_loop.table({SERVER: server, ORIGINAL: PERFECT._replace(on_target=0.5)}, closed_loop.GOALS)
+    lines = table({SERVER: server, ORIGINAL: PERFECT._replace(on_target=0.5)}, GOALS)
     (on_target,) = (line for line in lines.splitlines() if "on target" in line)
     assert on_target.split()[-5:] == ["100.0%", "50.0%", "≥", "95.0%:", "met"]
+    (chases,) = (line for line in lines.splitlines() if "chases of strangers" in line)
+    assert chases.split()[-4:] == ["0.0", "/h", "0.0", "/h"]
     (wrong,) = (line for line in lines.splitlines() if "wrong person" in line)
     assert wrong.split()[-5:] == ["1.00%", "0.00%", "≤", "0.50%:", "MISSED"]
 
@@ -116,6 +138,8 @@ def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
         (["--jobs", "0"], "expected --jobs of at least 1, got 0"),
         (["--duration", "0"], "expected --duration above 0 and finite, got 0.0"),
         (["--people", "61"], "expected --people from 0 to 60, got 61"),
+        (["--lookalikes", "-1"], "expected --lookalikes from 0 to 12, got -1"),
+        (["--lookalikes", "3", "--people", "2"], "expected --lookalikes of at most --people, 2, got 3"),
         (["--drop", "1.5"], "expected drop from 0 to 1, got 1.5"),
         (["--delay", "-1"], "expected delay from 0 to 3600, got -1.0"),
     ],

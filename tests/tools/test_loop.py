@@ -1,5 +1,7 @@
 """The real world flown by the server's own code, with a network that knows the truth."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.fake_engine import ColourEngine
@@ -10,8 +12,10 @@ from server.sight.geometry import Pose
 from server.wire.messages import Command
 from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
-from tools.simulator.loop import ServerPilot, fly
-from tools.simulator.world import World
+from tools.simulator.flight import Tracked
+from tools.simulator.loop import ServerPilot, fly, people_in_view
+from tools.simulator.scene import NOBODY
+from tools.simulator.world import Observation, World
 
 
 class TruthEngine(Engine):
@@ -58,6 +62,9 @@ class Scribe:
         self.ticks_s.append(now_s)
         return []
 
+    def tracked(self) -> tuple[Tracked, ...]:
+        return (Tracked(len(self.frames_s), 1.0, 2.0),)
+
 
 def lossy(**config: float) -> Faults:
     return Faults(FaultConfig(**config), np.random.default_rng(0))
@@ -69,8 +76,43 @@ def test_the_server_leads_the_drone_to_the_hero(world):
     assert flight.is_on_target[-20:].all()
     assert np.median(flight.errors_m[-20:]) < 0.3
     assert world.drone.is_following
+    # The hero's track is where the drone is told to be, and the hero is in view.
+    (hero,) = flight.tracked[-1]
+    assert hero == pytest.approx((0, *flight.told_m[-1]), abs=1e-4)  # as coordinates are rounded
+    assert flight.in_view[-20:, 0].all()
     # QuadSim keeps 2 m behind.
     assert np.linalg.norm(np.array(world.drone.pose[:2]) - world.walkers.hero_position_m[:2]) < 4.0
+
+
+def test_without_a_track_the_server_tracks_nobody(world):
+    assert ServerPilot(TruthEngine(world)).tracked() == ()
+    flight = fly(world, ServerPilot(TruthEngine(world)), duration_s=0.2)
+    assert flight.tracked == ((),)  # one sighting is no track
+
+
+def observation(shown: list[tuple[int, int]], *people_m: tuple[float, float, float]) -> Observation:
+    """A picture from the origin along x of people, the hero first, of whom (number, pixels) are shown."""
+    person = np.full(256 * 256, NOBODY, np.uint8)
+    for row, (number, pixels) in enumerate(shown):
+        person[256 * row : 256 * row + pixels] = number
+    hero_m, *others_m = np.array(people_m)
+    truth = SimpleNamespace(hero_position_m=hero_m, people_positions_m=np.array(others_m).reshape(-1, 3))
+    return SimpleNamespace(
+        view=SimpleNamespace(person=person.reshape(256, 256)), truth=truth, gimbal_pose=Pose(0, 0, 2, 0, 0, 0)
+    )
+
+
+def test_in_view_is_who_shows_12_pixels_and_is_less_than_40_m_deep():
+    seen = observation(
+        [(0, 12), (1, 11), (2, 200), (3, 200)], (39.9, 20, 0), (5, 0, 0), (40.1, 0, 0), (5, 1, 0), (5, 2, 0)
+    )
+    assert people_in_view(seen).tolist() == [True, False, False, True, False]
+
+
+def test_in_a_real_picture_the_hero_is_in_view_until_the_camera_turns_away(world):
+    ahead = world.drone.gimbal_pose
+    assert people_in_view(world.observe(ahead))[0]
+    assert not people_in_view(world.observe(ahead._replace(yaw_deg=ahead.yaw_deg + 180.0)))[0]
 
 
 def test_each_frame_is_answered_at_its_own_time():
@@ -79,6 +121,7 @@ def test_each_frame_is_answered_at_its_own_time():
         flight = fly(world, pilot, duration_s=1.0)
     assert pilot.frames_s == pilot.ticks_s == [0.0, 0.2, 0.4, 0.6, 0.8]
     assert len(flight.hero_px) == 5
+    assert flight.tracked == tuple((Tracked(number, 1.0, 2.0),) for number in (1, 2, 3, 4, 5))  # after each answer
 
 
 def test_a_delayed_frame_is_answered_later_between_frames_if_need_be():

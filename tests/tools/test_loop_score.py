@@ -4,23 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from support.flights import NOWHERE, PERIOD_S, flight
 
-from tools.simulator.loop_score import Flight, Loss, losses_of, score
-
-NOWHERE = (math.nan, math.nan)
-PERIOD_S = 0.2
-
-
-def flight(told_m, hero_m=(0.0, 0.0), others_m=(), hero_px=100) -> Flight:
-    """A flight of len(told_m) moments; whatever is given once is the same in all of them."""
-    frames = len(told_m)
-    return Flight(
-        PERIOD_S,
-        np.broadcast_to(np.array(hero_m, float), (frames, 2)),
-        np.broadcast_to(np.array(others_m, float).reshape(-1, 2), (frames, len(others_m), 2)),
-        np.broadcast_to(np.array(hero_px), (frames,)),
-        np.array(told_m, float),
-    )
+from tools.simulator.loop_score import Loss, losses_of, score
 
 
 def told(text: str) -> list[tuple[float, float]]:

@@ -218,6 +218,7 @@ def test_several_drones_fly_each_in_a_world_of_its_own(server, shared_worlds, tm
     report = tmp_path / "report.json"
     options = ("--drones", 2, "--seed", 4, "--people", 5, "--duration", 2, "--lock-step", "--report", report)
     assert simulate("--server", server.url, *options) == 0
+    assert json.loads(report.read_text())["settings"]["lookalikes"] == 0
     first, second = json.loads(report.read_text())["drones"]
     assert (first["seed"], second["seed"]) == (4, 5)
     assert len(first["frames"]) == len(second["frames"]) == 10
@@ -298,6 +299,8 @@ def test_a_recording_is_not_written_over(tmp_path, capsys):
     ("options", "complaint"),
     [
         (["--people", "61"], "expected --people from 0 to 60, got 61"),
+        (["--lookalikes", "13"], "expected --lookalikes from 0 to 12, got 13"),
+        (["--lookalikes", "3", "--people", "2"], "expected --lookalikes of at most --people, 2, got 3"),
         (["--drones", "0"], "expected --drones of at least 1, got 0"),
         (["--duration", "0"], "expected --duration above 0 and finite, got 0.0"),
         (["--drop", "2"], "expected drop from 0 to 1"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.worlds import SharedWorld
 
-from model.scoring import HERO
+from model.scoring import HERO, PEOPLE
 from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
 from server.wire.messages import parse_sensor_frame
 from tools.simulator.people import Person
@@ -108,6 +108,42 @@ def test_everything_moves_on_together(world):
     assert world.drone.gimbal_pose.yaw_deg != gimbal_deg
     world.step(0.0)
     assert world.time_s == pytest.approx(time_s + 0.2)
+
+
+def test_without_lookalikes_a_seed_gives_the_world_that_it_always_gave():
+    # As it was before there were lookalikes: feet and camera after 10 s, then the first of the others face to face.
+    with World(11, 4) as world:
+        world.step(10.0)
+        feet_m = [[43.076, 14.3265], [-29.5506, 39.7643], [-42.9132, 2.7638], [9.3386, -17.1001], [-36.671, -8.3937]]
+        np.testing.assert_allclose(world.walkers.positions_m[:, :2], feet_m, atol=1e-4)
+        assert world.drone.gimbal_pose == pytest.approx((15.0014, -6.0509, 5.1297, 0.0, 30.0, 7.2786), abs=1e-4)
+        view = world.observe(facing(np.array(feet_m[1]), world.walkers.people[1].heading_deg)).view
+    is_other = view.person == 1
+    assert np.count_nonzero(is_other) == 1328
+    np.testing.assert_allclose(view.rgb[is_other].mean(axis=0), [66.981, 65.227, 62.744], atol=0.01)
+    np.testing.assert_allclose(view.rgb.mean(axis=(0, 1)), [77.308, 76.642, 67.259], atol=0.01)
+
+
+def test_lookalikes_take_the_place_of_the_first_and_count_as_people():
+    plain, alike = SharedWorld(4, 8), SharedWorld(4, 8, lookalikes=6)
+    assert alike.walkers.positions_m.shape == plain.walkers.positions_m.shape
+    np.testing.assert_array_equal(alike.walkers.hero_position_m, plain.walkers.hero_position_m)
+    np.testing.assert_array_equal(alike.walkers.positions_m[7:], plain.walkers.positions_m[7:])
+    moved = np.abs(alike.walkers.positions_m - plain.walkers.positions_m).max(axis=1) > 0
+    assert np.count_nonzero(moved) == 1  # the crosser begins near the hero
+    for number in range(1, 7):
+        person = alike.walkers.people[number]
+        view = alike.observe(facing(alike.walkers.positions_m[number], person.heading_deg)).view
+        assert (view.classes[view.person == number] == PEOPLE).all()
+        assert np.count_nonzero(view.person == number) > 200
+
+
+@pytest.mark.parametrize(
+    ("lookalikes", "complaint"), [(13, "at most as many lookalikes as people, 5"), (-1, "0 to 12 lookalikes, got -1")]
+)
+def test_a_number_of_lookalikes_out_of_range_is_refused(lookalikes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        World(0, 5, lookalikes=lookalikes)
 
 
 @pytest.mark.parametrize("people", [-1, 61])

@@ -197,6 +197,7 @@ def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nd
         np.array(colour) / 255 for colour in (look.hair, look.skin, look.top, look.trousers, look.shoes)
     )
     forearm = [skin, skin, top if look.sleeves == LONG_SLEEVES else skin]
+    shin = [skin if look.has_bare_shins else trousers]
     parts = [
         (TRUNK, _limb(_PELVIS, sides, look.girth, [trousers], look.trousers_pattern, rng)),
         (TRUNK, _limb(_TRUNK, sides, look.girth, [top], look.top_pattern, rng)),
@@ -211,7 +212,7 @@ def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nd
         elbow = (0.0, aside * (shoulder_m + _ELBOW_ASIDE_M), 0.0)
         parts += [
             (THIGH_L + side, _limb(_THIGH, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
-            (SHIN_L + side, _limb(_SHIN, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
+            (SHIN_L + side, _limb(_SHIN, sides, look.girth, shin, look.trousers_pattern, rng).moved(hip)),
             (FOOT_L + side, _lying(_limb(_FOOT, sides, 1.0, [shoes], 0.1, rng)).moved(hip)),
             (ARM_L + side, _limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
             (FOREARM_L + side, _limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(elbow)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tools.simulator.drone import Drone
-from tools.simulator.loop_score import ON_TARGET_M
+from tools.simulator.flight import ON_TARGET_M
 from tools.simulator.world import Observation
 
 _DECIMALS = 4

@@ -13,15 +13,20 @@ from model.engines import Engine
 from server.flight.events import Received, Tick, answer
 from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
-from server.sight.geometry import QUADSIM_CAMERA
+from server.sight.geometry import QUADSIM_CAMERA, world_from_camera
 from server.sight.sight import Sight
 from server.wire.messages import FOLLOW, PATROL, Command, Frame
-from tools.simulator.drone import Drone
+from tools.simulator.drone import BODY_MIDDLE_M, Drone
 from tools.simulator.faults import Faults
-from tools.simulator.loop_score import Flight
-from tools.simulator.world import FRAMES_PER_S, World, frame_fields
+from tools.simulator.flight import Flight, Tracked
+from tools.simulator.scene import NOBODY
+from tools.simulator.world import FRAMES_PER_S, Observation, World, frame_fields
 
 FRAME_PERIOD_MS = 1000 // FRAMES_PER_S
+HERO_ID = 0
+
+IN_VIEW_FROM_PX = 12
+IN_VIEW_WITHIN_M = 40.0
 
 
 class Pilot(Protocol):
@@ -32,6 +37,9 @@ class Pilot(Protocol):
 
     def on_tick(self, now_s: float) -> list[Command]:
         """Commands that answer no frame; called once for each frame of the camera."""
+
+    def tracked(self) -> tuple[Tracked, ...]:
+        """The people whom the pilot believes to be in view, at the time of the latest call of the other methods."""
 
 
 class ServerPilot:
@@ -46,6 +54,7 @@ class ServerPilot:
         self._session = Session.begin("drone", tracker or TrackerConfig(), Settings().watchdog_s)
         self._sight = Sight(engine, QUADSIM_CAMERA)
         self._frames = 0
+        self._now_s = 0.0
 
     def on_frame(self, fields: Mapping[str, str], now_s: float) -> list[Command]:
         """See `Pilot`.
@@ -54,13 +63,23 @@ class ServerPilot:
             Exception: if perception fails, which a server would survive.
         """
         self._frames += 1
+        self._now_s = now_s
         frame = Frame.read(self._frames, now_s, fields)
         received = self._session.take(Received(now_s, frame.number))
         return received + self._session.take(answer(frame, self._sight.look(frame), now_s))
 
     def on_tick(self, now_s: float) -> list[Command]:
         """See `Pilot`."""
+        self._now_s = now_s
         return self._session.take(Tick(now_s))
+
+    def tracked(self) -> tuple[Tracked, ...]:
+        """See `Pilot`; the hero has the id 0."""
+        state = self._session.state
+        if state.tracker.hero is None:
+            return ()
+        x_m, y_m, _ = state.tracker.predict(state.clock.time_at(self._now_s))
+        return (Tracked(HERO_ID, x_m, y_m),)
 
 
 class _Leash:
@@ -91,7 +110,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
     faults = faults or Faults.none()
     leash = _Leash(world.drone)
     on_their_way: deque[tuple[int, dict[str, str]]] = deque()
-    heroes_m, others_m, hero_px, told_m = [], [], [], []
+    heroes_m, others_m, hero_px, told_m, in_view, tracked = [], [], [], [], [], []
 
     def deliver(now_ms: int) -> None:
         while on_their_way and on_their_way[0][0] <= now_ms:
@@ -108,6 +127,8 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
         others_m.append(observation.truth.people_positions_m[:, :2])
         hero_px.append(observation.truth.hero_px)
         told_m.append(leash.told_m)
+        in_view.append(people_in_view(observation))
+        tracked.append(pilot.tracked())
         now_ms, end_ms = begin_ms, begin_ms + FRAME_PERIOD_MS
         while now_ms < end_ms:
             next_ms = min(end_ms, on_their_way[0][0]) if on_their_way else end_ms
@@ -115,4 +136,26 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
             now_ms = next_ms
             if now_ms < end_ms:
                 deliver(now_ms)
-    return Flight(FRAME_PERIOD_MS / 1000, np.array(heroes_m), np.array(others_m), np.array(hero_px), np.array(told_m))
+    return Flight(
+        period_s=FRAME_PERIOD_MS / 1000,
+        hero_m=np.array(heroes_m),
+        others_m=np.array(others_m),
+        hero_px=np.array(hero_px),
+        told_m=np.array(told_m),
+        in_view=np.array(in_view),
+        tracked=tuple(tracked),
+    )
+
+
+def people_in_view(observation: Observation) -> np.ndarray:
+    """Who is in view and near enough to be placed, (people,) bool, the hero first.
+
+    That is who has `IN_VIEW_FROM_PX` visible pixels or more, and a planar depth below `IN_VIEW_WITHIN_M`.
+    """
+    truth = observation.truth
+    middles_m = np.vstack([truth.hero_position_m, truth.people_positions_m])
+    middles_m[:, 2] += BODY_MIDDLE_M
+    camera = world_from_camera(observation.gimbal_pose)
+    depth_m = (middles_m - camera[:3, 3]) @ camera[:3, 0]
+    shown_px = np.bincount(observation.view.person.ravel(), minlength=NOBODY + 1)[: len(middles_m)]
+    return (shown_px >= IN_VIEW_FROM_PX) & (depth_m < IN_VIEW_WITHIN_M)

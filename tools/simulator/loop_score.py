@@ -7,6 +7,8 @@ All distances are horizontal, because the height of the coordinates within a bod
     on target   the drone is told to follow coordinates within 2 m of the hero
     acquired    from the first frame on target on
     loss        a second or more off target, after acquisition
+
+`stranger_score` defines chases and switches, `track_score` IDF1.
 """
 
 from collections.abc import Sequence
@@ -14,57 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-VISIBLE_MORE_THAN_PX = 10
-ON_TARGET_M = 2.0
-SHOWN_S = 1.0
+from tools.simulator.flight import Flight, runs_of
+from tools.simulator.stranger_score import chases_of, second_chases, switches_of
+from tools.simulator.track_score import agreement
+
 LOSS_S = 1.0
 VELOCITY_OVER_S = 1.0
-
-
-class Flight(NamedTuple):
-    """A flown episode at the times of its F camera frames, `period_s` apart.
-
-    Args:
-        period_s: time between two frames.
-        hero_m: (F, 2) horizontal position of the hero, world frame.
-        others_m: (F, N, 2) horizontal positions of the other people, world frame.
-        hero_px: (F,) pixels that show the hero.
-        told_m: (F, 2) latest coordinates that the drone was told to follow, NaN on patrol.
-    """
-
-    period_s: float
-    hero_m: np.ndarray
-    others_m: np.ndarray
-    hero_px: np.ndarray
-    told_m: np.ndarray
-
-    @property
-    def errors_m(self) -> np.ndarray:
-        """Distance of the coordinates to the hero, (F,) metres, NaN on patrol."""
-        return np.linalg.norm(self.told_m - self.hero_m, axis=1)
-
-    @property
-    def is_on_target(self) -> np.ndarray:
-        """Whether the coordinates are within `ON_TARGET_M` of the hero, (F,) bool."""
-        return self.errors_m <= ON_TARGET_M
-
-    @property
-    def is_on_wrong_person(self) -> np.ndarray:
-        """Whether the coordinates are not on target and nearer to another person, (F,) bool."""
-        to_others_m = np.linalg.norm(self.told_m[:, None] - self.others_m, axis=2).min(axis=1, initial=np.inf)
-        return (self.errors_m > ON_TARGET_M) & (to_others_m < self.errors_m)
-
-    @property
-    def is_visible(self) -> np.ndarray:
-        """Whether the hero is visible, (F,) bool."""
-        return self.hero_px > VISIBLE_MORE_THAN_PX
-
-    @property
-    def is_shown_from(self) -> np.ndarray:
-        """Whether every frame of the second that begins here shows the hero, (F,) bool."""
-        frames = round(SHOWN_S / self.period_s)
-        visible = np.concatenate([self.is_visible, np.zeros(frames - 1, bool)])
-        return np.all(np.lib.stride_tricks.sliding_window_view(visible, frames), axis=1)
+_HOUR_S = 3600.0
 
 
 class Loss(NamedTuple):
@@ -93,6 +51,10 @@ class Score(NamedTuple):
         losses: total number of losses.
         reacquire_s: median time from the first frame of a loss that shows the hero to the end of the loss.
         wrong_person: share of all time in which the drone was told to follow another person.
+        chases_per_h: chases of strangers per hour of flight.
+        second_chases: total number of chases of strangers who were chased before in the same flight.
+        switches: total number of switches from one followed person to another without a patrol between.
+        idf1: IDF1 of the people whom the pilot tracked.
         error_m: median distance of the coordinates to the hero while following.
         error_p95_m: 95th percentile of this distance.
         velocity_error_mps: median difference of the velocities of coordinates and hero, each over one second.
@@ -113,6 +75,10 @@ class Score(NamedTuple):
     losses: int
     reacquire_s: float
     wrong_person: float
+    chases_per_h: float
+    second_chases: int
+    switches: int
+    idf1: float
     error_m: float
     error_p95_m: float
     velocity_error_mps: float
@@ -137,6 +103,7 @@ def score(flights: Sequence[Flight]) -> Score:
     after = [flight.is_on_target[start:] for flight, start in zip(flights, starts, strict=True) if start is not None]
     losses = [loss for flight in flights for loss in losses_of(flight)]
     errors_m = np.concatenate([flight.errors_m for flight in flights])
+    hours = sum(flight.period_s * len(flight.told_m) for flight in flights) / _HOUR_S
     roughness_m = np.concatenate([_second_differences_m(flight) for flight in flights])
     return Score(
         episodes=len(flights),
@@ -155,6 +122,10 @@ def score(flights: Sequence[Flight]) -> Score:
         losses=len(losses),
         reacquire_s=_percentile([loss.visible_s for loss in losses if loss.visible_s is not None], 50),
         wrong_person=float(np.mean(np.concatenate([flight.is_on_wrong_person for flight in flights]))),
+        chases_per_h=sum(len(chases_of(flight)) for flight in flights) / hours,
+        second_chases=sum(second_chases(flight) for flight in flights),
+        switches=sum(switches_of(flight) for flight in flights),
+        idf1=agreement(flights).idf1,
         error_m=_percentile(errors_m, 50),
         error_p95_m=_percentile(errors_m, 95),
         velocity_error_mps=_percentile(np.concatenate([_velocity_errors_mps(flight) for flight in flights]), 50),
@@ -169,9 +140,8 @@ def losses_of(flight: Flight) -> list[Loss]:
         return []
     is_off = ~flight.is_on_target
     is_off[:start] = False
-    edges = np.flatnonzero(np.diff(is_off.astype(int), prepend=0, append=0))
     losses = []
-    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for first, end in runs_of(is_off):
         if (end - first) * flight.period_s < LOSS_S:
             continue
         seen = _first(flight.is_visible[first:end])

@@ -13,6 +13,7 @@ from server.sight.geometry import Pose, world_from_camera
 from server.sight.images import decode_depth, decode_rgb
 from server.sight.people import largest_blobs
 from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
+from tools.simulator.flight import Tracked
 
 MORE_THAN_PX = 10
 PROBABILITY = 0.5
@@ -59,6 +60,10 @@ class OriginalPilot:
     def on_tick(self, now_s: float) -> list[Command]:
         """Return no commands: the original only answers frames."""
         return []
+
+    def tracked(self) -> tuple[Tracked, ...]:
+        """Return nobody: the original tracks nobody from frame to frame."""
+        return ()
 
 
 def original_position_m(hero_mask: np.ndarray, depth_255: np.ndarray, pose: Pose) -> np.ndarray:

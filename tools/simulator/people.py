@@ -1,4 +1,4 @@
-"""Looks and postures of people: the hero, and other people who never look like the hero."""
+"""Looks and postures of people: the hero, and others who do not look like the hero (for those, see `lookalikes`)."""
 
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ class Look(NamedTuple):
         sleeves: `SLEEVELESS`, `SHORT_SLEEVES` or `LONG_SLEEVES`.
         hair, skin, top, trousers, shoes: colours.
         top_pattern, trousers_pattern: variation of the brightness between patches, 0–1.
+        has_bare_shins: whether the trousers end at the knees, as a dress does.
         is_hero: whether this person is the hero.
     """
 
@@ -36,6 +37,7 @@ class Look(NamedTuple):
     shoes: Colour
     top_pattern: float
     trousers_pattern: float
+    has_bare_shins: bool = False
     is_hero: bool = False
 
 
@@ -142,10 +144,10 @@ def other_look(rng: np.random.Generator) -> Look:
         girth=float(rng.uniform(0.9, 1.2)),
         hair_style=int(rng.choice([BALD, SHORT, LONG, BUN], p=[0.08, 0.47, 0.3, 0.15])),
         sleeves=int(rng.integers(3)),
-        hair=_varied(choose(_HAIRS), rng),
+        hair=varied(choose(_HAIRS), rng),
         skin=choose(_SKINS),
-        top=_varied(top, rng),
-        trousers=_varied(trousers, rng),
+        top=varied(top, rng),
+        trousers=varied(trousers, rng),
         shoes=shoes,
         top_pattern=float(rng.choice([0.08, 0.2, 0.4])),
         trousers_pattern=float(rng.choice([0.08, 0.2])),
@@ -158,7 +160,7 @@ def is_reddish(colour: Colour) -> bool:
     return red > 1.9 * max(green, blue)
 
 
-def _varied(colour: Colour, rng: np.random.Generator) -> Colour:
-    """Make a colour slightly lighter or darker."""
+def varied(colour: Colour, rng: np.random.Generator) -> Colour:
+    """Make a colour slightly lighter or darker at random."""
     red, green, blue = np.clip(np.array(colour) * rng.uniform(0.8, 1.2), 0, 255).astype(int).tolist()
     return red, green, blue

@@ -2,14 +2,16 @@
 
 All people walk from node to node along the edges of the walk graph. They keep to the right, turn in arcs, step aside
 for people in the way, and stop sometimes. The hero does not step aside, so the hero's speed is always QuadSim's. A
-hero who hides also walks through the walls of houses.
+hero who hides also walks through the walls of houses. Some of the others may be crossers, who keep close to the hero.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from tools.simulator.city import City
+from tools.simulator.crossers import Crosser, Ways
 from tools.simulator.people import Person
 
 HERO_SPEED_MPS = 1.485
@@ -32,6 +34,8 @@ _TO_THE_RIGHT = 0.3  # bias to the right, so that two people who meet head-on pa
 _GAIT_CYCLE_S = 1.0  # two steps at the speed below; slower people take slower and shorter steps
 _GAIT_SPEED_MPS = 1.4
 _STRIDE_CHANGE_PER_S = 3.0
+_CROSSERS_SIDE_M = 0.5  # their distance from the edge while they cross
+_CROSSERS_START_M = (4.0, 20.0)  # their way to the hero at the start
 
 
 class Walkers:
@@ -42,12 +46,21 @@ class Walkers:
         count: number of people besides the hero.
         rng: decides starts, turns and stops.
         hides: whether the hero takes a passage at each node that has one, but never two in a row.
+        crossers: numbers of the people who are crossers; they begin near the hero.
 
     Raises:
         ValueError: if `count` is negative.
     """
 
-    def __init__(self, city: City, count: int, rng: np.random.Generator, *, hides: bool = False) -> None:
+    def __init__(
+        self,
+        city: City,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        hides: bool = False,
+        crossers: Sequence[int] = (),
+    ) -> None:
         if count < 0:
             raise ValueError(f"expected a count of at least 0, got {count}")
         self._rng = rng
@@ -72,6 +85,10 @@ class Walkers:
         self._stride = np.ones(everybody)
         self._stopped_for_s = np.zeros(everybody)
         self._velocity_mps = np.zeros((everybody, 2))
+        crossers_rng = rng.spawn(1)[0]  # which leaves everybody else's numbers as they are
+        self._ways = Ways(self._nodes_m, self._neighbours)
+        self._crossers = {person: Crosser(float(self._own_speed_mps[person]), crossers_rng) for person in crossers}
+        self._start_near_hero(list(crossers), crossers_rng)
 
     @property
     def people(self) -> list[Person]:
@@ -107,6 +124,7 @@ class Walkers:
         before_m = self._feet_m.copy()
         self._turn_at_crossings()
         self._stop_and_go(step_s)
+        self._direct_crossers(step_s)
         along, _ = self._edges()
         ahead_m = self._lane_m(along, self._progress_m(along) + _LOOK_AHEAD_M)
         off_course_rad = self._turn_towards(ahead_m - self._feet_m, step_s)
@@ -134,6 +152,11 @@ class Walkers:
         along, length_m = self._edges()
         for person in np.flatnonzero(self._progress_m(along) >= length_m - _CORNER_M).tolist():
             came_from, here = int(self._from[person]), int(self._to[person])
+            if person in self._crossers:
+                self._offset_m[person] = abs(self._offset_m[person])
+                if self._crossers[person].is_due and here != self._to[0]:
+                    self._from[person], self._to[person] = here, self._ways.next_node(here, int(self._to[0]))
+                    continue
             onwards = [node for node in self._neighbours[here] if node != came_from] or [came_from]
             if person == 0 and came_from not in self._passages[here]:
                 onwards = self._passages[here] or onwards
@@ -177,10 +200,44 @@ class Walkers:
         sideways = np.einsum("ijk,ik->ij", apart_m, right) / np.maximum(distance_m, 1e-6)
         push = np.sum(nearness * (sideways + _TO_THE_RIGHT), axis=1)
         aside_m = np.clip(4.0 * push, -1.0, 1.0) * (_ASIDE_MPS * step_s)
-        aside_m[0] = 0.0
+        aside_m[[0, *(person for person, crosser in self._crossers.items() if crosser.is_crossing)]] = 0.0
         beside_m = np.sum((self._feet_m - self._nodes_m[self._from]) * right, axis=1)
         leaves = (np.abs(beside_m + aside_m) > MOST_ASIDE_M) & (beside_m * aside_m > 0)
         self._feet_m += right * np.where(leaves, 0.0, aside_m)[:, np.newaxis]
+
+    # --- crossers
+
+    def _start_near_hero(self, crossers: list[int], rng: np.random.Generator) -> None:
+        """Let crossers begin on their way to the hero, some edges away."""
+        hero_from, hero_to = int(self._from[0]), int(self._to[0])
+        way_m = self._ways.distances_m[hero_from]
+        near = np.flatnonzero((way_m > _CROSSERS_START_M[0]) & (way_m < _CROSSERS_START_M[1]))
+        near = near[near != hero_to]
+        for person in crossers if len(near) else ():
+            self._from[person] = rng.choice(near)
+            self._to[person] = self._ways.next_node(int(self._from[person]), hero_to)
+        along, length_m = self._edges()
+        self._feet_m[crossers] = self._lane_m(along, 0.1 * length_m)[crossers]
+        self._heading_rad[crossers] = np.arctan2(along[crossers, 1], along[crossers, 0])
+
+    def _direct_crossers(self, step_s: float) -> None:
+        """Set the speed and the side of each crosser."""
+        along, _ = self._edges()
+        hero_from, hero_to = self._from[0], self._to[0]
+        for person, crosser in self._crossers.items():
+            if crosser.is_due:
+                self._stopped_for_s[person] = 0.0
+                if (self._from[person], self._to[person]) == (hero_to, hero_from):  # turns round
+                    self._from[person], self._to[person] = hero_from, hero_to
+                    self._offset_m[person] *= -1
+            is_with_hero = (self._from[person], self._to[person]) == (hero_from, hero_to)
+            right = _right_of(along[[0 if is_with_hero else person]])[0]
+            beside_m = float((self._feet_m[person] - self._nodes_m[self._from[person]]) @ right)
+            off_side_m = abs(self._offset_m[person] - beside_m)
+            ahead_m = float((self._feet_m[person] - self._feet_m[0]) @ along[0]) if is_with_hero else None
+            if crosser.step(step_s, ahead_m, off_side_m, float(self._speed_mps[0])):
+                self._offset_m[person] = -math.copysign(_CROSSERS_SIDE_M, beside_m)
+            self._own_speed_mps[person] = crosser.speed_mps
 
 
 def _right_of(along: np.ndarray) -> np.ndarray:

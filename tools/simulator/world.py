@@ -12,6 +12,7 @@ from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.city import HALF_SIZE_M, build_city
 from tools.simulator.drone import Drone
 from tools.simulator.frames import sensor_frame_fields, unity_angles
+from tools.simulator.lookalikes import CROSSER, deal, lookalike
 from tools.simulator.people import Person, hero_look, other_look
 from tools.simulator.scene import Scene, View
 from tools.simulator.walkers import Walkers
@@ -76,23 +77,38 @@ class World:
         opengl: render with OpenGL instead of in software.
         start_s: time of the start, s since 1970.
         hides: whether the hero also walks through houses.
+        lookalikes: number of people who share a part of the hero's outfit: the first of the other people. The rest look
+            and start the same for any number of lookalikes.
 
     Raises:
-        ValueError: if the number of people is out of range.
+        ValueError: if the number of people or lookalikes is out of range.
     """
 
     def __init__(
-        self, seed: int, people: int = 30, *, opengl: bool = False, start_s: float = EPOCH_S, hides: bool = False
+        self,
+        seed: int,
+        people: int = 30,
+        *,
+        opengl: bool = False,
+        start_s: float = EPOCH_S,
+        hides: bool = False,
+        lookalikes: int = 0,
     ) -> None:
         if not 0 <= people <= MOST_PEOPLE:
             raise ValueError(f"expected 0 to {MOST_PEOPLE} people, got {people}")
-        walk_rng, look_rng, drone_rng = np.random.default_rng(seed).spawn(3)
+        if lookalikes > people:
+            raise ValueError(f"expected at most as many lookalikes as people, {people}, got {lookalikes}")
+        walk_rng, look_rng, drone_rng, lookalike_rng = np.random.default_rng(seed).spawn(4)
         city = build_city(seed)
-        self.walkers = Walkers(city, people, walk_rng, hides=hides)
+        kinds = deal(lookalikes, lookalike_rng)
+        crossers = [number for number, kind in enumerate(kinds, 1) if kind == CROSSER]
+        self.walkers = Walkers(city, people, walk_rng, hides=hides, crossers=crossers)
         x_m, y_m, z_m = city.patrol_points_m[drone_rng.integers(len(city.patrol_points_m))].tolist()
         start = Pose(x_m, y_m, z_m, 0.0, 0.0, drone_rng.uniform(-180.0, 180.0))
         self.drone = Drone(city.patrol_points_m, start)
-        self._scene = Scene(city, [hero_look(), *(other_look(look_rng) for _ in range(people))], opengl=opengl)
+        others = [other_look(look_rng) for _ in range(people)]
+        others[:lookalikes] = [lookalike(kind, lookalike_rng) for kind in kinds]
+        self._scene = Scene(city, [hero_look(), *others], opengl=opengl)
         self._start_s = start_s
         self._time_s = 0.0
 

@@ -1,0 +1,88 @@
+"""Whom the drone followed instead of the hero: chases of strangers, and switches from one person to another.
+
+chase       frames on a wrong person of which one and the same stranger is the nearest to the coordinates; runs
+            that are interrupted for less than a second are one, and it lasts a second or more from first to last
+followed    who is within 2 m of the coordinates: whoever was followed in the frame before, for as long as this
+            holds; else the hero; else the nearest stranger. Nobody on patrol
+switch      a change from one followed person to another without a patrol between
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from tools.simulator.flight import NOBODY, ON_TARGET_M, Flight, runs_of
+
+CHASE_S = 1.0
+JOINED_WITHIN_S = 1.0
+
+
+class Chase(NamedTuple):
+    """A chase of a stranger, who is the other person of this number."""
+
+    stranger: int
+    start_s: float
+    end_s: float
+
+
+def chases_of(flight: Flight) -> list[Chase]:
+    """Find the chases of a flight, in order of their starts."""
+    is_wrong = flight.is_on_wrong_person
+    if not is_wrong.any():
+        return []
+    nearest = np.full(len(is_wrong), NOBODY)
+    nearest[is_wrong] = np.argmin(flight.to_others_m[is_wrong], axis=1)
+    chases = []
+    for stranger in np.unique(nearest[is_wrong]).tolist():
+        for first, end in _joined(runs_of(nearest == stranger), JOINED_WITHIN_S / flight.period_s):
+            if (end - first) * flight.period_s >= CHASE_S:
+                chases.append(Chase(stranger, flight.period_s * first, flight.period_s * end))
+    return sorted(chases, key=lambda chase: chase.start_s)
+
+
+def second_chases(flight: Flight) -> int:
+    """Count the chases of strangers who were chased before in the same flight."""
+    by_stranger = Counter(chase.stranger for chase in chases_of(flight))
+    return sum(count - 1 for count in by_stranger.values())
+
+
+def followed_people(flight: Flight) -> np.ndarray:
+    """Who is followed, (F,) int: 0 the hero, from 1 on the others, `NOBODY`."""
+    distances_m = np.concatenate([flight.errors_m[:, None], flight.to_others_m], axis=1)
+    followed = np.full(len(distances_m), NOBODY)
+    latest = NOBODY
+    for frame, away_m in enumerate(distances_m):
+        if np.isnan(away_m[0]):
+            latest = NOBODY
+            continue
+        if latest == NOBODY or away_m[latest] > ON_TARGET_M:
+            latest = 0 if away_m[0] <= ON_TARGET_M else int(np.argmin(away_m))
+        if away_m[latest] <= ON_TARGET_M:
+            followed[frame] = latest
+        else:
+            latest = NOBODY
+    return followed
+
+
+def switches_of(flight: Flight) -> int:
+    """Count the changes from one followed person to another without a patrol between."""
+    switches, latest = 0, NOBODY
+    for person, told_m in zip(followed_people(flight).tolist(), flight.told_m, strict=True):
+        if np.isnan(told_m[0]):
+            latest = NOBODY
+        elif person != NOBODY:
+            switches += latest not in (NOBODY, person)
+            latest = person
+    return switches
+
+
+def _joined(runs: list[tuple[int, int]], within_frames: float) -> list[tuple[int, int]]:
+    """Join runs that fewer than `within_frames` frames part."""
+    joined = runs[:1]
+    for first, end in runs[1:]:
+        if first - joined[-1][1] < within_frames:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((first, end))
+    return joined

@@ -4,11 +4,12 @@ Imports neither Keras nor TensorFlow.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from model.evidence import Evidence
 from model.images import MEAN, SCALE
 from model.loading import is_legacy
 from model.scoring import CLASSES, THRESHOLD_255
@@ -24,7 +25,8 @@ class Card:
         mean: value to subtract from each channel of an image, 0 to 255.
         scale: divisor of the difference.
         hero_threshold_255: a pixel is the hero if its probability is above this, in 255ths.
-        min_blob_px: smallest hero to follow, in pixels of the network.
+        min_blob_px: smallest person to believe, in pixels of the network.
+        evidence: how much its output on a person speaks for the hero.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -37,6 +39,7 @@ class Card:
     hero_threshold_255: int = THRESHOLD_255
     # At 160 px, 96 % of the heroes in the validation set are at least as large.
     min_blob_px: int = 8
+    evidence: Evidence = field(default_factory=Evidence)
 
     def __post_init__(self) -> None:
         if self.classes.count("hero") != 1:

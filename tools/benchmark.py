@@ -34,7 +34,7 @@ from model.engines.tensorflow import TensorFlowEngine
 from model.images import open_image, resize_rgb
 from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
-from server.sight.people import largest_blobs
+from server.sight.parts import find_parts
 from tools.simulator.faults import Faults
 from tools.simulator.load import (
     FRAME_PERIOD_S,
@@ -140,7 +140,7 @@ def measure_baseline(weights: Path, frames: Sequence[EncodedFrame]) -> list[Figu
         image = np.asarray(Image.open(io.BytesIO(frame.jpeg)))
         resized = np.asarray(Image.fromarray(image).resize((px, px), Image.Resampling.BILINEAR))
         probabilities = network.predict(resized[None].astype(np.float32) / 127.5 - 1, verbose=0)[0]
-        largest_blobs(probabilities[..., 2] > 0.5, 10)
+        find_parts(probabilities[..., 2] > 0.5, np.zeros((px, px), np.uint8), window=1, min_px=10)
         np.asarray(Image.open(io.BytesIO(frame.depth_png)))
 
     engine = OpenVinoEngine(resolve_weights(weights))

@@ -84,13 +84,29 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Choose:
+    """The operator has chosen a person, by their number, to be followed whoever it is; with None, the hero again."""
+
+    at_s: float
+    person: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The operator has said of a person, by their number, that this is not the one: never to be followed again."""
+
+    at_s: float
+    person: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The server ends."""
 
     at_s: float
 
 
-Event = Received | Seen | NotUnderstood | Failed | Tick | Hold | Release | Shutdown
+Event = Received | Seen | NotUnderstood | Failed | Tick | Hold | Release | Choose | Refuse | Shutdown
 Answer = Seen | NotUnderstood | Failed
 
 

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from server.flight.clock import FrameClock
-from server.flight.events import Event, Failed, Hold, NotUnderstood, Received, Release, Seen, Shutdown, Tick
+from server.flight.events import (
+    Choose,
+    Event,
+    Failed,
+    Hold,
+    NotUnderstood,
+    Received,
+    Refuse,
+    Release,
+    Seen,
+    Shutdown,
+    Tick,
+)
 from server.flight.motion import Vector
 from server.flight.tracks import Tracker, TrackState
 from server.settings import TrackerConfig
@@ -31,11 +43,27 @@ class Counts(NamedTuple):
         return self._replace(**{name: getattr(self, name) + count for name, count in more.items()})
 
 
+class Somebody(NamedTuple):
+    """A person tracked, for people to look at.
+
+    `number` identifies them within the session, `probability` is that of being the hero, `position_m` (x, y, z) in the
+    ROS world frame. `is_in_view`: seen in the latest frame.
+    """
+
+    number: int
+    probability: float
+    position_m: Vector
+    is_in_view: bool
+    is_refused: bool
+
+
 class Situation(NamedTuple):
     """What a session believes and does at one moment, for people to look at.
 
-    `position_m` is (x, y, z) of the hero in the ROS world frame, `velocity_mps` likewise, `age_s` the time since the
-    hero was last seen; all three are None without a track. `is_held`: the drone is kept on patrol by hand.
+    `position_m` is (x, y, z) in the ROS world frame of the person followed, or followed last, `velocity_mps` likewise,
+    `age_s` the time since they were last seen; all three are None without anybody. `is_held`: the drone is kept on
+    patrol by hand. `followed` and `chosen` are numbers of `people`; `is_undecided`: several people may be the hero, and
+    none is likely enough.
     """
 
     state: TrackState
@@ -44,6 +72,10 @@ class Situation(NamedTuple):
     position_m: Vector | None
     velocity_mps: Vector | None
     age_s: float | None
+    people: tuple[Somebody, ...]
+    followed: int | None
+    chosen: int | None
+    is_undecided: bool
 
     def distance_m(self, camera_pose: Pose) -> float | None:
         """From a camera to the hero."""
@@ -126,6 +158,19 @@ class Session:
             position_m=None if tracker.hero is None else tracker.predict(time_s),
             velocity_mps=tracker.velocity_mps,
             age_s=tracker.age_s(time_s),
+            people=tuple(
+                Somebody(
+                    person.number,
+                    probability,
+                    tracker.place_of(person, time_s),
+                    person.seen_s == tracker.time_s,
+                    person.is_refused,
+                )
+                for person, probability in zip(tracker.crowd.people, tracker.crowd.probabilities(), strict=True)
+            ),
+            followed=tracker.followed,
+            chosen=tracker.chosen,
+            is_undecided=tracker.is_undecided,
         )
 
     def _take(self, event: Event) -> list[Command]:
@@ -138,10 +183,10 @@ class Session:
             case NotUnderstood():
                 self._change(bad_at_s=event.arrival_s)
                 self._count(bad=1)
-                return self._give_up(event.at_s, "a frame was not understood")
+                return self._give_up("a frame was not understood")
             case Failed():
                 self._count(failed=event.frame is not None)
-                return self._give_up(event.at_s, "internal error" if event.frame is None else "perception failed")
+                return self._give_up("internal error" if event.frame is None else "perception failed")
             case Tick():
                 return self._watch(event.at_s)
             case Hold():
@@ -150,8 +195,15 @@ class Session:
             case Release():
                 self._change(is_held=False)
                 return []  # the next frame is answered as if there had been no hold
+            case Choose():
+                tracker = self.state.tracker
+                self._change(tracker=tracker.release() if event.person is None else tracker.choose(event.person))
+                return []  # the next frame is answered accordingly
+            case Refuse():
+                self._change(tracker=self.state.tracker.refuse(event.person))
+                return [] if self.state.tracker.is_following else self._patrol("refused by hand")
             case Shutdown():
-                return self._give_up(event.at_s, "the server is shutting down")
+                return self._give_up("the server is shutting down")
 
     def _change(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
@@ -167,7 +219,7 @@ class Session:
     def _answer(self, event: Seen) -> list[Command]:
         if event.at_s - event.arrival_s > self.watchdog_s:
             self._count(stale=1)
-            return self._give_up(event.at_s, f"the frame may be older than {self.watchdog_s:g} s")
+            return self._give_up(f"the frame may be older than {self.watchdog_s:g} s")
         if self.state.bad_at_s is not None and event.arrival_s <= self.state.bad_at_s:
             self._count(stale=1)
             return []  # a newer one was not understood, and has stopped the drone
@@ -190,7 +242,7 @@ class Session:
         # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.config.lost_after_s:
-            return self._give_up(event.at_s, "out of sight, though by the frames' timestamps not for long")
+            return self._give_up("out of sight, though by the frames' timestamps not for long")
         if self.state.is_held:
             return self._patrol("held by hand")
         return self._follow(time.time_s)
@@ -201,7 +253,7 @@ class Session:
         if state.fresh_at_s is None or (state.is_told_to_follow is False and not state.tracker.is_following):
             return []
         if now_s - state.fresh_at_s > self.watchdog_s:
-            return self._give_up(now_s, f"no fresh frame for {self.watchdog_s:g} s")
+            return self._give_up(f"no fresh frame for {self.watchdog_s:g} s")
         return []
 
     def _follow(self, time_s: float) -> list[Command]:
@@ -211,10 +263,10 @@ class Session:
         self._change(is_told_to_follow=True, markers=self.state.markers + 1)
         return [object_detected(position_m), create_box_marker(self.state.markers, position_m)]
 
-    def _give_up(self, now_s: float, reason: str) -> list[Command]:
+    def _give_up(self, reason: str) -> list[Command]:
         if self.state.tracker.is_following:
             # The track stays, so that the next good frame can take it up again.
-            self._change(tracker=self.state.tracker.suspend(self.state.clock.time_at(now_s)))
+            self._change(tracker=self.state.tracker.suspend())
         return self._patrol(reason)
 
     def _patrol(self, reason: str) -> list[Command]:

@@ -1,20 +1,15 @@
-"""Follow or patrol: confirm, follow, coast, lose, re-acquire; and where the hero is and will be.
+"""Whom to follow: the tracker of one simulator, on top of everybody's tracks and probabilities.
 
-    state       drone    meaning
-    PATROL      patrols  nothing seen lately
-    CONFIRMING  patrols  sightings, but not yet enough that agree on a place
-    FOLLOWING   follows  the latest frame shows the hero where the track expects it
-    COASTING    follows  the latest frame doesn't; the hero is predicted to walk on
-    LOST        patrols  out of sight for too long, or suspended; one convincing sighting nearby resumes the track
+state       drone    meaning
+PATROL      patrols  nobody in view may be the hero
+CONFIRMING  patrols  somebody in view may be, but not yet likely enough; or several may, and none more than the others
+FOLLOWING   follows  the latest frame shows the person who is followed
+COASTING    follows  the latest frame doesn't; the person is predicted to walk on
+LOST        patrols  out of sight for too long, or suspended; followed again when seen, if still likely enough
 
-A frame brings sightings, one for each thing in it that may be the hero, or none. A track takes the one that fits it
-best. While following, a frame with none that fits is a miss, and its sightings are evidence for other places; only when
-several of the latest frames agree with each other on such a place does the track go there. Without a track it starts
-where most of them agree. Sightings in as many frames in a row as it takes to start or move a track are a hero even if
-they don't agree: then it is the poses or the depth that can't be relied on.
-
-Sightings that are not convincing move a track that they fit, for the hero may be half hidden, but start, resume and
-keep none: a track that is only seen like that for too long was somebody else's, and is forgotten.
+A person is followed who is in view and the hero with at least `follow_above`, and is given up when that falls below
+`give_up_below`, or unseen for `lost_after_s`. Whom the operator has chosen is followed whoever it is, until released,
+lost or changed; whom the operator has refused is not.
 
 All times are session times in seconds (`server.flight.clock`), all positions metres in the ROS world frame.
 """
@@ -23,13 +18,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
 
-from server.flight.motion import Fix, Motion, Track, Vector
+from server.flight.crowd import Crowd, Person
+from server.flight.motion import Fix, Motion, Vector
 from server.settings import TrackerConfig
 from server.sight.people import Sighting
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
+# Somebody who has been seen less often may be a flicker of the network, or a picture of a moment's light.
+LEAST_SIGHTINGS = 2
+# Who is the hero with less than this probability is nobody to look at twice.
+CANDIDATE = 0.2
 
 
 class TrackState(StrEnum):
@@ -43,52 +42,31 @@ class TrackState(StrEnum):
 
     @property
     def is_following(self) -> bool:
-        """Whether the drone should follow: the hero is in sight, or was a moment ago."""
+        """Whether the drone should follow: the person is in sight, or was a moment ago."""
         return self in (TrackState.FOLLOWING, TrackState.COASTING)
-
-
-class Evidence(NamedTuple):
-    """What a frame shows: its sightings with a place, the most convincing first.
-
-    `has_glimpse`: whether there are convincing sightings without a place beside them.
-    """
-
-    time_s: float
-    fixes: tuple[Fix, ...]
-    has_glimpse: bool
-
-    def for_new_track(self) -> "Evidence | None":
-        """The part of it that speaks for another track than the present one; None if nothing does."""
-        convincing = tuple(fix for fix in self.fixes if fix.is_convincing)
-        return self._replace(fixes=convincing) if convincing or self.has_glimpse else None
-
-
-class Hero(NamedTuple):
-    """The hero as tracked: the estimated motion, and when they were last seen, and last seen convincingly."""
-
-    track: Track
-    last_seen_s: float
-    last_convincing_s: float
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """One simulator's hero: whether to follow, and where to. A value: `update` and `suspend` give the next.
+    """One simulator's people: whether to follow, whom, and where to. A value: each method gives the next.
 
     Args:
         config: the user's settings.
         state: as of the latest frame, or of `suspend`.
-        hero: the track; None without one.
+        crowd: everybody tracked.
+        followed: number of the person followed, or followed last and still remembered; None without one.
+        chosen: number of the person whom the operator has chosen; None without one.
+        seen_s: when the one followed was seen last, with a place or without; None without one.
         time_s: session time of the latest frame; None before the first.
-        evidence: of the latest frames, oldest first; None for a frame without evidence of another track than the
-            present one.
     """
 
     config: TrackerConfig = field(default_factory=TrackerConfig)
     state: TrackState = TrackState.PATROL
-    hero: Hero | None = None
+    crowd: Crowd = field(default_factory=Crowd)
+    followed: int | None = None
+    chosen: int | None = None
+    seen_s: float | None = None
     time_s: float | None = None
-    evidence: tuple[Evidence | None, ...] = ()
 
     @property
     def is_following(self) -> bool:
@@ -96,185 +74,157 @@ class Tracker:
         return self.state.is_following
 
     @property
+    def hero(self) -> Person | None:
+        """Who is followed, or was followed last; None without anybody."""
+        return self.crowd.person(self.followed)
+
+    @property
     def velocity_mps(self) -> Vector | None:
-        """(x, y, z) m/s in the ROS world frame, as of the latest sighting with a place; None without a track."""
-        return None if self.hero is None else self.hero.track.velocity_mps
+        """(x, y, z) m/s in the ROS world frame, of `hero` as of the latest sighting with a place."""
+        hero = self.hero
+        return None if hero is None else hero.track.velocity_mps
 
     def age_s(self, time_s: float) -> float | None:
-        """Seconds from the latest sighting that belongs to the track to `time_s`; None without a track."""
-        return None if self.hero is None else time_s - self.hero.last_seen_s
+        """Seconds from the latest sighting of `hero` to `time_s`; None without one."""
+        return None if self.hero is None or self.seen_s is None else time_s - self.seen_s
+
+    @property
+    def candidates(self) -> list[tuple[Person, float]]:
+        """Who in the latest frame may be the hero, with the probability, the likeliest first."""
+        found = [
+            (person, probability)
+            for person, probability in zip(self.crowd.people, self.crowd.probabilities(), strict=True)
+            if person.seen_s == self.time_s and probability >= CANDIDATE
+        ]
+        return sorted(found, key=lambda pair: -pair[1])
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the drone patrols because several people may be the hero, and none is likely enough."""
+        return self.state is TrackState.CONFIRMING and len(self.candidates) > 1
 
     def predict(self, time_s: float) -> Vector:
-        """Where the hero is at a time, such as that of sending a command.
+        """Where `hero` is at a time, such as that of sending a command.
 
         Args:
             time_s: session time; a time before the latest sighting with a place counts as that sighting's.
 
         Returns:
-            (x, y, z), metres, ROS world frame. An unseen hero walks on for `walk_on_s` and then waits.
+            (x, y, z), metres, ROS world frame. An unseen person walks on for `walk_on_s` and then waits.
 
         Raises:
-            RuntimeError: if there is no track.
+            RuntimeError: if there is nobody.
         """
-        if self.hero is None:
-            raise RuntimeError(f"expected a track to predict from, got none in state {self.state}")
-        return self._motion.predict(self.hero.track, time_s)
+        hero = self.hero
+        if hero is None:
+            raise RuntimeError(f"expected a person to predict from, got none in state {self.state}")
+        return self.place_of(hero, time_s)
+
+    def place_of(self, person: Person, time_s: float) -> Vector:
+        """Where a person is at a time; see `predict`."""
+        return Motion(self.config, self.crowd.pace).predict(person.track, time_s)
 
     def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> "Tracker":
         """Take in one frame that was understood.
 
-        A convincing sighting without a place confirms or keeps a track like any other, but can't move or start a track
-        alone. A frame that is not later than the one before it brings no new evidence and changes nothing.
+        A sighting without a place that speaks for the hero keeps a track that is followed, but can't move or start
+        one. A frame that is not later than the one before it brings no new evidence and changes nothing.
 
         Args:
             time_s: session time of the frame.
-            sightings: in that frame, the most convincing first.
+            sightings: in that frame.
 
         Raises:
-            ValueError: if the time or a position is not finite, or a standard deviation not positive and finite.
+            ValueError: if the time, a position or an evidence is not finite, or a standard deviation not positive and
+                finite.
         """
-        seen = _evidence(time_s, sightings)
+        fixes = _fixes(time_s, sightings)
         if self.time_s is not None and time_s <= self.time_s:
             return self
-        return self._expired(time_s)._after(seen)
+        step_s = 0.0 if self.time_s is None else time_s - self.time_s
+        seen = replace(self, time_s=time_s, crowd=self.crowd.update(time_s, step_s, fixes, self.config))
+        has_glimpse = any(sighting.place is None and sighting.evidence > 0 for sighting in sightings)
+        return seen._without_wrong_one()._decided(has_glimpse)
 
-    def suspend(self, time_s: float) -> "Tracker":
+    def suspend(self) -> "Tracker":
         """Stop following at once, because frames can't be understood or don't come.
 
-        The track is kept: a sighting nearby resumes it while `reacquire_within_s` has not passed.
-
-        Args:
-            time_s: session time.
+        Everybody is remembered; who was followed is followed again when seen, if still likely enough.
         """
-        return replace(self, evidence=(), state=self._state_without_evidence())._expired(time_s)
+        return replace(self, state=self._state_without_candidates())
 
-    def _after(self, seen: Evidence) -> "Tracker":
-        """After a frame that is later than all before it."""
-        resumed = self._taken_in(seen)
-        evidence = None if resumed is not None else seen.for_new_track()
-        window = max(self.config.confirm_window, self.config.switch_window)
-        latest = (*self.evidence, evidence)[-window:]
-        if resumed is not None:
-            return replace(self, time_s=seen.time_s, evidence=latest, hero=resumed, state=TrackState.FOLLOWING)
-        noted = replace(self, time_s=seen.time_s, evidence=latest)
-        if evidence is not None and (started := noted._started_anew()) is not None:
-            hero = Hero(started, seen.time_s, seen.time_s)
-            return replace(noted, hero=hero, evidence=(), state=TrackState.FOLLOWING)
-        if noted.is_following:
-            return replace(noted, state=TrackState.COASTING)
-        if noted._recent_evidence(self.config.confirm_window):
-            return replace(noted, state=TrackState.CONFIRMING)
-        return replace(noted, state=noted._state_without_evidence())
-
-    @property
-    def _motion(self) -> Motion:
-        return Motion(self.config)
-
-    def _state_without_evidence(self) -> TrackState:
-        return TrackState.PATROL if self.hero is None else TrackState.LOST
-
-    def _expired(self, time_s: float) -> "Tracker":
-        """With a track that has been silent too long lost, and forgotten once it can't be resumed any more."""
-        if self.hero is None:
+    def choose(self, number: int) -> "Tracker":
+        """Follow a person from the next frame on that shows them, whoever it is. Somebody unknown changes nothing."""
+        if self.crowd.person(number) is None:
             return self
-        unseen_s = time_s - self.hero.last_seen_s
-        # Only the time of being seen counts: a hero who has not been seen at all is not in doubt.
-        doubtful_s = self.hero.last_seen_s - self.hero.last_convincing_s
-        is_doubtful = doubtful_s >= self.config.doubt_after_s - ROUNDING_S
-        is_lost = self.is_following and (unseen_s >= self.config.lost_after_s - ROUNDING_S or is_doubtful)
-        is_forgotten = unseen_s > self.config.reacquire_within_s + ROUNDING_S
-        if (is_lost and is_doubtful) or ((is_lost or not self.is_following) and is_forgotten):
-            return replace(self, hero=None, state=TrackState.PATROL)
-        return replace(self, state=TrackState.LOST) if is_lost else self
-
-    def _taken_in(self, seen: Evidence) -> Hero | None:
-        """The hero with the sighting that fits best; None without a track or a sighting that belongs to it."""
-        if self.hero is None:
-            return None
-        motion, track = self._motion, self.hero.track
-        fixes = seen.fixes if self.is_following else [fix for fix in seen.fixes if self._may_resume(fix)]
-        if fixes:
-            best = min(fixes, key=lambda fix: motion.misfit(track, fix))
-            if motion.fits(track, best):
-                track = motion.correct(track, best)
-            elif self.is_following:
-                return None
-            else:
-                track = motion.start(best)
-            is_convincing = best.is_convincing
-        elif self.is_following and seen.has_glimpse:
-            is_convincing = True
-        else:
-            return None
-        return Hero(track, seen.time_s, seen.time_s if is_convincing else self.hero.last_convincing_s)
-
-    def _may_resume(self, fix: Fix) -> bool:
-        distance_m = math.dist(fix.position_m, self.predict(fix.time_s))
-        return fix.is_convincing and distance_m <= self.config.reacquire_within_m
-
-    def _started_anew(self) -> Track | None:
-        """A track where enough of the latest frames agree; None if they don't."""
-        config = self.config
-        hits, window = (
-            (config.switch_hits, config.switch_window)
-            if self.is_following
-            else (config.confirm_hits, config.confirm_window)
+        people = tuple(
+            person._replace(is_refused=False) if person.number == number else person for person in self.crowd.people
         )
-        frames = self._recent_evidence(window)
-        latest: tuple[Fix, ...] = next((frame.fixes for frame in reversed(frames) if frame.fixes), ())
-        # Of equally supported places the most convincing one: `max` returns the first.
-        agreeing = max((_agreeing(fix, frames, config) for fix in latest), key=len, default=[])
-        glimpses = sum(frame.has_glimpse and not frame.fixes for frame in frames)
-        in_a_row = max(hits, config.switch_window)
-        is_seen_throughout = len(self._recent_evidence(in_a_row)) == in_a_row
-        if not agreeing or (len(agreeing) + glimpses < hits and not is_seen_throughout):
-            return None
-        motion = self._motion
-        track = motion.start(agreeing[0])
-        for fix in agreeing[1:]:
-            track = motion.correct(track, fix)
-        return track
+        return replace(self, chosen=number, crowd=self.crowd._replace(people=people))
 
-    def _recent_evidence(self, window: int) -> list[Evidence]:
-        """Evidence of the latest `window` frames, remembered no longer than a lost track."""
-        if self.time_s is None:
-            return []
-        oldest_s = self.time_s - self.config.reacquire_within_s - ROUNDING_S
-        return [seen for seen in self.evidence[-window:] if seen is not None and seen.time_s >= oldest_s]
+    def release(self) -> "Tracker":
+        """Follow the hero again instead of the one chosen by the operator."""
+        return replace(self, chosen=None)
+
+    def refuse(self, number: int) -> "Tracker":
+        """Never follow a person again in this session, and stop following them now."""
+        chosen = None if self.chosen == number else self.chosen
+        after = replace(self, crowd=self.crowd.refuse(number), chosen=chosen)
+        return replace(after, followed=None, seen_s=None).suspend() if self.followed == number else after
+
+    def _decided(self, has_glimpse: bool) -> "Tracker":
+        """After a frame whose people are known."""
+        assert self.time_s is not None
+        chosen, hero = self.crowd.person(self.chosen), self.hero
+        if chosen is not None and chosen.seen_s == self.time_s:
+            return self._following(chosen)
+        if hero is not None and self.is_following:
+            if hero.seen_s == self.time_s:
+                return self._following(hero)
+            if has_glimpse:
+                return replace(self, state=TrackState.FOLLOWING, seen_s=self.time_s)
+            assert self.seen_s is not None
+            if self.time_s - self.seen_s < self.config.lost_after_s - ROUNDING_S:
+                return replace(self, state=TrackState.COASTING)
+        candidates = self.candidates
+        if candidates and chosen is None:
+            best, probability = candidates[0]
+            if best.sightings >= LEAST_SIGHTINGS and probability >= self.config.follow_above:
+                return self._following(best)
+        state = TrackState.CONFIRMING if candidates else self._state_without_candidates()
+        return replace(self, chosen=None if self.is_following else self.chosen, state=state)
+
+    def _without_wrong_one(self) -> "Tracker":
+        """Without following somebody who is hardly the hero any more."""
+        hero = self.hero
+        if hero is None or hero.number == self.chosen or not self.is_following:
+            return self
+        probability = dict(zip(self.crowd.people, self.crowd.probabilities(), strict=True))[hero]
+        if probability >= self.config.give_up_below:
+            return self
+        return replace(self, followed=None, seen_s=None, state=TrackState.PATROL)
+
+    def _following(self, person: Person) -> "Tracker":
+        return replace(self, followed=person.number, seen_s=person.seen_s, state=TrackState.FOLLOWING)
+
+    def _state_without_candidates(self) -> TrackState:
+        hero = self.hero
+        is_remembered = hero is not None and not hero.is_refused and hero.belief.nats > 0
+        return TrackState.LOST if is_remembered else TrackState.PATROL
 
 
-def _agreeing(latest: Fix, frames: Sequence[Evidence], config: TrackerConfig) -> list[Fix]:
-    """Of each frame, in order, the sighting nearest to `latest` that can be of the same hero, where there is one."""
-    nearest = [
-        min(frame.fixes, key=lambda fix: math.dist(fix.position_m, latest.position_m))
-        for frame in frames
-        if frame.fixes
-    ]
-    return [fix for fix in nearest if _are_within_a_walk(fix, latest, config)]
-
-
-def _are_within_a_walk(earlier: Fix, later: Fix, config: TrackerConfig) -> bool:
-    """Whether two sightings can be of one hero, given their errors and the greatest speed."""
-    reach_m = config.max_speed_mps * (later.time_s - earlier.time_s)
-    error_m = config.gate_sigma * math.hypot(earlier.std_m, later.std_m)
-    return math.dist(earlier.position_m, later.position_m) <= reach_m + error_m
-
-
-def _evidence(time_s: float, sightings: Sequence[Sighting]) -> Evidence:
+def _fixes(time_s: float, sightings: Sequence[Sighting]) -> list[Fix]:
     if not math.isfinite(time_s):
         raise ValueError(f"expected time_s finite, got {time_s}")
-    return Evidence(
-        time_s,
-        fixes=tuple(_fix(time_s, sighting) for sighting in sightings if sighting.place is not None),
-        has_glimpse=any(sighting.place is None and sighting.is_convincing for sighting in sightings),
-    )
-
-
-def _fix(time_s: float, sighting: Sighting) -> Fix:
-    place = sighting.place
-    assert place is not None
-    if len(place.position_m) != 3 or not all(map(math.isfinite, place.position_m)):
-        raise ValueError(f"expected position_m of three finite coordinates, got {place.position_m}")
-    if not 0 < place.std_m < math.inf:
-        raise ValueError(f"expected std_m positive and finite, got {place.std_m}")
-    return Fix(time_s, place.position_m, place.std_m, sighting.is_convincing)
+    fixes = []
+    for sighting in sightings:
+        if not math.isfinite(sighting.evidence):
+            raise ValueError(f"expected evidence finite, got {sighting.evidence}")
+        if (place := sighting.place) is None:
+            continue
+        if len(place.position_m) != 3 or not all(map(math.isfinite, place.position_m)):
+            raise ValueError(f"expected position_m of three finite coordinates, got {place.position_m}")
+        if not 0 < place.std_m < math.inf:
+            raise ValueError(f"expected std_m positive and finite, got {place.std_m}")
+        fixes.append(Fix(time_s, place.position_m, place.std_m, sighting.evidence))
+    return fixes

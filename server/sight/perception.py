@@ -245,7 +245,7 @@ class Perception:
             probabilities = self.sight.engine.infer(np.stack([each.image for each in decoded]))
         inference_s = time.monotonic() - begun_s
         results = []
-        for number, (slot, waiting, _, size, spent) in enumerate(decoded):
+        for number, (slot, waiting, image, size, spent) in enumerate(decoded):
             outcome: View | BadFrameError | None = None
             if probabilities is not None:
                 with self._faults.contained("perception"):
@@ -257,7 +257,7 @@ class Perception:
                         outcome = depth.outcome
                     else:
                         pose = waiting.content.gimbal_pose
-                        outcome = self.sight.find(pose, size, probabilities[number], depth.outcome)
+                        outcome = self.sight.find(pose, image, size, probabilities[number], depth.outcome)
             self._charge(slot, spent.decode_s + inference_s / len(decoded))
             results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
         return results

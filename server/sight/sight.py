@@ -20,7 +20,7 @@ from server.wire.messages import BadFrameError, Frame, SensorFrame
 class View(NamedTuple):
     """A frame understood.
 
-    `sightings` are of who may be the hero, the largest first; `camera` took it; `probabilities` is (px, px, classes)
+    `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
     float32, of the network; `remark` is what to tell the client of a frame that was used all the same.
     """
 
@@ -47,7 +47,7 @@ class Sight:
         cv2.setNumThreads(1)  # its images are small, and the cores are the network's
         self.engine, self._camera = engine, camera
         self.min_blob_px = min_blob_px or engine.card.min_blob_px
-        self._hero = engine.card.classes.index("hero")
+        self._card = replace(engine.card, min_blob_px=self.min_blob_px)
 
     def look(self, frame: Frame) -> View | BadFrameError:
         """Understand one frame; returns the error that its sender made if it can't be understood.
@@ -60,7 +60,8 @@ class Sight:
         try:
             image, size = self.decode(frame.content)
             probabilities = self.engine.infer(image[None])[0]
-            return self.find(frame.content.gimbal_pose, size, probabilities, decode_depth(frame.content.depth_image))
+            depth_255 = decode_depth(frame.content.depth_image)
+            return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255)
         except BadFrameError as error:
             return error
 
@@ -72,11 +73,12 @@ class Sight:
         """
         return decode_rgb(frame.rgb_image, self.engine.input_px)
 
-    def find(self, pose: Pose, size: Size, probabilities: np.ndarray, depth_255: np.ndarray) -> View:
-        """Find and place who may be the hero.
+    def find(self, pose: Pose, image: np.ndarray, size: Size, probabilities: np.ndarray, depth_255: np.ndarray) -> View:
+        """Find and place everybody.
 
         Args:
             pose: of the camera, world frame.
+            image: (px, px, 3) uint8 RGB, as the network saw it.
             size: of the camera image as received.
             probabilities: (px, px, classes) float32, of the network.
             depth_255: (H, W) uint8, round(255 · depth / far).
@@ -84,14 +86,7 @@ class Sight:
         camera = self._camera
         if size.width_px != size.height_px:
             camera = replace(camera, width_px=round(camera.image_px * size.aspect))
-        sightings = find_people(
-            probabilities[..., self._hero],
-            depth_255,
-            camera,
-            pose,
-            self.engine.card.hero_threshold_255,
-            self.min_blob_px,
-        )
+        sightings = find_people(probabilities, image, depth_255, camera, pose, self._card)
         depth_size, remark = Size(depth_255.shape[1], depth_255.shape[0]), None
         if depth_size != size:
             expected = f"{size}, as the camera image has (it is used all the same)"

@@ -11,7 +11,7 @@ from model.engines import Engine
 from model.scoring import HERO
 from server.sight.geometry import Pose, world_from_camera
 from server.sight.images import decode_depth, decode_rgb
-from server.sight.people import largest_blobs
+from server.sight.parts import find_parts
 from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
 from tools.simulator.flight import Tracked
 
@@ -80,9 +80,11 @@ def original_position_m(hero_mask: np.ndarray, depth_255: np.ndarray, pose: Pose
     Returns:
         (3,) float, metres, ROS world frame.
     """
-    blob = largest_blobs(hero_mask, 1)[0]
-    row, column = int(blob.rows.mean()), int(blob.columns.mean())
     size = len(hero_mask)
+    parts = find_parts(hero_mask, np.zeros((size, size), np.uint8), window=1, min_px=1)
+    assert parts is not None, "the mask is not empty"
+    largest = parts.pixels(0)
+    row, column = int(parts.rows[largest].mean()), int(parts.columns[largest].mean())
     depth_m = float(depth_255[row, column]) * FAR_M / 255
     right_m, down_m = ((pixel - size / 2) * depth_m / size for pixel in (row, column))
     return (world_from_camera(pose) @ [depth_m, -right_m, -down_m, 1.0])[:3]

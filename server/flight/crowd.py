@@ -1,0 +1,248 @@
+"""Everybody near enough to be placed, tracked in the world: who in this frame is whom of the frames before.
+
+Sightings are assigned to people so that all pairs together cost least; a sighting without a pair is a newcomer. The
+cost of a pair is −2·log of how much likelier the sighting is for this person than for a newcomer: by where the person
+is predicted to be, and by whether the person is the hero. Somebody who is out of view is predicted and remembered, with
+what is known of them.
+
+Source: Blackman, Popoli, Design and Analysis of Modern Tracking Systems, 6.4 (global nearest neighbour).
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import lap
+import numpy as np
+
+from server.flight import identity
+from server.flight.identity import Belief
+from server.flight.motion import Fix, Motion, Track
+from server.settings import TrackerConfig
+
+# New people per m² and frame, where anybody may appear.
+NEWCOMERS_PER_M2 = 0.003
+# A pair that costs more is two people. A fresh track may be left by `gate_sigma` all the same.
+DEAREST_PAIR = 6.0
+# Somebody unseen for longer than this may have been confused with somebody else.
+FRESH_S = 1.0
+# Somebody of whom there was a single sighting is forgotten after this time: a flicker of the network.
+FLICKER_S = 1.0
+# Poses or depths that cannot be relied on break all tracks: the hero then seems to jump from frame to frame. The
+# newcomer who looks most like the hero takes over the belief in the last one who jumped: a share of their look, up to
+# a bound.
+JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
+# The pace of the world is measured by how far people walk in this time, of those who are placed this well, m: those
+# nearby. Not by the filter's velocity, whose noise grows with the pace that it believes in.
+STRIDE_S, STRIDE_STD_M = 0.6, 0.25
+# Nobody walks faster in a world at its usual pace, m/s.
+BRISK_MPS = 2.0
+PACE_S = 2.0  # in which most of a change of the pace is learned
+FASTEST_PACE = 6.0
+MOST_PEOPLE = 200
+
+
+class Person(NamedTuple):
+    """Somebody tracked. A value: `Crowd.update` gives the next.
+
+    Args:
+        number: identifies them within the session; counts up from 1.
+        track: where they are and walk to.
+        belief: in this being the hero.
+        sightings: how many.
+        is_loose: whether no sighting has fitted the first one yet.
+        stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured.
+        speed_mps: over ground, by the latest such measurement; None before, and for somebody far away.
+        is_refused: whether the operator has said that this is not the one to follow.
+    """
+
+    number: int
+    track: Track
+    belief: Belief
+    sightings: int = 1
+    is_loose: bool = True
+    stride_from: tuple[float, float, float] | None = None
+    speed_mps: float | None = None
+    is_refused: bool = False
+
+    @property
+    def seen_s(self) -> float:
+        """Session time of the latest sighting."""
+        return self.track.time_s
+
+
+class Crowd(NamedTuple):
+    """Everybody tracked, in order of their numbers. A value: `update` gives the next.
+
+    Args:
+        people: those remembered.
+        next_number: of the next newcomer.
+        pace: how many times as fast as usual the world moves.
+    """
+
+    people: tuple[Person, ...] = ()
+    next_number: int = 1
+    pace: float = 1.0
+
+    def person(self, number: int | None) -> Person | None:
+        """Who has a number; None if nobody has."""
+        return next((person for person in self.people if person.number == number), None)
+
+    def probabilities(self) -> list[float]:
+        """Of each of `people` to be the hero."""
+        return identity.probabilities(None if person.is_refused else person.belief for person in self.people)
+
+    def refuse(self, number: int) -> "Crowd":
+        """With somebody who is never to be taken for the hero."""
+        return self._replace(
+            people=tuple(
+                person._replace(is_refused=True) if person.number == number else person for person in self.people
+            )
+        )
+
+    def update(self, time_s: float, step_s: float, fixes: Sequence[Fix], config: TrackerConfig) -> "Crowd":
+        """Take in the sightings of one frame.
+
+        Args:
+            time_s: session time of the frame, later than all before it.
+            step_s: since the frame before.
+            fixes: its sightings with a place.
+            config: the tracker's settings.
+        """
+        motion = Motion(config, self.pace)
+        known = [person for person in self.people if _is_remembered(person, time_s, config)]
+        chances = identity.probabilities(None if person.is_refused else person.belief for person in known)
+        pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
+        vanished = _vanished(known, pairs, time_s)
+        people = [
+            person if pair is None else _seen_again(person, fixes[pair.fix], pair.cost, motion)
+            for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
+        ]
+        new = set(range(len(fixes))) - {pair.fix for pair in pairs.values()}
+        heir = max(new, key=lambda number: fixes[number].evidence, default=None)
+        for number, fix in enumerate(fixes):
+            if number not in new:
+                continue
+            newcomer = Person(
+                self.next_number + len(people) - len(known),
+                motion.start(fix),
+                Belief(fix.evidence),
+            )
+            if number == heir and vanished is not None and fix.evidence > 0:
+                newcomer = _taking_over(newcomer, people[vanished], fix)
+                people[vanished] = people[vanished]._replace(belief=Belief(0.0))
+            people.append(newcomer)
+        next_number = self.next_number + len(people) - len(known)
+        return Crowd(_most_important(people), next_number, _paced(self.pace, people, time_s, step_s))
+
+
+class _Pair(NamedTuple):
+    """A sighting assigned to a person, and its cost."""
+
+    fix: int
+    cost: float
+
+
+def _assign(
+    known: Sequence[Person],
+    chances: Sequence[float],
+    fixes: Sequence[Fix],
+    motion: Motion,
+    time_s: float,
+    gate_sigma: float,
+) -> dict[int, _Pair]:
+    """The pairs of persons (by their place in `known`) and sightings that cost least together."""
+    if not known or not fixes:
+        return {}
+    predicted_m = np.array([motion.predict(person.track, time_s) for person in known])
+    own = np.array([motion.variances(person.track, time_s) for person in known])
+    seen_m = np.array([fix.position_m for fix in fixes])
+    noise = np.array([fix.std_m for fix in fixes]) ** 2
+    looks = np.array([fix.evidence for fix in fixes])
+    apart = (predicted_m[:, np.newaxis] - seen_m) ** 2
+    level, upright = own[:, 0, np.newaxis] + noise, own[:, 1, np.newaxis] + noise
+    misfit = (apart[..., 0] + apart[..., 1]) / level + apart[..., 2] / upright
+    # Likelihood of the place over that of a newcomer, on the ground; and of the look, by what is known of the person.
+    cost = misfit + 2 * np.log(2 * math.pi * level * NEWCOMERS_PER_M2)
+    cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
+    is_possible = (misfit <= gate_sigma**2) & (cost <= DEAREST_PAIR)
+    if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:
+        persons, numbers = np.nonzero(is_possible)
+    else:
+        shifted = np.where(is_possible, cost - cost.min(), 1e6)
+        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=DEAREST_PAIR - cost.min() + 1e-6)
+        persons = np.flatnonzero(of_person >= 0)
+        numbers = of_person[persons]
+    return {
+        person: _Pair(number, float(cost[person, number]))
+        for person, number in zip(persons.tolist(), numbers.tolist(), strict=True)
+    }
+
+
+def _seen_again(person: Person, fix: Fix, cost: float, motion: Motion) -> Person:
+    unseen_s = fix.time_s - person.seen_s
+    belief = person.belief
+    if unseen_s > FRESH_S:  # it is the same person with this probability only
+        belief = belief.times(1.0 / (1.0 + math.exp(min(cost, 40.0) / 2)))
+    return _measured(
+        person._replace(
+            track=motion.correct(person.track, fix),
+            belief=belief.after(fix.evidence, unseen_s),
+            sightings=person.sightings + 1,
+            is_loose=False,
+        ),
+        fix,
+    )
+
+
+def _measured(person: Person, fix: Fix) -> Person:
+    """With the speed, if enough time has passed since it was measured last."""
+    (x_m, y_m, _), begun = person.track.position_m, person.stride_from
+    if fix.std_m > STRIDE_STD_M:
+        return person._replace(stride_from=None, speed_mps=None)
+    if begun is None or fix.time_s - begun[0] > 2 * STRIDE_S:
+        return person._replace(stride_from=(fix.time_s, x_m, y_m))
+    if fix.time_s - begun[0] < STRIDE_S - 1e-6:
+        return person
+    speed_mps = math.hypot(x_m - begun[1], y_m - begun[2]) / (fix.time_s - begun[0])
+    return person._replace(stride_from=(fix.time_s, x_m, y_m), speed_mps=speed_mps)
+
+
+def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
+    """The likeliest hero of those just seen whose tracks have never held; None without any. By the place in `known`."""
+    broken = [
+        number
+        for number, person in enumerate(known)
+        if person.is_loose and number not in pairs and time_s - person.seen_s <= FRESH_S
+    ]
+    return max(broken, key=lambda number: known[number].belief.nats, default=None)
+
+
+def _taking_over(newcomer: Person, vanished: Person, fix: Fix) -> Person:
+    settled = vanished.belief.settled + JUMP_WORTH * vanished.belief.present
+    if settled <= 0.0 or vanished.is_refused:
+        return newcomer
+    belief = Belief(fix.evidence, min(settled, MOST_TAKEN_OVER))
+    return newcomer._replace(belief=belief, sightings=vanished.sightings + 1)
+
+
+def _is_remembered(person: Person, time_s: float, config: TrackerConfig) -> bool:
+    return time_s - person.seen_s <= (FLICKER_S if person.sightings == 1 else config.remember_s)
+
+
+def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:
+    """At most `MOST_PEOPLE`; beyond that those go who have been out of view for longest."""
+    if len(people) <= MOST_PEOPLE:
+        return tuple(people)
+    kept = sorted(people, key=lambda person: person.seen_s)[-MOST_PEOPLE:]
+    return tuple(sorted(kept, key=lambda person: person.number))
+
+
+def _paced(pace: float, people: Sequence[Person], time_s: float, step_s: float) -> float:
+    """The pace of the world after a frame: how many times as fast as a brisk walk most of those nearby move."""
+    speeds = [person.speed_mps for person in people if person.seen_s == time_s and person.speed_mps is not None]
+    if not speeds:
+        return pace
+    wanted = min(max(1.0, statistics.median(speeds) / BRISK_MPS), FASTEST_PACE)
+    return pace + (wanted - pace) * (1 - math.exp(-step_s / PACE_S))

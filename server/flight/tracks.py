@@ -143,7 +143,7 @@ class Tracker:
             return self
         step_s = 0.0 if self.time_s is None else time_s - self.time_s
         seen = replace(self, time_s=time_s, crowd=self.crowd.update(time_s, step_s, fixes, self.config))
-        has_glimpse = any(sighting.place is None and sighting.evidence > 0 for sighting in sightings)
+        has_glimpse = any(sighting.place is None and sighting.is_candidate for sighting in sightings)
         return seen._without_wrong_one()._decided(has_glimpse)
 
     def suspend(self) -> "Tracker":

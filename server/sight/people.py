@@ -65,6 +65,11 @@ class Sighting(NamedTuple):
     evidence: float
     place: Place | None = None
 
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it is rather the hero than anybody else, by this frame alone."""
+        return self.evidence > 0
+
 
 def find_people(
     probabilities: np.ndarray, image: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose, card: Card

@@ -132,12 +132,12 @@ class Recording:
         fields: dict[str, Any] = parse(data)
         if fields["kind"] != "start":
             raise ValueError(f"expected a message of the kind start, got {shorten(fields['kind'])}")
-        if fields["format"] == upgrade.FORMAT:
-            self._upgrade = Upgrade()
+        if fields["format"] in upgrade.FORMATS:
+            self._upgrade = Upgrade(fields["format"])
             fields = self._upgrade.start(fields)
         elif fields["format"] != FORMAT:
             raise ValueError(
-                f"expected a recording of format {upgrade.FORMAT} or {FORMAT}, got format {shorten(fields['format'])}: "
+                f"expected a recording of format {upgrade.FORMATS[0]} to {FORMAT}, got format {shorten(fields['format'])}: "
                 "it was made by another version of this program"
             )
         return start_of(fields)

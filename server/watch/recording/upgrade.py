@@ -1,4 +1,7 @@
-"""Recordings of format 1 in the messages of format 2, one by one as they are read.
+"""Recordings of older formats in the messages of the present one, one by one as they are read.
+
+Format 2 knew of a sighting how sure the network was of the hero (`confidence`) and not what that is worth (`evidence`),
+had no other people, and had other settings of the tracker: those that are still known are kept.
 
 Format 1 knew a frame by its arrival and not by a number, told of a frame only whether it had superseded another, and
 had names of its own for events:
@@ -7,19 +10,28 @@ had names of its own for events:
     seen, bad, failed               seen, not_understood, failed: with the frame's number; targets become sightings
     tick, hold, release, shutdown   the same; `now_s` becomes `at_s`
 
-The state of a session in its middle (`snapshot`) was stored by the names of private attributes. It is not upgraded.
+The state of a session in its middle (`snapshot`, in format 2 `state`) is not upgraded.
 """
 
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from server.flight.tracks import TrackState
+from server.settings import TrackerConfig
 from server.wire.messages import parse_timestamp, shorten
 
-FORMAT = 1
+FORMATS = (1, 2)
+# Of a sighting whose confidence is 0 or 1.
+MOST_EVIDENCE = 5.0
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
 TIMES = ("started_s", "monotonic_s")
+MID_SESSION = (
+    "it was recorded by an older version of this program and begins in the middle of a session, "
+    "which cannot be continued here; replay it with the version that made it"
+)
 
 Fields = Mapping[str, Any]
 
@@ -28,7 +40,43 @@ class Upgrade:
     """Upgrades the messages of one recording, in order.
 
     Messages may come from anybody: missing and odd fields raise KeyError, TypeError or ValueError.
+
+    Args:
+        format: of the recording, one of `FORMATS`.
     """
+
+    def __init__(self, format: int) -> None:
+        self._first = _FromFormat1() if format == 1 else None
+
+    def start(self, fields: Fields) -> dict[str, Any]:
+        """The first message in the present format.
+
+        Raises:
+            ValueError: if the recording begins in the middle of a session.
+        """
+        if self._first is not None:
+            fields = self._first.start(fields)
+        if fields["state"] is not None:
+            raise ValueError(MID_SESSION)
+        settings = fields["tracker"]
+        known = {name: settings.get(name, value) for name, value in asdict(TrackerConfig()).items()}
+        return {**fields, "tracker": known}
+
+    def message(self, fields: Fields) -> Fields:
+        """Any later message in the present format.
+
+        Raises:
+            ValueError: if it answers a frame that is not in the recording.
+        """
+        if self._first is not None:
+            fields = self._first.message(fields)
+        if fields["kind"] != "seen":
+            return fields
+        return {**fields, "sightings": [_with_evidence(sighting) for sighting in fields["sightings"]]}
+
+
+class _FromFormat1:
+    """Upgrades the messages of a recording of format 1 to format 2, in order."""
 
     def __init__(self) -> None:
         self._frames = 0
@@ -43,10 +91,7 @@ class Upgrade:
             ValueError: if the recording begins in the middle of a session.
         """
         if fields["snapshot"] is not None:
-            raise ValueError(
-                "it was recorded by an older version of this program and begins in the middle of a session, "
-                "which cannot be continued here; replay it with the version that made it"
-            )
+            raise ValueError(MID_SESSION)
         return {**{name: fields[name] for name in FACTS + TIMES}, "state": None}
 
     def message(self, fields: Fields) -> Fields:
@@ -113,6 +158,13 @@ class _Frame(NamedTuple):
 def _timestamp_s(argument: str) -> float | None:
     content = json.loads(argument)
     return parse_timestamp(content.get("timestamp")) if isinstance(content, dict) else None
+
+
+def _with_evidence(sighting: list[Any]) -> list[Any]:
+    """A sighting with the log odds of its confidence in place of it."""
+    *before, confidence, place = sighting
+    share = min(max(float(confidence), 1e-6), 1 - 1e-6)
+    return [*before, min(max(math.log(share / (1 - share)), -MOST_EVIDENCE), MOST_EVIDENCE), place]
 
 
 def _sighting(target: Fields) -> list[Any]:

@@ -60,6 +60,9 @@ EPISODE_FIGURES = (
 )
 
 
+FASTEST = 9  # QuadSim's keys
+
+
 @dataclass(frozen=True)
 class LoopSettings:
     """The options of this command, without the faults.
@@ -75,6 +78,7 @@ class LoopSettings:
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
     lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
     hide: bool = option(False, "let the hero also walk through houses")
+    pace: int = option(1, f"how many times as fast the world moves, as QuadSim's number keys make it, 1 to {FASTEST}")
     pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
     json: Path | None = option(None, "JSON file for the figures", metavar="FILE")
     jobs: int = option(os.cpu_count() or 1, "number of processes")
@@ -86,6 +90,7 @@ class LoopSettings:
             ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
             ("seed", self.seed >= 0, "of at least 0"),
             ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            ("pace", 1 <= self.pace <= FASTEST, f"from 1 to {FASTEST}"),
             ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
             ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
         ):
@@ -104,6 +109,7 @@ class Episode(NamedTuple):
         faults: on the way of the frames.
         hides: whether the hero walks through houses.
         lookalikes: number of the people who look similar to the hero.
+        pace: how many times as fast the world moves.
     """
 
     pilot: str
@@ -113,6 +119,7 @@ class Episode(NamedTuple):
     faults: FaultConfig
     hides: bool = False
     lookalikes: int = 0
+    pace: int = 1
 
 
 @command("closed_loop")
@@ -120,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
-    same = (settings.people, settings.duration, faults, settings.hide, settings.lookalikes)
+    same = (settings.people, settings.duration, faults, settings.hide, settings.lookalikes, settings.pace)
     episodes = [
         Episode(pilot, settings.seed + number, *same)
         for number in range(settings.episodes)
@@ -216,7 +223,7 @@ def _report(
     scores: dict[str, Score],
     goals: Sequence[Goal],
 ) -> dict[str, Any]:
-    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide", "lookalikes")
+    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide", "lookalikes", "pace")
     all_settings = asdict(settings) | asdict(faults)
     return {
         "settings": {name: all_settings[name] for name in shown},

@@ -24,8 +24,9 @@ CORRELATION_S = 2.5
 PRESENT_S = 0.7
 # The largest settled belief either way: no network is so sure that it could not be talked out of it.
 LARGEST_SETTLED = 5.0
-# A track may pass from one person to another unnoticed.
-FORGOTTEN_S = 60.0
+# A resemblance from afar is soon forgotten, so that it does not outweigh the hero who comes into view elsewhere; that
+# somebody is not the hero is remembered.
+FOR_FORGOTTEN_S, AGAINST_FORGOTTEN_S = 10.0, 60.0
 
 
 class Belief(NamedTuple):
@@ -47,8 +48,8 @@ class Belief(NamedTuple):
         return Belief(present, min(max(settled, -LARGEST_SETTLED), LARGEST_SETTLED))
 
     def faded(self, step_s: float) -> "Belief":
-        """After some time without a frame."""
-        return self.times(math.exp(-step_s / FORGOTTEN_S))
+        """After some time."""
+        return self.times(math.exp(-step_s / (FOR_FORGOTTEN_S if self.nats > 0 else AGAINST_FORGOTTEN_S)))
 
     def times(self, share: float) -> "Belief":
         """A share of it."""

@@ -98,14 +98,16 @@ class _Leash:
                 self.told_m = np.full(2, np.nan)
 
 
-def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = None) -> Flight:
+def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = None, pace: int = 1) -> Flight:
     """Fly one episode.
 
     Args:
         world: at its start.
         pilot: gets the frames.
-        duration_s: of simulated time, at five frames a second.
+        duration_s: of the pilot's time, at five frames a second.
         faults: on the frames' way; None for none. Answers arrive at once.
+        pace: how many times as fast the world moves, as QuadSim's number keys make it; frames and their timestamps
+            stay as they are.
     """
     faults = faults or Faults.none()
     leash = _Leash(world.drone)
@@ -118,7 +120,9 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
 
     for begin_ms in range(0, round(1000 * duration_s), FRAME_PERIOD_MS):
         observation = world.observe()
-        for due_s, fields in faults.pass_on(begin_ms / 1000, frame_fields(observation)):
+        ahead_s = observation.truth.time_s * (1 - 1 / pace)  # the world's clock, of the frames'
+        fields_now = frame_fields(observation._replace(timestamp_s=observation.timestamp_s - ahead_s))
+        for due_s, fields in faults.pass_on(begin_ms / 1000, fields_now):
             on_their_way.append((round(1000 * due_s), fields))
         world.drone.on_link()
         deliver(begin_ms)
@@ -132,7 +136,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
         now_ms, end_ms = begin_ms, begin_ms + FRAME_PERIOD_MS
         while now_ms < end_ms:
             next_ms = min(end_ms, on_their_way[0][0]) if on_their_way else end_ms
-            world.step((next_ms - now_ms) / 1000)
+            world.step(pace * (next_ms - now_ms) / 1000)
             now_ms = next_ms
             if now_ms < end_ms:
                 deliver(now_ms)

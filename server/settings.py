@@ -22,7 +22,7 @@ class Settings:
     port: int = option(4567, "port to listen on; QuadSim only connects to 4567")
     vertical_fov_deg: float = option(60.0, "vertical field of view of the camera, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
-    min_blob_px: int = option(0, "smallest hero to believe, pixels of the network; 0 for the value on its card")
+    min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
     pred_viz: bool = option(False, "draw overlay images even while nobody looks at the page", aliases=("--pred_viz",))
     record: Path | None = option(

@@ -8,8 +8,8 @@ mistakes: correct them by hand before training. A frame is taken for the first o
 
     lost      around a moment at which the track was lost: from 2.5 s before, when the hero was still seen, to 1 s after
     missed    the hero was followed, but not found in this frame where expected
-    several   several sightings may be the hero
-    unsure    the only sighting is not convincing
+    several   several people in the frame may be the hero: more speaks for each of them than against
+    unsure    the likeliest person is neither clearly the hero nor clearly not: evidence of less than 2 nats either way
 
 unless a frame of the second before was taken for the same reason, because it shows nearly the same picture. The command
 reads a thousand frames a second. Files that exist stay as they are: after a kill, the same command goes on, and
@@ -45,6 +45,7 @@ from server.wire.messages import parse_sensor_frame
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
 LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
 APART_S = 1.0
+CLEAR_NATS = 2.0  # odds of 7 to 1
 
 
 @command("export_dataset", interrupted="interrupted; the same command goes on")
@@ -223,11 +224,10 @@ def _reason(event: Seen, state: TrackState, lost_s: Sequence[float]) -> str | No
         return LOST
     if state is TrackState.COASTING:
         return MISSED
-    if len(event.sightings) > 1:
+    if sum(sighting.is_candidate for sighting in event.sightings) > 1:
         return SEVERAL
-    if event.sightings and not event.sightings[0].is_convincing:
-        return UNSURE
-    return None
+    likeliest = max((sighting.evidence for sighting in event.sightings), default=math.inf)
+    return UNSURE if abs(likeliest) < CLEAR_NATS else None
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@
 
 Each recorded frame is decoded, seen and answered as the server does it, at the recorded times; all other events are fed
 back as they were. With the network and the engine of the recording, the commands are identical. With others, or with
-another version of this program, a table tells what changed: heroes found or lost, other commands, other positions.
+another version of this program, a table tells what changed: heroes found or lost, other commands, other positions. A
+hero counts as found in a frame if anybody in it may be the hero, by that frame alone.
 A frame takes some 20 ms on two busy cores.
 
-Recordings of older versions are read if they begin with their session, as those made with --record do.
+Recordings of older versions are read if they begin with their session, as those made with --record do. Their commands
+may differ, because today's tracker is another one.
 
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
@@ -47,7 +49,7 @@ class Replay:
     Args:
         start: of the recording.
         engine: what sees this time.
-        min_blob_px: smallest blob to believe, in pixels of the network; None for the one on the network's card.
+        min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
 
     Attributes:
         session: as it is now.
@@ -184,7 +186,7 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
     Args:
         recording: of which only the start has been read.
         engine: what sees this time.
-        min_blob_px: smallest blob to believe, in pixels of the network; None for the one on the network's card.
+        min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
 
     Raises:
         UnreadableRecordingError: if the recording answers a frame that it does not hold, or is damaged.

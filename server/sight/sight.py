@@ -36,7 +36,7 @@ class Sight:
     Args:
         engine: the loaded network.
         camera: the simulators' camera.
-        min_blob_px: smallest blob to believe, in pixels of the network; None for the one on the network's card.
+        min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
 
     Attributes:
         engine: as given.

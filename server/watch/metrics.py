@@ -79,7 +79,7 @@ class Metrics(Collector):
             self._queue.observe(spent.queue_s)
             self._decode.observe(spent.decode_s)
             self._inference.observe(spent.inference_s)
-            self._detections.inc(bool(taken.view.sightings))
+            self._detections.inc(any(sighting.is_candidate for sighting in taken.view.sightings))
 
     def show(self, picture: object) -> None:
         """Note an overlay image drawn."""

@@ -22,8 +22,8 @@ from tools.simulator.server_process import REPOSITORY, ServerProcess, running_se
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
-# Made by an older version of the program; tests/data/README.md says how.
-FORMAT_1 = REPOSITORY / "tests" / "data" / "format1.mcap"
+# Made by older versions of the program; tests/data/README.md says how.
+FORMAT_1, FORMAT_2 = (REPOSITORY / "tests" / "data" / f"format{number}.mcap" for number in (1, 2))
 COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 
 

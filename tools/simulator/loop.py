@@ -23,7 +23,6 @@ from tools.simulator.scene import NOBODY
 from tools.simulator.world import FRAMES_PER_S, Observation, World, frame_fields
 
 FRAME_PERIOD_MS = 1000 // FRAMES_PER_S
-HERO_ID = 0
 
 IN_VIEW_FROM_PX = 12
 IN_VIEW_WITHIN_M = 40.0
@@ -74,12 +73,10 @@ class ServerPilot:
         return self._session.take(Tick(now_s))
 
     def tracked(self) -> tuple[Tracked, ...]:
-        """See `Pilot`; the hero has the id 0."""
-        state = self._session.state
-        if state.tracker.hero is None:
-            return ()
-        x_m, y_m, _ = state.tracker.predict(state.clock.time_at(self._now_s))
-        return (Tracked(HERO_ID, x_m, y_m),)
+        """See `Pilot`: everybody whom the latest frame shows, by the session's number."""
+        tracker, time_s = self._session.state.tracker, self._session.state.clock.time_at(self._now_s)
+        shown = [person for person in tracker.crowd.people if person.seen_s == tracker.time_s]
+        return tuple(Tracked(person.number, *tracker.place_of(person, time_s)[:2]) for person in shown)
 
 
 class _Leash:

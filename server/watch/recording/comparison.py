@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from server.flight.events import Event, Failed, NotUnderstood, Seen
 from server.flight.tracks import TrackState
+from server.sight.people import Sighting
 from server.watch.recording.format import kind_of
 from server.wire.messages import FOLLOW, PATROL, Command
 
@@ -27,10 +28,16 @@ class Outcome(NamedTuple):
         return kind_of(type(self.event))
 
     @property
-    def places_m(self) -> list[Sequence[float] | None]:
-        """(x, y, z) of each sighting, ROS world frame, the largest first; None for one without a place."""
+    def candidates(self) -> list[Sighting]:
+        """The sightings that may be the hero, the likeliest first."""
         sightings = self.event.sightings if isinstance(self.event, Seen) else ()
-        return [sighting.place and sighting.place.position_m for sighting in sightings]
+        candidates = [sighting for sighting in sightings if sighting.is_candidate]
+        return sorted(candidates, key=lambda sighting: -sighting.evidence)
+
+    @property
+    def places_m(self) -> list[Sequence[float] | None]:
+        """(x, y, z) of each of `candidates`, ROS world frame; None for one without a place."""
+        return [sighting.place and sighting.place.position_m for sighting in self.candidates]
 
     @property
     def coordinates_m(self) -> list[float] | None:
@@ -39,13 +46,13 @@ class Outcome(NamedTuple):
 
     @property
     def decision(self) -> tuple[str, bool, TrackState, list[str]]:
-        """All but the coordinates: the kind, whether a hero was found, the state, the commands' names."""
-        return self.kind, bool(self.places_m), self.state, [command.event for command in self.commands]
+        """All but the coordinates: the kind, whether somebody may be the hero, the state, the commands' names."""
+        return self.kind, bool(self.candidates), self.state, [command.event for command in self.commands]
 
     def __str__(self) -> str:
         match self.event:
             case Seen():
-                what = "hero found" if self.places_m else "no hero found"
+                what = "hero found" if self.candidates else "no hero found"
             case NotUnderstood():
                 what = "not understood"
             case _:
@@ -112,7 +119,7 @@ class Comparison:
         )
         for name, distances_m in (
             ("coordinates sent by both", self._command_distances_m()),
-            ("places of what both found", self._place_distances_m()),
+            ("places of the likeliest hero of both", self._place_distances_m()),
         ):
             if distances_m:
                 median_m, most_m = statistics.median(distances_m), max(distances_m)
@@ -134,9 +141,9 @@ class Comparison:
             "frames that perception failed on": sum(
                 isinstance(outcome.event, Failed) and outcome.event.frame is not None for outcome in outcomes
             ),
-            "frames with a hero found": sum(bool(outcome.places_m) for outcome in outcomes),
+            "frames with a hero found": sum(bool(outcome.candidates) for outcome in outcomes),
             "  … which the other did not find": sum(
-                bool(pair[is_replayed].places_m) and not pair[not is_replayed].places_m for pair in self.pairs
+                bool(pair[is_replayed].candidates) and not pair[not is_replayed].candidates for pair in self.pairs
             ),
             "frames answered with coordinates": commands.count(FOLLOW),
             "times told to go on patrol": commands.count(PATROL),
@@ -151,7 +158,7 @@ class Comparison:
         ]
 
     def _place_distances_m(self) -> list[float]:
-        """Between the places of the largest sightings, where both found one and placed it."""
+        """Between the places of the likeliest heroes, where both found one and placed it."""
         firsts = [(recorded.places_m[:1], replayed.places_m[:1]) for recorded, replayed in self.pairs]
         return [math.dist(one[0], other[0]) for one, other in firsts if one and other and one[0] and other[0]]
 

@@ -45,7 +45,7 @@ class Start:
         camera: that took its frames.
         tracker: the settings of its tracker.
         watchdog_s: its watchdog's.
-        min_blob_px: smallest blob that perception believes, in pixels of the network.
+        min_blob_px: smallest person that perception believes, in pixels of the network.
         weights: the network as the user named it to the server; None for a network without a file.
         weights_sha256: of that file.
         engine: describes what ran the network.

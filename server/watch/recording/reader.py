@@ -137,8 +137,8 @@ class Recording:
             fields = self._upgrade.start(fields)
         elif fields["format"] != FORMAT:
             raise ValueError(
-                f"expected a recording of format {upgrade.FORMATS[0]} to {FORMAT}, got format {shorten(fields['format'])}: "
-                "it was made by another version of this program"
+                f"expected a recording of format {upgrade.FORMATS[0]} to {FORMAT}, "
+                f"got format {shorten(fields['format'])}: it was made by another version of this program"
             )
         return start_of(fields)
 

@@ -5,14 +5,13 @@
 /camera/calibration  the camera that took it
 /mask                what the network saw: red surroundings, green people, blue the hero, as in the dataset
 /tf                  world → quad, world → camera, camera → camera_optical (x right, y down, z forward)
-/target              where the hero is predicted, and in which direction they walk
-/state               the session's situation after each answer
+/target              where the hero is predicted and in which direction they walk, and where everybody else is
+/state               the session's situation after each answer, with everybody whom it tracks
 /commands            what the simulator was sent
 /log                 frames that were not understood, in words
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,46 +20,38 @@ import foxglove
 import numpy as np
 from foxglove import channels
 from foxglove.messages import (
-    ArrowPrimitive,
     CameraCalibration,
-    Color,
     CompressedImage,
-    CubePrimitive,
     FrameTransform,
     FrameTransforms,
     Log,
     LogLevel,
     Quaternion,
-    SceneEntity,
-    SceneEntityDeletion,
-    SceneUpdate,
     Timestamp,
     Vector3,
 )
-from foxglove.messages import Pose as FoxglovePose
 
 from model.card import Card
 from model.scoring import threshold
 from server.flight.events import NotUnderstood, Received, Seen
-from server.flight.session import Situation
-from server.sight.geometry import Camera, Pose
+from server.flight.session import Somebody
+from server.sight.geometry import Camera
 from server.sight.sight import View
 from server.watch.recording.format import EVENTS_TOPIC, MASK_TOPIC, End, Happened, InWork, Start, to_json
 from server.watch.recording.items import Answered, Clock, Ended, Pending, Told
-from server.wire.messages import BadFrameError, SensorFrame, create_box_marker
+from server.watch.recording.scene import WORLD, rotation, scene, vector
+from server.wire.messages import BadFrameError, SensorFrame
 
-WORLD, QUAD, CAMERA, OPTICAL = "world", "quad", "camera", "camera_optical"
-HERO_ID = "hero"
+QUAD, CAMERA, OPTICAL = "quad", "camera", "camera_optical"
 # Players sort messages by their times, and the start must stay the first.
 BEFORE_ALL_S = 0.001
-HERO_COLOUR = Color(r=0.2, g=0.88, b=0.44, a=0.5)
-ARROW_M = 0.15  # thickness of the hero's arrow; its length is one second's walk
 # The attitude of axes x right, y down, z forward in axes x forward, y left, z up.
 CAMERA_FROM_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
-NO_TURN = Quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
 # Foxglove takes one simple type for each property; null passes as any.
 NUMBER, TEXT, FLAG, OBJECT = {"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "object"}
 NUMBERS = {"type": "array", "items": NUMBER}
+PERSON = {"number": NUMBER, "probability": NUMBER, "position_m": NUMBERS, "is_in_view": FLAG, "is_refused": FLAG}
+PEOPLE = {"type": "array", "items": {**OBJECT, "properties": PERSON}}
 
 
 class Topics:
@@ -100,6 +91,10 @@ class Topics:
             age_s=NUMBER,
             distance_m=NUMBER,
             latency_s=NUMBER,
+            followed=NUMBER,
+            chosen=NUMBER,
+            is_undecided=FLAG,
+            people=PEOPLE,
         )
 
     def log(self, item: Start | Pending | Told | Answered | Ended) -> None:
@@ -160,8 +155,8 @@ class Topics:
         self._transforms.log(
             FrameTransforms(
                 transforms=[
-                    _transform(arrival, WORLD, QUAD, _vector(frame.pose[:3]), rotation(frame.pose)),
-                    _transform(arrival, WORLD, CAMERA, _vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
+                    _transform(arrival, WORLD, QUAD, vector(frame.pose[:3]), rotation(frame.pose)),
+                    _transform(arrival, WORLD, CAMERA, vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
                     _transform(arrival, CAMERA, OPTICAL, Vector3(), CAMERA_FROM_OPTICAL),
                 ]
             ),
@@ -179,9 +174,13 @@ class Topics:
             "age_s": situation.age_s,
             "distance_m": item.distance_m,
             "latency_s": item.latency_s,
+            "followed": situation.followed,
+            "chosen": situation.chosen,
+            "is_undecided": situation.is_undecided,
+            "people": [_person(somebody) for somebody in situation.people],
         }
         self._state.log(json.dumps(state), log_time=now_ns)
-        self._target.log(_scene(situation, self._stamp(item.now_s)), log_time=now_ns)
+        self._target.log(scene(situation, self._stamp(item.now_s)), log_time=now_ns)
 
     def _png(self, probabilities: np.ndarray) -> bytes:
         hero = threshold(probabilities[..., self._hero], self._card.hero_threshold_255)
@@ -208,17 +207,13 @@ def as_text(argument: object) -> str:
         return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
 
 
-def rotation(pose: Pose) -> Quaternion:
-    """The quaternion of a pose's attitude: Rz(yaw) · Ry(pitch) · Rx(roll), as in `server.sight.geometry`."""
-    (sin_roll, cos_roll), (sin_pitch, cos_pitch), (sin_yaw, cos_yaw) = (
-        (math.sin(math.radians(angle_deg) / 2), math.cos(math.radians(angle_deg) / 2)) for angle_deg in pose[3:]
-    )
-    return Quaternion(
-        x=sin_roll * cos_pitch * cos_yaw - cos_roll * sin_pitch * sin_yaw,
-        y=cos_roll * sin_pitch * cos_yaw + sin_roll * cos_pitch * sin_yaw,
-        z=cos_roll * cos_pitch * sin_yaw - sin_roll * sin_pitch * cos_yaw,
-        w=cos_roll * cos_pitch * cos_yaw + sin_roll * sin_pitch * sin_yaw,
-    )
+def _person(somebody: Somebody) -> dict[str, Any]:
+    """Rounded to what anybody can see: there may be dozens in each frame."""
+    return {
+        **somebody._asdict(),
+        "probability": round(somebody.probability, 4),
+        "position_m": [round(value, 2) for value in somebody.position_m],
+    }
 
 
 def _json_channel(
@@ -241,50 +236,7 @@ def _calibration(camera: Camera, stamp: Timestamp) -> CameraCalibration:
     )
 
 
-def _scene(situation: Situation, stamp: Timestamp) -> SceneUpdate:
-    if situation.position_m is None or situation.velocity_mps is None:
-        return SceneUpdate(deletions=[SceneEntityDeletion(timestamp=stamp, id=HERO_ID)])
-    marker = create_box_marker(0, situation.position_m).payload
-    velocity_mps = situation.velocity_mps
-    speed_mps = math.hypot(*velocity_mps)
-    heading = Pose(
-        0, 0, 0, 0, -math.degrees(math.asin(velocity_mps[2] / speed_mps)) if speed_mps else 0.0,
-        math.degrees(math.atan2(velocity_mps[1], velocity_mps[0])),
-    )  # fmt: skip
-    at = _vector(marker["pose"][:3])
-    return SceneUpdate(
-        entities=[
-            SceneEntity(
-                timestamp=stamp,
-                frame_id=WORLD,
-                id=HERO_ID,
-                cubes=[
-                    CubePrimitive(
-                        pose=FoxglovePose(position=at, orientation=NO_TURN),
-                        size=_vector(marker["dimensions"]),
-                        color=HERO_COLOUR,
-                    )
-                ],
-                arrows=[
-                    ArrowPrimitive(
-                        pose=FoxglovePose(position=at, orientation=rotation(heading)),
-                        shaft_length=speed_mps,
-                        shaft_diameter=ARROW_M,
-                        head_length=2 * ARROW_M,
-                        head_diameter=2 * ARROW_M,
-                        color=HERO_COLOUR,
-                    )
-                ],
-            )
-        ]
-    )
-
-
 def _transform(stamp: Timestamp, parent: str, child: str, translation: Vector3, turn: Quaternion) -> FrameTransform:
     return FrameTransform(
         timestamp=stamp, parent_frame_id=parent, child_frame_id=child, translation=translation, rotation=turn
     )
-
-
-def _vector(xyz: Sequence[float]) -> Vector3:
-    return Vector3(x=xyz[0], y=xyz[1], z=xyz[2])

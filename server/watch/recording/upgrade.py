@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import msgspec
+
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.wire.messages import parse_timestamp, shorten
@@ -163,7 +165,7 @@ def _timestamp_s(argument: str) -> float | None:
 def _with_evidence(sighting: list[Any]) -> list[Any]:
     """A sighting with the log odds of its confidence in place of it."""
     *before, confidence, place = sighting
-    share = min(max(float(confidence), 1e-6), 1 - 1e-6)
+    share = min(max(msgspec.convert(confidence, float), 1e-6), 1 - 1e-6)
     return [*before, min(max(math.log(share / (1 - share)), -MOST_EVIDENCE), MOST_EVIDENCE), place]
 
 

@@ -8,12 +8,35 @@ import numpy as np
 import pytest
 from support.seen import HERE, bad, failed, seen, session, sighting
 
-from server.flight.events import Event, Failed, Hold, NotUnderstood, Received, Release, Seen, Shutdown, Tick
+from server.flight.events import (
+    Choose,
+    Event,
+    Failed,
+    Hold,
+    NotUnderstood,
+    Received,
+    Refuse,
+    Release,
+    Seen,
+    Shutdown,
+    Tick,
+)
 from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
-from server.watch.recording.format import End, Happened, InWork, Start, kind_of, message_of, parse, start_of, to_json
+from server.watch.recording.format import (
+    FORMAT,
+    End,
+    Happened,
+    InWork,
+    Start,
+    kind_of,
+    message_of,
+    parse,
+    start_of,
+    to_json,
+)
 from server.wire.messages import Command, object_detected, object_lost
 
 START = Start("drone", Camera(), TrackerConfig(), 1.0, 8, None, None, "colours", 1.7e9, 100.0, None)
@@ -25,13 +48,13 @@ def stored(message) -> dict:
 
 
 def flight() -> list[Event]:
-    """A hero walks, hides, comes back; frames are bad, late, twice; somebody holds the drone; the server ends."""
+    """A hero walks among others, hides, comes back; frames are bad, late, twice; the operator acts; the server ends."""
     rng = np.random.default_rng(3)
     events: list[Event] = [Received(0.0, 1)]
     for number in range(60):
         time_s = 0.2 * number
         at = (np.array(HERE) + np.array([0.9, 0.3, 0.0]) * time_s + rng.normal(0, 0.05, 3)).tolist()
-        elsewhere = sighting([at[0], at[1] + 9.0, at[2]])._replace(confidence=0.6 + 0.39 * float(rng.random()))
+        elsewhere = sighting([at[0], at[1] + 9.0, at[2]], evidence=float(rng.normal(-1.0, 2.0)))
         others = {
             20: seen(time_s),
             21: seen(time_s),
@@ -40,6 +63,9 @@ def flight() -> list[Event]:
             29: Failed(time_s),
             31: Hold(time_s),
             34: Release(time_s),
+            36: Choose(time_s, 2),
+            38: Refuse(time_s, 2),
+            39: Choose(time_s, None),
             40: seen(time_s),
             **{late: Tick(0.2 * late) for late in range(42, 52)},
             55: seen(time_s, sighting(None)),
@@ -92,7 +118,7 @@ def test_other_messages_come_back_as_they_were():
     for message in (InWork(7, 12.5, '{"a": "\\ud800"}'), End("stopped by hand")):
         assert message_of(stored(message)) == message
     assert start_of(stored(START)) == START
-    assert stored(START)["format"] == 2
+    assert stored(START)["format"] == FORMAT
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
@@ -109,7 +135,7 @@ def test_a_number_that_is_not_finite_is_not_read(number):
 
 TICK = {"kind": "tick", "at_s": 1.0, "state": "patrol", "commands": []}
 SEEN = {**TICK, "kind": "seen", "frame": 1, "arrival_s": 0.9, "timestamp_s": None}
-ROW = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, 0.9, None]
+ROW = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, -1.5, None]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +155,10 @@ ROW = [[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, 0.9, None]
         ({**SEEN, "sightings": 5}, "Expected `array`, got `int`"),
         ({**SEEN, "sightings": [ROW[:4]]}, "length 5 to 6, got 4"),
         ({**SEEN, "sightings": [[*ROW[:5], [[1.0, 2.0], 0.1, 5.0, 0.4]]]}, "length 3, got 2"),
+        ({**SEEN, "sightings": [[*ROW[:4], "much", None]]}, "Expected `float`, got `str`"),
+        ({**TICK, "kind": "choose", "person": 1.5}, r"Expected `int \| null`, got `float` - at `\$.person`"),
+        ({**TICK, "kind": "choose"}, "missing required field `person`"),
+        ({**TICK, "kind": "refuse", "person": None}, "Expected `int`, got `null`"),
         ({"kind": "end"}, "missing required field `reason`"),
         ({"kind": "in_work", "frame": 1, "arrival_s": 1.0, "argument": None}, "Expected `str`, got `null`"),
     ],
@@ -148,7 +178,7 @@ def test_what_is_no_object_is_refused(data):
     ("spoiled", "complaint"),
     [
         ({"camera": {"image_px": 0}}, "image_px"),
-        ({"tracker": {"confirm_hits": 3}}, "expected a tracker of this version of the program"),
+        ({"tracker": {"follow_above": 0.9}}, "expected a tracker of this version of the program"),
         ({"tracker": {**stored(START)["tracker"], "hits": 3}}, "expected a tracker of this version of the program"),
         ({"tracker": {**stored(START)["tracker"], "lost_after_s": -1.0}}, "expected lost_after_s in"),
         ({"watchdog_s": "1"}, r"Expected `float`, got `str` - at `\$.watchdog_s`"),

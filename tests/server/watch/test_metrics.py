@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.road import a_simulator, argument, view
-from support.seen import bad, failed, seen, session, sighting
+from support.seen import bad, failed, seen, session, sighting, stranger
 
 from server.flight.events import Hold, Received
 from server.sight.perception import Perceived, Spent
@@ -57,7 +57,7 @@ def test_a_frames_times_fall_into_their_buckets():
     metrics = Metrics(Faults())
     watch = metrics.connected(a_simulator())
     for frame in (
-        taken(Spent(queue_s=0.004, decode_s=0.0005, inference_s=0.012), sighting()),
+        taken(Spent(queue_s=0.004, decode_s=0.0005, inference_s=0.012), stranger(), sighting()),
         taken(Spent(queue_s=0.3, decode_s=0.0005, inference_s=0.012)),
     ):
         watch.taken(frame)
@@ -72,6 +72,17 @@ def test_a_frames_times_fall_into_their_buckets():
     assert told["followme_frame_to_command_seconds_bucket 0.02"] == 2
     assert told["followme_detections_total"] == 1
     assert told["followme_commands_total object_lost"] == 2
+
+
+def test_only_somebody_who_may_be_the_hero_is_a_detection():
+    metrics = Metrics(Faults())
+    watch = metrics.connected(a_simulator())
+    for people in ((), (stranger(),), (stranger(), stranger((3.0, 0.0, 1.0)))):
+        watch.answered(taken(Spent(0.0, 0.0, 0.0), *people), 5.018)
+    assert values(metrics)["followme_detections_total"] == 0
+    # By this frame alone, somebody of whom more speaks for the hero than against.
+    watch.answered(taken(Spent(0.0, 0.0, 0.0), stranger(), sighting(evidence=0.1)), 5.018)
+    assert values(metrics)["followme_detections_total"] == 1
 
 
 def test_our_own_errors_are_counted_by_their_place():

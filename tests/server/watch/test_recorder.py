@@ -18,11 +18,10 @@ from mcap.reader import make_reader
 from support.fake_engine import ColourEngine
 from support.recorded_session import happened, read, retaken
 from support.road import Road, argument, view
-from support.seen import HERE, sighting
+from support.seen import HERE, quick_tracker, sighting
 from support.waiting import wait_until
 
 from server.flight.events import Failed, NotUnderstood, Received, Seen
-from server.settings import TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.perception import Perceived, Spent
 from server.sight.sight import Sight, View
@@ -64,7 +63,7 @@ class Recorded(Road):
             Sight(ColourEngine(PX), QUADSIM_CAMERA),
             QUADSIM_CAMERA,
             WATCHDOG_S,
-            TrackerConfig(confirm_hits=2, confirm_window=3),
+            quick_tracker(),
             self.faults,
             lambda simulator: self.failed.append(simulator.name),
         )
@@ -287,7 +286,8 @@ def messages(path: Path, topic: str) -> list[dict]:
 
 def test_a_tick_is_recorded_only_when_it_changes_something(road, tmp_path: Path, monkeypatch):
     clock = SimpleNamespace(now_s=1000.0)
-    monkeypatch.setattr("server.control.time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    for module in ("server.control", "support.road"):  # frames arrive by the same clock
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: clock.now_s))
     for _ in range(4):
         road.show()
     for clock.now_s in (1001.0, 1002.9, 1003.1, 1003.2):

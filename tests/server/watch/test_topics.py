@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.card import Card
 from server.flight.events import NotUnderstood, Received, Seen
-from server.flight.session import Situation
+from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
 from server.sight.geometry import Camera, Pose, world_from_camera
 from server.sight.people import Box, Sighting
@@ -26,6 +26,13 @@ from server.wire.messages import Command, Frame, SensorFrame, object_lost
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
 SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2)
+NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)
+# Three people, of whom the second is followed.
+PEOPLE = (
+    Somebody(1, 0.01, (1.0, 2.0, 0.5), is_in_view=True, is_refused=False),
+    Somebody(2, 0.96789012, (4.0, 5.0, 1.0), is_in_view=True, is_refused=False),
+    Somebody(7, 0.0, (-3.14159, 8.0, 1.0), is_in_view=False, is_refused=True),
+)
 
 
 def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg") -> Told:
@@ -101,7 +108,7 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
 
     (event,) = found["/events"]
     assert (event["kind"], event["at_s"], event["frame"], event["arrival_s"]) == ("seen", 101.25, 7, 101.0)
-    assert event["sightings"][0][4] == 0.1 + 0.2, "the confidence, to the last bit"
+    assert event["sightings"][0][4] == 0.1 + 0.2, "the evidence, to the last bit"
     assert event["commands"] == [["object_detected", {"coords": [1.0, 2.0, 3.0]}]]
     assert found["/commands"] == [{"event": "object_detected", "payload": {"coords": [1.0, 2.0, 3.0]}}]
 
@@ -137,15 +144,46 @@ def test_a_png_from_a_camera_is_called_one(tmp_path: Path):
 
 def test_the_target_is_a_box_with_an_arrow_along_its_velocity(tmp_path: Path):
     velocity = (-0.6, 0.8, 0.5)
-    situation = Situation(TrackState.FOLLOWING, False, True, (4.0, 5.0, 1.0), velocity, 0.2)
-    found = messages(tmp_path, Answered(102.0, 0.013, situation, 12.5))
-    (entity,) = found["/target"][0].entities
+    situation = NOBODY._replace(state=TrackState.FOLLOWING, position_m=(4.0, 5.0, 1.0), velocity_mps=velocity)
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, 12.5))["/target"]
+    (entity,) = update.entities
+    assert entity.id == "hero"
     assert entity.frame_id == "world"
     (cube,), (arrow,) = entity.cubes, entity.arrows
     assert (cube.pose.position.x, cube.pose.position.y, cube.pose.position.z) == (4.0, 5.0, 1.0)
     assert (cube.size.x, cube.size.y, cube.size.z) == (0.7, 0.7, 2.0)
     np.testing.assert_allclose(matrix(arrow.pose.orientation)[:, 0] * arrow.shaft_length, velocity)
-    assert found["/state"] == [
+
+
+def test_a_hero_who_stands_has_an_arrow_of_no_length(tmp_path: Path):
+    situation = NOBODY._replace(position_m=(4.0, 5.0, 1.0), velocity_mps=(0.0, 0.0, 0.0))
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, None))["/target"]
+    assert update.entities[0].arrows[0].shaft_length == 0
+
+
+def test_of_a_scene_without_anybody_all_is_deleted(tmp_path: Path):
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, NOBODY, None))["/target"]
+    assert list(update.entities) == []
+    assert [deletion.id for deletion in update.deletions] == ["hero", "others"]
+
+
+def test_everybody_but_the_one_who_is_followed_is_marked_with_their_number(tmp_path: Path):
+    situation = NOBODY._replace(position_m=(4.0, 5.0, 1.0), velocity_mps=(0.0, 0.0, 0.0), people=PEOPLE, followed=2)
+    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, None))["/target"]
+    hero, others = update.entities
+    assert (hero.id, len(hero.cubes), others.id, others.frame_id) == ("hero", 1, "others", "world")
+    places = [(cube.pose.position.x, cube.pose.position.y, cube.pose.position.z) for cube in others.cubes]
+    assert places == [(1.0, 2.0, 0.5), (-3.14159, 8.0, 1.0)]
+    assert [text.text for text in others.texts] == ["1", "7"]
+    assert others.cubes[0].color.a > others.cubes[1].color.a, "fainter out of view"
+    assert list(update.deletions) == []
+
+
+def test_the_situation_is_told_with_everybody(tmp_path: Path):
+    situation = Situation(
+        TrackState.FOLLOWING, False, True, (4.0, 5.0, 1.0), (-0.6, 0.8, 0.5), 0.2, PEOPLE, 2, 2, is_undecided=False
+    )
+    assert messages(tmp_path, Answered(102.0, 0.013, situation, 12.5))["/state"] == [
         {
             "state": "following",
             "is_held": False,
@@ -155,18 +193,45 @@ def test_the_target_is_a_box_with_an_arrow_along_its_velocity(tmp_path: Path):
             "age_s": 0.2,
             "distance_m": 12.5,
             "latency_s": 0.013,
+            "followed": 2,
+            "chosen": 2,
+            "is_undecided": False,
+            "people": [
+                {
+                    "number": 1,
+                    "probability": 0.01,
+                    "position_m": [1.0, 2.0, 0.5],
+                    "is_in_view": True,
+                    "is_refused": False,
+                },
+                {
+                    "number": 2,
+                    "probability": 0.9679,
+                    "position_m": [4.0, 5.0, 1.0],
+                    "is_in_view": True,
+                    "is_refused": False,
+                },
+                {
+                    "number": 7,
+                    "probability": 0.0,
+                    "position_m": [-3.14, 8.0, 1.0],
+                    "is_in_view": False,
+                    "is_refused": True,
+                },
+            ],
         }
     ]
 
 
-@pytest.mark.parametrize("velocity", [(0.0, 0.0, 0.0), None])
-def test_a_hero_who_stands_or_is_not_there(tmp_path: Path, velocity):
-    situation = Situation(TrackState.PATROL, False, False, velocity, velocity, None)
-    (update,) = messages(tmp_path, Answered(102.0, 0.013, situation, None))["/target"]
-    if velocity is None:
-        assert [deletion.id for deletion in update.deletions] == ["hero"]
-    else:
-        assert update.entities[0].arrows[0].shaft_length == 0
+def test_several_who_may_be_the_hero_are_told(tmp_path: Path):
+    situation = NOBODY._replace(state=TrackState.CONFIRMING, people=PEOPLE, is_undecided=True)
+    (state,) = messages(tmp_path, Answered(102.0, 0.013, situation, None))["/state"]
+    assert (state["state"], state["is_undecided"], state["followed"], state["chosen"]) == (
+        "confirming",
+        True,
+        None,
+        None,
+    )
 
 
 def test_a_frame_that_was_not_understood_is_logged_in_words(tmp_path: Path):

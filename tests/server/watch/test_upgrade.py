@@ -1,34 +1,113 @@
-"""Recordings of format 1: a real one, and messages that an old program can't have written."""
+"""Recordings of older formats: a real one of each, and messages that an old program can't have written."""
 
 import json
+import math
 from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
-from support.recorded_session import FORMAT_1, happened, read, retaken, rewritten
+from support.recorded_session import FORMAT_1, FORMAT_2, happened, read, retaken, rewritten
 
 from server.flight.events import NotUnderstood, Received, Seen
+from server.settings import TrackerConfig
 from server.watch.recording.reader import Recording, UnreadableRecordingError
-from server.watch.recording.upgrade import Upgrade
+from server.watch.recording.upgrade import FORMATS, MOST_EVIDENCE, Upgrade
+
+OLD = pytest.mark.parametrize("path", [FORMAT_1, FORMAT_2], ids=["format1", "format2"])
 
 
-def original() -> list[dict]:
+def original(path: Path) -> list[dict]:
     """Its events, as the old program wrote them."""
-    with FORMAT_1.open("rb") as file:
+    with path.open("rb") as file:
         messages = make_reader(file).iter_messages(topics=["/events"], log_time_order=False)
         return [json.loads(message.data) for _, _, message in messages]
 
 
-def test_all_events_come_in_order_with_what_came_of_them():
-    recording, _ = read(FORMAT_1)
-    start, *old, end = original()
-    new = happened(FORMAT_1)
-    assert (recording.start.session, recording.start.engine, recording.start.state) == (
-        start["session"],
-        start["engine"],
-        None,
-    )
+# --- both
+
+
+@OLD
+def test_there_is_a_real_one_of_each(path):
+    assert original(path)[0]["format"] == FORMATS[[FORMAT_1, FORMAT_2].index(path)]
+
+
+@OLD
+def test_what_a_session_was_made_of_is_kept_where_it_is_still_known(path):
+    recording, _ = read(path)
+    start, *_, end = original(path)
+    for name in ("session", "engine", "watchdog_s", "min_blob_px", "weights", "started_s", "monotonic_s"):
+        assert getattr(recording.start, name) == start[name]
+    assert recording.start.state is None
     assert recording.end_reason == end["reason"]
+    tracker, old = asdict(recording.start.tracker), start["tracker"]
+    kept = tracker.keys() & old.keys()
+    assert kept == {"lost_after_s", "walk_on_s", "gate_sigma", "walking_std_mps", "drift_mps", "max_speed_mps"}
+    assert tracker == asdict(TrackerConfig()) | {name: old[name] for name in kept}
+
+
+@OLD
+def test_sightings_have_the_log_odds_of_their_confidence_as_evidence(path, tmp_path):
+    """The fake network was sure of each hero; here it is as sure as a real one."""
+    shares = iter([0.5, 0.6, 0.9, 0.99, 0.999, 0.0, 1.0] * 20)
+
+    def change(number, event):
+        for target in event.get("targets", []):
+            target["confidence"] = next(shares)
+        for sighting in event.get("sightings", []):
+            sighting[4] = next(shares)
+        return event
+
+    seen = [each.event for each in happened(rewritten(path, tmp_path, change)) if isinstance(each.event, Seen)]
+    evidence = [sighting.evidence for event in seen for sighting in event.sightings]
+    # ln(0.6 / 0.4) = 0.405; ln 99 = 4.595; ln 999 = 6.9, which is more than a frame can say.
+    expected = [0.0, math.log(1.5), math.log(9), math.log(99), MOST_EVIDENCE, -MOST_EVIDENCE, MOST_EVIDENCE]
+    assert evidence[:7] == pytest.approx(expected)
+    assert [sighting.is_candidate for event in seen for sighting in event.sightings][:7] == [
+        *(False, True, True, True, True, False, True)
+    ]
+
+
+@OLD
+def test_todays_session_takes_the_events_of_then(path):
+    """Its commands are its own, for the tracker is another one: it follows and gives up."""
+    recorded, given = retaken(path)
+    assert [kind for kind, _, _ in given] == [kind for kind, _, _ in recorded]
+    told, told_then = (
+        Counter(command.event for _, _, commands in outcomes for command in commands) for outcomes in (given, recorded)
+    )
+    assert told.keys() == told_then.keys() == {"object_detected", "object_lost", "create_box_marker"}
+    assert told["object_detected"] == told["create_box_marker"]
+    assert given[-1][0] == "Shutdown"
+    assert not given[-1][1].is_following
+
+
+@OLD
+def test_one_that_begins_in_the_middle_of_a_session_is_refused_in_one_line(path, tmp_path):
+    change = {"snapshot": {"Session": {"name": "drone"}}, "state": {"tracker": {}}}
+    copy = rewritten(path, tmp_path, lambda number, event: event if number else event | change)
+    with pytest.raises(UnreadableRecordingError) as told:
+        Recording(copy)
+    assert str(copy) in str(told.value)
+    assert "recorded by an older version of this program and begins in the middle of a session" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@OLD
+@pytest.mark.parametrize("tracker", [None, 5, [], {"lost_after_s": "soon"}, {"lost_after_s": -1.0}])
+def test_settings_of_the_tracker_that_make_no_sense_are_refused(path, tmp_path, tracker):
+    copy = rewritten(path, tmp_path, lambda number, event: event | ({} if number else {"tracker": tracker}))
+    with pytest.raises(UnreadableRecordingError, match="cannot understand"):
+        Recording(copy)
+
+
+# --- format 1
+
+
+def test_all_events_come_in_order_with_what_came_of_them():
+    _, *old, _ = original(FORMAT_1)
+    new = happened(FORMAT_1)
     names = {"Received": "frame", "NotUnderstood": "bad"}
     kinds = [names.get(kind := type(each.event).__name__, kind.lower()) for each in new]
     assert kinds == [event["kind"] for event in old]
@@ -52,7 +131,7 @@ def test_frames_are_numbered_and_say_which_one_they_have_superseded():
 
 
 def test_targets_are_sightings_with_their_places_and_frames_have_their_timestamps():
-    old = next(event for event in original() if event["kind"] == "seen")
+    old = next(event for event in original(FORMAT_1) if event["kind"] == "seen")
     new = next(each.event for each in happened(FORMAT_1) if isinstance(each.event, Seen))
     (target,), (sighting,) = old["targets"], new.sightings
     assert list(sighting.place.position_m) == target["position_m"]
@@ -61,27 +140,9 @@ def test_targets_are_sightings_with_their_places_and_frames_have_their_timestamp
         target["depth_m"],
         target["area_m2"],
     )
-    assert (sighting.confidence, sighting.area_px, sighting.is_convincing) == (
-        target["confidence"],
-        target["area_px"],
-        target["is_convincing"],
-    )
+    assert (sighting.area_px, sighting.is_candidate) == (target["area_px"], target["is_convincing"])
+    assert [list(sighting.centroid_px), list(sighting.box_px)] == [target["centroid_px"], target["box_px"]]
     assert new.timestamp_s == 1.5e9
-
-
-def test_todays_session_gives_the_commands_of_then():
-    recorded, given = retaken(FORMAT_1)
-    assert given == recorded
-
-
-def test_one_that_begins_in_the_middle_of_a_session_is_refused_in_one_line(tmp_path):
-    change = {"snapshot": {"Session": {"name": "drone"}}}
-    copy = rewritten(FORMAT_1, tmp_path, lambda number, event: event if number else event | change)
-    with pytest.raises(UnreadableRecordingError) as told:
-        Recording(copy)
-    assert str(copy) in str(told.value)
-    assert "recorded by an older version of this program and begins in the middle of a session" in str(told.value)
-    assert "\n" not in str(told.value)
 
 
 FRAME = {"kind": "frame", "arrival_s": 1.0, "is_superseding": False, "argument": '{"timestamp": "5.0"}'}
@@ -103,7 +164,7 @@ FRAME = {"kind": "frame", "arrival_s": 1.0, "is_superseding": False, "argument":
     ],
 )
 def test_what_the_old_program_cannot_have_written_is_refused(fields):
-    subject = Upgrade()
+    subject = Upgrade(1)
     subject.message(FRAME)
     with pytest.raises((KeyError, TypeError, ValueError)):
         subject.message(fields)
@@ -114,7 +175,49 @@ def test_what_the_old_program_cannot_have_written_is_refused(fields):
     [('{"timestamp": "5.25"}', 5.25), ("{}", None), ('{"timestamp": 5}', None), ('"text"', None), ("[1]", None)],
 )
 def test_a_frame_without_a_timestamp_that_makes_sense_has_none(argument, timestamp_s):
-    subject = Upgrade()
+    subject = Upgrade(1)
     subject.message({**FRAME, "argument": argument})
     seen = {"kind": "seen", "now_s": 1.0, "arrival_s": 1.0, "targets": [], "state": "patrol", "commands": []}
     assert subject.message(seen)["timestamp_s"] == timestamp_s
+
+
+# --- format 2
+
+
+def test_all_but_the_evidence_comes_as_it_was():
+    old, new = original(FORMAT_2)[1:-1], happened(FORMAT_2)
+    assert {event["kind"] for event in old} == {
+        *("received", "seen", "not_understood", "failed", "tick", "hold", "release", "shutdown")
+    }
+    assert [event["superseded"] for event in old if event.get("superseded")] == [14]
+    for event, each in zip(old, new, strict=True):
+        assert each.event.at_s == event["at_s"]
+        assert each.state.value == event["state"]
+        assert [list(command) for command in each.commands] == event["commands"]
+        assert each.argument == event.get("argument")
+        assert getattr(each.event, "frame", None) == event.get("frame")
+        for now, then in zip(getattr(each.event, "sightings", ()), event.get("sightings", ()), strict=True):
+            assert json.loads(json.dumps([*now[:4], now.place])) == [*then[:4], then[5]]
+
+
+@pytest.mark.parametrize(
+    "sightings",
+    [
+        5,
+        [5],
+        [[]],
+        [[0.9, None]],
+        [[[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, "much", None]],
+        [[[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, None, None]],
+        [[[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, 10**400, None]],
+        [[[1.0, 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 20, 0.9, [[1.0, 2.0], 0.2, 4.0, 0.4]]],
+    ],
+)
+def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sightings):
+    def change(number, event):
+        return event | ({"sightings": sightings} if event["kind"] == "seen" else {})
+
+    copy = rewritten(FORMAT_2, tmp_path, change)
+    with pytest.raises(UnreadableRecordingError, match="cannot understand") as told:
+        happened(copy)
+    assert "\n" not in str(told.value)

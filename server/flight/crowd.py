@@ -24,7 +24,7 @@ from server.settings import TrackerConfig
 # New people per m² and frame, where anybody may appear.
 NEWCOMERS_PER_M2 = 0.003
 # A pair that costs more is two people. A fresh track may be left by `gate_sigma` all the same.
-DEAREST_PAIR = 6.0
+DEAREST_PAIR = 4.0
 # Somebody unseen for longer than this may have been confused with somebody else.
 FRESH_S = 1.0
 # Somebody of whom there was a single sighting is forgotten after this time: a flicker of the network.
@@ -111,7 +111,11 @@ class Crowd(NamedTuple):
             config: the tracker's settings.
         """
         motion = Motion(config, self.pace)
-        known = [person for person in self.people if _is_remembered(person, time_s, config)]
+        known = [
+            person._replace(belief=person.belief.faded(step_s))
+            for person in self.people
+            if _is_remembered(person, time_s, config)
+        ]
         chances = identity.probabilities(None if person.is_refused else person.belief for person in known)
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
         vanished = _vanished(known, pairs, time_s)

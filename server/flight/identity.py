@@ -41,14 +41,13 @@ class Belief(NamedTuple):
         return self.present + self.settled
 
     def after(self, evidence: float, step_s: float) -> "Belief":
-        """After a frame that says `evidence` by itself, `step_s` after the frame before."""
-        present, settled = self.faded(step_s)
-        settled += evidence * (1.0 - math.exp(-step_s / CORRELATION_S))
-        present += (evidence - present) * (1.0 - math.exp(-step_s / PRESENT_S))
+        """After a frame that says `evidence` by itself, `step_s` after the person's frame before."""
+        settled = self.settled + evidence * (1.0 - math.exp(-step_s / CORRELATION_S))
+        present = self.present + (evidence - self.present) * (1.0 - math.exp(-step_s / PRESENT_S))
         return Belief(present, min(max(settled, -LARGEST_SETTLED), LARGEST_SETTLED))
 
     def faded(self, step_s: float) -> "Belief":
-        """After some time."""
+        """As much of it as is left after some time."""
         return self.times(math.exp(-step_s / (FOR_FORGOTTEN_S if self.nats > 0 else AGAINST_FORGOTTEN_S)))
 
     def times(self, share: float) -> "Belief":

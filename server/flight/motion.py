@@ -9,7 +9,7 @@ from typing import NamedTuple
 from server.settings import TrackerConfig
 
 VERTICAL_SHARE = 0.25  # people walk on the ground: their vertical speed relative to their horizontal one
-# Nobody walks straight on for long: an unseen person's position spreads by at most so much a second, m/s.
+# Nobody walks straight on for long: how fast the position of somebody unseen spreads after that, m/s.
 SPREAD_MPS = 0.9
 
 Vector = tuple[float, float, float]
@@ -63,7 +63,7 @@ class Motion:
         self._walk_on_s = config.walk_on_s
         self._start_variance = (config.walking_std_mps * pace) ** 2
         self._drift = (config.drift_mps * pace) ** 2 * pace  # (m/s)² per s along a horizontal axis
-        self._max_speed_mps = config.max_speed_mps * pace
+        self._max_speed_mps = config.max_speed_mps
         self._spread_mps = SPREAD_MPS * pace
 
     def start(self, fix: Fix) -> Track:
@@ -107,16 +107,18 @@ class Motion:
         )
 
     def _position_variance(self, spread: Spread, drift: float, step_s: float) -> float:
+        """Of the prediction: the filter's as long as the person is taken to walk on, and then by where people wander."""
+        walked_s = min(step_s, self._walk_on_s)
         position, covariance, velocity = spread
-        grown = 2 * step_s * covariance + step_s * step_s * velocity + drift * step_s**3 / 3
-        return position + min(grown, max(step_s * step_s * velocity, (self._spread_mps * step_s) ** 2))
+        grown = 2 * walked_s * covariance + walked_s * walked_s * velocity + drift * walked_s**3 / 3
+        return position + grown + (self._spread_mps * (step_s - walked_s)) ** 2
 
     def _corrected(self, spread: Spread, drift: float, step_s: float, noise: float) -> tuple[Spread, float, float]:
         """The spread after a sighting, and how much of its surprise position and velocity take over."""
+        walked_s = min(step_s, self._walk_on_s)
         variance = self._position_variance(spread, drift, step_s)
-        covariance = spread.covariance + step_s * spread.velocity_variance + drift * step_s * step_s / 2
-        velocity = spread.velocity_variance + drift * step_s
-        covariance = min(covariance, math.sqrt(variance * velocity))
+        covariance = spread.covariance + walked_s * spread.velocity_variance + drift * walked_s * walked_s / 2
+        velocity = spread.velocity_variance + drift * walked_s
         gain, speed_gain = variance / (variance + noise), covariance / (variance + noise)
         after = Spread((1 - gain) * variance, (1 - gain) * covariance, velocity - speed_gain * covariance)
         return after, gain, speed_gain

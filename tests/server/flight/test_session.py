@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
-from support.seen import HERE, WATCHDOG_S, bad, failed, seen, session, sighting
+from support.seen import HERE, WATCHDOG_S, bad, failed, seen, session, sighting, stranger
 
-from server.flight.events import Event, Failed, Hold, Received, Release, Seen, Shutdown, Tick
+from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Seen, Shutdown, Tick
 from server.flight.session import Session
 from server.sight.people import Sighting
+
+
+ASIDE = (HERE[0], HERE[1] + 8.0, HERE[2])
 
 
 def show(subject: Session, time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> list[str]:
@@ -61,13 +64,64 @@ def test_of_two_in_a_frame_the_one_on_the_track_is_followed_though_the_other_is_
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
 
 
-SMALL = sighting()._replace(place=sighting().place._replace(area_m2=0.05))
-
-
-@pytest.mark.parametrize("hardly", [SMALL, sighting(is_convincing=False)])
-def test_a_sighting_that_is_not_convincing_is_not_followed(hardly):
+def test_a_slight_resemblance_is_not_followed():
     subject = session()
+    hardly = sighting(evidence=1.0)
     assert [show(subject, 0.2 * number, hardly) for number in range(6)] == [["object_lost"], [], [], [], [], []]
+
+
+def test_of_two_in_a_frame_the_hero_is_followed_and_not_the_stranger():
+    subject = session()
+    for number in range(5):
+        commands = subject.take(seen(0.2 * number, stranger((HERE[0], HERE[1] + 8.0, HERE[2])), sighting()))
+    np.testing.assert_allclose(commands[0].payload["coords"], HERE, atol=0.2)
+
+
+def with_stranger() -> Session:
+    """Following the hero, number 1, with a stranger beside, number 2."""
+    subject = following()
+    show(subject, 0.4, sighting(), stranger(ASIDE))
+    return subject
+
+
+def test_whom_the_operator_chooses_is_followed_from_the_next_frame_on_and_the_hero_after_that():
+    subject = with_stranger()
+    assert subject.take(Choose(0.5, 2)) == []
+    detected, _ = subject.take(seen(0.6, sighting(), stranger(ASIDE)))
+    np.testing.assert_allclose(detected.payload["coords"], ASIDE, atol=0.2)
+    assert (subject.situation(0.6).chosen, subject.situation(0.6).followed) == (2, 2)
+    assert subject.take(Choose(0.7, None)) == []
+    detected, _ = subject.take(seen(0.8, sighting(), stranger(ASIDE)))
+    np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
+
+
+def test_whom_the_operator_refuses_is_left_at_once_and_for_good():
+    subject = with_stranger()
+    assert told(subject, Refuse(0.5, 1)) == ["object_lost"]
+    assert [show(subject, 0.6 + 0.2 * number, sighting()) for number in range(10)] == [[]] * 10
+
+
+def test_refusing_somebody_else_changes_nothing_for_the_drone():
+    subject = with_stranger()
+    assert told(subject, Refuse(0.5, 2)) == []
+    assert show(subject, 0.6, sighting()) == ["object_detected", "create_box_marker"]
+
+
+def test_a_choice_does_not_lead_a_drone_on_hold():
+    subject = with_stranger()
+    assert told(subject, Hold(0.5)) == ["object_lost"]
+    subject.take(Choose(0.5, 2))
+    assert show(subject, 0.6, sighting(), stranger(ASIDE)) == []
+
+
+def test_the_situation_tells_of_everybody():
+    subject = with_stranger()
+    hero, other = subject.situation(0.4).people
+    assert (hero.number, hero.is_in_view, hero.is_refused) == (1, True, False)
+    assert hero.probability > 0.7 > 0.01 > other.probability
+    np.testing.assert_allclose(other.position_m, ASIDE, atol=0.1)
+    show(subject, 0.6, sighting())
+    assert [each.is_in_view for each in subject.situation(0.6).people] == [True, False]
 
 
 def test_a_frame_that_is_not_understood_stops_the_drone_at_once_and_one_good_frame_resumes():
@@ -173,7 +227,7 @@ def test_while_held_the_tracker_goes_on_and_the_watchdog_still_ends_its_followin
 
 def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
     subject = session()
-    assert subject.situation(0.0) == ("patrol", False, False, None, None, None)
+    assert subject.situation(0.0) == ("patrol", False, False, None, None, None, (), None, None, False)
     for number in range(10):  # 1 m/s along x
         show(subject, 0.2 * number, moved(0.2 * number))
     seen = subject.situation(2.3)  # the last one at 1.8 s

@@ -1,0 +1,156 @@
+"""Who is whom from frame to frame, at QuadSim's five frames a second."""
+
+import numpy as np
+import pytest
+
+from server.flight.crowd import FLICKER_S, Crowd, Person
+from server.flight.motion import Fix
+from server.settings import TrackerConfig
+
+FRAME_S = 0.2
+CONFIG = TrackerConfig()
+HERO, STRANGER = 5.0, -5.0  # evidence
+
+
+class Street:
+    """A crowd from frame to frame; what `show` gets is (x, y, evidence) of each sighting."""
+
+    def __init__(self) -> None:
+        self.crowd, self.time_s = Crowd(), 0.0
+
+    def show(self, *people: tuple[float, float, float], after_s: float = FRAME_S, std_m: float = 0.15) -> list[Person]:
+        """The people seen in one frame, in the order of the sightings."""
+        self.time_s += after_s
+        fixes = [Fix(self.time_s, (x, y, 1.0), std_m, evidence) for x, y, evidence in people]
+        self.crowd = self.crowd.update(self.time_s, after_s, fixes, CONFIG)
+        seen = [person for person in self.crowd.people if person.seen_s == self.time_s]
+        return [
+            min(seen, key=lambda each: abs(each.track.position_m[0] - x) + abs(each.track.position_m[1] - y))
+            for x, y, _ in people
+        ]
+
+    def probability(self, number: int) -> float:
+        return dict(zip((p.number for p in self.crowd.people), self.crowd.probabilities(), strict=True))[number]
+
+
+@pytest.fixture
+def street() -> Street:
+    return Street()
+
+
+def test_everybody_has_a_number_of_their_own_and_keeps_it(street):
+    for frame in range(10):
+        x = 0.28 * frame  # 1.4 m/s
+        people = street.show((x, 0.0, HERO), (x, 3.0, STRANGER), (-x, 6.0, STRANGER))
+        assert [person.number for person in people] == [1, 2, 3]
+
+
+def test_two_who_cross_keep_their_numbers(street):
+    for frame in range(21):
+        x = 0.28 * (frame - 10)
+        one, other = street.show((x, 0.3, HERO), (-x, -0.3, STRANGER))
+        assert (one.number, other.number) == (1, 2), frame
+
+
+def test_the_hero_is_told_from_a_stranger_close_by_by_their_looks(street):
+    """The stranger comes from behind the hero, who is hidden from then on."""
+    for _ in range(10):
+        street.show((0.0, 0.0, HERO))
+    people = [street.show((0.8, 0.0, STRANGER))[0] for _ in range(3)]
+    assert all(person.number != 1 for person in people)
+    assert street.probability(1) > 0.9
+
+
+def test_somebody_out_of_view_is_predicted_and_known_again(street):
+    for frame in range(10):
+        street.show((0.2 * frame, 0.0, STRANGER))
+    for _ in range(5):
+        street.show()
+    (person,) = street.show((0.2 * 15, 0.0, STRANGER))
+    assert person.number == 1
+
+
+def test_who_is_not_the_hero_stays_so_when_seen_again(street):
+    for _ in range(20):
+        street.show((0.0, 0.0, STRANGER))
+    for _ in range(20):
+        street.show()
+    (person,) = street.show((1.0, 0.0, 2.0))
+    assert person.number == 1
+    assert street.probability(1) < 0.05
+
+
+def test_after_a_long_absence_a_person_is_remembered_only_as_far_as_it_can_be_the_same(street):
+    for _ in range(20):
+        street.show((0.0, 0.0, STRANGER))
+    before = street.crowd.person(1).belief.nats
+    (person,) = street.show((3.0, 0.0, 0.0), after_s=8.0)
+    assert person.number == 1
+    assert before < person.belief.nats < 0
+
+
+def test_a_flicker_is_forgotten_soon_and_a_person_is_remembered(street):
+    street.show((0.0, 0.0, STRANGER), (9.0, 0.0, STRANGER))
+    street.show((0.0, 0.0, STRANGER))
+    for _ in range(round(FLICKER_S / FRAME_S) + 1):
+        street.show()
+    assert [person.number for person in street.crowd.people] == [1]
+    street.show(after_s=CONFIG.remember_s)
+    assert street.crowd.people == ()
+
+
+def test_poses_that_jump_do_not_hide_the_hero(street):
+    """Each frame seems to show the hero far from where the one before did."""
+    for frame in range(12):
+        (person,) = street.show((40.0 * (frame % 2), 25.0 * frame, HERO))
+    assert street.probability(person.number) > 0.9
+
+
+def test_a_hero_whose_track_holds_leaves_nothing_to_a_newcomer(street):
+    for _ in range(10):
+        street.show((0.0, 0.0, HERO))
+    (newcomer,) = street.show((30.0, 0.0, 1.0))
+    assert street.probability(1) > 0.9
+    assert street.probability(newcomer.number) < 0.1
+
+
+def test_somebody_refused_is_never_the_hero(street):
+    for _ in range(5):
+        street.show((0.0, 0.0, HERO))
+    street.crowd = street.crowd.refuse(1)
+    for _ in range(20):
+        street.show((0.0, 0.0, HERO))
+    assert street.probability(1) == 0.0
+
+
+@pytest.mark.parametrize("pace", [1, 2, 3, 5])
+def test_the_pace_of_the_world_is_learned_from_how_fast_people_walk(street, pace):
+    rng, lost = np.random.default_rng(0), 0
+    for frame in range(60):
+        x = 1.4 * pace * FRAME_S * frame
+        noise = rng.normal(scale=0.05, size=4)
+        one, other = street.show((x + noise[0], noise[1], HERO), (-x + noise[2], 5 + noise[3], STRANGER))
+        lost += (one.number, other.number) != (1, 2)
+    assert lost == 0
+    assert street.crowd.pace == pytest.approx(max(1.0, 1.4 * pace / 2.0), rel=0.15)
+
+
+def test_standing_people_and_a_walking_one_are_a_world_at_its_usual_pace(street):
+    rng = np.random.default_rng(0)
+    for frame in range(60):
+        street.show(*((8.0 * n + rng.normal(scale=0.1), 0.0, STRANGER) for n in range(5)), (0.3 * frame, 9.0, HERO))
+    assert street.crowd.pace == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_crowd_is_bounded(street):
+    for frame in range(6):
+        street.show(*((3.0 * n, 50.0 * frame, STRANGER) for n in range(60)))
+    assert len(street.crowd.people) <= 200
+
+
+def test_each_update_gives_a_new_value_and_leaves_the_old_one(street):
+    street.show((0.0, 0.0, HERO))
+    before = street.crowd
+    street.show((0.1, 0.0, HERO))
+    assert before.people[0].sightings == 1
+    assert street.crowd.people[0].sightings == 2

@@ -1,0 +1,62 @@
+"""Beliefs and probabilities by numbers worked by hand."""
+
+import math
+
+import pytest
+
+from server.flight.identity import CHANCE, CORRELATION_S, LARGEST_SETTLED, PRESENT_S, Belief, probabilities
+
+FRAME_S = 0.2
+
+
+def after(frames: int, evidence: float, belief: Belief) -> Belief:
+    for _ in range(frames):
+        belief = belief.after(evidence, FRAME_S)
+    return belief
+
+
+def test_nobody_in_view_leaves_the_hero_elsewhere():
+    assert probabilities([]) == []
+
+
+def test_a_person_is_the_hero_with_odds_of_the_chance_times_the_evidence():
+    # 1/30 · e⁵ = 4.95: 4.95 / 5.95.
+    (probability,) = probabilities([Belief(5.0)])
+    assert probability == pytest.approx(4.947 / 5.947, abs=1e-3)
+
+
+def test_there_is_one_hero_two_who_look_alike_share_the_probability():
+    one, other = probabilities([Belief(8.0), Belief(8.0)])
+    assert one == other
+    odds = CHANCE * math.exp(8.0)
+    assert one == pytest.approx(odds / (1 + 2 * odds))
+    assert one < 0.5
+
+
+def test_who_is_refused_is_not_the_hero_and_leaves_the_others_as_they_are():
+    assert probabilities([None, Belief(5.0)]) == [0.0, *probabilities([Belief(5.0)])]
+
+
+def test_the_first_frame_counts_once_and_those_of_the_same_look_little():
+    # Ten frames of 2 nats are 2 s: together hardly more than 2 + 2 · 2 / 2.5.
+    ten = after(10, 2.0, Belief(2.0))
+    assert ten.present == pytest.approx(2.0, abs=0.4)
+    assert ten.nats == pytest.approx(2.0 + 2.0 * 2.0 / CORRELATION_S, abs=0.7)
+
+
+def test_a_track_that_passes_to_somebody_else_is_noticed_within_some_frames():
+    hero = after(50, 5.0, Belief(5.0))
+    assert probabilities([hero])[0] > 0.98
+    frames = next(n for n in range(20) if probabilities([after(n, -5.0, hero)])[0] < 0.5)
+    assert frames * FRAME_S <= 2 * PRESENT_S
+
+
+def test_the_settled_belief_is_bounded_so_that_anybody_can_be_talked_out_of_it():
+    assert after(500, 5.0, Belief(5.0)).settled == LARGEST_SETTLED
+    assert after(500, -5.0, Belief(-5.0)).settled == -LARGEST_SETTLED
+
+
+def test_a_chance_resemblance_is_forgotten_sooner_than_that_somebody_is_not_the_hero():
+    liked, disliked = (Belief(sign * 5.0).faded(20.0).nats for sign in (1, -1))
+    assert liked < 1.0
+    assert disliked < -3.0

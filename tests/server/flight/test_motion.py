@@ -1,0 +1,82 @@
+"""The filter of a walking person: against walks whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from server.flight.motion import Fix, Motion, Track
+from server.settings import TrackerConfig
+
+FRAME_S = 0.2
+START_M = np.array([10.0, 5.0, 1.0])
+CONFIG = TrackerConfig()
+
+
+def walk(speed_mps: float, turn_deg_per_s: float, frames: int) -> np.ndarray:
+    """(frames, 3) positions of somebody who walks from START_M along x, turning left, at the frames' times."""
+    heading_rad = np.radians(turn_deg_per_s) * FRAME_S * np.arange(frames)
+    steps_m = speed_mps * FRAME_S * np.stack([np.cos(heading_rad), np.sin(heading_rad), 0 * heading_rad], axis=1)
+    return START_M + np.concatenate([np.zeros((1, 3)), np.cumsum(steps_m, axis=0)[:-1]])
+
+
+def tracked(motion: Motion, positions_m: np.ndarray, std_m: float = 0.2) -> Track:
+    fixes = [Fix(FRAME_S * frame, tuple(at_m.tolist()), std_m, 0.0) for frame, at_m in enumerate(positions_m)]
+    track = motion.start(fixes[0])
+    for fix in fixes[1:]:
+        track = motion.correct(track, fix)
+    return track
+
+
+def test_the_velocity_of_a_straight_walk_converges_to_the_truth():
+    track = tracked(Motion(CONFIG), walk(1.4, 0.0, 20))
+    assert track.velocity_mps == pytest.approx((1.4, 0.0, 0.0), abs=0.02)
+
+
+def test_an_unseen_person_walks_on_for_a_second_and_waits():
+    motion = Motion(CONFIG)
+    track = tracked(motion, walk(1.0, 0.0, 30))
+    (x_now, *_), (x_soon, *_), (x_later, *_) = (motion.predict(track, track.time_s + ahead) for ahead in (0, 1.0, 5.0))
+    assert x_soon - x_now == pytest.approx(1.0, abs=0.02)
+    assert x_later == x_soon
+
+
+def test_filtered_positions_are_better_than_raw_ones_on_a_walk_with_turns():
+    rng, motion = np.random.default_rng(0), Motion(CONFIG)
+    true_m = walk(1.4, 25.0, 200)
+    seen_m = true_m + rng.normal(scale=0.3, size=true_m.shape)
+    track, errors_m = motion.start(Fix(0.0, tuple(seen_m[0].tolist()), 0.3, 0.0)), []
+    for frame in range(1, 200):
+        track = motion.correct(track, Fix(FRAME_S * frame, tuple(seen_m[frame].tolist()), 0.3, 0.0))
+        errors_m.append(math.dist(track.position_m[:2], true_m[frame][:2]))
+    raw_m = np.linalg.norm((seen_m - true_m)[1:, :2], axis=1)
+    assert np.median(errors_m) < 0.85 * np.median(raw_m)
+
+
+def test_the_spread_of_an_unseen_persons_position_grows_by_a_walk_and_no_faster():
+    motion = Motion(CONFIG)
+    track = tracked(motion, walk(1.0, 0.0, 30))
+    stds_m = [math.sqrt(motion.variances(track, track.time_s + ahead)[0]) for ahead in (0.2, 1.0, 5.0, 20.0)]
+    assert stds_m == sorted(stds_m)
+    assert stds_m[0] < 0.4
+    assert stds_m[-1] < 20 * 1.0
+
+
+def test_people_hardly_move_up_and_down():
+    motion = Motion(CONFIG)
+    track = tracked(motion, walk(1.0, 0.0, 30))
+    level, upright = motion.variances(track, track.time_s + 1.0)
+    assert upright < level / 4
+
+
+def test_the_speed_stays_within_its_limit():
+    track = tracked(Motion(CONFIG), walk(50.0, 0.0, 20))
+    assert math.hypot(*track.velocity_mps) == pytest.approx(CONFIG.max_speed_mps)
+
+
+def test_one_long_step_and_many_short_ones_spread_alike():
+    motion = Motion(CONFIG)
+    track = tracked(motion, walk(1.0, 0.0, 30))
+    long = motion.variances(track, track.time_s + 0.4)[0]
+    vague = Fix(track.time_s + 0.2, motion.predict(track, track.time_s + 0.2), 1e3, 0.0)
+    assert motion.variances(motion.correct(track, vague), track.time_s + 0.4)[0] == pytest.approx(long, rel=0.02)

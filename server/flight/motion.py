@@ -107,7 +107,7 @@ class Motion:
         )
 
     def _position_variance(self, spread: Spread, drift: float, step_s: float) -> float:
-        """Of the prediction: the filter's as long as the person is taken to walk on, and then by where people wander."""
+        """Of the prediction: the filter's while the person is taken to walk on, then by how far people wander."""
         walked_s = min(step_s, self._walk_on_s)
         position, covariance, velocity = spread
         grown = 2 * walked_s * covariance + walked_s * walked_s * velocity + drift * walked_s**3 / 3

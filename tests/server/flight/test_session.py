@@ -6,7 +6,6 @@ from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, 
 from server.flight.session import Session
 from server.sight.people import Sighting
 
-
 ASIDE = (HERE[0], HERE[1] + 8.0, HERE[2])
 
 

@@ -65,15 +65,15 @@ def order(server: ServerProcess, path: str, **wish: Any) -> None:
 
 
 def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str, Any]], tuple[ReceivedEvent, ...]]:
-    """Record a session of the real server on a real network: the hero found, lost and found, held, bad frames, silence,
-    the server's end.
+    """Record a session of the real server on the shipped network: the hero found among others, lost and found, held,
+    bad frames, silence, the server's end.
 
     Returns:
         The file, the frames' fields as sent, and what the client was told.
     """
     near, empty = real_frames(data_dir, "following_images", 36), real_frames(data_dir, "patrol_non_targ", 34)
     options = ("--watchdog-s", "3", "--record", str(folder))  # a busy machine may take seconds for a frame
-    with running_server(FCN4, *options) as server, QuadSimClient(port=server.port) as client:
+    with running_server(SHIPPED, *options) as server, QuadSimClient(port=server.port) as client:
         sender = Sender(client)
         sender.play(near[:10])
         for field, value in (("gimbal_pose", "nowhere"), ("rgb_image", "bm8gaW1hZ2U=")):

@@ -6,22 +6,19 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_1, happened, rewritten
+from support.recorded_session import FORMAT_1, FORMAT_2, happened, rewritten
+from support.seen import sighting, stranger
 
 from model.dataset import list_pairs, read_pair
 from model.scoring import CLASSES, HERO
 from server.flight.events import Received, Seen, Tick
 from server.flight.tracks import TrackState
-from server.sight.people import Box, Place, Sighting
 from server.watch.recording.format import Happened
 from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
 from tools.export_dataset import choose, dataset_image, dataset_mask
 
-PLACE = Place((4.0, 0.0, 1.0), 0.2, 4.0, 0.4)
-SURE, UNSURE = (
-    Sighting((1.0, 2.0), (1.0, 2.0), Box(0.0, 0.0, 2.0, 4.0), 50, confidence, PLACE) for confidence in (0.99, 0.6)
-)
+SURE, UNSURE, STRANGER = sighting(), sighting(evidence=1.0), stranger()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +70,28 @@ PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
 
 
 def test_of_frames_without_a_doubt_none_is_chosen():
-    assert chosen((20, PATROL, []), (3, CONFIRMING, [SURE]), (40, FOLLOWING, [SURE])) == {}
+    spans = (20, PATROL, []), (20, PATROL, [STRANGER] * 3), (3, CONFIRMING, [SURE]), (40, FOLLOWING, [STRANGER, SURE])
+    assert chosen(*spans) == {}
+
+
+@pytest.mark.parametrize(
+    ("nats", "reason"),
+    [
+        ([2.0], None),
+        ([1.99], "unsure"),
+        ([0.0], "unsure"),
+        ([-1.99], "unsure"),
+        ([-2.0], None),
+        ([-5.0, -1.0], "unsure"),  # by the likeliest
+        ([-1.0, 3.0], None),
+        ([0.1, 0.1], "several"),
+        ([3.0, 5.0, -5.0], "several"),
+        ([3.0, 0.0], None),  # 0 speaks for nobody
+    ],
+)
+def test_a_frame_is_chosen_by_who_in_it_may_be_the_hero(nats, reason):
+    found = chosen((1, PATROL, [sighting(evidence=each) for each in nats]))
+    assert found == ({} if reason is None else {0: reason})
 
 
 def test_of_doubtful_frames_one_a_second_is_chosen():
@@ -119,9 +137,9 @@ def test_the_pairs_are_a_data_set(file, tmp_path, capsys):
         pixels, classes = read_pair(image, mask, 256)
         assert pixels.shape == (256, 256, 3)
         assert set(np.unique(classes)) <= set(range(len(CLASSES)))
-        # 20 px at the network's 160 px are 51 px at 256.
-        assert not events[number].sightings or (classes == HERO).sum() > 20
-        shown += bool(events[number].sightings)
+        is_shown = any(sighting.evidence > 2 for sighting in events[number].sightings)
+        assert not is_shown or (classes == HERO).sum() > 20
+        shown += is_shown
     assert 0 < shown < len(pairs), "some from before the loss, some from after"
     output = capsys.readouterr().out
     assert f"{len(pairs)} of 72 frames chosen" in output
@@ -129,8 +147,9 @@ def test_the_pairs_are_a_data_set(file, tmp_path, capsys):
     assert "correct them" in output
 
 
-def test_recordings_of_an_older_version_are_taken_too(tmp_path, capsys):
-    assert exported(tmp_path, FORMAT_1) == 0
+@pytest.mark.parametrize("path", [FORMAT_1, FORMAT_2])
+def test_recordings_of_an_older_version_are_taken_too(path, tmp_path, capsys):
+    assert exported(tmp_path, path) == 0
     assert len(list_pairs(tmp_path)) >= 3
     assert " lost" in capsys.readouterr().out
 

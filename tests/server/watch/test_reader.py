@@ -1,7 +1,6 @@
 """Reading recordings: whole ones of the real server, and those that a kill, a bad disk or another program leave."""
 
 import io
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +9,9 @@ import zstandard
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 from PIL import Image
-from support.recorded_session import FCN4, happened, read, rewritten
+from support.recorded_session import SHIPPED, happened, read, rewritten
 
+from model.card import read_card
 from model.loading import weights_sha256
 from server.flight.events import Received, Seen
 from server.flight.tracks import TrackState
@@ -35,8 +35,8 @@ def test_the_start_tells_all_that_the_session_was_made_of(file):
     with Recording(file) as recording:
         start = recording.start
     assert (start.camera, start.tracker, start.watchdog_s) == (Camera(), TrackerConfig(), 3.0)
-    assert (start.weights, start.weights_sha256) == (str(FCN4), weights_sha256(FCN4))
-    assert start.min_blob_px == json.loads(FCN4.with_suffix(".json").read_text()).get("min_blob_px", 8)
+    assert (start.weights, start.weights_sha256) == (str(SHIPPED), weights_sha256(SHIPPED))
+    assert start.min_blob_px == read_card(SHIPPED.with_suffix(".keras")).min_blob_px
     assert start.engine.startswith("OpenVINO ")
     assert start.state is None
 
@@ -59,10 +59,13 @@ def test_each_frame_that_was_seen_is_followed_by_its_mask(file):
         assert isinstance(entry, Mask) == (seen is not None)
         if isinstance(entry, Mask):
             classes = np.asarray(Image.open(io.BytesIO(entry.png)))
-            assert classes.shape == (160, 160, 3)
+            assert classes.shape == (256, 256, 3)
             assert (classes.sum(axis=-1, dtype=int) == 255).all()
-            # The server believes at least eight of the hero's pixels.
-            assert not seen.sightings or (classes[..., 2] == 255).sum() >= 8
+            # The server believes in people of at least six pixels.
+            assert not seen.sightings or (classes[..., 1:] == 255).sum() >= 6
+            # Of whom it is sure to be the hero, most pixels are the hero's.
+            sure_px = max((sighting.area_px for sighting in seen.sightings if sighting.evidence == 5.0), default=0)
+            assert (classes[..., 2] == 255).sum() >= sure_px / 2
     assert sum(isinstance(entry, Mask) for entry in entries) == 72, "38 frames with a hero and 34 without"
 
 
@@ -71,7 +74,7 @@ def test_numbers_come_back_to_the_last_bit(recorded_session):
     first = next(event for event in told if event.name == "object_detected")
     seen = next(each for each in happened(file) if each.state is TrackState.FOLLOWING)
     assert seen.commands[0] == Command("object_detected", first.argument)
-    assert seen.event.sightings[0].is_convincing
+    assert seen.event.sightings[0].is_candidate
     assert seen.event.timestamp_s == float(sent[seen.event.frame - 1]["timestamp"])
 
 
@@ -136,8 +139,9 @@ def test_the_mcap_of_another_program_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("spoiled", "complaint"),
     [
-        ({"format": 3}, "expected a recording of format 1 or 2, got format 3: it was made by another version"),
-        ({"format": "x"}, "expected a recording of format 1 or 2, got format 'x'"),
+        ({"format": 4}, "expected a recording of format 1 to 3, got format 4: it was made by another version"),
+        ({"format": "x"}, "expected a recording of format 1 to 3, got format 'x'"),
+        ({"format": [1]}, "expected a recording of format 1 to 3, got format list of 1"),
         ({"kind": "frame"}, "expected a message of the kind start, got 'frame'"),
         ({"watchdog_s": float("nan")}, "expected a finite number, got NaN"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),

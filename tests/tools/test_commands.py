@@ -64,6 +64,8 @@ CASES = [
     ("export_dataset nope --out out", "No such file or directory: 'nope'"),
     ("export_dataset recording.mcap text --out out", "text: expected a whole MCAP file"),
     ("export_dataset recording.mcap --out text", "expected to be able to write into the folder text/images"),
+    ("plot_people nope --out people.png", "No such file or directory: 'nope'"),
+    ("plot_people text --out people.png", "text: expected a whole MCAP file"),
     ("play_frames nope", "expected a folder of images, found none at nope"),
     ("play_frames text", "expected a folder of images, found none at text"),
     ("preprocess_ims --raw nope --out out", "expected a folder with train and validation"),

@@ -1,0 +1,39 @@
+"""The picture of a recording's people, from a recording of an older version with 8 frames of a hero."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.recorded_session import FORMAT_2
+
+from server.watch.recording.reader import Recording
+from tools import plot_people
+from tools.plot_people import Story, draw, tell
+
+
+def test_the_recorded_sightings_are_tracked_again():
+    with Recording(FORMAT_2) as recording:
+        story = tell(recording)
+    assert len(story.times_s) == len(story.followed) > 5
+    assert np.all(np.diff(story.times_s) >= 0)
+    assert set(story.followed[story.followed > 0]) <= set(story.probabilities)
+    assert all(0 <= chance <= 1 for line in story.probabilities.values() for _, chance in line)
+
+
+def test_a_picture_is_drawn(tmp_path, capsys):
+    assert plot_people.main([str(FORMAT_2), "--out", str(tmp_path / "people.png")]) == 0
+    with Image.open(tmp_path / "people.png") as picture:
+        assert picture.format == "PNG"
+    assert "people in" in capsys.readouterr().out
+
+
+def test_people_out_of_view_for_a_while_and_nobody_followed_are_drawn_too(tmp_path):
+    times_s = np.arange(10) / 5
+    line = [(0.0, 0.4), (0.2, 0.5), (1.8, 0.9)]
+    draw(Story(times_s, {3: line, 4: [(0.0, 0.01)]}, np.zeros(10, int)), 0.05, tmp_path / "people.png")
+    assert (tmp_path / "people.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("wish", ["nodir/people.png"])
+def test_a_picture_that_cannot_be_written_is_refused_first(wish, capsys):
+    assert plot_people.main([str(FORMAT_2), "--out", wish]) == 2
+    assert "expected to be able to write nodir/people.png" in capsys.readouterr().err

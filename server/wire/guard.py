@@ -98,9 +98,11 @@ def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
     return io.BytesIO(b"".join(pieces))
 
 
-def refuse(start_response: Callable[..., Any], status: str, words: str) -> Iterable[bytes]:
-    """Answer a request with a status and a line of text."""
-    start_response(status, [("Content-Type", "text/plain")])
+def refuse(
+    start_response: Callable[..., Any], status: str, words: str, headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    """Answer a request with a status, a line of text and further headers."""
+    start_response(status, [("Content-Type", "text/plain"), *headers])
     return [f"{words}\n".encode()]
 
 

@@ -140,6 +140,8 @@ class Connections:
         """The next connection and its address, within the bounds; survives a lack of descriptors."""
         while True:
             self._pace.sleep(ACCEPT_PAUSE_S)
+            # Linux tells of a lack of descriptors even if nobody waits, and then nobody must make room.
+            eventlet.hubs.trampoline(self._listener, read=True)
             try:
                 socket, address = self._listener.accept()
             except OSError as error:

@@ -54,7 +54,7 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
         else:
             self.data += data
         if self.opcode not in CONTROL:  # such a one may come amid a message
-            self._connection.hold(min(self._size, MOST_MESSAGE_BYTES))
+            self._connection.hold(self.data)
 
     def getvalue(self) -> "bytes | BoundedMessage":
         """A control frame's content; of any other the message itself, for eventlet keeps this until the next one."""

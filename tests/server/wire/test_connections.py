@@ -175,24 +175,57 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
     slow, connection = door.enter()
     connection.receive()
     door.now_s += 100
-    connection.hold(1)
+    connection.hold(bytearray(1))
     door.now_s += REQUEST_S
-    connection.hold(2)
+    connection.hold(bytearray(2))
     door.subject.expire()
     assert not slow.is_shut
     door.now_s += 1.0
-    connection.hold(3)
+    connection.hold(bytearray(3))
     door.subject.expire()
     assert slow.is_shut
 
 
-def test_the_largest_unfinished_messages_are_closed_when_they_are_too_much_together(door):
+def hold(entered: tuple[Socket, Connection], share: float) -> bytearray:
+    """An unfinished message of a share of what may be held."""
+    message = bytearray(int(share * MOST_HELD_BYTES))
+    entered[1].receive()
+    entered[1].hold(message)
+    return message
+
+
+def test_the_largest_unfinished_message_is_dropped_as_soon_as_they_are_too_much_together(door):
     first, second, third = (door.enter() for _ in range(3))
-    for part, (_, connection) in zip((1, 3, 2), (first, second, third), strict=True):
-        connection.receive()
-        connection.hold(part * MOST_HELD_BYTES // 4)
-    door.subject.expire()
+    small, large = hold(first, 0.3), hold(second, 0.5)
+    assert door.complaints == []
+    hold(third, 0.3)
     assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
+    assert (len(small) > 0, len(large)) == (True, 0)
+    more = bytearray(1)
+    second[1].hold(more)  # has arrived before its thread ends
+    assert len(more) == 0
+    assert len(door.complaints) == 1
+
+
+def test_who_has_held_a_part_for_long_is_dropped_before_a_frame_that_just_arrives(door):
+    slow, quick, other = (door.enter() for _ in range(3))
+    hold(slow, 0.3)
+    door.now_s += 1.0
+    hold(quick, 0.5)
+    hold(other, 0.3)
+    assert [socket.is_shut for socket, _ in (slow, quick, other)] == [True, False, False]
+
+
+def test_what_has_arrived_whole_or_whose_sender_has_gone_is_no_longer_counted(door):
+    for _ in range(5):
+        entered = door.enter()
+        hold(entered, 0.9)
+        entered[1].receive()
+    for _ in range(5):
+        entered = door.enter()
+        hold(entered, 0.9)
+        entered[1].thread.kill()
+    assert "bytes of unfinished messages" not in str(door.complaints)
 
 
 def test_a_connection_that_is_being_closed_makes_room_once(door):

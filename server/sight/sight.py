@@ -62,7 +62,7 @@ class Sight:
             probabilities = self.engine.infer(image[None])[0]
             return self.find(frame.content.gimbal_pose, size, probabilities, decode_depth(frame.content.depth_image))
         except BadFrameError as error:
-            return error
+            return error.as_value()
 
     def decode(self, frame: SensorFrame) -> tuple[np.ndarray, Size]:
         """The camera image, (px, px, 3) uint8 RGB in the network's size, and its size as received.

@@ -8,7 +8,8 @@ from mcap.reader import make_reader
 from support.recorded_session import FORMAT_1, happened, read, retaken, rewritten
 
 from server.flight.events import NotUnderstood, Received, Seen
-from server.watch.recording.reader import Recording, UnreadableRecordingError
+from server.watch.recording.reader import Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.upgrade import Upgrade
 
 

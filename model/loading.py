@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from model.hdf5_guard import check_reading_ends
+
 if TYPE_CHECKING:
     import keras
 
@@ -55,6 +57,7 @@ def _check_config(file: Path) -> None:
         return
     from model.legacy_files import holds_config  # imports h5py, which the server rarely needs
 
+    check_reading_ends(file)
     if not holds_config(file):
         raise FileNotFoundError(f"expected {config.name}, which describes the layers of {file.name}, found no {config}")
 
@@ -100,6 +103,9 @@ def load_network(path: Path | str) -> "keras.Model":
         ValueError: if a file is damaged or holds another kind of network; a single line that names it.
     """
     file = resolve_weights(path)
+    if is_legacy(file):
+        for part in network_files(file):
+            check_reading_ends(part)
     import_keras()
     # These imports also register this project's layers, which a .keras file may contain.
     import model.hysteresis  # noqa: F401

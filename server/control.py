@@ -8,7 +8,6 @@ the others notice nothing.
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from functools import partial
 
 from server.flight.events import Event, Failed, Hold, Received, Release, Shutdown, Tick, answer
 from server.flight.session import Session
+from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
 from server.sight.perception import Perceived, Perception
 from server.simulator import InWork, Listener, Simulator, Taken, Watch
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.1
 # A tick this late means that the watchdog does not watch.
 LATE_TICK_S = 1.0
-# QuadSim reconnects by itself, and a hold outlasts that and a restart of the simulator.
-HOLD_KEPT_S = 60.0
 
 
 class Control:
@@ -64,8 +62,7 @@ class Control:
         self.listeners: list[Listener] = []
         self.frames = 0
         self._simulators: dict[str, Simulator] = {}
-        # Holds to restore: client address → time (monotonic s) until which a new simulator from it starts on hold.
-        self._held_until_s: dict[str, float] = {}
+        self._kept_holds = KeptHolds()
         self._ticked_s = time.monotonic()
         self._is_stopping = False
 
@@ -129,7 +126,7 @@ class Control:
         simulator.is_connected = False
         simulator.slot.close()
         if simulator.session.state.is_held:
-            self._held_until_s[simulator.host] = time.monotonic() + HOLD_KEPT_S
+            self._kept_holds.keep(simulator.host)
         for watch in simulator.watches:
             with self._faults.contained("listener"):
                 watch.disconnected()
@@ -152,7 +149,7 @@ class Control:
             self._take(simulator, Hold(time.monotonic()))
         else:
             logger.info("[%s] released by hand", simulator.name)
-            self._held_until_s.pop(simulator.host, None)
+            self._kept_holds.drop(simulator.host)
             self._take(simulator, Release(time.monotonic()))
 
     def fail(self, simulator: Simulator) -> None:
@@ -174,7 +171,7 @@ class Control:
         session = Session.begin(name, self._tracker, self._settings.watchdog_s)
         slot = self._perception.open_slot(lambda perceived: self._post(self._on_perceived, simulator, perceived))
         simulator = Simulator(sid, host, name, session, slot)
-        must_hold = self._must_hold(host, now_s)
+        must_hold = self._must_hold(host)
         self._simulators[sid] = simulator
         for listener in self.listeners:
             with self._faults.contained("listener"):
@@ -191,10 +188,10 @@ class Control:
         numbered = (f"{peer}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain([peer], numbered) if name not in names)
 
-    def _must_hold(self, host: str, now_s: float) -> bool:
+    def _must_hold(self, host: str) -> bool:
         """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""
         is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
-        return is_there or now_s < self._held_until_s.get(host, -math.inf)
+        return is_there or host in self._kept_holds
 
     def _on_perceived(self, simulator: Simulator, perceived: Perceived) -> None:
         if not simulator.is_connected or self._is_stopping:

@@ -22,6 +22,7 @@ SLOW_MODULES = (
     "tools/test_export_dataset.py",
     "tools/test_loop.py",
     "tools/test_recording.py",
+    "tools/test_repair.py",
     "tools/test_replay.py",
     "tools/test_scene.py",
     "tools/test_simulate.py",

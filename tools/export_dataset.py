@@ -39,7 +39,8 @@ from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 from server.watch.recording.format import Happened, InWork
-from server.watch.recording.reader import Mask, Recording, UnreadableRecordingError
+from server.watch.recording.reader import Mask, Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import parse_sensor_frame
 
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")

@@ -35,7 +35,8 @@ from server.flight.session import Session
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
 from server.watch.recording.format import Happened, InWork, Start
-from server.watch.recording.reader import Mask, Recording, UnreadableRecordingError
+from server.watch.recording.reader import Mask, Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame, shorten
 
 

@@ -230,7 +230,7 @@ class Perception:
                     decoded.append(_Decoded(slot, waiting, image, size, spent))
                     continue
                 except BadFrameError as error:
-                    outcome = error
+                    outcome = error.as_value()
             slot.cost_s = time.monotonic() - begun_s
             self._charge(slot, slot.cost_s)
             results.append((slot, Perceived(waiting.frame, outcome)))
@@ -268,5 +268,5 @@ def _decode_depth(content: SensorFrame) -> _Depth:
     try:
         outcome: np.ndarray | BadFrameError = decode_depth(content.depth_image)
     except BadFrameError as error:
-        outcome = error
+        outcome = error.as_value()
     return _Depth(outcome, time.monotonic() - begun_s)

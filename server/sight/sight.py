@@ -63,7 +63,7 @@ class Sight:
             depth_255 = decode_depth(frame.content.depth_image)
             return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255)
         except BadFrameError as error:
-            return error
+            return error.as_value()
 
     def decode(self, frame: SensorFrame) -> tuple[np.ndarray, Size]:
         """The camera image, (px, px, 3) uint8 RGB in the network's size, and its size as received.

@@ -24,7 +24,7 @@ MOST_CONNECTIONS = 500
 # message, from its first fragment on.
 REQUEST_S = 10.0
 # Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
-MOST_HELD_BYTES = 50_000_000
+MOST_HELD_BYTES = 20_000_000
 # How long to wait for a descriptor or for a connection to end.
 RETRY_S = 0.05
 # After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
@@ -64,11 +64,12 @@ class Connection:
     Args:
         state: eventlet's record of it: [address, socket, state].
         pace: of the event loop.
+        on_held: called when more or fewer bytes are held, with the difference.
 
     Attributes:
         since_s: monotonic time from which the present request or message is awaited.
         is_received: whether that has arrived whole.
-        held_bytes: how much of it has arrived; 0 once it has arrived whole.
+        held_bytes: how much of it has arrived; 0 once it has arrived whole, or is no longer wanted.
         standing: how well the client is known.
         pace: of the event loop.
         is_websocket: whether it has become a websocket.
@@ -77,8 +78,9 @@ class Connection:
         thread: the green thread that serves it.
     """
 
-    def __init__(self, state: list[Any], pace: Pace) -> None:
+    def __init__(self, state: list[Any], pace: Pace, on_held: Callable[[int], None] = lambda _: None) -> None:
         self._state, self._clock, self.pace, self.turns = state, pace.clock, pace, Turns(pace)
+        self._on_held, self._unfinished, self.held_bytes = on_held, bytearray(), 0
         self.is_websocket = self.is_closing = False
         self.thread: Any = None
         self.begin_request()
@@ -86,17 +88,31 @@ class Connection:
     def begin_request(self) -> None:
         """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
         self.standing = Standing.STRANGER
-        self.since_s, self.held_bytes, self.is_received = self._clock(), 0, False
+        self.since_s, self.is_received = self._clock(), False
+        self._keep(bytearray())
 
-    def hold(self, size: int) -> None:
-        """Note how many bytes of a message have arrived; the first of them set the deadline for the others."""
+    def hold(self, unfinished: bytearray) -> None:
+        """Note how much of a message has arrived; the first bytes set the deadline for the others.
+
+        Args:
+            unfinished: what has arrived; cleared when the connection is closed, and then there will be no more.
+        """
         if self.is_received:
-            self.since_s = self._clock()
-        self.held_bytes, self.is_received = size, False
+            self.since_s, self.is_received = self._clock(), False
+        if self.is_closing:
+            unfinished.clear()
+        self._keep(unfinished)
 
     def receive(self) -> None:
-        """Note that a request or a message has arrived whole."""
-        self.held_bytes, self.is_received = 0, True
+        """Note that a request or a message has arrived whole, or will not: it is no longer held here."""
+        self.is_received = True
+        self._keep(bytearray())
+
+    def _keep(self, unfinished: bytearray) -> None:
+        self._unfinished = unfinished
+        change, self.held_bytes = len(unfinished) - self.held_bytes, len(unfinished)
+        if change:
+            self._on_held(change)
 
     def rise(self, standing: Standing) -> None:
         """Note that the client is known better."""
@@ -111,8 +127,10 @@ class Connection:
     def close(self) -> None:
         """End it. A websocket's thread notices and tidies up; any other may wait for something else, and is ended."""
         self.is_closing = True
+        self._unfinished.clear()  # the thread may have to wait for its turn to end
+        self._keep(self._unfinished)
         eventlet.greenio.shutdown_safe(self._state[1])
-        if not self.is_websocket and self.thread is not None:
+        if not self.is_websocket and self.thread is not None and self.thread is not eventlet.getcurrent():
             self.thread.kill()
 
 
@@ -129,6 +147,7 @@ class Connections:
     def __init__(self, listener: Any, complaints: RateLimitedWarnings, pace: Pace, most: int) -> None:
         self._listener, self._complaints, self._pace, self._most = listener, complaints, pace, most
         self._open: dict[Any, Connection] = {}
+        self._held_bytes = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -140,6 +159,8 @@ class Connections:
         """The next connection and its address, within the bounds; survives a lack of descriptors."""
         while True:
             self._pace.sleep(ACCEPT_PAUSE_S)
+            # Linux tells of a lack of descriptors even if nobody waits, and then nobody must make room.
+            eventlet.hubs.trampoline(self._listener, read=True)
             try:
                 socket, address = self._listener.accept()
             except OSError as error:
@@ -156,9 +177,9 @@ class Connections:
 
     def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
         """Serve a connection in a green thread; `state` is eventlet's record of it."""
-        connection = self._open[state[1]] = Connection(state, self._pace)
+        connection = self._open[state[1]] = Connection(state, self._pace, self._note_held)
         connection.thread = eventlet.spawn(serve, state)
-        connection.thread.link(lambda _: self._open.pop(state[1], None))
+        connection.thread.link(lambda _: self._forget(state[1]))
         return connection.thread
 
     def waitall(self) -> None:
@@ -169,18 +190,25 @@ class Connections:
         return self._open[socket]
 
     def expire(self) -> None:
-        """Close connections that keep us waiting for too long, or hold too much together; called twice a second."""
+        """Close connections that keep us waiting for too long; called twice a second."""
         arriving = [each for each in self._open.values() if not each.is_received and not each.is_closing]
         for connection in arriving:
             if self._pace.clock() - connection.since_s > REQUEST_S:
                 connection.close()
-        left = sorted((each for each in arriving if not each.is_closing), key=lambda each: each.held_bytes)
-        held_bytes = sum(connection.held_bytes for connection in left)
-        while held_bytes > MOST_HELD_BYTES:
-            self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{held_bytes} bytes")
-            largest = left.pop()  # a frame has a tenth of what a message may have
-            held_bytes -= largest.held_bytes
-            largest.close()
+
+    def _note_held(self, change_bytes: int) -> None:
+        self._held_bytes += change_bytes
+        if self._held_bytes > MOST_HELD_BYTES:
+            self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{self._held_bytes} bytes")
+            max(self._open.values(), key=self._burden).close()
+
+    def _burden(self, connection: Connection) -> tuple[float, int]:
+        """How much it has held, and for how long: a simulator's frame arrives within milliseconds."""
+        held_s = self._pace.clock() - connection.since_s
+        return connection.held_bytes * held_s, connection.held_bytes
+
+    def _forget(self, socket: Any) -> None:
+        self._open.pop(socket).receive()
 
     def _make_room(self) -> bool:
         """Close the connection of the longest-waiting stranger; returns whether there was any."""

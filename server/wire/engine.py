@@ -16,6 +16,7 @@ from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import Connection, Peer, Standing, connection_of
 from server.wire.green import eventlet
 from server.wire.guard import refuse
+from server.wire.handshake import mistake_in, refuse_handshake
 from server.wire.messages import shorten
 from server.wire.websocket import OLDER_CLIENT, WebSocketWSGI, is_packet
 
@@ -87,6 +88,10 @@ class EngineServer(engineio.Server):
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Handle an HTTP request of a client, within the bounds."""
         query = parse_qs(environ.get("QUERY_STRING", ""))
+        if query.get("transport", [""])[0] != "websocket":
+            environ.pop("HTTP_UPGRADE", None)  # engineio would obey it; a server may ignore it (RFC 9110, 7.8)
+        elif (mistake := mistake_in(environ)) is not None:
+            return refuse_handshake(environ, start_response, mistake, self.complaints)
         session = self.sessions.get(query.get("sid", [""])[0])
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):
@@ -98,7 +103,12 @@ class EngineServer(engineio.Server):
             self._note_connection(session, environ)
             if environ["REQUEST_METHOD"] == "POST" and not self._is_payload(session, environ):
                 return refuse(start_response, "400 Bad Request", "expected Engine.IO packets")
-        return super().handle_request(environ, start_response)
+        try:
+            return super().handle_request(environ, start_response)
+        finally:
+            if session is not None and "HTTP_UPGRADE" in environ and not session.client.upgraded:
+                # The upgrade has failed: polling goes on, and another upgrade may follow.
+                session.connection, session.client.upgrading = None, False
 
     def rise(self, sid: str, standing: Standing) -> None:
         """Note that a session's client is known better."""

@@ -10,6 +10,7 @@ with warnings.catch_warnings():
     import eventlet
     import eventlet.event
     import eventlet.greenio
+    import eventlet.hubs
     import eventlet.queue
     import eventlet.websocket
     import eventlet.wsgi

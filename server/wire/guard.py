@@ -87,20 +87,21 @@ def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
 
 
 def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
-    pieces = []
-    while size and (piece := body.read(min(size, RECEIVE_BYTES))):
-        pieces.append(piece)
-        size -= len(piece)
-        connection.held_bytes += len(piece)
+    data = bytearray()
+    while not connection.is_closing and (piece := body.read(min(size - len(data), RECEIVE_BYTES))):
+        data += piece
+        connection.hold(data)
         eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
-    if size:
-        raise ConnectionResetError(f"{size} bytes of a request's body are missing")
-    return io.BytesIO(b"".join(pieces))
+    if len(data) < size:
+        raise ConnectionResetError(f"{size - len(data)} bytes of a request's body are missing")
+    return io.BytesIO(data)
 
 
-def refuse(start_response: Callable[..., Any], status: str, words: str) -> Iterable[bytes]:
-    """Answer a request with a status and a line of text."""
-    start_response(status, [("Content-Type", "text/plain")])
+def refuse(
+    start_response: Callable[..., Any], status: str, words: str, headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    """Answer a request with a status, a line of text and further headers."""
+    start_response(status, [("Content-Type", "text/plain"), *headers])
     return [f"{words}\n".encode()]
 
 

@@ -171,7 +171,9 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         super().handle_one_request()
 
     def get_environ(self) -> dict[str, Any]:
-        return {**super().get_environ(), KEY: self._connections.of(self.request)}
+        # eventlet says HTTP/1.0 of every request.
+        own = {KEY: self._connections.of(self.request), "SERVER_PROTOCOL": self.request_version}
+        return {**super().get_environ(), **own}
 
     def log_message(self, format: str, *arguments: object) -> None:
         logger.debug(format, *arguments)

@@ -34,6 +34,14 @@ class BadFrameError(ValueError):
         self.received = received
         super().__init__(f"{field}: expected {expected}, got {self.received}")
 
+    def as_value(self) -> "BadFrameError":
+        """The same mistake without the stack on which it was raised.
+
+        A frame that is kept with its mistake would otherwise be on that stack, a cycle: images and messages of a
+        megabyte each would stay in memory until the garbage collector comes.
+        """
+        return BadFrameError(self.field, self.expected, self.received)
+
 
 class SensorFrame(NamedTuple):
     """One `sensor_frame`, its images still encoded.
@@ -74,7 +82,7 @@ class Frame(NamedTuple):
         try:
             return cls(number, arrival_s, argument, parse_sensor_frame(argument))
         except BadFrameError as error:
-            return cls(number, arrival_s, argument, error)
+            return cls(number, arrival_s, argument, error.as_value())
 
 
 class Command(NamedTuple):

@@ -14,7 +14,7 @@ MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
 RECEIVE_BYTES = 32768
 # Opcodes.
-PING = 9
+TEXT, PING = 1, 9
 CONTROL = (8, PING, 10)
 # In the WSGI environment: the client speaks Engine.IO 3, in which clients ping and servers don't.
 OLDER_CLIENT = "followme.older_client"
@@ -36,32 +36,40 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
         rest: eventlet's.
     """
 
+    data: bytearray
+
     def __init__(self, connection: Connection, opcode: int, *rest: Any, **options: Any) -> None:
         super().__init__(opcode, *rest, **options)
         self._connection = connection
         self._size = self._fragments = 0
+        self.data = bytearray()  # eventlet has a list, whose fragments of QuadSim's size scatter over the memory
 
     def push(self, data: bytes, final: bool = False) -> None:
         """Take the next piece of the message."""
+        self.finished = final
         self._size += len(data)
         self._fragments += 1
         if self._size > MOST_MESSAGE_BYTES or self._fragments > MOST_FRAGMENTS:
             self.data.clear()
-            data = b""
-        super().push(data, final)
+        else:
+            self.data += data
         if self.opcode not in CONTROL:  # such a one may come amid a message
-            self._connection.hold(min(self._size, MOST_MESSAGE_BYTES))
+            self._connection.hold(self.data)
 
-    def getvalue(self) -> str | bytes | Malformed:
-        """The whole message, or why it is malformed."""
-        if self.opcode not in CONTROL:
-            self._connection.receive()
+    def getvalue(self) -> "bytes | BoundedMessage":
+        """A control frame's content; of any other the message itself, for eventlet keeps this until the next one."""
+        return bytes(self.data) if self.opcode in CONTROL else self
+
+    def take(self) -> str | bytes | Malformed:
+        """The whole message, or why it is malformed; it is no longer held here."""
+        self._connection.receive()
+        data, self.data = self.data, bytearray()
         if self._size > MOST_MESSAGE_BYTES:
             return Malformed(f"at most {MOST_MESSAGE_BYTES} bytes", f"{self._size} bytes")
         if self._fragments > MOST_FRAGMENTS:
             return Malformed(f"at most {MOST_FRAGMENTS} fragments", f"{self._fragments}")
         try:
-            return super().getvalue()
+            return data.decode() if self.opcode == TEXT else bytes(data)
         except UnicodeDecodeError as error:
             return Malformed("text in UTF-8", str(error))
 
@@ -146,7 +154,8 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
 
     def wait(self) -> str | None:
         """The next Engine.IO packet, or None once the client has gone."""
-        for message in self.iterator:
+        for arrived in self.iterator:
+            message = arrived.take()
             self.connection.turns.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
             if isinstance(message, Malformed):
                 self.complain(message.expected, message.received)

@@ -16,7 +16,8 @@ from support.recorded_session import FORMAT_1, FORMAT_2, Sender, happened, read
 
 from hostile.crowd import PATIENCE_S
 from hostile.images import mutated
-from server.watch.recording.reader import Recording, UnreadableRecordingError
+from server.watch.recording.reader import Recording
+from server.watch.recording.records import UnreadableRecordingError
 from tools.simulator.server_process import running_server
 from tools.simulator.wire import QuadSimClient
 

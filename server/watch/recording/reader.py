@@ -1,21 +1,19 @@
 """Recordings read back: the events of a session with its commands, and the masks that the network saw.
 
-    FILE.mcap ─▶ chunks and messages ─▶ (upgrade.py) ─▶ format.py ─▶ tools/replay.py, tools/export_dataset.py
+    FILE.mcap ─▶ records.py ─▶ (upgrade.py) ─▶ format.py ─▶ tools/replay.py, tools/export_dataset.py
 
 A recording that was cut off, as by a kill or a full disk, is read as far as it goes. A file may come from anybody: it
-is believed to be a recording only message by message, and large parts of it are refused before they are unpacked.
+is believed to be a recording only message by message.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar, cast
+from typing import IO, Any, NamedTuple, TypeVar
 
-import zstandard
 from google.protobuf.message import DecodeError
-from mcap.exceptions import EndOfFile, McapError, RecordLengthLimitExceeded
-from mcap.records import Channel, Chunk, McapRecord, Message, Schema
-from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message, Schema
 from mcap_protobuf.decoder import DecoderFactory
 from tqdm import tqdm
 
@@ -32,21 +30,14 @@ from server.watch.recording.format import (
     parse,
     start_of,
 )
+from server.watch.recording.records import UnreadableRecordingError, read_records
 from server.watch.recording.upgrade import Upgrade
 from server.wire.messages import shorten
 
-# The server writes twice a second, and a client sends messages of at most 1 MB, which JSON may make several times as
-# long.
-LARGEST_CHUNK_BYTES, LARGEST_MESSAGE_BYTES = 500_000_000, 20_000_000
-# All chunks of a file together may unpack to this, and to so many times the file's size. A client that sends the same
-# frame again and again, 200 times a second, is recorded at 100 times.
-MOST_UNPACKED_BYTES, MOST_UNPACKED_TIMES = 100_000_000, 500
+# A client sends messages of at most 1 MB, which JSON may make several times as long.
+LARGEST_MESSAGE_BYTES = 20_000_000
 
 Value = TypeVar("Value")
-
-
-class UnreadableRecordingError(ValueError):
-    """A file that is no recording of the server, or a damaged one: its name, what was expected, what was received."""
 
 
 class Mask(NamedTuple):
@@ -163,57 +154,10 @@ class Recording:
 
     def _read_messages(self) -> Iterator[tuple[Channel, Message]]:
         """Channel and message, of those topics that are read here, in the file's order."""
-        for record in self._read_records():
+        for record in read_records(self._file, self.path, self._size):
             if isinstance(record, Schema):
                 self._schemas[record.id] = record
             elif isinstance(record, Channel) and record.topic in (EVENTS_TOPIC, MASK_TOPIC):
                 self._channels[record.id] = record
             elif isinstance(record, Message) and record.channel_id in self._channels:
                 yield self._channels[record.channel_id], record
-
-    def _read_records(self) -> Iterator[McapRecord]:
-        source = cast(IO[bytes], _WithinFile(self._file, self._size))
-        reader = StreamReader(source, emit_chunks=True, validate_crcs=True, record_size_limit=self._size)
-        left_bytes = MOST_UNPACKED_BYTES + MOST_UNPACKED_TIMES * self._size
-        try:
-            for record in reader.records:
-                if isinstance(record, Chunk):
-                    left_bytes -= _unpacked_bytes(record)
-                    if left_bytes < 0:
-                        most = f"{MOST_UNPACKED_BYTES} bytes and {MOST_UNPACKED_TIMES} times the file's size"
-                        raise ValueError(f"expected chunks that unpack to at most {most}, got more")
-                    yield from breakup_chunk(record, validate_crc=True)
-                else:
-                    yield record
-        except (EndOfFile, RecordLengthLimitExceeded):  # the file ends within a record
-            return
-        except Exception as error:  # the reader and its decompressors raise nearly anything on broken bytes
-            if self._file.tell() < self._size:
-                raise UnreadableRecordingError(
-                    f"{self.path}: expected a whole MCAP file, got damage before byte {self._file.tell()}: {error}"
-                ) from error
-
-
-class _WithinFile:
-    """A file of which no more is read than there is: for a damaged length Python would take gigabytes first."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._size = file, size
-
-    def read(self, length: int) -> bytes:
-        return self._file.read(min(length, max(0, self._size - self._file.tell())))
-
-
-def _unpacked_bytes(chunk: Chunk) -> int:
-    """The size of a chunk's content, told before it is unpacked.
-
-    Raises:
-        ValueError: if it is too large, or compressed in a way that the server does not use.
-    """
-    if chunk.compression not in ("", "zstd"):
-        raise ValueError(f"expected chunks compressed with zstd, got {shorten(chunk.compression)}")
-    size = zstandard.frame_content_size(chunk.data) if chunk.compression else len(chunk.data)
-    size = max(size, chunk.uncompressed_size)
-    if size > LARGEST_CHUNK_BYTES:
-        raise ValueError(f"expected chunks of at most {LARGEST_CHUNK_BYTES} bytes, got one of {size}")
-    return size

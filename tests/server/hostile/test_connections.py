@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 import websocket
 from support.fake_engine import FAKE_SERVER
+from support.handshakes import HANDSHAKE, MALFORMED_HANDSHAKES
 from support.live import fields, follow
 
 from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
@@ -115,7 +117,7 @@ def test_messages_that_are_never_finished_are_bounded_together(server):
             with contextlib.suppress(OSError):
                 connection.sendall(unfinished)
         assert server.wait_for_log("bytes of unfinished messages", after=logged, timeout_s=60)
-        assert resident_bytes(server) - before_bytes < 2 * MOST_GROWTH_BYTES
+        assert resident_bytes(server) - before_bytes < MOST_GROWTH_BYTES
 
 
 @pytest.mark.parametrize(
@@ -205,6 +207,29 @@ def test_a_client_of_engine_io_3_by_polling_is_told_of(server):
     connection.request("GET", POLLING.replace("EIO=4", "EIO=3"))
     assert connection.getresponse().status == 400
     assert server.wait_for_log("protocol: expected EIO=4")
+
+
+@pytest.mark.parametrize("has_session", [False, True])
+def test_malformed_handshakes_are_refused_and_leave_nothing_behind(server, has_session):
+    with neighbour_of(server):
+        logged, query = len(server.log), "EIO=4&transport=websocket"
+        if has_session:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            connection.request("GET", POLLING)
+            query += "&sid=" + json.loads(connection.getresponse().read()[1:])["sid"]
+        for changes, status, word in MALFORMED_HANDSHAKES:
+            environ = HANDSHAKE | changes
+            names = {name: name.removeprefix("HTTP_").replace("_", "-") for name in environ if name.startswith("HTTP_")}
+            headers = [f"{names[name]}: {value}\r\n" for name, value in environ.items() if name in names and value]
+            request = f"{environ['REQUEST_METHOD']} /socket.io/?{query} {environ['SERVER_PROTOCOL']}\r\n"
+            with raw_connection(server) as client:
+                client.sendall(f"{request}{''.join(headers)}\r\n".encode("latin-1"))
+                answer = client.makefile("rb").read().decode()  # until the server closes the connection
+            assert int(answer.split()[1]) == status, answer
+            assert word in answer or environ["REQUEST_METHOD"] == "HEAD"
+        assert "internal_errors_total{" not in requests.get(f"{server.url}/metrics", timeout=60).text
+        told = [line for line in server.log[logged:] if " INFO " not in line]
+        assert all("] websocket handshake: " in line for line in told), told
 
 
 SLOW_IMPORT = """

@@ -183,6 +183,8 @@ def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):
     outcomes = {name: perceived.outcome for name, perceived in pipeline.results}
     assert outcomes["b"].field == "rgb_image"
     assert outcomes["c"].field == "depth_image"
+    for name in "bc":  # the stack would keep the images of the batch
+        assert (outcomes[name].__traceback__, outcomes[name].__context__) == (None, None)
     assert isinstance(outcomes["d"], View)
 
 
@@ -276,5 +278,7 @@ def test_a_wide_image_is_placed_by_its_own_width():
 
 
 def test_a_frame_that_can_not_be_understood_gives_its_error():
-    assert look(rgb_image=b"no image").field == "rgb_image"
+    mistake = look(rgb_image=b"no image")
+    assert mistake.field == "rgb_image"
+    assert mistake.__traceback__ is None
     assert Sight(ColourEngine(), Camera()).look(Frame.read(1, 0.0, "no object")).field == "sensor_frame"

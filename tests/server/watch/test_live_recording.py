@@ -13,7 +13,8 @@ from support.page import Viewer
 from support.recorded_session import PATIENCE_S, Sender, happened, order
 from support.waiting import wait_until
 
-from server.watch.recording.reader import Recording, UnreadableRecordingError
+from server.watch.recording.reader import Recording
+from server.watch.recording.records import UnreadableRecordingError
 from tools.replay import replay
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.wire import QuadSimClient

@@ -17,9 +17,10 @@ from server.flight.events import Received, Seen
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
-from server.watch.recording import reader
+from server.watch.recording import reader, records
 from server.watch.recording.format import Happened
-from server.watch.recording.reader import Mask, Recording, UnreadableRecordingError
+from server.watch.recording.reader import Mask, Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import Command
 
 
@@ -203,7 +204,7 @@ def test_a_message_that_is_too_long_is_refused(tmp_path, start, monkeypatch):
 
 
 def test_a_chunk_is_refused_for_its_size_before_it_is_unpacked(tmp_path, start, monkeypatch):
-    monkeypatch.setattr(reader, "LARGEST_CHUNK_BYTES", 1_000_000)
+    monkeypatch.setattr(records, "LARGEST_CHUNK_BYTES", 1_000_000)
 
     def fail(*_):
         raise AssertionError("unpacked")

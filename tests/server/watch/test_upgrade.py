@@ -12,7 +12,8 @@ from support.recorded_session import FORMAT_1, FORMAT_2, happened, read, retaken
 
 from server.flight.events import NotUnderstood, Received, Seen
 from server.settings import TrackerConfig
-from server.watch.recording.reader import Recording, UnreadableRecordingError
+from server.watch.recording.reader import Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.upgrade import FORMATS, MOST_EVIDENCE, Upgrade
 
 OLD = pytest.mark.parametrize("path", [FORMAT_1, FORMAT_2], ids=["format1", "format2"])

@@ -1,6 +1,8 @@
 """Connections: bounded in number, in time and in what they hold; strangers make room first."""
 
 import errno
+from collections.abc import Iterator
+from socket import socketpair
 
 import pytest
 
@@ -32,16 +34,39 @@ class Socket:
 
 
 class Listener:
-    """Hands out what it has: sockets, and errors in their place."""
+    """Hands out what has been put in: sockets, and errors in their place.
+
+    Attributes:
+        has_room: without it, accepting fails at once, whether somebody waits or not, as on Linux.
+        asked: how often a connection has been asked for.
+    """
 
     def __init__(self) -> None:
-        self.ready: list[Socket | OSError] = []
+        self._ready: list[Socket | OSError] = []
+        self._door, self._bell = socketpair()  # a byte for each that waits
+        self.has_room = True
+        self.asked = 0
+
+    def put(self, *items: Socket | OSError) -> None:
+        self._ready += items
+        self._bell.send(bytes(len(items)))
+
+    def fileno(self) -> int:
+        return self._door.fileno()
 
     def accept(self) -> tuple[Socket, str]:
-        item = self.ready.pop(0)
+        self.asked += 1
+        if not self.has_room:
+            raise OSError(errno.EMFILE, "Too many open files")
+        self._door.recv(1)
+        item = self._ready.pop(0)
         if isinstance(item, OSError):
             raise item
         return item, "address"
+
+    def close(self) -> None:
+        self._door.close()
+        self._bell.close()
 
 
 class Door:
@@ -58,15 +83,17 @@ class Door:
     def enter(self) -> tuple[Socket, Connection]:
         """Somebody connects, and is served until their thread is ended."""
         self.now_s += 1.0
-        self.listener.ready.append(Socket())
+        self.listener.put(Socket())
         socket, _ = self.subject.accept()
         self.subject.spawn(lambda _: eventlet.event.Event().wait(), [None, socket, None])
         return socket, self.subject.of(socket)
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def door() -> Iterator[Door]:
+    door = Door()
+    yield door
+    door.listener.close()
 
 
 def test_the_longest_waiting_stranger_makes_room_for_a_newcomer(door):
@@ -92,7 +119,7 @@ def test_a_newcomer_is_refused_when_all_are_known(door):
     for connection in known:
         connection.rise(Standing.KNOWN)
     refused, room = Socket(), Socket()
-    door.listener.ready += [refused, OSError(errno.EMFILE, "Too many open files"), room]
+    door.listener.put(refused, OSError(errno.EMFILE, "Too many open files"), room)
     accepting = eventlet.spawn(door.subject.accept)
     while not refused.is_shut:
         eventlet.sleep(0)
@@ -104,14 +131,30 @@ def test_a_newcomer_is_refused_when_all_are_known(door):
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
 def test_a_lack_of_descriptors_is_told_and_survived_at_the_cost_of_a_stranger(door, number):
     stranger, _ = door.enter()
-    door.listener.ready.append(OSError(number, "no room"))
+    door.listener.put(OSError(number, "no room"))
     door.enter()
     assert stranger.is_shut
     assert door.complaints[0] == "no room"
 
 
+def test_a_lack_of_descriptors_costs_nobody_their_connection_while_nobody_waits(door):
+    stranger, _ = door.enter()
+    asked, door.listener.has_room = door.listener.asked, False
+    accepting = eventlet.spawn(door.subject.accept)
+    for _ in range(20):
+        eventlet.sleep(0)
+    assert (stranger.is_shut, door.complaints) == (False, [])
+    assert door.listener.asked == asked, "it waits, and does not ask again and again"
+    newcomer = Socket()
+    door.listener.put(newcomer)
+    while not stranger.is_shut:
+        eventlet.sleep(0)
+    door.listener.has_room = True
+    assert accepting.wait()[0] is newcomer
+
+
 def test_a_connection_that_breaks_before_it_is_accepted_is_passed_over(door):
-    door.listener.ready.append(OSError(errno.ECONNABORTED, "aborted"))
+    door.listener.put(OSError(errno.ECONNABORTED, "aborted"))
     door.enter()
     assert door.complaints == []
 
@@ -132,24 +175,57 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
     slow, connection = door.enter()
     connection.receive()
     door.now_s += 100
-    connection.hold(1)
+    connection.hold(bytearray(1))
     door.now_s += REQUEST_S
-    connection.hold(2)
+    connection.hold(bytearray(2))
     door.subject.expire()
     assert not slow.is_shut
     door.now_s += 1.0
-    connection.hold(3)
+    connection.hold(bytearray(3))
     door.subject.expire()
     assert slow.is_shut
 
 
-def test_the_largest_unfinished_messages_are_closed_when_they_are_too_much_together(door):
+def hold(entered: tuple[Socket, Connection], share: float) -> bytearray:
+    """An unfinished message of a share of what may be held."""
+    message = bytearray(int(share * MOST_HELD_BYTES))
+    entered[1].receive()
+    entered[1].hold(message)
+    return message
+
+
+def test_the_largest_unfinished_message_is_dropped_as_soon_as_they_are_too_much_together(door):
     first, second, third = (door.enter() for _ in range(3))
-    for part, (_, connection) in zip((1, 3, 2), (first, second, third), strict=True):
-        connection.receive()
-        connection.hold(part * MOST_HELD_BYTES // 4)
-    door.subject.expire()
+    small, large = hold(first, 0.3), hold(second, 0.5)
+    assert door.complaints == []
+    hold(third, 0.3)
     assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
+    assert (len(small) > 0, len(large)) == (True, 0)
+    more = bytearray(1)
+    second[1].hold(more)  # has arrived before its thread ends
+    assert len(more) == 0
+    assert len(door.complaints) == 1
+
+
+def test_who_has_held_a_part_for_long_is_dropped_before_a_frame_that_just_arrives(door):
+    slow, quick, other = (door.enter() for _ in range(3))
+    hold(slow, 0.3)
+    door.now_s += 1.0
+    hold(quick, 0.5)
+    hold(other, 0.3)
+    assert [socket.is_shut for socket, _ in (slow, quick, other)] == [True, False, False]
+
+
+def test_what_has_arrived_whole_or_whose_sender_has_gone_is_no_longer_counted(door):
+    for _ in range(5):
+        entered = door.enter()
+        hold(entered, 0.9)
+        entered[1].receive()
+    for _ in range(5):
+        entered = door.enter()
+        hold(entered, 0.9)
+        entered[1].thread.kill()
+    assert "bytes of unfinished messages" not in str(door.complaints)
 
 
 def test_a_connection_that_is_being_closed_makes_room_once(door):
@@ -161,7 +237,7 @@ def test_a_connection_that_is_being_closed_makes_room_once(door):
 
 
 def test_a_listener_that_no_longer_listens_is_an_error(door):
-    door.listener.ready.append(OSError(errno.EBADF, "bad descriptor"))
+    door.listener.put(OSError(errno.EBADF, "bad descriptor"))
     with pytest.raises(OSError, match="bad descriptor"):
         door.subject.accept()
 

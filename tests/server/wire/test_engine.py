@@ -1,15 +1,19 @@
 """Engine.IO within bounds, by polling as by websocket."""
 
+import contextlib
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
+from support.handshakes import HANDSHAKE, MALFORMED_HANDSHAKES
 
 from server.supervision import Faults
 from server.wire import engine
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import KEY, Connection, Standing
 from server.wire.engine import MOST_PACKETS, MOST_QUEUED_BYTES
+from server.wire.green import eventlet
 from server.wire.pace import Pace
 from server.wire.quadsim import QuadSimServer
 
@@ -25,15 +29,18 @@ class Web:
         self.server = QuadSimServer(complaints, Faults())
         self.server.eio.start_service_task = False
         self.server.on("sensor_frame", lambda sid, acknowledge, *what: self.taken.append(what))
-        self.connection = Connection([None, None, None], Pace())
+        self.state = [None, None, None]
+        self.connection = Connection(self.state, Pace())
 
     def ask(self, query: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """GET, or with a body POST; returns status and answer."""
         environ = {
             "REQUEST_METHOD": "GET" if body is None else "POST",
+            "SERVER_PROTOCOL": "HTTP/1.1",
             "QUERY_STRING": query,
             "CONTENT_LENGTH": str(len(body or b"")),
             "wsgi.input": io.BytesIO(body or b""),
+            "eventlet.input": SimpleNamespace(chunked_input=False, content_length=0),
             "REMOTE_ADDR": "127.0.0.1",
             "REMOTE_PORT": "5",
             KEY: self.connection,
@@ -146,7 +153,7 @@ def test_what_a_client_reads_is_no_longer_counted(web):
 
 @pytest.mark.parametrize("query", ["EIO=3&transport=polling", "EIO=2&transport=websocket", "transport=polling"])
 def test_a_client_of_an_older_protocol_is_told_of_once_for_its_machine(web, query):
-    assert web.ask(query)[0] == 400
+    assert web.ask(query, **HANDSHAKE)[0] == 400
     ((name, field, _, _),) = web.mistakes
     assert (name, field) == ("127.0.0.1", "protocol")
 
@@ -154,7 +161,7 @@ def test_a_client_of_an_older_protocol_is_told_of_once_for_its_machine(web, quer
 def test_a_session_is_upgraded_by_one_connection_only(web):
     sid = web.shake_hands()
     web.server.eio.sessions[sid].connection = web.connection
-    status, words = web.ask(f"EIO=4&transport=websocket&sid={sid}", HTTP_UPGRADE="websocket")
+    status, words = web.ask(f"EIO=4&transport=websocket&sid={sid}", **HANDSHAKE)
     assert (status, words) == (400, b"expected one upgrade of a session\n")
     assert len(web.mistakes) == 1
 
@@ -168,3 +175,52 @@ def test_an_unfinished_upgrade_ends_with_its_session(web, monkeypatch, is_finish
     session.connection, session.client.upgraded = web.connection, is_finished
     web.server.eio.disconnect(sid)
     assert closed == ([] if is_finished else [True])
+
+
+def upgrade_fails(web: Web, sid: str) -> None:
+    """A handshake with a session that engineio begins, and that its client does not finish."""
+    socket = SimpleNamespace(setsockopt=lambda *_: None, sendall=lambda _: None, recv=lambda _: b"", settimeout=int)
+    socket.fd = socket
+    given = SimpleNamespace(get_socket=lambda: socket)
+    with contextlib.suppress(IndexError):  # nobody has called `start_response`
+        web.ask(f"EIO=4&transport=websocket&sid={sid}", **HANDSHAKE, **{"eventlet.input": given})
+
+
+def test_an_upgrade_that_fails_leaves_the_session_to_polling_and_to_another_one(web):
+    sid = web.shake_hands()
+    for _ in range(2):
+        upgrade_fails(web, sid)
+        assert web.server.eio.sessions[sid].connection is None
+        assert not web.server.eio.sockets[sid].upgrading
+    assert web.post(sid, b"40") == 200
+    assert web.mistakes == []
+
+
+@pytest.mark.parametrize("has_session", [False, True])
+@pytest.mark.parametrize(("changes", "status", "word"), MALFORMED_HANDSHAKES)
+def test_a_malformed_handshake_is_refused_and_leaves_nothing_behind(web, changes, status, word, has_session):
+    sid = web.shake_hands() if has_session else None
+    before = dict(web.server.eio.sockets), dict(web.server.eio.sessions)
+    query = "EIO=4&transport=websocket" + (f"&sid={sid}" if sid else "")
+    environ = {name: value for name, value in (HANDSHAKE | changes).items() if value is not None}
+    received, words = web.ask(query, **environ)
+    assert received == status
+    assert words.startswith(b"expected ")
+    assert words.count(b"\n") == 1
+    assert word in words.decode()
+    ((name, field, _, _),) = web.mistakes
+    assert (name, field) == ("127.0.0.1", "websocket handshake")
+    assert (web.server.eio.sockets, web.server.eio.sessions) == before
+    assert web.state[2] == eventlet.wsgi.STATE_CLOSE
+    if sid:
+        assert web.server.eio.sessions[sid].connection is None
+        assert web.post(sid, b"40") == 200
+
+
+def test_an_upgrade_that_is_offered_by_polling_is_ignored(web):
+    for upgrade in ("h2c", "websocket"):
+        status, answer = web.ask("EIO=4&transport=polling", HTTP_UPGRADE=upgrade, HTTP_CONNECTION="Upgrade")
+        assert status == 200
+        sid = json.loads(answer[1:])["sid"]
+        assert web.server.eio.sessions[sid].connection is None
+        assert web.ask(f"EIO=4&transport=polling&sid={sid}", b"40", HTTP_UPGRADE=upgrade)[0] == 200

@@ -1,11 +1,14 @@
 import base64
+import gc
 import math
+import weakref
 
 import pytest
 
 from server.sight.geometry import Pose
 from server.wire.messages import (
     BadFrameError,
+    Frame,
     create_box_marker,
     object_detected,
     object_lost,
@@ -113,6 +116,23 @@ def test_a_bad_field_is_named_with_what_came(changes, field, received):
 def test_an_argument_that_is_no_object_is_refused(data):
     with pytest.raises(BadFrameError, match="expected a JSON object"):
         parse_sensor_frame(data)
+
+
+class Argument(list):
+    """What no frame has, and what a weak reference can be made to."""
+
+
+def test_what_a_bad_frame_brought_is_forgotten_with_it():
+    def take() -> weakref.ref:
+        frame = Frame.read(1, 0.0, Argument())  # on the stack that the mistake in it is raised on
+        assert isinstance(frame.content, BadFrameError)
+        return weakref.ref(frame.argument)
+
+    gc.disable()
+    try:
+        assert take()() is None
+    finally:
+        gc.enable()
 
 
 def test_commands_have_one_json_object_as_quadsim_needs_it():

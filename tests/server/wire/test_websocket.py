@@ -1,5 +1,7 @@
 """Our websocket on top of eventlet's, over bytes that arrive in any pieces."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,12 @@ def test_text_that_is_not_utf8_is_complained_of():
     subject, complaints = websocket(Wire(broken + encode_message("40"), 100))
     assert subject.wait() == "40"
     assert "UTF-8" in complaints[0]
+
+
+def test_a_message_that_was_passed_on_is_held_by_nobody_here():
+    subject, _ = websocket(Wire(encode_message("42" + "x" * 100_000) + encode_message("40")[:-1], 5000))
+    message = subject.wait()
+    assert sys.getrefcount(message) <= 2, "by this variable, and by the argument"
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 1016, 65537])

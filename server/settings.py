@@ -50,10 +50,10 @@ class TrackerConfig:
 
     A user may set them in a TOML file (`read_tracker`).
 
-    Why follow above 0.9 and give up below 0.5: a second on a wrong person costs as much as nine seconds of patrol
+    Why follow above 0.9 and give up below 0.3: a second on a wrong person costs as much as nine seconds of patrol
     while the hero is in sight, so that following pays from a probability of 9 / (9 + 1) on. Turning away from somebody
-    who was followed costs some ten seconds until they are found again, so that it needs a reason: that it is more
-    likely somebody else.
+    who was followed costs some seconds until they are found again, so that it needs a reason: that it is most likely
+    somebody else.
 
     Args:
         follow_above: follow a person who is the hero with at least this probability.
@@ -72,7 +72,7 @@ class TrackerConfig:
     """
 
     follow_above: float = 0.9
-    give_up_below: float = 0.5
+    give_up_below: float = 0.3
     lost_after_s: float = 1.4
     remember_s: float = 20.0
     walk_on_s: float = 1.0

@@ -111,16 +111,14 @@ class Crowd(NamedTuple):
             config: the tracker's settings.
         """
         motion = Motion(config, self.pace)
-        known = [
-            person._replace(belief=person.belief.faded(step_s))
-            for person in self.people
-            if _is_remembered(person, time_s, config)
-        ]
+        known = [person for person in self.people if _is_remembered(person, time_s, config)]
         chances = identity.probabilities(None if person.is_refused else person.belief for person in known)
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
         vanished = _vanished(known, pairs, time_s)
         people = [
-            person if pair is None else _seen_again(person, fixes[pair.fix], pair.cost, motion)
+            person._replace(belief=person.belief.faded(step_s))
+            if pair is None
+            else _seen_again(person, fixes[pair.fix], pair.cost, motion)
             for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
         ]
         new = set(range(len(fixes))) - {pair.fix for pair in pairs.values()}

@@ -6,9 +6,9 @@ of anybody to be the hero,
     P(person is the hero) = p·exp(E) / (1 + the same of everybody)
 
 where the 1 stands for "elsewhere". Frames of one person err alike as long as distance, light and pose stay: the
-evidence of a stranger has a correlation of 0.7 after a second and of 0.2 after four. Their sum would make a slight
-resemblance a certainty. Therefore a belief has two parts: the mean of the latest frames, which counts once, and what
-has settled since, to which each frame adds its share of the time in which errors change.
+evidence of a stranger has a correlation of 0.7 after a second and of 0.2 after four and more. Their sum would make a
+slight resemblance a certainty; they are worth little more than two independent frames. Therefore a belief has two
+parts: the present look, a short mean, and the settled one, a long mean.
 """
 
 import math
@@ -17,11 +17,14 @@ from typing import NamedTuple
 
 # One hero among some thirty people in QuadSim's scenes.
 CHANCE = 1 / 30
-# Measured on strangers' evidence in flights of the stand-in, seeds 500 to 502: see the module.
-CORRELATION_S = 2.5
-# Over which the present look is averaged: long enough for the noise of single frames, short enough to notice that a
-# track has passed from one person to another.
-PRESENT_S = 0.7
+# The time constants of the two means. The short one: long enough for the noise of single frames, short enough to notice
+# that a track has passed from one person to another. The long one: as the correlation above, which was measured on
+# strangers in flights of the stand-in, seeds 500 to 502.
+PRESENT_S, SETTLED_S = 1.0, 2.5
+# One frame after a gap tells no more of the long mean than this time of frames.
+LONGEST_STEP_S = 0.4
+# What the long mean is worth, beside the short one: frames with a correlation of 0.45 or so count as 2.2 in the end.
+SETTLED_WORTH = 1.2
 # The largest settled belief either way: no network is so sure that it could not be talked out of it.
 LARGEST_SETTLED = 5.0
 # A resemblance from afar is soon forgotten, so that it does not outweigh the hero who comes into view elsewhere; that
@@ -30,7 +33,7 @@ FOR_FORGOTTEN_S, AGAINST_FORGOTTEN_S = 10.0, 60.0
 
 
 class Belief(NamedTuple):
-    """How much speaks for a person to be the hero, nats: the mean of the present look, and what has settled before."""
+    """How much speaks for a person to be the hero, nats: the short mean, and what the long one is worth."""
 
     present: float
     settled: float = 0.0
@@ -42,12 +45,14 @@ class Belief(NamedTuple):
 
     def after(self, evidence: float, step_s: float) -> "Belief":
         """After a frame that says `evidence` by itself, `step_s` after the person's frame before."""
-        settled = self.settled + evidence * (1.0 - math.exp(-step_s / CORRELATION_S))
+        wanted = min(max(SETTLED_WORTH * evidence, -LARGEST_SETTLED), LARGEST_SETTLED)
+        settled_s = min(step_s, LONGEST_STEP_S)
+        settled = self.settled + (wanted - self.settled) * (1.0 - math.exp(-settled_s / SETTLED_S))
         present = self.present + (evidence - self.present) * (1.0 - math.exp(-step_s / PRESENT_S))
-        return Belief(present, min(max(settled, -LARGEST_SETTLED), LARGEST_SETTLED))
+        return Belief(present, settled)
 
     def faded(self, step_s: float) -> "Belief":
-        """As much of it as is left after some time."""
+        """As much of it as is left after some time out of view."""
         return self.times(math.exp(-step_s / (FOR_FORGOTTEN_S if self.nats > 0 else AGAINST_FORGOTTEN_S)))
 
     def times(self, share: float) -> "Belief":

@@ -56,7 +56,7 @@ def test_the_hero_is_told_from_a_stranger_close_by_by_their_looks(street):
     """The stranger comes from behind the hero, who is hidden from then on."""
     for _ in range(10):
         street.show((0.0, 0.0, HERO))
-    people = [street.show((0.8, 0.0, STRANGER))[0] for _ in range(3)]
+    people = [street.show((1.0, 0.0, STRANGER))[0] for _ in range(3)]
     assert all(person.number != 1 for person in people)
     assert street.probability(1) > 0.9
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from server.flight.identity import CHANCE, CORRELATION_S, LARGEST_SETTLED, PRESENT_S, Belief, probabilities
+from server.flight.identity import CHANCE, LARGEST_SETTLED, PRESENT_S, SETTLED_WORTH, Belief, probabilities
 
 FRAME_S = 0.2
 
@@ -37,23 +37,27 @@ def test_who_is_refused_is_not_the_hero_and_leaves_the_others_as_they_are():
     assert probabilities([None, Belief(5.0)]) == [0.0, *probabilities([Belief(5.0)])]
 
 
-def test_the_first_frame_counts_once_and_those_of_the_same_look_little():
-    # Ten frames of 2 nats are 2 s: together hardly more than 2 + 2 · 2 / 2.5.
-    ten = after(10, 2.0, Belief(2.0))
-    assert ten.present == pytest.approx(2.0, abs=0.4)
-    assert ten.nats == pytest.approx(2.0 + 2.0 * 2.0 / CORRELATION_S, abs=0.7)
+def test_any_number_of_frames_of_the_same_look_is_worth_little_more_than_two():
+    long = after(500, 2.0, Belief(2.0))
+    assert long.present == pytest.approx(2.0)
+    assert long.nats == pytest.approx(2.0 + SETTLED_WORTH * 2.0)
+    assert probabilities([long])[0] < 0.9
+
+
+def test_a_clear_hero_is_believed_after_three_frames():
+    assert [probabilities([after(n, 5.0, Belief(5.0))])[0] > 0.9 for n in range(4)] == [False, False, True, True]
 
 
 def test_a_track_that_passes_to_somebody_else_is_noticed_within_some_frames():
     hero = after(50, 5.0, Belief(5.0))
     assert probabilities([hero])[0] > 0.98
     frames = next(n for n in range(20) if probabilities([after(n, -5.0, hero)])[0] < 0.5)
-    assert frames * FRAME_S <= 2 * PRESENT_S
+    assert frames * FRAME_S <= PRESENT_S
 
 
 def test_the_settled_belief_is_bounded_so_that_anybody_can_be_talked_out_of_it():
-    assert after(500, 5.0, Belief(5.0)).settled == LARGEST_SETTLED
-    assert after(500, -5.0, Belief(-5.0)).settled == -LARGEST_SETTLED
+    assert after(500, 5.0, Belief(5.0)).settled == pytest.approx(LARGEST_SETTLED)
+    assert after(500, -5.0, Belief(-5.0)).settled == pytest.approx(-LARGEST_SETTLED)
 
 
 def test_a_chance_resemblance_is_forgotten_sooner_than_that_somebody_is_not_the_hero():

@@ -267,7 +267,7 @@ def test_a_fifth_of_the_frames_dropped_does_not_lose_the_hero_in_a_crowd(seed):
             continue
         noise = rng.normal(scale=0.1, size=(21, 3))
         tracker.see(
-            (hero_m + noise[0], HERO if rng.random() < 0.8 else 0.0),
+            (hero_m + noise[0], HERO if rng.random() < 0.8 else HARDLY),
             *((other_m + noise[1 + n], rng.normal(-3.0, 1.5)) for n, other_m in enumerate(others_m)),
         )
         if frame > 10:

@@ -21,11 +21,11 @@ from server.flight.identity import Belief
 from server.flight.motion import Fix, Motion, Track
 from server.settings import TrackerConfig
 
-# New people per m² and frame, where anybody may appear.
-NEWCOMERS_PER_M2 = 0.003
-# A pair that costs more is two people. A fresh track may be left by `gate_sigma` all the same.
-DEAREST_PAIR = 4.0
-# Somebody unseen for longer than this may have been confused with somebody else.
+# People and what is taken for people, per m² of the places where people walk: QuadSim's scenes and the stand-in's.
+NEWCOMERS_PER_M2 = 0.01
+# A pair that costs more is two people: of a track that was seen within `FRESH_S`, which turns and stops as people do;
+# and of one that was not, which must be likelier than a newcomer.
+DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S = 1.0
 # Somebody of whom there was a single sighting is forgotten after this time: a flicker of the network.
 FLICKER_S = 1.0
@@ -168,12 +168,14 @@ def _assign(
     # Likelihood of the place over that of a newcomer, on the ground; and of the look, by what is known of the person.
     cost = misfit + 2 * np.log(2 * math.pi * level * NEWCOMERS_PER_M2)
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
-    is_possible = (misfit <= gate_sigma**2) & (cost <= DEAREST_PAIR)
+    is_fresh = np.array([time_s - person.seen_s <= FRESH_S for person in known])
+    dearest = np.where(is_fresh, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
+    is_possible = (misfit <= gate_sigma**2) & (cost <= dearest)
     if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:
         persons, numbers = np.nonzero(is_possible)
     else:
         shifted = np.where(is_possible, cost - cost.min(), 1e6)
-        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=DEAREST_PAIR - cost.min() + 1e-6)
+        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=DEAREST_FRESH - cost.min() + 1e-6)
         persons = np.flatnonzero(of_person >= 0)
         numbers = of_person[persons]
     return {

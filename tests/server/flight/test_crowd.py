@@ -84,7 +84,7 @@ def test_after_a_long_absence_a_person_is_remembered_only_as_far_as_it_can_be_th
     for _ in range(20):
         street.show((0.0, 0.0, STRANGER))
     before = street.crowd.person(1).belief.nats
-    (person,) = street.show((3.0, 0.0, 0.0), after_s=8.0)
+    (person,) = street.show((1.0, 0.0, 0.0), after_s=3.0)
     assert person.number == 1
     assert before < person.belief.nats < 0
 
@@ -154,3 +154,20 @@ def test_each_update_gives_a_new_value_and_leaves_the_old_one(street):
     street.show((0.1, 0.0, HERO))
     assert before.people[0].sightings == 1
     assert street.crowd.people[0].sightings == 2
+
+
+def test_after_a_longer_one_somebody_nearby_is_as_likely_a_newcomer(street):
+    for _ in range(20):
+        street.show((0.0, 0.0, STRANGER))
+    (person,) = street.show((3.0, 0.0, 0.0), after_s=8.0)
+    assert person.number == 2
+
+
+def test_a_hero_out_of_view_is_not_confused_with_a_stranger_who_comes_by(street):
+    for frame in range(20):
+        street.show((0.25 * frame, 0.0, HERO))
+    for _ in range(8):
+        street.show()
+    (person,) = street.show((7.5, 1.0, -2.0))
+    assert person.number == 2
+    assert street.probability(1) > 0.9

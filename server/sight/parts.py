@@ -93,11 +93,8 @@ def find_parts(
     parts = _sorted(rows + top, columns + left, labels.ravel()[rows * width + columns], depth_255, mask.shape, min_px)
     if parts is None:
         return None
-    for divided in (_others(parts, window, min_px), None if hero is None else _beside(parts, hero, min_px)):
-        if divided is not None:
-            parts = _sorted(parts.rows, parts.columns, divided, depth_255, mask.shape, min_px)
-            assert parts is not None, "a part is only divided into parts that are large enough"
-    return parts
+    parts = _divided(parts, _others(parts, window, min_px), depth_255, min_px)
+    return parts if hero is None else _divided(parts, _beside(parts, hero, min_px), depth_255, min_px)
 
 
 def stretches(parts: Parts, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -170,6 +167,15 @@ def _sorted(
         depths = depth_255[depth_rows, depth_columns]
     begins = np.cumsum(areas) - areas
     return Parts(rows, columns, at, ranks[order].astype(np.int64), begins, areas, depths, (height, width))
+
+
+def _divided(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min_px: int) -> Parts:
+    """Parts by new labels of their pixels, (P,); as they were with None."""
+    if labels is None:
+        return parts
+    divided = _sorted(parts.rows, parts.columns, labels, depth_255, parts.mask_shape, min_px)
+    assert divided is not None, "a part is only divided into parts that are large enough"
+    return divided
 
 
 def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:

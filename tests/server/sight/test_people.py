@@ -1,38 +1,40 @@
-"""From masks and depth images drawn by hand, or cast at a cylinder on flat ground, to blobs and positions."""
+"""From probabilities and depth images drawn by hand, or cast at a cylinder on flat ground, to people in the world."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.masks import NETWORK_PX, depth_of, mask_of, probabilities_of
 
+from model.card import Card
+from model.evidence import Evidence
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, back_project, project, world_from_camera
-from server.sight.people import MOST_BLOBS, Blob, Box, Place, Sighting, find_people, largest_blobs, locate
+from server.sight.parts import find_parts
+from server.sight.people import Box, Place, Sighting, find_people, looks_of, person_mask
 
 LEVEL = Pose(0.0, 0.0, 2.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
-NETWORK_PX = 160
 STEP_M = 100 / 255  # of the depth image
 MIDDLE_OF_PERSON = np.array([0.0, 0.0, 0.875])
 
 
-def mask_of(*rectangles: tuple[int, int, int, int], shape: tuple[int, int] = (160, 160)) -> np.ndarray:
-    """True in the given (top, left, bottom, right), the last two exclusive."""
-    mask = np.zeros(shape, dtype=bool)
-    for top, left, bottom, right in rectangles:
-        mask[top:bottom, left:right] = True
-    return mask
+IMAGE = np.full((NETWORK_PX, NETWORK_PX, 3), 90, np.uint8)
+# Of a pixel that is surely the hero's or surely not, the evidence is the bound.
+CARD = Card(evidence=Evidence(largest=5.0))
+BODY = (40, 80, 80, 90)
 
 
-def depth_of(level: int, size: int = 256) -> np.ndarray:
-    return np.full((size, size), level, dtype=np.uint8)
-
-
-def largest_blob(mask: np.ndarray, *arguments, **options) -> Blob:
-    return largest_blobs(mask, *arguments, **options)[0]
+def find(
+    hero: np.ndarray, others=None, depth_255=None, camera=QUADSIM_CAMERA, pose=LEVEL, card=CARD, image=IMAGE
+) -> tuple[Sighting, ...]:
+    """Whom a network shows whose probabilities of hero and others are these."""
+    depth_255 = depth_of(51) if depth_255 is None else depth_255
+    return find_people(probabilities_of(hero, others), image, depth_255, camera, pose, card)
 
 
 def find_person(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Sighting:
-    """The only one in a mask of one blob, of which the network is sure."""
-    (sighting,) = find_people(mask.astype(np.float32), depth_255, camera, pose)
+    """The only one in a mask of one part."""
+    (sighting,) = find(mask, depth_255=depth_255, camera=camera, pose=pose)
     return sighting
 
 
@@ -77,121 +79,198 @@ def view_of(feet: np.ndarray, behind_m: float, above_m: float, yaw_deg: float) -
     return Pose(x_m, y_m, feet[2] + above_m, 0.0, math.degrees(math.atan2(above_m - 1.0, behind_m)), yaw_deg)
 
 
-def test_a_blob_is_measured_in_the_cameras_pixels():
-    # Network pixels are 256 / 160 = 1.6 camera pixels wide. Columns 80…89 span u = 128 … 144, rows 40…79 v = 64 … 128.
-    blob = largest_blob(mask_of((40, 80, 80, 90)))
-    assert blob.area_px == 40 * 10
-    assert blob.centroid_px == pytest.approx((136.0, 96.0))
-    assert blob.box_px == pytest.approx(Box(128.0, 64.0, 144.0, 128.0))
-    assert blob.feet_px == pytest.approx((136.0, 128.0))
+# --- who
 
 
-def test_a_mask_and_a_camera_that_are_not_square_are_scaled_in_each_direction():
-    # (H, W) = (100, 200) for an image of 480 × 640: u · 3.2, v · 4.8. Row 50, columns 100…107 have their centre at
-    # column 104.0, row 50.5.
-    camera = Camera(image_px=480, width_px=640)
-    blob = largest_blob(mask_of((50, 100, 51, 108), shape=(100, 200)), camera=camera)
-    assert blob.centroid_px == pytest.approx((104.0 * 3.2, 50.5 * 4.8))
+def test_nobody_is_shown_by_a_frame_without_people():
+    assert find(np.zeros((160, 160))) == ()
 
 
-def test_the_feet_are_in_the_middle_of_the_lowest_row():
-    # A body over columns 10…19 with one leg that ends in columns 10…11 of row 39: u = 11 · 1.6, v = 40 · 1.6.
-    blob = largest_blob(mask_of((20, 10, 35, 20), (35, 10, 40, 12)))
-    assert blob.feet_px == pytest.approx((17.6, 64.0))
+def test_everybody_is_told_the_largest_first_with_the_hero_among_them():
+    hero, others = mask_of((40, 80, 80, 90)), mask_of((20, 20, 80, 35), (100, 120, 110, 125))
+    sightings = find(hero, others)
+    assert [sighting.area_px for sighting in sightings] == [900, 400, 50]
+    assert [sighting.evidence for sighting in sightings] == [-5.0, 5.0, -5.0]
+    assert [sighting.is_candidate for sighting in sightings] == [False, True, False]
 
 
-def test_several_blobs_come_apart_the_largest_first():
-    blobs = largest_blobs(mask_of((0, 0, 5, 5), (50, 50, 60, 55), (100, 100, 104, 104)))
-    assert [blob.area_px for blob in blobs] == [50, 25, 16]
-    np.testing.assert_array_equal(blobs[0].mask, mask_of((50, 50, 60, 55)))
-    np.testing.assert_array_equal(blobs[2].mask, mask_of((100, 100, 104, 104)))
+def test_a_sighting_is_measured_in_the_cameras_pixels():
+    # Columns 80…89 of 160 span u = 128 … 144 of 256, rows 40…79 v = 64 … 128.
+    (sighting,) = find(mask_of(BODY))
+    assert sighting.area_px == 40 * 10
+    assert sighting.centroid_px == pytest.approx((136.0, 96.0))
+    assert sighting.box_px == pytest.approx(Box(128.0, 64.0, 144.0, 128.0))
+    assert sighting.feet_px == pytest.approx((136.0, 128.0))
 
 
-def test_equally_large_blobs_come_from_the_top():
-    blobs = largest_blobs(mask_of((60, 10, 65, 15), (20, 50, 25, 55), (40, 90, 45, 95)))
-    assert [blob.rows[0] for blob in blobs] == [20, 40, 60]
+def test_a_person_is_where_the_classes_of_people_are_likelier_than_not_together():
+    """Not where one of them is: of somebody who may be the hero, both have a half."""
+    hero, others = 0.4 * mask_of(BODY), 0.3 * mask_of(BODY)
+    (sighting,) = find(hero, others)
+    assert sighting.area_px == 400
+    assert find(0.3 * mask_of(BODY), 0.19 * mask_of(BODY)) == ()
+    # Above 127 / 255, as the scores have it.
+    assert find(np.float32(126.9 / 255) * mask_of(BODY)) == ()
+    assert len(find(np.float32(127.1 / 255) * mask_of(BODY))) == 1
 
 
-def test_no_more_than_the_largest_blobs_are_told():
-    # Nine squares of 3 to 11 pixels a side, one below the other.
-    crowd = mask_of(*((12 * side, 0, 12 * side + side, side) for side in range(3, 12)))
-    assert [blob.area_px for blob in largest_blobs(crowd)] == [121, 100, 81, 64, 49]
-    assert len(largest_blobs(crowd)) == MOST_BLOBS
+def test_people_smaller_than_the_cards_least_size_are_not_believed():
+    mask = mask_of((10, 10, 13, 13), (50, 50, 52, 54))
+    assert [sighting.area_px for sighting in find(mask, card=replace(CARD, min_blob_px=9))] == [9]
+    assert find(mask, card=replace(CARD, min_blob_px=10)) == ()
 
 
-def test_pixels_that_touch_at_corners_are_one_blob():
-    # A far hero is a few pixels on a slant.
-    assert largest_blob(np.eye(160, dtype=bool)).area_px == 160
+def test_the_hero_beside_somebody_at_one_depth_is_a_sighting_of_their_own():
+    sightings = find(mask_of(BODY), mask_of((40, 90, 80, 102)))
+    assert [(sighting.area_px, sighting.evidence) for sighting in sightings] == [(480, -5.0), (400, 5.0)]
 
 
-def test_a_blob_must_have_the_least_area():
-    nine, eight = mask_of((10, 10, 13, 13)), mask_of((10, 10, 12, 14))
-    assert [blob.area_px for blob in largest_blobs(nine, min_px=9)] == [9]
-    assert largest_blobs(eight, min_px=9) == []
-    assert largest_blobs(nine | mask_of((50, 50, 52, 54)), min_px=10) == []  # 9 + 8 pixels, but apart
-    assert [blob.area_px for blob in largest_blobs(nine | mask_of((50, 50, 52, 54)), min_px=9)] == [9]
+def test_people_who_touch_are_placed_each_at_their_own_depth():
+    # Columns 80…89 at 20 m, 90…99 at 60 m; rows 40…79 are 32 px above the axis in the middle.
+    depth = depth_of(51)
+    depth[:, 144:] = 153
+    sightings = find(np.zeros((160, 160)), mask_of((40, 80, 80, 100)), depth)
+    assert [sighting.place.depth_m for sighting in sightings] == pytest.approx([20.0, 60.0])
+    ys_m = [sighting.place.position_m[1] for sighting in sightings]
+    assert ys_m == pytest.approx([-8 * 20 / QUADSIM_CAMERA.focal_px, -24 * 60 / QUADSIM_CAMERA.focal_px])
 
 
-def test_an_empty_mask_shows_nobody():
-    assert find_people(np.zeros((160, 160), np.float32), depth_of(10), QUADSIM_CAMERA, LEVEL) == ()
+# --- evidence
 
 
-def test_a_mask_that_is_a_strided_view_is_read_as_it_looks():
-    mask = mask_of((40, 80, 80, 90))
-    flipped = largest_blob(mask[:, ::-1])
-    # Columns 80…89 become 70…79: u = 112 … 128.
-    assert flipped.centroid_px == pytest.approx((120.0, 96.0))
+def looks(hero: np.ndarray, others: np.ndarray, image: np.ndarray = IMAGE):
+    """Of the only one in view."""
+    probabilities = probabilities_of(hero, others)
+    parts = find_parts(person_mask(probabilities, CARD), depth_of(51), 3, 1)
+    (only,) = looks_of(parts, probabilities, image, CARD)
+    return only
 
 
-def test_the_person_lies_at_the_depth_under_the_blob():
+def test_looks_are_the_mean_and_the_strongest_margin_the_size_and_the_brightness():
+    # 396 pixels at 0.2 : 0.6 and 4 at 0.8 : 0.1; the area is that in an image of 256 × 256.
+    strong = mask_of((40, 80, 42, 82))
+    weak = mask_of(BODY) & ~strong
+    image = IMAGE.copy()
+    image[mask_of(BODY)] = 30
+    seen = looks(0.2 * weak + 0.8 * strong, 0.6 * weak + 0.1 * strong, image)
+    assert seen.mean_margin == pytest.approx((396 * math.log(1 / 3) + 4 * math.log(8)) / 400, abs=1e-4)
+    assert seen.strongest_margin == pytest.approx(math.log(8), abs=1e-4)
+    assert seen.area_px == pytest.approx(400 * 1.6**2)
+    assert seen.brightness == 30
+
+
+def test_of_fewer_pixels_than_four_all_are_the_strongest():
+    mask = mask_of((40, 80, 41, 83))
+    assert looks(0.75 * mask, 0.25 * mask).strongest_margin == pytest.approx(math.log(3), abs=1e-4)
+
+
+def test_the_brightness_is_that_of_the_image_as_people_see_it():
+    # ITU-R BT.601: green counts 0.587, blue 0.114.
+    green, blue = IMAGE.copy(), IMAGE.copy()
+    green[:], blue[:] = (0, 200, 0), (0, 0, 200)
+    mask = mask_of(BODY)
+    assert looks(mask, 0 * mask, green).brightness == pytest.approx(117, abs=1)
+    assert looks(mask, 0 * mask, blue).brightness == pytest.approx(23, abs=1)
+
+
+def test_the_evidence_is_the_cards():
+    # log(0.6 / 0.3) = 0.693 in each pixel: with weights 1 and 0.5, and 0.25 of constant.
+    weights = Evidence(0.25, 1.0, 0.5, 0.0, 0.0, 0.0, largest=5.0)
+    (sighting,) = find(0.6 * mask_of(BODY), 0.3 * mask_of(BODY), card=replace(CARD, evidence=weights))
+    assert sighting.evidence == pytest.approx(0.25 + 1.5 * math.log(2), abs=1e-3)
+
+
+def test_the_channels_are_those_of_the_cards_classes():
+    card = replace(CARD, classes=("hero", "surroundings", "people"))
+    probabilities = probabilities_of(mask_of(BODY), mask_of((40, 20, 80, 35)))[..., [2, 0, 1]]
+    sightings = find_people(probabilities, IMAGE, depth_of(51), QUADSIM_CAMERA, LEVEL, card)
+    assert [(sighting.area_px, sighting.evidence) for sighting in sightings] == [(600, -5.0), (400, 5.0)]
+
+
+def test_a_network_without_a_class_of_other_people_tells_the_hero():
+    card = replace(CARD, classes=("surroundings", "hero"))
+    probabilities = probabilities_of(0.9 * mask_of(BODY))[..., [0, 2]]
+    (sighting,) = find_people(probabilities, IMAGE, depth_of(51), QUADSIM_CAMERA, LEVEL, card)
+    assert (sighting.area_px, sighting.is_candidate) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("depth", "pixels", "is_candidate"),
+    [
+        # A pixel is 1.6 camera pixels, each depth / 221.70 wide: at 10.2 m 0.0054 m², at 20 m 0.0208 m².
+        (26, 18, False),
+        (26, 20, True),
+        (51, 4, False),
+        (51, 5, True),
+    ],
+)
+def test_too_little_of_a_body_cannot_speak_for_the_hero(depth, pixels, is_candidate):
+    """Hair or a shoe of somebody: less than 0.1 m²."""
+    (sighting,) = find(mask_of((40, 80, 41, 80 + pixels)), depth_255=depth_of(depth), card=replace(CARD, min_blob_px=1))
+    assert (sighting.place.area_m2 >= 0.1) is is_candidate
+    assert sighting.is_candidate is is_candidate
+    assert sighting.evidence == (5.0 if is_candidate else 0.0)
+
+
+def test_too_little_of_a_body_may_speak_against_the_hero():
+    mask = mask_of((40, 80, 41, 90))
+    (sighting,) = find(0 * mask, mask, depth_of(26))
+    assert sighting.evidence == -5.0
+
+
+def test_who_has_no_place_may_be_the_hero_however_few_pixels():
+    # The head may be outside the image, so that nothing tells the distance.
+    (sighting,) = find(mask_of((0, 80, 1, 90)), depth_255=depth_of(255))
+    assert (sighting.place, sighting.evidence) == (None, 5.0)
+
+
+# --- where
+
+
+def test_the_person_lies_at_the_depth_under_the_person():
     # Depth 51 / 255 · 100 m = 20 m; the centroid is (136, 96): 8 px right and 32 px above the axis.
-    place = find_place(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
+    place = find_place(mask_of(BODY), depth_of(51), QUADSIM_CAMERA, LEVEL)
     assert place.depth_m == pytest.approx(20.0)
     np.testing.assert_allclose(
         place.position_m, [20.0, -8 * 20 / QUADSIM_CAMERA.focal_px, 2 + 32 * 20 / QUADSIM_CAMERA.focal_px]
     )
 
 
-def test_depth_is_taken_where_the_blob_is_in_the_depth_images_own_pixels():
+def test_depth_is_taken_where_the_person_is_in_the_depth_images_own_pixels():
     # The original looked up pixel (40…79, 80…89) of the 256-px image, where this one has 100 m and more.
     depth = depth_of(255)
     depth[64:128, 128:144] = 51
-    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of(BODY), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize("size", [64, 160, 512])
 def test_a_depth_image_of_another_size_covers_the_same_view(size):
     depth = depth_of(255, size)
     depth[size // 4 : size // 2, size // 2 : size * 9 // 16] = 51
-    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    assert find_place(mask_of(BODY), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
 
 
 def test_an_occluder_and_a_background_do_not_pull_the_depth():
-    # Of the blob's 10 columns 3 show a lamp post at 5 m and 3 a wall at 60 m; 4 the hero at 20 m.
-    depth = depth_of(51)
-    depth[:, 128:133] = 13
-    depth[:, 139:144] = 153
-    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
-
-
-def test_of_equally_dense_depths_the_nearer_is_the_body():
-    depth = depth_of(51)
-    depth[:, 136:] = 153
-    assert find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL).depth_m == pytest.approx(20.0)
+    # Of the person's 12 columns the first shows a lamp post at 5 m and the last a wall at 60 m; the others 20 m.
+    depth = depth_of(51, 160)
+    depth[:, 80] = 13
+    depth[:, 91] = 153
+    (sighting,) = find(mask_of((40, 80, 80, 92)), depth_255=depth)
+    assert sighting.place.depth_m == pytest.approx(20.0)
 
 
 def test_depths_of_neighbouring_steps_are_averaged():
-    # Half of the blob at 51, half at 52 steps of 100/255 m: 51.5 · 0.3922 = 20.196 m.
+    # Half of the person at 51, half at 52 steps of 100/255 m: 51.5 · 0.3922 = 20.196 m.
     depth = depth_of(51)
     depth[:, 136:] = 52
-    place = find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+    place = find_place(mask_of(BODY), depth, QUADSIM_CAMERA, LEVEL)
     assert place.depth_m == pytest.approx(51.5 * STEP_M)
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_without_any_depth_a_persons_height_gives_the_distance(level):
     # Rows 40…79 are 64 camera pixels; 1.75 m fill them at 1.75 · 221.70 / 64 = 6.06 m.
-    place = find_place(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
+    place = find_place(mask_of(BODY), depth_of(level), QUADSIM_CAMERA, LEVEL)
     assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
     # 20 % of it, and a little for the direction.
     assert place.std_m == pytest.approx(0.2 * place.depth_m, rel=0.05)
@@ -209,10 +288,10 @@ def test_a_persons_height_gives_the_distance_from_above_as_well():
 
 
 def test_a_few_pixels_with_depth_among_many_without_are_not_the_body():
-    # 6 of the blob's 40 rows have depth 51, fewer than a quarter: the distance is that of the person's height.
+    # 6 of the person's 40 rows have depth 51, fewer than a quarter: the distance is that of the person's height.
     depth = depth_of(255)
     depth[64:74] = 51
-    place = find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+    place = find_place(mask_of(BODY), depth, QUADSIM_CAMERA, LEVEL)
     assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
 
 
@@ -231,65 +310,21 @@ def test_a_hero_whose_distance_cannot_be_known_has_no_position(rows, pitch_deg):
     assert sighting.place is None
 
 
-def test_each_blob_is_placed_by_itself():
-    # Two of one size, at 20 m on the left and at 60 m on the right: rows 40…79 are 48 px to 16 px above the axis.
-    depth = depth_of(51)
-    depth[:, 128:] = 153
-    mask = mask_of((40, 30, 80, 40), (40, 120, 80, 130))
-    sightings = find_people(mask.astype(np.float32), depth, QUADSIM_CAMERA, LEVEL)
-    left, right = (sighting.place for sighting in sightings)
-    assert (left.depth_m, right.depth_m) == pytest.approx((20.0, 60.0))
-    # Centroids at u = 56 and 200: 72 px to either side.
-    np.testing.assert_allclose([left.position_m[1], right.position_m[1]], np.array([72 * 20, -72 * 60]) / 221.70, 1e-4)
-
-
-def test_a_blob_is_where_the_probability_is_above_the_threshold_and_as_sure_as_its_mean():
-    # Of 127.5 / 255 the whole 255ths are 127: not above. The blob is its upper half at 0.6 and its lower at 0.8.
-    hero = np.full((160, 160), 127.5 / 255, np.float32)
-    hero[40:60, 80:90] = 0.6
-    hero[60:80, 80:90] = 0.8
-    (sighting,) = find_people(hero, depth_of(51), QUADSIM_CAMERA, LEVEL)
-    assert (sighting.area_px, sighting.confidence) == (400, pytest.approx(0.7))
-    (upper,) = find_people(hero, depth_of(51), QUADSIM_CAMERA, LEVEL, above_255=178)
-    assert (upper.area_px, upper.confidence) == (200, pytest.approx(0.8))
-
-
 @pytest.mark.parametrize("level", [13, 51])
-def test_the_visible_area_is_that_of_the_blob_at_its_depth(level):
+def test_the_visible_area_is_that_of_the_person_at_its_depth(level):
     # 10 × 40 of 160 network pixels a side are 16 × 64 camera pixels, each depth / 221.70 wide.
-    place = find_place(mask_of((40, 80, 80, 90)), depth_of(level), QUADSIM_CAMERA, LEVEL)
+    place = find_place(mask_of(BODY), depth_of(level), QUADSIM_CAMERA, LEVEL)
     assert place.area_m2 == pytest.approx(16 * 64 * (level * STEP_M / 221.70) ** 2, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("confidence", "depth_m", "area_m2", "is_convincing"),
-    [
-        (0.951, 5.0, 0.3, True),
-        (0.949, 5.0, 0.3, False),
-        (0.901, 40.0, 0.3, True),  # 1 − 0.0025 · 40
-        (0.899, 40.0, 0.3, False),
-        (0.99, 5.0, 0.1, True),
-        (0.99, 5.0, 0.099, False),  # somebody's hair
-        (0.96, None, None, True),
-        (0.94, None, None, False),
-    ],
-)
-def test_a_convincing_sighting_is_enough_of_a_body_and_as_sure_as_its_distance_allows(
-    confidence, depth_m, area_m2, is_convincing
-):
-    sighting = find_person(mask_of((40, 80, 80, 90)), depth_of(51), QUADSIM_CAMERA, LEVEL)
-    place = None if depth_m is None else sighting.place._replace(depth_m=depth_m, area_m2=area_m2)
-    assert sighting._replace(confidence=confidence, place=place).is_convincing is is_convincing
 
 
 def test_far_50_halves_every_depth():
     camera = Camera(far_m=50.0)
-    assert find_place(mask_of((40, 80, 80, 90)), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)
+    assert find_place(mask_of(BODY), depth_of(51), camera, LEVEL).depth_m == pytest.approx(10.0)
 
 
 def test_the_expected_error_grows_with_depth():
     # Depth steps 0.392 / √12 = 0.113 m and the body 0.1 m at any distance; one camera pixel is 1/221.7 of the depth.
-    near, far = (find_place(mask_of((40, 80, 80, 90)), depth_of(d), QUADSIM_CAMERA, LEVEL) for d in (13, 204))
+    near, far = (find_place(mask_of(BODY), depth_of(d), QUADSIM_CAMERA, LEVEL) for d in (13, 204))
     assert near.std_m == pytest.approx(math.hypot(0.113, 0.1, 5.1 / 221.7), abs=0.001)
     assert far.std_m == pytest.approx(math.hypot(0.113, 0.1, 80.0 / 221.7), abs=0.001)
 
@@ -317,7 +352,7 @@ def test_a_person_on_the_ground_is_met_within_a_few_decimetres(behind_m, above_m
 
 
 def test_the_bodys_mean_depth_is_finer_than_the_plain_median():
-    # The median over the blob is a whole number of 0.39 m steps.
+    # The median over the person is a whole number of 0.39 m steps.
     rng = np.random.default_rng(1)
     ours_m, medians_m = [], []
     for _ in range(40):
@@ -325,10 +360,10 @@ def test_the_bodys_mean_depth_is_finer_than_the_plain_median():
         pose = view_of(feet, rng.uniform(4, 8), rng.uniform(3, 6), rng.uniform(-180, 180))
         mask, _ = cast(NETWORK_PX, pose, feet)
         _, depth = cast(256, pose, feet)
-        blob = largest_blob(mask)
+        rows, columns = np.nonzero(mask)
         true_m = project(feet + MIDDLE_OF_PERSON, QUADSIM_CAMERA, pose).depth_m
-        samples = depth[(blob.rows * 1.6 + 0.8).astype(int), (blob.columns * 1.6 + 0.8).astype(int)]
-        ours_m.append(locate(blob, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
+        samples = depth[(rows * 1.6 + 0.8).astype(int), (columns * 1.6 + 0.8).astype(int)]
+        ours_m.append(find_place(mask, depth, QUADSIM_CAMERA, pose).depth_m - true_m)
         medians_m.append(float(np.median(samples)) * STEP_M - true_m)
     assert np.std(ours_m) < 0.5 * np.std(medians_m)
 
@@ -341,20 +376,7 @@ def test_the_position_is_the_centroids_ray_at_the_depth():
     np.testing.assert_allclose(place.position_m, (world_from_camera(pose) @ [*camera_point, 1.0])[:3])
 
 
-@pytest.mark.parametrize(
-    ("mask", "min_px", "complaint"),
-    [
-        (np.zeros((160, 160), dtype=np.uint8), 8, "expected hero_mask .H, W. bool, got .160, 160. uint8"),
-        (np.zeros((160, 160, 1), dtype=bool), 8, "expected hero_mask .H, W. bool, got .160, 160, 1. bool"),
-        (np.zeros((160, 160), dtype=bool), 0, "expected min_px of at least 1, got 0"),
-    ],
-)
-def test_what_is_no_mask_is_refused(mask, min_px, complaint):
-    with pytest.raises(ValueError, match=complaint):
-        largest_blobs(mask, min_px)
-
-
 @pytest.mark.parametrize("depth", [np.zeros((256, 256)), np.zeros((256, 256, 3), dtype=np.uint8)])
 def test_what_is_no_depth_image_is_refused(depth):
     with pytest.raises(ValueError, match=r"expected depth_255 \(D, E\) uint8"):
-        find_place(mask_of((40, 80, 80, 90)), depth, QUADSIM_CAMERA, LEVEL)
+        find_place(mask_of(BODY), depth, QUADSIM_CAMERA, LEVEL)

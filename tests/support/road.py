@@ -90,7 +90,7 @@ class Road:
         self.perception, self.faults, self.complaints = HandPerception(), Faults(), RateLimitedWarnings()
         self.control = Control(
             Settings(**settings),
-            TrackerConfig(confirm_hits=2, confirm_window=3),
+            TrackerConfig(),
             self.perception,
             lambda call, *arguments: self.posted.append((call, arguments)),
             lambda sid, command: self.sent.append((sid, command.event)),

@@ -13,17 +13,14 @@ _numbers = itertools.count(1)
 
 
 def session(**tracker) -> Session:
-    """A session that confirms a hero by two of three frames, unless told otherwise."""
-    return Session.begin(
-        "a simulator", TrackerConfig(**{"confirm_hits": 2, "confirm_window": 3, **tracker}), WATCHDOG_S
-    )
+    """A session with these settings of its tracker."""
+    return Session.begin("a simulator", TrackerConfig(**tracker), WATCHDOG_S)
 
 
-def sighting(position_m=HERE, std_m: float = 0.2, is_convincing: bool = True) -> Sighting:
-    """Somebody at a position in the world; None for a sighting without a place."""
+def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 8.0) -> Sighting:
+    """Somebody at a position in the world, by default so like the hero that two frames suffice; None for no place."""
     place = None if position_m is None else Place(tuple(map(float, position_m)), std_m, depth_m=10.0, area_m2=0.4)
-    confidence = 0.97 if is_convincing else 0.6
-    return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, confidence, place)
+    return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, evidence, place)
 
 
 def seen(time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> Seen:

@@ -7,20 +7,25 @@ import numpy as np
 
 from model.card import Card
 from model.engines import Engine
+from model.evidence import Evidence
 
-RED, MAGENTA, YELLOW, GREY = (220, 20, 20), (220, 20, 220), (220, 220, 20), (128, 128, 128)
+RED, BLUE, MAGENTA, YELLOW, GREY = (220, 20, 20), (20, 20, 220), (220, 20, 220), (220, 220, 20), (128, 128, 128)
 STALL_S = 1.5
 # The real server on this network: a script with the options of `server/follower.py`.
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 
 class ColourEngine(Engine):
-    """Red is the hero, all else surroundings; a magenta image makes it raise, a yellow one makes it hang for 1.5 s."""
+    """Red is the hero, blue another person, all else surroundings.
+
+    Two frames of the hero are enough to follow. A magenta image makes it raise, a yellow one makes it hang for 1.5 s.
+    """
 
     description = "colours"
 
     def __init__(self, input_px: int = 160, most_per_batch: int = 1) -> None:
-        self.input_px, self.card, self.most_per_batch = input_px, Card(), most_per_batch
+        self.input_px, self.most_per_batch = input_px, most_per_batch
+        self.card = Card(evidence=Evidence(largest=8.0))
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
@@ -30,4 +35,5 @@ class ColourEngine(Engine):
         if ((red > 150) & (green > 150) & (blue < 100)).all(axis=(1, 2)).any():
             time.sleep(STALL_S)
         hero = (red > 90) & (red > 2 * green) & (red > 2 * blue)
-        return np.stack([~hero, np.zeros_like(hero), hero], axis=-1).astype(np.float32)
+        person = (blue > 90) & (blue > 2 * green) & (blue > 2 * red)
+        return np.stack([~(hero | person), person, hero], axis=-1).astype(np.float32)

@@ -94,10 +94,10 @@ def as_json(people: Iterable[Somebody], found: Iterable[Spot]) -> list[list[floa
         found: where they are in the latest picture.
 
     Returns:
-        [number, probability, x, y, is in view, is refused, u, v] of each: metres in the world, 0 or 1, and the place
-        in the picture as in `Spot`, null for somebody who is not in it.
+        [number, probability, x, y, is in view, is refused, u, v, top] of each: metres in the world, 0 or 1, and the
+        place in the picture as in `Spot`, null for somebody who is not in it.
     """
-    places = {spot.person.number: (round(spot.u, 3), round(spot.v, 3)) for spot in found}
+    places = {spot.person.number: (round(spot.u, 3), round(spot.v, 3), round(spot.top, 3)) for spot in found}
     return [
         [
             person.number,
@@ -106,7 +106,7 @@ def as_json(people: Iterable[Somebody], found: Iterable[Spot]) -> list[list[floa
             round(person.position_m[1], 1),
             int(person.is_in_view),
             int(person.is_refused),
-            *places.get(person.number, (None, None)),
+            *places.get(person.number, (None, None, None)),
         ]
         for person in people
     ]

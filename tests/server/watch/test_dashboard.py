@@ -66,12 +66,15 @@ def test_everybody_is_told_in_small_arrays_with_their_place_in_the_latest_pictur
     for number in range(2):
         answer(shown, 0.2 * number, sighting((4.04, 6.0, 1.0)), sighting((20.0, -6.0, 1.0), evidence=-8.0))
     (about,) = subject.news({}, 0.2)[0]["simulators"]
-    assert about["people"] == [[1, 0.994, 4.0, 6.0, 1, 0, None, None], [2, 0.0, 20.0, -6.0, 1, 0, None, None]]
+    assert about["people"] == [
+        [1, 0.994, 4.0, 6.0, 1, 0, None, None, None],
+        [2, 0.0, 20.0, -6.0, 1, 0, None, None, None],
+    ]
     assert (about["followed"], about["chosen"], about["is_undecided"]) == (1, None, False)
     people = shown.simulator.session.situation(0.2).people
     subject.show(Picture(shown.simulator, 1e9, "one", (Spot(people[1], 0.12345, 0.5, 0.4),)))
     (about,) = subject.news({}, 0.2)[0]["simulators"]
-    assert [person[6:] for person in about["people"]] == [[None, None], [0.123, 0.5]]
+    assert [person[6:] for person in about["people"]] == [[None, None, None], [0.123, 0.5, 0.4]]
 
 
 def test_the_page_is_told_whom_the_operator_has_chosen_and_refused():
@@ -100,7 +103,7 @@ def test_thirty_people_are_no_more_than_two_kilobytes():
     crowd = [sighting((4.0 + 3.3333 * number, -6.0, 1.0), evidence=-2.0) for number in range(30)]
     answer(shown, 0.0, *crowd)
     people = shown.simulator.session.situation(0.0).people
-    subject.show(Picture(shown.simulator, 1e9, "one", tuple(Spot(each, 1 / 3, 2 / 3, 0.5) for each in people)))
+    subject.show(Picture(shown.simulator, 1e9, "one", tuple(Spot(each, 1 / 3, 2 / 3, 1 / 6) for each in people)))
     (about,) = subject.news({}, 0.0)[0]["simulators"]
     assert len(about["people"]) == 30
     assert len(json.dumps(about["people"], separators=(",", ":"))) < 2000

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from support.road import Road, argument, view
-from support.seen import sighting
+from support.seen import sighting, stranger
 
 from server import control as control_module
 from server.flight.events import (
@@ -164,7 +164,7 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
 
 
-STRANGER = sighting((16.0, 2.0, 1.0), evidence=-8.0)
+STRANGER = stranger((16.0, 2.0, 1.0))
 
 
 def number_of(road, sid: str, sighting) -> int:

@@ -6,7 +6,7 @@ from collections import deque
 
 from server.control import Control
 from server.flight.session import Session
-from server.settings import Settings, TrackerConfig
+from server.settings import Settings
 from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.perception import Perceived, Spent
 from server.sight.sight import View
@@ -14,7 +14,7 @@ from server.simulator import Simulator
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.messages import BadFrameError, Frame
-from support.seen import session
+from support.seen import quick_tracker, session
 
 POSE = "1.0000,2.0000,5.0000,0.0000,20.0000,45.0000"
 ARGUMENT = {
@@ -90,7 +90,7 @@ class Road:
         self.perception, self.faults, self.complaints = HandPerception(), Faults(), RateLimitedWarnings()
         self.control = Control(
             Settings(**settings),
-            TrackerConfig(),
+            quick_tracker(),
             self.perception,
             lambda call, *arguments: self.posted.append((call, arguments)),
             lambda sid, command: self.sent.append((sid, command.event)),

@@ -12,15 +12,25 @@ WATCHDOG_S = 1.0
 _numbers = itertools.count(1)
 
 
+def quick_tracker(**settings) -> TrackerConfig:
+    """A tracker that follows a hero from the second frame on, unless told otherwise."""
+    return TrackerConfig(**{"follow_above": 0.7, **settings})
+
+
 def session(**tracker) -> Session:
-    """A session with these settings of its tracker."""
-    return Session.begin("a simulator", TrackerConfig(**tracker), WATCHDOG_S)
+    """A session with `quick_tracker`."""
+    return Session.begin("a simulator", quick_tracker(**tracker), WATCHDOG_S)
 
 
-def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 8.0) -> Sighting:
-    """Somebody at a position in the world, by default so like the hero that two frames suffice; None for no place."""
+def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 5.0) -> Sighting:
+    """Somebody at a position in the world, the hero unless told otherwise; None for a sighting without a place."""
     place = None if position_m is None else Place(tuple(map(float, position_m)), std_m, depth_m=10.0, area_m2=0.4)
     return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, evidence, place)
+
+
+def stranger(position_m=HERE, std_m: float = 0.2) -> Sighting:
+    """Somebody who clearly is not the hero."""
+    return sighting(position_m, std_m, evidence=-5.0)
 
 
 def seen(time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> Seen:

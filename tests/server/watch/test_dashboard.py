@@ -4,7 +4,7 @@ import json
 import time
 
 from support.road import a_simulator, argument, view
-from support.seen import bad, seen, sighting
+from support.seen import bad, seen, sighting, stranger
 
 from server.flight.events import Choose, Refuse, Seen, Tick
 from server.sight.geometry import Camera
@@ -64,11 +64,13 @@ def test_a_viewer_who_was_slow_gets_the_newest_picture_and_all_moments():
 def test_everybody_is_told_in_small_arrays_with_their_place_in_the_latest_picture():
     subject, shown = dashboard()
     for number in range(2):
-        answer(shown, 0.2 * number, sighting((4.04, 6.0, 1.0)), sighting((20.0, -6.0, 1.0), evidence=-8.0))
+        answer(shown, 0.2 * number, sighting((4.04, 6.0, 1.0)), stranger((20.0, -6.0, 1.0)))
     (about,) = subject.news({}, 0.2)[0]["simulators"]
-    assert about["people"] == [
-        [1, 0.994, 4.0, 6.0, 1, 0, None, None, None],
-        [2, 0.0, 20.0, -6.0, 1, 0, None, None, None],
+    likely, unlikely = (person[1] for person in about["people"])
+    assert 0.7 < likely < 1 and likely == round(likely, 3) and unlikely < 0.01
+    assert [[number, *rest] for number, _, *rest in about["people"]] == [
+        [1, 4.0, 6.0, 1, 0, None, None, None],
+        [2, 20.0, -6.0, 1, 0, None, None, None],
     ]
     assert (about["followed"], about["chosen"], about["is_undecided"]) == (1, None, False)
     people = shown.simulator.session.situation(0.2).people
@@ -79,11 +81,11 @@ def test_everybody_is_told_in_small_arrays_with_their_place_in_the_latest_pictur
 
 def test_the_page_is_told_whom_the_operator_has_chosen_and_refused():
     subject, shown = dashboard()
-    hero, stranger = sighting((4.0, 6.0, 1.0)), sighting((20.0, -6.0, 1.0), evidence=-8.0)
-    answer(shown, 0.0, hero, stranger)
+    hero, other = sighting((4.0, 6.0, 1.0)), stranger((20.0, -6.0, 1.0))
+    answer(shown, 0.0, hero, other)
     shown.simulator.session.take(Refuse(0.1, 1))
     shown.simulator.session.take(Choose(0.1, 2))
-    answer(shown, 0.2, hero, stranger)
+    answer(shown, 0.2, hero, other)
     answer(shown, 0.4, hero)
     (about,) = subject.news({}, 0.4)[0]["simulators"]
     assert (about["followed"], about["chosen"], about["state"]) == (2, 2, "coasting")

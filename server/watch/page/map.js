@@ -1,7 +1,7 @@
 // The map from above, in the ROS world: x is up the screen, y to its left, in metres.
 
 import { begin, colour, roundUp } from "/page/canvas.js";
-import { percent } from "/page/people.js";
+import { hasNumber, percent } from "/page/people.js";
 
 const TRACK_S = 60;
 const LEAST_SPAN_M = 24;
@@ -147,7 +147,7 @@ function drawHero(context, { at }, hero, shade) {
 function drawPerson(context, { at }, person) {
   const [u, v] = at(person.at);
   const shade = colour(person.isRefused ? "lost" : "patrol");
-  context.globalAlpha = person.isInView ? 1 : 0.5;
+  context.globalAlpha = person.isInView ? 1 : 0.45;
   context.fillStyle = context.strokeStyle = shade;
   context.lineWidth = 2;
   context.beginPath();
@@ -158,7 +158,7 @@ function drawPerson(context, { at }, person) {
     context.lineTo(u + 4, v - 4);
     context.stroke();
   } else if (!person.isFollowed) {
-    context.arc(u, v, 4, 0, 2 * Math.PI);
+    context.arc(u, v, person.isInView ? 4 : 3, 0, 2 * Math.PI);
     context.fill();
   }
   if (person.isChosen) {
@@ -168,6 +168,6 @@ function drawPerson(context, { at }, person) {
     context.stroke();
   }
   context.fillStyle = person.isFollowed || person.isChosen ? colour("text") : shade;
-  context.fillText(`${person.number} ${percent(person)}`, u + 8, v - 8);
+  if (hasNumber(person)) context.fillText(`${person.number} ${percent(person)}`, u + 8, v - 8);
   context.globalAlpha = 1;
 }

@@ -17,13 +17,17 @@ const MEANINGS = {
   lost: "Out of sight too long. The drone patrols.",
 };
 
+const UNDECIDED =
+  "Several people may be the hero, and none is likely enough. The drone stays on patrol. Click the right one to decide.";
+
 function meaning({ state, is_held, is_undecided, chosen, followed }) {
   if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
   if (chosen !== null && followed === null) return `Person ${chosen} is chosen, but not in sight. The drone patrols.`;
-  if (chosen !== null && chosen !== followed) return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
+  if (chosen !== null && chosen !== followed) {
+    return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
+  }
   if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
-  if (is_undecided) return "Several people may be the hero, and none is likely enough. The drone stays on patrol. Click the right one to decide.";
-  return MEANINGS[state];
+  return is_undecided ? UNDECIDED : MEANINGS[state];
 }
 
 const cards = new Map();

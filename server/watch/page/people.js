@@ -3,6 +3,7 @@
 import { write } from "/page/words.js";
 
 const LEAST_SHOWN = 0.01; // less likely heroes get no probability, as in the picture
+const LIKELY = 0.2; // as for the tracker: somebody to look at twice
 const NEAR_PX = 26; // a finger's
 const canHover = window.matchMedia("(hover: hover)");
 
@@ -19,6 +20,9 @@ export function peopleOf(about) {
     body: u === null ? null : { u, top, bottom: v + (v - top) },
   }));
 }
+
+/** Whether a person is worth a number on the map: a hundred are remembered in a busy place. */
+export const hasNumber = (person) => person.isInView || person.isChosen || person.isRefused || percent(person) !== "";
 
 /** "97 %", or nothing where it does not matter. */
 export function percent({ probability }) {
@@ -65,34 +69,26 @@ export class PeopleList {
   }
 
   show(people, chosen) {
-    const shown = people.filter(isOfInterest);
-    const numbers = new Set(shown.map((person) => person.number));
-    // Rows must not move between a look and a click.
-    const isPointedAt = canHover.matches && this.list.matches(":hover");
+    const shown = people.filter(isOfInterest).sort((one, other) => rankOf(one) - rankOf(other) || one.number - other.number);
+    const known = new Map(people.map((person) => [person.number, person]));
+    // Rows must not move between a look and a click, nor lose the keyboard's focus.
+    if (!(canHover.matches && this.list.matches(":hover")) && !this.list.querySelector(":focus-visible")) this.arrange(shown);
     for (const [number, row] of this.rows) {
-      if (numbers.has(number)) continue;
-      if (isPointedAt || row.element.contains(document.activeElement)) row.leave();
-      else this.remove(number);
-    }
-    for (const person of shown) {
-      if (!this.rows.has(person.number) && !isPointedAt) this.add(person.number);
-      this.rows.get(person.number)?.show(person);
+      if (known.has(number)) row.show(known.get(number));
+      else row.leave();
     }
     this.nobody.hidden = this.rows.size > 0;
     this.releaseButton.hidden = chosen === null;
     if (chosen !== null) write(this.releaseButton, `Release person ${chosen}`);
   }
 
-  add(number) {
-    const row = new Row(number, this.choose, this.refuse);
-    this.rows.set(number, row);
-    const next = [...this.list.children].find((other) => Number(other.dataset.number) > number);
-    this.list.insertBefore(row.element, next ?? null);
-  }
-
-  remove(number) {
-    this.rows.get(number).element.remove();
-    this.rows.delete(number);
+  /** Has a row for each of these people and nobody else, in their order. */
+  arrange(shown) {
+    const before = this.rows;
+    this.rows = new Map(shown.map(({ number }) => [number, before.get(number) ?? new Row(number, this.choose, this.refuse)]));
+    const [wanted, there] = [[...this.rows.values()].map((row) => row.element), this.list.children];
+    const isSame = wanted.length === there.length && wanted.every((element, at) => element === there[at]);
+    if (!isSame) this.list.replaceChildren(...wanted);
   }
 }
 
@@ -128,7 +124,14 @@ class Row {
 }
 
 const isOfInterest = (person) =>
-  person.isInView || person.isFollowed || person.isChosen || person.isRefused || person.probability >= LEAST_SHOWN;
+  person.isInView || person.isFollowed || person.isChosen || person.isRefused || person.probability >= LIKELY;
+
+/** The likeliest come first, then those in view, and those refused last. */
+function rankOf({ probability, isInView, isFollowed, isChosen, isRefused }) {
+  if (isRefused) return 3;
+  if (isFollowed || isChosen || probability >= LIKELY) return 0;
+  return isInView ? 1 : 2;
+}
 
 function lookOf({ isRefused, isChosen, isFollowed }) {
   if (isRefused) return "refused";

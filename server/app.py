@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import socketio
@@ -16,6 +17,7 @@ from server.simulator import Simulator
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
+from server.watch.orders import Order, OrderError, choice, refusal, switch
 from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
@@ -77,9 +79,16 @@ class FollowerServer:
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
         self._sio.on("watch_overlay", self._on_watch_overlay)
-        http = make_app(
-            self._dashboard, self._metrics, self.health, self._control.hold, self._record, self._loop.sleep, faults
-        )
+        choose, refuse = choice(self._control.choose), refusal(self._control.refuse)
+        self._sio.on("choose_person", partial(self._on_order, "choose_person", choose))
+        self._sio.on("refuse_person", partial(self._on_order, "refuse_person", refuse))
+        orders = {
+            "hold": switch("is_held", self._control.hold),
+            "record": switch("is_recorded", self._record),
+            "choose": choose,
+            "refuse": refuse,
+        }
+        http = make_app(self._dashboard, self._metrics, self.health, orders, self._loop.sleep, faults)
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
         self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.host, self._complaints), self._complaints)
 
@@ -149,6 +158,17 @@ class FollowerServer:
         else:
             peer = self._sio.peer(sid)
             self._complaints.warn(str(peer), "watch_overlay", '{"watch": true or false}', shorten(arguments))
+        acknowledge()
+
+    def _on_order(
+        self, event: str, order: Order, sid: str, acknowledge: Callable[[], None], *arguments: object
+    ) -> None:
+        try:
+            order.obey(arguments[0] if len(arguments) == 1 else None, self._dashboard.simulator)
+        except OrderError as error:
+            self._complaints.warn(str(self._sio.peer(sid)), event, error.expected, shorten(arguments))
+        else:
+            self._dashboard.on_change()
         acknowledge()
 
     def _send(self, sid: str, command: Command) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from server.flight.events import Event, Failed, Hold, Received, Release, Shutdown, Tick, answer
+from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Shutdown, Tick, answer
 from server.flight.session import Session
 from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
@@ -151,6 +151,19 @@ class Control:
             logger.info("[%s] released by hand", simulator.name)
             self._kept_holds.drop(simulator.host)
             self._take(simulator, Release(time.monotonic()))
+
+    def choose(self, simulator: Simulator, number: int | None) -> None:
+        """Follow a person whoever it is, by hand; with None, the hero again. Ends with the connection."""
+        if number is None:
+            logger.info("[%s] told by hand to follow the hero again", simulator.name)
+        else:
+            logger.info("[%s] person %d chosen by hand", simulator.name, number)
+        self._take(simulator, Choose(time.monotonic(), number))
+
+    def refuse(self, simulator: Simulator, number: int) -> None:
+        """Never follow a person again, by hand. Ends with the connection."""
+        logger.info("[%s] person %d refused by hand", simulator.name, number)
+        self._take(simulator, Refuse(time.monotonic(), number))
 
     def fail(self, simulator: Simulator) -> None:
         """Bring a drone into the safe state, for our own code has failed on its behalf."""

@@ -81,6 +81,10 @@ class Simulator:
     in_work: dict[int, "InWork"] = field(default_factory=dict)
     is_connected: bool = True
 
+    def tracks(self, number: int) -> bool:
+        """Whether a person of this number is tracked now."""
+        return self.session.state.tracker.crowd.person(number) is not None
+
 
 class InWork(NamedTuple):
     """A frame that is being worked on, and what to call when it is answered."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
+from server.watch.labels import as_json
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
@@ -79,7 +80,7 @@ class Shown:
         self.moments: deque[Moment] = deque(maxlen=MOST_MOMENTS)
         self.frames = 0
         self.distance_m: float | None = None
-        self.picture: str | None = None
+        self.picture: Picture | None = None
         self.pictures = 0
 
     def taken(self, taken: Taken) -> None:
@@ -167,7 +168,7 @@ class Dashboard:
         """Show a new picture of a simulator, if it is still there."""
         for shown in self._shown:
             if shown.simulator is picture.simulator:
-                shown.picture = picture.image
+                shown.picture = picture
                 shown.pictures += 1
                 self.on_change()
 
@@ -227,6 +228,10 @@ class Dashboard:
             "name": simulator.name,
             "state": situation.state.value,
             "is_held": situation.is_held,
+            "is_undecided": situation.is_undecided,
+            "followed": situation.followed if situation.state.is_following else None,
+            "chosen": situation.chosen,
+            "people": as_json(situation.people, shown.picture.spots if shown.picture else ()),
             "is_told_to_follow": situation.is_told_to_follow,
             "distance_m": None if situation.position_m is None else _rounded(shown.distance_m),
             "speed_mps": None if velocity is None else _rounded(math.hypot(velocity[0], velocity[1])),
@@ -238,7 +243,7 @@ class Dashboard:
             "moments": [moment.as_json() for moment in _since(shown.moments, sent.moment)],
         }
         if shown.picture is not None and shown.pictures != sent.picture:
-            about["picture"] = shown.picture
+            about["picture"] = shown.picture.image
         return about
 
     def _warnings(self, name: str | None, now_s: float) -> list[dict[str, Any]]:

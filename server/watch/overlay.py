@@ -1,4 +1,4 @@
-"""Overlay images: the network's classes over the camera image, the hero's cross, state, distance and age.
+"""Overlay images: the network's classes over the camera image, everybody's number, a cross, state, distance and age.
 
 Drawn in a thread of its own, after the frame has been answered; of each simulator only the newest is kept.
 """
@@ -23,6 +23,7 @@ from server.sight.images import decode_rgb
 from server.sight.sight import View
 from server.simulator import Simulator, Taken
 from server.supervision import Faults
+from server.watch.labels import Spot, draw_labels, spots
 from server.wire.messages import SensorFrame
 
 # Twice QuadSim's, so that lines and letters are fine.
@@ -46,11 +47,15 @@ class Scene(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A drawn scene: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64."""
+    """A drawn scene: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64.
+
+    `spots` are where people are in it.
+    """
 
     simulator: Simulator
     timestamp_s: float | None
     image: str
+    spots: tuple[Spot, ...] = ()
 
     def as_json(self) -> dict[str, str | float | None]:
         """The argument of an `overlay_image` event."""
@@ -172,12 +177,14 @@ def paint(scene: Scene, card: Card) -> Picture:
         if situation.position_m is None
         else project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
     )
+    found = spots(situation.people, view.camera, frame.gimbal_pose)
+    draw_labels(drawn, found, situation, PICTURE_PX - CAPTION_PX)
     if at is not None:
         scale = PICTURE_PX / view.camera.image_px
         draw_cross(drawn, (at.u_px * scale, at.v_px * scale), CROSS_RGB.get(situation.state, LOST_RGB))
     draw_caption(drawn, caption(situation, situation.distance_m(frame.gimbal_pose)))
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return Picture(scene.simulator, frame.timestamp_s, base64.b64encode(jpeg.tobytes()).decode("ascii"))
+    return Picture(scene.simulator, frame.timestamp_s, base64.b64encode(jpeg.tobytes()).decode("ascii"), found)
 
 
 def caption(situation: Situation, distance_m: float | None) -> str:

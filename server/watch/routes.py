@@ -1,7 +1,8 @@
-"""What a browser or a monitor may ask over HTTP: the page and its stream, /healthz, /metrics, hold and record."""
+"""What may be asked over HTTP: the page and its stream, /healthz, /metrics, and orders of the operator."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,10 +10,10 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Flask, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from server.simulator import Simulator
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import CONTENT_TYPE, Metrics
+from server.watch.orders import Order, OrderError
 
 PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
@@ -24,8 +25,7 @@ def make_app(
     dashboard: Dashboard,
     metrics: Metrics,
     health: Callable[[], dict[str, Any]],
-    hold: Callable[[Simulator, bool], None],
-    record: Callable[[Simulator, bool], None],
+    orders: Mapping[str, Order],
     sleep: Callable[[float], None],
     faults: Faults,
 ) -> Flask:
@@ -35,8 +35,7 @@ def make_app(
         dashboard: what the page shows.
         metrics: for /metrics.
         health: for /healthz; its "ready" decides between status 200 and 503.
-        hold: holds (True) or releases (False) a simulator.
-        record: begins (True) or ends (False) its recording.
+        orders: by the name of the route that takes them.
         sleep: lets others run for a time, seconds.
         faults: where our own errors are reported.
     """
@@ -46,7 +45,7 @@ def make_app(
         with faults.contained("page"):
             yield from dashboard.stream(sleep)
 
-    app.register_blueprint(_page(dashboard, hold, record, stream))
+    app.register_blueprint(_page(dashboard, orders, stream))
 
     @app.errorhandler(Exception)
     def on_error(error: Exception) -> Response | HTTPException:
@@ -69,11 +68,10 @@ def make_app(
 
 def _page(
     dashboard: Dashboard,
-    hold: Callable[[Simulator, bool], None],
-    record: Callable[[Simulator, bool], None],
+    orders: Mapping[str, Order],
     stream: Callable[[], Iterator[bytes]],
 ) -> Blueprint:
-    """The page, its stream of events, and its commands. Other sites' pages are refused."""
+    """The page, its stream of events, and its orders. Other sites' pages are refused."""
     blueprint = Blueprint("dashboard", __name__)
 
     @blueprint.before_request
@@ -106,14 +104,8 @@ def _page(
             abort(503, f"expected at most {MOST_VIEWERS} viewers")
         return Response(stream(), mimetype="text/event-stream")
 
-    @blueprint.post("/hold")
-    def hold_route() -> Response:
-        return _obey(dashboard, hold, "is_held")
-
-    @blueprint.post("/record")
-    def record_route() -> Response:
-        return _obey(dashboard, record, "is_recorded")
-
+    for name, order in orders.items():
+        blueprint.add_url_rule(f"/{name}", name, partial(_obey, dashboard, order), methods=["POST"])
     return blueprint
 
 
@@ -125,18 +117,16 @@ def _site(origin: str) -> str | None:
         return None
 
 
-def _obey(dashboard: Dashboard, do: Callable[[Simulator, bool], None], wish: str) -> Response:
+def _obey(dashboard: Dashboard, order: Order) -> Response:
     # JSON, because a form of another site can't send that.
     request.max_content_length = MOST_COMMAND_BYTES
     try:
-        command = request.get_json()
+        argument = request.get_json()
     except RecursionError:  # Flask takes only a ValueError for the client's mistake
         abort(400, "expected JSON of a few levels")
-    if not isinstance(command, dict) or not isinstance(command.get(wish), bool):
-        abort(400, f'expected {{"simulator": its name, "{wish}": true or false}}')
-    simulator = dashboard.simulator(str(command.get("simulator")))
-    if simulator is None:
-        abort(404, "expected a connected simulator")
-    do(simulator, command[wish])
+    try:
+        order.obey(argument, dashboard.simulator)
+    except OrderError as error:
+        abort(404 if error.is_understood else 400, str(error))
     dashboard.on_change()
     return Response(status=204)

@@ -20,11 +20,12 @@ BEGIN_S = 1.7e9  # seconds since 1970, of the first frame
 
 ENGINE_IO = "/socket.io/?EIO=4&transport="
 PATHS = (
-    *("/", "/healthz", "/metrics", "/hold", "/record", "/events", "/page/page.js", "/page/../routes.py", "/nowhere"),
+    *("/", "/healthz", "/metrics", "/events", "/page/page.js", "/page/../routes.py", "/nowhere"),
     *("/page/%2e%2e%2froutes.py", "//", "/%00", "/page/" + "x" * 3000, "/?" + "a=b&" * 500, "*", "http://elsewhere/"),
     *(ENGINE_IO + "polling", ENGINE_IO + "polling&sid=nobody", ENGINE_IO + "polling&j=0", ENGINE_IO + "pigeon"),
     *(ENGINE_IO + "websocket", "/socket.io/?EIO=3&transport=polling", "/socket.io/"),
 )
+ORDERS = ("/hold", "/record", "/choose", "/refuse")
 METHODS = ("GET", "GET", "POST", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "CONNECT", "BREW", "")
 FIELDS = ("timestamp", "pose", "gimbal_pose", "rgb_image", "depth_image")
 NUMBERS = (
@@ -131,8 +132,12 @@ class Fuzzer:
         namespace = rng.choice(("", "", "/,", "/other,", "/" + "n" * 3000 + ",", "/?a=b,", "/\0,"))
         attachments = rng.choice(("", "", "0-", "1-", "999999999-", "1-1-", "-"))
         number = rng.choice(("", "", "0", "7", "-1", "9" * 30, "9" * 5000, "1.5"))
-        event = rng.choice(("sensor_frame", "watch_overlay", "connect", "disconnect", "*", "message", "", self._text()))
-        arguments = rng.choice(([], [None], [{}], [{"watch": True}], [{"_placeholder": True, "num": 0}], [[]], [1, 2]))
+        events = ("sensor_frame", "watch_overlay", "choose_person", "refuse_person", "connect", "disconnect", "*")
+        event = rng.choice((*events, "message", "", self._text()))
+        person = {"simulator": rng.choice(("nobody", None, {})), "person": rng.choice((1, None, True, 10**400, "1"))}
+        arguments = rng.choice(
+            ([], [None], [{}], [{"watch": True}], [person], [{"_placeholder": True, "num": 0}], [[]], [1, 2])
+        )
         body = rng.choice(("", "{}", "[]", '"x"', "null", "1", "[[]]", json.dumps([event, *arguments])))
         return Message(
             "Socket.IO", "session", session, f"4{rng.choice('0123456789')}{attachments}{namespace}{number}{body}"
@@ -288,6 +293,8 @@ class Fuzzer:
                 b'{"simulator":"nobody","is_held":true}',
                 b'{"simulator":["a"],"is_held":true}',
                 b'{"is_recorded":1}',
+                b'{"simulator":"nobody","person":1}',
+                b'{"simulator":{},"person":' + b"9" * 900 + b"}",
                 b"",
             ),
         )
@@ -314,9 +321,9 @@ class Fuzzer:
         headers |= {name: rng.choice(odd[name]) for name in rng.sample([*odd], rng.choice((0, 0, 1, 3)))}
         version = rng.choice(("HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/9", "HTTP/0.9", "", "x"))
         if rng.random() < 0.3:
-            wish, headers["Content-Type"] = f"POST {rng.choice(('/hold', '/record'))}", "application/json"
+            wish, headers["Content-Type"] = f"POST {rng.choice(ORDERS)}", "application/json"
         else:
-            wish = f"{rng.choice(METHODS)} {rng.choice(PATHS)}"
+            wish = f"{rng.choice(METHODS)} {rng.choice(PATHS + ORDERS)}"
         head = f"{wish} {version}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         data = head.encode("latin-1") + b"\r\n" + body

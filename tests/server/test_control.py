@@ -1,13 +1,26 @@
 """The one road: who is told what in which order, and that errors of ours stop nobody else."""
 
+import logging
+import math
 import time
 
 import pytest
 from support.road import Road, argument, view
-from support.seen import sighting
+from support.seen import sighting, stranger
 
 from server import control as control_module
-from server.flight.events import Failed, Hold, NotUnderstood, Received, Release, Seen, Shutdown, Tick
+from server.flight.events import (
+    Choose,
+    Failed,
+    Hold,
+    NotUnderstood,
+    Received,
+    Refuse,
+    Release,
+    Seen,
+    Shutdown,
+    Tick,
+)
 from server.wire.messages import BadFrameError
 
 HERO = sighting()
@@ -75,12 +88,15 @@ def test_every_kind_of_event_reaches_the_session_and_the_listeners_through_one_m
     simulator = road.simulator("a")
     road.control.hold(simulator, True)
     road.control.hold(simulator, False)
+    road.control.choose(simulator, 1)
+    road.control.choose(simulator, None)
+    road.control.refuse(simulator, 1)
     road.frame("a", 3, sent={"no": "frame"})
     road.frame("a", 4)
     road.see("a", None)
     road.control.tick()
     road.control.stop()
-    kinds = (Hold, Release, Received, NotUnderstood, Received, Failed, Tick, Shutdown)
+    kinds = (Hold, Release, Choose, Choose, Refuse, Received, NotUnderstood, Received, Failed, Tick, Shutdown)
     assert notes.events[4:] == [kind.__name__ for kind in kinds]
 
 
@@ -146,6 +162,64 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     road.control.hold(road.simulator("b"), False)
     road.frame("d", 1)
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
+
+
+STRANGER = stranger((16.0, 2.0, 1.0))
+
+
+def number_of(road, sid: str, sighting) -> int:
+    """Of the person at the place of a sighting."""
+    people = road.simulator(sid).session.situation(0.0).people
+    return min(people, key=lambda person: math.dist(person.position_m, sighting.place.position_m)).number
+
+
+def test_a_person_chosen_by_hand_is_followed_until_released(road, caplog):
+    caplog.set_level(logging.INFO)
+    road.frame("a", 1)
+    road.see("a", view(STRANGER))
+    assert road.told("a") == ["object_lost"]
+    number = number_of(road, "a", STRANGER)
+    road.control.choose(road.simulator("a"), number)
+    road.frame("a", 2)
+    road.see("a", view(STRANGER))
+    assert road.told("a") == ["object_lost", *FOLLOW]
+    road.control.choose(road.simulator("a"), None)
+    road.frame("a", 3)
+    road.see("a", view(STRANGER))
+    assert road.told("a") == ["object_lost", *FOLLOW, "object_lost"], "nobody here is the hero"
+    by_hand = [line.getMessage() for line in caplog.records if "by hand" in line.getMessage()]
+    assert by_hand == [
+        f"[127.0.0.1:a] person {number} chosen by hand",
+        "[127.0.0.1:a] told by hand to follow the hero again",
+    ]
+
+
+def test_a_person_refused_by_hand_is_left_at_once_and_not_followed_again(road):
+    road.follow("a", HERO)
+    road.control.refuse(road.simulator("a"), number_of(road, "a", HERO))
+    assert road.told("a")[-1] == "object_lost"
+    count = len(road.sent)
+    for number in range(3, 20):
+        road.frame("a", number)
+        road.see("a", view(HERO))
+    assert len(road.sent) == count
+
+
+def test_a_choice_and_a_refusal_end_with_the_connection(road):
+    road.follow("a", HERO)
+    road.control.refuse(road.simulator("a"), number_of(road, "a", HERO))
+    road.control.on_disconnect("a")
+    road.follow("b", HERO)
+    assert road.simulator("b").session.state.tracker.chosen is None
+
+
+def test_an_order_concerns_one_simulator_only(road):
+    road.follow("a", HERO)
+    road.follow("b", HERO)
+    road.control.refuse(road.simulator("a"), number_of(road, "a", HERO))
+    road.frame("b", 3)
+    road.see("b", view(HERO))
+    assert road.told("b")[-2:] == FOLLOW
 
 
 def test_simulators_from_one_port_have_different_names(road):

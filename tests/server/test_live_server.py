@@ -170,7 +170,7 @@ def test_a_depth_image_of_another_size_is_used_and_costs_a_warning(server, quads
 
 
 RUBBISH = {  # one of each layer; the tables of cases are beside the parsers
-    "an unknown event": ('42["fly_to_the_moon",{}]', "one of sensor_frame, watch_overlay, got 'fly_to_the_moon'"),
+    "an unknown event": ('42["fly_to_the_moon",{}]', "sensor_frame, watch_overlay, got 'fly_to_the_moon'"),
     "two arguments": ('42["sensor_frame",{},{}]', "sensor_frame: expected a JSON object, got"),
     "a thousandfold nested JSON": ("42" + "[" * 100_000, "packet: expected a Socket.IO packet"),
     "a binary event": ('451-["sensor_frame",{"_placeholder":true,"num":0}]', "expected an Engine.IO packet"),
@@ -328,7 +328,7 @@ def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim:
     assert status == 200
     assert report["ready"]
     assert report["engine"] == "colours"
-    assert session["received"] == session["understood"] >= 3
+    assert session["received"] == session["understood"] >= 2
     assert session["state"] == "following"
     assert session["hero_age_s"] >= 0
 

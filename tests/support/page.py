@@ -4,7 +4,10 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator
+
+import numpy as np
 
 from support.fake_engine import RED
 from support.live import answers, fields, picture
@@ -14,10 +17,10 @@ from tools.simulator.wire import QuadSimClient
 
 
 @contextlib.contextmanager
-def flying(server: ServerProcess, colour=RED) -> Iterator["Flight"]:
-    """A simulator that flies on its own, with a hero as long as its colour is red."""
+def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None) -> Iterator["Flight"]:
+    """A simulator that flies on its own, with a hero as long as its colour is red; or with another image."""
     with QuadSimClient(port=server.port) as client:
-        flight = Flight(client, colour)
+        flight = Flight(client, colour, image)
         flight.start()
         yield flight
         flight.stop()
@@ -61,8 +64,8 @@ class Viewer:
 class Flight:
     """A simulator that sends a frame a tenth of a second after the one before has been answered."""
 
-    def __init__(self, client: QuadSimClient, colour: tuple[int, int, int]) -> None:
-        self.client, self.colour, self.changes = client, colour, {}
+    def __init__(self, client: QuadSimClient, colour: tuple[int, int, int], image: np.ndarray | None) -> None:
+        self.client, self.colour, self.image, self.changes = client, colour, image, {}
         self.answered = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._fly)
@@ -79,8 +82,13 @@ class Flight:
         until = self.answered + count + 1  # the first may have been sent before
         wait_until(lambda: self.answered >= until, f"{count} frames answered")
 
+    def led_to(self) -> list[float]:
+        """Where the next command leads the drone: x, y, z."""
+        now_s = time.monotonic()
+        return self.client.wait_for("object_detected", since_s=now_s, timeout_s=PATIENCE_S).argument["coords"]
+
     def _fly(self) -> None:
         while not self._is_over.wait(0.1):
             with contextlib.suppress(ConnectionError, TimeoutError):
-                answers(self.client, fields(picture(self.colour), **self.changes))
+                answers(self.client, fields(picture(self.colour) if self.image is None else self.image, **self.changes))
                 self.answered += 1

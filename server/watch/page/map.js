@@ -1,6 +1,7 @@
 // The map from above, in the ROS world: x is up the screen, y to its left, in metres.
 
 import { begin, colour, roundUp } from "/page/canvas.js";
+import { hasNumber, percent } from "/page/people.js";
 
 const TRACK_S = 60;
 const LEAST_SPAN_M = 24;
@@ -11,12 +12,13 @@ const DRONE_MOST_M_S = 20;
 const HERO_MOST_M_S = 4;
 const LEEWAY_M = 2;
 
-export function drawMap(canvas, moments, about, nowS) {
+/** Draws the map; returns how to get from (x, y) in metres to the canvas, or null while there is nothing to draw. */
+export function drawMap(canvas, moments, people, about, nowS) {
   const { context, width, height } = begin(canvas);
   const recent = moments.filter((moment) => moment.camera && nowS - moment.atS < TRACK_S);
   const latest = recent.at(-1);
-  if (!latest) return;
-  const scale = fit(recent, width, height);
+  if (!latest) return null;
+  const scale = fit(recent, people, width, height);
   drawGrid(context, scale, width, height);
   drawView(context, scale, latest.camera, about.fov_deg);
   const ofDrone = { point: (moment) => moment.camera, mostMS: DRONE_MOST_M_S, colourOf: () => colour("drone") };
@@ -25,13 +27,16 @@ export function drawMap(canvas, moments, about, nowS) {
   drawTrack(context, scale, recent, nowS, ofHero);
   drawDrone(context, scale, latest.camera);
   if (latest.hero) drawHero(context, scale, latest.hero, heroColour(about.state));
+  for (const person of people) drawPerson(context, scale, person);
+  return scale.at;
 }
 
 const heroColour = (state) => colour(state === "following" ? "hero" : state);
 
 /** From metres to the canvas: around all that is to be seen, the same in both directions. */
-function fit(moments, width, height) {
+function fit(moments, people, width, height) {
   const points = moments.flatMap(({ camera, hero }) => (hero ? [camera, hero] : [camera]));
+  points.push(...people.map((person) => person.at));
   const [xs, ys] = [points.map((point) => point[0]), points.map((point) => point[1])];
   const middle = [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
   const spanX = Math.max(Math.max(...xs) - Math.min(...xs), LEAST_SPAN_M);
@@ -136,4 +141,33 @@ function drawHero(context, { at }, hero, shade) {
   context.beginPath();
   context.arc(u, v, 6, 0, 2 * Math.PI);
   context.fill();
+}
+
+/** A dot with the number; a ring around who is chosen, a cross instead of the dot for who is refused. */
+function drawPerson(context, { at }, person) {
+  const [u, v] = at(person.at);
+  const shade = colour(person.isRefused ? "lost" : "patrol");
+  context.globalAlpha = person.isInView ? 1 : 0.45;
+  context.fillStyle = context.strokeStyle = shade;
+  context.lineWidth = 2;
+  context.beginPath();
+  if (person.isRefused) {
+    context.moveTo(u - 4, v - 4);
+    context.lineTo(u + 4, v + 4);
+    context.moveTo(u - 4, v + 4);
+    context.lineTo(u + 4, v - 4);
+    context.stroke();
+  } else if (!person.isFollowed) {
+    context.arc(u, v, person.isInView ? 4 : 3, 0, 2 * Math.PI);
+    context.fill();
+  }
+  if (person.isChosen) {
+    context.strokeStyle = colour("held");
+    context.beginPath();
+    context.arc(u, v, 11, 0, 2 * Math.PI);
+    context.stroke();
+  }
+  context.fillStyle = person.isFollowed || person.isChosen ? colour("text") : shade;
+  if (hasNumber(person)) context.fillText(`${person.number} ${percent(person)}`, u + 8, v - 8);
+  context.globalAlpha = 1;
 }

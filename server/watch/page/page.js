@@ -2,18 +2,33 @@
 
 import { drawMap } from "/page/map.js";
 import { drawLatency, drawRate, latestRate } from "/page/chart.js";
+import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
+import { write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 const SILENCE_MS = 5000; // the server gives a sign of life each second
 const RETRY_MS = 1000;
 
 const MEANINGS = {
-  patrol: "Nothing seen lately. The drone patrols.",
-  confirming: "Somebody seen. Is it the hero?",
+  patrol: "Nobody in view may be the hero. The drone patrols.",
+  confirming: "Somebody may be the hero, but is not likely enough yet. The drone patrols.",
   following: "The hero is in sight. The drone follows.",
   coasting: "Out of sight for a moment. The drone follows the prediction.",
   lost: "Out of sight too long. The drone patrols.",
 };
+
+const UNDECIDED =
+  "Several people may be the hero, and none is likely enough. The drone stays on patrol. Click the right one to decide.";
+
+function meaning({ state, is_held, is_undecided, chosen, followed }) {
+  if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
+  if (chosen !== null && followed === null) return `Person ${chosen} is chosen, but not in sight. The drone patrols.`;
+  if (chosen !== null && chosen !== followed) {
+    return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
+  }
+  if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
+  return is_undecided ? UNDECIDED : MEANINGS[state];
+}
 
 const cards = new Map();
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -26,6 +41,15 @@ class Card {
     $(".name", this.element).textContent = name;
     this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
     this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
+    this.people = [];
+    this.list = new PeopleList(
+      $(".people", this.element),
+      (number, button) => this.choose(number, button),
+      (number, button) => this.order("/refuse", { person: number }, button, "Not refused"),
+    );
+    const [image, map] = [$(".picture img", this.element), $(".map canvas", this.element)];
+    this.pickable(image, (event) => personInPicture(image, this.people, event));
+    this.pickable(map, (event) => this.atOnMap && personOnMap(map, this.atOnMap, this.people, event));
     $("#simulators").append(this.element);
   }
 
@@ -39,7 +63,7 @@ class Card {
     this.element.dataset.state = about.state;
     this.element.dataset.held = about.is_held;
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
-    write($(".meaning", this.element), about.is_held ? `Kept on patrol by hand. Tracker: ${about.state}.` : MEANINGS[about.state]);
+    write($(".meaning", this.element), meaning(about));
     this.holdButton.setAttribute("aria-pressed", about.is_held);
     write(this.holdButton, about.is_held ? "Release" : "Hold");
     this.recordButton.setAttribute("aria-pressed", about.recording?.is_on ?? false);
@@ -56,6 +80,8 @@ class Card {
       image.src = `data:image/jpeg;base64,${about.picture}`;
       image.hidden = false;
     }
+    this.people = peopleOf(about);
+    this.list.show(this.people, about.chosen);
     showWarnings($(".warnings", this.element), about.warnings);
     this.draw();
   }
@@ -75,7 +101,7 @@ class Card {
   }
 
   draw() {
-    drawMap($(".map canvas", this.element), this.moments, this.about, this.nowS);
+    this.atOnMap = drawMap($(".map canvas", this.element), this.moments, this.people, this.about, this.nowS);
     write($(".latency span", this.element), drawLatency($(".latency canvas", this.element), this.moments, this.nowS));
     write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
   }
@@ -83,26 +109,44 @@ class Card {
   /** Has a button, pressed or not, send its wish to the server; `failed` says what has not come of it. */
   button(selector, path, wish, failed) {
     const button = $(selector, this.element);
-    button.addEventListener("click", async () => {
+    button.addEventListener("click", () => {
       const isWished = button.getAttribute("aria-pressed") !== "true";
-      const refused = $(".refused", this.element);
-      button.disabled = true;
-      refused.hidden = true;
-      try {
-        const response = await fetch(path, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ simulator: this.name, [wish]: isWished }),
-        });
-        if (!response.ok) throw new Error(`the server said ${response.status}`);
-      } catch (error) {
-        refused.textContent = `${failed[isWished ? 0 : 1]}: ${error.message}`;
-        refused.hidden = false;
-      } finally {
-        button.disabled = false;
-      }
+      this.order(path, { [wish]: isWished }, button, failed[isWished ? 0 : 1]);
     });
     return button;
+  }
+
+  /** Has a click choose the person whom `find` finds at it, and the pointer show where one would be found. */
+  pickable(element, find) {
+    element.addEventListener("pointermove", (event) => element.classList.toggle("hit", Boolean(find(event))));
+    element.addEventListener("click", (event) => {
+      const person = find(event);
+      if (person) this.choose(person.number);
+    });
+  }
+
+  choose(number, button) {
+    this.order("/choose", { person: number }, button, number === null ? "Not released" : `Person ${number} not followed`);
+  }
+
+  /** Sends an order to the server; `failed` says what has not come of it. */
+  async order(path, wish, button, failed) {
+    const refused = $(".refused", this.element);
+    if (button) button.disabled = true;
+    refused.hidden = true;
+    try {
+      const response = await fetch(path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ simulator: this.name, ...wish }),
+      });
+      if (!response.ok) throw new Error(`the server said ${response.status}`);
+    } catch (error) {
+      refused.textContent = `${failed}: ${error.message}`;
+      refused.hidden = false;
+    } finally {
+      if (button) button.disabled = false;
+    }
   }
 }
 
@@ -115,10 +159,6 @@ function showRecording(line, recording) {
   if (recording.trouble) write(line, `Recording stopped: ${recording.trouble}`);
   else if (!recording.file) write(line, "Recording from the first frame that is understood");
   else write(line, `${recording.is_on ? "Recording" : "Recorded"} ${size}: ${recording.file}`);
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
 
 function showWarnings(list, warnings) {

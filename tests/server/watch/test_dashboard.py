@@ -4,13 +4,14 @@ import json
 import time
 
 from support.road import a_simulator, argument, view
-from support.seen import bad, seen, sighting
+from support.seen import bad, seen, sighting, stranger
 
-from server.flight.events import Seen, Tick
+from server.flight.events import Choose, Refuse, Seen, Tick
 from server.sight.geometry import Camera
 from server.sight.perception import Perceived
 from server.simulator import Taken
 from server.watch.dashboard import Dashboard, Sent, Shown
+from server.watch.labels import Spot
 from server.watch.overlay import Picture
 from server.wire.messages import Frame
 
@@ -58,6 +59,56 @@ def test_a_viewer_who_was_slow_gets_the_newest_picture_and_all_moments():
     (about,) = subject.news(sent, 1.0)[0]["simulators"]
     assert about["picture"] == "picture 4"
     assert len(about["moments"]) == 5
+
+
+def test_everybody_is_told_in_small_arrays_with_their_place_in_the_latest_picture():
+    subject, shown = dashboard()
+    for number in range(2):
+        answer(shown, 0.2 * number, sighting((4.04, 6.0, 1.0)), stranger((20.0, -6.0, 1.0)))
+    (about,) = subject.news({}, 0.2)[0]["simulators"]
+    likely, unlikely = (person[1] for person in about["people"])
+    assert 0.7 < likely < 1 and likely == round(likely, 3) and unlikely < 0.01
+    assert [[number, *rest] for number, _, *rest in about["people"]] == [
+        [1, 4.0, 6.0, 1, 0, None, None, None],
+        [2, 20.0, -6.0, 1, 0, None, None, None],
+    ]
+    assert (about["followed"], about["chosen"], about["is_undecided"]) == (1, None, False)
+    people = shown.simulator.session.situation(0.2).people
+    subject.show(Picture(shown.simulator, 1e9, "one", (Spot(people[1], 0.12345, 0.5, 0.4),)))
+    (about,) = subject.news({}, 0.2)[0]["simulators"]
+    assert [person[6:] for person in about["people"]] == [[None, None, None], [0.123, 0.5, 0.4]]
+
+
+def test_the_page_is_told_whom_the_operator_has_chosen_and_refused():
+    subject, shown = dashboard()
+    hero, other = sighting((4.0, 6.0, 1.0)), stranger((20.0, -6.0, 1.0))
+    answer(shown, 0.0, hero, other)
+    shown.simulator.session.take(Refuse(0.1, 1))
+    shown.simulator.session.take(Choose(0.1, 2))
+    answer(shown, 0.2, hero, other)
+    answer(shown, 0.4, hero)
+    (about,) = subject.news({}, 0.4)[0]["simulators"]
+    assert (about["followed"], about["chosen"], about["state"]) == (2, 2, "coasting")
+    assert [person[4:6] for person in about["people"]] == [[1, 1], [0, 0]]
+
+
+def test_several_who_may_be_the_hero_leave_it_undecided():
+    subject, shown = dashboard()
+    for number in range(3):
+        answer(shown, 0.2 * number, sighting((4.0, 6.0, 1.0)), sighting((20.0, -6.0, 1.0)))
+    (about,) = subject.news({}, 0.4)[0]["simulators"]
+    assert (about["is_undecided"], about["followed"], about["state"]) == (True, None, "confirming")
+
+
+def test_thirty_people_are_no_more_than_two_kilobytes():
+    subject, shown = dashboard()
+    crowd = [sighting((4.0 + 3.3333 * number, -6.0, 1.0), evidence=-2.0) for number in range(30)]
+    answer(shown, 0.0, *crowd)
+    people = shown.simulator.session.situation(0.0).people
+    subject.show(Picture(shown.simulator, 1e9, "one", tuple(Spot(each, 1 / 3, 2 / 3, 1 / 6) for each in people)))
+    (about,) = subject.news({}, 0.0)[0]["simulators"]
+    assert len(about["people"]) == 30
+    assert len(json.dumps(about["people"], separators=(",", ":"))) < 2000
 
 
 def test_history_ends_after_three_minutes():

@@ -6,12 +6,13 @@ import queue
 import threading
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.road import a_simulator
 from support.seen import seen
 
 from model.card import Card
-from server.flight.session import Situation
+from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
 from server.sight.perception import Perceived
@@ -25,9 +26,15 @@ from tools.simulator.frames import encode_jpeg
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 GREY = np.full((256, 256, 3), 100, np.uint8)
-NOBODY = Situation(TrackState.PATROL, False, False, None, None, None)
+NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)
 STANDING = (0.0, 0.0, 0.0)
 DRONE = a_simulator()
+
+
+def following(hero_m, state: TrackState = TrackState.FOLLOWING) -> Situation:
+    """Somebody at a position is followed, of whom nothing else is known."""
+    place = {"position_m": tuple(hero_m), "velocity_mps": STANDING, "age_s": 0.1}
+    return NOBODY._replace(state=state, is_told_to_follow=True, **place)
 
 
 def scene(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, camera=QUADSIM_CAMERA) -> Scene:
@@ -67,7 +74,7 @@ def test_masks_of_any_size_cover_the_same_view():
 
 def test_the_cross_is_where_the_camera_sees_the_hero():
     hero_m = pixel_to_world((192.0, 64.0), 12.0, QUADSIM_CAMERA, POSE)
-    image = drawn(situation=Situation(TrackState.FOLLOWING, False, True, tuple(hero_m), STANDING, 0.1))
+    image = drawn(situation=following(hero_m))
     u, v = 2 * 192, 2 * 64
     assert image[v, u + 15].min() > 200 and image[v - 15, u].min() > 200, "its arms are white"
     np.testing.assert_allclose(image[v, u], 100, atol=25, err_msg="its middle shows the hero")
@@ -76,13 +83,13 @@ def test_the_cross_is_where_the_camera_sees_the_hero():
 
 def test_a_hero_who_is_behind_the_camera_or_outside_of_the_view_has_no_cross():
     for hero_m in ((-9.0, 0.0, 0.0), (10.0, 1e6, 0.0)):
-        image = drawn(situation=Situation(TrackState.COASTING, False, True, hero_m, STANDING, 0.5))
+        image = drawn(situation=following(hero_m, TrackState.COASTING))
         np.testing.assert_allclose(image[: PICTURE_PX - CAPTION_PX - 8], 100, atol=6)
 
 
 def test_the_caption_tells_state_distance_and_age():
     hero_m = (3.0, 4.0, 5.0)
-    situation = Situation(TrackState.COASTING, False, True, hero_m, STANDING, 0.42)
+    situation = following(hero_m, TrackState.COASTING)._replace(age_s=0.42)
     assert caption(situation, situation.distance_m(POSE)) == "COASTING   5.0 m   seen 0.4 s ago"
     assert caption(NOBODY._replace(is_held=True), None) == "PATROL, ON HOLD"
     lowest = drawn(situation=situation)[-CAPTION_PX:]
@@ -93,10 +100,20 @@ def test_a_wide_image_stays_wide():
     wide = np.full((240, 480, 3), 100, np.uint8)
     camera = Camera(width_px=512)  # 256 high, twice as wide
     hero_m = pixel_to_world((384.0, 64.0), 12.0, camera, POSE)
-    situation = Situation(TrackState.FOLLOWING, False, True, tuple(hero_m), STANDING, 0.1)
+    situation = following(hero_m)
     image = drawn(image=wide, camera=camera, situation=situation)
     assert image.shape == (PICTURE_PX, 2 * PICTURE_PX, 3)
     assert image[2 * 64, 2 * 384 + 15].min() > 200
+
+
+def test_people_in_view_are_labelled_and_the_picture_tells_where_they_are():
+    position_m = tuple(pixel_to_world((64.0, 64.0), 20.0, QUADSIM_CAMERA, POSE))
+    person = Somebody(3, 0.2, position_m, is_in_view=True, is_refused=False)
+    one = scene(situation=NOBODY._replace(people=(person,)))
+    (spot,) = paint(one, Card()).spots
+    assert (spot.person, spot.u, spot.v) == (person, pytest.approx(0.25), pytest.approx(0.25))
+    label = drawn(situation=NOBODY._replace(people=(person,)))[60:128, 90:166]
+    assert label.min() < 40 and label.max() > 200, "light letters on dark ground"
 
 
 def test_a_picture_names_its_simulator_and_the_frames_time():

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import math
 import re
 import shutil
 import socket
@@ -12,15 +13,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import socketio
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from support.fake_engine import FAKE_SERVER, GREY
+from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
 from support.waiting import PATIENCE_S, wait_until
@@ -183,6 +187,51 @@ def test_pred_viz_draws_without_a_viewer():
         assert metric(server, "followme_viewers") == 0
 
 
+def order(server: ServerProcess, path: str, person: object, **headers: str) -> int:
+    body = json.dumps({"simulator": name_of(server), "person": person})
+    return request(server, "POST", path, body, **{"Content_Type": "application/json", **headers})[0]
+
+
+def test_the_operators_orders_about_people_come_over_http(server: ServerProcess):
+    with flying(server, image=two_people()) as flight:
+        left_m, viewer = flight.led_to(), Viewer(server)
+        people = viewer.next_that(lambda message: message["simulators"])["simulators"][0]["people"]
+        viewer.close()
+        hero, other = (number for number, *_ in sorted(people, key=lambda person: -person[1]))
+        assert order(server, "/choose", other) == 204
+        wait_until(lambda: math.dist(left_m, flight.led_to()) > 3)
+        assert order(server, "/choose", None) == 204
+        wait_until(lambda: math.dist(left_m, flight.led_to()) < 1)
+        refused_s = time.monotonic()
+        assert order(server, "/refuse", hero) == 204
+        assert flight.client.wait_for("object_lost", since_s=refused_s, timeout_s=PATIENCE_S)
+        assert order(server, "/choose", other + 1) == 404
+        assert order(server, "/choose", other, Origin="http://evil.example") == 403
+        assert order(server, "/refuse", None) == 400
+
+
+def test_scripts_give_the_same_orders_over_socket_io(server: ServerProcess):
+    client = socketio.Client()
+    client.connect(f"http://127.0.0.1:{server.port}", transports=["websocket"])
+    try:
+        with flying(server) as flight:
+            flight.led_to()
+            order = {"simulator": name_of(server), "person": 1}
+            refused_s, logged = time.monotonic(), len(server.log)
+            assert client.call("refuse_person", order, timeout=PATIENCE_S) is None
+            assert flight.client.wait_for("object_lost", since_s=refused_s, timeout_s=PATIENCE_S)
+            assert client.call("choose_person", order, timeout=PATIENCE_S) is None
+            flight.led_to()
+            assert server.wait_for_log("person 1 chosen by hand", PATIENCE_S, after=logged)
+            assert client.call("choose_person", {**order, "person": 1000}, timeout=PATIENCE_S) is None
+            assert server.wait_for_log("choose_person: expected a person tracked", PATIENCE_S, after=logged)
+            client.emit("refuse_person", "please")
+            assert server.wait_for_log('refuse_person: expected {"simulator"', PATIENCE_S, after=logged)
+            assert len(server.health()[1]["sessions"]) == 1, "whoever gives orders is no simulator"
+    finally:
+        client.disconnect()
+
+
 def test_overlay_images_go_to_clients_that_ask_and_to_nobody_else(server: ServerProcess):
     pictures = []
     client = socketio.Client()
@@ -330,6 +379,90 @@ def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
         browser.find_element(By.CSS_SELECTOR, "button.hold").click()
         assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
         assert shows(browser, "FOLLOWING")
+
+
+LEFT, RIGHT = 70, 180  # columns of the image
+
+
+def two_people(left=RED, right=BLUE) -> np.ndarray:
+    """A picture of two, a few metres apart."""
+    image = picture(GREY)
+    for column, colour in ((LEFT, left), (RIGHT, right)):
+        image[100:160, column - 10 : column + 10] = colour
+    return image
+
+
+def click_in_picture(browser, column: int, row: int = 130) -> None:
+    """Click where a pixel of the camera's image is to be seen."""
+    element = browser.find_element(By.CSS_SELECTOR, ".picture img")
+    width, height = element.size["width"], element.size["height"]
+    offset = (width * (column / 256 - 0.5), height * (row / 256 - 0.5))  # from the middle
+    ActionChains(browser).move_to_element_with_offset(element, *map(round, offset)).click().perform()
+
+
+def people(browser) -> dict[str, str]:
+    """Number → whereabouts, as the page lists them."""
+    script = (
+        "return Object.fromEntries([...document.querySelectorAll('.people li')]"
+        ".map((row) => [row.dataset.number, row.querySelector('.where').innerText]))"
+    )
+    return browser.execute_script(script)
+
+
+def press(browser, button: str, number: str) -> None:
+    """With the keyboard."""
+    element = browser.find_element(By.CSS_SELECTOR, f'.people li[data-number="{number}"] button.{button}')
+    assert number in element.get_attribute("aria-label")
+    element.send_keys(Keys.ENTER)
+
+
+def dot_on_map(browser) -> tuple[int, int]:
+    """(x, y) from the map's middle: within the dot of somebody who is not followed."""
+    shown = screenshot(browser, ".map canvas")[:-40]  # the legend has such dots, too
+    is_shade = (abs(shown - (169, 183, 201)).max(axis=-1) < 3).astype(np.uint8)
+    rows, columns = np.nonzero(cv2.erode(is_shade, np.ones((5, 5), np.uint8)))  # without letters
+    return int(columns[0]) - shown.shape[1] // 2, int(rows[0]) - (shown.shape[0] + 40) // 2
+
+
+def test_a_person_clicked_in_the_picture_is_followed_until_released(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server, image=two_people()) as flight:
+        assert shows(browser, "FOLLOWING")
+        left_m = flight.led_to()
+        click_in_picture(browser, RIGHT)
+        assert shows(browser, "is chosen and in sight", ".meaning")
+        assert math.dist(left_m, flight.led_to()) > 3, "the other one, some metres away"
+        assert shows(browser, "in view, followed, chosen", ".people .where")
+        browser.find_element(By.CSS_SELECTOR, ".people .release").click()
+        assert shows(browser, "The hero is in sight", ".meaning")
+        assert math.dist(left_m, flight.led_to()) < 0.5
+
+
+def test_a_person_refused_is_left_for_patrol_and_one_chosen_from_the_list_is_followed(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server, image=two_people()) as flight:
+        assert shows(browser, "FOLLOWING")
+        assert shows(browser, "followed", ".people .where")
+        (hero,) = (number for number, where in people(browser).items() if "followed" in where)
+        pressed_s = time.monotonic()
+        press(browser, "refuse", hero)
+        lost = flight.client.wait_for("object_lost", since_s=pressed_s, timeout_s=PATIENCE_S)
+        assert shows(browser, "refused", ".people .where")
+        flight.wait_frames(5)
+        assert [event.name for event in flight.client.events if event.arrived_s > lost.arrived_s] == []
+        (other,) = people(browser).keys() - {hero}
+        press(browser, "follow", other)
+        assert flight.client.wait_for("object_detected", since_s=lost.arrived_s, timeout_s=PATIENCE_S)
+        assert shows(browser, f"Person {other} is chosen and in sight", ".meaning")
+
+
+def test_the_page_says_when_several_may_be_the_hero_and_a_click_on_the_map_decides(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server, image=two_people(right=RED)) as flight:
+        assert shows(browser, "Several people may be the hero", ".meaning")
+        assert [event.name for event in flight.client.events] == ["object_lost"]
+        assert shows(browser, "50 %", ".people .chance")
+        canvas = browser.find_element(By.CSS_SELECTOR, ".map canvas")
+        ActionChains(browser).move_to_element_with_offset(canvas, *dot_on_map(browser)).click().perform()
+        assert shows(browser, "is chosen and in sight", ".meaning")
+        assert flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
 
 
 def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_path: Path):

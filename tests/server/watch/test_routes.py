@@ -1,19 +1,26 @@
 """HTTP routes without a server; the live ones are in `test_page.py`."""
 
 import pytest
+from support.road import a_simulator
+from support.seen import seen, sighting
 
 from server.sight.geometry import Camera
 from server.supervision import Faults
 from server.watch import routes
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
+from server.watch.orders import choice, refusal, switch
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
 
 
 def client(health, faults: Faults):
+    return client_and_dashboard(health, faults, lambda *_: None)[0]
+
+
+def client_and_dashboard(health, faults: Faults, do):
     dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, "an engine")
-    nothing = lambda *_: None  # noqa: E731
-    return make_app(dashboard, Metrics(faults), health, nothing, nothing, nothing, faults).test_client()
+    orders = {"hold": switch("is_held", do), "choose": choice(do), "refuse": refusal(do)}
+    return make_app(dashboard, Metrics(faults), health, orders, lambda _: None, faults).test_client(), dashboard
 
 
 @pytest.mark.parametrize(("is_ready", "status"), [(True, 200), (False, 503)])
@@ -37,12 +44,35 @@ def test_a_route_that_does_not_exist_is_the_clients_mistake():
     assert faults.counts == {}
 
 
-@pytest.mark.parametrize("path", ["/hold", "/record"])
+@pytest.mark.parametrize("path", ["/hold", "/choose", "/refuse"])
 @pytest.mark.parametrize("body", ["", "{", "null", "[" * 990, '{"simulator":' * 70, "1" * 990, "[" * 100_000])
 def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
     faults = Faults()
     response = client(dict, faults).post(path, data=body, content_type="application/json")
     assert response.status_code == (413 if len(body) > MOST_COMMAND_BYTES else 400)
+    assert faults.counts == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ('{"simulator": "drone", "person": 1}', 204, ""),
+        ('{"simulator": "drone", "person": 7}', 404, "expected a person tracked by this simulator"),
+        ('{"simulator": "nobody", "person": 1}', 404, "expected a connected simulator"),
+        ('{"simulator": "drone", "person": true}', 400, "&#34;person&#34;: a number"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/choose", "/refuse"])
+def test_an_order_about_a_person_is_for_those_tracked(path, body, status, words):
+    faults, done = Faults(), []
+    subject, dashboard = client_and_dashboard(dict, faults, lambda *order: done.append(order))
+    simulator = a_simulator()
+    simulator.session.take(seen(0.0, sighting()))
+    dashboard.connected(simulator)
+    response = subject.post(path, data=body, content_type="application/json")
+    assert response.status_code == status
+    assert words in response.text
+    assert done == ([(simulator, 1)] if status == 204 else [])
     assert faults.counts == {}
 
 
@@ -53,7 +83,7 @@ def test_an_error_in_the_pages_stream_ends_that_stream_and_is_reported(monkeypat
     assert faults.counts == {"page": 1}
 
 
-@pytest.mark.parametrize("route", ["/hold", "/record"])
+@pytest.mark.parametrize("route", ["/hold", "/choose", "/refuse"])
 def test_deeply_nested_json_is_the_clients_mistake(route):
     faults = Faults()
     response = client(dict, faults).post(route, data="[" * 990, content_type="application/json")

@@ -1,0 +1,80 @@
+"""What an operator may order: to hold or record a simulator, to choose or refuse a person. Checked here, for HTTP and
+Socket.IO alike.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from server.simulator import Simulator
+
+LARGEST_NUMBER = 10**9
+
+
+class OrderError(ValueError):
+    """An order that can't be obeyed: what was expected, in words.
+
+    `is_understood`: the order was well-formed, but what it names isn't there.
+    """
+
+    def __init__(self, expected: str, is_understood: bool) -> None:
+        super().__init__(f"expected {expected}")
+        self.expected, self.is_understood = expected, is_understood
+
+
+@dataclass(frozen=True)
+class Order:
+    """A kind of order. Its argument is an object with the simulator's name and a value.
+
+    Args:
+        key: of the value.
+        values: the values allowed, in words.
+        is_allowed: whether a value is one of them.
+        do: obeys.
+        names_person: whether a value is the number of a person who must be known.
+    """
+
+    key: str
+    values: str
+    is_allowed: Callable[[object], bool]
+    do: Callable[[Simulator, Any], None]
+    names_person: bool = False
+
+    def obey(self, argument: object, simulator_of: Callable[[object], Simulator | None]) -> None:
+        """Check an order and obey it.
+
+        Args:
+            argument: as received.
+            simulator_of: finds a simulator by its name.
+
+        Raises:
+            OrderError: if it can't be obeyed; nothing has then been done.
+        """
+        if not isinstance(argument, dict) or self.key not in argument or not self.is_allowed(argument[self.key]):
+            raise OrderError(f'{{"simulator": its name, "{self.key}": {self.values}}}', is_understood=False)
+        value = argument[self.key]
+        simulator = simulator_of(argument.get("simulator"))
+        if simulator is None:
+            raise OrderError("a connected simulator", is_understood=True)
+        if self.names_person and value is not None and not simulator.tracks(value):
+            raise OrderError("a person tracked by this simulator", is_understood=True)
+        self.do(simulator, value)
+
+
+def switch(key: str, do: Callable[[Simulator, bool], None]) -> Order:
+    """An order to begin (true) or to end (false) something."""
+    return Order(key, "true or false", lambda value: isinstance(value, bool), do)
+
+
+def choice(do: Callable[[Simulator, int | None], None]) -> Order:
+    """An order about a person, or with null about nobody."""
+    return Order("person", "a number or null", lambda value: value is None or _is_number(value), do, names_person=True)
+
+
+def refusal(do: Callable[[Simulator, int], None]) -> Order:
+    """An order about a person."""
+    return Order("person", "a number", _is_number, do, names_person=True)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 1 <= value <= LARGEST_NUMBER  # a bool is an int, too

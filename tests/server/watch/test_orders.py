@@ -1,0 +1,61 @@
+"""Orders of an operator: what is obeyed, and what is refused in which words."""
+
+import pytest
+from support.road import a_simulator
+from support.seen import seen, sighting
+
+from server.watch.orders import LARGEST_NUMBER, OrderError, choice, refusal, switch
+
+
+class Operator:
+    """Has one simulator, which tracks person 1, and notes what is done."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple] = []
+        self.simulator = a_simulator()
+        self.simulator.session.take(seen(0.0, sighting()))
+
+    def orders(self, kind, *arguments, value) -> None:
+        order = kind(*arguments, lambda simulator, value: self.done.append((simulator, value)))
+        argument = {"simulator": "drone", order.key: value}
+        order.obey(argument, {"drone": self.simulator}.get)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), [((switch, "is_held"), (True, False)), ((choice,), (1, None)), ((refusal,), (1,))]
+)
+def test_an_order_is_obeyed(kind, values):
+    operator = Operator()
+    for value in values:
+        operator.orders(*kind, value=value)
+    assert operator.done == [(operator.simulator, value) for value in values]
+
+
+@pytest.mark.parametrize("kind", [(switch, "is_held"), (choice,), (refusal,)])
+@pytest.mark.parametrize("value", ["1", 1.0, 0, -1, LARGEST_NUMBER + 1, 10**300, float("nan"), [1], {}])
+def test_a_value_of_another_kind_is_not_understood(kind, value):
+    operator = Operator()
+    with pytest.raises(OrderError, match="its name") as caught:
+        operator.orders(*kind, value=value)
+    assert not caught.value.is_understood
+    assert operator.done == []
+
+
+@pytest.mark.parametrize(("kind", "value"), [(choice, True), (refusal, True), (refusal, None)])
+def test_a_person_is_named_by_a_number(kind, value):
+    with pytest.raises(OrderError, match='"person": a number'):
+        Operator().orders(kind, value=value)
+
+
+@pytest.mark.parametrize("argument", [None, [], "drone", {}, {"simulator": "drone"}, {"person": 1}])
+def test_an_order_without_all_of_its_fields_is_refused(argument):
+    """To release nobody by a forgotten key would be a surprise."""
+    with pytest.raises(OrderError):
+        choice(lambda *_: pytest.fail("done")).obey(argument, lambda _: None)
+
+
+def test_a_person_must_be_tracked_by_that_simulator():
+    for kind in (choice, refusal):
+        with pytest.raises(OrderError, match="expected a person tracked by this simulator") as caught:
+            Operator().orders(kind, value=2)
+        assert caught.value.is_understood

@@ -63,7 +63,7 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
         ({"min_blob_px": 6.5}, "Expected `int`, got `float` - at `$.min_blob_px`"),
         ({"evidence": None}, "Expected `object`, got `null` - at `$.evidence`"),
         ({"evidence": {"mean_margin": "much"}}, "Expected `float`, got `str` - at `$.evidence.mean_margin`"),
-        ({"evidence": {"largest": 0}}, "the largest evidence must be positive, got 0"),
+        ({"evidence": {"largest": 0}}, "the largest evidence must be in (0, 20], got 0"),
         ({"evidence": {"constant": math.nan}}, "evidence must have finite weights, got (nan, "),
         ({"classes": 3}, "Expected `array`, got `int` - at `$.classes`"),
         ({"classes": ["hero", 3]}, "Expected `str`, got `int` - at `$.classes[1]`"),

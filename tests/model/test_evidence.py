@@ -52,9 +52,9 @@ def test_a_weight_that_is_not_finite_is_refused(name, weight):
         Evidence(**{name: weight})
 
 
-@pytest.mark.parametrize("largest", [0.0, -1.0])
-def test_a_bound_that_is_not_positive_is_refused(largest):
-    with pytest.raises(ValueError, match=f"the largest evidence must be positive, got {largest}"):
+@pytest.mark.parametrize("largest", [0.0, -1.0, 20.1, 1e6])
+def test_a_bound_that_is_not_positive_or_beyond_all_examples_is_refused(largest):
+    with pytest.raises(ValueError, match=rf"the largest evidence must be in \(0, 20\], got {largest}"):
         Evidence(largest=largest)
 
 

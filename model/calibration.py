@@ -57,11 +57,12 @@ def fit(examples: Sequence[Example]) -> Evidence:
     Raises:
         ValueError: if there is nobody, or the hero or anybody else is missing.
     """
-    truth = np.array([example.is_hero for example in examples])
+    truth = np.array([example.is_hero for example in examples], bool)
     if not truth.any() or truth.all():
         raise ValueError(f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero")
     terms = np.array([example.looks.terms() for example in examples])
-    scale = np.maximum(terms.std(axis=0), 1e-9)
+    spread = terms.std(axis=0)
+    scale = np.where(spread > 1e-6, spread, np.inf)  # what is the same for all says nothing: its weight becomes 0
     scale[0] = 1.0
     scaled, weights = terms / scale, np.zeros(terms.shape[1])
     penalty = np.full(terms.shape[1], _REGULARISATION)
@@ -98,10 +99,10 @@ def reliability(evidence: np.ndarray, truth: np.ndarray, classes: int = 12) -> R
     of = np.clip(np.digitize(evidence, edges) - 1, 0, classes - 1)
     heroes, others = (np.bincount(of[kind], minlength=classes) for kind in (truth, ~truth))
     there = heroes + others > 0
+    heroes, others, sums = heroes[there], others[there], np.bincount(of, weights=evidence, minlength=classes)[there]
     with np.errstate(divide="ignore"):
         observed = np.log(heroes / truth.sum()) - np.log(others / (~truth).sum())
-    sums = np.bincount(of, weights=evidence, minlength=classes)
-    return Reliability(sums[there] / (heroes + others)[there], observed[there], heroes[there], others[there])
+    return Reliability(sums / (heroes + others), observed, heroes, others)
 
 
 def log_loss(evidence: np.ndarray, truth: np.ndarray) -> float:

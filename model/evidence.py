@@ -13,6 +13,7 @@ import numpy as np
 
 # Of a pixel, nats: beyond it, a network's logarithms are no evidence any more.
 LARGEST_MARGIN = 12.0
+MOST_NATS = 20.0  # that a frame may say: one error in 500 million, more than any examples can show
 STRONGEST_PX = 4  # pixels: a far hero may have no more that the network is sure of
 IMAGE_PX = 256 * 256
 _TYPICAL_PX, _TYPICAL_BRIGHTNESS = 60.0, 60.0  # where the logarithms are 0
@@ -47,7 +48,7 @@ class Evidence:
     The defaults are for networks whose card has none: as the shipped network's, rounded, and trusted half as far.
 
     Raises:
-        ValueError: if a weight is not finite, or the bound not positive and finite.
+        ValueError: if a weight is not finite, or the bound is not in (0, `MOST_NATS`].
     """
 
     constant: float = 0.0
@@ -61,8 +62,8 @@ class Evidence:
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, astuple(self))):
             raise ValueError(f"evidence must have finite weights, got {astuple(self)}")
-        if not self.largest > 0:
-            raise ValueError(f"the largest evidence must be positive, got {self.largest}")
+        if not 0 < self.largest <= MOST_NATS:
+            raise ValueError(f"the largest evidence must be in (0, {MOST_NATS:g}], got {self.largest}")
 
     def of(self, looks: Looks) -> float:
         """log(how likely such looks are for the hero / how likely for anything else), nats."""

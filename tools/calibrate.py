@@ -25,12 +25,12 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from model.calibration import Example, Reliability, fit, held_out, log_loss, reliability
-from model.card import card_file
+from model.card import card_file, read_card
 from model.command import check_output_file, command, print_text, run_command
 from model.dataset import read_pairs, recording_of
 from model.engines import Engine, load_engine
-from model.loading import resolve_weights
-from model.pair_files import PathPair, list_pairs
+from model.loading import is_legacy, resolve_weights
+from model.pair_files import PathPair, list_pairs, partial_file
 from model.scoring import HERO, PEOPLE
 from server.sight.parts import find_parts
 from server.sight.people import looks_of, person_mask
@@ -45,18 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     check_output_file(options.plot)
     weights = resolve_weights(options.weights)
+    if is_legacy(weights):
+        raise ValueError(f"expected a network with a card, a .keras file, got {weights}")
+    read_card(weights)  # refuses one that makes no sense
     card = card_file(weights)
     content = json.loads(card.read_bytes()) if card.exists() else {}
+    check_output_file(card)
     pairs = chosen_pairs(options.data, options.recordings)
     engine = load_engine("auto", options.weights)
     examples = [example for some in pairs for example in examples_of(engine, *some)]
+    fitted = fit(examples)
     evidence, truth = held_out(examples), np.array([example.is_hero for example in examples])
     found, loss = reliability(evidence, truth), log_loss(evidence, truth)
     print_text(table(found))
     print_text(
         f"log loss on recordings left out: {loss:.4f} of {log_loss(np.zeros(len(truth)), truth):.4f} without any"
     )
-    fitted = fit(examples)
     content["evidence"] = asdict(fitted)
     content["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),
@@ -64,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "others": int((~truth).sum()),
         "held_out_log_loss": round(loss, 5),
     }
-    card.write_text(json.dumps(content, indent=1) + "\n")
+    partial = partial_file(card)
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(card)
     if options.plot:
         draw(found, options.plot)
     print_text(f"{card}: {fitted}")

@@ -100,10 +100,13 @@ def test_the_largest_blob_joins_at_corners():
 
 
 def test_the_largest_blob_is_the_servers():
-    from server.sight.people import largest_blobs as believed
+    from server.sight.parts import find_parts
 
     mask = np.random.default_rng(1).random((PX, PX)) < 0.3
-    np.testing.assert_array_equal(largest_blob(mask), believed(mask, 1)[0].mask)
+    parts = find_parts(mask, np.zeros((PX, PX), np.uint8), window=1, min_px=1)
+    believed = np.zeros_like(mask)
+    believed.flat[parts.at[parts.pixels(0)]] = True
+    np.testing.assert_array_equal(largest_blob(mask), believed)
 
 
 def test_recall_counts_heroes_by_size():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from model.card import Card, read_card
+from model.evidence import Evidence
 from model.scoring import CLASSES
 
 
@@ -18,13 +19,24 @@ def write(weights, content):
 
 
 def test_weights_without_a_card_run_as_the_originals_did(weights):
-    assert read_card(weights) == Card(CLASSES, None, 127.5, 127.5, 127, 8)
+    assert read_card(weights) == Card(CLASSES, None, 127.5, 127.5, 127, 8, Evidence())
 
 
 def test_a_card_says_how_to_run_a_network_and_may_tell_more(weights):
     said = {"input_px": 256, "mean": 0, "scale": 255, "hero_threshold_255": 150, "min_blob_px": 6}
     write(weights, {"classes": ["hero", "rest"], "network": "fpn", "evaluation": {}, **said})
     assert read_card(weights) == Card(("hero", "rest"), 256, 0, 255, 150, 6)
+
+
+def test_a_card_says_what_its_networks_output_is_worth(weights):
+    said = {"constant": -0.5, "mean_margin": 0.2, "strongest_margin": 1, "log_area": 0.3, "log_brightness": -1.0}
+    write(weights, {"evidence": {**said, "mean_margin_by_log_brightness": 0.1, "largest": 5}, "calibration": {}})
+    assert read_card(weights).evidence == Evidence(-0.5, 0.2, 1.0, 0.3, -1.0, 0.1, 5.0)
+
+
+def test_weights_of_the_evidence_that_a_card_leaves_out_are_the_defaults(weights):
+    write(weights, {"evidence": {"largest": 4.0}})
+    assert read_card(weights).evidence == Evidence(largest=4.0)
 
 
 def test_what_a_card_leaves_out_is_as_without_one(weights):
@@ -49,6 +61,10 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
         ({"min_blob_px": 0}, "min_blob_px must be at least 1, got 0"),
         ({"min_blob_px": "many"}, "Expected `int`, got `str` - at `$.min_blob_px`"),
         ({"min_blob_px": 6.5}, "Expected `int`, got `float` - at `$.min_blob_px`"),
+        ({"evidence": None}, "Expected `object`, got `null` - at `$.evidence`"),
+        ({"evidence": {"mean_margin": "much"}}, "Expected `float`, got `str` - at `$.evidence.mean_margin`"),
+        ({"evidence": {"largest": 0}}, "the largest evidence must be in (0, 20], got 0"),
+        ({"evidence": {"constant": math.nan}}, "evidence must have finite weights, got (nan, "),
         ({"classes": 3}, "Expected `array`, got `int` - at `$.classes`"),
         ({"classes": ["hero", 3]}, "Expected `str`, got `int` - at `$.classes[1]`"),
         ("[]", "a JSON value of type list, not an object"),
@@ -74,3 +90,8 @@ def test_the_shipped_weights_cards_make_sense():
     cards = [read_card(file) for file in folder.glob("*.keras")]
     assert cards
     assert all(card.input_px for card in cards)
+
+
+def test_the_shipped_networks_card_is_calibrated():
+    card = read_card(Path(__file__).resolve().parents[2] / "weights" / "model_weights.keras")
+    assert card.evidence != Evidence()

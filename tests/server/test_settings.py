@@ -1,3 +1,6 @@
+import math
+from dataclasses import fields
+
 import pytest
 
 from server.settings import Settings, TrackerConfig, read_tracker
@@ -20,20 +23,24 @@ def test_a_setting_out_of_range_is_refused(setting, message):
 
 def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):
     file = tmp_path / "tracker.toml"
-    file.write_text("confirm_hits = 4  # of 5\nlost_after_s = 2.5\n")
-    assert read_tracker(file) == TrackerConfig(confirm_hits=4, lost_after_s=2.5)
+    file.write_text("follow_above = 0.95  # to be surer\nlost_after_s = 2.5\nremember_s = 60\n")
+    assert read_tracker(file) == TrackerConfig(follow_above=0.95, lost_after_s=2.5, remember_s=60)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("confirm_hits = 9", "expected confirm_hits of at most confirm_window = 5, got 9"),
-        ("confirm_window = 1" + "0" * 30, "expected confirm_window an integer of 1 to 1000, got 10"),
+        ("follow_above = 1.0", r"expected follow_above in \(0, 1\), got 1.0"),
+        ("follow_above = 0", r"expected follow_above in \(0, 1e\+06\], got 0"),
+        ("give_up_below = 1", r"expected give_up_below in \(0, 1\), got 1"),
+        ("give_up_below = 0.95\nfollow_above = 0.9", "expected give_up_below of at most follow_above = 0.9, got 0.95"),
+        ("remember_s = 1" + "0" * 30, r"expected remember_s in \(0, 1e\+06\], got 10"),
+        ("confirm_hits = 3", r"expected settings of the tracker \(drift_mps, .*\), got confirm_hits"),
         ("lost_after_s = nan", r"expected lost_after_s in \(0, 1e\+06\], got nan"),
         ("gate_sigma = 1e300", r"expected gate_sigma in \(0, 1e\+06\], got 1e\+300"),
         ('lost_after_s = "soon"', r"expected lost_after_s in \(0, 1e\+06\], got 'soon'"),
         ("lost_after_s = true", r"expected lost_after_s in \(0, 1e\+06\], got True"),
-        ("lost_after = 2.0", r"expected settings of the tracker \(confirm_hits, .*\), got lost_after"),
+        ("lost_after = 2.0", r"expected settings of the tracker \(drift_mps, .*\), got lost_after"),
         ("lost_after_s 2.0", "Expected '=' after a key"),
         ("\udcff", "can't decode byte"),
     ],
@@ -43,3 +50,14 @@ def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path, text, messa
     file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=rf"tracker\.toml: .*{message}"):
         read_tracker(file)
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in fields(TrackerConfig)])
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, 2e6, "1", True, None])
+def test_each_setting_of_the_tracker_is_a_positive_number_of_a_sane_size(name, value):
+    with pytest.raises(ValueError, match=f"expected {name} in "):
+        TrackerConfig(**{name: value})
+
+
+def test_a_person_may_be_given_up_where_they_are_followed():
+    assert TrackerConfig(follow_above=0.8, give_up_below=0.8).give_up_below == 0.8

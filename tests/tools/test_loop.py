@@ -1,5 +1,6 @@
 """The real world flown by the server's own code, with a network that knows the truth."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from support.fake_engine import ColourEngine
 
 from model.card import Card
 from model.engines import Engine
+from model.evidence import Evidence
 from server.sight.geometry import Pose
 from server.wire.messages import Command
 from tools.simulator.drone import Drone
@@ -19,11 +21,11 @@ from tools.simulator.world import Observation, World
 
 
 class TruthEngine(Engine):
-    """Sees what `world` last observed."""
+    """Sees what `world` last observed, and is sure of it: two frames are enough to follow."""
 
     description = "truth"
     input_px = 256
-    card = Card()
+    card = Card(evidence=Evidence(largest=8.0))
     most_per_batch = 1
 
     def __init__(self, world: World) -> None:
@@ -72,22 +74,46 @@ def lossy(**config: float) -> Faults:
 
 def test_the_server_leads_the_drone_to_the_hero(world):
     flight = fly(world, ServerPilot(TruthEngine(world)), duration_s=10.0)
-    # Confirmed by the third frame, unless something stands between; then on the hero to the end.
+    # Followed from the second frame on, unless something stands between; then on the hero to the end.
     assert flight.is_on_target[-20:].all()
     assert np.median(flight.errors_m[-20:]) < 0.3
     assert world.drone.is_following
-    # The hero's track is where the drone is told to be, and the hero is in view.
-    (hero,) = flight.tracked[-1]
-    assert hero == pytest.approx((0, *flight.told_m[-1]), abs=1e-4)  # as coordinates are rounded
+    # The hero is in view, and one of those tracked is where the drone is told to be.
     assert flight.in_view[-20:, 0].all()
+    told_m = tuple(flight.told_m[-1].tolist())
+    (hero,) = (person for person in flight.tracked[-1] if math.dist(person[1:], told_m) < 1e-3)  # rounded coordinates
+    # It has been the same one since the drone has followed.
+    for tracked, told_m in zip(flight.tracked[-20:], flight.told_m[-20:].tolist(), strict=True):
+        assert [person.id for person in tracked if math.dist(person[1:], told_m) < 1e-3] == [hero.id]
     # QuadSim keeps 2 m behind.
     assert np.linalg.norm(np.array(world.drone.pose[:2]) - world.walkers.hero_position_m[:2]) < 4.0
 
 
-def test_without_a_track_the_server_tracks_nobody(world):
-    assert ServerPilot(TruthEngine(world)).tracked() == ()
-    flight = fly(world, ServerPilot(TruthEngine(world)), duration_s=0.2)
-    assert flight.tracked == ((),)  # one sighting is no track
+def test_the_server_tracks_everybody_in_view_from_their_first_frame_on(world):
+    pilot = ServerPilot(TruthEngine(world))
+    assert pilot.tracked() == ()
+    flight = fly(world, pilot, duration_s=0.2)
+    (tracked,) = flight.tracked
+    assert len(tracked) == flight.in_view[0].sum() > 1
+    assert [person.id for person in tracked] == list(range(1, len(tracked) + 1))
+    for position_m in flight.people_m[0][flight.in_view[0]].tolist():
+        assert min(math.dist(position_m, person[1:]) for person in tracked) < 1.0
+
+
+def test_who_is_not_in_the_latest_frame_is_not_told_though_remembered(world):
+    class ShortSighted(TruthEngine):
+        """Sees nobody from the third frame on."""
+
+        frames = 0
+
+        def infer(self, images):
+            self.frames += 1
+            seen = super().infer(images)
+            return seen if self.frames <= 2 else np.eye(3, dtype=np.float32)[np.zeros_like(seen[..., 0], int)]
+
+    flight = fly(world, ServerPilot(ShortSighted(world)), duration_s=0.8)
+    assert [bool(tracked) for tracked in flight.tracked] == [True, True, False, False]
+    assert np.isfinite(flight.told_m[2]).all(), "the hero is still followed"
 
 
 def observation(shown: list[tuple[int, int]], *people_m: tuple[float, float, float]) -> Observation:

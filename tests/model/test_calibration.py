@@ -1,0 +1,167 @@
+"""The fit on made-up examples whose weights are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from model.calibration import LARGEST, Example, Reliability, fit, held_out, log_loss, reliability
+from model.evidence import Evidence, Looks
+
+# Of the log odds of the hero: constant, mean margin, strongest margin, size, brightness, margin · brightness.
+KNOWN = (-1.0, 0.6, 0.3, 0.4, -0.5, 0.2)
+
+
+def examples(count: int, seed: int = 0, weights=KNOWN, recordings: int = 8) -> list[Example]:
+    """Of people whose chance to be the hero follows from their looks."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        mean = float(rng.normal(0, 2.5))
+        looks = Looks(mean, mean + float(rng.exponential(2)), float(rng.uniform(6, 900)), float(rng.uniform(5, 220)))
+        odds = sum(weight * term for weight, term in zip(weights, looks.terms(), strict=True))
+        made.append(Example(f"r{number % recordings}", looks, bool(rng.random() < 1 / (1 + math.exp(-odds)))))
+    return made
+
+
+def test_the_fit_recovers_known_weights():
+    known = examples(20_000)
+    fitted = fit(known)
+    names = ["mean_margin", "strongest_margin", "log_area", "log_brightness", "mean_margin_by_log_brightness"]
+    assert [getattr(fitted, name) for name in names] == pytest.approx(KNOWN[1:], abs=0.08)
+    assert fitted.largest == LARGEST
+    # The constant is that of log odds, less the log odds of the examples themselves.
+    heroes = sum(example.is_hero for example in known)
+    assert fitted.constant == pytest.approx(KNOWN[0] - math.log(heroes / (len(known) - heroes)), abs=0.15)
+
+
+def test_how_many_heroes_are_among_the_examples_changes_nothing():
+    """A log-likelihood ratio does not depend on how frequent heroes are."""
+    known = examples(30_000)
+    fewer = [example for number, example in enumerate(known) if not example.is_hero or number % 5 == 0]
+    looks = [Looks(margin, margin + 2, 100.0, 90.0) for margin in (-3.0, 0.0, 3.0)]
+    ratios, others = ([weights.of(each) for each in looks] for weights in (fit(known), fit(fewer)))
+    assert others == pytest.approx(ratios, abs=0.2)
+
+
+def test_what_says_nothing_has_no_weight():
+    rng = np.random.default_rng(1)
+    silent = [example._replace(is_hero=bool(rng.random() < 0.2)) for example in examples(5000)]
+    fitted = fit(silent)
+    for looks in (Looks(3.0, 5.0, 100.0, 90.0), Looks(-3.0, -1.0, 20.0, 30.0)):
+        assert abs(fitted.of(looks)) < 0.4
+
+
+def test_what_is_the_same_for_all_has_no_weight():
+    alike = [example._replace(looks=example.looks._replace(area_px=300.0)) for example in examples(5000)]
+    fitted = fit(alike)
+    assert fitted.log_area == 0.0
+    assert fitted.mean_margin == pytest.approx(KNOWN[1], abs=0.15)
+
+
+def test_few_examples_that_can_be_told_apart_give_finite_weights():
+    clear = [Example("r", Looks(margin, margin, 60.0, 60.0), margin > 0) for margin in (-4.0, -3.0, 3.0, 4.0)]
+    fitted = fit(clear)
+    assert fitted.of(clear[0].looks) < 0 < fitted.of(clear[-1].looks)
+
+
+def test_the_fit_is_that_of_its_inputs_alone():
+    assert fit(examples(500)) == fit(examples(500))
+
+
+@pytest.mark.parametrize("is_hero", [None, True, False])
+def test_without_the_hero_or_without_others_there_is_no_fit(is_hero):
+    known = [] if is_hero is None else [example._replace(is_hero=is_hero) for example in examples(10)]
+    count = sum(example.is_hero for example in known)
+    complaint = f"expected examples of the hero and of others, got {count} of {len(known)} of the hero"
+    with pytest.raises(ValueError, match=complaint):
+        fit(known)
+
+
+# --- on recordings that were left out
+
+
+def test_evidence_is_held_out_by_whole_recordings():
+    known = examples(400, recordings=8)
+    evidence = held_out(known)
+    assert evidence.shape == (400,)
+    # Every fourth recording in order of their names is a fold.
+    for fold in range(4):
+        left_out = {f"r{fold}", f"r{fold + 4}"}
+        fitted = fit([example for example in known if example.recording not in left_out])
+        for example, said in zip(known, evidence, strict=True):
+            if example.recording in left_out:
+                assert said == fitted.of(example.looks)
+
+
+def test_of_recordings_that_lie_held_out_evidence_is_no_better_than_chance():
+    """In each recording, the brightness alone tells the hero; which brightness, no other recording knows."""
+    rng = np.random.default_rng(2)
+    learned_by_heart = []
+    for number in range(8):
+        hero_light, other_light = rng.permutation([20.0, 150.0]).tolist()
+        for is_hero in [True, False] * 20:
+            light = hero_light if is_hero else other_light
+            learned_by_heart.append(Example(f"r{number}", Looks(0.0, 0.0, 60.0, light), is_hero))
+    truth = np.array([example.is_hero for example in learned_by_heart])
+    assert log_loss(held_out(learned_by_heart), truth) > log_loss(np.zeros(len(truth)), truth) - 0.05
+
+
+def test_a_single_recording_is_judged_by_itself():
+    known = examples(200, recordings=1)
+    fitted = fit(known)
+    assert held_out(known).tolist() == [fitted.of(example.looks) for example in known]
+
+
+# --- reliability
+
+
+def test_evidence_that_is_right_is_observed_as_said():
+    known = examples(60_000)
+    truth = np.array([example.is_hero for example in known])
+    found = reliability(held_out(known), truth)
+    enough = (found.heroes > 100) & (found.others > 100)
+    assert enough.sum() >= 6
+    np.testing.assert_allclose(found.observed[enough], found.evidence[enough], atol=0.3)
+    assert found.heroes.sum() + found.others.sum() == len(known)
+
+
+def test_evidence_that_is_too_sure_is_observed_as_less():
+    known = examples(60_000)
+    truth = np.array([example.is_hero for example in known])
+    found = reliability(np.clip(3 * held_out(known), -LARGEST, LARGEST), truth)
+    enough = (found.heroes > 100) & (found.others > 100)
+    outer = enough & (np.abs(found.evidence) > 3)
+    assert outer.sum() >= 2
+    assert (np.abs(found.observed[outer]) < 0.7 * np.abs(found.evidence[outer])).all()
+
+
+def test_classes_are_told_with_their_means_and_counts():
+    # Three classes over −5 to 5: below −1.67, up to 1.67, above. The one in the middle is empty.
+    found = reliability(np.array([-5.0, -3.0, 3.0, 5.0, 5.0]), np.array([False, False, True, True, False]), classes=3)
+    assert isinstance(found, Reliability)
+    assert found.evidence.tolist() == pytest.approx([-4.0, 13 / 3])
+    assert (found.heroes.tolist(), found.others.tolist()) == ([0, 2], [2, 1])
+    # Of 2 heroes both are above, of 3 others 1: log(1 / (1/3)). None of the heroes is below.
+    assert found.observed.tolist() == pytest.approx([-math.inf, math.log(3)])
+
+
+def test_the_log_loss_is_that_of_the_probabilities_with_heroes_as_frequent_as_among_the_examples():
+    truth = np.array([True, False, False, False])
+    # Without evidence each is the hero with 1/4.
+    assert log_loss(np.zeros(4), truth) == pytest.approx(-(math.log(1 / 4) + 3 * math.log(3 / 4)) / 4)
+    # Odds of 1/3 · e^ln 3 = 1 and of 1/9.
+    said = np.array([math.log(3), -math.log(3), -math.log(3), -math.log(3)])
+    assert log_loss(said, truth) == pytest.approx(-(math.log(1 / 2) + 3 * math.log(9 / 10)) / 4)
+
+
+def test_right_evidence_has_less_loss_than_none_and_wrong_evidence_more():
+    known = examples(2000)
+    truth, said = np.array([example.is_hero for example in known]), held_out(known)
+    assert log_loss(said, truth) < log_loss(np.zeros(len(truth)), truth) < log_loss(-said, truth)
+
+
+def test_a_fit_can_be_kept_as_json_and_comes_back():
+    fitted = fit(examples(500))
+    assert Evidence(**{name: getattr(fitted, name) for name in Evidence.__dataclass_fields__}) == fitted
+    assert all(value == round(value, 4) for value in vars(fitted).values())

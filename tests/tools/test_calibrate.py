@@ -1,0 +1,190 @@
+"""A calibration from a dataset folder to the card, of a small network whose output says how red somebody is."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.card import read_card
+from model.evidence import Evidence, Looks
+from model.pair_files import list_pairs
+from tools.calibrate import examples_of, main
+
+PX = 64
+FLOOR = (30, 30, 220)
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Blue is surroundings; of all else, red speaks for the hero and green for others."""
+    image = keras.Input((PX, PX, 3))
+    probabilities = keras.layers.Conv2D(3, 1, activation="softmax", name="probabilities")
+    network = keras.Model(image, probabilities(image))
+    # Inputs are −1 to 1. Red 0.57 and green 0.57 from the middle: margins of 2 · (red − green), and more for blue.
+    kernel = np.zeros((1, 1, 3, 3))
+    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, 2, 2
+    probabilities.set_weights([kernel, np.zeros(3)])
+    file = tmp_path_factory.mktemp("saved") / "network.keras"
+    network.save(file)
+    return file
+
+
+@pytest.fixture
+def network(saved, tmp_path):
+    shutil.copy(saved, tmp_path)
+    return tmp_path / "network"
+
+
+def save_frame(folder, name, *people):
+    """A frame of `PX` px in the dataset's layout; people are (left column, colour, whether it is the hero)."""
+    image, mask = np.full((PX, PX, 3), FLOOR, np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+    for left, colour, is_hero in people:
+        image[10:40, left : left + 10] = colour
+        mask[10:40, left : left + 10] = (0, 0, 255) if is_hero else (0, 255, 0)
+    for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
+        (folder / "train" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / "train" / kind / f"{name}.{ending}", subsampling=0, quality=100)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Eight recordings of ten frames: two strangers in each and the hero in every other one.
+
+    Heroes are mostly red and strangers mostly green, but for one in ten, who looks like the other.
+    """
+    rng = np.random.default_rng(0)
+
+    def colour(is_red: bool) -> tuple[int, int, int]:
+        bright = int(rng.integers(150, 220))
+        return (bright, 40, 20) if is_red else (40, bright, 20)
+
+    for number in range(80):
+        people = [(left, colour(rng.random() < 0.1), False) for left in (5, 25)]
+        if number % 2:
+            people.append((45, colour(rng.random() < 0.9), True))
+        save_frame(tmp_path / "data", f"r{number % 8:02}_{number:05}", *people)
+    return tmp_path / "data"
+
+
+def calibrated(network, data, *options):
+    return main([str(network), "--data", str(data), *map(str, options)])
+
+
+def test_the_fit_is_kept_on_the_card_with_what_it_is_made_of(network, data, capsys):
+    assert calibrated(network, data) == 0
+    content = json.loads(network.with_suffix(".json").read_text())
+    assert read_card(network.with_suffix(".keras")).evidence == Evidence(**content["evidence"]) != Evidence()
+    about = content["calibration"]
+    assert about["recordings"] == [f"data/r{number:02}" for number in range(8)]
+    assert (about["heroes"], about["others"]) == (40, 160)
+    assert 0 < about["held_out_log_loss"] < 0.5, "0.5 is that of a quarter of heroes without any evidence"
+    header, *lines, loss, last = capsys.readouterr().out.splitlines()
+    assert header.split() == ["evidence", "observed", "hero", "others"]
+    counts = np.array([line.split()[2:] for line in lines], int)
+    assert counts.sum(axis=0).tolist() == [40, 160]
+    assert loss.startswith(f"log loss on recordings left out: {about['held_out_log_loss']:.4f} of 0.5004 without any")
+    assert last.startswith(f"{network.with_suffix('.json')}: Evidence(constant=")
+
+
+def test_the_evidence_is_as_strong_as_the_looks_are_reliable(network, data):
+    """Nine in ten who look like the hero are the hero, and one in ten of the others: e^2.2 either way."""
+    calibrated(network, data)
+    evidence = read_card(network.with_suffix(".keras")).evidence
+    # Colours of 185 and 40: margins of 2 · 145 / 127.5, lumas of 81 and 123.
+    red, green = (Looks(margin, margin, 30 * 10 * 16.0, luma) for margin, luma in ((2.27, 81.0), (-2.27, 123.0)))
+    assert 1.4 < evidence.of(red) < 3.2
+    assert -3.2 < evidence.of(green) < -1.4
+
+
+def test_what_the_card_says_else_is_kept(network, data):
+    card = network.with_suffix(".json")
+    card.write_text(json.dumps({"network": "tiny", "min_blob_px": 5, "evidence": {"largest": 2.0}}))
+    assert calibrated(network, data) == 0
+    content = json.loads(card.read_text())
+    assert (content["network"], content["min_blob_px"], content["evidence"]["largest"]) == ("tiny", 5, 5.0)
+    files = {file.name for file in card.parent.iterdir() if file.is_file()}
+    assert files == {"network.json", "network.keras"}, "nothing is left beside them"
+
+
+def test_the_same_data_gives_the_same_card(network, data):
+    card = network.with_suffix(".json")
+    calibrated(network, data)
+    first = card.read_text()
+    calibrated(network, data)
+    assert card.read_text() == first
+
+
+def test_some_recordings_may_be_chosen(network, data):
+    assert calibrated(network, data, "--recordings", "r01", "r03") == 0
+    about = json.loads(network.with_suffix(".json").read_text())["calibration"]
+    assert about["recordings"] == ["data/r01", "data/r03"]
+    assert about["heroes"] + about["others"] == 60
+
+
+def test_a_diagram_is_drawn_on_request(network, data, tmp_path):
+    assert calibrated(network, data, "--plot", tmp_path / "reliability.png") == 0
+    with Image.open(tmp_path / "reliability.png") as picture:
+        assert picture.format == "PNG"
+
+
+@pytest.mark.parametrize("who", ["nobody", "only the hero", "only others"])
+def test_a_dataset_that_does_not_show_both_is_refused_and_the_card_stays(network, tmp_path, capsys, who):
+    for number in range(4):
+        people = {"nobody": [], "only the hero": [(5, (200, 40, 20), True)], "only others": [(5, (40, 200, 20), False)]}
+        save_frame(tmp_path / "data", f"r01_{number:05}", *people[who])
+    card = network.with_suffix(".json")
+    card.write_text('{"min_blob_px": 5}')
+    assert calibrated(network, tmp_path / "data") == 2
+    heroes, all_of_them = {"nobody": (0, 0), "only the hero": (4, 4), "only others": (0, 4)}[who]
+    complaint = f"calibrate: expected examples of the hero and of others, got {heroes} of {all_of_them} of the hero"
+    assert capsys.readouterr().err.splitlines()[-1] == complaint
+    assert card.read_text() == '{"min_blob_px": 5}'
+
+
+def test_a_network_of_the_original_tools_has_no_card_to_write(shared_dir, data, capsys):
+    weights = shared_dir / "legacy" / "model_weights"
+    assert calibrated(weights, data) == 2
+    complaint = f"calibrate: expected a network with a card, a .keras file, got {weights}"
+    assert capsys.readouterr().err.splitlines()[-1] == complaint
+
+
+def test_a_card_that_makes_no_sense_is_refused_by_its_name(network, data, capsys):
+    card = network.with_suffix(".json")
+    card.write_text("[]")
+    assert calibrated(network, data) == 2
+    assert capsys.readouterr().err.startswith(f"calibrate: expected a network's card in {card}, got: a JSON value of")
+    assert card.read_text() == "[]"
+
+
+class RedEngine:
+    """Takes everything that is not blue for a person, half the hero."""
+
+    def __init__(self, card) -> None:
+        self.input_px, self.card = PX, card
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        person = images[..., 2] < 100
+        return np.stack([~person, person / 2, person / 2], axis=-1).astype(np.float32)
+
+
+def test_an_example_is_the_hero_or_nobody_of_the_hero_at_all(network, tmp_path):
+    """Of a part that the hero shares with others, the hero's share decides; a small share makes it no example."""
+    data = tmp_path / "shared"
+    red, green = (200, 40, 20), (40, 200, 20)
+    save_frame(data, "r01_00001", (10, red, True), (40, green, False))
+    save_frame(data, "r01_00002", (10, red, True), (20, green, False))  # 10 columns each, one part
+    save_frame(data, "r01_00003", (10, red, True), (17, green, False))  # 7 of the hero's and 10 of another's
+    pairs = list_pairs(data / "train")
+    engine = RedEngine(read_card(network.with_suffix(".keras")))
+    by_frame = [[example.is_hero for example in examples_of(engine, "shared", [pair])] for pair in pairs]
+    assert sorted(by_frame[0]) == [False, True]
+    assert by_frame[1:] == [[True], []]
+    (example, *_) = examples_of(engine, "shared", pairs)
+    assert example.recording == "shared/r01"
+    assert example.looks.mean_margin == pytest.approx(0.0)
+    assert example.looks.area_px == pytest.approx(300 * 16)  # of 64 px in 256

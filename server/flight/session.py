@@ -238,7 +238,7 @@ class Session:
             seen_at_s=event.arrival_s if is_seen else self.state.seen_at_s,
         )
         if not tracker.is_following:
-            return self._patrol("out of sight")
+            return self._patrol("out of sight" if tracker.hero is not None else "it is hardly the hero")
         # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.config.lost_after_s:

@@ -192,7 +192,8 @@ class Tracker:
             if best.sightings >= LEAST_SIGHTINGS and probability >= self.config.follow_above:
                 return self._following(best)
         state = TrackState.CONFIRMING if candidates else self._state_without_candidates()
-        return replace(self, chosen=None if self.is_following else self.chosen, state=state)
+        is_lost = chosen is None or (self.is_following and self.followed == self.chosen)
+        return replace(self, chosen=None if is_lost else self.chosen, state=state)
 
     def _without_wrong_one(self) -> "Tracker":
         """Without following somebody who is hardly the hero any more."""

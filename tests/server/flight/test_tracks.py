@@ -203,6 +203,22 @@ def test_while_the_chosen_person_has_not_been_lost_nobody_else_is_followed():
     assert tracker.see((HERO_M, HERO)) is COASTING
 
 
+def test_a_choice_of_somebody_out_of_view_outlasts_whoever_is_followed_and_ends_when_forgotten():
+    tracker = Tracker()
+    for _ in range(3):
+        tracker.see((ELSEWHERE_M, STRANGER))
+    for _ in range(10):
+        tracker.see((HERO_M, HERO))
+    assert tracker.followed == 2
+    tracker.value = tracker.value.choose(1)
+    for _ in range(10):
+        tracker.see()
+    assert not tracker.is_following
+    assert tracker.chosen == 1
+    tracker.see(after_s=30.0)
+    assert tracker.chosen is None
+
+
 def test_somebody_unknown_cannot_be_chosen_or_refused():
     tracker = following()
     assert tracker.value.choose(99) == tracker.value

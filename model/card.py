@@ -44,6 +44,8 @@ class Card:
     def __post_init__(self) -> None:
         if self.classes.count("hero") != 1:
             raise ValueError(f"classes must contain hero once, got {', '.join(self.classes)}")
+        if self.classes.count("surroundings") != 1:
+            raise ValueError(f"classes must contain surroundings once, got {', '.join(self.classes)}")
         if self.input_px is not None and self.input_px < 1:
             raise ValueError(f"input_px must be at least 1, got {self.input_px}")
         if not 0 < self.scale < float("inf"):

@@ -54,6 +54,7 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
     [
         ({"classes": ["people", "surroundings"]}, "classes must contain hero once, got people, surroundings"),
         ({"classes": ["hero", "hero"]}, "classes must contain hero once, got hero, hero"),
+        ({"classes": ["hero", "rest"]}, "classes must contain surroundings once, got hero, rest"),
         ({"input_px": 0}, "input_px must be at least 1, got 0"),
         ({"scale": 0}, "scale must be positive and finite, got 0"),
         ({"mean": -1}, "mean must be 0 to 255, got -1"),

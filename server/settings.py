@@ -71,7 +71,7 @@ class TrackerConfig:
             positive or exceeds 1e6.
     """
 
-    follow_above: float = 0.9
+    follow_above: float = 0.8
     give_up_below: float = 0.3
     lost_after_s: float = 1.4
     remember_s: float = 20.0

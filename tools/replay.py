@@ -203,7 +203,7 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
                 subject.receive(entry.frame, entry.arrival_s, entry.argument)
                 continue
             replayed = subject.take(entry)
-        except (InconsistentError, ArithmeticError, ValueError) as error:  # a state that no session can have had
+        except (ArithmeticError, ValueError) as error:  # inconsistent, or with a state that no session can have had
             raise UnreadableRecordingError(f"{recording.path}: {error}") from error
         event = entry.event
         if isinstance(event, Received):

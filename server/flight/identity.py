@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 # One hero among some thirty people in QuadSim's scenes.
-CHANCE = 1 / 30
+CHANCE = 1 / 15
 # The time constants of the two means. The short one: long enough for the noise of single frames, short enough to notice
 # that a track has passed from one person to another. The long one: as the correlation above, which was measured on
 # strangers in flights of the stand-in, seeds 500 to 502.
@@ -24,7 +24,7 @@ PRESENT_S, SETTLED_S = 1.0, 2.5
 # One frame after a gap tells no more of the long mean than this time of frames.
 LONGEST_STEP_S = 0.4
 # What the long mean is worth, beside the short one: frames with a correlation of 0.45 or so count as 2.2 in the end.
-SETTLED_WORTH = 1.2
+SETTLED_WORTH = 2.0
 # The largest settled belief either way: no network is so sure that it could not be talked out of it.
 LARGEST_SETTLED = 5.0
 # A resemblance from afar is soon forgotten, so that it does not outweigh the hero who comes into view elsewhere; that

@@ -24,8 +24,8 @@ def test_weights_without_a_card_run_as_the_originals_did(weights):
 
 def test_a_card_says_how_to_run_a_network_and_may_tell_more(weights):
     said = {"input_px": 256, "mean": 0, "scale": 255, "hero_threshold_255": 150, "min_blob_px": 6}
-    write(weights, {"classes": ["hero", "rest"], "network": "fpn", "evaluation": {}, **said})
-    assert read_card(weights) == Card(("hero", "rest"), 256, 0, 255, 150, 6)
+    write(weights, {"classes": ["hero", "surroundings"], "network": "fpn", "evaluation": {}, **said})
+    assert read_card(weights) == Card(("hero", "surroundings"), 256, 0, 255, 150, 6)
 
 
 def test_a_card_says_what_its_networks_output_is_worth(weights):

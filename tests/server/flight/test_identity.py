@@ -20,9 +20,9 @@ def test_nobody_in_view_leaves_the_hero_elsewhere():
 
 
 def test_a_person_is_the_hero_with_odds_of_the_chance_times_the_evidence():
-    # 1/30 · e⁵ = 4.95: 4.95 / 5.95.
+    # 1/15 · e⁵ = 9.89: 9.89 / 10.89.
     (probability,) = probabilities([Belief(5.0)])
-    assert probability == pytest.approx(4.947 / 5.947, abs=1e-3)
+    assert probability == pytest.approx(9.894 / 10.894, abs=1e-3)
 
 
 def test_there_is_one_hero_two_who_look_alike_share_the_probability():
@@ -37,15 +37,20 @@ def test_who_is_refused_is_not_the_hero_and_leaves_the_others_as_they_are():
     assert probabilities([None, Belief(5.0)]) == [0.0, *probabilities([Belief(5.0)])]
 
 
-def test_any_number_of_frames_of_the_same_look_is_worth_little_more_than_two():
-    long = after(500, 2.0, Belief(2.0))
-    assert long.present == pytest.approx(2.0)
-    assert long.nats == pytest.approx(2.0 + SETTLED_WORTH * 2.0)
+def test_any_number_of_frames_of_the_same_look_is_worth_no_more_than_three():
+    long = after(500, 1.5, Belief(1.5))
+    assert long.present == pytest.approx(1.5)
+    assert long.nats == pytest.approx(1.5 + SETTLED_WORTH * 1.5) == pytest.approx(4.5)
     assert probabilities([long])[0] < 0.9
 
 
-def test_a_clear_hero_is_believed_after_three_frames():
-    assert [probabilities([after(n, 5.0, Belief(5.0))])[0] > 0.9 for n in range(4)] == [False, False, True, True]
+def test_the_nearer_look_of_a_slight_resemblance_takes_longer():
+    frames = [
+        next(n for n in range(99) if probabilities([after(n, nats, Belief(nats))])[0] > 0.9) for nats in (5, 4, 3)
+    ]
+    assert frames == sorted(frames)
+    assert frames[0] == 0
+    assert frames[2] * FRAME_S < 2.0
 
 
 def test_a_track_that_passes_to_somebody_else_is_noticed_within_some_frames():

@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# A point nearer to the camera's plane than this is not in view: a depth close to zero makes its pixel infinite.
+SMALLEST_DEPTH_M = 0.001
+
 
 class Pose(NamedTuple):
     """Position and attitude in the ROS world frame, as QuadSim sends them: metres and degrees in (−360, 360).
@@ -177,11 +180,12 @@ def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint |
         pose: of that camera, world frame.
 
     Returns:
-        The point in the image's plane, which may lie outside the image; None if it is not in front of the camera.
+        The point in the image's plane, which may lie outside the image; None if it is not in front of the camera,
+        by at least `SMALLEST_DEPTH_M`.
     """
     transform = world_from_camera(pose)
     depth_m, left_m, up_m = transform[:3, :3].T @ (point_world - transform[:3, 3])
-    if not depth_m > 0:
+    if not depth_m >= SMALLEST_DEPTH_M:
         return None
     scale_px = camera.focal_px / depth_m
     return ImagePoint(

@@ -109,6 +109,19 @@ def test_what_lies_behind_or_beside_the_camera_is_not_seen():
     assert project(np.array([0.0, 1.0, 0.0]), QUADSIM_CAMERA, LEVEL) is None
 
 
+@pytest.mark.parametrize("left_m", [0.0, 1.0])
+def test_what_lies_in_the_cameras_plane_is_not_seen_however_it_is_rounded(left_m):
+    point = np.array([0.0, left_m, 0.0])
+    assert project(point, QUADSIM_CAMERA, LEVEL._replace(yaw_deg=1e-307)) is None
+    for depth_m in (5e-324, 1e-308, 0.0009):
+        assert project(np.array([depth_m, left_m, 0.0]), QUADSIM_CAMERA, LEVEL) is None
+
+
+def test_what_lies_a_millimetre_ahead_is_seen():
+    seen = project(np.array([0.001, 0.0, 0.0]), QUADSIM_CAMERA, LEVEL)
+    np.testing.assert_allclose(seen, [*CENTRE, 0.001])
+
+
 def test_a_direction_advances_one_metre_of_depth():
     pose = Pose(1.0, 2.0, 3.0, 10.0, 20.0, 30.0)
     pixel_px = (40.0, 200.0)

@@ -9,8 +9,8 @@ from server.settings import Settings, TrackerConfig, read_tracker
         ({"port": 99999}, "port must be 0 to 65535, got 99999"),
         ({"watchdog_s": 9}, r"watchdog_s must be in \(0, 3\], got 9"),
         ({"min_blob_px": -1}, "min_blob_px must not be negative, got -1"),
-        ({"vertical_fov_deg": 180.0}, r"expected vertical_fov_deg in \(0, 180\), got 180.0"),
-        ({"depth_far_m": 0.0}, "expected far_m positive and finite, got 0.0"),
+        ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180.0"),
+        ({"depth_far_m": 0.0}, "expected far_m of 1 to 10000, got 0.0"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, message):

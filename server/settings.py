@@ -31,6 +31,13 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        # An empty address would mean all of this machine's.
+        if not self.host.strip() or not self.host.isprintable():
+            raise ValueError(f"host must be an address or a name, got {self.host!r}")
+        try:
+            self.host.encode("idna")  # as sockets do
+        except UnicodeError as error:
+            raise ValueError(f"host must be an address or a name, got {self.host!r}: {error}") from error
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
         _ = self.camera  # checks its own two

@@ -130,5 +130,7 @@ def read_tracker(file: Path) -> TrackerConfig:
         if unknown:
             raise ValueError(f"expected settings of the tracker ({', '.join(sorted(known))}), got {unknown[0]}")
         return TrackerConfig(**values)
+    except RecursionError as error:
+        raise ValueError(f"{file}: expected settings of the tracker, got TOML that is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

@@ -47,6 +47,8 @@ def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defa
         ("lost_after = 2.0", r"expected settings of the tracker \(confirm_hits, .*\), got lost_after"),
         ("lost_after_s 2.0", "Expected '=' after a key"),
         ("\udcff", "can't decode byte"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("a." * 5000 + "a = 1", "expected settings of the tracker"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path, text, message):

@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
 from server.sight.geometry import Camera
 
@@ -43,8 +44,8 @@ class Settings:
         _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
-        if self.min_blob_px < 0:
-            raise ValueError(f"min_blob_px must not be negative, got {self.min_blob_px}")
+        if not 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
+            raise ValueError(f"min_blob_px must be 0 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
     @property
     def camera(self) -> Camera:

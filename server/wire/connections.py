@@ -1,7 +1,8 @@
 """Accepted connections: how many there may be, how long a request may take to arrive, and who makes room for whom.
 
-A stranger is a client that has not sent an event of ours yet and does not watch the page. When all connections are
-taken, the longest-waiting stranger makes room for a newcomer. A QuadSim sends its first frame within 0.2 s.
+A stranger is a client none of whose frames has been understood yet and that does not watch the page. When all
+connections are taken, the longest-waiting stranger makes room for a newcomer, and if there is none, the client that has
+been silent for longest. A QuadSim sends its first frame within 0.2 s.
 """
 
 import enum
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from server.wire.complaints import RateLimitedWarnings
+from server.wire.complaints import SERVER, RateLimitedWarnings
 from server.wire.green import eventlet
 from server.wire.pace import Pace, Turns
 
@@ -25,6 +26,8 @@ MOST_CONNECTIONS = 500
 REQUEST_S = 10.0
 # Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
 MOST_HELD_BYTES = 20_000_000
+# A known client counts as silent when nothing of it has been understood for so long; a QuadSim sends 5 frames a second.
+SILENT_S = 60.0
 # How long to wait for a descriptor or for a connection to end.
 RETRY_S = 0.05
 # After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
@@ -55,7 +58,8 @@ class Standing(enum.IntEnum):
 
     STRANGER = 0
     JOINED = 1  # the default namespace of Socket.IO
-    KNOWN = 2  # by an event of ours, or as a viewer of the page
+    KNOWN = 2  # by an event of ours that was understood
+    VIEWER = 3  # of the page; there are few, and they have nothing to send
 
 
 class Connection:
@@ -71,6 +75,7 @@ class Connection:
         is_received: whether that has arrived whole.
         held_bytes: how much of it has arrived; 0 once it has arrived whole, or is no longer wanted.
         standing: how well the client is known.
+        heard_s: monotonic time of the latest event that was understood.
         pace: of the event loop.
         is_websocket: whether it has become a websocket.
         is_closing: whether its thread has been told to end.
@@ -88,7 +93,8 @@ class Connection:
     def begin_request(self) -> None:
         """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
         self.standing = Standing.STRANGER
-        self.since_s, self.is_received = self._clock(), False
+        self.heard_s = self.since_s = self._clock()
+        self.is_received = False
         self._keep(bytearray())
 
     def hold(self, unfinished: bytearray) -> None:
@@ -114,9 +120,19 @@ class Connection:
         if change:
             self._on_held(change)
 
-    def rise(self, standing: Standing) -> None:
-        """Note that the client is known better."""
+    def rise(self, standing: Standing, heard_s: float | None = None) -> None:
+        """Note that the client is known as well as that, or better.
+
+        Args:
+            standing: at least.
+            heard_s: when something of it was last understood, monotonic seconds; None for now.
+        """
         self.standing = max(self.standing, standing)
+        self.heard_s = self._clock() if heard_s is None else heard_s
+
+    def is_silent(self, now_s: float) -> bool:
+        """Whether it belongs to a known client of whom nothing has been understood for long."""
+        return self.standing == Standing.KNOWN and now_s - self.heard_s > SILENT_S
 
     def close_after_answer(self, environ: dict[str, Any]) -> None:
         """Leave the rest of a request unread; eventlet would read all of it, however long, before the next request."""
@@ -211,19 +227,27 @@ class Connections:
         self._open.pop(socket).receive()
 
     def _make_room(self) -> bool:
-        """Close the connection of the longest-waiting stranger; returns whether there was any."""
-        strangers = [each for each in self._open.values() if each.standing < Standing.KNOWN and not each.is_closing]
-        if not strangers:
-            self._complain(f"at most {self._most} connections", "one more, which was refused")
-            return False
-        self._complain(
-            f"at most {self._most} connections", "one more, for which the longest-waiting stranger was dropped"
-        )
-        min(strangers, key=lambda each: (each.standing, each.since_s)).close()
-        return True
+        """Close the connection of the longest-waiting stranger, or else of the longest-silent client.
+
+        Returns:
+            Whether there was any.
+        """
+        now_s, expected = self._pace.clock(), f"at most {self._most} connections"
+        staying = [each for each in self._open.values() if not each.is_closing]
+        strangers = [each for each in staying if each.standing < Standing.KNOWN]
+        silent = [each for each in staying if each.is_silent(now_s)]
+        if strangers:
+            self._complain(expected, "one more, for which the longest-waiting stranger was dropped")
+            min(strangers, key=lambda each: (each.standing, each.since_s)).close()
+        elif silent:
+            self._complain(expected, "one more, for which the longest-silent client was dropped")
+            min(silent, key=lambda each: each.heard_s).close()
+        else:
+            self._complain(expected, "one more, which was refused")
+        return bool(strangers or silent)
 
     def _complain(self, expected: str, received: str) -> None:
-        self._complaints.warn("server", "connections", expected, received)
+        self._complaints.warn(SERVER, "connections", expected, received)
 
 
 def most_connections() -> int:

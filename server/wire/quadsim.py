@@ -66,6 +66,13 @@ class QuadSimServer(socketio.Server):
         """Where a connected client of this id came from."""
         return Peer.of(self.environ.get(self.manager.eio_sid_from_sid(sid, "/"), {}))
 
+    def recognise(self, sid: str) -> None:
+        """Note that an event of a client of this id has been understood: it is one of those that this server is for.
+
+        Without that it is a stranger, whatever it sends, and makes room for others.
+        """
+        self.eio.rise(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
+
     def earliest_arrival_s(self, sid: str) -> float:
         """The earliest time (monotonic s) at which what a client has just sent can have arrived at this machine.
 
@@ -145,7 +152,6 @@ class QuadSimServer(socketio.Server):
         if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # QuadSim takes the default namespace as joined.
             self._handle_connect(eio_sid, "/", None)
-        self.eio.rise(eio_sid, Standing.KNOWN)
         super()._handle_event(eio_sid, namespace, id, data)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:

@@ -10,6 +10,7 @@ from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import (
     MOST_HELD_BYTES,
     REQUEST_S,
+    SILENT_S,
     Connection,
     Connections,
     Standing,
@@ -126,6 +127,18 @@ def test_a_newcomer_is_refused_when_all_are_known(door):
     known[0].close()
     assert accepting.wait()[0] is room
     assert door.complaints[0] == "one more, which was refused"
+
+
+def test_the_client_that_has_been_silent_for_longest_makes_room_when_all_are_known(door):
+    viewer, silent, other = (door.enter() for _ in range(3))
+    viewer[1].rise(Standing.VIEWER)
+    for _, connection in (silent, other):
+        connection.rise(Standing.KNOWN)
+    door.now_s += SILENT_S
+    other[1].rise(Standing.KNOWN)
+    door.enter()
+    assert [socket.is_shut for socket, _ in (viewer, silent, other)] == [False, True, False]
+    assert door.complaints == ["one more, for which the longest-silent client was dropped"]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])

@@ -10,8 +10,8 @@ from support.handshakes import HANDSHAKE, MALFORMED_HANDSHAKES
 
 from server.supervision import Faults
 from server.wire import engine
-from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import KEY, Connection, Standing
+from server.wire.complaints import SERVER, RateLimitedWarnings
+from server.wire.connections import KEY, SILENT_S, Connection, Standing
 from server.wire.engine import MOST_PACKETS, MOST_QUEUED_BYTES
 from server.wire.green import eventlet
 from server.wire.pace import Pace
@@ -28,9 +28,15 @@ class Web:
         complaints.listeners.append(lambda *words: self.mistakes.append(words))
         self.server = QuadSimServer(complaints, Faults())
         self.server.eio.start_service_task = False
-        self.server.on("sensor_frame", lambda sid, acknowledge, *what: self.taken.append(what))
+        self.server.on("sensor_frame", self.take)
         self.state = [None, None, None]
         self.connection = Connection(self.state, Pace())
+
+    def take(self, sid: str, acknowledge: object, *what: object) -> None:
+        """Of frames, objects are understood."""
+        self.taken.append(what)
+        if isinstance(what[0], dict):
+            self.server.recognise(sid)
 
     def ask(self, query: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """GET, or with a body POST; returns status and answer."""
@@ -97,15 +103,16 @@ def test_a_payload_that_a_websocket_would_not_take_is_the_clients_mistake_and_th
     assert len(web.taken) == 1
 
 
-def test_a_connection_is_known_once_its_session_has_sent_a_frame(web):
+def test_a_connection_is_known_once_a_frame_of_its_session_was_understood(web):
     sid = web.shake_hands()
     standings = []
-    for body in (b"40", b'42["sensor_frame",{}]', b"3"):
+    for body in (b"40", b'42["sensor_frame",7]', b'42["sensor_frame",{}]', b"3"):
         web.post(sid, body)
         standings.append((web.server.eio.sessions[sid].standing, web.connection.standing))
     # A request is judged by what its session has sent before; a websocket's connection rises with its session.
     assert standings == [
         (Standing.JOINED, Standing.STRANGER),
+        (Standing.JOINED, Standing.JOINED),
         (Standing.KNOWN, Standing.JOINED),
         (Standing.KNOWN, Standing.KNOWN),
     ]
@@ -127,6 +134,20 @@ def test_a_session_is_refused_when_all_that_there_may_be_are_known(web, monkeypa
         web.post(web.shake_hands(), b'42["sensor_frame",{}]')
     assert web.ask("EIO=4&transport=polling")[0] == 503
     assert len(web.server.eio.sessions) == 2
+
+
+def test_the_session_that_has_been_silent_for_longest_makes_room_when_all_are_known(web, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_SESSIONS", 2)
+    now = SimpleNamespace(monotonic=lambda: now.s, s=0.0)
+    monkeypatch.setattr(engine, "time", now)
+    first, second = web.shake_hands(), web.shake_hands()
+    for sid in (first, second, first):
+        now.s += 1.0
+        web.post(sid, b'42["sensor_frame",{}]')
+    now.s = 2.5 + SILENT_S
+    third = web.shake_hands()
+    assert list(web.server.eio.sessions) == [first, third]
+    assert web.mistakes[0][0] == SERVER
 
 
 def test_a_client_that_does_not_read_is_dropped_by_bytes(web):

@@ -46,6 +46,11 @@ class Moment(NamedTuple):
     camera: tuple[float, float, float, float] | None
     hero: tuple[float, float] | None
 
+    @property
+    def answered_s(self) -> float:
+        """When the last of its commands had left, monotonic seconds."""
+        return self.arrival_s + self.latency_s
+
     def as_json(self) -> list[Any]:
         """The page's form: [seconds, milliseconds, state, [x, y, z, yaw] or null, [x, y] or null]."""
         return [
@@ -100,7 +105,8 @@ class Shown:
         hero = None if situation.position_m is None else situation.position_m[:2]
         self.frames += 1
         self.moments.append(Moment(self.frames, arrival_s, now_s - arrival_s, situation.state.value, camera, hero))
-        while now_s - self.moments[0].arrival_s > HISTORY_S:
+        # By the time of the answer: a frame may have waited for longer than that while the server stood still.
+        while now_s - self.moments[0].answered_s > HISTORY_S:
             self.moments.popleft()
         self._dashboard.on_change()
 

@@ -68,6 +68,14 @@ def test_history_ends_after_three_minutes():
     assert [moment[0] for moment in moments] == [30.0, 190.0]
 
 
+def test_a_frame_that_has_waited_for_longer_than_the_history_is_shown():
+    subject, shown = dashboard()
+    answer(shown, 0.0)
+    answer(shown, 0.2, delay_s=1000.0)
+    moments = subject.news({}, 1000.2)[0]["simulators"][0]["moments"]
+    assert [moment[:2] for moment in moments] == [[0.2, 1e6]]
+
+
 def test_a_simulator_that_has_gone_is_shown_no_more_and_a_late_picture_of_it_is_harmless():
     subject, shown = dashboard()
     shown.disconnected()

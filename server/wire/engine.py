@@ -96,7 +96,10 @@ class EngineServer(engineio.Server):
             environ.pop("HTTP_UPGRADE", None)  # engineio would obey it; a server may ignore it (RFC 9110, 7.8)
         elif (mistake := mistake_in(environ)) is not None:
             return refuse_handshake(environ, start_response, mistake, self.complaints)
-        session = self.sessions.get(query.get("sid", [""])[0])
+        sid = query.get("sid", [""])[0]
+        if sid in self.sockets and self.sockets[sid].closed:
+            del self.sockets[sid]  # engineio would do so only at its next look round, and raise until then
+        session = self.sessions.get(sid)
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):
                 return refuse(start_response, "503 Service Unavailable", "too many clients")

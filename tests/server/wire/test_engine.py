@@ -118,6 +118,14 @@ def test_a_connection_is_known_once_a_frame_of_its_session_was_understood(web):
     ]
 
 
+@pytest.mark.parametrize("body", [b"3", b"40", b"hello", None])
+def test_a_session_that_its_client_has_closed_is_unknown(web, body):
+    sid = web.shake_hands()
+    assert web.post(sid, b"1") == 200
+    assert web.ask(f"EIO=4&transport=polling&sid={sid}", body)[0] == 400
+    assert web.server.eio.sockets == web.server.eio.sessions == {}
+
+
 def test_the_oldest_stranger_makes_room_for_another_session(web, monkeypatch):
     monkeypatch.setattr(engine, "MOST_STRANGERS", 2)
     known = web.shake_hands()

@@ -146,7 +146,7 @@ class FollowerServer:
 
     def _on_sensor_frame(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         peer = self._sio.peer(sid)
-        self._control.on_frame(sid, peer.host, str(peer), self._sio.earliest_arrival_s(sid), acknowledge, arguments)
+        self._control.on_frame(sid, peer.host, str(peer), self._sio.earliest_arrival_s(), acknowledge, arguments)
 
     def _on_watch_overlay(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         if arguments == ({"watch": True},):

@@ -7,6 +7,7 @@ been silent for longest. A QuadSim sends its first frame within 0.2 s.
 
 import enum
 import errno
+import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ class Connection:
         state: eventlet's record of it: [address, socket, state].
         pace: of the event loop.
         on_held: called when more or fewer bytes are held, with the difference.
+        earliest_arrival_s: the earliest time at which it can have been made, monotonic seconds; None for now.
 
     Attributes:
         since_s: monotonic time from which the present request or message is awaited.
@@ -83,8 +85,15 @@ class Connection:
         thread: the green thread that serves it.
     """
 
-    def __init__(self, state: list[Any], pace: Pace, on_held: Callable[[int], None] = lambda _: None) -> None:
-        self._state, self._clock, self.pace, self.turns = state, pace.clock, pace, Turns(pace)
+    def __init__(
+        self,
+        state: list[Any],
+        pace: Pace,
+        on_held: Callable[[int], None] = lambda _: None,
+        earliest_arrival_s: float | None = None,
+    ) -> None:
+        self._state, self._clock, self.pace = state, pace.clock, pace
+        self.turns = Turns(pace, earliest_arrival_s)
         self._on_held, self._unfinished, self.held_bytes = on_held, bytearray(), 0
         self.is_websocket = self.is_closing = False
         self.thread: Any = None
@@ -162,6 +171,7 @@ class Connections:
 
     def __init__(self, listener: Any, complaints: RateLimitedWarnings, pace: Pace, most: int) -> None:
         self._listener, self._complaints, self._pace, self._most = listener, complaints, pace, most
+        self._turns = Turns(pace)  # of newcomers: they may wait behind others, with their requests already sent
         self._open: dict[Any, Connection] = {}
         self._held_bytes = 0
 
@@ -175,8 +185,13 @@ class Connections:
         """The next connection and its address, within the bounds; survives a lack of descriptors."""
         while True:
             self._pace.sleep(ACCEPT_PAUSE_S)
+            is_awaited = not select.select([self._listener], [], [], 0)[0]
+            if is_awaited:
+                self._turns.catch_up()
             # Linux tells of a lack of descriptors even if nobody waits, and then nobody must make room.
             eventlet.hubs.trampoline(self._listener, read=True)
+            if is_awaited:
+                self._turns.wake()
             try:
                 socket, address = self._listener.accept()
             except OSError as error:
@@ -193,7 +208,8 @@ class Connections:
 
     def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
         """Serve a connection in a green thread; `state` is eventlet's record of it."""
-        connection = self._open[state[1]] = Connection(state, self._pace, self._note_held)
+        connection = Connection(state, self._pace, self._note_held, self._turns.earliest_arrival_s)
+        self._open[state[1]] = connection
         connection.thread = eventlet.spawn(serve, state)
         connection.thread.link(lambda _: self._forget(state[1]))
         return connection.thread

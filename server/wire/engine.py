@@ -88,9 +88,16 @@ class EngineServer(engineio.Server):
         # A copy: the original is a module's global.
         self._async = {**self._async, "websocket": self._websocket, "queue": PacketQueue}
         self.sessions: dict[str, Session] = {}
+        self._present = eventlet.corolocal.local()
+
+    @property
+    def earliest_arrival_s(self) -> float:
+        """The earliest time (monotonic s) at which what is being handled can have arrived at this machine."""
+        return self._present.connection.turns.earliest_arrival_s
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Handle an HTTP request of a client, within the bounds."""
+        """Handle an HTTP request of a client, within the bounds; a websocket's is handled until the websocket ends."""
+        self._present.connection = connection_of(environ)
         query = parse_qs(environ.get("QUERY_STRING", ""))
         if query.get("transport", [""])[0] != "websocket":
             environ.pop("HTTP_UPGRADE", None)  # engineio would obey it; a server may ignore it (RFC 9110, 7.8)

@@ -90,16 +90,18 @@ class Turns:
 
     Args:
         pace: of the loop.
+        earliest_arrival_s: of what may have arrived before they began, monotonic seconds; None for now.
 
     Attributes:
         earliest_arrival_s: nothing that is being read now arrived before this time (monotonic s). What a busy client
             has sent may have waited in the network for so long.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, earliest_arrival_s: float | None = None) -> None:
         self._pace = pace
         self._turns = 0
-        self.earliest_arrival_s = self._awaited_s = pace.clock()
+        self._awaited_s = pace.clock()
+        self.earliest_arrival_s = self._awaited_s if earliest_arrival_s is None else earliest_arrival_s
         self._begun_s = pace.used()
 
     def begin(self) -> None:

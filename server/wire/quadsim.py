@@ -8,7 +8,6 @@ Only whole, well-formed events get past this module. Anything else is reported a
 the connection goes on. Errors in our own handlers are never taken for a client's mistake: only decoding is guarded.
 """
 
-import time
 from typing import Any
 
 import socketio
@@ -73,16 +72,9 @@ class QuadSimServer(socketio.Server):
         """
         self.eio.rise(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
 
-    def earliest_arrival_s(self, sid: str) -> float:
-        """The earliest time (monotonic s) at which what a client has just sent can have arrived at this machine.
-
-        By polling, a message is read whole before it is taken for one, and its time is now.
-        """
-        session = self.eio.sessions.get(self.manager.eio_sid_from_sid(sid, "/"))
-        connection = None if session is None else session.connection
-        if connection is None or not connection.is_websocket:
-            return time.monotonic()
-        return connection.turns.earliest_arrival_s
+    def earliest_arrival_s(self) -> float:
+        """The earliest time (monotonic s) at which the event that is being handled can have arrived at this machine."""
+        return self.eio.earliest_arrival_s
 
     def members(self, room: str) -> list[str]:
         """Ids of the clients who have entered a room; those who disconnect leave it."""

@@ -249,6 +249,25 @@ def test_a_connection_that_is_being_closed_makes_room_once(door):
     assert [socket.is_shut for socket, _ in (first, second, third)] == [True, True, False]
 
 
+def test_who_is_accepted_may_have_waited_since_nobody_did(door):
+    accepted_s = []
+    for arrived_s in (0.2, 0.4):
+        accepting = eventlet.spawn(door.subject.accept)
+        for _ in range(20):
+            eventlet.sleep(0)
+        door.now_s = arrived_s
+        door.listener.put(Socket())
+        accepting.wait()
+        accepted_s.append(door.subject._turns.earliest_arrival_s)
+    assert accepted_s == [0.2, 0.4], "they were awaited, and accepted at once"
+    door.listener.put(Socket(), Socket())
+    for now_s in (20.0, 30.0):
+        door.now_s = now_s
+        socket, _ = door.subject.accept()
+        door.subject.spawn(lambda _: eventlet.event.Event().wait(), [None, socket, None])
+        assert door.subject.of(socket).turns.earliest_arrival_s == 0.4
+
+
 def test_a_listener_that_no_longer_listens_is_an_error(door):
     door.listener.put(OSError(errno.EBADF, "bad descriptor"))
     with pytest.raises(OSError, match="bad descriptor"):

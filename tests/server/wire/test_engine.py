@@ -25,6 +25,7 @@ class Web:
         complaints = RateLimitedWarnings()
         self.mistakes: list[tuple[str, ...]] = []
         self.taken: list[tuple] = []
+        self.arrivals_s: list[float] = []
         complaints.listeners.append(lambda *words: self.mistakes.append(words))
         self.server = QuadSimServer(complaints, Faults())
         self.server.eio.start_service_task = False
@@ -35,6 +36,7 @@ class Web:
     def take(self, sid: str, acknowledge: object, *what: object) -> None:
         """Of frames, objects are understood."""
         self.taken.append(what)
+        self.arrivals_s.append(self.server.earliest_arrival_s())
         if isinstance(what[0], dict):
             self.server.recognise(sid)
 
@@ -116,6 +118,15 @@ def test_a_connection_is_known_once_a_frame_of_its_session_was_understood(web):
         (Standing.KNOWN, Standing.JOINED),
         (Standing.KNOWN, Standing.KNOWN),
     ]
+
+
+def test_a_frame_by_polling_may_have_arrived_when_its_request_did(web):
+    sid = web.shake_hands()
+    web.connection.turns.earliest_arrival_s = 12.0
+    web.post(sid, b'42["sensor_frame",{}]\x1e42["sensor_frame",{}]')
+    other = Connection([None, None, None], Pace(), earliest_arrival_s=10.0)
+    web.ask(f"EIO=4&transport=polling&sid={sid}", b'42["sensor_frame",{}]', **{KEY: other})
+    assert web.arrivals_s == [12.0, 12.0, 10.0]
 
 
 @pytest.mark.parametrize("body", [b"3", b"40", b"hello", None])

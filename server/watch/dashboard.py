@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
+from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
@@ -30,41 +31,6 @@ MOST_MOMENTS_TOGETHER = 50_000
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
 WARNING_SHOWN_S = 60.0
 MOST_WARNINGS = 100
-
-
-class Moment(NamedTuple):
-    """What the page draws of one answered frame.
-
-    Args:
-        number: counts up.
-        arrival_s: monotonic seconds.
-        latency_s: from arrival until the last of its commands had left.
-        state: the tracker's, then.
-        camera: x, y, z in metres and yaw in degrees, ROS world frame; None for a frame that was not understood.
-        hero: x, y likewise; None without a track.
-    """
-
-    number: int
-    arrival_s: float
-    latency_s: float
-    state: str
-    camera: tuple[float, float, float, float] | None
-    hero: tuple[float, float] | None
-
-    @property
-    def answered_s(self) -> float:
-        """When the last of its commands had left, monotonic seconds."""
-        return self.arrival_s + self.latency_s
-
-    def as_json(self) -> list[Any]:
-        """The page's form: [seconds, milliseconds, state, [x, y, z, yaw] or null, [x, y] or null]."""
-        return [
-            round(self.arrival_s, 3),
-            round(1e3 * self.latency_s, 1),
-            self.state,
-            self.camera and [round(value, 2) for value in self.camera],
-            self.hero and [round(value, 2) for value in self.hero],
-        ]
 
 
 @dataclass
@@ -239,7 +205,7 @@ class Dashboard:
         abouts, told = [], {}
         for shown in tuple(self._shown):
             before = sent.get(shown, Sent())
-            moments = _since(shown.moments, before.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
+            moments = since(shown.moments, before.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
             told[shown] = Sent(moments[-1].number if moments else before.moment, shown.pictures)
             abouts.append(self._about(shown, before, now_s) | {"moments": [moment.as_json() for moment in moments]})
             give_way()
@@ -281,16 +247,6 @@ class Dashboard:
             for (client, _), said in reversed(self._complaints.items())
             if (client == name or (name is None and client not in shown)) and now_s - said.at_s < WARNING_SHOWN_S
         ][:5]
-
-
-def _since(moments: deque[Moment], number: int) -> list[Moment]:
-    """Those after a number, oldest first; looked up from the end."""
-    new = []
-    for moment in reversed(moments):
-        if moment.number <= number:
-            break
-        new.append(moment)
-    return new[::-1]
 
 
 def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:

@@ -14,13 +14,20 @@ from model.images import MEAN, SCALE
 from model.loading import is_legacy
 from model.scoring import CLASSES, THRESHOLD_255
 
+MOST_CLASSES, LONGEST_NAME = 256, 40
+LARGEST_INPUT_PX = 4096
+# Of a divisor of differences up to 255. Far outside of it, a network's inputs are not finite, or all zero.
+SCALES = (0.01, 10_000.0)
+# More pixels than a person covers, even in the input of a large network; a larger minimum would hide every hero.
+LARGEST_MIN_BLOB_PX = 10_000
+
 
 @dataclass(frozen=True)
 class Card:
     """Settings to run a network; the defaults are those of the original tools, for weights without a card.
 
     Args:
-        classes: classes of the output channels; one is "hero".
+        classes: classes of the output channels; the first is "surroundings", and one is "hero". Their names are logged.
         input_px: height and width of the input; None if only the network itself knows it.
         mean: value to subtract from each channel of an image, 0 to 255.
         scale: divisor of the difference.
@@ -42,20 +49,28 @@ class Card:
     evidence: Evidence = field(default_factory=Evidence)
 
     def __post_init__(self) -> None:
+        if len(self.classes) > MOST_CLASSES:
+            raise ValueError(f"classes must be at most {MOST_CLASSES}, got {len(self.classes)}")
+        for name in self.classes:
+            if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+                raise ValueError(
+                    f"classes must have printable names of 1 to {LONGEST_NAME} characters, got {name[:LONGEST_NAME]!r}"
+                )
         if self.classes.count("hero") != 1:
             raise ValueError(f"classes must contain hero once, got {', '.join(self.classes)}")
-        if self.classes.count("surroundings") != 1:
-            raise ValueError(f"classes must contain surroundings once, got {', '.join(self.classes)}")
-        if self.input_px is not None and self.input_px < 1:
-            raise ValueError(f"input_px must be at least 1, got {self.input_px}")
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"scale must be positive and finite, got {self.scale}")
+        if self.classes[0] != "surroundings":
+            raise ValueError(f"the first of classes must be surroundings, got {', '.join(self.classes)}")
+        if self.input_px is not None and not 1 <= self.input_px <= LARGEST_INPUT_PX:
+            raise ValueError(f"input_px must be 1 to {LARGEST_INPUT_PX}, got {self.input_px}")
+        smallest, largest = SCALES
+        if not smallest <= self.scale <= largest:
+            raise ValueError(f"scale must be {smallest:g} to {largest:g}, got {self.scale}")
         if not 0 <= self.mean <= 255:
             raise ValueError(f"mean must be 0 to 255, got {self.mean}")
         if not 0 <= self.hero_threshold_255 < 255:
             raise ValueError(f"hero_threshold_255 must be 0 to 254, got {self.hero_threshold_255}")
-        if self.min_blob_px < 1:
-            raise ValueError(f"min_blob_px must be at least 1, got {self.min_blob_px}")
+        if not 1 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
+            raise ValueError(f"min_blob_px must be 1 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
 
 def card_file(weights: Path) -> Path:

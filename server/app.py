@@ -56,7 +56,14 @@ class FollowerServer:
         sight = Sight(engine, settings.camera, settings.min_blob_px or None)
         self._perception = Perception(sight, faults)
         self._control = Control(
-            settings, tracker, self._perception, self._loop.post, self._send, self._complaints, faults
+            settings,
+            tracker,
+            self._perception,
+            self._loop.post,
+            self._send,
+            self._sio.recognise,
+            self._complaints,
+            faults,
         )
 
         def fail(simulator: Simulator) -> None:
@@ -148,12 +155,14 @@ class FollowerServer:
 
     def _on_sensor_frame(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         peer = self._sio.peer(sid)
-        self._control.on_frame(sid, peer.host, str(peer), self._sio.earliest_arrival_s(sid), acknowledge, arguments)
+        self._control.on_frame(sid, peer.host, str(peer), self._sio.earliest_arrival_s(), acknowledge, arguments)
 
     def _on_watch_overlay(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         if arguments == ({"watch": True},):
+            self._sio.recognise(sid)
             self._sio.enter_room(sid, OVERLAY_ROOM)
         elif arguments == ({"watch": False},):
+            self._sio.recognise(sid)
             self._sio.leave_room(sid, OVERLAY_ROOM)
         else:
             peer = self._sio.peer(sid)

@@ -39,6 +39,7 @@ class Control:
         perception: sees their frames.
         post: has a call run on the event loop, from any thread.
         send: sends a command to the client of an id, and lets others run.
+        recognise: told the id of a client whenever a frame of it could be parsed.
         complaints: where clients' mistakes are reported.
         faults: where our own errors are reported.
 
@@ -54,11 +55,13 @@ class Control:
         perception: Perception,
         post: Callable[..., None],
         send: Callable[[str, Command], None],
+        recognise: Callable[[str], None],
         complaints: RateLimitedWarnings,
         faults: Faults,
     ) -> None:
         self._settings, self._tracker, self._perception = settings, tracker, perception
-        self._post, self._send_command, self._complaints, self._faults = post, send, complaints, faults
+        self._post, self._send_command, self._recognise = post, send, recognise
+        self._complaints, self._faults = complaints, faults
         self.listeners: list[Listener] = []
         self.frames = 0
         self._simulators: dict[str, Simulator] = {}
@@ -111,6 +114,7 @@ class Control:
                 self._take(simulator, Received(now_s, frame.number, None, arrival_s), frame)
                 self._answer(simulator, Perceived(frame, frame.content), [acknowledge])
                 return
+            self._recognise(sid)
             superseded = simulator.slot.put(frame, frame.content)
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.command import harmless
 from model.engines import ENGINES, load_engine
 from model.options import add_options, from_options
 from server import logs
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prepare_folder(settings.record)
         engine = load_engine(options.engine, options.weights)
     except (ValueError, OSError) as error:
-        print(f"follower: {error}", file=sys.stderr)
+        # Harmless: an error may quote a file that somebody else has written.
+        print(f"follower: {harmless(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)

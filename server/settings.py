@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
 from server.sight.geometry import Camera
 
@@ -30,13 +31,20 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        # An empty address would mean all of this machine's.
+        if not self.host.strip() or not self.host.isprintable():
+            raise ValueError(f"host must be an address or a name, got {self.host!r}")
+        try:
+            self.host.encode("idna")  # as sockets do
+        except UnicodeError as error:
+            raise ValueError(f"host must be an address or a name, got {self.host!r}: {error}") from error
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
         _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
-        if self.min_blob_px < 0:
-            raise ValueError(f"min_blob_px must not be negative, got {self.min_blob_px}")
+        if not 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
+            raise ValueError(f"min_blob_px must be 0 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
     @property
     def camera(self) -> Camera:
@@ -109,5 +117,7 @@ def read_tracker(file: Path) -> TrackerConfig:
         if unknown:
             raise ValueError(f"expected settings of the tracker ({', '.join(sorted(known))}), got {unknown[0]}")
         return TrackerConfig(**values)
+    except RecursionError as error:
+        raise ValueError(f"{file}: expected settings of the tracker, got TOML that is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

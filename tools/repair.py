@@ -5,7 +5,8 @@
 A server that is killed leaves a recording without a summary, and a copy that is broken off ends within a record. This
 program's tools read both as far as they go; strict readers ask for the summary. The command copies all whole records
 into a new file beside the recording, with the same times and topics, and puts that in its place. A whole file is left
-as it is. All files are checked before the first one is changed. A second for each 20 MB.
+as it is. All files are checked before the first one is changed, and a file that is named twice is finished once. A
+second for each 20 MB.
 
 Exit status: 0, all files are whole now; 2, refused for the reason given; 130, interrupted.
 """
@@ -20,6 +21,7 @@ import shutil
 import stat
 import time
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -66,7 +68,7 @@ class Kept(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    versions = {path: check(path) for path in options.recordings}
+    versions = {path: check(path) for path in distinct(options.recordings)}
     for path, version in versions.items():
         print_text(f"{path}: {'whole, left as it is' if version is None else finish(path, version)}")
     return 0
@@ -77,6 +79,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("recordings", type=Path, nargs="+", metavar="FILE", help="recordings, *.mcap")
     return parser.parse_args(arguments)
+
+
+def distinct(paths: Iterable[Path]) -> list[Path]:
+    """The paths without those that lead to the same file as an earlier one, such as a link and the file itself."""
+    by_file: dict[str, Path] = {}
+    for path in paths:
+        by_file.setdefault(os.path.realpath(path), path)  # of a loop of links, `Path.resolve` raises RuntimeError
+    return list(by_file.values())
 
 
 def check(path: Path) -> Version | None:

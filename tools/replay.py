@@ -23,6 +23,8 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,6 +41,11 @@ from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame, shorten
 
+# Far beyond every time, position and variance of a session, whose tracker computes with squares and cubes of them.
+LARGEST_NUMBER = 1e40
+# Logarithms of likelihoods, of which the exponential is taken.
+LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "present", "settled"), 100.0
+
 
 class InconsistentError(ValueError):
     """A recording whose messages do not fit each other."""
@@ -54,11 +61,17 @@ class Replay:
 
     Attributes:
         session: as it is now.
+
+    Raises:
+        InconsistentError: if no session can have had the state at the start.
     """
 
     def __init__(self, start: Start, engine: Engine, min_blob_px: int | None) -> None:
         self.session = Session.begin(start.session, start.tracker, start.watchdog_s)
         if start.state is not None:
+            check_numbers(start.state)
+            if start.state.tracker.is_following and start.state.tracker.velocity_mps is None:
+                raise InconsistentError("expected a state that follows to have a track, got none")
             self.session.state = start.state
         self._sight = Sight(engine, start.camera, min_blob_px)
         # Frames without an answer, by number.
@@ -70,8 +83,9 @@ class Replay:
         """Keep a frame until its answer, instead of the one that it superseded.
 
         Raises:
-            InconsistentError: if its argument is not JSON.
+            InconsistentError: if its argument is not JSON, or its arrival is no time of a session.
         """
+        check_numbers({"arrival_s": arrival_s})
         try:
             self._frames[number] = Frame.read(number, arrival_s, json.loads(argument))
         except (ValueError, RecursionError) as error:
@@ -83,9 +97,11 @@ class Replay:
         """Take in a recorded event; one that answers a frame is made anew from the frame.
 
         Raises:
-            InconsistentError: if the recording answers a frame that it does not hold.
+            InconsistentError: if the recording answers a frame that it does not hold, or no session can have had the
+                event.
         """
         event, late = happened.event, list[Command]()
+        check_numbers(event)
         if isinstance(event, Received):
             self.receive(event.frame, event.arrival_s, happened.argument or "", event.superseded)
         else:
@@ -120,6 +136,40 @@ class Replay:
     def _follows(self) -> tuple[bool, bool]:
         """Whether the drone was told to follow, and whether the tracker follows."""
         return bool(self.session.state.is_told_to_follow), self.session.state.tracker.is_following
+
+
+def check_numbers(value: object) -> None:
+    """Check the numbers in a recorded state or event; an error of ours in computing with others stays loud.
+
+    Raises:
+        InconsistentError: if there is one that no session can have had.
+    """
+    for name, number in named_numbers(value):
+        if name == "timestamp_s":  # a client's; any number
+            continue
+        if not abs(number) <= LARGEST_NUMBER:
+            raise InconsistentError(f"expected {name} of at most {LARGEST_NUMBER:g}, got {number:g}")
+        if name in LOGARITHMS and not abs(number) <= LARGEST_LOGARITHM:
+            raise InconsistentError(f"expected {name} of at most {LARGEST_LOGARITHM:g}, got {number:g}")
+        if (name == "std_m" and number <= 0) or (name == "position_variance" and number < 0):
+            raise InconsistentError(f"expected {name} to be positive, got {number:g}")
+
+
+def named_numbers(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """All floats within a value of dataclasses, named and other tuples and dicts, with the names of their fields."""
+    if isinstance(value, float):
+        yield name, value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from named_numbers(getattr(value, field.name), field.name)
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        yield from named_numbers(value._asdict())
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from named_numbers(part, key)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from named_numbers(part, name)
 
 
 @command("replay")
@@ -190,10 +240,14 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
         min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
 
     Raises:
-        UnreadableRecordingError: if the recording answers a frame that it does not hold, or is damaged.
+        UnreadableRecordingError: if the recording answers a frame that it does not hold, holds a state or an event
+            that no session can have had, or is damaged.
     """
     start, comparison, newest = recording.start, Comparison(), 0
-    subject = Replay(start, engine, min_blob_px)
+    try:
+        subject = Replay(start, engine, min_blob_px)
+    except InconsistentError as error:
+        raise UnreadableRecordingError(f"{recording.path}: {error}") from error
     for entry in recording.entries("replaying"):
         if isinstance(entry, Mask):
             continue
@@ -203,7 +257,7 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
                 subject.receive(entry.frame, entry.arrival_s, entry.argument)
                 continue
             replayed = subject.take(entry)
-        except (ArithmeticError, ValueError) as error:  # inconsistent, or with a state that no session can have had
+        except InconsistentError as error:
             raise UnreadableRecordingError(f"{recording.path}: {error}") from error
         event = entry.event
         if isinstance(event, Received):

@@ -16,6 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+# A point nearer to the camera's plane than this is not in view: a depth close to zero makes its pixel infinite.
+SMALLEST_DEPTH_M = 0.001
+# Wider than any real camera's. Far outside of them, focal lengths and depths are not finite, and a histogram of tiny
+# depth steps takes gigabytes.
+FIELDS_OF_VIEW_DEG = (1.0, 179.0)
+FAR_LIMITS_M = (1.0, 10_000.0)
+
 
 class Pose(NamedTuple):
     """Position and attitude in the ROS world frame, as QuadSim sends them: metres and degrees in (−360, 360).
@@ -50,7 +57,7 @@ class Camera:
         width_px: width of the image; None for a square one, as QuadSim's are.
 
     Raises:
-        ValueError: if a size is not at least 1, the angle not in (0, 180), or `far_m` not positive and finite.
+        ValueError: if a size is not at least 1, the angle not 1° to 179°, or `far_m` not 1 to 10,000 m.
     """
 
     image_px: int = 256
@@ -63,10 +70,14 @@ class Camera:
             raise ValueError(f"expected image_px of at least 1, got {self.image_px}")
         if self.width_px is not None and not self.width_px >= 1:
             raise ValueError(f"expected width_px of at least 1 or None, got {self.width_px}")
-        if not 0 < self.vertical_fov_deg < 180:
-            raise ValueError(f"expected vertical_fov_deg in (0, 180), got {self.vertical_fov_deg}")
-        if not 0 < self.far_m < math.inf:
-            raise ValueError(f"expected far_m positive and finite, got {self.far_m}")
+        smallest_deg, largest_deg = FIELDS_OF_VIEW_DEG
+        if not smallest_deg <= self.vertical_fov_deg <= largest_deg:
+            raise ValueError(
+                f"expected vertical_fov_deg of {smallest_deg:g} to {largest_deg:g}, got {self.vertical_fov_deg}"
+            )
+        nearest_m, farthest_m = FAR_LIMITS_M
+        if not nearest_m <= self.far_m <= farthest_m:
+            raise ValueError(f"expected far_m of {nearest_m:g} to {farthest_m:g}, got {self.far_m}")
 
     @property
     def image_width_px(self) -> int:
@@ -177,11 +188,12 @@ def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint |
         pose: of that camera, world frame.
 
     Returns:
-        The point in the image's plane, which may lie outside the image; None if it is not in front of the camera.
+        The point in the image's plane, which may lie outside the image; None if it is not in front of the camera,
+        by at least `SMALLEST_DEPTH_M`.
     """
     transform = world_from_camera(pose)
     depth_m, left_m, up_m = transform[:3, :3].T @ (point_world - transform[:3, 3])
-    if not depth_m > 0:
+    if not depth_m >= SMALLEST_DEPTH_M:
         return None
     scale_px = camera.focal_px / depth_m
     return ImagePoint(

@@ -3,6 +3,7 @@
 A decoder only sees what `plain_image` leaves of a file, so that an image costs no more than its pixels.
 """
 
+import errno
 import io
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -18,6 +19,11 @@ SMALLEST_IMAGE_PX = 16
 # QuadSim sends 256 × 256. A larger image than this comes from no camera of ours, and costs 5 ms and more to decode.
 LARGEST_IMAGE_PX = 640 * 480
 MOST_ELONGATED = 4.0
+
+# Load the decoders now: Pillow would load them for the first image, which fails if all descriptors are in use then.
+Image.preinit()
+# The operating system's own troubles, which no image causes.
+_OUR_TROUBLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Decoded = TypeVar("Decoded")
 
@@ -45,6 +51,8 @@ def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, Size]:
 
     Raises:
         BadFrameError: if it is not a whole, plain JPEG or PNG of a sane size.
+        OSError: if this machine is out of descriptors.
+        MemoryError: if it is out of memory.
     """
     return _decode("rgb_image", file, lambda image: (resize_rgb(image, px), Size(*image.size)))
 
@@ -56,7 +64,7 @@ def decode_depth(file: bytes) -> np.ndarray:
         (H, W) uint8: round(255 · depth / far), of the red channel.
 
     Raises:
-        BadFrameError: if it is not a whole, plain JPEG or PNG of a sane size.
+        BadFrameError, OSError, MemoryError: as `decode_rgb`.
     """
     return _decode("depth_image", file, lambda image: np.asarray(image.getchannel(0)))
 
@@ -70,11 +78,13 @@ def _decode(field: str, file: bytes, convert: Callable[[Image.Image], Decoded]) 
             if image.mode in ("P", "1"):
                 image = image.convert("RGBA")
             return convert(image)
-    except BadFrameError:
+    except (BadFrameError, MemoryError):
         raise
     except UnusualImageError as error:
         raise BadFrameError(field, error.expected, error.received) from error
     except Exception as error:  # Pillow raises nearly anything on a broken file
+        if isinstance(error, OSError) and error.errno in _OUR_TROUBLES:
+            raise
         expected = "a JPEG or PNG that can be decoded"
         raise BadFrameError(field, expected, f"{shorten(file, 12)}: {str(error)[:80]}") from error
 

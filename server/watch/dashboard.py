@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
 from server.watch.labels import as_json
+from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
@@ -24,38 +25,13 @@ PERIOD_S, HEARTBEAT_S = 0.1, 1.0
 HISTORY_S = 180.0
 # Three minutes at 5 frames a second are 900; a simulator in lock-step may send ten times as many.
 MOST_MOMENTS = 3000
+# Of all simulators together: 50 of them for three minutes. Each has an equal share.
+MOST_MOMENTS_TOGETHER = 50_000
+# In one message of one simulator, 3 ms of work, and of all together, 0.1 MB. The rest of a new viewer's history comes
+# with the next messages, the oldest first.
+MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
 WARNING_SHOWN_S = 60.0
 MOST_WARNINGS = 100
-
-
-class Moment(NamedTuple):
-    """What the page draws of one answered frame.
-
-    Args:
-        number: counts up.
-        arrival_s: monotonic seconds.
-        latency_s: from arrival until the last of its commands had left.
-        state: the tracker's, then.
-        camera: x, y, z in metres and yaw in degrees, ROS world frame; None for a frame that was not understood.
-        hero: x, y likewise; None without a track.
-    """
-
-    number: int
-    arrival_s: float
-    latency_s: float
-    state: str
-    camera: tuple[float, float, float, float] | None
-    hero: tuple[float, float] | None
-
-    def as_json(self) -> list[Any]:
-        """The page's form: [seconds, milliseconds, state, [x, y, z, yaw] or null, [x, y] or null]."""
-        return [
-            round(self.arrival_s, 3),
-            round(1e3 * self.latency_s, 1),
-            self.state,
-            self.camera and [round(value, 2) for value in self.camera],
-            self.hero and [round(value, 2) for value in self.hero],
-        ]
 
 
 @dataclass
@@ -101,7 +77,10 @@ class Shown:
         hero = None if situation.position_m is None else situation.position_m[:2]
         self.frames += 1
         self.moments.append(Moment(self.frames, arrival_s, now_s - arrival_s, situation.state.value, camera, hero))
-        while now_s - self.moments[0].arrival_s > HISTORY_S:
+        while len(self.moments) > self._dashboard.share(MOST_MOMENTS_TOGETHER):
+            self.moments.popleft()
+        # By the time of the answer: a frame may have waited for longer than that while the server stood still.
+        while now_s - self.moments[0].answered_s > HISTORY_S:
             self.moments.popleft()
         self._dashboard.on_change()
 
@@ -156,6 +135,10 @@ class Dashboard:
         self._shown.remove(shown)
         self.on_change()
 
+    def share(self, together: int) -> int:
+        """Each simulator's share of what there may be of all together; at least a few."""
+        return max(2, together // max(1, len(self._shown)))
+
     def on_change(self) -> None:
         """Have viewers told of the situation as it is now."""
         self._changes += 1
@@ -185,8 +168,12 @@ class Dashboard:
         """The messages for one viewer, for as long as they look.
 
         Args:
-            sleep: called between messages; lets others run.
+            sleep: called between messages, and with 0 amid a message; lets others run.
         """
+
+        def give_way() -> None:
+            sleep(0.0)
+
         self.viewers += 1
         try:
             sent: dict[Shown, Sent] = {}
@@ -195,30 +182,42 @@ class Dashboard:
                 now_s = time.monotonic()
                 if changes != self._changes or now_s - told_at_s >= HEARTBEAT_S:
                     changes, told_at_s = self._changes, now_s
-                    message, sent = self.news(sent, now_s)
-                    yield b"data: " + json.dumps(message, separators=(",", ":")).encode() + b"\n\n"
+                    message, sent = self.news(sent, now_s, give_way)
+                    yield _as_event(message, give_way)
+                    if any(has.moment < shown.frames for shown, has in sent.items()):
+                        told_at_s = -math.inf  # there is more
                 sleep(PERIOD_S)
         finally:
             self.viewers -= 1
 
-    def news(self, sent: dict[Shown, Sent], now_s: float) -> tuple[dict[str, Any], dict[Shown, Sent]]:
+    def news(
+        self, sent: dict[Shown, Sent], now_s: float, give_way: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, Any], dict[Shown, Sent]]:
         """The situation, and what is new since the last message.
 
         Args:
-            sent: what the viewer has of each simulator; empty for a new viewer, who gets the whole history.
+            sent: what the viewer has of each simulator; empty for a new viewer, who gets the whole history, in parts.
             now_s: monotonic seconds.
+            give_way: called after each simulator; lets others run.
 
         Returns:
             The message, and what the viewer has with it.
         """
+        abouts, told = [], {}
+        for shown in tuple(self._shown):
+            before = sent.get(shown, Sent())
+            moments = since(shown.moments, before.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
+            told[shown] = Sent(moments[-1].number if moments else before.moment, shown.pictures)
+            abouts.append(self._about(shown, before, now_s) | {"moments": [moment.as_json() for moment in moments]})
+            give_way()
         message = {
             "now_s": round(now_s, 3),
             "trouble": self._trouble(),
             "engine": self._engine,
-            "simulators": [self._about(shown, sent.get(shown, Sent()), now_s) for shown in self._shown],
             "others": self._warnings(None, now_s),
+            "simulators": abouts,
         }
-        return message, {shown: Sent(shown.frames, shown.pictures) for shown in self._shown}
+        return message, told
 
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
         simulator = shown.simulator
@@ -240,7 +239,6 @@ class Dashboard:
             "counts": simulator.session.state.counts._asdict(),
             "recording": self._recording(simulator, now_s),
             "warnings": self._warnings(simulator.name, now_s),
-            "moments": [moment.as_json() for moment in _since(shown.moments, sent.moment)],
         }
         if shown.picture is not None and shown.pictures != sent.picture:
             about["picture"] = shown.picture.image
@@ -248,7 +246,7 @@ class Dashboard:
 
     def _warnings(self, name: str | None, now_s: float) -> list[dict[str, Any]]:
         """The latest ones about a simulator, or with None those about other clients; the newest first."""
-        shown = {each.simulator.name for each in self._shown}
+        shown = {each.simulator.name for each in self._shown} if name is None else set()
         return [
             {"client": client, "words": said.words, "count": said.count, "age_s": _rounded(now_s - said.at_s)}
             for (client, _), said in reversed(self._complaints.items())
@@ -256,14 +254,18 @@ class Dashboard:
         ][:5]
 
 
-def _since(moments: deque[Moment], number: int) -> list[Moment]:
-    """Those after a number, oldest first; looked up from the end."""
-    new = []
-    for moment in reversed(moments):
-        if moment.number <= number:
-            break
-        new.append(moment)
-    return new[::-1]
+def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:
+    """A message as one server-sent event, made simulator by simulator."""
+    head = _json({name: value for name, value in message.items() if name != "simulators"})
+    abouts = []
+    for about in message["simulators"]:
+        abouts.append(_json(about))
+        give_way()
+    return b"".join((b"data: ", head[:-1], b',"simulators":[', b",".join(abouts), b"]}\n\n"))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _horizontal_fov_deg(camera: Camera) -> float:

@@ -9,6 +9,8 @@ logger = logging.getLogger(__name__)
 # A QuadSim sends five frames a second, and one that is not served reconnects 200 times a second.
 REPEAT_AFTER_S = 10.0
 MOST_PER_INTERVAL = 50
+# The session of the server's own complaints. They are of a few fields, and no number of clients may crowd them out.
+SERVER = "server"
 
 
 class RateLimitedWarnings:
@@ -26,7 +28,7 @@ class RateLimitedWarnings:
         self.listeners: list[Callable[[str, str, str, str], None]] = []
         self._since_s = clock()
         self._logged: dict[tuple[str, str], int] = {}
-        self._left_out = 0
+        self._clients = self._left_out = 0
 
     def warn(self, session: str, field: str, expected: str, received: str) -> None:
         """Report that `session` sent something else in `field` than expected."""
@@ -38,7 +40,8 @@ class RateLimitedWarnings:
         key = (session, field)
         if key in self._logged:
             self._logged[key] += 1
-        elif len(self._logged) < MOST_PER_INTERVAL:
+        elif session == SERVER or self._clients < MOST_PER_INTERVAL:
+            self._clients += session != SERVER
             self._logged[key] = 0
             logger.warning("[%s] %s: expected %s, got %s", session, field, expected, received)
         else:
@@ -51,4 +54,5 @@ class RateLimitedWarnings:
         if self._left_out:
             logger.warning("%d more warnings from further sessions and fields", self._left_out)
         self._logged.clear()
-        self._left_out, self._since_s = 0, now_s
+        self._clients = self._left_out = 0
+        self._since_s = now_s

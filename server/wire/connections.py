@@ -1,16 +1,18 @@
 """Accepted connections: how many there may be, how long a request may take to arrive, and who makes room for whom.
 
-A stranger is a client that has not sent an event of ours yet and does not watch the page. When all connections are
-taken, the longest-waiting stranger makes room for a newcomer. A QuadSim sends its first frame within 0.2 s.
+A stranger is a client none of whose frames has been understood yet and that does not watch the page. When all
+connections are taken, the longest-waiting stranger makes room for a newcomer, and if there is none, the client that has
+been silent for longest. A QuadSim sends its first frame within 0.2 s.
 """
 
 import enum
 import errno
+import select
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from server.wire.complaints import RateLimitedWarnings
+from server.wire.complaints import SERVER, RateLimitedWarnings
 from server.wire.green import eventlet
 from server.wire.pace import Pace, Turns
 
@@ -25,6 +27,8 @@ MOST_CONNECTIONS = 500
 REQUEST_S = 10.0
 # Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
 MOST_HELD_BYTES = 20_000_000
+# A known client counts as silent when nothing of it has been understood for so long; a QuadSim sends 5 frames a second.
+SILENT_S = 60.0
 # How long to wait for a descriptor or for a connection to end.
 RETRY_S = 0.05
 # After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
@@ -55,7 +59,8 @@ class Standing(enum.IntEnum):
 
     STRANGER = 0
     JOINED = 1  # the default namespace of Socket.IO
-    KNOWN = 2  # by an event of ours, or as a viewer of the page
+    KNOWN = 2  # by an event of ours that was understood
+    VIEWER = 3  # of the page; there are few, and they have nothing to send
 
 
 class Connection:
@@ -65,12 +70,14 @@ class Connection:
         state: eventlet's record of it: [address, socket, state].
         pace: of the event loop.
         on_held: called when more or fewer bytes are held, with the difference.
+        earliest_arrival_s: the earliest time at which it can have been made, monotonic seconds; None for now.
 
     Attributes:
         since_s: monotonic time from which the present request or message is awaited.
         is_received: whether that has arrived whole.
         held_bytes: how much of it has arrived; 0 once it has arrived whole, or is no longer wanted.
         standing: how well the client is known.
+        heard_s: monotonic time of the latest event that was understood.
         pace: of the event loop.
         is_websocket: whether it has become a websocket.
         is_closing: whether its thread has been told to end.
@@ -78,8 +85,15 @@ class Connection:
         thread: the green thread that serves it.
     """
 
-    def __init__(self, state: list[Any], pace: Pace, on_held: Callable[[int], None] = lambda _: None) -> None:
-        self._state, self._clock, self.pace, self.turns = state, pace.clock, pace, Turns(pace)
+    def __init__(
+        self,
+        state: list[Any],
+        pace: Pace,
+        on_held: Callable[[int], None] = lambda _: None,
+        earliest_arrival_s: float | None = None,
+    ) -> None:
+        self._state, self._clock, self.pace = state, pace.clock, pace
+        self.turns = Turns(pace, earliest_arrival_s)
         self._on_held, self._unfinished, self.held_bytes = on_held, bytearray(), 0
         self.is_websocket = self.is_closing = False
         self.thread: Any = None
@@ -88,7 +102,8 @@ class Connection:
     def begin_request(self) -> None:
         """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
         self.standing = Standing.STRANGER
-        self.since_s, self.is_received = self._clock(), False
+        self.heard_s = self.since_s = self._clock()
+        self.is_received = False
         self._keep(bytearray())
 
     def hold(self, unfinished: bytearray) -> None:
@@ -114,9 +129,19 @@ class Connection:
         if change:
             self._on_held(change)
 
-    def rise(self, standing: Standing) -> None:
-        """Note that the client is known better."""
+    def rise(self, standing: Standing, heard_s: float | None = None) -> None:
+        """Note that the client is known as well as that, or better.
+
+        Args:
+            standing: at least.
+            heard_s: when something of it was last understood, monotonic seconds; None for now.
+        """
         self.standing = max(self.standing, standing)
+        self.heard_s = self._clock() if heard_s is None else heard_s
+
+    def is_silent(self, now_s: float) -> bool:
+        """Whether it belongs to a known client of whom nothing has been understood for long."""
+        return self.standing == Standing.KNOWN and now_s - self.heard_s > SILENT_S
 
     def close_after_answer(self, environ: dict[str, Any]) -> None:
         """Leave the rest of a request unread; eventlet would read all of it, however long, before the next request."""
@@ -146,6 +171,7 @@ class Connections:
 
     def __init__(self, listener: Any, complaints: RateLimitedWarnings, pace: Pace, most: int) -> None:
         self._listener, self._complaints, self._pace, self._most = listener, complaints, pace, most
+        self._turns = Turns(pace)  # of newcomers: they may wait behind others, with their requests already sent
         self._open: dict[Any, Connection] = {}
         self._held_bytes = 0
 
@@ -159,8 +185,13 @@ class Connections:
         """The next connection and its address, within the bounds; survives a lack of descriptors."""
         while True:
             self._pace.sleep(ACCEPT_PAUSE_S)
+            is_awaited = not select.select([self._listener], [], [], 0)[0]
+            if is_awaited:
+                self._turns.catch_up()
             # Linux tells of a lack of descriptors even if nobody waits, and then nobody must make room.
             eventlet.hubs.trampoline(self._listener, read=True)
+            if is_awaited:
+                self._turns.wake()
             try:
                 socket, address = self._listener.accept()
             except OSError as error:
@@ -177,7 +208,8 @@ class Connections:
 
     def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
         """Serve a connection in a green thread; `state` is eventlet's record of it."""
-        connection = self._open[state[1]] = Connection(state, self._pace, self._note_held)
+        connection = Connection(state, self._pace, self._note_held, self._turns.earliest_arrival_s)
+        self._open[state[1]] = connection
         connection.thread = eventlet.spawn(serve, state)
         connection.thread.link(lambda _: self._forget(state[1]))
         return connection.thread
@@ -211,19 +243,27 @@ class Connections:
         self._open.pop(socket).receive()
 
     def _make_room(self) -> bool:
-        """Close the connection of the longest-waiting stranger; returns whether there was any."""
-        strangers = [each for each in self._open.values() if each.standing < Standing.KNOWN and not each.is_closing]
-        if not strangers:
-            self._complain(f"at most {self._most} connections", "one more, which was refused")
-            return False
-        self._complain(
-            f"at most {self._most} connections", "one more, for which the longest-waiting stranger was dropped"
-        )
-        min(strangers, key=lambda each: (each.standing, each.since_s)).close()
-        return True
+        """Close the connection of the longest-waiting stranger, or else of the longest-silent client.
+
+        Returns:
+            Whether there was any.
+        """
+        now_s, expected = self._pace.clock(), f"at most {self._most} connections"
+        staying = [each for each in self._open.values() if not each.is_closing]
+        strangers = [each for each in staying if each.standing < Standing.KNOWN]
+        silent = [each for each in staying if each.is_silent(now_s)]
+        if strangers:
+            self._complain(expected, "one more, for which the longest-waiting stranger was dropped")
+            min(strangers, key=lambda each: (each.standing, each.since_s)).close()
+        elif silent:
+            self._complain(expected, "one more, for which the longest-silent client was dropped")
+            min(silent, key=lambda each: each.heard_s).close()
+        else:
+            self._complain(expected, "one more, which was refused")
+        return bool(strangers or silent)
 
     def _complain(self, expected: str, received: str) -> None:
-        self._complaints.warn("server", "connections", expected, received)
+        self._complaints.warn(SERVER, "connections", expected, received)
 
 
 def most_connections() -> int:

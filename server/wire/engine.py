@@ -5,15 +5,16 @@ waits for a client that does not read is bounded. So is the number of sessions: 
 """
 
 import io
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
 import engineio
 
-from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import Connection, Peer, Standing, connection_of
+from server.wire.complaints import SERVER, RateLimitedWarnings
+from server.wire.connections import SILENT_S, Connection, Peer, Standing, connection_of
 from server.wire.green import eventlet
 from server.wire.guard import refuse
 from server.wire.handshake import mistake_in, refuse_handshake
@@ -24,7 +25,8 @@ from server.wire.websocket import OLDER_CLIENT, WebSocketWSGI, is_packet
 MOST_QUEUED = 1000
 # A viewer's image has some 50 kB, and the next one waits until it has been read.
 MOST_QUEUED_BYTES = 500_000
-# Sessions, as by polling they need no connection. Beyond the first limit the oldest stranger's is closed.
+# Sessions, as by polling they need no connection. Beyond the first limit the oldest stranger's is closed; when all are
+# of known clients, that of the longest-silent one (`SILENT_S`).
 MOST_STRANGERS, MOST_SESSIONS = 200, 500
 MOST_PACKETS = 16  # of a payload, engineio's own limit
 SEPARATOR = "\x1e"
@@ -39,12 +41,14 @@ class Session:
         client: engineio's record of it.
         connection: its websocket, if it has one, or the one that it is being upgraded to.
         standing: how well the client is known.
+        heard_s: monotonic time of the latest event that was understood.
     """
 
     peer: Peer
     client: Any
     connection: Connection | None
     standing: Standing = Standing.STRANGER
+    heard_s: float = field(default_factory=time.monotonic)
 
 
 class PacketQueue(eventlet.queue.Queue):
@@ -84,15 +88,25 @@ class EngineServer(engineio.Server):
         # A copy: the original is a module's global.
         self._async = {**self._async, "websocket": self._websocket, "queue": PacketQueue}
         self.sessions: dict[str, Session] = {}
+        self._present = eventlet.corolocal.local()
+
+    @property
+    def earliest_arrival_s(self) -> float:
+        """The earliest time (monotonic s) at which what is being handled can have arrived at this machine."""
+        return self._present.connection.turns.earliest_arrival_s
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Handle an HTTP request of a client, within the bounds."""
+        """Handle an HTTP request of a client, within the bounds; a websocket's is handled until the websocket ends."""
+        self._present.connection = connection_of(environ)
         query = parse_qs(environ.get("QUERY_STRING", ""))
         if query.get("transport", [""])[0] != "websocket":
             environ.pop("HTTP_UPGRADE", None)  # engineio would obey it; a server may ignore it (RFC 9110, 7.8)
         elif (mistake := mistake_in(environ)) is not None:
             return refuse_handshake(environ, start_response, mistake, self.complaints)
-        session = self.sessions.get(query.get("sid", [""])[0])
+        sid = query.get("sid", [""])[0]
+        if sid in self.sockets and self.sockets[sid].closed:
+            del self.sockets[sid]  # engineio would do so only at its next look round, and raise until then
+        session = self.sessions.get(sid)
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):
                 return refuse(start_response, "503 Service Unavailable", "too many clients")
@@ -111,12 +125,12 @@ class EngineServer(engineio.Server):
                 session.connection, session.client.upgrading = None, False
 
     def rise(self, sid: str, standing: Standing) -> None:
-        """Note that a session's client is known better."""
+        """Note that something of a session's client has been understood, by which it is known as well as that."""
         session = self.sessions.get(sid)
-        if session is not None and standing > session.standing:
-            session.standing = standing
+        if session is not None:
+            session.standing, session.heard_s = max(session.standing, standing), time.monotonic()
             if session.connection is not None:
-                session.connection.rise(standing)
+                session.connection.rise(standing, session.heard_s)
 
     def disconnect(self, sid: str | None = None) -> None:
         """Close a client's session without waiting until the client has read everything: some never do."""
@@ -167,22 +181,28 @@ class EngineServer(engineio.Server):
         return True
 
     def _has_room(self, environ: Mapping[str, Any]) -> bool:
-        """Whether there may be another session; the oldest stranger's may be closed for it."""
+        """Whether there may be another session; the oldest stranger's or a silent client's may be closed for it."""
         strangers = [sid for sid, session in self.sessions.items() if session.standing < Standing.KNOWN]
         if len(strangers) < MOST_STRANGERS and len(self.sessions) < MOST_SESSIONS:
             return True
-        host = Peer.of(environ).host
-        if not strangers:
-            self.complaints.warn(host, "sessions", f"at most {MOST_SESSIONS}", "one more, which was refused")
+        expected, more = f"at most {MOST_SESSIONS}", f"one more from {Peer.of(environ).host}"
+        silent_s, longest_silent = min((session.heard_s, sid) for sid, session in self.sessions.items())
+        if strangers:
+            expected = f"at most {MOST_STRANGERS} of clients none of whose frames was understood"
+            self.complaints.warn(SERVER, "sessions", expected, f"{more}, for which the oldest was closed")
+            # The first, that is the oldest.
+            self.disconnect(min(strangers, key=lambda sid: self.sessions[sid].standing))
+        elif time.monotonic() - silent_s > SILENT_S:
+            self.complaints.warn(SERVER, "sessions", expected, f"{more}, for which the longest-silent was closed")
+            self.disconnect(longest_silent)
+        else:
+            self.complaints.warn(SERVER, "sessions", expected, f"{more}, which was refused")
             return False
-        expected = f"at most {MOST_STRANGERS} of clients that send no frames"
-        self.complaints.warn(host, "sessions", expected, "one more, for which the oldest was closed")
-        self.disconnect(min(strangers, key=lambda sid: self.sessions[sid].standing))  # the first, that is the oldest
         return True
 
     def _note_connection(self, session: Session, environ: dict[str, Any]) -> None:
         connection = connection_of(environ)
-        connection.rise(session.standing)
+        connection.rise(session.standing, session.heard_s)
         if "HTTP_UPGRADE" in environ:
             session.connection = connection
 

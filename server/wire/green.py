@@ -8,6 +8,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet
+    import eventlet.corolocal
     import eventlet.event
     import eventlet.greenio
     import eventlet.hubs

@@ -63,7 +63,7 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
 
         def start(status: str, headers: list[tuple[str, str]], *arguments: Any) -> Any:
             if dict(headers).get("Content-Type", "").startswith("text/event-stream"):
-                connection.rise(Standing.KNOWN)
+                connection.rise(Standing.VIEWER)
             return start_response(status, headers, *arguments)
 
         return wsgi(environ, start)

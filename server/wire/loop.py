@@ -1,6 +1,7 @@
 """eventlet's event loop and HTTP server: one green thread per client, all in the main thread."""
 
 import functools
+import io
 import logging
 import socket
 import sys
@@ -12,7 +13,7 @@ from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import KEY, Connections, most_connections
 from server.wire.green import eventlet
 from server.wire.mailbox import Mailbox
-from server.wire.pace import STOOD_STILL_S, Pace
+from server.wire.pace import STOOD_STILL_S, Pace, Turns
 from server.wire.signals import on_signals
 
 logger = logging.getLogger(__name__)
@@ -159,12 +160,51 @@ class _Silent:
         """Do nothing: nothing is buffered."""
 
 
+class TimedReader(io.RawIOBase):
+    """What a connection's requests are read from; notes when it was awaited, and when it came.
+
+    Args:
+        file: eventlet's, of the connection. It is kept: without it the connection would be closed.
+        green_socket: the connection's.
+        turns: the client's.
+    """
+
+    def __init__(self, file: Any, green_socket: Any, turns: Turns) -> None:
+        self._file, self._socket, self._turns = file, green_socket, turns
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what has arrived; if that is nothing, wait for it."""
+        try:
+            return self._socket.fd.recv_into(buffer)
+        except OSError:  # nothing has arrived, or the connection is over, which the file sees to
+            self._turns.catch_up()
+            size = self._file.raw.readinto(buffer)
+            self._turns.wake()
+            return size
+
+    def close(self) -> None:
+        """Close the file, too."""
+        self._file.close()
+        super().close()
+
+
 class _Protocol(eventlet.wsgi.HttpProtocol):
     """eventlet's HTTP, whose requests know their connection."""
+
+    rfile: Any
 
     def __init__(self, connections: Connections, state: list[Any], server: Any) -> None:
         self._connections = connections
         super().__init__(state, server)
+
+    def setup(self) -> None:
+        super().setup()
+        turns = self._connections.of(self.request).turns
+        self.rfile = io.BufferedReader(TimedReader(self.rfile, self.connection, turns))
 
     def handle_one_request(self) -> None:
         self._connections.of(self.request).begin_request()

@@ -20,6 +20,8 @@ MOST_TURNS = 12
 TURN_S = 0.002
 # Between two signs of life of the loop: after a longer gap it stood still, as on a laptop that was busy or stopped.
 STOOD_STILL_S = 0.3
+# After it stood still, until everybody who sent something meanwhile has been read.
+READ_UP_S = 2.0
 # After a busy client's turn the loop rests as long as that took, up to this time: perception needs the interpreter.
 LONGEST_REST_S = 0.02
 
@@ -43,14 +45,16 @@ class Pace:
         self._busy: deque[eventlet.event.Event] = deque()
         self._is_giving_turns = False
         self._alive_s = clock()
-        # The latest time for which the loop stood still: from, to.
+        # The latest time for which the loop stood still: from, to. Those who sent something then may not have been read
+        # when it stands still again: such times count as one.
         self._stood_still_s = (self._alive_s, self._alive_s)
 
     def beat(self) -> None:
         """Note that the loop runs; called several times in `STOOD_STILL_S`."""
         now_s = self.clock()
         if now_s - self._alive_s > STOOD_STILL_S:
-            self._stood_still_s = (self._alive_s, now_s)
+            from_s, to_s = self._stood_still_s
+            self._stood_still_s = (from_s if self._alive_s - to_s < READ_UP_S else self._alive_s, now_s)
         self._alive_s = now_s
 
     def earliest_arrival_s(self, awaited_s: float) -> float:
@@ -86,16 +90,18 @@ class Turns:
 
     Args:
         pace: of the loop.
+        earliest_arrival_s: of what may have arrived before they began, monotonic seconds; None for now.
 
     Attributes:
         earliest_arrival_s: nothing that is being read now arrived before this time (monotonic s). What a busy client
             has sent may have waited in the network for so long.
     """
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, earliest_arrival_s: float | None = None) -> None:
         self._pace = pace
         self._turns = 0
-        self.earliest_arrival_s = self._awaited_s = pace.clock()
+        self._awaited_s = pace.clock()
+        self.earliest_arrival_s = self._awaited_s if earliest_arrival_s is None else earliest_arrival_s
         self._begun_s = pace.used()
 
     def begin(self) -> None:

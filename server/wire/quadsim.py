@@ -8,7 +8,6 @@ Only whole, well-formed events get past this module. Anything else is reported a
 the connection goes on. Errors in our own handlers are never taken for a client's mistake: only decoding is guarded.
 """
 
-import time
 from typing import Any
 
 import socketio
@@ -66,16 +65,16 @@ class QuadSimServer(socketio.Server):
         """Where a connected client of this id came from."""
         return Peer.of(self.environ.get(self.manager.eio_sid_from_sid(sid, "/"), {}))
 
-    def earliest_arrival_s(self, sid: str) -> float:
-        """The earliest time (monotonic s) at which what a client has just sent can have arrived at this machine.
+    def recognise(self, sid: str) -> None:
+        """Note that an event of a client of this id has been understood: it is one of those that this server is for.
 
-        By polling, a message is read whole before it is taken for one, and its time is now.
+        Without that it is a stranger, whatever it sends, and makes room for others.
         """
-        session = self.eio.sessions.get(self.manager.eio_sid_from_sid(sid, "/"))
-        connection = None if session is None else session.connection
-        if connection is None or not connection.is_websocket:
-            return time.monotonic()
-        return connection.turns.earliest_arrival_s
+        self.eio.rise(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
+
+    def earliest_arrival_s(self) -> float:
+        """The earliest time (monotonic s) at which the event that is being handled can have arrived at this machine."""
+        return self.eio.earliest_arrival_s
 
     def members(self, room: str) -> list[str]:
         """Ids of the clients who have entered a room; those who disconnect leave it."""
@@ -145,7 +144,6 @@ class QuadSimServer(socketio.Server):
         if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # QuadSim takes the default namespace as joined.
             self._handle_connect(eio_sid, "/", None)
-        self.eio.rise(eio_sid, Standing.KNOWN)
         super()._handle_event(eio_sid, namespace, id, data)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:

@@ -24,8 +24,8 @@ def test_weights_without_a_card_run_as_the_originals_did(weights):
 
 def test_a_card_says_how_to_run_a_network_and_may_tell_more(weights):
     said = {"input_px": 256, "mean": 0, "scale": 255, "hero_threshold_255": 150, "min_blob_px": 6}
-    write(weights, {"classes": ["hero", "surroundings"], "network": "fpn", "evaluation": {}, **said})
-    assert read_card(weights) == Card(("hero", "surroundings"), 256, 0, 255, 150, 6)
+    write(weights, {"classes": ["surroundings", "hero"], "network": "fpn", "evaluation": {}, **said})
+    assert read_card(weights) == Card(("surroundings", "hero"), 256, 0, 255, 150, 6)
 
 
 def test_a_card_says_what_its_networks_output_is_worth(weights):
@@ -54,12 +54,27 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
     [
         ({"classes": ["people", "surroundings"]}, "classes must contain hero once, got people, surroundings"),
         ({"classes": ["hero", "hero"]}, "classes must contain hero once, got hero, hero"),
-        ({"classes": ["hero", "rest"]}, "classes must contain surroundings once, got hero, rest"),
-        ({"input_px": 0}, "input_px must be at least 1, got 0"),
-        ({"scale": 0}, "scale must be positive and finite, got 0"),
+        (
+            {"classes": ["hero", "people", "surroundings"]},
+            "the first of classes must be surroundings, got hero, people, surroundings",
+        ),
+        ({"classes": []}, "classes must contain hero once, got "),
+        (
+            {"classes": ["surroundings", "hero", "a\x1b[2J\nb"]},
+            "classes must have printable names of 1 to 40 characters,",
+        ),
+        ({"classes": ["surroundings", "hero", ""]}, "classes must have printable names of 1 to 40 characters, got ''"),
+        ({"classes": ["surroundings", "hero", "x" * 41]}, "classes must have printable names of 1 to 40 characters,"),
+        ({"classes": ["surroundings", "hero", *["x"] * 300]}, "classes must be at most 256, got 302"),
+        ({"input_px": 0}, "input_px must be 1 to 4096, got 0"),
+        ({"input_px": 2**70}, "input_px must be 1 to 4096, got 1180591620717411303424"),
+        ({"scale": 0}, "scale must be 0.01 to 10000, got 0"),
+        ({"scale": 1e308}, "scale must be 0.01 to 10000, got 1e+308"),
+        ({"scale": 1e-308}, "scale must be 0.01 to 10000, got 1e-308"),
         ({"mean": -1}, "mean must be 0 to 255, got -1"),
         ({"hero_threshold_255": 255}, "hero_threshold_255 must be 0 to 254, got 255"),
-        ({"min_blob_px": 0}, "min_blob_px must be at least 1, got 0"),
+        ({"min_blob_px": 0}, "min_blob_px must be 1 to 10000, got 0"),
+        ({"min_blob_px": 10_001}, "min_blob_px must be 1 to 10000, got 10001"),
         ({"min_blob_px": "many"}, "Expected `int`, got `str` - at `$.min_blob_px`"),
         ({"min_blob_px": 6.5}, "Expected `int`, got `float` - at `$.min_blob_px`"),
         ({"evidence": None}, "Expected `object`, got `null` - at `$.evidence`"),
@@ -82,7 +97,7 @@ def test_a_card_that_makes_no_sense_is_refused_in_one_line_that_names_it(weights
 
 
 def test_a_scale_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="scale must be positive and finite, got nan"):
+    with pytest.raises(ValueError, match=r"scale must be 0\.01 to 10000, got nan"):
         Card(scale=math.nan)
 
 

@@ -354,3 +354,10 @@ def test_trouble_is_a_late_tick_or_perceptions(road, monkeypatch):
     road.control.tick()
     road.perception.words = None
     assert road.control.trouble() is None
+
+
+def test_a_client_is_recognised_by_frames_that_can_be_parsed(road):
+    road.frame("a", 1, sent={})
+    road.frame("b", 1)
+    road.frame("b", 2, sent="nonsense")
+    assert road.recognised == ["b"]

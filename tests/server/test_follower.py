@@ -15,6 +15,7 @@ from tools.simulator.server_process import running_server
     ("option", "message"),
     [
         ("--port=99999", "port must be 0 to 65535, got 99999"),
+        ("--host=", "host must be an address or a name, got ''"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
     ],
 )
@@ -22,6 +23,14 @@ def test_a_setting_that_makes_no_sense_is_told_in_one_line(option, message):
     run = follower("unused", option)
     assert run.returncode == 2
     assert run.stderr == f"follower: {message}\n"
+
+
+def test_what_an_error_quotes_from_a_file_is_harmless_in_a_terminal(tmp_path):
+    (tmp_path / "tracker.toml").write_text('"\\u001b[2J\\n" = 1')
+    run = follower("unused", f"--tracker={tmp_path / 'tracker.toml'}")
+    assert run.returncode == 2
+    assert run.stderr.endswith("got \\x1b[2J\\n\n")
+    assert run.stderr.count("\n") == 1
 
 
 def test_missing_weights_are_told_in_one_line():

@@ -10,15 +10,27 @@ from server.settings import Settings, TrackerConfig, read_tracker
     ("setting", "message"),
     [
         ({"port": 99999}, "port must be 0 to 65535, got 99999"),
+        ({"host": ""}, "host must be an address or a name, got ''"),
+        ({"host": " \t"}, r"host must be an address or a name, got ' \\t'"),
+        ({"host": "a\x1b[2J"}, r"host must be an address or a name, got 'a\\x1b\[2J'"),
+        ({"host": "ä..ö"}, "host must be an address or a name, got 'ä..ö': .*label empty"),
+        ({"host": "a" * 70}, "host must be an address or a name, got 'a+': .*label too long"),
+        ({"host": "\udcff"}, r"host must be an address or a name, got '\\udcff'"),
         ({"watchdog_s": 9}, r"watchdog_s must be in \(0, 3\], got 9"),
-        ({"min_blob_px": -1}, "min_blob_px must not be negative, got -1"),
-        ({"vertical_fov_deg": 180.0}, r"expected vertical_fov_deg in \(0, 180\), got 180.0"),
-        ({"depth_far_m": 0.0}, "expected far_m positive and finite, got 0.0"),
+        ({"min_blob_px": -1}, "min_blob_px must be 0 to 10000, got -1"),
+        ({"min_blob_px": 10_001}, "min_blob_px must be 0 to 10000, got 10001"),
+        ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180.0"),
+        ({"depth_far_m": 0.0}, "expected far_m of 1 to 10000, got 0.0"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         Settings(**setting)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "fe80::1%eth0", "localhost", "bücher.example"])
+def test_addresses_and_names_are_taken(host):
+    assert Settings(host=host).host == host
 
 
 def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):
@@ -43,6 +55,8 @@ def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defa
         ("lost_after = 2.0", r"expected settings of the tracker \(drift_mps, .*\), got lost_after"),
         ("lost_after_s 2.0", "Expected '=' after a key"),
         ("\udcff", "can't decode byte"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("a." * 5000 + "a = 1", "expected settings of the tracker"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path, text, message):

@@ -81,11 +81,13 @@ class Road:
     Attributes:
         sent: (id, event) of each command, in order.
         acknowledged: numbers of the frames, in order.
+        recognised: ids of those whose frames could be parsed, in order.
     """
 
     def __init__(self, **settings) -> None:
         self.sent: list[tuple[str, str]] = []
         self.acknowledged: list[int] = []
+        self.recognised: list[str] = []
         self.posted: deque = deque()
         self.perception, self.faults, self.complaints = HandPerception(), Faults(), RateLimitedWarnings()
         self.control = Control(
@@ -94,6 +96,7 @@ class Road:
             self.perception,
             lambda call, *arguments: self.posted.append((call, arguments)),
             lambda sid, command: self.sent.append((sid, command.event)),
+            self.recognised.append,
             self.complaints,
             self.faults,
         )

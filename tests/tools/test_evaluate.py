@@ -130,11 +130,11 @@ def test_a_network_of_other_classes_is_refused(tmp_path, data, capsys):
 
 
 def test_a_network_whose_card_names_other_classes_is_refused(red_is_the_hero, data, capsys):
-    red_is_the_hero.with_suffix(".json").write_text(json.dumps({"classes": ["hero", "people", "surroundings"]}))
+    red_is_the_hero.with_suffix(".json").write_text(json.dumps({"classes": ["surroundings", "hero", "people"]}))
     assert main([str(red_is_the_hero), "--data", str(data)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "evaluate: expected a network with classes surroundings, people, hero, "
-        f"got hero, people, surroundings in {red_is_the_hero}"
+        f"got surroundings, hero, people in {red_is_the_hero}"
     )
 
 

@@ -169,6 +169,19 @@ def test_the_permissions_of_a_file_are_kept_and_a_link_to_it(cut, tmp_path):
     assert cut.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_that_is_named_twice_is_finished_once(cut, tmp_path, capsys):
+    left(cut, WHOLE[:-1000])
+    link = tmp_path / "link.mcap"
+    link.symlink_to(cut)
+    names = [link, cut, cut, tmp_path / "." / "none" / ".." / "cut.mcap"]
+    (tmp_path / "none").mkdir()
+    assert repair.main([str(name) for name in names]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{link}: finished with ")
+    assert link.is_symlink()
+    assert summary(cut) is not None
+
+
 # --- how it fails
 
 
@@ -192,6 +205,12 @@ def test_a_file_that_a_server_may_still_be_writing_is_refused_and_no_other_is_ch
     for age_s in (0.0, 8.0):
         os.utime(growing, (now_s - age_s, now_s - age_s))
         assert "no server is writing any more, got one that changed" in refused(capsys, cut, growing)
+
+
+def test_a_loop_of_links_is_refused(cut, capsys):
+    cut.symlink_to(cut)
+    assert repair.main([str(cut)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("description", ["checking", "copying"])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from numpy.random import default_rng
 from support.fake_engine import RED, ColourEngine
 from support.recorded_session import COMMANDS, FCN4, FORMAT_1, FORMAT_2, SHIPPED, happened, rewritten
-from support.seen import quick_tracker
+from support.seen import quick_tracker, seen, session, sighting
 from support.worlds import world_near_hero
 
 from model.engines import load_engine
@@ -18,9 +19,10 @@ from server.flight.tracks import TrackState
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.watch.recording.format import Happened, Start
 from server.watch.recording.reader import Recording
+from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import object_lost
 from tools import replay
-from tools.replay import InconsistentError, Replay
+from tools.replay import InconsistentError, Replay, check_numbers
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run
@@ -209,8 +211,8 @@ def test_a_decision_that_was_another_comes_before_coordinates(file, tmp_path, sh
     assert shown[1].strip() == "replayed: tick, lost, object_lost"
 
 
-def a_replay(engine):
-    start = Start("drone", QUADSIM_CAMERA, quick_tracker(), 1.0, 8, None, None, "none", 1.7e9, 0.0, None)
+def a_replay(engine, state=None):
+    start = Start("drone", QUADSIM_CAMERA, quick_tracker(), 1.0, 8, None, None, "none", 1.7e9, 0.0, state)
     return Replay(start, engine, start.min_blob_px)
 
 
@@ -297,6 +299,57 @@ def test_an_answer_to_a_frame_that_is_not_there_is_refused(file, tmp_path, capsy
     status, _, errors = replayed(rewritten(file, tmp_path, change), capsys)
     assert status == 2
     assert "expected frame 5 before its answer, got none that waits for one" in errors
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"time_s": 1e308}, r"expected time_s of at most 1e\+40, got 1e\+308"),
+        ({"time_s": -1e308}, r"expected time_s of at most 1e\+40, got -1e\+308"),
+        ({"seen_s": 1e300}, "expected seen_s of at most"),
+        ({"position_m": (1e300, 0.0, 0.0)}, "expected position_m of at most"),
+        ({"position_variance": -1.0}, "expected position_variance to be positive, got -1"),
+        ({"settled": 1e3}, "expected settled of at most 100, got 1000"),
+        ({"followed": None}, "expected a state that follows to have a track, got none"),
+        ({"arrival_s": 1e300}, "expected arrival_s of at most"),
+    ],
+)
+def test_a_state_that_no_session_can_have_had_is_refused(change, complaint):
+    flight = session()
+    for number in range(4):
+        flight.take(seen(0.2 * number, sighting()))
+    tracker, clock = flight.state.tracker, flight.state.clock
+    (hero,) = tracker.crowd.people
+    level = hero.track.level._replace(**picked(change, ("position_variance",)))
+    hero = hero._replace(
+        track=hero.track._replace(level=level, **picked(change, ("time_s", "position_m"))),
+        belief=hero.belief._replace(**picked(change, ("settled",))),
+    )
+    crowd = tracker.crowd._replace(people=(hero,))
+    tracker = replace(tracker, crowd=crowd, **picked(change, ("seen_s", "followed")))
+    state = replace(flight.state, tracker=tracker, clock=replace(clock, **picked(change, ("arrival_s",))))
+    with pytest.raises(InconsistentError, match=complaint):
+        a_replay(ColourEngine(), state)
+    a_replay(ColourEngine(), flight.state)
+
+
+def picked(change, names):
+    return {name: value for name, value in change.items() if name in names}
+
+
+def test_a_frame_may_have_any_time_of_its_own():
+    check_numbers(Seen(1.1, 1, 1.0, -1e308, (sighting(),)))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("frame", "arrival_s"), ("tick", "now_s")])
+def test_an_event_at_a_time_that_no_session_can_have_had_is_refused(tmp_path, kind, name):
+    def change(number, event):
+        if event["kind"] == "start":
+            return event
+        return event | {name: -1e308} if event["kind"] == kind else None
+
+    with pytest.raises(UnreadableRecordingError, match=r"format1\.mcap: expected at_s of at most 1e\+40, got -1e\+308"):
+        compared(FORMAT_1, tmp_path, ColourEngine(), change)
 
 
 def test_a_frame_that_is_no_json_is_refused(file, tmp_path, capsys):

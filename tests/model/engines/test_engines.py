@@ -94,8 +94,8 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monke
 def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
     carded = tmp_path / network.name
     carded.write_bytes(network.read_bytes())
-    carded.with_suffix(".json").write_text(json.dumps({"classes": ["hero", "people", "surroundings"]}))
-    assert load_engine("openvino", carded).card.classes == ("hero", "people", "surroundings")
+    carded.with_suffix(".json").write_text(json.dumps({"classes": ["surroundings", "hero", "people"]}))
+    assert load_engine("openvino", carded).card.classes == ("surroundings", "hero", "people")
 
 
 def test_auto_takes_openvino_where_there_is_no_gpu(network):

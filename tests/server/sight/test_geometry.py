@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from server.sight.geometry import (
+    FAR_LIMITS_M,
+    FIELDS_OF_VIEW_DEG,
     QUADSIM_CAMERA,
     Camera,
     Pose,
@@ -109,6 +111,19 @@ def test_what_lies_behind_or_beside_the_camera_is_not_seen():
     assert project(np.array([0.0, 1.0, 0.0]), QUADSIM_CAMERA, LEVEL) is None
 
 
+@pytest.mark.parametrize("left_m", [0.0, 1.0])
+def test_what_lies_in_the_cameras_plane_is_not_seen_however_it_is_rounded(left_m):
+    point = np.array([0.0, left_m, 0.0])
+    assert project(point, QUADSIM_CAMERA, LEVEL._replace(yaw_deg=1e-307)) is None
+    for depth_m in (5e-324, 1e-308, 0.0009):
+        assert project(np.array([depth_m, left_m, 0.0]), QUADSIM_CAMERA, LEVEL) is None
+
+
+def test_what_lies_a_millimetre_ahead_is_seen():
+    seen = project(np.array([0.001, 0.0, 0.0]), QUADSIM_CAMERA, LEVEL)
+    np.testing.assert_allclose(seen, [*CENTRE, 0.001])
+
+
 def test_a_direction_advances_one_metre_of_depth():
     pose = Pose(1.0, 2.0, 3.0, 10.0, 20.0, 30.0)
     pixel_px = (40.0, 200.0)
@@ -139,12 +154,24 @@ def test_a_depth_that_is_none_is_refused(depth_m):
     [
         ({"image_px": 0}, "expected image_px of at least 1, got 0"),
         ({"width_px": 0}, "expected width_px of at least 1 or None, got 0"),
-        ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg in .0, 180., got 180"),
-        ({"vertical_fov_deg": math.nan}, "expected vertical_fov_deg in .0, 180., got nan"),
-        ({"far_m": 0.0}, "expected far_m positive and finite, got 0"),
-        ({"far_m": math.inf}, "expected far_m positive and finite, got inf"),
+        ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180"),
+        ({"vertical_fov_deg": 1e-323}, "expected vertical_fov_deg of 1 to 179, got 1e-323"),
+        ({"vertical_fov_deg": math.nan}, "expected vertical_fov_deg of 1 to 179, got nan"),
+        ({"far_m": 0.0}, "expected far_m of 1 to 10000, got 0"),
+        ({"far_m": 1e-310}, "expected far_m of 1 to 10000, got 1e-310"),
+        ({"far_m": 1e-6}, "expected far_m of 1 to 10000, got 1e-06"),
+        ({"far_m": 1e300}, "expected far_m of 1 to 10000, got 1e.300"),
+        ({"far_m": math.inf}, "expected far_m of 1 to 10000, got inf"),
     ],
 )
 def test_an_impossible_camera_is_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         Camera(**settings)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_camera_at_its_limits_gives_finite_places(limit):
+    camera = Camera(vertical_fov_deg=FIELDS_OF_VIEW_DEG[limit], far_m=FAR_LIMITS_M[limit])
+    corner_m = back_project((0.0, 0.0), camera.far_m, camera)
+    assert np.isfinite(corner_m).all()
+    np.testing.assert_allclose(project(corner_m, camera, LEVEL), [0.0, 0.0, camera.far_m], atol=1e-6)

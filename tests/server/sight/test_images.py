@@ -1,6 +1,7 @@
 """Encoded images to arrays, and those that are refused."""
 
 import base64
+import errno
 import io
 import subprocess
 import sys
@@ -71,6 +72,48 @@ def test_of_a_file_with_several_pictures_only_the_first_is_read():
     first.save(file, "MPO", save_all=True, append_images=[Image.new("RGB", (160, 160))])
     image, _ = decode_rgb(file.getvalue(), 160)
     np.testing.assert_allclose(image[80, 80], (200, 100, 0), atol=3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_what_this_machine_lacks_is_no_mistake_of_the_client(error, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(type(error)) as caught:
+        decode_depth(encoded(size=(64, 64)))
+    assert caught.value is error
+
+
+def test_images_are_decoded_while_all_descriptors_are_in_use():
+    program = """
+import base64, resource, sys
+import server.sight.images as images
+files = [base64.b64decode(word) for word in sys.argv[1:]]
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+for file in files:
+    print(images.decode_rgb(file, 32)[0].shape, images.decode_depth(file).shape)
+"""
+    picture = Image.new("RGB", (64, 64))
+    files = [
+        base64.b64encode(saved(image, kind)).decode()
+        for image, kind in (
+            (picture, "JPEG"),
+            (picture, "PNG"),
+            (picture.convert("P"), "PNG"),
+            (picture.convert("1"), "PNG"),
+        )
+    ]
+    printed = subprocess.run([sys.executable, "-c", program, *files], check=True, cwd=REPOSITORY, capture_output=True)
+    assert printed.stdout.splitlines() == [b"(32, 32, 3) (64, 64)"] * 4
 
 
 def test_importing_the_decoders_changes_nothing_in_the_process():

@@ -174,15 +174,29 @@ def test_the_brightness_is_that_of_the_image_as_people_see_it():
 
 
 def test_the_evidence_is_the_cards():
-    # log(0.6 / 0.3) = 0.693 in each pixel: with weights 1 and 0.5, and 0.25 of constant.
-    weights = Evidence(0.25, 1.0, 0.5, 0.0, 0.0, 0.0, largest=5.0)
-    (sighting,) = find(0.6 * mask_of(BODY), 0.3 * mask_of(BODY), card=replace(CARD, evidence=weights))
-    assert sighting.evidence == pytest.approx(0.25 + 1.5 * math.log(2), abs=1e-3)
+    # log(0.96 / 0.03) = 3.466 in each pixel: with weights 1 and 0.1, and 0.25 of constant.
+    weights = Evidence(0.25, 1.0, 0.1, 0.0, 0.0, 0.0, largest=5.0)
+    (sighting,) = find(0.96 * mask_of(BODY), 0.03 * mask_of(BODY), card=replace(CARD, evidence=weights))
+    assert sighting.evidence == pytest.approx(0.25 + 1.1 * math.log(32), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sure", "level", "is_in_doubt"),
+    [
+        (0.951, 13, False),
+        (0.949, 13, True),  # at 5 m
+        (0.901, 102, False),  # 1 − 0.0025 · 40
+        (0.899, 102, True),
+    ],
+)
+def test_a_network_in_doubt_makes_a_slight_resemblance_at_most(sure, level, is_in_doubt):
+    (sighting,) = find(sure * mask_of(BODY), 0.01 * mask_of(BODY), depth_of(level))
+    assert (sighting.evidence <= 1.0) is is_in_doubt
 
 
 def test_the_channels_are_those_of_the_cards_classes():
-    card = replace(CARD, classes=("hero", "surroundings", "people"))
-    probabilities = probabilities_of(mask_of(BODY), mask_of((40, 20, 80, 35)))[..., [2, 0, 1]]
+    card = replace(CARD, classes=("surroundings", "hero", "people"))
+    probabilities = probabilities_of(mask_of(BODY), mask_of((40, 20, 80, 35)))[..., [0, 2, 1]]
     sightings = find_people(probabilities, IMAGE, depth_of(51), QUADSIM_CAMERA, LEVEL, card)
     assert [(sighting.area_px, sighting.evidence) for sighting in sightings] == [(600, -5.0), (400, 5.0)]
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 
 from support.road import a_simulator, argument, view
 from support.seen import bad, seen, sighting, stranger
@@ -10,7 +11,8 @@ from server.flight.events import Choose, Refuse, Seen, Tick
 from server.sight.geometry import Camera
 from server.sight.perception import Perceived
 from server.simulator import Taken
-from server.watch.dashboard import Dashboard, Sent, Shown
+from server.watch import dashboard as dashboard_module
+from server.watch.dashboard import MOST_TOLD, PERIOD_S, Dashboard, Sent, Shown
 from server.watch.labels import Spot
 from server.watch.overlay import Picture
 from server.wire.messages import Frame
@@ -30,6 +32,13 @@ def answer(shown: Shown, arrival_s: float, *sightings, is_good: bool = True, del
     taken = Taken(event, shown.simulator.session.take(event), frame, Perceived(frame, outcome))
     shown.taken(taken)
     shown.answered(taken, arrival_s + delay_s)
+
+
+def stream_of(subject: Dashboard, sleep=lambda _: None) -> Iterator[dict]:
+    """The messages to a new viewer; `sleep` is called as in `Dashboard.stream`."""
+    for event in subject.stream(sleep):
+        assert event.startswith(b"data: {") and event.endswith(b"}\n\n")
+        yield json.loads(event[6:])
 
 
 def test_a_new_viewer_gets_the_whole_history_and_then_only_what_is_new():
@@ -119,6 +128,60 @@ def test_history_ends_after_three_minutes():
     assert [moment[0] for moment in moments] == [30.0, 190.0]
 
 
+def test_a_frame_that_has_waited_for_longer_than_the_history_is_shown():
+    subject, shown = dashboard()
+    answer(shown, 0.0)
+    answer(shown, 0.2, delay_s=1000.0)
+    moments = subject.news({}, 1000.2)[0]["simulators"][0]["moments"]
+    assert [moment[:2] for moment in moments] == [[0.2, 1e6]]
+
+
+def test_a_long_history_comes_in_parts_the_oldest_first():
+    subject, shown = dashboard()
+    for number in range(2 * MOST_TOLD + 10):
+        answer(shown, 0.01 * number)
+    stream = stream_of(subject)
+    parts = [next(stream)["simulators"][0]["moments"] for _ in range(3)]
+    assert [len(part) for part in parts] == [MOST_TOLD, MOST_TOLD, 10]
+    assert [moment[0] for part in parts for moment in part] == [round(0.01 * number, 3) for number in range(610)]
+    stream.close()
+
+
+def test_of_many_simulators_each_message_tells_a_few_moments_and_others_run_in_between(monkeypatch):
+    monkeypatch.setattr(dashboard_module, "MOST_TOLD_TOGETHER", 12)
+    subject, first = dashboard()
+    many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
+    for number in range(5):
+        for shown in many:
+            answer(shown, 0.2 * number)
+    pauses: list[float] = []
+    stream = stream_of(subject, pauses.append)
+    parts = [[len(about["moments"]) for about in next(stream)["simulators"]] for _ in range(2)]
+    assert parts == [[3] * 4, [2] * 4]
+    assert pauses == [0.0] * 8 + [PERIOD_S] + [0.0] * 8
+    stream.close()
+
+
+def test_a_simulator_that_goes_amid_a_message_is_harmless():
+    subject, first = dashboard()
+    second = subject.connected(a_simulator("another"))
+    leaving = [first, second]
+    stream = stream_of(subject, lambda _: leaving and leaving.pop().disconnected())
+    assert len(next(stream)["simulators"]) == 2
+    assert next(stream)["simulators"] == []
+    stream.close()
+
+
+def test_histories_of_many_simulators_are_bounded_together(monkeypatch):
+    monkeypatch.setattr(dashboard_module, "MOST_MOMENTS_TOGETHER", 20)
+    subject, first = dashboard()
+    many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
+    for number in range(30):
+        for shown in many:
+            answer(shown, 0.2 * number, is_good=number % 2 == 0)
+    assert [[moment.number for moment in shown.moments] for shown in many] == [[26, 27, 28, 29, 30]] * 4
+
+
 def test_a_simulator_that_has_gone_is_shown_no_more_and_a_late_picture_of_it_is_harmless():
     subject, shown = dashboard()
     shown.disconnected()
@@ -166,7 +229,7 @@ def test_a_stream_tells_changes_and_gives_a_sign_of_life():
     assert first.startswith(b"data: {") and first.endswith(b"}\n\n")
     subject.show(Picture(shown.simulator, 1e9, "new"))
     assert json.loads(next(stream)[6:])["simulators"][0]["picture"] == "new"
-    assert len(pauses) == 1
+    assert pauses == [0.0, 0.0, PERIOD_S, 0.0, 0.0]
     begun_s = time.monotonic()
     assert "picture" not in json.loads(next(stream)[6:])["simulators"][0]
     assert time.monotonic() - begun_s > 0.5, "nothing has changed, but a second has passed"

@@ -3,7 +3,7 @@ import logging
 import pytest
 from support.clock import Clock
 
-from server.wire.complaints import MOST_PER_INTERVAL, REPEAT_AFTER_S, RateLimitedWarnings
+from server.wire.complaints import MOST_PER_INTERVAL, REPEAT_AFTER_S, SERVER, RateLimitedWarnings
 
 
 @pytest.fixture
@@ -44,3 +44,18 @@ def test_a_storm_of_sessions_does_not_fill_the_log(complaints, clock, caplog):
     clock.now_s = REPEAT_AFTER_S
     complaints.warn("a", "pose", "six numbers", "three")
     assert f"{9 * MOST_PER_INTERVAL} more warnings from further sessions and fields" in caplog.messages
+
+
+def test_the_servers_own_complaints_are_heard_in_a_storm_and_take_no_clients_place(complaints, clock, caplog):
+    for _ in range(2):
+        complaints.warn(SERVER, "sessions", "at most 500", "one more")
+        for number in range(2 * MOST_PER_INTERVAL):
+            complaints.warn(f"session {number}", "pose", "six numbers", "three")
+        complaints.warn(SERVER, "connections", "at most 500", "one more")
+        own = [message for message in caplog.messages if message.startswith(f"[{SERVER}]")]
+        assert [words.split(":")[0] for words in own] == [f"[{SERVER}] sessions", f"[{SERVER}] connections"]
+        assert len(caplog.messages) == MOST_PER_INTERVAL + 2
+        clock.now_s += REPEAT_AFTER_S
+        complaints.warn("a", "pose", "six numbers", "three")
+        clock.now_s += REPEAT_AFTER_S
+        caplog.clear()

@@ -10,6 +10,7 @@ from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import (
     MOST_HELD_BYTES,
     REQUEST_S,
+    SILENT_S,
     Connection,
     Connections,
     Standing,
@@ -128,6 +129,18 @@ def test_a_newcomer_is_refused_when_all_are_known(door):
     assert door.complaints[0] == "one more, which was refused"
 
 
+def test_the_client_that_has_been_silent_for_longest_makes_room_when_all_are_known(door):
+    viewer, silent, other = (door.enter() for _ in range(3))
+    viewer[1].rise(Standing.VIEWER)
+    for _, connection in (silent, other):
+        connection.rise(Standing.KNOWN)
+    door.now_s += SILENT_S
+    other[1].rise(Standing.KNOWN)
+    door.enter()
+    assert [socket.is_shut for socket, _ in (viewer, silent, other)] == [False, True, False]
+    assert door.complaints == ["one more, for which the longest-silent client was dropped"]
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
 def test_a_lack_of_descriptors_is_told_and_survived_at_the_cost_of_a_stranger(door, number):
     stranger, _ = door.enter()
@@ -234,6 +247,25 @@ def test_a_connection_that_is_being_closed_makes_room_once(door):
     door.enter()
     door.enter()
     assert [socket.is_shut for socket, _ in (first, second, third)] == [True, True, False]
+
+
+def test_who_is_accepted_may_have_waited_since_nobody_did(door):
+    accepted_s = []
+    for arrived_s in (0.2, 0.4):
+        accepting = eventlet.spawn(door.subject.accept)
+        for _ in range(20):
+            eventlet.sleep(0)
+        door.now_s = arrived_s
+        door.listener.put(Socket())
+        accepting.wait()
+        accepted_s.append(door.subject._turns.earliest_arrival_s)
+    assert accepted_s == [0.2, 0.4], "they were awaited, and accepted at once"
+    door.listener.put(Socket(), Socket())
+    for now_s in (20.0, 30.0):
+        door.now_s = now_s
+        socket, _ = door.subject.accept()
+        door.subject.spawn(lambda _: eventlet.event.Event().wait(), [None, socket, None])
+        assert door.subject.of(socket).turns.earliest_arrival_s == 0.4
 
 
 def test_a_listener_that_no_longer_listens_is_an_error(door):

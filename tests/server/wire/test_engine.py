@@ -10,8 +10,8 @@ from support.handshakes import HANDSHAKE, MALFORMED_HANDSHAKES
 
 from server.supervision import Faults
 from server.wire import engine
-from server.wire.complaints import RateLimitedWarnings
-from server.wire.connections import KEY, Connection, Standing
+from server.wire.complaints import SERVER, RateLimitedWarnings
+from server.wire.connections import KEY, SILENT_S, Connection, Standing
 from server.wire.engine import MOST_PACKETS, MOST_QUEUED_BYTES
 from server.wire.green import eventlet
 from server.wire.pace import Pace
@@ -25,12 +25,20 @@ class Web:
         complaints = RateLimitedWarnings()
         self.mistakes: list[tuple[str, ...]] = []
         self.taken: list[tuple] = []
+        self.arrivals_s: list[float] = []
         complaints.listeners.append(lambda *words: self.mistakes.append(words))
         self.server = QuadSimServer(complaints, Faults())
         self.server.eio.start_service_task = False
-        self.server.on("sensor_frame", lambda sid, acknowledge, *what: self.taken.append(what))
+        self.server.on("sensor_frame", self.take)
         self.state = [None, None, None]
         self.connection = Connection(self.state, Pace())
+
+    def take(self, sid: str, acknowledge: object, *what: object) -> None:
+        """Of frames, objects are understood."""
+        self.taken.append(what)
+        self.arrivals_s.append(self.server.earliest_arrival_s())
+        if isinstance(what[0], dict):
+            self.server.recognise(sid)
 
     def ask(self, query: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """GET, or with a body POST; returns status and answer."""
@@ -97,18 +105,36 @@ def test_a_payload_that_a_websocket_would_not_take_is_the_clients_mistake_and_th
     assert len(web.taken) == 1
 
 
-def test_a_connection_is_known_once_its_session_has_sent_a_frame(web):
+def test_a_connection_is_known_once_a_frame_of_its_session_was_understood(web):
     sid = web.shake_hands()
     standings = []
-    for body in (b"40", b'42["sensor_frame",{}]', b"3"):
+    for body in (b"40", b'42["sensor_frame",7]', b'42["sensor_frame",{}]', b"3"):
         web.post(sid, body)
         standings.append((web.server.eio.sessions[sid].standing, web.connection.standing))
     # A request is judged by what its session has sent before; a websocket's connection rises with its session.
     assert standings == [
         (Standing.JOINED, Standing.STRANGER),
+        (Standing.JOINED, Standing.JOINED),
         (Standing.KNOWN, Standing.JOINED),
         (Standing.KNOWN, Standing.KNOWN),
     ]
+
+
+def test_a_frame_by_polling_may_have_arrived_when_its_request_did(web):
+    sid = web.shake_hands()
+    web.connection.turns.earliest_arrival_s = 12.0
+    web.post(sid, b'42["sensor_frame",{}]\x1e42["sensor_frame",{}]')
+    other = Connection([None, None, None], Pace(), earliest_arrival_s=10.0)
+    web.ask(f"EIO=4&transport=polling&sid={sid}", b'42["sensor_frame",{}]', **{KEY: other})
+    assert web.arrivals_s == [12.0, 12.0, 10.0]
+
+
+@pytest.mark.parametrize("body", [b"3", b"40", b"hello", None])
+def test_a_session_that_its_client_has_closed_is_unknown(web, body):
+    sid = web.shake_hands()
+    assert web.post(sid, b"1") == 200
+    assert web.ask(f"EIO=4&transport=polling&sid={sid}", body)[0] == 400
+    assert web.server.eio.sockets == web.server.eio.sessions == {}
 
 
 def test_the_oldest_stranger_makes_room_for_another_session(web, monkeypatch):
@@ -127,6 +153,20 @@ def test_a_session_is_refused_when_all_that_there_may_be_are_known(web, monkeypa
         web.post(web.shake_hands(), b'42["sensor_frame",{}]')
     assert web.ask("EIO=4&transport=polling")[0] == 503
     assert len(web.server.eio.sessions) == 2
+
+
+def test_the_session_that_has_been_silent_for_longest_makes_room_when_all_are_known(web, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_SESSIONS", 2)
+    now = SimpleNamespace(monotonic=lambda: now.s, s=0.0)
+    monkeypatch.setattr(engine, "time", now)
+    first, second = web.shake_hands(), web.shake_hands()
+    for sid in (first, second, first):
+        now.s += 1.0
+        web.post(sid, b'42["sensor_frame",{}]')
+    now.s = 2.5 + SILENT_S
+    third = web.shake_hands()
+    assert list(web.server.eio.sessions) == [first, third]
+    assert web.mistakes[0][0] == SERVER
 
 
 def test_a_client_that_does_not_read_is_dropped_by_bytes(web):

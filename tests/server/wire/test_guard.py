@@ -68,7 +68,7 @@ def test_who_reads_a_stream_of_events_is_no_stranger():
     viewer, other = Guarded("text/event-stream; charset=utf-8"), Guarded()
     viewer.ask(io.BytesIO())
     other.ask(io.BytesIO())
-    assert (viewer.connection.standing, other.connection.standing) == (Standing.KNOWN, Standing.STRANGER)
+    assert (viewer.connection.standing, other.connection.standing) == (Standing.VIEWER, Standing.STRANGER)
 
 
 @pytest.mark.parametrize("name", ["follow-me:4567", "evil.example", "[::1", ""])

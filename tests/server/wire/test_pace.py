@@ -3,7 +3,7 @@
 import pytest
 
 from server.wire.green import eventlet
-from server.wire.pace import MOST_TURNS, TURN_S, Pace, Turns
+from server.wire.pace import MOST_TURNS, READ_UP_S, TURN_S, Pace, Turns
 
 
 class Times:
@@ -101,3 +101,33 @@ def test_what_arrives_while_the_loop_stands_still_may_have_arrived_at_its_beginn
     times.now_s = 8.4
     awaited_later.wake()
     assert awaited_later.earliest_arrival_s == 8.4
+
+
+def test_of_two_standstills_close_together_neither_is_forgotten(times):
+    waiting, awaited_between = Turns(times.pace), Turns(times.pace)
+    times.now_s = 10.0
+    times.pace.beat()
+    begun_s = times.now_s = 10.2
+    times.pace.beat()
+    waiting.catch_up()
+    times.now_s = 18.2
+    times.pace.beat()
+    awaited_between.catch_up()
+    times.now_s = 18.9
+    times.pace.beat()
+    waiting.wake()
+    awaited_between.wake()
+    assert (waiting.earliest_arrival_s, awaited_between.earliest_arrival_s) == (begun_s, 18.2)
+
+
+def test_a_standstill_is_forgotten_when_everybody_has_been_read(times):
+    waiting = Turns(times.pace)
+    times.now_s = 8.0
+    times.pace.beat()
+    while times.now_s < 8.0 + READ_UP_S:
+        times.now_s += 0.1
+        times.pace.beat()
+    last_s = times.now_s
+    times.now_s += 1.0
+    waiting.wake()
+    assert waiting.earliest_arrival_s == last_s

@@ -1,0 +1,49 @@
+"""What the page's maps and charts draw: a moment for each frame that has been answered."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+
+class Moment(NamedTuple):
+    """What the page draws of one answered frame.
+
+    Args:
+        number: counts up.
+        arrival_s: monotonic seconds.
+        latency_s: from arrival until the last of its commands had left.
+        state: the tracker's, then.
+        camera: x, y, z in metres and yaw in degrees, ROS world frame; None for a frame that was not understood.
+        hero: x, y likewise; None without a track.
+    """
+
+    number: int
+    arrival_s: float
+    latency_s: float
+    state: str
+    camera: tuple[float, float, float, float] | None
+    hero: tuple[float, float] | None
+
+    @property
+    def answered_s(self) -> float:
+        """When the last of its commands had left, monotonic seconds."""
+        return self.arrival_s + self.latency_s
+
+    def as_json(self) -> list[Any]:
+        """The page's form: [seconds, milliseconds, state, [x, y, z, yaw] or null, [x, y] or null]."""
+        return [
+            round(self.arrival_s, 3),
+            round(1e3 * self.latency_s, 1),
+            self.state,
+            self.camera and [round(value, 2) for value in self.camera],
+            self.hero and [round(value, 2) for value in self.hero],
+        ]
+
+
+def since(moments: deque[Moment], number: int) -> list[Moment]:
+    """Those after a number, oldest first; looked up from the end."""
+    new = []
+    for moment in reversed(moments):
+        if moment.number <= number:
+            break
+        new.append(moment)
+    return new[::-1]

@@ -72,6 +72,16 @@ class Card:
         if not 1 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
             raise ValueError(f"min_blob_px must be 1 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
+    @property
+    def hero(self) -> int:
+        """Output channel of the hero; that of the surroundings is 0."""
+        return self.classes.index("hero")
+
+    @property
+    def others(self) -> list[int]:
+        """Output channels of other people."""
+        return [number for number in range(1, len(self.classes)) if number != self.hero]
+
 
 def card_file(weights: Path) -> Path:
     """Path of the card of a resolved weights file."""

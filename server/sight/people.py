@@ -100,8 +100,7 @@ def find_people(
     axis_down = abs(math.sin(math.radians(pose.pitch_deg)))
     window = 1 + math.ceil((BODY_DEPTH_M + PERSON_HEIGHT_M * axis_down) / step_m)
     mask = person_mask(probabilities, card)
-    hero, others = _channels(card)
-    is_hero = probabilities[..., hero] > sum(probabilities[..., number] for number in others)
+    is_hero = probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
     parts = find_parts(mask, depth_255, window, card.min_blob_px, is_hero)
     if parts is None:
         return ()
@@ -123,15 +122,13 @@ def find_people(
 
 def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
     """Where people are, the hero among them: (H, W) bool."""
-    people = [number for number, name in enumerate(card.classes) if name != "surroundings"]
-    return np.add.reduce([probabilities[..., number] for number in people]) > PERSON_255 / 255
+    return np.add.reduce([probabilities[..., number] for number in range(1, len(card.classes))]) > PERSON_255 / 255
 
 
 def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: Card) -> list[Looks]:
     """What the evidence of each part depends on; see `find_people`."""
-    hero, others = _channels(card)
     seen = probabilities.reshape(-1, len(card.classes))[parts.at]
-    ratios = margins(seen[:, hero], sum(seen[:, number] for number in others))
+    ratios = margins(seen[:, card.hero], sum(seen[:, number] for number in card.others))
     brightness = parts.sum(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel()[parts.at].astype(np.int64)) / parts.areas
     scale = IMAGE_PX / math.prod(parts.mask_shape)
     strongest = []
@@ -147,26 +144,20 @@ def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: C
     ]
 
 
-def _channels(card: Card) -> tuple[int, list[int]]:
-    """The network's channel of the hero, and those of other people."""
-    others = [number for number, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
-    return card.classes.index("hero"), others
-
-
 def _evidence(
     parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: Card, places: list[Place | None]
 ) -> list[float]:
     """For the hero, nats; too little of a body, or a network in doubt, can speak for the hero hardly or not at all."""
-    seen = probabilities[..., card.classes.index("hero")].ravel()[parts.at]
+    seen = probabilities[..., card.hero].ravel()[parts.at]
     is_hero = seen > card.hero_threshold_255 / 255
     sureness = parts.sum(seen * is_hero) / np.maximum(parts.sum(is_hero.astype(np.int64)), 1)
     found = []
     for looks, sure, place in zip(looks_of(parts, probabilities, image, card), sureness.tolist(), places, strict=True):
         depth_m = 0.0 if place is None else place.depth_m
         is_in_doubt = 1 - sure > max(NEAR_DOUBT, DOUBT_PER_M * depth_m)
-        most = (
-            0.0 if place is not None and place.area_m2 < LEAST_BODY_M2 else MOST_IN_DOUBT if is_in_doubt else math.inf
-        )
+        most = MOST_IN_DOUBT if is_in_doubt else math.inf
+        if place is not None and place.area_m2 < LEAST_BODY_M2:
+            most = 0.0
         found.append(min(card.evidence.of(looks), most))
     return found
 

@@ -165,12 +165,10 @@ def paint(scene: Scene, card: Card) -> Picture:
     # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
     image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
     image = cv2.resize(image, (round(PICTURE_PX * size.aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
-    hero = card.classes.index("hero")
-    others = [index for index, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
     drawn = draw_masks(
         image,
-        threshold(view.probabilities[..., hero], card.hero_threshold_255),
-        threshold(view.probabilities[..., others].sum(axis=-1)),
+        threshold(view.probabilities[..., card.hero], card.hero_threshold_255),
+        threshold(view.probabilities[..., card.others].sum(axis=-1)),
     )
     at = (
         None

@@ -28,6 +28,15 @@ def test_a_card_says_how_to_run_a_network_and_may_tell_more(weights):
     assert read_card(weights) == Card(("surroundings", "hero"), 256, 0, 255, 150, 6)
 
 
+@pytest.mark.parametrize(
+    ("classes", "hero", "others"),
+    [(CLASSES, 2, [1]), (("surroundings", "hero"), 1, []), (("surroundings", "child", "hero", "adult"), 2, [1, 3])],
+)
+def test_a_card_says_in_which_channels_the_hero_and_others_are(classes, hero, others):
+    card = Card(classes)
+    assert (card.hero, card.others) == (hero, others)
+
+
 def test_a_card_says_what_its_networks_output_is_worth(weights):
     said = {"constant": -0.5, "mean_margin": 0.2, "strongest_margin": 1, "log_area": 0.3, "log_brightness": -1.0}
     write(weights, {"evidence": {**said, "mean_margin_by_log_brightness": 0.1, "largest": 5}, "calibration": {}})

@@ -12,7 +12,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -66,9 +66,6 @@ class Topics:
 
     def __init__(self, context: foxglove.Context, clock: Clock, name: str, card: Card) -> None:
         self._clock, self._name, self._card = clock, name, card
-        self._hero = card.classes.index("hero")
-        self._surroundings = [number for number, name in enumerate(card.classes) if name == "surroundings"]
-        self._people = [number for number, name in enumerate(card.classes) if name not in ("surroundings", "hero")]
         self._camera = channels.CompressedImageChannel("/camera", context=context)
         self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
         self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
@@ -183,18 +180,13 @@ class Topics:
         self._target.log(scene(situation, self._stamp(item.now_s)), log_time=now_ns)
 
     def _png(self, probabilities: np.ndarray) -> bytes:
-        hero = threshold(probabilities[..., self._hero], self._card.hero_threshold_255)
-        people = (
-            self._likeliest(probabilities, self._people) > self._likeliest(probabilities, self._surroundings)
-        ) & ~hero
+        hero = threshold(probabilities[..., self._card.hero], self._card.hero_threshold_255)
+        likeliest = np.maximum.reduce([probabilities[..., number] for number in self._card.others])
+        people = (likeliest > probabilities[..., 0]) & ~hero
         # Plane by plane: a third of the time that numpy takes along the last axis.
         blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
         _, png = cv2.imencode(".png", blue_green_red)
         return png.tobytes()
-
-    @staticmethod
-    def _likeliest(probabilities: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-        return np.maximum.reduce([probabilities[..., number] for number in classes])
 
 
 def as_text(argument: object) -> str:

@@ -181,7 +181,7 @@ class Topics:
 
     def _png(self, probabilities: np.ndarray) -> bytes:
         hero = threshold(probabilities[..., self._card.hero], self._card.hero_threshold_255)
-        likeliest = np.maximum.reduce([probabilities[..., number] for number in self._card.others])
+        likeliest = np.maximum.reduce([probabilities[..., number] for number in self._card.others], initial=0)
         people = (likeliest > probabilities[..., 0]) & ~hero
         # Plane by plane: a third of the time that numpy takes along the last axis.
         blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])

@@ -24,6 +24,7 @@ from server.watch.recording.topics import Topics, as_text
 from server.wire.messages import Command, Frame, SensorFrame, object_lost
 
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
+CARD = Card()
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
 SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2)
 NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)
@@ -43,10 +44,10 @@ def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg") -> Told:
     return Told(event, TrackState.FOLLOWING, [command], content=content, view=view)
 
 
-def messages(path: Path, item) -> dict[str, list]:
+def messages(path: Path, item, card: Card = CARD) -> dict[str, list]:
     """What an item becomes, by topic: JSON, or (a decoded protobuf message, its log time)."""
     file = McapFile(path / "one.mcap")
-    Topics(file.context, CLOCK, "drone", Card()).log(item)
+    Topics(file.context, CLOCK, "drone", card).log(item)
     file.close()
     found: dict[str, list] = {}
     with file.path.open("rb") as opened:
@@ -135,6 +136,14 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
     # Of the camera: forward, left, up. Right, down and forward in it:
     expected = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]]).T
     np.testing.assert_allclose(matrix(by_child["camera_optical"].rotation), expected, atol=1e-12)
+
+
+def test_the_mask_of_a_network_that_knows_no_others_shows_the_hero(tmp_path: Path):
+    probabilities = np.zeros((8, 8, 2), np.float32)
+    probabilities[:4, :, 0] = probabilities[4:, :, 1] = 1.0
+    (mask,) = messages(tmp_path, told(probabilities), Card(("surroundings", "hero")))["/mask"]
+    pixels = np.asarray(Image.open(io.BytesIO(mask.data)))
+    assert pixels[:, 0].tolist() == [[255, 0, 0]] * 4 + [[0, 0, 255]] * 4
 
 
 def test_a_png_from_a_camera_is_called_one(tmp_path: Path):

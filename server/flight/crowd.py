@@ -8,6 +8,7 @@ what is known of them.
 Source: Blackman, Popoli, Design and Analysis of Modern Tracking Systems, 6.4 (global nearest neighbour).
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -93,11 +94,11 @@ class Crowd(NamedTuple):
         """Of each of `people` to be the hero."""
         return identity.probabilities(None if person.is_refused else person.belief for person in self.people)
 
-    def refuse(self, number: int) -> "Crowd":
-        """With somebody who is never to be taken for the hero."""
+    def with_refused(self, number: int, is_refused: bool) -> "Crowd":
+        """With somebody who is never to be taken for the hero, or who may be again."""
         return self._replace(
             people=tuple(
-                person._replace(is_refused=True) if person.number == number else person for person in self.people
+                person._replace(is_refused=is_refused) if person.number == number else person for person in self.people
             )
         )
 
@@ -111,8 +112,8 @@ class Crowd(NamedTuple):
             config: the tracker's settings.
         """
         motion = Motion(config, self.pace)
-        known = [person for person in self.people if _is_remembered(person, time_s, config)]
-        chances = identity.probabilities(None if person.is_refused else person.belief for person in known)
+        known = tuple(person for person in self.people if _is_remembered(person, time_s, config))
+        chances = self._replace(people=known).probabilities()
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
         vanished = _vanished(known, pairs, time_s)
         people = [
@@ -121,22 +122,18 @@ class Crowd(NamedTuple):
             else _seen_again(person, fixes[pair.fix], pair.cost, motion)
             for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
         ]
-        new = set(range(len(fixes))) - {pair.fix for pair in pairs.values()}
-        heir = max(new, key=lambda number: fixes[number].evidence, default=None)
-        for number, fix in enumerate(fixes):
-            if number not in new:
-                continue
-            newcomer = Person(
-                self.next_number + len(people) - len(known),
-                motion.start(fix),
-                Belief(fix.evidence),
-            )
-            if number == heir and vanished is not None and fix.evidence > 0:
+        numbers = itertools.count(self.next_number)
+        assigned = {pair.fix for pair in pairs.values()}
+        new = [at for at in range(len(fixes)) if at not in assigned]
+        heir = max(new, key=lambda at: fixes[at].evidence, default=None)
+        for at in new:
+            fix = fixes[at]
+            newcomer = Person(next(numbers), motion.start(fix), Belief(fix.evidence))
+            if at == heir and vanished is not None and fix.evidence > 0:
                 newcomer = _taking_over(newcomer, people[vanished], fix)
                 people[vanished] = people[vanished]._replace(belief=Belief(0.0))
             people.append(newcomer)
-        next_number = self.next_number + len(people) - len(known)
-        return Crowd(_most_important(people), next_number, _paced(self.pace, people, time_s, step_s))
+        return Crowd(_most_important(people), next(numbers), _paced(self.pace, people, time_s, step_s))
 
 
 class _Pair(NamedTuple):

@@ -157,10 +157,7 @@ class Tracker:
         """Follow a person from the next frame on that shows them, whoever it is. Somebody unknown changes nothing."""
         if self.crowd.person(number) is None:
             return self
-        people = tuple(
-            person._replace(is_refused=False) if person.number == number else person for person in self.crowd.people
-        )
-        return replace(self, chosen=number, crowd=self.crowd._replace(people=people))
+        return replace(self, chosen=number, crowd=self.crowd.with_refused(number, False))
 
     def release(self) -> "Tracker":
         """Follow the hero again instead of the one chosen by the operator."""
@@ -169,7 +166,7 @@ class Tracker:
     def refuse(self, number: int) -> "Tracker":
         """Never follow a person again in this session, and stop following them now."""
         chosen = None if self.chosen == number else self.chosen
-        after = replace(self, crowd=self.crowd.refuse(number), chosen=chosen)
+        after = replace(self, crowd=self.crowd.with_refused(number, True), chosen=chosen)
         return replace(after, followed=None, seen_s=None).suspend() if self.followed == number else after
 
     def _decided(self, has_glimpse: bool) -> "Tracker":
@@ -200,8 +197,7 @@ class Tracker:
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self
-        probability = dict(zip(self.crowd.people, self.crowd.probabilities(), strict=True))[hero]
-        if probability >= self.config.give_up_below:
+        if self.crowd.probabilities()[self.crowd.people.index(hero)] >= self.config.give_up_below:
             return self
         return replace(self, followed=None, seen_s=None, state=TrackState.PATROL)
 

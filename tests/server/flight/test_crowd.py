@@ -117,7 +117,7 @@ def test_a_hero_whose_track_holds_leaves_nothing_to_a_newcomer(street):
 def test_somebody_refused_is_never_the_hero(street):
     for _ in range(5):
         street.show((0.0, 0.0, HERO))
-    street.crowd = street.crowd.refuse(1)
+    street.crowd = street.crowd.with_refused(1, True)
     for _ in range(20):
         street.show((0.0, 0.0, HERO))
     assert street.probability(1) == 0.0

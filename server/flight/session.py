@@ -77,6 +77,11 @@ class Situation(NamedTuple):
     chosen: int | None
     is_undecided: bool
 
+    @property
+    def followed_now(self) -> int | None:
+        """Number of the person followed; None on patrol, where `followed` may be who was followed last."""
+        return self.followed if self.state.is_following else None
+
     def distance_m(self, camera_pose: Pose) -> float | None:
         """From a camera to the hero."""
         return None if self.position_m is None else math.dist(camera_pose[:3], self.position_m)

@@ -228,7 +228,7 @@ class Dashboard:
             "state": situation.state.value,
             "is_held": situation.is_held,
             "is_undecided": situation.is_undecided,
-            "followed": situation.followed if situation.state.is_following else None,
+            "followed": situation.followed_now,
             "chosen": situation.chosen,
             "people": as_json(situation.people, shown.picture.spots if shown.picture else ()),
             "is_told_to_follow": situation.is_told_to_follow,

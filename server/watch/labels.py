@@ -117,6 +117,6 @@ def _frame_rgb(person: Somebody, situation: Situation) -> tuple[int, int, int] |
         return REFUSED_RGB
     if person.number == situation.chosen:
         return CHOSEN_RGB
-    if person.number == situation.followed and situation.state.is_following:
+    if person.number == situation.followed_now:
         return FOLLOWED_RGB
     return None

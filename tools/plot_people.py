@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 
 from model.command import check_output_file, command, harmless, print_text, run_command
 from server.flight.events import Seen
-from server.flight.session import Session
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
+from server.watch.recording.restore import check_numbers, restored
 
 
 class Story(NamedTuple):
@@ -71,16 +71,15 @@ def tell(recording: Recording) -> Story:
     """Take a recording's events through its session again.
 
     Raises:
-        ValueError: if no frame in it was understood.
+        ValueError: if no frame in it was understood, or no session can have had its state at the start or an event.
     """
     start = recording.start
-    session = Session.begin(start.session, start.tracker, start.watchdog_s)
-    if start.state is not None:
-        session.state = start.state
+    session = restored(start)
     times_s, followed, probabilities = [], [], defaultdict(list)
     for entry in recording.entries(harmless(f"{recording.path.name}: tracking")):
         if not isinstance(entry, Happened):
             continue
+        check_numbers(entry.event)
         session.take(entry.event)
         if not isinstance(entry.event, Seen):
             continue

@@ -10,10 +10,10 @@ import requests
 from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 
-from server.flight.session import Session
 from server.flight.tracks import TrackState
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Entry, Recording
+from server.watch.recording.restore import restored
 from server.wire.messages import Command
 from support.waiting import PATIENCE_S
 from tools.simulator.frames import format_timestamp, sensor_frame_fields
@@ -113,10 +113,7 @@ Outcome = tuple[str, TrackState, list[Command]]
 def retaken(file: Path) -> tuple[list[Outcome], list[Outcome]]:
     """What came of each event in the recording, and what comes of it when a session takes the same events again."""
     recording, entries = read(file)
-    start = recording.start
-    session = Session.begin(start.session, start.tracker, start.watchdog_s)
-    if start.state is not None:
-        session.state = start.state
+    session = restored(recording.start)
     recorded, given = [], []
     for entry in entries:
         if isinstance(entry, Happened):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_2
+from support.recorded_session import FORMAT_2, rewritten
 
 from server.watch.recording.reader import Recording
 from tools import plot_people
@@ -31,6 +31,18 @@ def test_people_out_of_view_for_a_while_and_nobody_followed_are_drawn_too(tmp_pa
     line = [(0.0, 0.4), (0.2, 0.5), (1.8, 0.9)]
     draw(Story(times_s, {3: line, 4: [(0.0, 0.01)]}, np.zeros(10, int)), 0.05, tmp_path / "people.png")
     assert (tmp_path / "people.png").stat().st_size > 1000
+
+
+def test_a_recording_that_no_session_can_have_made_is_refused(tmp_path, capsys):
+    def change(number, event):
+        for *_, place in event.get("sightings", []):
+            if place is not None:
+                place[1] = 1e200  # its standard deviation, of which the tracker takes the square
+        return event
+
+    copy = rewritten(FORMAT_2, tmp_path, change)
+    assert plot_people.main([str(copy), "--out", str(tmp_path / "people.png")]) == 2
+    assert "plot_people: expected std_m of at most 1e+40, got 1e+200" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wish", ["nodir/people.png"])

@@ -20,9 +20,10 @@ from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.watch.recording.format import Happened, Start
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
+from server.watch.recording.restore import InconsistentError, check_numbers
 from server.wire.messages import object_lost
 from tools import replay
-from tools.replay import InconsistentError, Replay, check_numbers
+from tools.replay import Replay
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run

@@ -1,0 +1,65 @@
+"""A recording's session again, from its start; refuses a damaged recording that no session can have made."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from server.flight.session import Session
+from server.watch.recording.format import Start
+
+# Far beyond every time, position and variance of a session, whose tracker computes with squares and cubes of them.
+LARGEST_NUMBER = 1e40
+# Logarithms of likelihoods, of which the exponential is taken.
+LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "present", "settled"), 100.0
+
+
+class InconsistentError(ValueError):
+    """A recording whose messages do not fit each other, or that no session can have made."""
+
+
+def restored(start: Start) -> Session:
+    """A session as it was when the recording began.
+
+    Raises:
+        InconsistentError: if no session can have had that state.
+    """
+    session = Session.begin(start.session, start.tracker, start.watchdog_s)
+    if start.state is not None:
+        check_numbers(start.state)
+        if start.state.tracker.is_following and start.state.tracker.velocity_mps is None:
+            raise InconsistentError("expected a state that follows to have a track, got none")
+        session.state = start.state
+    return session
+
+
+def check_numbers(value: object) -> None:
+    """Check the numbers in a recorded state or event; an error of ours in computing with others stays loud.
+
+    Raises:
+        InconsistentError: if there is one that no session can have had.
+    """
+    for name, number in named_numbers(value):
+        if name == "timestamp_s":  # a client's; any number
+            continue
+        if not abs(number) <= LARGEST_NUMBER:
+            raise InconsistentError(f"expected {name} of at most {LARGEST_NUMBER:g}, got {number:g}")
+        if name in LOGARITHMS and not abs(number) <= LARGEST_LOGARITHM:
+            raise InconsistentError(f"expected {name} of at most {LARGEST_LOGARITHM:g}, got {number:g}")
+        if (name == "std_m" and number <= 0) or (name == "position_variance" and number < 0):
+            raise InconsistentError(f"expected {name} to be positive, got {number:g}")
+
+
+def named_numbers(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """All floats within a value of dataclasses, named and other tuples and dicts, with the names of their fields."""
+    if isinstance(value, float):
+        yield name, value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from named_numbers(getattr(value, field.name), field.name)
+    elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+        yield from named_numbers(value._asdict())
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from named_numbers(part, key)
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from named_numbers(part, name)

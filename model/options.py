@@ -44,6 +44,21 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+def check(settings: object, *rules: tuple[str, bool, str]) -> None:
+    """Check the settings of a command.
+
+    Args:
+        settings: with a field for each name in the rules.
+        rules: (name of a setting, whether its value is valid, which values are).
+
+    Raises:
+        ValueError: if one is not valid; names its option.
+    """
+    for name, is_valid, expected in rules:
+        if not is_valid:
+            raise ValueError(f"expected {flag(name)} {expected}, got {getattr(settings, name)}")
+
+
 def flag(name: str) -> str:
     """Return the command-line name of a field: `--min-blob-px` of `min_blob_px`."""
     return f"--{name.replace('_', '-')}"

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from model.command import check_output_file, command, interrupt_ignored, run_command
 from model.engines import Engine, load_engine
-from model.options import add_options, flag, from_options, option
+from model.options import add_options, check, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Flight
 from tools.simulator.lookalikes import MOST_LOOKALIKES
@@ -41,7 +41,7 @@ from tools.simulator.loop import ServerPilot, fly
 from tools.simulator.loop_score import Score, score
 from tools.simulator.loop_table import GOALS, GOALS_WITH_FAULTS, GOALS_WITH_HIDING, SERVER, Goal, shown, table
 from tools.simulator.original import OriginalPilot
-from tools.simulator.world import MOST_PEOPLE, World
+from tools.simulator.world import MOST_PEOPLE, World, population_rules
 
 ORIGINAL = "original"
 PILOTS = (SERVER, ORIGINAL)
@@ -58,8 +58,6 @@ EPISODE_FIGURES = (
     "idf1",
     "error_m",
 )
-
-
 FASTEST = 9  # QuadSim's keys
 
 
@@ -84,18 +82,15 @@ class LoopSettings:
     jobs: int = option(os.cpu_count() or 1, "number of processes")
 
     def __post_init__(self) -> None:
-        for name, is_valid, expected in (
+        check(
+            self,
             ("episodes", self.episodes >= 1, "of at least 1"),
             ("jobs", self.jobs >= 1, "of at least 1"),
             ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
             ("seed", self.seed >= 0, "of at least 0"),
-            ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+            *population_rules(self.people, self.lookalikes),
             ("pace", 1 <= self.pace <= FASTEST, f"from 1 to {FASTEST}"),
-            ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
-            ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
-        ):
-            if not is_valid:
-                raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
+        )
 
 
 class Episode(NamedTuple):

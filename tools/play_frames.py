@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.command import command, print_text, run_command
-from model.options import add_options, flag, from_options, option
+from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.player import Summary, play
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError, image_files, mask_files, read_frames
@@ -39,10 +39,11 @@ class PlayerSettings:
     loop: bool = option(False, "start again after the last image, until Ctrl-C")
 
     def __post_init__(self) -> None:
-        if not 0 < self.fps < math.inf:
-            raise ValueError(f"expected {flag('fps')} above 0 and finite, got {self.fps}")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"expected {flag('limit')} of at least 1, got {self.limit}")
+        check(
+            self,
+            ("fps", 0 < self.fps < math.inf, "above 0 and finite"),
+            ("limit", self.limit is None or self.limit >= 1, "of at least 1"),
+        )
 
 
 @command("play_frames")

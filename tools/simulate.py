@@ -36,7 +36,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.command import check_output_file, command, print_text, run_command
-from model.options import add_options, flag, from_options, option
+from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman
 from tools.simulator.faults import FaultConfig, Faults
@@ -44,7 +44,7 @@ from tools.simulator.frames import LOCALES
 from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.quadsim import QuadSim, record_by_truth, run
 from tools.simulator.recording import RECORD_EVERY_S, Recorder
-from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World
+from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World, population_rules
 
 _PRINT_EVERY_S = 1.0
 
@@ -73,19 +73,16 @@ class SimulationSettings:
     opengl: bool = option(False, "render with OpenGL instead of in software")
 
     def __post_init__(self) -> None:
-        for name, is_valid, expected in (
+        check(
+            self,
             ("seed", self.seed >= 0, "of at least 0"),
-            ("people", 0 <= self.people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
-            ("lookalikes", 0 <= self.lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
-            ("lookalikes", self.lookalikes <= self.people, f"of at most --people, {self.people}"),
+            *population_rules(self.people, self.lookalikes),
             ("drones", self.drones >= 1, "of at least 1"),
             *(
                 (name, 0 < getattr(self, name) < math.inf, "above 0 and finite")
                 for name in ("duration", "speed", "record_every")
             ),
-        ):
-            if not is_valid:
-                raise ValueError(f"expected {flag(name)} {expected}, got {getattr(self, name)}")
+        )
         if self.no_server and self.record is None:
             raise ValueError("expected --record with --no-server, got none: there would be nothing to do")
         if self.record is not None and self.drones > 1:

@@ -12,7 +12,7 @@ from server.sight.geometry import QUADSIM_CAMERA, Pose
 from tools.simulator.city import HALF_SIZE_M, build_city
 from tools.simulator.drone import Drone
 from tools.simulator.frames import sensor_frame_fields, unity_angles
-from tools.simulator.lookalikes import CROSSER, deal, lookalike
+from tools.simulator.lookalikes import CROSSER, MOST_LOOKALIKES, deal, lookalike
 from tools.simulator.people import Person, hero_look, other_look
 from tools.simulator.scene import Scene, View
 from tools.simulator.walkers import Walkers
@@ -26,6 +26,15 @@ FRAMES_PER_S = 5
 MOST_PEOPLE = 60
 _SUB_STEP_S = 0.05
 _LEAST_STEP_S = 1e-9
+
+
+def population_rules(people: int, lookalikes: int) -> tuple[tuple[str, bool, str], ...]:
+    """The rules for a command's options `--people` and `--lookalikes`; see `model.options.check`."""
+    return (
+        ("people", 0 <= people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
+        ("lookalikes", 0 <= lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
+        ("lookalikes", lookalikes <= people, f"of at most --people, {people}"),
+    )
 
 
 class Truth(NamedTuple):

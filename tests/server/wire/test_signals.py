@@ -31,8 +31,13 @@ def test_a_process_that_hangs_is_ended_after_the_deadline(number):
 
 
 def test_other_signals_end_nothing():
-    program = HANGING.replace("while True:\n    time.sleep(60)", "time.sleep(0.5)")
-    program = f"import signal; signal.signal(signal.SIGUSR1, lambda *_: None)\n{program}"
+    # It ends by itself, longer after the signal than the deadline.
+    program = HANGING.replace("while True:\n    time.sleep(60)", "came.wait()\ntime.sleep(0.5)")
+    program = f"""
+import signal, threading
+came = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: came.set())
+{program}"""
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
     ) as process:

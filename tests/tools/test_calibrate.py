@@ -3,10 +3,10 @@
 import json
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support.networks import save_pixel_network
 
 from model.card import read_card
 from model.evidence import Evidence, Looks
@@ -22,16 +22,10 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """Blue is surroundings; of all else, red speaks for the hero and green for others."""
-    image = keras.Input((PX, PX, 3))
-    probabilities = keras.layers.Conv2D(3, 1, activation="softmax", name="probabilities")
-    network = keras.Model(image, probabilities(image))
     # Inputs are −1 to 1. Red 0.57 and green 0.57 from the middle: margins of 2 · (red − green), and more for blue.
     kernel = np.zeros((1, 1, 3, 3))
     kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, 2, 2
-    probabilities.set_weights([kernel, np.zeros(3)])
-    file = tmp_path_factory.mktemp("saved") / "network.keras"
-    network.save(file)
-    return file
+    return save_pixel_network(tmp_path_factory.mktemp("saved"), PX, kernel, np.zeros(3))
 
 
 @pytest.fixture

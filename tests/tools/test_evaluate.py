@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support.networks import save_pixel_network
 
 from model.analysis import THRESHOLDS_255
 from model.evaluation import VALIDATION, evaluate
@@ -20,16 +21,10 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    image = keras.Input((32, 32, 3))
-    probabilities = keras.layers.Conv2D(3, 1, activation="softmax", name="probabilities")
-    network = keras.Model(image, probabilities(image))
     # Red counts 40 above the threshold for the hero: exp(40) : 1 where it is 1, 1 : exp(40) where it is −1.
     kernel = np.zeros((1, 1, 3, 3))
     kernel[0, 0, 0] = [0, 0, 40]
-    probabilities.set_weights([kernel, np.array([0, -100, 0])])
-    file = tmp_path_factory.mktemp("saved") / "network.keras"
-    network.save(file)
-    return file
+    return save_pixel_network(tmp_path_factory.mktemp("saved"), 32, kernel, np.array([0, -100, 0]))
 
 
 @pytest.fixture

@@ -34,6 +34,16 @@ def answer(shown: Shown, arrival_s: float, *sightings, is_good: bool = True, del
     shown.answered(taken, arrival_s + delay_s)
 
 
+def four_simulators(frames: int) -> tuple[Dashboard, list[Shown]]:
+    """One that shows four simulators, each with some frames, of which every second was not understood."""
+    subject, first = dashboard()
+    many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
+    for number in range(frames):
+        for shown in many:
+            answer(shown, 0.2 * number, is_good=number % 2 == 0)
+    return subject, many
+
+
 def stream_of(subject: Dashboard, sleep=lambda _: None) -> Iterator[dict]:
     """The messages to a new viewer; `sleep` is called as in `Dashboard.stream`."""
     for event in subject.stream(sleep):
@@ -149,11 +159,7 @@ def test_a_long_history_comes_in_parts_the_oldest_first():
 
 def test_of_many_simulators_each_message_tells_a_few_moments_and_others_run_in_between(monkeypatch):
     monkeypatch.setattr(dashboard_module, "MOST_TOLD_TOGETHER", 12)
-    subject, first = dashboard()
-    many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
-    for number in range(5):
-        for shown in many:
-            answer(shown, 0.2 * number)
+    subject, _ = four_simulators(frames=5)
     pauses: list[float] = []
     stream = stream_of(subject, pauses.append)
     parts = [[len(about["moments"]) for about in next(stream)["simulators"]] for _ in range(2)]
@@ -174,11 +180,7 @@ def test_a_simulator_that_goes_amid_a_message_is_harmless():
 
 def test_histories_of_many_simulators_are_bounded_together(monkeypatch):
     monkeypatch.setattr(dashboard_module, "MOST_MOMENTS_TOGETHER", 20)
-    subject, first = dashboard()
-    many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
-    for number in range(30):
-        for shown in many:
-            answer(shown, 0.2 * number, is_good=number % 2 == 0)
+    _, many = four_simulators(frames=30)
     assert [[moment.number for moment in shown.moments] for shown in many] == [[26, 27, 28, 29, 30]] * 4
 
 

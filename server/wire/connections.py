@@ -240,7 +240,10 @@ class Connections:
         return connection.held_bytes * held_s, connection.held_bytes
 
     def _forget(self, socket: Any) -> None:
-        self._open.pop(socket).receive()
+        connection = self._open.pop(socket)
+        connection.receive()
+        # The thread's local storage has the connection: a pair that would keep each other for ever.
+        connection.thread = None
 
     def _make_room(self) -> bool:
         """Close the connection of the longest-waiting stranger, or else of the longest-silent client.

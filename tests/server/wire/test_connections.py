@@ -1,6 +1,8 @@
 """Connections: bounded in number, in time and in what they hold; strangers make room first."""
 
 import errno
+import gc
+import weakref
 from collections.abc import Iterator
 from socket import socketpair
 
@@ -239,6 +241,21 @@ def test_what_has_arrived_whole_or_whose_sender_has_gone_is_no_longer_counted(do
         hold(entered, 0.9)
         entered[1].thread.kill()
     assert "bytes of unfinished messages" not in str(door.complaints)
+
+
+def test_nothing_stays_in_memory_of_a_connection_that_has_ended(door):
+    local = eventlet.corolocal.local()  # as Engine.IO keeps the connection that a thread serves
+    connections: list[weakref.ref[Connection]] = []
+
+    def serve(state: list) -> None:
+        local.connection = door.subject.of(state[1])
+        connections.append(weakref.ref(local.connection))
+
+    door.subject.spawn(serve, [None, Socket(), None]).wait()
+    eventlet.sleep(0)
+    local.connection = None  # of this thread: what was stored last stays until another thread stores something
+    gc.collect()
+    assert [connection() for connection in connections] == [None]
 
 
 def test_a_connection_that_is_being_closed_makes_room_once(door):

@@ -51,8 +51,26 @@ class Reliability:
     others: np.ndarray
 
 
-def fit(examples: Sequence[Example]) -> Evidence:
-    """Fit the weights to examples.
+class Fitted(NamedTuple):
+    """What frames say.
+
+    Args:
+        first: of anybody.
+        second: of those who are partly like the hero, after a second look; None if nobody had one.
+    """
+
+    first: Evidence
+    second: Evidence | None
+
+    def of(self, looks: Looks) -> float:
+        """Log-likelihood ratio, nats."""
+        if self.second is not None and looks.is_partly_hero:
+            return self.second.of(looks)
+        return self.first.of(looks._replace(likeness=0.0))
+
+
+def fit(examples: Sequence[Example]) -> Fitted:
+    """Fit the weights to examples, of which all or none have had a second look.
 
     Raises:
         ValueError: if there is nobody, or the hero or anybody else is missing.
@@ -60,7 +78,19 @@ def fit(examples: Sequence[Example]) -> Evidence:
     truth = np.array([example.is_hero for example in examples], bool)
     if not truth.any() or truth.all():
         raise ValueError(f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero")
-    terms = np.array([example.looks.terms() for example in examples])
+    log_odds = math.log(truth.sum() / (~truth).sum())
+    first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth, log_odds)
+    is_looked_at = np.array([example.looks.is_partly_hero for example in examples])
+    candidates = [example.looks for example, is_one in zip(examples, is_looked_at, strict=True) if is_one]
+    if not any(looks.likeness for looks in candidates):
+        return Fitted(first, None)
+    # Less the log odds of all examples: that somebody is taken for the hero is part of what was seen.
+    return Fitted(first, _regression(candidates, truth[is_looked_at], log_odds))
+
+
+def _regression(looks: Sequence[Looks], truth: np.ndarray, log_odds: float) -> Evidence:
+    """Logistic regression on the terms of looks, less the log odds of the examples."""
+    terms = np.array([each.terms() for each in looks])
     spread = terms.std(axis=0)
     scale = np.where(spread > 1e-6, spread, np.inf)  # what is the same for all says nothing: its weight becomes 0
     scale[0] = 1.0
@@ -75,7 +105,7 @@ def fit(examples: Sequence[Example]) -> Evidence:
         if np.abs(step).max() < 1e-9:
             break
     weights /= scale
-    weights[0] -= math.log(truth.sum() / (~truth).sum())
+    weights[0] -= log_odds
     names = [field.name for field in fields(Evidence)][: len(weights)]
     return Evidence(**dict(zip(names, np.round(weights, 4).tolist(), strict=True)), largest=LARGEST)
 

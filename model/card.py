@@ -34,6 +34,7 @@ class Card:
         hero_threshold_255: a pixel is the hero if its probability is above this, in 255ths.
         min_blob_px: smallest person to believe, in pixels of the network.
         evidence: how much its output on a person speaks for the hero.
+        second_evidence: the same after a second look, of those who are partly like the hero; None without one.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -47,6 +48,7 @@ class Card:
     # At 160 px, 96 % of the heroes in the validation set are at least as large.
     min_blob_px: int = 8
     evidence: Evidence = field(default_factory=Evidence)
+    second_evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) > MOST_CLASSES:

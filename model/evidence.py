@@ -27,18 +27,26 @@ class Looks(NamedTuple):
         strongest_margin: mean over the `STRONGEST_PX` largest.
         area_px: pixels of the person, in an image of 256 × 256.
         brightness: mean of the person's luma, 0 to 255.
+        likeness: what the second look says, nats (`model.engines.second_look`); 0 if there is none.
     """
 
     mean_margin: float
     strongest_margin: float
     area_px: float
     brightness: float
+    likeness: float = 0.0
 
-    def terms(self) -> tuple[float, float, float, float, float, float]:
+    @property
+    def is_partly_hero(self) -> bool:
+        """Whether some of the person looks like the hero rather than like others: then a second look is due."""
+        return self.strongest_margin > 0
+
+    def terms(self) -> tuple[float, ...]:
         """The terms of the regression, in the order of the weights of `Evidence`."""
         dark = math.log(self.brightness / _TYPICAL_BRIGHTNESS + 0.1)
         size = math.log(self.area_px / _TYPICAL_PX)
-        return 1.0, self.mean_margin, self.strongest_margin, size, dark, self.mean_margin * dark
+        likeness = self.likeness, self.likeness * size
+        return 1.0, self.mean_margin, self.strongest_margin, size, dark, self.mean_margin * dark, *likeness
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Evidence:
     log_area: float = 0.0
     log_brightness: float = 0.0
     mean_margin_by_log_brightness: float = 0.0
+    likeness: float = 0.0
+    likeness_by_log_area: float = 0.0
     largest: float = 3.0
 
     def __post_init__(self) -> None:

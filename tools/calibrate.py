@@ -22,21 +22,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from model.calibration import Example, Reliability, fit, held_out, log_loss, reliability
 from model.card import card_file, read_card
 from model.command import check_output_file, command, print_text, run_command
-from model.dataset import read_pairs, recording_of
 from model.engines import Engine, load_engine
+from model.engines.second_look import SecondLook, second_look_file
 from model.loading import is_legacy, resolve_weights
-from model.pair_files import PathPair, list_pairs, partial_file
-from model.scoring import HERO, PEOPLE
-from server.sight.parts import find_parts
-from server.sight.people import looks_of, person_mask
-
-# A part is the hero where this share of its people's pixels is the hero's, and somebody else where none of it is.
-HERO_SHARE = 0.5
+from model.pair_files import PathPair, partial_file
+from tools.labelled.people import chosen_pairs, people_in
 
 
 @command("calibrate")
@@ -51,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card = card_file(weights)
     content = json.loads(card.read_bytes()) if card.exists() else {}
     check_output_file(card)
-    pairs = chosen_pairs(options.data, options.recordings)
-    engine = load_engine("auto", options.weights)
-    examples = [example for some in pairs for example in examples_of(engine, *some)]
+    chosen = chosen_pairs(options.data, options.recordings)
+    engine, file = load_engine("auto", options.weights), second_look_file(weights)
+    examples = [*examples_of(engine, SecondLook(file) if file.exists() else None, chosen)]
     fitted = fit(examples)
     evidence, truth = held_out(examples), np.array([example.is_hero for example in examples])
     found, loss = reliability(evidence, truth), log_loss(evidence, truth)
@@ -61,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_text(
         f"log loss on recordings left out: {loss:.4f} of {log_loss(np.zeros(len(truth)), truth):.4f} without any"
     )
-    content["evidence"] = asdict(fitted)
+    content["evidence"] = asdict(fitted.first)
+    content["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
     content["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),
         "heroes": int(truth.sum()),
@@ -87,41 +82,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def chosen_pairs(folders: Sequence[Path], recordings: Sequence[str]) -> list[tuple[str, list[PathPair]]]:
-    """The name and the pairs of each dataset folder, of some recordings or of all.
-
-    Raises:
-        ValueError: if there are none in a folder.
-    """
-    chosen = []
-    for folder in folders:
-        pairs = list_pairs(folder / "train")
-        if recordings:
-            pairs = [pair for pair in pairs if recording_of(pair[0].name) in recordings]
-        if not pairs:
-            raise ValueError(f"expected frames of {', '.join(recordings) or 'any recording'} in {folder}, got none")
-        chosen.append((folder.name, pairs))
-    return chosen
-
-
-def examples_of(engine: Engine, folder: str, pairs: Sequence[PathPair]) -> Iterator[Example]:
-    """Everybody whom a network sees in pairs of a folder, who is the hero or is nobody of the hero at all."""
-    card, px = engine.card, engine.input_px
-    no_depth = np.zeros((px, px), np.uint8)
-    frames = read_pairs(pairs, px, folder)
-    shown = tqdm(zip(pairs, frames.images, frames.masks, strict=True), desc=f"seeing {folder}", total=len(pairs))
-    for pair, image, mask in shown:
-        probabilities = engine.infer(image[None])[0]
-        parts = find_parts(person_mask(probabilities, card), no_depth, window=1, min_px=card.min_blob_px)
-        if parts is None:
-            continue
-        under = mask[parts.rows, parts.columns]
-        heroes, others = parts.sum(under == HERO), parts.sum(under == PEOPLE)
-        for looks, hero_px, other_px in zip(
-            looks_of(parts, probabilities, image, card), heroes.tolist(), others.tolist(), strict=True
-        ):
-            if hero_px == 0 or hero_px >= HERO_SHARE * (hero_px + other_px):
-                yield Example(f"{folder}/{recording_of(pair[0].name)}", looks, hero_px > 0)
+def examples_of(
+    engine: Engine, second_look: SecondLook | None, chosen: Sequence[tuple[str, list[PathPair]]]
+) -> Iterator[Example]:
+    """Everybody whom a network sees, after a second look if there is one."""
+    for folder, pairs in chosen:
+        for person in people_in(engine, folder, pairs):
+            likeness = 0.0 if second_look is None else float(second_look.likeness(person.crop[None])[0])
+            yield Example(person.recording, person.looks._replace(likeness=likeness), person.is_hero)
 
 
 def table(found: Reliability) -> str:

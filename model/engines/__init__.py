@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from model.engines.engine import Engine
+from model.engines.second_look import SecondLook, second_look_file
 from model.loading import import_keras, resolve_weights, weights_sha256
 
 __all__ = ["ENGINES", "Engine", "load_engine"]
@@ -20,7 +21,7 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
 
     Raises:
         ValueError: if the engine is unknown, or the weights are not a network that matches its card.
-        FileNotFoundError: if there are no weights.
+        FileNotFoundError: if there are no weights, or no second look though the card has one.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
@@ -37,6 +38,8 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
         from model.engines.tensorflow import TensorFlowEngine
 
         engine = TensorFlowEngine(path)
+    if engine.card.second_evidence is not None:
+        engine.second_look = SecondLook(second_look_file(path))
     engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
     return engine
 

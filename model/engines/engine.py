@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from model.card import Card, read_card
+from model.engines.second_look import SecondLook
 
 
 class Engine(ABC):
@@ -17,6 +18,7 @@ class Engine(ABC):
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
         weights: path of the network as the user gave it; None if it was not loaded from files.
+        second_look: at those who are partly like the hero; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
     """
 
@@ -24,6 +26,7 @@ class Engine(ABC):
     input_px: int
     card: Card
     most_per_batch: int
+    second_look: SecondLook | None = None
     weights: str | None = None
     weights_sha256: str | None = None
 

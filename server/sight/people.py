@@ -6,12 +6,15 @@ Probabilities come at the network's resolution, depth at the camera's; both cove
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from model.card import Card
+from model.crops import CROP_PX, crop
+from model.engines.second_look import SecondLook
 from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins
 from server.sight.geometry import Camera, Pose, ray_direction, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
@@ -23,10 +26,12 @@ CENTROID_STD_M = 0.1  # limbs, half-hidden bodies and ragged masks move the cent
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
 APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
 LEAST_BODY_M2 = 0.1  # visible; a whole hero shows 0.25 to 0.5 m², and somebody's hair or shoe less than this
-# The network is in doubt of a hero whose pixels it gives less than 1 − this: near the camera, where 95 % of the hero's
-# have at most 0.04, and per metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13, those of others 0.14 and
-# 0.39. A frame in doubt is worth at most a slight resemblance, nats: strangers in a red top are alike from there.
+# Without a second look: the network is in doubt of a hero whose pixels it gives less than 1 − this: near the camera,
+# where 95 % of the hero's have at most 0.04, and per metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13,
+# those of others 0.14 and 0.39. A frame in doubt is worth at most a slight resemblance, nats: strangers in a red top
+# are alike from there.
 NEAR_DOUBT, DOUBT_PER_M, MOST_IN_DOUBT = 0.05, 0.0025, 1.0
+MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 PERSON_255 = 127  # a pixel is a person's if the classes of people have more than this many 255ths together
 
@@ -76,7 +81,13 @@ class Sighting(NamedTuple):
 
 
 def find_people(
-    probabilities: np.ndarray, image: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose, card: Card
+    probabilities: np.ndarray,
+    image: np.ndarray,
+    depth_255: np.ndarray,
+    camera: Camera,
+    pose: Pose,
+    card: Card,
+    second_look: SecondLook | None = None,
 ) -> tuple[Sighting, ...]:
     """Find everybody in one frame and place them in the world.
 
@@ -87,6 +98,7 @@ def find_people(
         camera: that took both.
         pose: of that camera, world frame.
         card: the network's: its classes, the smallest person to believe, and what its output says of the hero.
+        second_look: at those who are partly like the hero; None without one.
 
     Returns:
         A sighting for each person, the largest first.
@@ -113,7 +125,7 @@ def find_people(
             outlines.feet_px.tolist(),
             outlines.boxes_px.tolist(),
             parts.areas.tolist(),
-            _evidence(parts, probabilities, image, card, places),
+            _evidence(parts, probabilities, image, card, places, second_look),
             places,
             strict=True,
         )
@@ -145,21 +157,51 @@ def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: C
 
 
 def _evidence(
-    parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: Card, places: list[Place | None]
+    parts: Parts,
+    probabilities: np.ndarray,
+    image: np.ndarray,
+    card: Card,
+    places: list[Place | None],
+    second_look: SecondLook | None,
 ) -> list[float]:
-    """For the hero, nats; too little of a body, or a network in doubt, can speak for the hero hardly or not at all."""
+    """For the hero, nats; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
+    looks = looks_of(parts, probabilities, image, card)
+    found = [card.evidence.of(each) for each in looks]
+    if second_look is None or card.second_evidence is None:
+        is_in_doubt = _doubts(parts, probabilities, card, places)
+        found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
+    else:
+        candidates = sorted(
+            (number for number, each in enumerate(found) if each > 0), key=lambda number: -found[number]
+        )
+        for number in candidates[MOST_LOOKED_AT:]:
+            found[number] = 0.0
+        candidates = candidates[:MOST_LOOKED_AT]
+        crops = crops_of(parts, image, candidates)
+        for number, likeness in zip(candidates, second_look.likeness(crops).tolist(), strict=True):
+            found[number] = card.second_evidence.of(looks[number]._replace(likeness=likeness))
+    return [
+        min(each, 0.0) if place is not None and place.area_m2 < LEAST_BODY_M2 else each
+        for each, place in zip(found, places, strict=True)
+    ]
+
+
+def crops_of(parts: Parts, image: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Some parts cut out for the second look: (n, *CROP_PX, 4) uint8."""
+    crops = [crop(image, parts.rows[parts.pixels(number)], parts.columns[parts.pixels(number)]) for number in numbers]
+    return np.stack(crops) if crops else np.zeros((0, *CROP_PX, 4), np.uint8)
+
+
+def _doubts(parts: Parts, probabilities: np.ndarray, card: Card, places: list[Place | None]) -> list[bool]:
+    """Whether the network is in doubt of each part's hero."""
     seen = probabilities[..., card.hero].ravel()[parts.at]
     is_hero = seen > card.hero_threshold_255 / 255
     sureness = parts.sum(seen * is_hero) / np.maximum(parts.sum(is_hero.astype(np.int64)), 1)
-    found = []
-    for looks, sure, place in zip(looks_of(parts, probabilities, image, card), sureness.tolist(), places, strict=True):
-        depth_m = 0.0 if place is None else place.depth_m
-        is_in_doubt = 1 - sure > max(NEAR_DOUBT, DOUBT_PER_M * depth_m)
-        most = MOST_IN_DOUBT if is_in_doubt else math.inf
-        if place is not None and place.area_m2 < LEAST_BODY_M2:
-            most = 0.0
-        found.append(min(card.evidence.of(looks), most))
-    return found
+    depths_m = [0.0 if place is None else place.depth_m for place in places]
+    return [
+        1 - sure > max(NEAR_DOUBT, DOUBT_PER_M * depth_m)
+        for sure, depth_m in zip(sureness.tolist(), depths_m, strict=True)
+    ]
 
 
 def _places(parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose) -> list[Place | None]:

@@ -86,7 +86,7 @@ class Sight:
         camera = self._camera
         if size.width_px != size.height_px:
             camera = replace(camera, width_px=round(camera.image_px * size.aspect))
-        sightings = find_people(probabilities, image, depth_255, camera, pose, self._card)
+        sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
         depth_size, remark = Size(depth_255.shape[1], depth_255.shape[0]), None
         if depth_size != size:
             expected = f"{size}, as the camera image has (it is used all the same)"

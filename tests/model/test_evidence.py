@@ -13,18 +13,18 @@ TYPICAL = Looks(mean_margin=0.0, strongest_margin=0.0, area_px=60.0, brightness=
 
 def test_the_terms_of_typical_looks_are_zero_but_for_the_constant():
     # Brightness 54 is 60 · (1 − 0.1): its logarithm is that of 0.9 + 0.1.
-    assert TYPICAL.terms() == pytest.approx((1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    assert TYPICAL.terms() == pytest.approx((1.0, *[0.0] * 7))
 
 
 def test_each_weight_counts_its_own_term():
     # Size: log(120 / 60). Brightness: log(174 / 60 + 0.1) = log 3, and that times the mean margin of 2.
-    looks = Looks(mean_margin=2.0, strongest_margin=5.0, area_px=120.0, brightness=174.0)
-    terms = (1.0, 2.0, 5.0, math.log(2), math.log(3), 2 * math.log(3))
+    looks = Looks(mean_margin=2.0, strongest_margin=5.0, area_px=120.0, brightness=174.0, likeness=3.0)
+    terms = (1.0, 2.0, 5.0, math.log(2), math.log(3), 2 * math.log(3), 3.0, 3 * math.log(2))
     for number, term in enumerate(terms):
         weights = [0.0] * len(terms)
         weights[number] = 0.5
         assert Evidence(*weights, largest=9.0).of(looks) == pytest.approx(0.5 * term)
-    assert Evidence(*[0.1] * 6, largest=9.0).of(looks) == pytest.approx(0.1 * sum(terms))
+    assert Evidence(*[0.1] * 8, largest=9.0).of(looks) == pytest.approx(0.1 * sum(terms))
 
 
 @pytest.mark.parametrize(("margin", "evidence"), [(100.0, 3.0), (-100.0, -3.0), (2.9, 2.9), (-2.9, -2.9)])

@@ -9,9 +9,11 @@ from PIL import Image
 from support.networks import save_pixel_network
 
 from model.card import read_card
+from model.crops import CROP_PX
 from model.evidence import Evidence, Looks
 from model.pair_files import list_pairs
-from tools.calibrate import examples_of, main
+from tools.calibrate import main
+from tools.labelled.people import people_in
 
 PX = 64
 FLOOR = (30, 30, 220)
@@ -82,7 +84,7 @@ def test_the_fit_is_kept_on_the_card_with_what_it_is_made_of(network, data, caps
     counts = np.array([line.split()[2:] for line in lines], int)
     assert counts.sum(axis=0).tolist() == [40, 160]
     assert loss.startswith(f"log loss on recordings left out: {about['held_out_log_loss']:.4f} of 0.5004 without any")
-    assert last.startswith(f"{network.with_suffix('.json')}: Evidence(constant=")
+    assert last.startswith(f"{network.with_suffix('.json')}: Fitted(first=Evidence(constant=")
 
 
 def test_the_evidence_is_as_strong_as_the_looks_are_reliable(network, data):
@@ -175,10 +177,12 @@ def test_an_example_is_the_hero_or_nobody_of_the_hero_at_all(network, tmp_path):
     save_frame(data, "r01_00003", (10, red, True), (17, green, False))  # 7 of the hero's and 10 of another's
     pairs = list_pairs(data / "train")
     engine = RedEngine(read_card(network.with_suffix(".keras")))
-    by_frame = [[example.is_hero for example in examples_of(engine, "shared", [pair])] for pair in pairs]
+    by_frame = [[person.is_hero for person in people_in(engine, "shared", [pair])] for pair in pairs]
     assert sorted(by_frame[0]) == [False, True]
     assert by_frame[1:] == [[True], []]
-    (example, *_) = examples_of(engine, "shared", pairs)
-    assert example.recording == "shared/r01"
-    assert example.looks.mean_margin == pytest.approx(0.0)
-    assert example.looks.area_px == pytest.approx(300 * 16)  # of 64 px in 256
+    (person, *_) = people_in(engine, "shared", pairs)
+    assert person.recording == "shared/r01"
+    assert person.looks.mean_margin == pytest.approx(0.0)
+    assert person.looks.area_px == pytest.approx(300 * 16)  # of 64 px in 256
+    height, width = CROP_PX
+    assert person.crop[height // 2, width // 2].tolist() == pytest.approx([*red, 255], abs=3)

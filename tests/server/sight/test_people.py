@@ -194,6 +194,49 @@ def test_a_network_in_doubt_makes_a_slight_resemblance_at_most(sure, level, is_i
     assert (sighting.evidence <= 1.0) is is_in_doubt
 
 
+class Likeness:
+    """A second look that finds people the more like the hero, the redder their crops are."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def likeness(self, crops: np.ndarray) -> np.ndarray:
+        self.seen.append(len(crops))
+        return crops[:, 24, 12, 0].astype(float) - 100
+
+
+SECOND_CARD = replace(CARD, second_evidence=Evidence(0.0, 0.0, 0.0, likeness=1.0, largest=4.0))
+
+
+def look_twice(hero: np.ndarray, image: np.ndarray, others=None) -> tuple[list[float], list[int]]:
+    """The evidence of everybody, the largest first, and how many were looked at again."""
+    look, probabilities = Likeness(), probabilities_of(hero, others)
+    found = find_people(probabilities, image, depth_of(51), QUADSIM_CAMERA, LEVEL, SECOND_CARD, look)
+    return [sighting.evidence for sighting in found], look.seen
+
+
+def test_who_is_taken_for_the_hero_is_looked_at_again_and_nobody_else():
+    image = IMAGE.copy()
+    image[30:80, 30:50] = (103, 0, 0)
+    hero, other = mask_of((40, 35, 76, 45)), mask_of((40, 100, 75, 110))
+    assert look_twice(hero, image, other) == ([3.0, -5.0], [1])
+    assert look_twice(mask_of(BODY), IMAGE) == ([-4.0], [1]), "of 90 rather than 103"
+
+
+def test_a_network_in_doubt_is_asked_again_rather_than_disbelieved():
+    image = np.full_like(IMAGE, 104)
+    assert look_twice(0.8 * mask_of(BODY), image, 0.1 * mask_of(BODY)) == ([4.0], [1])
+
+
+def test_of_very_many_candidates_the_likeliest_are_looked_at():
+    bodies = [
+        (20 + 60 * row, 4 + 30 * column, 60 + 60 * row, 14 + 30 * column) for row in (0, 1) for column in range(5)
+    ]
+    evidence, looks = look_twice(mask_of(*bodies), np.full_like(IMAGE, 103))
+    assert looks == [8]
+    assert sorted(evidence) == [0.0] * 2 + [3.0] * 8
+
+
 def test_the_channels_are_those_of_the_cards_classes():
     card = replace(CARD, classes=("surroundings", "hero", "people"))
     probabilities = probabilities_of(mask_of(BODY), mask_of((40, 20, 80, 35)))[..., [0, 2, 1]]

@@ -1,0 +1,65 @@
+"""The second look: a small network for those who are partly like the hero to the large one.
+
+The large network judges pixels, most of them by their neighbourhood: somebody in a red dress is the hero to it as soon
+as she is red enough. This one sees the whole person. It is kept beside the large network as OpenVINO's files
+(`tools/train_second_look.py` makes them).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from model.crops import CROP_PX
+
+BATCH = 4
+
+
+def second_look_file(weights: Path) -> Path:
+    """Path of the second look that belongs to a resolved weights file; a file of the same name, *.bin, is beside it."""
+    return weights.with_name(f"{weights.stem}.second_look.xml")
+
+
+class SecondLook:
+    """Runs the network on a CPU.
+
+    Args:
+        file: of OpenVINO.
+
+    Raises:
+        ValueError: if it is not such a network.
+        FileNotFoundError: if there is none.
+    """
+
+    def __init__(self, file: Path) -> None:
+        import openvino as ov
+
+        if not file.is_file():
+            raise FileNotFoundError(f"expected a second look, as the network's card says, in {file}, got none")
+        core = ov.Core()
+        try:
+            network = core.read_model(file)
+            network.reshape([BATCH, *CROP_PX, 4])
+            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+            self._request = core.compile_model(network, "CPU", settings).create_infer_request()
+            answer = self.likeness(np.full((1, *CROP_PX, 4), 127, np.uint8))
+        except RuntimeError as error:  # of OpenVINO
+            raise ValueError(f"expected a second look of {CROP_PX} px in {file}, got: {error}") from error
+        if answer.shape != (1,) or not np.isfinite(answer).all():
+            raise ValueError(f"expected a second look with one finite output in {file}, got {answer}")
+
+    def likeness(self, crops: np.ndarray) -> np.ndarray:
+        """How much each crop looks like the hero.
+
+        Args:
+            crops: (n, *CROP_PX, 4) uint8, see `model.crops.crop`.
+
+        Returns:
+            (n,) float, nats, not calibrated: the larger, the more likely.
+        """
+        found = []
+        for begin in range(0, len(crops), BATCH):
+            some = crops[begin : begin + BATCH]
+            batch = np.zeros((BATCH, *CROP_PX, 4), np.float32)
+            batch[: len(some)] = some
+            found.append(self._request.infer({0: batch}, share_inputs=True)[0].reshape(BATCH)[: len(some)].copy())
+        return np.concatenate(found) if found else np.zeros(0)

@@ -1,0 +1,72 @@
+"""A second look from dataset folders to a calibrated card, beside a network that knows colours only."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.networks import save_pixel_network
+
+from model.card import read_card
+from model.engines.second_look import second_look_file
+from tools import calibrate
+from tools.train_second_look import main
+
+PX = 64
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Blue is surroundings; of all else, red is the hero and green somebody else."""
+    kernel = np.zeros((1, 1, 3, 3))
+    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, 6, 6
+    return save_pixel_network(tmp_path_factory.mktemp("saved"), PX, kernel, np.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Four recordings: a hero in a red top and dark trousers, and a stranger in dark clothes with red legs."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for number in range(48):
+        image, mask = np.full((PX, PX, 3), (30, 30, 220), np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+        for left, is_hero in ((8, True), (40, False)):
+            red, dark = (int(rng.integers(180, 230)), 30, 20), (int(rng.integers(100, 120)), 60, 20)
+            image[10:30, left : left + 12] = red if is_hero else dark
+            image[30:50, left : left + 12] = dark if is_hero else red
+            mask[10:50, left : left + 12] = (0, 0, 255) if is_hero else (0, 255, 0)
+        for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
+            (folder / "train" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / "train" / kind / f"r{number % 4:02}_{number:05}.{ending}", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(network, data):
+    held_out = ["--hold-out", "r02", "r03"]
+    return main([str(network), "--data", str(data), *held_out, "--steps", "60"])
+
+
+def test_it_tells_apart_who_is_the_same_to_the_network(trained, network, data, capsys):
+    assert trained == 0
+    about = json.loads(second_look_file(network).with_suffix(".json").read_text())
+    assert (about["heroes"], about["others"], about["held_out"]) == (24, 24, ["r02", "r03"])
+    assert read_card(network).second_evidence is None, "nobody uses it before it is calibrated"
+    assert calibrate.main([str(network), "--data", str(data), "--recordings", "r02", "r03"]) == 0
+    assert read_card(network).second_evidence is not None
+    _, *lines = capsys.readouterr().out.splitlines()
+    told = [line.split() for line in lines[:-2]]
+    assert all(int(heroes) == 0 or float(evidence) > 0 for evidence, _, heroes, _ in told)
+    assert all(int(others) == 0 or float(evidence) < 0 for evidence, _, _, others in told)
+
+
+def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_path, capsys):
+    for kind, colour, ending in (("images", (30, 30, 220), "jpeg"), ("masks", (255, 0, 0), "png")):
+        image = np.full((PX, PX, 3), colour, np.uint8)
+        image[10:50, 20:32] = (200, 30, 20) if kind == "images" else (0, 255, 0)
+        (tmp_path / "train" / kind).mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "train" / kind / f"r00_00000.{ending}")
+    assert main([str(network), "--data", str(tmp_path)]) == 2
+    complaint = "train_second_look: expected examples of the hero in each dataset folder, got none in one"
+    assert capsys.readouterr().err.splitlines()[-1] == complaint

@@ -1,0 +1,88 @@
+"""Everybody whom a network sees in the frames of dataset folders, and whether it is the hero."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from model.dataset import evenly_spread, read_pair, recording_of
+from model.engines import Engine
+from model.evidence import Looks
+from model.pair_files import PathPair, list_pairs
+from model.scoring import HERO, PEOPLE
+from server.sight.parts import find_parts
+from server.sight.people import crops_of, looks_of, person_mask
+
+# A part is the hero where this share of its people's pixels is the hero's, and somebody else where none of it is.
+HERO_SHARE = 0.5
+
+
+class LabelledPerson(NamedTuple):
+    """One person seen in a frame whose truth is known.
+
+    Args:
+        recording: that the frame is from, as "folder/recording".
+        looks: what the network made of the person, without a second look.
+        crop: (*CROP_PX, 4) uint8, see `model.crops`.
+        is_hero: the truth.
+    """
+
+    recording: str
+    looks: Looks
+    crop: np.ndarray
+    is_hero: bool
+
+
+def chosen_pairs(
+    folders: Sequence[Path],
+    recordings: Collection[str] = (),
+    but: Collection[str] = (),
+    most: int = 0,
+    may_lack: bool = False,
+) -> list[tuple[str, list[PathPair]]]:
+    """The name and the pairs of each dataset folder.
+
+    Args:
+        folders: with train/.
+        recordings: to take of them; all if empty.
+        but: recordings to leave out.
+        most: pairs of a folder, evenly spread; 0: all.
+        may_lack: leave out folders without any of the recordings.
+
+    Raises:
+        ValueError: if there are none in a folder.
+    """
+    chosen = []
+    for folder in folders:
+        pairs = [pair for pair in list_pairs(folder / "train") if recording_of(pair[0].name) not in but]
+        if recordings:
+            pairs = [pair for pair in pairs if recording_of(pair[0].name) in recordings]
+        if not pairs and may_lack:
+            continue
+        if not pairs:
+            raise ValueError(f"expected frames of {', '.join(recordings) or 'any recording'} in {folder}, got none")
+        if 0 < most < len(pairs):
+            pairs = [pairs[number] for number in evenly_spread(len(pairs), most)]
+        chosen.append((folder.name, pairs))
+    return chosen
+
+
+def people_in(engine: Engine, folder: str, pairs: Sequence[PathPair]) -> Iterator[LabelledPerson]:
+    """Everybody whom a network sees in pairs of a folder, who is the hero or is nobody of the hero at all."""
+    card, px = engine.card, engine.input_px
+    no_depth = np.zeros((px, px), np.uint8)
+    for pair in tqdm(pairs, desc=f"seeing {folder}"):
+        image, mask = read_pair(pair[0], pair[1], px)
+        probabilities = engine.infer(image[None])[0]
+        parts = find_parts(person_mask(probabilities, card), no_depth, window=1, min_px=card.min_blob_px)
+        if parts is None:
+            continue
+        under = mask[parts.rows, parts.columns]
+        heroes, others = parts.sum(under == HERO), parts.sum(under == PEOPLE)
+        clear = np.flatnonzero((heroes == 0) | (heroes >= HERO_SHARE * (heroes + others))).tolist()
+        looks = looks_of(parts, probabilities, image, card)
+        for number, crop in zip(clear, crops_of(parts, image, clear), strict=True):
+            name = f"{folder}/{recording_of(pair[0].name)}"
+            yield LabelledPerson(name, looks[number], crop, bool(heroes[number] > 0))

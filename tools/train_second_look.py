@@ -1,0 +1,132 @@
+"""Train the second look: a small network that looks again at those who are partly like the hero to a network.
+
+    python tools/train_second_look.py weights/model_weights --data ../shared/data lookalikes --hold-out r03 r07
+
+The network sees the frames of the dataset folders; everybody whom it sees is an example: the hero, or not. Each folder
+counts alike. The second look is written beside the network; `tools/calibrate.py` then says how much it is worth, on
+recordings that neither has learned from, and until then nobody uses it. Takes some minutes for a thousand frames.
+
+Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
+"""
+
+from model.interrupt import exit_on_interrupt
+
+exit_on_interrupt(__name__)  # before the imports that take seconds
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from model.command import check_output_file, command, print_text, run_command
+from model.loading import import_keras, resolve_weights
+
+import_keras()  # first, so that the imports below do not print start-up messages
+
+import keras
+import openvino as ov
+
+from model.engines import load_engine
+from model.engines.second_look import second_look_file
+from model.second_look import Examples, likeness, train
+from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
+
+
+@command("train_second_look")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    file = second_look_file(resolve_weights(options.weights))
+    check_output_file(file)
+    chosen = chosen_pairs(options.data, but=options.hold_out, most=options.most)
+    judging = chosen_pairs(options.data, options.hold_out, most=options.most, may_lack=True) if options.hold_out else []
+    engine = load_engine("auto", options.weights)
+    people = [list(people_in(engine, *some)) for some in chosen]
+    held_out = [person for some in judging for person in people_in(engine, *some)]
+    examples = as_examples(people)
+    print_text(f"{examples.is_hero.sum()} heroes and {(~examples.is_hero).sum()} others to learn from")
+    with tqdm(total=options.steps, desc="training") as progress:
+
+        def tell(_: int, loss: float) -> None:
+            progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            progress.update()
+
+        network = train(examples, options.steps, options.seed, tell)
+    if held_out:
+        print_text(table(network, held_out))
+    save(network, file)
+    content = {
+        "data": [name for name, _ in chosen],
+        "held_out": options.hold_out,
+        "heroes": int(examples.is_hero.sum()),
+        "others": int((~examples.is_hero).sum()),
+        "steps": options.steps,
+        "seed": options.seed,
+        "of": engine.weights_sha256,
+    }
+    file.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    print_text(f"{file}; next: tools/calibrate.py")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("weights", type=Path, help="the network whose candidates are looked at")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
+    parser.add_argument("--hold-out", nargs="+", default=[], help="recordings to judge on instead of learning from")
+    parser.add_argument(
+        "--most", type=int, default=3000, help="frames of each folder, evenly spread; 0: all (%(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=3000, help="batches (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
+    """The people of each folder."""
+    everybody = [person for some in people for person in some]
+    return Examples(
+        np.stack([person.crop for person in everybody]),
+        np.array([person.is_hero for person in everybody]),
+        np.array([person.looks.strongest_margin for person in everybody]),
+        np.concatenate([np.full(len(some), number) for number, some in enumerate(people)]),
+    )
+
+
+def table(network: keras.Model, people: Sequence[LabelledPerson]) -> str:
+    """How often heroes and others are told apart among those who are partly like the hero to the large network.
+
+    A line for each folder: the share of pairs of a hero and somebody else in which the hero is the likelier one.
+    """
+    lines = [f"{'held out':<20}{'heroes':>8}{'others':>8}{'first look':>12}{'second look':>13}"]
+    for folder in sorted({person.recording.split("/")[0] for person in people}):
+        some = [each for each in people if each.recording.startswith(folder + "/") and each.looks.is_partly_hero]
+        truth = np.array([each.is_hero for each in some], bool)
+        if not some or truth.all() or not truth.any():
+            continue
+        first = ranked(np.array([each.looks.mean_margin for each in some]), truth)
+        second = ranked(likeness(network, np.stack([each.crop for each in some])), truth)
+        lines.append(f"{folder:<20}{truth.sum():>8}{(~truth).sum():>8}{first:>12.4f}{second:>13.4f}")
+    return "\n".join(lines)
+
+
+def ranked(scores: np.ndarray, truth: np.ndarray) -> float:
+    """The share of pairs of a hero and somebody else in which the hero has the larger score; equal ones count half."""
+    heroes, others = scores[truth][:, None], scores[~truth][None]
+    return float(((heroes > others) + 0.5 * (heroes == others)).mean())
+
+
+def save(network: keras.Model, file: Path) -> None:
+    """Write a network as OpenVINO's files."""
+    with tempfile.TemporaryDirectory() as folder:
+        network.export(folder, verbose=False)
+        ov.save_model(ov.convert_model(folder), file, compress_to_fp16=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

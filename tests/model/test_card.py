@@ -40,7 +40,7 @@ def test_a_card_says_in_which_channels_the_hero_and_others_are(classes, hero, ot
 def test_a_card_says_what_its_networks_output_is_worth(weights):
     said = {"constant": -0.5, "mean_margin": 0.2, "strongest_margin": 1, "log_area": 0.3, "log_brightness": -1.0}
     write(weights, {"evidence": {**said, "mean_margin_by_log_brightness": 0.1, "largest": 5}, "calibration": {}})
-    assert read_card(weights).evidence == Evidence(-0.5, 0.2, 1.0, 0.3, -1.0, 0.1, 5.0)
+    assert read_card(weights).evidence == Evidence(-0.5, 0.2, 1.0, 0.3, -1.0, 0.1, largest=5.0)
 
 
 def test_weights_of_the_evidence_that_a_card_leaves_out_are_the_defaults(weights):

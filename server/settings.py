@@ -68,7 +68,8 @@ class TrackerConfig:
         give_up_below: stop following a person who is the hero with less than this probability.
         lost_after_s: stop following a person who has not been seen for this many seconds.
         remember_s: forget people who have not been seen for this many seconds.
-        walk_on_s: an unseen person is predicted to walk on for this many seconds, and then to wait.
+        hidden_for_s: follow a person who is hidden by what the depth image shows for this many seconds more.
+        walk_on_s: an unseen person is predicted to walk on for this many seconds and while hidden, and then to wait.
         gate_sigma: a sighting further from the prediction does not fit, standard deviations.
         walking_std_mps: standard deviation of a new track's velocity along each axis, m/s.
         drift_mps: standard deviation of the change of velocity in one second, m/s.
@@ -82,6 +83,7 @@ class TrackerConfig:
     follow_above: float = 0.8
     give_up_below: float = 0.3
     lost_after_s: float = 1.4
+    hidden_for_s: float = 10.0
     remember_s: float = 20.0
     walk_on_s: float = 1.0
     gate_sigma: float = 4.0

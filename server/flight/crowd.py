@@ -102,6 +102,17 @@ class Crowd(NamedTuple):
             )
         )
 
+    def with_hidden(self, number: int, step_s: float) -> "Crowd":
+        """With somebody who has been hidden for `step_s` more."""
+        return self._replace(
+            people=tuple(
+                person._replace(track=person.track._replace(hidden_s=person.track.hidden_s + step_s))
+                if person.number == number
+                else person
+                for person in self.people
+            )
+        )
+
     def update(self, time_s: float, step_s: float, fixes: Sequence[Fix], config: TrackerConfig) -> "Crowd":
         """Take in the sightings of one frame.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from server.sight.people import Sighting
 from server.sight.sight import View
+from server.sight.surfaces import Surfaces
 from server.wire.messages import BadFrameError, Frame
 
 
@@ -33,13 +34,17 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A frame that perception understood: its arrival, its own time (seconds since 1970) and who may be the hero."""
+    """A frame that perception understood: its arrival, its own time (seconds since 1970) and who was seen.
+
+    `surfaces` tell who is hidden; None in recordings of versions that did not know.
+    """
 
     at_s: float
     frame: int
     arrival_s: float
     timestamp_s: float | None
     sightings: tuple[Sighting, ...]
+    surfaces: Surfaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +128,4 @@ def answer(frame: Frame, outcome: View | BadFrameError | None, at_s: float) -> A
         return NotUnderstood(at_s, frame.number, frame.arrival_s, *words)
     if outcome is None or isinstance(frame.content, BadFrameError):
         return Failed(at_s, frame.number)
-    return Seen(at_s, frame.number, frame.arrival_s, frame.content.timestamp_s, outcome.sightings)
+    return Seen(at_s, frame.number, frame.arrival_s, frame.content.timestamp_s, outcome.sightings, outcome.surfaces)

@@ -35,7 +35,8 @@ class Spread(NamedTuple):
 class Track(NamedTuple):
     """A person's estimated motion as of the latest sighting. A value: `Motion.correct` gives the next.
 
-    `level` is the spread along each horizontal axis, which are alike; `upright` along the vertical one.
+    `level` is the spread along each horizontal axis, which are alike; `upright` along the vertical one. `hidden_s` is
+    for how long the person has been known to be hidden since.
     """
 
     time_s: float
@@ -43,6 +44,7 @@ class Track(NamedTuple):
     velocity_mps: Vector
     level: Spread
     upright: Spread
+    hidden_s: float = 0.0
 
 
 class Motion:
@@ -73,8 +75,11 @@ class Motion:
         return Track(fix.time_s, fix.position_m, (0.0, 0.0, 0.0), level, upright)
 
     def predict(self, track: Track, time_s: float) -> Vector:
-        """(x, y, z) position at a time; after `walk_on_s` without a sighting the person is taken to wait."""
-        step_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s)
+        """(x, y, z) position at a time; after `walk_on_s` without a sighting the person is taken to wait.
+
+        Somebody hidden walks on for longer: nobody sees them wait.
+        """
+        step_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s + track.hidden_s)
         (x, y, z), (vx, vy, vz) = track.position_m, track.velocity_mps
         return x + step_s * vx, y + step_s * vy, z + step_s * vz
 

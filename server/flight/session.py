@@ -99,7 +99,7 @@ class SessionState:
         is_held: whether the drone is kept on patrol by hand.
         fresh_at_s: arrival of the newest frame understood, at first of the first one received; None before.
         bad_at_s: arrival of the newest frame that was not understood; None if there was none.
-        seen_at_s: arrival of the newest frame that showed the hero; None if none did.
+        seen_at_s: arrival of the newest frame that showed the hero, or what hides them; None if none did.
         markers: sent so far.
     """
 
@@ -233,14 +233,14 @@ class Session:
             self._change(clock=clock)
             self._count(stale=1)
             return []
-        tracker = self.state.tracker.update(time.time_s, event.sightings)
-        is_seen = tracker.state is TrackState.FOLLOWING
+        tracker = self.state.tracker.update(time.time_s, event.sightings, event.surfaces)
+        is_accounted_for = tracker.state is TrackState.FOLLOWING or tracker.is_hidden
         self._change(
             clock=clock,
             counts=self.state.counts.plus(understood=1),
             tracker=tracker,
             fresh_at_s=event.arrival_s,
-            seen_at_s=event.arrival_s if is_seen else self.state.seen_at_s,
+            seen_at_s=event.arrival_s if is_accounted_for else self.state.seen_at_s,
         )
         if not tracker.is_following:
             return self._patrol("out of sight" if tracker.hero is not None else "it is hardly the hero")

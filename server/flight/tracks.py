@@ -4,7 +4,7 @@ state       drone    meaning
 PATROL      patrols  nobody in view may be the hero
 CONFIRMING  patrols  somebody in view may be, but not yet likely enough; or several may, and none more than the others
 FOLLOWING   follows  the latest frame shows the person who is followed
-COASTING    follows  the latest frame doesn't; the person is predicted to walk on
+COASTING    follows  the latest frame doesn't; the person is predicted to walk on, for longer if something hides them
 LOST        patrols  out of sight for too long, or suspended; followed again when seen, if still likely enough
 
 A person is followed who is in view and the hero with at least `follow_above`, and is given up when that falls below
@@ -23,6 +23,7 @@ from server.flight.crowd import Crowd, Person
 from server.flight.motion import Fix, Motion, Vector
 from server.settings import TrackerConfig
 from server.sight.people import Sighting
+from server.sight.surfaces import Surfaces
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
 # Somebody who has been seen less often may be a flicker of the network, or a picture of a moment's light.
@@ -58,6 +59,7 @@ class Tracker:
         chosen: number of the person whom the operator has chosen; None without one.
         seen_s: when the one followed was seen last, with a place or without; None without one.
         time_s: session time of the latest frame; None before the first.
+        is_hidden: whether the latest frame shows what hides the one followed.
     """
 
     config: TrackerConfig = field(default_factory=TrackerConfig)
@@ -67,6 +69,7 @@ class Tracker:
     chosen: int | None = None
     seen_s: float | None = None
     time_s: float | None = None
+    is_hidden: bool = False
 
     @property
     def is_following(self) -> bool:
@@ -124,7 +127,7 @@ class Tracker:
         """Where a person is at a time; see `predict`."""
         return Motion(self.config, self.crowd.pace).predict(person.track, time_s)
 
-    def update(self, time_s: float, sightings: Sequence[Sighting] = ()) -> "Tracker":
+    def update(self, time_s: float, sightings: Sequence[Sighting] = (), surfaces: Surfaces | None = None) -> "Tracker":
         """Take in one frame that was understood.
 
         A sighting without a place that speaks for the hero keeps a track that is followed, but can't move or start
@@ -133,6 +136,7 @@ class Tracker:
         Args:
             time_s: session time of the frame.
             sightings: in that frame.
+            surfaces: what that frame shows of who is hidden; None if that is not known.
 
         Raises:
             ValueError: if the time, a position or an evidence is not finite, or a standard deviation not positive and
@@ -143,6 +147,7 @@ class Tracker:
             return self
         step_s = 0.0 if self.time_s is None else time_s - self.time_s
         seen = replace(self, time_s=time_s, crowd=self.crowd.update(time_s, step_s, fixes, self.config))
+        seen = seen._hidden(step_s, surfaces)
         has_glimpse = any(sighting.place is None and sighting.is_candidate for sighting in sightings)
         return seen._without_wrong_one()._decided(has_glimpse)
 
@@ -181,7 +186,7 @@ class Tracker:
             if has_glimpse:
                 return replace(self, state=TrackState.FOLLOWING, seen_s=self.time_s)
             assert self.seen_s is not None
-            if self.time_s - self.seen_s < self.config.lost_after_s - ROUNDING_S:
+            if self.time_s - self.seen_s - hero.track.hidden_s < self.config.lost_after_s - ROUNDING_S:
                 return replace(self, state=TrackState.COASTING)
         candidates = self.candidates
         if candidates and chosen is None:
@@ -191,6 +196,22 @@ class Tracker:
         state = TrackState.CONFIRMING if candidates else self._state_without_candidates()
         is_lost = chosen is None or (self.is_following and self.followed == self.chosen)
         return replace(self, chosen=None if is_lost else self.chosen, state=state)
+
+    def _hidden(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":
+        """With the one followed known to be hidden, if so."""
+        hero, time_s = self.hero, self.time_s
+        is_hidden = (
+            surfaces is not None
+            and time_s is not None
+            and hero is not None
+            and self.is_following
+            and hero.seen_s < time_s
+            and hero.track.hidden_s < self.config.hidden_for_s
+            and surfaces.hide(self.place_of(hero, time_s))
+        )
+        if not is_hidden or hero is None:
+            return replace(self, is_hidden=False)
+        return replace(self, is_hidden=True, crowd=self.crowd.with_hidden(hero.number, step_s))
 
     def _without_wrong_one(self) -> "Tracker":
         """Without following somebody who is hardly the hero any more."""

@@ -14,6 +14,7 @@ from model.engines import Engine
 from server.sight.geometry import Camera, Pose
 from server.sight.images import Size, decode_depth, decode_rgb
 from server.sight.people import Sighting, find_people
+from server.sight.surfaces import Surfaces
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
 
@@ -21,12 +22,14 @@ class View(NamedTuple):
     """A frame understood.
 
     `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
-    float32, of the network; `remark` is what to tell the client of a frame that was used all the same.
+    float32, of the network; `surfaces` tell who is hidden; `remark` is what to tell the client of a frame that was used
+    all the same.
     """
 
     sightings: tuple[Sighting, ...]
     camera: Camera
     probabilities: np.ndarray
+    surfaces: Surfaces | None = None
     remark: BadFrameError | None = None
 
 
@@ -91,4 +94,4 @@ class Sight:
         if depth_size != size:
             expected = f"{size}, as the camera image has (it is used all the same)"
             remark = BadFrameError("depth_image", expected, str(depth_size))
-        return View(sightings, camera, probabilities, remark)
+        return View(sightings, camera, probabilities, Surfaces.of(depth_255, camera, pose), remark)

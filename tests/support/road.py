@@ -38,7 +38,7 @@ def argument(number: int) -> dict[str, str]:
 
 def view(*sightings, remark=None) -> View:
     """A frame understood; its probabilities are not looked at."""
-    return View(sightings, QUADSIM_CAMERA, None, remark)
+    return View(sightings, QUADSIM_CAMERA, None, remark=remark)
 
 
 class HandSlot:

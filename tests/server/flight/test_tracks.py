@@ -10,6 +10,8 @@ from support.seen import sighting
 from server.flight import tracks
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
+from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.surfaces import Surfaces
 
 PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
 FRAME_S = 0.2
@@ -26,10 +28,13 @@ class Tracker:
         self.value = tracks.Tracker(TrackerConfig(**settings))
         self.time_s = 0.0
 
-    def see(self, *people: tuple[np.ndarray | None, float], after_s: float = FRAME_S) -> TrackState:
+    def see(
+        self, *people: tuple[np.ndarray | None, float], after_s: float = FRAME_S, surfaces: Surfaces | None = None
+    ) -> TrackState:
         """One frame with people at places, None for without, and their evidence."""
         self.time_s += after_s
-        self.value = self.value.update(self.time_s, [sighting(place_m, evidence=nats) for place_m, nats in people])
+        sightings = [sighting(place_m, evidence=nats) for place_m, nats in people]
+        self.value = self.value.update(self.time_s, sightings, surfaces)
         return self.value.state
 
     def __getattr__(self, name):
@@ -43,6 +48,13 @@ def following() -> Tracker:
         tracker.see((HERO_M, HERO))
     assert tracker.state is FOLLOWING
     return tracker
+
+
+# A camera 10 m behind the hero, before a house at 4 m, and before nothing.
+HOUSE, OPEN = (
+    Surfaces.of(np.full((256, 256), level, np.uint8), QUADSIM_CAMERA, Pose(0.0, 5.0, 1.0, 0.0, 0.0, 0.0))
+    for level in (10, 255)
+)
 
 
 def test_the_states_have_the_dashboards_names():
@@ -329,3 +341,47 @@ def test_a_probability_is_below_one_and_giving_up_not_above_following():
         TrackerConfig(follow_above=1)
     with pytest.raises(ValueError, match=r"expected give_up_below of at most follow_above = 0\.6, got 0\.7"):
         TrackerConfig(follow_above=0.6, give_up_below=0.7)
+
+
+# --- hidden
+
+
+def test_who_is_hidden_by_a_house_is_followed_for_longer_and_taken_to_walk_on():
+    tracker = Tracker()
+    for frame in range(15):
+        tracker.see((HERO_M + 0.2 * frame * FORWARD_M, HERO))  # at 1 m/s
+    begin_m = tracker.predict(tracker.time_s)[0]
+    states = [tracker.see(surfaces=HOUSE) for _ in range(30)]
+    assert set(states) == {COASTING}
+    assert tracker.is_hidden
+    assert tracker.predict(tracker.time_s)[0] - begin_m == pytest.approx(6.0, abs=0.4), "in 6 s"
+    assert tracker.see((HERO_M + (2.8 + 6.2) * FORWARD_M, HERO), surfaces=OPEN) is FOLLOWING
+    assert not tracker.is_hidden
+    assert len(tracker.crowd.people) == 1, "the same person"
+
+
+def test_who_is_not_where_they_must_be_is_lost_as_soon_as_the_place_is_seen():
+    tracker = following()
+    for _ in range(20):
+        assert tracker.see(surfaces=HOUSE) is COASTING
+    states = [tracker.see(surfaces=OPEN) for _ in range(8)]
+    assert states == [COASTING] * 6 + [LOST] * 2
+
+
+def test_nobody_is_followed_behind_a_house_for_ever():
+    tracker = following()
+    states = [tracker.see(surfaces=HOUSE) for _ in range(80)]
+    hidden_for = states.index(LOST)
+    assert hidden_for * FRAME_S == pytest.approx(TrackerConfig().hidden_for_s + TrackerConfig().lost_after_s, abs=0.41)
+    assert set(states[hidden_for:]) == {LOST}
+
+
+def test_a_house_hides_nobody_who_is_seen_or_was_lost_before():
+    tracker = following()
+    assert tracker.see((HERO_M, HERO), surfaces=HOUSE) is FOLLOWING
+    assert not tracker.is_hidden
+    for _ in range(8):
+        tracker.see(surfaces=OPEN)
+    assert tracker.state is LOST
+    assert tracker.see(surfaces=HOUSE) is LOST
+    assert not tracker.is_hidden

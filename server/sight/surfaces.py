@@ -1,0 +1,48 @@
+"""What stands in front of what: a coarse copy of the depth image, by which somebody out of sight is known to be hidden.
+
+A hero who walks behind a house or through it is not lost: the depth image shows the house in front of where they must
+be. It is kept with what a frame showed, and recorded, so that a replay decides alike.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from server.sight.geometry import Camera, Pose, project
+
+BLOCKS = 32  # along each side of the image
+# What hides somebody is nearer than they are predicted to be by this, and in all of a block: a person's own body, and
+# the error of the prediction, are less.
+LEAST_IN_FRONT_M = 1.5
+
+
+class Surfaces(NamedTuple):
+    """The nearest that is seen in each block of the image.
+
+    Args:
+        depths_255: `BLOCKS`² bytes, row by row: the largest depth in the block, of 255 · depth / far; 255: nothing
+            within far somewhere in it.
+        camera: that took it.
+        pose: of that camera, world frame.
+    """
+
+    depths_255: bytes
+    camera: Camera
+    pose: Pose
+
+    @classmethod
+    def of(cls, depth_255: np.ndarray, camera: Camera, pose: Pose) -> "Surfaces":
+        """From a depth image, (H, W) uint8."""
+        rows, columns = (np.arange(BLOCKS) * size // BLOCKS for size in depth_255.shape)
+        return cls(np.maximum.reduceat(np.maximum.reduceat(depth_255, rows), columns, axis=1).tobytes(), camera, pose)
+
+    def hide(self, position_m: tuple[float, float, float]) -> bool:
+        """Whether something in the picture stands in front of a place, (x, y, z) in the world frame."""
+        point = project(np.array(position_m), self.camera, self.pose)
+        if point is None or len(self.depths_255) != BLOCKS**2:
+            return False
+        column, row = point.u_px / self.camera.image_width_px * BLOCKS, point.v_px / self.camera.image_px * BLOCKS
+        if not (0 <= column < BLOCKS and 0 <= row < BLOCKS):
+            return False
+        depth_m = self.depths_255[int(row) * BLOCKS + int(column)] / 255 * self.camera.far_m
+        return depth_m < point.depth_m - LEAST_IN_FRONT_M

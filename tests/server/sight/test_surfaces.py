@@ -1,0 +1,56 @@
+"""Whether something stands in front of a place, by depth images drawn by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose
+from server.sight.surfaces import Surfaces
+
+LEVEL = Pose(0.0, 0.0, 2.0, 0.0, 0.0, 0.0)
+AHEAD = (20.0, 0.0, 2.0)  # in the middle of the picture
+HOUSE_M = 10.0
+
+
+def depth(metres: float, px: int = 256) -> np.ndarray:
+    return np.full((px, px), round(255 * metres / QUADSIM_CAMERA.far_m), np.uint8)
+
+
+@pytest.mark.parametrize("px", [64, 160, 256, 250])
+def test_a_house_hides_who_is_behind_it_and_nobody_before_it_or_beside(px):
+    image = depth(100.0, px)
+    image[:, 3 * px // 8 : 5 * px // 8] = depth(HOUSE_M)[0, 0]
+    surfaces = Surfaces.of(image, QUADSIM_CAMERA, LEVEL)
+    assert surfaces.hide(AHEAD)
+    assert surfaces.hide((11.9, 0.0, 2.0))
+    assert not surfaces.hide((11.0, 0.0, 2.0)), "within the error of a prediction"
+    assert not surfaces.hide((9.0, 0.0, 2.0))
+    aside_m = 20.0 * math.tan(math.radians(0.3 * QUADSIM_CAMERA.vertical_fov_deg))
+    assert not surfaces.hide((20.0, aside_m, 2.0))
+
+
+def test_a_place_that_is_seen_through_a_gap_is_not_hidden():
+    image = depth(HOUSE_M)
+    image[126:131, 126:131] = 255
+    assert not Surfaces.of(image, QUADSIM_CAMERA, LEVEL).hide(AHEAD)
+
+
+@pytest.mark.parametrize("place", [(-20.0, 0.0, 2.0), (20.0, 15.0, 2.0), (20.0, -15.0, 2.0), (20.0, 0.0, 40.0)])
+def test_nothing_is_known_of_a_place_outside_of_the_picture(place):
+    assert not Surfaces.of(depth(HOUSE_M), QUADSIM_CAMERA, LEVEL).hide(place)
+
+
+def test_the_camera_may_look_anywhere_and_be_wide():
+    camera, pose = Camera(256, 60.0, 100.0, 512), Pose(5.0, 5.0, 12.0, 0.0, 30.0, 90.0)
+    # 20 m along the optical axis of a camera that looks 30° down to the left.
+    place = (5.0, 5.0 + 20.0 * math.cos(math.radians(30)), 12.0 - 20.0 * math.sin(math.radians(30)))
+    near, far = (
+        Surfaces.of(np.full((256, 512), round(255 * metres / 100), np.uint8), camera, pose) for metres in (15, 20)
+    )
+    assert near.hide(place)
+    assert not far.hide(place)
+
+
+def test_a_recording_whose_blocks_are_missing_hides_nobody():
+    assert not Surfaces(b"", QUADSIM_CAMERA, LEVEL).hide(AHEAD)

@@ -47,7 +47,7 @@ def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
         try:
             yield check()
         except ImportError as error:
-            yield Finding(Mark.WRONG, subject, str(error), mend="install the project: make setup, or docs/connect.md")
+            yield Finding(Mark.WRONG, subject, str(error), mend="set the project up: python make.py setup")
     if "microsoft" in platform.release().lower():
         words = "this is Linux in Windows (WSL); docs/connect.md says how QuadSim on Windows reaches it"
         yield Finding(Mark.NOTE, "WSL", words)

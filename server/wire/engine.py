@@ -104,9 +104,9 @@ class EngineServer(engineio.Server):
         elif (mistake := mistake_in(environ)) is not None:
             return refuse_handshake(environ, start_response, mistake, self.complaints)
         sid = query.get("sid", [""])[0]
-        self._complain_of_request(environ, query, sid)
         if sid in self.sockets and self.sockets[sid].closed:
             del self.sockets[sid]  # engineio would do so only at its next look round, and raise until then
+        self._complain_of_request(environ, query, sid)
         session = self.sessions.get(sid)
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):

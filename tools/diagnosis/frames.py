@@ -43,12 +43,11 @@ class FrameCheck:
     Attributes:
         frames: how many came.
         understood: how many of them the server understands.
-        is_judged: whether `judge` has judged rate and clock.
     """
 
     def __init__(self) -> None:
         self.frames = self.understood = 0
-        self.is_judged = False
+        self._is_judged = False
         self._first_s: float | None = None
         self._moments: list[Moment] = []
         self._with_depth = 0
@@ -80,12 +79,12 @@ class FrameCheck:
 
     def judge(self, now_s: float) -> list[Finding]:
         """Judge rate, clock, depth and the world's time, once and as soon as enough frames have come."""
-        if self.is_judged or self._first_s is None:
+        if self._is_judged or self._first_s is None:
             return []
         age_s = now_s - self._first_s
         if age_s < LEAST_S or (self.frames < ENOUGH_FRAMES and age_s < ENOUGH_S):
             return []
-        self.is_judged = True
+        self._is_judged = True
         return [_rate(self.frames, age_s), *self._clock(), *self._depth(), *_world(self._moments)]
 
     def _look(self, content: SensorFrame) -> list[Finding]:

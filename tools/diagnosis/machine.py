@@ -12,6 +12,7 @@ import shutil
 import sys
 import webbrowser
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -94,13 +95,10 @@ def _python() -> Finding:
 
 
 def _libraries() -> Finding:
-    import openvino
+    import openvino  # noqa: F401  (native code, which may not fit the machine)
 
-    from server.wire.green import eventlet
-
-    return Finding(
-        Mark.OK, "libraries", f"OpenVINO {openvino.__version__.split('-')[0]}, eventlet {eventlet.__version__}"
-    )
+    versions = [f"{name} {version(name)}" for name in ("openvino", "eventlet", "python-socketio", "numpy")]
+    return Finding(Mark.OK, "libraries", ", ".join(versions))
 
 
 def _cpu() -> Finding:

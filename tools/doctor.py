@@ -1,6 +1,6 @@
 """Find out what is wrong: with this machine, with a client, or with a server.
 
-    python tools/doctor.py                 this machine: Python, CPU, GPU, weights, cache, disk, port, browser
+    python tools/doctor.py                 this machine: Python, CPU, GPU, network, cache, disk, port, browser
     python tools/doctor.py --listen        any client: listens in the server's place, and says what is wrong with it
     python tools/doctor.py --server        a running server: plays a good client against it
 

@@ -2,13 +2,16 @@
 
 import socket
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.fake_engine import ColourEngine
 from support.live import POSE, fields
 from support.waiting import PATIENCE_S
 
+from model.engines import load_engine
 from server.sight.geometry import QUADSIM_CAMERA
 from tools.diagnosis import machine
 from tools.diagnosis.advice import from_complaint
@@ -154,8 +157,9 @@ def test_a_finding_shows_what_there_is():
 
 @pytest.fixture
 def checked(tmp_path, monkeypatch):
-    """Checks this machine, with a cache of its own; the findings by subject."""
+    """Checks this machine, with a cache of its own and the fake network; the findings by subject."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("model.engines.load_engine", lambda *_: ColourEngine())
 
     def check(recordings=tmp_path / "not" / "yet"):
         return {finding.subject: finding for finding in check_machine(4567, recordings)}
@@ -165,9 +169,10 @@ def checked(tmp_path, monkeypatch):
 
 def test_a_machine_that_runs_the_tests_can_run_the_server(checked, tmp_path):
     findings = checked()
-    for subject in ("Python", "libraries", "CPU", "GPU", "weights", "cache"):
+    for subject in ("Python", "libraries", "CPU", "GPU", "network", "cache"):
         assert findings[subject].mark is Mark.OK, findings[subject]
-    assert "the network runs in " in findings["CPU"].words
+    assert "computes fast in " in findings["CPU"].words
+    assert findings["network"].words.startswith("colours; loaded in ")
     assert str(tmp_path / "cache") in findings["cache"].words
     assert {"disk", "browser", "port 4567"} <= set(findings)
 
@@ -176,7 +181,15 @@ def test_a_missing_library_is_told_and_the_rest_is_checked_all_the_same(checked,
     monkeypatch.setitem(sys.modules, "openvino", None)
     findings = checked()
     assert findings["CPU"].mark is findings["libraries"].mark is Mark.WRONG
-    assert findings["weights"].mark is Mark.OK
+    assert findings["disk"].mark is not Mark.WRONG
+
+
+def test_a_network_that_cannot_be_loaded_is_told(checked, monkeypatch):
+    monkeypatch.setattr("model.engines.load_engine", load_engine)
+    monkeypatch.setattr("tools.simulator.server_process.SHIPPED_WEIGHTS", Path("no/such/network"))
+    finding = checked()["network"]
+    assert finding.mark is Mark.WRONG
+    assert "expected a network at no/such/network" in finding.words
 
 
 def test_an_old_python_a_full_disk_and_a_cache_that_is_none_are_told(checked, tmp_path, monkeypatch):

@@ -163,7 +163,7 @@ def test_it_ends_with_status_1_if_nobody_came():
     told(process, "WRONG frames: none understood", "docs/connect.md")
 
 
-def test_a_good_client_is_played_against_a_running_server(capsys):
+def test_a_good_client_is_played_against_a_running_server_and_the_machine_is_checked(own_cache, capsys):
     with running_server("unused", script=FAKE_SERVER) as server:
         assert doctor.main(["--server", server.url]) == 0
         assert doctor.main(["--port", str(server.port)]) == 0
@@ -173,6 +173,7 @@ def test_a_good_client_is_played_against_a_running_server(capsys):
     assert lines[2].startswith(("ok    commands: ", "note  commands: "))
     assert lines[3].startswith("ok    pings: answered in ")
     assert any(f"port {server.port}: a follow-me server has it, ready" in line for line in lines)
+    assert any(line.startswith("ok    network: ") and "gives its known answer" in line for line in lines)
 
 
 def test_no_server_is_told_with_how_to_start_one(capsys):

@@ -1,22 +1,13 @@
 # Two commands: `make demo` shows the main job at work, `make test` proves it. Both set themselves up in .venv.
 # While working on something: `make quick`, the tests without servers, browsers, renderer and training.
+# make.py does it, also where there is no make.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two test files at a time: most tests wait for a server, a renderer or a process of their own.
-PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test quick hostile check format setup lock clean
 
-demo: setup
-	$(BIN)/python tools/demo.py
-
-test: check
-	$(BIN)/python -m pytest $(PARALLEL)
-	@echo "All tests passed. Next: 'make demo' shows the server at work."
-
-quick: setup
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
-	@echo "The quick tests passed. Next: 'make test' runs all of them."
+demo test quick check setup:
+	@$(PYTHON) make.py $@
 
 # Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
 SEED ?= 1
@@ -25,25 +16,9 @@ hostile: setup
 	@echo "Nothing that was sent stopped or misled a drone. Next: 'make hostile SEED=2' sends other messages;"
 	@echo "'$(BIN)/python tests/hostile/fairness.py' measures what a neighbour notices; docs/security.md says what is promised."
 
-check: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-setup: .venv/.installed
-
-.venv/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say 'make PYTHON=python3.12 $(MAKECMDGOALS)'."; exit 1; }
-	@echo "Setting up .venv (once; about a minute and 3 GB of disk) ..."
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
 
 # Maintainers only: resolve the newest versions that pyproject.toml admits, for every platform.
 lock:

@@ -29,6 +29,7 @@ def option(
     parse: Callable[[str], Any] | None = None,
     metavar: str | None = None,
     aliases: tuple[str, ...] = (),
+    is_repeated: bool = False,
 ) -> Any:
     """Declare a dataclass field that a command line can set.
 
@@ -39,8 +40,16 @@ def option(
         parse: converts the text; raises `argparse.ArgumentTypeError` for a malformed one. None: the field's type does.
         metavar: name of the value in `--help`; None for the name of the type.
         aliases: other names of the option, with their dashes.
+        is_repeated: of a tuple: the option takes one value and may be given several times.
     """
-    metadata = {"help": help_text, "choices": choices, "parse": parse, "metavar": metavar, "aliases": aliases}
+    metadata = {
+        "help": help_text,
+        "choices": choices,
+        "parse": parse,
+        "metavar": metavar,
+        "aliases": aliases,
+        "is_repeated": is_repeated,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -74,7 +83,8 @@ def add_options(
 ) -> None:
     """Add an option for each field of a dataclass.
 
-    A `bool` field becomes a flag without a value, `X | None` takes an X, and `tuple[X, ...]` takes one or more values.
+    A `bool` field becomes a flag without a value, `X | None` takes an X, and `tuple[X, ...]` takes one or more values
+    or, with `is_repeated`, is given once for each.
 
     Args:
         parser: parser to extend; the options are attributes of its namespace under the names of the fields.
@@ -96,7 +106,8 @@ def add_options(
             {"action": "store_true"} if value_type is bool else _value_settings(value_type, metadata)
         )
         if presets is None:
-            settings["default"] = setting.default
+            default: Any = setting.default
+            settings["default"] = list(default) if metadata["is_repeated"] else default  # argparse copies it to append
             help_text = _escaped(metadata["help"]) + _default_text(setting.default)
         else:
             settings["default"] = argparse.SUPPRESS
@@ -130,7 +141,7 @@ def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, A
     """Arguments of `add_argument` for an option that takes values of a type."""
     settings: dict[str, Any] = {}
     if get_origin(value_type) is tuple:
-        settings["nargs"] = "+"
+        settings.update({"action": "append"} if metadata["is_repeated"] else {"nargs": "+"})
         value_type = get_args(value_type)[0]
     elif alternatives := [each for each in get_args(value_type) if each is not type(None)]:
         (value_type,) = alternatives

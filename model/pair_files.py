@@ -17,8 +17,10 @@ PARTIAL = ".partial"
 
 PathPair = tuple[Path, Path]
 
-# Files that file managers leave. Names that begin with a dot are ignored, too: .DS_Store and macOS's `._NAME`.
-_LITTER = ("thumbs.db", "desktop.ini")
+# What file managers and archives leave. Names that begin with a dot are ignored, too: .DS_Store and macOS's `._NAME`.
+_LITTER = ("thumbs.db", "desktop.ini", "__macosx")
+# The number of a file's recording, with which the original tool's names begin: 0_run1_cam1_00000.jpeg.
+_FOLD = re.compile(r"\d+_")
 _LAYER = re.compile(r".*cam[234]_\d{5,}\.png")
 
 
@@ -28,12 +30,12 @@ def partial_file(file: Path) -> Path:
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file of this name is one that a file manager leaves."""
+    """Whether a file or folder of this name is one that a file manager or an archive leaves."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
 def list_files(folder: Path, endings: Collection[str]) -> list[Path]:
-    """List the files of a folder with these endings in order, without those of file managers.
+    """List the files of a folder with these endings in order, without litter.
 
     Args:
         folder: the folder; the list is empty if it does not exist.
@@ -46,6 +48,12 @@ def list_files(folder: Path, endings: Collection[str]) -> list[Path]:
 def frame_number(file: Path) -> str | None:
     """Number of a file's frame: the last five or more digits in a row in its name; None without any."""
     return (re.findall(r"\d{5,}", file.stem) or [None])[-1]
+
+
+def _can_pair(image: Path, mask: Path) -> bool:
+    """Whether the names allow that two files are of the same frame: frame numbers and, where both have one, folds."""
+    folds = {match[0] for file in (image, mask) if (match := _FOLD.match(file.name))}
+    return frame_number(image) == frame_number(mask) and len(folds) < 2
 
 
 def list_pairs(folder: Path) -> list[PathPair]:
@@ -64,8 +72,8 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
     """Pair images with masks, both in sorted order.
 
     Raises:
-        ValueError: if an image or a mask is alone, two of a pair have different frame numbers, or the original tool has
-            left its depth layers among the masks; the message names the file.
+        ValueError: if an image or a mask is alone, two of a pair are of different recordings or have different frame
+            numbers, or the original tool has left its depth layers among the masks; the message names the file.
     """
     for mask in masks:
         if _LAYER.fullmatch(mask.name):
@@ -75,7 +83,7 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
             )
     pairs = []
     for position, (image, mask) in enumerate(zip_longest(images, masks)):
-        if image is None or mask is None or frame_number(image) != frame_number(mask):
+        if image is None or mask is None or not _can_pair(image, mask):
             raise ValueError(_without_partner(images[position:], masks[position:]))
         pairs.append((image, mask))
     return pairs
@@ -83,8 +91,8 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
 
 def _without_partner(images: Sequence[Path], masks: Sequence[Path]) -> str:
     """Say which file lacks its partner: the first of the images or the first of the masks, which do not fit."""
-    if not masks or (len(images) > 1 and frame_number(images[1]) == frame_number(masks[0])):
+    if not masks or (len(images) > 1 and _can_pair(images[1], masks[0])):
         return f"expected a mask for each image, found none for {images[0]}"
-    if not images or (len(masks) > 1 and frame_number(images[0]) == frame_number(masks[1])):
+    if not images or (len(masks) > 1 and _can_pair(images[0], masks[1])):
         return f"expected an image for each mask, found none for {masks[0]}"
     return f"expected a mask of {images[0].name} next in {masks[0].parent}, got {masks[0].name}"

@@ -21,6 +21,7 @@ from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, 
 from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build
+from model.pair_files import is_litter
 from model.progress import Progress
 from model.recipes import TrainingConfig
 from model.scoring import HERO, HeroScore
@@ -128,7 +129,7 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
     if not resume:
         if settings.exists():
             raise ValueError(f"expected a new run folder, but {out} holds a run; --resume goes on with it")
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and not all(is_litter(file.name) for file in out.iterdir()):
             raise ValueError(f"expected a new or empty run folder, but {out} holds other files")
         return
     if not settings.exists():

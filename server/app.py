@@ -97,7 +97,7 @@ class FollowerServer:
         }
         http = make_app(self._dashboard, self._metrics, self.health, orders, self._loop.sleep, faults)
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
-        self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.host, self._complaints), self._complaints)
+        self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.names, self._complaints), self._complaints)
 
     def run(self) -> None:
         """Listen and serve until SIGTERM, Ctrl-C or the terminal's end; then tell every drone to stop following.

@@ -1,5 +1,6 @@
 """What a user may choose: `Settings` of the server, `TrackerConfig` of each simulator's tracker."""
 
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
 from server.sight.geometry import Camera
 
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # as browsers send it: bücher.example is xn--bcher-kva.example
 LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
 
 
@@ -20,6 +22,12 @@ class Settings:
     """
 
     host: str = option("127.0.0.1", "address to listen on; QuadSim only connects to 127.0.0.1")
+    allow_host: tuple[str, ...] = option(
+        (),
+        "another name of this server in requests, such as a compose service's; repeatable",
+        metavar="NAME",
+        is_repeated=True,
+    )
     port: int = option(4567, "port to listen on; QuadSim only connects to 4567")
     vertical_fov_deg: float = option(60.0, "vertical field of view of the camera, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
@@ -38,6 +46,9 @@ class Settings:
             self.host.encode("idna")  # as sockets do
         except UnicodeError as error:
             raise ValueError(f"host must be an address or a name, got {self.host!r}: {error}") from error
+        for name in self.allow_host:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"allow_host must be a name without scheme and port, got {name!r}")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
         _ = self.camera  # checks its own two
@@ -45,6 +56,11 @@ class Settings:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
         if not 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
             raise ValueError(f"min_blob_px must be 0 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names that the server may be called by, besides those that it knows itself by."""
+        return (self.host, *self.allow_host)
 
     @property
     def camera(self) -> Camera:

@@ -18,6 +18,7 @@ SLOW_MODULES = (
     "tools/test_commands.py",
     "tools/test_compare.py",
     "tools/test_demo.py",
+    "tools/test_doctor.py",
     "tools/test_evaluate.py",
     "tools/test_export_dataset.py",
     "tools/test_loop.py",

@@ -27,7 +27,7 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
     path = resolve_weights(weights)
     if name == "auto":
-        name = "tensorflow" if _tensorflow_sees_gpu() else "openvino"
+        name = "tensorflow" if tensorflow_sees_gpu() else "openvino"
     engine: Engine
     # Import an engine's library only if it is used: importing TensorFlow takes seconds.
     if name == "openvino":
@@ -44,7 +44,8 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
     return engine
 
 
-def _tensorflow_sees_gpu() -> bool:
+def tensorflow_sees_gpu() -> bool:
+    """Whether TensorFlow can run networks on a GPU of this machine."""
     # Importing TensorFlow takes seconds: ask it only if the system has a GPU driver.
     if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
         return False

@@ -83,7 +83,7 @@ def converted(weights: Path) -> ConvertedNetwork:
     digest = hashlib.sha256(key.encode())
     name = f"{weights.stem}-{digest.hexdigest()[:16]}"
     try:
-        root = _cache_folder()
+        root = cache_folder()
         folder = root / name
         if not is_whole(folder):
             with tempfile.TemporaryDirectory(dir=root) as made:
@@ -170,7 +170,12 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """The folder of all converted networks, which can be written to.
+
+    Raises:
+        OSError: if it cannot.
+    """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drone-follow-me"
     make_writable(folder)
     return folder

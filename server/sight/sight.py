@@ -90,8 +90,13 @@ class Sight:
         if size.width_px != size.height_px:
             camera = replace(camera, width_px=round(camera.image_px * size.aspect))
         sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
-        depth_size, remark = Size(depth_255.shape[1], depth_255.shape[0]), None
-        if depth_size != size:
-            expected = f"{size}, as the camera image has (it is used all the same)"
-            remark = BadFrameError("depth_image", expected, str(depth_size))
-        return View(sightings, camera, probabilities, Surfaces.of(depth_255, camera, pose), remark)
+        surfaces = Surfaces.of(depth_255, camera, pose)
+        return View(sightings, camera, probabilities, surfaces, compare_sizes(size, depth_255))
+
+
+def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:
+    """What to tell a client whose depth image, (H, W), has another size than its camera image."""
+    depth_size = Size(depth_255.shape[1], depth_255.shape[0])
+    if depth_size == size:
+        return None
+    return BadFrameError("depth_image", f"{size}, as the camera image has (it is used all the same)", str(depth_size))

@@ -106,6 +106,7 @@ class EngineServer(engineio.Server):
         sid = query.get("sid", [""])[0]
         if sid in self.sockets and self.sockets[sid].closed:
             del self.sockets[sid]  # engineio would do so only at its next look round, and raise until then
+        self._complain_of_request(environ, query, sid)
         session = self.sessions.get(sid)
         if "sid" not in query:
             if self._is_spoken(environ, query) and not self._has_room(environ):
@@ -179,6 +180,17 @@ class EngineServer(engineio.Server):
             self.complaints.warn(Peer.of(environ).host, "protocol", expected, received)
             return False
         return True
+
+    def _complain_of_request(self, environ: Mapping[str, Any], query: Mapping[str, list[str]], sid: str) -> None:
+        """Report a request that engineio will refuse, which it tells its client only."""
+        transport = query.get("transport", ["polling"])[0]
+        if transport not in self.transports:
+            mistake = "transport", " or ".join(self.transports), shorten(transport, 10)
+        elif ("sid" in query or environ["REQUEST_METHOD"] == "POST") and sid not in self.sockets:
+            mistake = "session", "one that has begun here and not ended", shorten(sid, 30)
+        else:
+            return
+        self.complaints.warn(Peer.of(environ).host, *mistake)
 
     def _has_room(self, environ: Mapping[str, Any]) -> bool:
         """Whether there may be another session; the oldest stranger's or a silent client's may be closed for it."""

@@ -3,7 +3,7 @@
 import io
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,23 +17,28 @@ from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def refuse_foreign_names(wsgi: Wsgi, host: str, complaints: RateLimitedWarnings) -> Wsgi:
-    """Refuse requests whose Host header can only come from another site's page.
+def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLimitedWarnings) -> Wsgi:
+    """Refuse requests of other sites' pages.
 
-    Socket.IO compares a page's origin with the Host header. A site whose name has been pointed at this machine passes
-    that check, so the name must be an address, "localhost", this machine's own name or the one in `host`.
+    A browser names the page's site in the Origin header of each command, stream and websocket; it must be the site of
+    the Host header. A site whose name has been pointed at this machine passes that check, so the name in the Host
+    header must be an address, "localhost", this machine's own name or one of `names`.
     """
-    own_names = {"localhost", socket.gethostname().lower(), host.lower()}
+    own_names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
     expected = f"an address or one of {', '.join(sorted(own_names))}"
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        host, origin = environ.get("HTTP_HOST", "localhost"), environ.get("HTTP_ORIGIN")
         try:
-            name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or ""
+            name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             name = "no host"
         if name not in own_names and not _is_address(name):
-            complaints.warn(Peer.of(environ).host, "Host header", expected, shorten(name))
+            complaints.warn(Peer.of(environ).host, "Host header", f"{expected} (--allow-host adds one)", shorten(name))
             return refuse(start_response, "403 Forbidden", f"expected {expected}, got {name}")
+        if origin is not None and _site(origin) != host.lower():
+            complaints.warn(Peer.of(environ).host, "Origin header", f"a page of {shorten(host)}", shorten(origin))
+            return refuse(start_response, "403 Forbidden", f"expected a page of {host}, got one of {origin[:60]}")
         return wsgi(environ, start_response)
 
     return guarded
@@ -103,6 +108,14 @@ def refuse(
     """Answer a request with a status, a line of text and further headers."""
     start_response(status, [("Content-Type", "text/plain"), *headers])
     return [f"{words}\n".encode()]
+
+
+def _site(origin: str) -> str | None:
+    """The host and port of an Origin header; None if it is no URL."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_address(name: str) -> bool:

@@ -22,7 +22,7 @@ LONGEST_NUMBERS = 200
 # C#'s "N4": groups of three digits, always four decimals. Machines' locales choose both separators; a group is
 # set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B; marks of
 # writing direction may stand before the sign.
-_N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)[.,٫](\d{4})(?:,|$)")
+_N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)([.,٫])(\d{4})(?:,|$)")
 
 
 class BadFrameError(ValueError):
@@ -131,7 +131,7 @@ def parse_numbers(text: str) -> list[float] | None:
     """
     numbers, at = [], 0
     while match := _N4.match(text, at):
-        sign, whole, decimals = match.groups()
+        sign, whole, _, decimals = match.groups()
         value = float(re.sub(r"\D", "", whole) + "." + decimals)
         numbers.append(-value if sign else value)
         at = match.end()
@@ -141,6 +141,12 @@ def parse_numbers(text: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         return None
+
+
+def decimal_separator(text: str) -> str:
+    """What stands before the decimals in a list of numbers that `parse_numbers` reads: mostly a point or a comma."""
+    match = _N4.match(text)
+    return "." if match is None else match[3]
 
 
 def object_detected(position_m: Sequence[float]) -> Command:

@@ -53,6 +53,7 @@ class QuadSimServer(socketio.Server):
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
             json=numbers,
+            cors_allowed_origins=[],  # `guard.py` checks origins, and says which it refuses
             **options,
         )
         self._complaints, self._faults = complaints, faults

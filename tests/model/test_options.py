@@ -24,6 +24,7 @@ class Settings:
     record: Path | None = option(None, "folder to record into; without it nothing is recorded")
     mode: str = option("fast", "how to run", choices=("fast", "exact"))
     colours: tuple[str, ...] = option(("red", "blue"), "colours to draw", choices=("red", "green", "blue"))
+    names: tuple[str, ...] = option((), "further name", is_repeated=True)
     loss: float = option(0.1, "lost frames, 100% is all of them", parse=percentage)
 
     def __post_init__(self) -> None:
@@ -69,6 +70,11 @@ def test_an_alias_sets_the_same_field():
 
 def test_an_option_of_a_tuple_takes_several_values():
     assert parsed("--colours", "green", "red").colours == ("green", "red")
+
+
+def test_a_repeated_option_takes_one_value_each_time():
+    assert parsed("--names", "a", "--mode", "exact", "--names", "b").names == ("a", "b")
+    assert parsed().names == ()  # unchanged by the line before
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,19 @@ def test_images_may_end_with_jpg(tmp_path):
     assert [file.name for file in pair] == ["run_00001.jpg", "run_00001.png"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0_run1cam1_00005.jpeg", "0__mask_00005.png"),  # as in the original's evaluation sets
+        ("cam1_00005.jpeg", "mask_00005.png"),
+        ("frame_00005.jpeg", "7_00005.png"),
+    ],
+)
+def test_names_of_other_forms_pair_up_by_their_frame_numbers(tmp_path, names):
+    (pair,) = list_pairs(make_set(tmp_path, [names[0]], [names[1]]))
+    assert tuple(file.name for file in pair) == names
+
+
 def test_names_without_a_frame_number_pair_up_in_order(tmp_path):
     (pair,) = list_pairs(make_set(tmp_path, ["near.jpeg"], ["close.png"]))
     assert [file.name for file in pair] == ["near.jpeg", "close.png"]
@@ -82,6 +95,15 @@ def test_a_folder_without_images_is_refused(tmp_path):
         (
             ten_pairs(without_image=[3, 4], without_mask=[7, 8]),
             "a mask of 0_20180615_cam1_00005.jpeg next in {}/masks, got 0_20180615_mask_00003.png",
+        ),
+        (
+            (["0_a_cam1_00001.jpeg", "0_a_cam1_00002.jpeg"], ["1_b_mask_00001.png", "1_b_mask_00002.png"]),
+            "a mask of 0_a_cam1_00001.jpeg next in {}/masks, got 1_b_mask_00001.png",
+        ),
+        (
+            # Each has a frame 00001, and of one the mask is missing.
+            (["0_a_cam1_00001.jpeg", "1_b_cam1_00001.jpeg"], ["1_b_mask_00001.png"]),
+            "a mask for each image, found none for {}/images/0_a_cam1_00001.jpeg",
         ),
         (
             ten_pairs(more_masks=["0_run1_cam3_00002.png"]),

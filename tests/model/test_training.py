@@ -506,6 +506,8 @@ def test_a_batch_larger_than_the_set_is_refused_before_anything_is_written(tmp_p
 
 def test_a_new_run_takes_a_new_or_an_empty_folder(tmp_path):
     check_run(tmp_path, tiny(), resume=False)
+    (tmp_path / ".DS_Store").touch()  # the Finder has looked into it
+    check_run(tmp_path, tiny(), resume=False)
     check_run(tmp_path / "new", tiny(), resume=False)
 
 

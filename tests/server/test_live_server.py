@@ -33,7 +33,7 @@ HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
 @pytest.fixture(scope="module")
 def server():
     # Warnings only: the log takes 50 lines a second, and these tests make more of the others.
-    with running_server("unused", "--log-level", "warning", script=FAKE_SERVER) as process:
+    with running_server("unused", "--log-level", "warning", "--allow-host", "follow-me", script=FAKE_SERVER) as process:
         yield process
 
 
@@ -344,9 +344,10 @@ def test_health_counts_frames_that_could_not_be_parsed(server: ServerProcess, qu
     [
         ({}, 200),
         ({"Origin": "http://127.0.0.1:{port}"}, 200),
-        ({"Origin": "http://evil.example"}, 400),
+        ({"Origin": "http://evil.example"}, 403),
         # A site whose name has been pointed at 127.0.0.1: origin and host agree.
         ({"Origin": "http://evil.example", "Host": "evil.example"}, 403),
+        ({"Host": "follow-me:4567"}, 200),  # allowed by the server's command line
     ],
 )
 def test_a_page_of_another_origin_cannot_connect(server: ServerProcess, headers, status):

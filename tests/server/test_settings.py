@@ -16,6 +16,10 @@ from server.settings import Settings, TrackerConfig, read_tracker
         ({"host": "ä..ö"}, "host must be an address or a name, got 'ä..ö': .*label empty"),
         ({"host": "a" * 70}, "host must be an address or a name, got 'a+': .*label too long"),
         ({"host": "\udcff"}, r"host must be an address or a name, got '\\udcff'"),
+        ({"allow_host": ("good", "follow-me:4567")}, "allow_host must be a name without .* port, got 'follow-me:4567'"),
+        ({"allow_host": ("http://follow-me",)}, "allow_host must be a name without scheme"),
+        ({"allow_host": ("*",)}, r"allow_host must be a name .*, got '\*'"),
+        ({"allow_host": ("",)}, "allow_host must be a name .*, got ''"),
         ({"watchdog_s": 9}, r"watchdog_s must be in \(0, 3\], got 9"),
         ({"min_blob_px": -1}, "min_blob_px must be 0 to 10000, got -1"),
         ({"min_blob_px": 10_001}, "min_blob_px must be 0 to 10000, got 10001"),
@@ -31,6 +35,10 @@ def test_a_setting_out_of_range_is_refused(setting, message):
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "fe80::1%eth0", "localhost", "bücher.example"])
 def test_addresses_and_names_are_taken(host):
     assert Settings(host=host).host == host
+
+
+def test_the_server_may_be_called_by_the_names_that_it_is_given():
+    assert Settings(allow_host=("follow_me", "quad.local")).names == ("127.0.0.1", "follow_me", "quad.local")
 
 
 def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):

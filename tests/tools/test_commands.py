@@ -62,6 +62,9 @@ CASES = [
     ("compare --data data --out runs --minutes 0", "expected --minutes above 0"),
     ("demo --weights nope", "expected a network at "),
     ("demo --duration nan", "expected --duration above 0"),
+    ("doctor --listen --port 99999", "expected --port of 0 to 65535"),
+    ("doctor --listen --seconds 0", "expected --seconds above 0"),
+    ("doctor --server nowhere", "expected http://host:port"),
     ("evaluate nope --data data", "expected a network at nope"),
     ("evaluate broken --data data", "broken.keras: expected a network saved by Keras 3"),
     ("evaluate broken --data nope", "expected the set following_images in nope"),
@@ -116,7 +119,8 @@ def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    assert process.stdout.readline() == "importing\n"
+    while (line := process.stdout.readline()) != "importing\n":  # the doctor tells of Python first
+        assert line, "expected it to import numpy"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     # `import_keras` hides standard error.

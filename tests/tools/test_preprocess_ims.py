@@ -598,6 +598,7 @@ def test_what_file_managers_leave_is_overlooked(raw, out):
     for folder in ("", "train", "train/run1", "train/run1/IMG"):
         for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
             (raw / folder / name).touch()
+        (raw / folder / "__MACOSX").mkdir()
     assert preprocess(raw, out) == 0
     assert len(files(out)) == 10
 

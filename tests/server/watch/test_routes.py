@@ -94,13 +94,3 @@ def test_deeply_nested_json_is_the_clients_mistake(route):
 def test_viewers_are_limited(monkeypatch):
     monkeypatch.setattr(routes, "MOST_VIEWERS", 0)
     assert client(dict, Faults()).get("/events").status_code == 503
-
-
-@pytest.mark.parametrize(
-    ("origin", "status"),
-    [("http://localhost", 200), ("http://elsewhere", 403), ("null", 403), ("http://[::1", 403), ("", 403)],
-)
-def test_the_page_is_for_its_own_site_only(origin, status):
-    faults = Faults()
-    assert client(dict, faults).get("/", headers={"Origin": origin}).status_code == status
-    assert faults.counts == {}

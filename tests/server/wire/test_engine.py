@@ -144,7 +144,7 @@ def test_the_oldest_stranger_makes_room_for_another_session(web, monkeypatch):
     first, second, third = (web.shake_hands() for _ in range(3))
     assert list(web.server.eio.sessions) == [known, second, third]
     assert web.post(first, b"40") == 400
-    assert len(web.mistakes) == 1
+    assert [field for _, field, _, _ in web.mistakes] == ["sessions", "session"]  # the reason, and the refusal
 
 
 def test_a_session_is_refused_when_all_that_there_may_be_are_known(web, monkeypatch):
@@ -196,6 +196,23 @@ def test_a_client_of_an_older_protocol_is_told_of_once_for_its_machine(web, quer
     assert web.ask(query, **HANDSHAKE)[0] == 400
     ((name, field, _, _),) = web.mistakes
     assert (name, field) == ("127.0.0.1", "protocol")
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "mistake"),
+    [
+        (
+            "EIO=4&transport=carrier-pigeon",
+            None,
+            ("transport", "polling or websocket", "'carrier-pi'… (14 characters)"),
+        ),
+        ("EIO=4&transport=polling&sid=abc", None, ("session", "one that has begun here and not ended", "'abc'")),
+        ("EIO=4&transport=polling", b"40", ("session", "one that has begun here and not ended", "''")),
+    ],
+)
+def test_a_request_that_is_refused_before_a_session_exists_is_complained_of(web, query, body, mistake):
+    assert web.ask(query, body)[0] == 400
+    assert web.mistakes == [("127.0.0.1", *mistake)]
 
 
 def test_a_session_is_upgraded_by_one_connection_only(web):

@@ -28,7 +28,7 @@ class Guarded:
             start_response("200 OK", [("Content-Type", content_type)])
             return [environ["wsgi.input"].read()]
 
-        self._wsgi = read_whole(refuse_foreign_names(application, "127.0.0.1", complaints), complaints)
+        self._wsgi = read_whole(refuse_foreign_names(application, ("127.0.0.1", "Quad.local"), complaints), complaints)
 
     def ask(self, body: io.BytesIO, **environ: str) -> tuple[str, bytes]:
         status = []
@@ -79,6 +79,37 @@ def test_a_foreign_name_is_refused_and_complained_of(name):
     assert (peer, field) == ("127.0.0.1", "Host header")
 
 
-@pytest.mark.parametrize("name", ["localhost:4567", "127.0.0.1:4567", "[::1]:4567", "192.168.0.7"])
-def test_own_names_and_addresses_are_served(name):
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:4567", "http://evil.example"),
+        ("127.0.0.1:4567", "http://127.0.0.1:1"),
+        ("localhost", "http://quad.local"),  # a name that is allowed, but another site than the one that is asked
+        ("localhost", "null"),
+        ("localhost", "http://[::1"),
+        ("localhost", ""),
+    ],
+)
+def test_a_page_of_another_site_is_refused_and_complained_of(host, origin):
+    guarded = Guarded()
+    status, words = guarded.ask(io.BytesIO(), HTTP_HOST=host, HTTP_ORIGIN=origin)
+    assert (status, words) == ("403 Forbidden", f"expected a page of {host}, got one of {origin}\n".encode())
+    ((peer, field, _, received),) = guarded.mistakes
+    assert (peer, field, received) == ("127.0.0.1", "Origin header", repr(origin))
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:4567", "http://127.0.0.1:4567"),
+        ("quad.local", "https://quad.local"),  # a proxy encrypts
+        ("QUAD.local:4567", "http://quad.local:4567"),
+    ],
+)
+def test_a_page_of_the_server_itself_is_served(host, origin):
+    assert Guarded().ask(io.BytesIO(), HTTP_HOST=host, HTTP_ORIGIN=origin)[0] == "200 OK"
+
+
+@pytest.mark.parametrize("name", ["localhost:4567", "127.0.0.1:4567", "[::1]:4567", "192.168.0.7", "quad.LOCAL:80"])
+def test_own_names_allowed_names_and_addresses_are_served(name):
     assert Guarded().ask(io.BytesIO(), HTTP_HOST=name)[0] == "200 OK"

@@ -10,6 +10,7 @@ from server.wire.messages import (
     BadFrameError,
     Frame,
     create_box_marker,
+    decimal_separator,
     object_detected,
     object_lost,
     parse_numbers,
@@ -133,6 +134,21 @@ def test_what_a_bad_frame_brought_is_forgotten_with_it():
         assert take()() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("1.0000,-2.5000", "."),
+        ("1,234.5000,0.0000", "."),
+        ("1.234,5000,0,0000", ","),
+        ("12٫3400,0٫0000", "٫"),
+        ("1,-2.5", "."),
+        ("nonsense", "."),
+    ],
+)
+def test_the_decimal_separator_is_told(text, separator):
+    assert decimal_separator(text) == separator
 
 
 def test_commands_have_one_json_object_as_quadsim_needs_it():

@@ -1,0 +1,87 @@
+"""Set up, demonstrate and test this project without make, such as on Windows.
+
+    python make.py demo     sets up .venv, starts the server, and flies a simulated drone with it for two minutes
+    python make.py test     the same setup, then lint, format, types and all tests
+    python make.py quick    of the tests only those without servers, browsers, renderer and training
+    python make.py check    lint, format and types
+    python make.py setup    the setup alone
+
+The Makefile calls this file. Standard library only; not run on Windows yet.
+"""
+
+from __future__ import annotations  # so that an older Python gets as far as being told
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+# Newer than what it was made from once everything is installed.
+STAMP = VENV / ".installed"
+SOURCES = (ROOT / "requirements.lock", ROOT / "pyproject.toml")
+LEAST_PYTHON = (3, 11)
+
+CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
+# Two test files at a time: most tests wait for a server, a renderer or a process of their own.
+PYTEST = ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile"]
+PIP = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+# What Python runs, and the last words.
+TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
+    "setup": ((), "Everything is installed in .venv."),
+    "demo": ((["tools/demo.py"],), ""),
+    "check": (CHECK, ""),
+    "quick": (([*PYTEST, "-m", "not slow"],), "The quick tests passed. Next: 'make test' runs all of them."),
+    "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status of what has failed, else 0."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("target", choices=TARGETS)
+    commands, last_words = TARGETS[parser.parse_args(arguments).target]
+    # Ctrl-C is for the program that runs here: it tidies up and ends, and then this one does.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    if status := set_up() or run_all([[str(PYTHON), *command] for command in commands]):
+        return status
+    if last_words:
+        print(last_words)
+    return 0
+
+
+def set_up() -> int:
+    """Make .venv, unless it is newer than what it is made from; returns the exit status of what has failed, else 0."""
+    if STAMP.exists() and STAMP.stat().st_mtime >= max(source.stat().st_mtime for source in SOURCES):
+        return 0
+    if sys.version_info < LEAST_PYTHON or Path(sys.prefix) == VENV:
+        print(
+            f"Python 3.11 or newer is needed, outside of .venv; this is {sys.version.split()[0]} at {sys.executable}. "
+            f"Say for example 'make PYTHON=python3.12 setup', or on Windows 'py -3.12 make.py setup'.",
+            file=sys.stderr,
+        )
+        return 1
+    print("Setting up .venv (once; about a minute and 3 GB of disk) ...", flush=True)
+    commands = [
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        [str(PYTHON), *PIP, "--require-hashes", "--requirement", "requirements.lock"],
+        [str(PYTHON), *PIP, "--no-deps", "--no-build-isolation", "--editable", "."],
+    ]
+    status = run_all(commands)
+    if status == 0:
+        STAMP.touch()
+    return status
+
+
+def run_all(commands: Iterable[Sequence[str]]) -> int:
+    """Run commands until one fails; returns its exit status, else 0."""
+    return next((status for command in commands if (status := subprocess.call(command, cwd=ROOT))), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What the frames of one client tell: whether the server understands them, how often they come, how its clock runs."""
+
+import itertools
+import statistics
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from model.pair_files import IMAGE_PX
+from server.sight.geometry import Pose
+from server.sight.images import Size, decode_depth, decode_rgb
+from server.sight.sight import compare_sizes
+from server.wire.messages import BadFrameError, Frame, SensorFrame, decimal_separator, shorten
+from tools.diagnosis.advice import from_complaint
+from tools.diagnosis.finding import Finding, Mark
+from tools.simulator.drone import SWEEP_DEG_S
+
+# Frames, or seconds after the first, after which rate and clock are judged; one second at least.
+ENOUGH_FRAMES, ENOUGH_S, LEAST_S = 10, 5.0, 1.0
+# The drone patrols after 1 s without a frame, and a frame may be lost now and then.
+RAREST_S = 0.5
+# How far a clock may be from seconds.
+FASTEST = 1.5
+# A drone that moves less from frame to frame hovers; a gimbal that turns less is still.
+HOVERING_M, STILL_DEG, ENOUGH_STEPS = 0.05, 1.0, 5
+NOTHING_NEAR = 255
+MOST_MOMENTS = 1000
+
+
+class Moment(NamedTuple):
+    """When a frame came, and what it says of its own time and place."""
+
+    arrival_s: float
+    timestamp_s: float | None
+    pose: Pose
+    gimbal_pose: Pose
+
+
+class FrameCheck:
+    """Judges the frames of one client.
+
+    Attributes:
+        frames: how many came.
+        understood: how many of them the server understands.
+    """
+
+    def __init__(self) -> None:
+        self.frames = self.understood = 0
+        self._is_judged = False
+        self._first_s: float | None = None
+        self._moments: list[Moment] = []
+        self._with_depth = 0
+        self._timestamp: object = None
+
+    def take(self, arrival_s: float, argument: object) -> list[Finding]:
+        """Look at one frame.
+
+        Args:
+            arrival_s: when it came, monotonic seconds.
+            argument: of its event.
+        """
+        self.frames += 1
+        self._first_s = arrival_s if self._first_s is None else self._first_s
+        frame = Frame.read(self.frames, arrival_s, argument)
+        try:
+            if isinstance(frame.content, BadFrameError):
+                raise frame.content
+            found = self._look(frame.content)
+        except BadFrameError as error:
+            return [from_complaint(error.field, error.expected, error.received, sample(argument))]
+        self.understood += 1
+        if len(self._moments) < MOST_MOMENTS:
+            content = frame.content
+            self._moments.append(Moment(arrival_s, content.timestamp_s, content.pose, content.gimbal_pose))
+        assert isinstance(argument, Mapping)
+        self._timestamp = argument.get("timestamp")
+        return found + _numbers(argument)
+
+    def judge(self, now_s: float) -> list[Finding]:
+        """Judge rate, clock, depth and the world's time, once and as soon as enough frames have come."""
+        if self._is_judged or self._first_s is None:
+            return []
+        age_s = now_s - self._first_s
+        if age_s < LEAST_S or (self.frames < ENOUGH_FRAMES and age_s < ENOUGH_S):
+            return []
+        self._is_judged = True
+        return [_rate(self.frames, age_s), *self._clock(), *self._depth(), *_world(self._moments)]
+
+    def _look(self, content: SensorFrame) -> list[Finding]:
+        _, size = decode_rgb(content.rgb_image, IMAGE_PX)
+        depth_255 = decode_depth(content.depth_image)
+        self._with_depth += bool(np.any(depth_255 != NOTHING_NEAR))
+        return [*_size(size), *_sizes(size, depth_255)]
+
+    def _depth(self) -> list[Finding]:
+        if self._with_depth or not self.understood:
+            return []
+        return [
+            Finding(
+                Mark.WRONG,
+                "depth_image",
+                f"no depth: {NOTHING_NEAR} everywhere in all {self.understood} frames, so nobody can be placed",
+                expected="R = round(255 · depth / far), smaller where something is near",
+                mend="send the distance along the optical axis, not a mask or an empty picture; far is 100 m, or what "
+                "--depth-far-m says",
+            )
+        ]
+
+    def _clock(self) -> list[Finding]:
+        timed = [moment for moment in self._moments if moment.timestamp_s is not None]
+        expected = 'seconds since 1970, such as "1504814505.23149"'
+        if not self._moments:
+            return []
+        if len(timed) < 2:
+            words = "not understood: the server takes the frames' times of arrival instead"
+            return [Finding(Mark.NOTE, "timestamp", words, shorten(self._timestamp), expected)]
+        assert timed[-1].timestamp_s is not None and timed[0].timestamp_s is not None
+        by_client_s = timed[-1].timestamp_s - timed[0].timestamp_s
+        by_arrival_s = timed[-1].arrival_s - timed[0].arrival_s
+        came = f"{by_client_s:.1f} s in {by_arrival_s:.1f} s"
+        if by_client_s <= 0:
+            mend = "take the time of each frame anew"
+            return [Finding(Mark.WRONG, "timestamp", "the clock stands still or goes back", came, expected, mend)]
+        rate = by_client_s / max(by_arrival_s, 1e-6)
+        if 1 / FASTEST < rate < FASTEST:
+            return [Finding(Mark.OK, "timestamp", f"the clock runs like this machine's: {came}")]
+        mend = (
+            "send the time by which the world moves, in seconds: by another, people are taken for faster or slower "
+            "than they are. Only a simulator in lock-step may run faster than this machine's clock"
+        )
+        return [Finding(Mark.WRONG, "timestamp", f"the clock runs at {rate:.3g}×", came, expected, mend)]
+
+
+def sample(argument: object) -> str:
+    """An event's argument in a line."""
+    if not isinstance(argument, Mapping):
+        return shorten(argument)
+    fields = [f"{shorten(str(key), 20)}: {shorten(value, 50)}" for key, value in list(argument.items())[:8]]
+    return ", ".join(fields) or "an empty object"
+
+
+def _numbers(argument: Mapping[str, object]) -> list[Finding]:
+    text = str(argument["gimbal_pose"])
+    if decimal_separator(text) == ".":
+        return []
+    words = "decimal commas: understood, and answered in numbers that such a machine reads right"
+    return [Finding(Mark.NOTE, "numbers", words, text)]
+
+
+def _size(size: Size) -> list[Finding]:
+    if (size.width_px, size.height_px) == (IMAGE_PX, IMAGE_PX):
+        return []
+    mend = (
+        "nothing, if the vertical field of view is 60° as QuadSim's; another one: --vertical-fov-deg. Far people are "
+        "seen best at the network's own size"
+    )
+    words = "another size than QuadSim's: it is resized for the network"
+    return [Finding(Mark.NOTE, "rgb_image", words, str(size), f"{IMAGE_PX}×{IMAGE_PX}", mend)]
+
+
+def _sizes(size: Size, depth_255: np.ndarray) -> list[Finding]:
+    remark = compare_sizes(size, depth_255)
+    if remark is None:
+        return []
+    mend = "render both images with the same camera and size"
+    return [Finding(Mark.NOTE, remark.field, f"got {remark.received}", expected=remark.expected, mend=mend)]
+
+
+def _rate(frames: int, age_s: float) -> Finding:
+    period_s = age_s / max(frames - 1, 1)
+    came = f"{frames} in {age_s:.1f} s"
+    if period_s <= RAREST_S:
+        return Finding(Mark.OK, "frames", f"{1 / period_s:.1f} a second")
+    return Finding(
+        Mark.WRONG,
+        "frames",
+        f"too rare: one in {period_s:.1f} s",
+        came,
+        "5 a second, as QuadSim sends them; at least 2",
+        "send more: a drone follows for 1 s after its latest frame (--watchdog-s), then it patrols",
+    )
+
+
+def _world(moments: list[Moment]) -> list[Finding]:
+    """Whether QuadSim's world runs faster than its clock, by the gimbal's sweep while the drone hovers."""
+    rates = []
+    for before, after in itertools.pairwise(moments):
+        step_s = after.arrival_s - before.arrival_s
+        turned_deg = abs((after.gimbal_pose.yaw_deg - before.gimbal_pose.yaw_deg + 180) % 360 - 180)
+        moved_m = max(abs(np.subtract(after.pose[:3], before.pose[:3])))
+        if step_s > 0 and moved_m < HOVERING_M and turned_deg > STILL_DEG:
+            rates.append(turned_deg / step_s)
+    if len(rates) < ENOUGH_STEPS or (speed := statistics.median(rates) / SWEEP_DEG_S) < FASTEST:
+        return []
+    came = f"the gimbal of a hovering drone turns at {statistics.median(rates):.0f}°/s"
+    mend = "if this is QuadSim, press 1: its digit keys set how fast the world runs, which its clock does not tell"
+    expected = f"{SWEEP_DEG_S:g}°/s"
+    return [Finding(Mark.NOTE, "time scale", f"the world runs at about {speed:.1f}×", came, expected, mend)]

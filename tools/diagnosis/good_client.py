@@ -1,0 +1,86 @@
+"""Plays a QuadSim without faults against a running server, and says how it is answered."""
+
+import http.client
+import statistics
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from model.engines.self_test import KNOWN_FRAME
+from server.sight.geometry import QUADSIM_CAMERA
+from server.wire.messages import FOLLOW, PATROL
+from tools.diagnosis.finding import Finding, Mark
+from tools.diagnosis.machine import ask_health
+from tools.simulator.address import ServerAddress
+from tools.simulator.frames import sensor_frame_fields
+from tools.simulator.recorded import CAMERA_POSE
+from tools.simulator.wire import QuadSimClient
+
+FRAMES, PERIOD_S = 10, 0.2
+DISTANCE_M = 8.0  # of all that the known frame shows; it was recorded without depth
+ANSWER_S = 5.0
+
+
+def try_server(server: ServerAddress) -> Iterator[Finding]:
+    """Ask a server for its health, and send it some frames with the hero near, at QuadSim's pace.
+
+    Raises:
+        OSError: if nobody listens there.
+    """
+    health = _health(server)
+    yield health
+    if health.mark is Mark.WRONG:
+        return
+    with QuadSimClient(*server) as client:
+        answers_s: list[float] = []
+        try:
+            for number in range(1, FRAMES + 1):
+                sent_s = client.send_frame(_fields(), number=number)
+                client.wait_answered(number, ANSWER_S)
+                answers_s.append(time.monotonic() - sent_s)
+                time.sleep(max(sent_s + PERIOD_S - time.monotonic(), 0.0))
+        except (TimeoutError, ConnectionError) as error:
+            mend = "look at the server's log; other servers than this project's do not acknowledge frames"
+            yield Finding(Mark.WRONG, "frames", f"{len(answers_s)} of {FRAMES} answered, then: {error}", mend=mend)
+        else:
+            words = f"all {FRAMES} answered, in {1e3 * statistics.median(answers_s):.0f} ms (median)"
+            yield Finding(Mark.OK, "frames", words)
+        yield from _commands(client)
+
+
+def _fields() -> dict[str, str]:
+    depth_m = np.full((QUADSIM_CAMERA.image_px, QUADSIM_CAMERA.image_px), DISTANCE_M)
+    return sensor_frame_fields(KNOWN_FRAME.read_bytes(), depth_m, CAMERA_POSE)
+
+
+def _health(server: ServerAddress) -> Finding:
+    try:
+        report = ask_health(*server)
+    except (http.client.HTTPException, ValueError) as error:
+        mend = "end the other program, and start python server/follower.py weights/model_weights"
+        return Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", mend=mend)
+    if report.get("ready") is not True:
+        return Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", mend="look at the server's log")
+    return Finding(Mark.OK, "server", f"ready, {report.get('engine')}")
+
+
+def _commands(client: QuadSimClient) -> Iterator[Finding]:
+    events = [event for event in client.events if event.name in (FOLLOW, PATROL)]
+    if not events:
+        expected = f"{PATROL} after the first frame"
+        yield Finding(Mark.WRONG, "commands", "none came", expected=expected, mend="look at the server's log")
+    elif events[-1].name == FOLLOW:
+        x_m, y_m, z_m = events[-1].argument["coords"]
+        yield Finding(Mark.OK, "commands", f"led to the hero at ({x_m:.1f}, {y_m:.1f}, {z_m:.1f}) m")
+    else:
+        words = "told to patrol, though the hero is in the picture: another network than the shipped one may do so"
+        yield Finding(Mark.NOTE, "commands", words)
+    if client.violations:
+        expected = "events with one argument, a JSON object"
+        yield Finding(Mark.WRONG, "messages", "QuadSim could not parse one", client.violations[0], expected)
+    round_trips_s = client.round_trips_s
+    if round_trips_s:
+        yield Finding(Mark.OK, "pings", f"answered in {1e3 * statistics.median(round_trips_s):.0f} ms (median)")
+    else:
+        yield Finding(Mark.WRONG, "pings", "not answered: QuadSim would go back to patrol after 3 s")

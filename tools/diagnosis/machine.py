@@ -1,0 +1,172 @@
+"""Whether a machine has what the server needs, and what it will make of it.
+
+Libraries are imported by the check that needs them, so that a broken installation is told as well.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from tools.diagnosis.finding import Finding, Mark
+
+LEAST_PYTHON = (3, 11)
+# TensorFlow alone takes 2 GB.
+SETUP_BYTES = 3_000_000_000
+ASK_S = 2.0
+
+Check = Callable[[], Finding]
+
+
+def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
+    """Check this machine, one thing after the other.
+
+    Args:
+        port: that the server is to listen on.
+        recordings: folder to record into; it need not exist.
+    """
+    checks: list[tuple[str, Check]] = [
+        ("Python", _python),
+        ("libraries", _libraries),
+        ("CPU", _cpu),
+        ("GPU", _gpu),
+        ("network", _network),
+        ("cache", _cache),
+        ("disk", lambda: _disk(recordings)),
+        ("port", lambda: check_port(port)),
+        ("browser", lambda: _browser(port)),
+    ]
+    for subject, check in checks:
+        try:
+            yield check()
+        except ImportError as error:
+            yield Finding(Mark.WRONG, subject, str(error), mend="set the project up: python make.py setup")
+    if "microsoft" in platform.release().lower():
+        words = "this is Linux in Windows (WSL); docs/connect.md says how QuadSim on Windows reaches it"
+        yield Finding(Mark.NOTE, "WSL", words)
+
+
+def check_port(port: int) -> Finding:
+    """Whether a port of 127.0.0.1 is free, or else who has it."""
+    from tools.simulator.server_process import is_port_free
+
+    subject = f"port {port}"
+    if is_port_free(port):
+        return Finding(Mark.OK, subject, "free")
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        report = ask_health("127.0.0.1", port)
+        if "ready" in report:
+            trouble = report.get("trouble")
+            words = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
+            return Finding(Mark.OK, subject, f"{words}. --server plays a good client against it")
+    ask = f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -i :{port}"
+    mend = f"end the other program ({ask} names it): QuadSim connects to no other port"
+    return Finding(Mark.WRONG, subject, "another program has it", mend=mend)
+
+
+def ask_health(host: str, port: int) -> dict[str, object]:
+    """What a server says at /healthz.
+
+    Raises:
+        OSError, http.client.HTTPException, ValueError: if it says nothing, or is no follow-me server.
+    """
+    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=ASK_S)) as connection:
+        connection.request("GET", "/healthz")
+        report = json.loads(connection.getresponse().read())
+    if not isinstance(report, dict):
+        raise ValueError(f"expected a JSON object at /healthz, got {type(report).__name__}")
+    return report
+
+
+def _python() -> Finding:
+    words = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    if sys.version_info < LEAST_PYTHON or sys.maxsize < 2**32:
+        mend = "install a Python of 64 bits, 3.11 or newer, and set up again with it"
+        return Finding(Mark.WRONG, "Python", words, expected="3.11 or newer, of 64 bits", mend=mend)
+    return Finding(Mark.OK, "Python", words)
+
+
+def _libraries() -> Finding:
+    import openvino  # noqa: F401  (native code, which may not fit the machine)
+
+    versions = [f"{name} {version(name)}" for name in ("openvino", "eventlet", "python-socketio", "numpy")]
+    return Finding(Mark.OK, "libraries", ", ".join(versions))
+
+
+def _cpu() -> Finding:
+    import openvino
+
+    core = openvino.Core()
+    name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+    kinds = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    fast = ", ".join(kind for kind in ("BF16", "FP16", "INT8") if kind in kinds) or "nothing but FP32"
+    return Finding(Mark.OK, "CPU", f"{name}, {os.cpu_count()} cores; computes fast in {fast}")
+
+
+def _gpu() -> Finding:
+    if find_spec("tensorflow") is None:
+        return Finding(Mark.OK, "GPU", "not asked for: TensorFlow is not installed, so the network runs on the CPU")
+    from model.engines import tensorflow_sees_gpu
+
+    words = "TensorFlow sees one and is used" if tensorflow_sees_gpu() else "TensorFlow sees none: the CPU is used"
+    return Finding(Mark.OK, "GPU", words)
+
+
+def _network() -> Finding:
+    from model.engines import load_engine
+    from tools.simulator.server_process import SHIPPED_WEIGHTS
+
+    begin_s = time.monotonic()
+    try:
+        engine = load_engine("auto", SHIPPED_WEIGHTS)
+    except (OSError, ValueError) as error:
+        return Finding(Mark.WRONG, "network", str(error), mend="clone the repository again, whole")
+    words = f"{engine.description}; loaded in {time.monotonic() - begin_s:.1f} s, and gives its known answer"
+    return Finding(Mark.OK, "network", words)
+
+
+def _cache() -> Finding:
+    from model.engines.cache import cache_folder
+
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        words = f"cannot be written: {error}. The network is converted at each start, which takes 8 s"
+        return Finding(Mark.NOTE, "cache", words, mend="set XDG_CACHE_HOME to a folder that can be written")
+    used_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Finding(Mark.OK, "cache", f"{folder}, {used_bytes / 1e6:.0f} MB of converted networks")
+
+
+def _disk(recordings: Path) -> Finding:
+    from server.watch.recording.scribe import LEAST_FREE_BYTES
+
+    folder = recordings.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    words = f"{free_bytes / 1e9:.1f} GB free for {recordings}"
+    if free_bytes < LEAST_FREE_BYTES:
+        mend = f"free some: the server records only above {LEAST_FREE_BYTES / 1e6:g} MB"
+        return Finding(Mark.WRONG, "disk", words, mend=mend)
+    if free_bytes < SETUP_BYTES:
+        return Finding(Mark.NOTE, "disk", f"{words}: an hour of recording takes up to 1 GB, the setup 3 GB")
+    return Finding(Mark.OK, "disk", words)
+
+
+def _browser(port: int) -> Finding:
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        words = "none on this machine"
+        mend = f"watch the page from another one: ssh -L {port}:127.0.0.1:{port} this-machine"
+        return Finding(Mark.NOTE, "browser", words, mend=mend)
+    return Finding(Mark.OK, "browser", f"found; the page is http://127.0.0.1:{port}/")

@@ -26,6 +26,7 @@ from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.messages import Command, shorten
 from server.wire.quadsim import QuadSimServer
+from server.wire.token import require_token
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,10 @@ class FollowerServer:
         settings: the user's.
         tracker: the user's settings of each session's tracker.
         engine: the loaded network.
+        token: that clients of other machines must show; None if they need none.
     """
 
-    def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine) -> None:
+    def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine, token: str | None = None) -> None:
         self._settings, self._engine = settings, engine
         faults = Faults()
         self._complaints = RateLimitedWarnings()
@@ -97,6 +99,8 @@ class FollowerServer:
         }
         http = make_app(self._dashboard, self._metrics, self.health, orders, self._loop.sleep, faults)
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
+        if token is not None:
+            wsgi = require_token(wsgi, token, self._complaints)
         self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.host, self._complaints), self._complaints)
 
     def run(self) -> None:

@@ -25,6 +25,7 @@ from server import logs
 from server.app import FollowerServer
 from server.settings import Settings, TrackerConfig, read_tracker
 from server.watch.recording.recorder import prepare_folder
+from server.wire.token import read_token
 
 logger = logging.getLogger("follower")
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = from_options(Settings, options)
         tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
+        token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
         engine = load_engine(options.engine, options.weights)
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
-    server = FollowerServer(settings, tracker, engine)
+    server = FollowerServer(settings, tracker, engine, token)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()

@@ -7,6 +7,7 @@ from pathlib import Path
 from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
 from server.sight.geometry import Camera
+from server.wire.addresses import is_loopback
 
 LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
 
@@ -29,6 +30,12 @@ class Settings:
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
+    token_file: Path | None = option(
+        None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
+    )
+    without_token: bool = option(
+        False, "serve everybody who can connect, also beyond loopback: for a container with a private port"
+    )
 
     def __post_init__(self) -> None:
         # An empty address would mean all of this machine's.
@@ -38,6 +45,11 @@ class Settings:
             self.host.encode("idna")  # as sockets do
         except UnicodeError as error:
             raise ValueError(f"host must be an address or a name, got {self.host!r}: {error}") from error
+        if not (is_loopback(self.host) or self.token_file or self.without_token):
+            raise ValueError(
+                f"expected --token-file with --host {self.host}, because other machines may reach the server there; "
+                "--without-token serves them all"
+            )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
         _ = self.camera  # checks its own two

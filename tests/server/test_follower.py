@@ -16,6 +16,7 @@ from tools.simulator.server_process import running_server
     [
         ("--port=99999", "port must be 0 to 65535, got 99999"),
         ("--host=", "host must be an address or a name, got ''"),
+        ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
     ],
 )

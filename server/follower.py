@@ -20,6 +20,7 @@ from pathlib import Path
 
 from model.command import harmless
 from model.engines import ENGINES, load_engine
+from model.engines.beside import load_beside
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
-    server = FollowerServer(settings, tracker, engine, token)
+    server = FollowerServer(
+        settings, tracker, options.weights, engine, lambda path: load_beside(options.engine, path), token
+    )
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()

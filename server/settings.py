@@ -30,6 +30,7 @@ class Settings:
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
+    networks: Path | None = option(None, "folder of the networks that the page and POST /network may load meanwhile")
     token_file: Path | None = option(
         None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
     )
@@ -52,6 +53,8 @@ class Settings:
             )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        if self.networks is not None and not self.networks.is_dir():
+            raise ValueError(f"expected a folder of networks at {self.networks}, got none")
         _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")

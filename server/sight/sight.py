@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from model.card import Card
 from model.engines import Engine
 from server.sight.geometry import Camera, Pose
 from server.sight.images import Size, decode_depth, decode_rgb
@@ -21,12 +22,13 @@ class View(NamedTuple):
     """A frame understood.
 
     `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
-    float32, of the network; `remark` is what to tell the client of a frame that was used all the same.
+    float32, of the network with this `card`; `remark` is what to tell the client of a frame that was used all the same.
     """
 
     sightings: tuple[Sighting, ...]
     camera: Camera
     probabilities: np.ndarray
+    card: Card
     remark: BadFrameError | None = None
 
 
@@ -91,4 +93,4 @@ class Sight:
         if depth_size != size:
             expected = f"{size}, as the camera image has (it is used all the same)"
             remark = BadFrameError("depth_image", expected, str(depth_size))
-        return View(sightings, camera, probabilities, remark)
+        return View(sightings, camera, probabilities, self._card, remark)

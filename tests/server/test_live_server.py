@@ -225,7 +225,7 @@ def test_a_simulator_that_falls_silent_while_following_is_told_to_patrol(quadsim
     assert quadsim.wait_for("object_lost", timeout_s=PATIENCE_S, since_s=silent_s)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_stopped_stops_the_drones_first(number):
     with running_server("unused", script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)

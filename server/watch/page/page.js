@@ -2,6 +2,7 @@
 
 import { drawMap } from "/page/map.js";
 import { drawLatency, drawRate, latestRate } from "/page/chart.js";
+import { showNetworks } from "/page/networks.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
 import { write } from "/page/words.js";
 
@@ -186,7 +187,7 @@ function show(message) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
     cards.get(about.name).show(about, message.now_s);
   }
-  write($("#engine"), message.engine);
+  showNetworks(message.network);
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
   $("#nobody").hidden = here.size > 0;

@@ -31,7 +31,6 @@ from foxglove.messages import (
     Vector3,
 )
 
-from model.card import Card
 from model.scoring import threshold
 from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Somebody
@@ -61,11 +60,10 @@ class Topics:
         context: of its file.
         clock: of its messages.
         name: the simulator's.
-        card: the network's.
     """
 
-    def __init__(self, context: foxglove.Context, clock: Clock, name: str, card: Card) -> None:
-        self._clock, self._name, self._card = clock, name, card
+    def __init__(self, context: foxglove.Context, clock: Clock, name: str) -> None:
+        self._clock, self._name = clock, name
         self._camera = channels.CompressedImageChannel("/camera", context=context)
         self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
         self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
@@ -146,7 +144,7 @@ class Topics:
         )
         self._calibration.log(_calibration(view.camera, arrival), log_time=now_ns)
         self._mask.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=self._png(view.probabilities), format="png"),
+            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=_png(view), format="png"),
             log_time=now_ns,
         )
         self._transforms.log(
@@ -179,15 +177,6 @@ class Topics:
         self._state.log(json.dumps(state), log_time=now_ns)
         self._target.log(scene(situation, self._stamp(item.now_s)), log_time=now_ns)
 
-    def _png(self, probabilities: np.ndarray) -> bytes:
-        hero = threshold(probabilities[..., self._card.hero], self._card.hero_threshold_255)
-        likeliest = np.maximum.reduce([probabilities[..., number] for number in self._card.others], initial=0)
-        people = (likeliest > probabilities[..., 0]) & ~hero
-        # Plane by plane: a third of the time that numpy takes along the last axis.
-        blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
-        _, png = cv2.imencode(".png", blue_green_red)
-        return png.tobytes()
-
 
 def as_text(argument: object) -> str:
     """JSON of an event's argument, from which `parse_sensor_frame` reads the same again."""
@@ -197,6 +186,18 @@ def as_text(argument: object) -> str:
         # Nested too deeply, or with numbers of thousands of digits. Frames are parsed from their texts alone.
         texts = argument if isinstance(argument, Mapping) else {}
         return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
+
+
+def _png(view: View) -> bytes:
+    """What the network saw, in the dataset's colours."""
+    probabilities, card = view.probabilities, view.card
+    hero = threshold(probabilities[..., card.hero], card.hero_threshold_255)
+    likeliest = np.maximum.reduce([probabilities[..., number] for number in card.others], initial=0)
+    people = (likeliest > probabilities[..., 0]) & ~hero
+    # Plane by plane: a third of the time that numpy takes along the last axis.
+    blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
+    _, png = cv2.imencode(".png", blue_green_red)
+    return png.tobytes()
 
 
 def _person(somebody: Somebody) -> dict[str, Any]:

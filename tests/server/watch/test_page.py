@@ -23,7 +23,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
@@ -325,7 +325,8 @@ def looking(browser, port: int, width: int = 1400, height: int = 900):
     yield browser
     complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     browser.get("about:blank")
-    assert [line for line in complaints if "net::ERR_" not in line] == [], "but for a server that has been stopped"
+    # But for a server that has been stopped, and a network that could not be loaded.
+    assert [line for line in complaints if not re.search("net::ERR_|status of 422", line)] == []
 
 
 def shows(browser, words: str, selector: str = ".state") -> bool:
@@ -496,6 +497,30 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
         assert shows(browser, "FOLLOWING")
         flight.changes = {"pose": "1.0000,2.0000,3.0000"}
         assert shows(browser, "pose: got '1.0000,2.0000,3.0000' (3 numbers), expected", ".simulator .warnings")
+
+
+def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
+    (tmp_path / "blue.keras").write_text("blue")
+    (tmp_path / "damaged.keras").write_text("damaged")
+    with (
+        running_server("unused", "--networks", str(tmp_path), script=FAKE_SERVER) as server,
+        looking(browser, server.port),
+        flying(server, BLUE),
+    ):
+        assert shows(browser, "unused, colours", "#engine")
+        assert shows(browser, "PATROL")
+        names = browser.find_element(By.CSS_SELECTOR, "#networks select")
+        button = browser.find_element(By.CSS_SELECTOR, "#networks button")
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 2)
+        Select(names).select_by_visible_text("damaged.keras")
+        button.click()
+        assert shows(browser, "Network not loaded: ", "#network")
+        assert shows(browser, "PATROL")
+        Select(names).select_by_visible_text("blue.keras")
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: button.is_enabled())
+        button.click()
+        assert shows(browser, "colours, the hero in blue", "#engine")
+        assert shows(browser, "FOLLOWING")
 
 
 def test_the_page_reconnects_by_itself(browser):

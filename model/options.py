@@ -29,6 +29,7 @@ def option(
     parse: Callable[[str], Any] | None = None,
     metavar: str | None = None,
     aliases: tuple[str, ...] = (),
+    alone: Any = None,
 ) -> Any:
     """Declare a dataclass field that a command line can set.
 
@@ -39,8 +40,10 @@ def option(
         parse: converts the text; raises `argparse.ArgumentTypeError` for a malformed one. None: the field's type does.
         metavar: name of the value in `--help`; None for the name of the type.
         aliases: other names of the option, with their dashes.
+        alone: value of the option without a value; None: it needs one.
     """
     metadata = {"help": help_text, "choices": choices, "parse": parse, "metavar": metavar, "aliases": aliases}
+    metadata["alone"] = alone
     return field(default=default, metadata=metadata)
 
 
@@ -135,6 +138,8 @@ def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, A
     elif alternatives := [each for each in get_args(value_type) if each is not type(None)]:
         (value_type,) = alternatives
     settings["type"] = metadata["parse"] or value_type
+    if metadata["alone"] is not None:
+        settings |= {"nargs": "?", "const": metadata["alone"]}
     settings["metavar"] = metadata["metavar"]
     if metadata["choices"] is not None:
         settings["choices"] = tuple(metadata["choices"])

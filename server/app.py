@@ -20,6 +20,7 @@ from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
 from server.watch.orders import Order, OrderError, choice, refusal, switch
 from server.watch.overlay import Overlay, Picture, Viewer
+from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
 from server.wire.complaints import RateLimitedWarnings
@@ -91,7 +92,10 @@ class FollowerServer:
         self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, tracker, faults, fail)
         self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
         self._networks.listeners.append(self._recorder.see)
+        self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
         self._control.listeners += [self._metrics, self._recorder, self._dashboard, self._overlay]
+        if self._live is not None:
+            self._control.listeners.append(self._live)
         self._complaints.listeners.append(self._dashboard.on_complaint)
         self._overlay.viewers += [
             Viewer(lambda: settings.pred_viz, self._metrics.show),
@@ -131,6 +135,8 @@ class FollowerServer:
         host, port = self._loop.serve(
             self._wsgi, self._settings.host, self._settings.port, self._stop, self._networks.reload
         )
+        if self._live is not None:
+            logger.info("Foxglove: open a connection to %s", self._live.start())
         self._perception.start()
         self._overlay.start()
         self._recorder.start()

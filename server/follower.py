@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server.run()
     except OSError as error:
-        print(f"follower: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        where = error.filename or f"{settings.host}:{settings.port}"
+        print(f"follower: cannot listen on {where}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

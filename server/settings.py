@@ -30,6 +30,9 @@ class Settings:
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
+    foxglove: int | None = option(
+        None, "serve what recordings hold to Foxglove, live, on this port of 127.0.0.1", metavar="PORT", alone=8765
+    )
     networks: Path | None = option(None, "folder of the networks that the page and POST /network may load meanwhile")
     token_file: Path | None = option(
         None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
@@ -53,6 +56,8 @@ class Settings:
             )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        if not 0 <= (self.foxglove or 0) <= 65535:
+            raise ValueError(f"foxglove must be a port, 0 to 65535, got {self.foxglove}")
         if self.networks is not None and not self.networks.is_dir():
             raise ValueError(f"expected a folder of networks at {self.networks}, got none")
         _ = self.camera  # checks its own two

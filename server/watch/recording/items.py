@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from server.flight.events import Event, Received, Seen
-from server.flight.session import Situation
+from server.flight.events import Event, Received, Seen, Tick
+from server.flight.session import SessionState, Situation
 from server.flight.tracks import TrackState
 from server.sight.sight import View
 from server.simulator import Simulator, Taken
@@ -88,6 +88,11 @@ class Ended(NamedTuple):
 
 
 Item = Begun | Pending | Told | Answered | Ended
+
+
+def is_empty_tick(taken: Taken, before: SessionState, after: SessionState) -> bool:
+    """Whether an event is a tick that has changed nothing, and is left out; ten a second come."""
+    return isinstance(taken.event, Tick) and not taken.commands and after is before
 
 
 def told(taken: Taken, state: TrackState) -> Told:

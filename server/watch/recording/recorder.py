@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model.folders import make_writable
-from server.flight.events import Received, Seen, Tick
+from server.flight.events import Received, Seen
 from server.flight.session import SessionState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
@@ -34,6 +34,7 @@ from server.watch.recording.items import (
     Recording,
     Told,
     answered,
+    is_empty_tick,
     item_bytes,
     told,
 )
@@ -189,7 +190,7 @@ class _Watch:
         """See `Watch.taken`. A tick that changes nothing is left out."""
         with self._recorder.faults.contained("recorder", self.fail):
             state = self._simulator.session.state
-            if self.is_on and not (isinstance(taken.event, Tick) and not taken.commands and state is self._latest):
+            if self.is_on and not is_empty_tick(taken, self._latest, state):
                 self._put(told(taken, state.tracker.state))
             self._latest = state
 

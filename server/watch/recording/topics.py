@@ -54,29 +54,31 @@ PEOPLE = {"type": "array", "items": {**OBJECT, "properties": PERSON}}
 
 
 class Topics:
-    """The channels of one recording.
+    """The channels of one simulator: in a recording, or live.
 
     Args:
-        context: of its file.
+        context: of its file, or of the server of live ones.
         clock: of its messages.
         name: the simulator's.
+        prefix: before the names of topics and of frames but `world`, where several simulators share a context.
     """
 
-    def __init__(self, context: foxglove.Context, clock: Clock, name: str) -> None:
-        self._clock, self._name = clock, name
-        self._camera = channels.CompressedImageChannel("/camera", context=context)
-        self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
-        self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
-        self._transforms = channels.FrameTransformsChannel("/tf", context=context)
-        self._target = channels.SceneUpdateChannel("/target", context=context)
-        self._log = channels.LogChannel("/log", context=context)
+    def __init__(self, context: foxglove.Context, clock: Clock, name: str, prefix: str = "") -> None:
+        self._clock, self._name, self._prefix = clock, name, prefix
+        before = f"/{prefix}" if prefix else ""
+        self._camera = channels.CompressedImageChannel(f"{before}/camera", context=context)
+        self._calibration = channels.CameraCalibrationChannel(f"{before}/camera/calibration", context=context)
+        self._mask = channels.CompressedImageChannel(f"{before}{MASK_TOPIC}", context=context)
+        self._transforms = channels.FrameTransformsChannel(f"{before}/tf", context=context)
+        self._target = channels.SceneUpdateChannel(f"{before}/target", context=context)
+        self._log = channels.LogChannel(f"{before}/log", context=context)
         self._events = _json_channel(
-            context, EVENTS_TOPIC, "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
+            context, f"{before}{EVENTS_TOPIC}", "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
         )
-        self._commands = _json_channel(context, "/commands", "Command", event=TEXT, payload=OBJECT)
+        self._commands = _json_channel(context, f"{before}/commands", "Command", event=TEXT, payload=OBJECT)
         self._state = _json_channel(
             context,
-            "/state",
+            f"{before}/state",
             "State",
             state=TEXT,
             is_held=FLAG,
@@ -91,6 +93,20 @@ class Topics:
             is_undecided=FLAG,
             people=PEOPLE,
         )
+        self._all = (
+            self._camera, self._calibration, self._mask, self._transforms, self._target, self._log, self._events,
+            self._commands, self._state,
+        )  # fmt: skip
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody takes the messages of any of them; a file takes them all."""
+        return any(channel.has_sinks() for channel in self._all)
+
+    def close(self) -> None:
+        """Take the topics away from whoever takes their messages."""
+        for channel in self._all:
+            channel.close()
 
     def log(self, item: Start | Pending | Told | Answered | Ended) -> None:
         """Write all messages about an item."""
@@ -112,9 +128,10 @@ class Topics:
 
     def _log_told(self, item: Told) -> None:
         event, at_s = item.event, item.event.at_s
-        argument = as_text(item.argument) if isinstance(event, Received) else None
-        happened = Happened(event, item.state, list(item.commands), argument)
-        self._log_event(max(at_s, self._clock.monotonic_s), to_json(happened))
+        if self._events.has_sinks():
+            argument = as_text(item.argument) if isinstance(event, Received) else None
+            happened = Happened(event, item.state, list(item.commands), argument)
+            self._log_event(max(at_s, self._clock.monotonic_s), to_json(happened))
         if isinstance(event, Seen) and item.content is not None and item.view is not None:
             self._log_seen(event, item.content, item.view)
         elif isinstance(event, NotUnderstood):
@@ -137,26 +154,30 @@ class Topics:
 
     def _log_seen(self, event: Seen, frame: SensorFrame, view: View) -> None:
         now_ns, arrival = self._clock.ns(event.at_s), self._stamp(event.arrival_s)
+        quad, camera, optical = (self._frame(name) for name in (QUAD, CAMERA, OPTICAL))
         image_format = "png" if frame.rgb_image.startswith(b"\x89PNG") else "jpeg"
         self._camera.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=frame.rgb_image, format=image_format),
+            CompressedImage(timestamp=arrival, frame_id=optical, data=frame.rgb_image, format=image_format),
             log_time=now_ns,
         )
-        self._calibration.log(_calibration(view.camera, arrival), log_time=now_ns)
-        self._mask.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=_png(view), format="png"),
-            log_time=now_ns,
-        )
+        self._calibration.log(_calibration(view.camera, arrival, optical), log_time=now_ns)
+        if self._mask.has_sinks():
+            self._mask.log(
+                CompressedImage(timestamp=arrival, frame_id=optical, data=_png(view), format="png"), log_time=now_ns
+            )
         self._transforms.log(
             FrameTransforms(
                 transforms=[
-                    _transform(arrival, WORLD, QUAD, vector(frame.pose[:3]), rotation(frame.pose)),
-                    _transform(arrival, WORLD, CAMERA, vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
-                    _transform(arrival, CAMERA, OPTICAL, Vector3(), CAMERA_FROM_OPTICAL),
+                    _transform(arrival, WORLD, quad, vector(frame.pose[:3]), rotation(frame.pose)),
+                    _transform(arrival, WORLD, camera, vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
+                    _transform(arrival, camera, optical, Vector3(), CAMERA_FROM_OPTICAL),
                 ]
             ),
             log_time=now_ns,
         )
+
+    def _frame(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
 
     def _log_situation(self, item: Answered) -> None:
         situation, now_ns = item.situation, self._clock.ns(item.now_s)
@@ -216,11 +237,11 @@ def _json_channel(
     return foxglove.Channel(topic, schema=schema, context=context)
 
 
-def _calibration(camera: Camera, stamp: Timestamp) -> CameraCalibration:
+def _calibration(camera: Camera, stamp: Timestamp, frame_id: str) -> CameraCalibration:
     u_px, v_px, focal_px = camera.image_width_px / 2, camera.image_px / 2, camera.focal_px
     return CameraCalibration(
         timestamp=stamp,
-        frame_id=OPTICAL,
+        frame_id=frame_id,
         width=camera.image_width_px,
         height=camera.image_px,
         K=[focal_px, 0.0, u_px, 0.0, focal_px, v_px, 0.0, 0.0, 1.0],

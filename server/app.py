@@ -23,6 +23,7 @@ from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
+from server.wire.addresses import is_loopback
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
@@ -144,6 +145,8 @@ class FollowerServer:
         self._loop.every(TICK_S, self._control.tick, "tick")
         self._loop.every(TICK_S, self._sio.eio.drop_deaf_clients, "deaf clients")
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if self._settings.without_token and not is_loopback(host):
+            logger.warning("whoever can connect may lead the drones, for no token is asked for")
         if host == "127.0.0.1" and port == 4567:
             logger.info("ready: start QuadSim and choose Follow Me; it connects by itself")
         else:

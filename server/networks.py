@@ -17,7 +17,7 @@ from typing import Any
 
 from model.command import harmless
 from model.engines import Engine
-from model.loading import is_legacy, legacy_config
+from model.loading import networks_in
 from server.sight.perception import Perception
 from server.sight.sight import Sight
 from server.supervision import Faults
@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 EXCHANGED, FAILED = "exchanged", "failed"
 LONGEST_NAME = 200
-# The folder is listed as often, to this depth, for the page to offer what is there.
+# The folder is listed as often, for the page to offer what is there.
 LIST_S, MOST_LISTED = 5.0, 100
-PATTERNS = ("*", "*/*", "*/*/*")
 
 
 class Loading:
@@ -144,7 +143,8 @@ class Networks:
         while True:
             if self._folder is not None:
                 with self._faults.contained("networks"):
-                    self._post(self._list, networks_in(self._folder))
+                    names = [file.relative_to(self._folder).as_posix() for file in networks_in(self._folder)]
+                    self._post(self._list, names[:MOST_LISTED])
             try:
                 loading, weights, is_of_folder = self._orders.get(timeout=None if self._folder is None else LIST_S)
             except queue.Empty:
@@ -187,14 +187,3 @@ class Networks:
         self.outcomes[FAILED] += 1
         loading.is_over, loading.trouble = True, trouble
         logger.warning("the network in use goes on; %s was not loaded: %s", harmless(loading.name), harmless(trouble))
-
-
-def networks_in(folder: Path) -> list[str]:
-    """Paths of the networks below a folder, for the page to offer; at most `MOST_LISTED`."""
-    names = []
-    for pattern in PATTERNS:
-        for file in folder.glob(pattern):
-            is_network = legacy_config(file).is_file() if is_legacy(file) else file.is_file()
-            if is_network and not file.name.startswith("."):
-                names.append(file.relative_to(folder).as_posix())
-    return sorted(names)[:MOST_LISTED]

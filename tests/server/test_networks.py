@@ -14,7 +14,6 @@ from support.page import flying
 from support.recorded_session import read
 from support.waiting import PATIENCE_S, wait_until
 
-from server.networks import networks_in
 from server.watch.recording.reader import Recording
 from tools.replay import replay
 from tools.simulator.server_process import ServerProcess, running_server
@@ -140,16 +139,3 @@ def test_without_a_folder_no_network_can_be_asked_for():
     with running_server("unused", script=FAKE_SERVER) as server:
         status, text = load(server, "red.keras")
     assert (status, "started with --networks" in text) == (400, True)
-
-
-def test_a_folders_networks_are_listed_by_their_paths(folder: Path):
-    for name in ("model", "config_model", "run1/notes.txt", "._red.keras"):
-        (folder / name).write_text("")
-    assert networks_in(folder) == [
-        "damaged.keras",
-        "model",
-        "raises.keras",
-        "red.keras",
-        "run1/blue.keras",
-        "slow.keras",
-    ]

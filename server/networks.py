@@ -3,7 +3,7 @@
     POST /network, SIGHUP ─▶ a thread: resolve, load, test ─▶ perception, between two frames ─▶ listeners
 
 The event loop never waits for a file. If anything fails, the network in use goes on. Sessions keep their people: what
-the former network said of somebody counts on until frames of the new one have replaced it, which takes a second or two
+the former network said of somebody counts on until frames of the new one have replaced it, which takes a few seconds
 (`server.flight.identity`).
 """
 
@@ -45,7 +45,8 @@ class Loading:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_over, self.trouble = False, None  # type: bool, str | None
+        self.is_over = False
+        self.trouble: str | None = None
 
 
 class BusyError(Exception):

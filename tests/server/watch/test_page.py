@@ -557,6 +557,25 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         assert shows(browser, "FOLLOWING")
 
 
+def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_page(browser, tmp_path: Path):
+    (tmp_path / "token").write_text("of-0123456789-abcdef")
+    with running_server("unused", "--token-file", str(tmp_path / "token"), script=FAKE_SERVER) as server:
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "192.0.2.7"}})
+        try:
+            browser.get(server.url)
+            assert "expected a token, got none" in browser.page_source
+            browser.get(f"{server.url}/?token=of-0123456789-abcdef")
+            assert browser.current_url == f"{server.url}/"
+            with looking(browser, server.port), flying(server):
+                assert shows(browser, "FOLLOWING")
+                browser.find_element(By.CSS_SELECTOR, "button.hold").click()
+                assert shows(browser, "ON HOLD")
+        finally:
+            browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+            browser.delete_all_cookies()
+
+
 def test_the_page_reconnects_by_itself(browser):
     port = free_port()
     with running_server("unused", script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:

@@ -72,6 +72,7 @@ class Card {
   place(number) {
     write($(".name", this.element), `${number} · ${this.name}`);
     this.element.setAttribute("aria-label", `Drone ${number}, ${this.name}`);
+    $(".people", this.element).setAttribute("aria-label", `People of drone ${number}`);
     this.number = number;
   }
 

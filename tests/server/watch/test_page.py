@@ -678,6 +678,8 @@ def test_a_screen_reader_can_tell_the_drones_and_their_buttons_apart(server: Ser
             ("article", "Drone 1"),
             ("article", "Drone 2"),
         ]
+        people_of = [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, ".people")]
+        assert people_of == ["People of drone 1", "People of drone 2"]
         buttons = [each for each in browser.find_elements(By.TAG_NAME, "button") if each.is_displayed()]
         of_drones = [each.accessible_name for each in buttons if each.get_attribute("class") in {"hold", "record"}]
         assert of_drones == ["Hold drone 1", "Record drone 1", "Hold drone 2", "Record drone 2"]

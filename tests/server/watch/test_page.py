@@ -647,6 +647,7 @@ def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_pat
             press_key(browser, "h")  # nobody is chosen of the two
             press_key(browser, "2")
             assert shows(browser, "2 · ", ".simulator[aria-current=true] .name")
+            second.led_to()
             held_s = time.monotonic()
             press_key(browser, "h")
             assert second.client.wait_for("object_lost", since_s=held_s, timeout_s=PATIENCE_S)

@@ -93,8 +93,7 @@ def test_a_simulator_has_the_topics_of_a_recording_while_it_is_there(server: Ser
         assert {topic: schema for topic, (_, schema) in foxglove.topics.items()} == SCHEMAS
         flight.led_to()
         foxglove.subscribe(*SCHEMAS)
-        state = json.loads(foxglove.next_of("/state"))
-        assert (state["state"], state["is_told_to_follow"]) == ("following", True)
+        wait_until(lambda: json.loads(foxglove.next_of("/state"))["is_told_to_follow"], "a state that follows")
         assert json.loads(foxglove.next_of("/commands"))["event"] in {"object_detected", "create_box_marker"}
         assert json.loads(foxglove.next_of("/events"))["kind"] in {"received", "seen"}
         assert b"\xff\xd8\xff" in foxglove.next_of("/camera"), "a JPEG"

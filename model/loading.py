@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_INPUT_PX = 2048
 
 _CONFIG = "config_"
+_DEPTHS = ("", "*/", "*/*/")
 _LFS_POINTER = b"version https://git-lfs.github.com/"
 
 
@@ -76,6 +77,17 @@ def is_legacy(file: Path) -> bool:
 def legacy_config(file: Path) -> Path:
     """Path of the original tools' config for the weights in `file`."""
     return file.with_name(f"{_CONFIG}{file.name}")
+
+
+def networks_in(folder: Path) -> list[Path]:
+    """List the networks of a folder and two levels below it by the names of their files, without opening them.
+
+    Nothing else is looked at: a folder of runs may hold many thousand other files.
+    """
+    found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*.keras")]
+    configs = [file for depth in _DEPTHS for file in folder.glob(f"{depth}{_CONFIG}*")]
+    found += [file.with_name(file.name.removeprefix(_CONFIG)) for file in configs]
+    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
 
 
 def network_files(path: Path | str) -> tuple[Path, ...]:

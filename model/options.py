@@ -30,6 +30,7 @@ def option(
     metavar: str | None = None,
     aliases: tuple[str, ...] = (),
     is_repeated: bool = False,
+    alone: Any = None,
 ) -> Any:
     """Declare a dataclass field that a command line can set.
 
@@ -41,6 +42,7 @@ def option(
         metavar: name of the value in `--help`; None for the name of the type.
         aliases: other names of the option, with their dashes.
         is_repeated: of a tuple: the option takes one value and may be given several times.
+        alone: value of the option without a value; None: it needs one.
     """
     metadata = {
         "help": help_text,
@@ -49,6 +51,7 @@ def option(
         "metavar": metavar,
         "aliases": aliases,
         "is_repeated": is_repeated,
+        "alone": alone,
     }
     return field(default=default, metadata=metadata)
 
@@ -146,6 +149,8 @@ def _value_settings(value_type: Any, metadata: Mapping[str, Any]) -> dict[str, A
     elif alternatives := [each for each in get_args(value_type) if each is not type(None)]:
         (value_type,) = alternatives
     settings["type"] = metadata["parse"] or value_type
+    if metadata["alone"] is not None:
+        settings |= {"nargs": "?", "const": metadata["alone"]}
     settings["metavar"] = metadata["metavar"]
     if metadata["choices"] is not None:
         settings["choices"] = tuple(metadata["choices"])

@@ -10,6 +10,7 @@ import socketio
 
 from model.engines import Engine
 from server.control import TICK_S, Control
+from server.networks import Networks
 from server.settings import Settings, TrackerConfig
 from server.sight.perception import Perception
 from server.sight.sight import Sight
@@ -19,13 +20,16 @@ from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
 from server.watch.orders import Order, OrderError, choice, refusal, switch
 from server.watch.overlay import Overlay, Picture, Viewer
+from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
+from server.wire.addresses import is_loopback
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.messages import Command, shorten
 from server.wire.quadsim import QuadSimServer
+from server.wire.token import require_token
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +45,22 @@ class FollowerServer:
     Args:
         settings: the user's.
         tracker: the user's settings of each session's tracker.
-        engine: the loaded network.
+        weights: of the network, as the user named it.
+        engine: that network, loaded.
+        load: opens and tests another network beside it; see `Networks`.
+        token: that clients of other machines must show; None if they need none.
     """
 
-    def __init__(self, settings: Settings, tracker: TrackerConfig, engine: Engine) -> None:
-        self._settings, self._engine = settings, engine
+    def __init__(
+        self,
+        settings: Settings,
+        tracker: TrackerConfig,
+        weights: str,
+        engine: Engine,
+        load: Callable[[str], Engine],
+        token: str | None = None,
+    ) -> None:
+        self._settings = settings
         faults = Faults()
         self._complaints = RateLimitedWarnings()
         self._loop = EventLoop(faults, self._complaints)
@@ -53,8 +68,12 @@ class FollowerServer:
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
         self._sio = QuadSimServer(self._complaints, faults, logger=quiet, engineio_logger=quiet)
-        sight = Sight(engine, settings.camera, settings.min_blob_px or None)
+        see = partial(Sight, camera=settings.camera, min_blob_px=settings.min_blob_px or None)
+        sight = see(engine)
         self._perception = Perception(sight, faults)
+        self._networks = Networks(
+            weights, engine, settings.networks, load, see, self._perception, self._loop.post, faults
+        )
         self._control = Control(
             settings,
             tracker,
@@ -70,10 +89,14 @@ class FollowerServer:
             self._loop.post(self._control.fail, simulator)
 
         self._metrics = Metrics(faults)
-        self._overlay = Overlay(engine.card, self._loop.post, faults, fail)
+        self._overlay = Overlay(self._loop.post, faults, fail)
         self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, tracker, faults, fail)
-        self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, engine.description)
+        self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
+        self._networks.listeners.append(self._recorder.see)
+        self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
         self._control.listeners += [self._metrics, self._recorder, self._dashboard, self._overlay]
+        if self._live is not None:
+            self._control.listeners.append(self._live)
         self._complaints.listeners.append(self._dashboard.on_complaint)
         self._overlay.viewers += [
             Viewer(lambda: settings.pred_viz, self._metrics.show),
@@ -83,6 +106,9 @@ class FollowerServer:
         self._metrics.gauge("sessions_recorded", "Simulators being recorded", lambda: self._recorder.recorded)
         self._metrics.gauge("viewers", "Open pages", lambda: self._dashboard.viewers)
         self._metrics.gauge("ready", "1 if /healthz says ready", lambda: self._control.trouble() is None)
+        self._metrics.gauge("network_loading", "1 while another network is loaded", lambda: self._networks.is_loading)
+        loads = "Networks that were to be loaded while the server runs"
+        self._metrics.counter("network_loads", loads, "outcome", lambda: self._networks.outcomes)
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
         self._sio.on("watch_overlay", self._on_watch_overlay)
@@ -95,8 +121,10 @@ class FollowerServer:
             "choose": choose,
             "refuse": refuse,
         }
-        http = make_app(self._dashboard, self._metrics, self.health, orders, self._loop.sleep, faults)
+        http = make_app(self._dashboard, self._metrics, self.health, orders, self._networks, self._loop.sleep, faults)
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
+        if token is not None:
+            wsgi = require_token(wsgi, token, self._complaints)
         self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.names, self._complaints), self._complaints)
 
     def run(self) -> None:
@@ -105,13 +133,20 @@ class FollowerServer:
         Raises:
             OSError: if the address cannot be listened on.
         """
-        host, port = self._loop.serve(self._wsgi, self._settings.host, self._settings.port, self._stop)
+        host, port = self._loop.serve(
+            self._wsgi, self._settings.host, self._settings.port, self._stop, self._networks.reload
+        )
+        if self._live is not None:
+            logger.info("Foxglove: open a connection to %s", self._live.start())
         self._perception.start()
         self._overlay.start()
         self._recorder.start()
+        self._networks.start()
         self._loop.every(TICK_S, self._control.tick, "tick")
         self._loop.every(TICK_S, self._sio.eio.drop_deaf_clients, "deaf clients")
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if self._settings.without_token and not is_loopback(host):
+            logger.warning("whoever can connect may lead the drones, for no token is asked for")
         if host == "127.0.0.1" and port == 4567:
             logger.info("ready: start QuadSim and choose Follow Me; it connects by itself")
         else:
@@ -122,7 +157,7 @@ class FollowerServer:
 
     def health(self) -> dict[str, Any]:
         """The state as /healthz tells it."""
-        trouble, now_s = self._control.trouble(), time.monotonic()
+        trouble, now_s, engine = self._control.trouble(), time.monotonic(), self._networks.engine
         sessions = []
         for simulator in self._control.simulators:
             situation = simulator.session.situation(now_s)
@@ -138,8 +173,8 @@ class FollowerServer:
         return {
             "ready": trouble is None,
             "trouble": trouble,
-            "engine": self._engine.description,
-            "input_px": self._engine.input_px,
+            "engine": engine.description,
+            "input_px": engine.input_px,
             "frames": self._control.frames,
             "sessions": sessions,
         }

@@ -20,11 +20,13 @@ from pathlib import Path
 
 from model.command import harmless
 from model.engines import ENGINES, load_engine
+from model.engines.beside import load_beside
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
 from server.settings import Settings, TrackerConfig, read_tracker
 from server.watch.recording.recorder import prepare_folder
+from server.wire.token import read_token
 
 logger = logging.getLogger("follower")
 
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = from_options(Settings, options)
         tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
+        token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
         engine = load_engine(options.engine, options.weights)
@@ -45,14 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
-    server = FollowerServer(settings, tracker, engine)
+    server = FollowerServer(
+        settings, tracker, options.weights, engine, lambda path: load_beside(options.engine, path), token
+    )
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()
     try:
         server.run()
     except OSError as error:
-        print(f"follower: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        where = error.filename or f"{settings.host}:{settings.port}"
+        print(f"follower: cannot listen on {where}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
 from server.sight.geometry import Camera
+from server.wire.addresses import is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # as browsers send it: bücher.example is xn--bcher-kva.example
 LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
@@ -37,6 +38,16 @@ class Settings:
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
+    foxglove: int | None = option(
+        None, "serve what recordings hold to Foxglove, live, on this port of 127.0.0.1", metavar="PORT", alone=8765
+    )
+    networks: Path | None = option(None, "folder of the networks that the page and POST /network may load meanwhile")
+    token_file: Path | None = option(
+        None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
+    )
+    without_token: bool = option(
+        False, "serve everybody who can connect, also beyond loopback: for a container with a private port"
+    )
 
     def __post_init__(self) -> None:
         # An empty address would mean all of this machine's.
@@ -49,8 +60,17 @@ class Settings:
         for name in self.allow_host:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"allow_host must be a name without scheme and port, got {name!r}")
+        if not (is_loopback(self.host) or self.token_file or self.without_token):
+            raise ValueError(
+                f"expected --token-file with --host {self.host}, because other machines may reach the server there; "
+                "--without-token serves them all"
+            )
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
+        if not 0 <= (self.foxglove or 0) <= 65535:
+            raise ValueError(f"foxglove must be a port, 0 to 65535, got {self.foxglove}")
+        if self.networks is not None and not self.networks.is_dir():
+            raise ValueError(f"expected a folder of networks at {self.networks}, got none")
         _ = self.camera  # checks its own two
         if not 0 < self.watchdog_s <= 3:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")

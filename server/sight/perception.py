@@ -100,6 +100,9 @@ class Perception:
     Args:
         sight: what sees; only this object's thread calls it.
         faults: where failures are reported.
+
+    Attributes:
+        sight: what sees now.
     """
 
     def __init__(self, sight: Sight, faults: Faults) -> None:
@@ -111,6 +114,7 @@ class Perception:
         self._latest_turn_s = 0.0
         self._busy_since_s: float | None = None
         self._failed_at_s: float | None = None
+        self._next_sight: tuple[Sight, Callable[[], None]] | None = None
         self._is_stopping = False
         # Decodes depth images, beside the camera image and inference.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
@@ -161,6 +165,18 @@ class Perception:
         if waiting is not None and waiting.depth is not None:
             waiting.depth.cancel()
 
+    def exchange(self, sight: Sight, done: Callable[[], None]) -> None:
+        """Have all frames whose turn comes from now on seen by another sight.
+
+        Args:
+            sight: sees from then on.
+            done: called from perception's thread when the frames before have been delivered, and none after; must not
+                block.
+        """
+        with self._changed:
+            self._next_sight = sight, done
+            self._changed.notify()
+
     def trouble(self, patience_s: float) -> str | None:
         """What is wrong with perception, in words; None if nothing is.
 
@@ -189,7 +205,13 @@ class Perception:
 
     def _take(self) -> list[tuple[Slot, _Waiting]]:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._is_stopping)
+            while True:
+                if self._next_sight is not None:
+                    (self.sight, done), self._next_sight = self._next_sight, None
+                    done()
+                if self._waiting or self._is_stopping:
+                    break
+                self._changed.wait()
             if self._is_stopping:
                 return []
             slots = self._next_slots()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from model.card import Card
 from model.engines import Engine
 from server.sight.geometry import Camera, Pose
 from server.sight.images import Size, decode_depth, decode_rgb
@@ -22,13 +23,14 @@ class View(NamedTuple):
     """A frame understood.
 
     `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
-    float32, of the network; `surfaces` tell who is hidden; `remark` is what to tell the client of a frame that was used
-    all the same.
+    float32, of the network with this `card`; `surfaces` tell who is hidden; `remark` is what to tell the client of a
+    frame that was used all the same.
     """
 
     sightings: tuple[Sighting, ...]
     camera: Camera
     probabilities: np.ndarray
+    card: Card
     surfaces: Surfaces | None = None
     remark: BadFrameError | None = None
 
@@ -91,7 +93,7 @@ class Sight:
             camera = replace(camera, width_px=round(camera.image_px * size.aspect))
         sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
         surfaces = Surfaces.of(depth_255, camera, pose)
-        return View(sightings, camera, probabilities, surfaces, compare_sizes(size, depth_255))
+        return View(sightings, camera, probabilities, self._card, surfaces, compare_sizes(size, depth_255))
 
 
 def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:

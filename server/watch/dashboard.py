@@ -103,7 +103,7 @@ class Dashboard:
         camera: of all simulators.
         recording: what to tell of a simulator's latest recording at a time (monotonic seconds); None if there is none.
         trouble: why drones can't be led now, in words, or None.
-        engine: a description, for people.
+        network: tells what network is used and loaded, as JSON.
 
     Attributes:
         viewers: how many look at the page.
@@ -114,10 +114,10 @@ class Dashboard:
         camera: Camera,
         recording: Callable[[Simulator, float], dict[str, Any] | None],
         trouble: Callable[[], str | None],
-        engine: str,
+        network: Callable[[], dict[str, Any]],
     ) -> None:
         self._fov_deg = _horizontal_fov_deg(camera)
-        self._recording, self._trouble, self._engine = recording, trouble, engine
+        self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[Shown] = []
         self._complaints: dict[tuple[str, str], Complaint] = {}
         self._changes = 0
@@ -213,7 +213,7 @@ class Dashboard:
         message = {
             "now_s": round(now_s, 3),
             "trouble": self._trouble(),
-            "engine": self._engine,
+            "network": self._network(),
             "others": self._warnings(None, now_s),
             "simulators": abouts,
         }

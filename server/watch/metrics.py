@@ -1,7 +1,7 @@
 """Metrics for Prometheus: frames, drops, latencies, simulators, faults. No label holds anything that clients choose."""
 
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,11 +24,11 @@ class Metrics(Collector):
     """
 
     def __init__(self, faults: Faults) -> None:
-        self._faults = faults
         self._simulators: list[Simulator] = []
         # Of the simulators that have gone.
         self._past = Counts[str]()
         self._connected = 0
+        self._counters: list[tuple[str, str, str, Callable[[], Mapping[str, int]]]] = []
         self._registry = CollectorRegistry()
 
         def histogram(name: str, meaning: str) -> Histogram:
@@ -44,6 +44,7 @@ class Metrics(Collector):
         self._commands = Counter("followme_commands", "Events sent to simulators", ["event"], registry=self._registry)
         self._pictures = Counter("followme_pictures", "Overlay images drawn", registry=self._registry)
         self._registry.register(self)
+        self.counter("internal_errors", "Errors of the server's own code", "place", lambda: faults.counts)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read whenever somebody asks.
@@ -54,6 +55,17 @@ class Metrics(Collector):
             read: tells the value.
         """
         Gauge(f"followme_{name}", meaning, registry=self._registry).set_function(read)
+
+    def counter(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Add a counter that is read whenever somebody asks.
+
+        Args:
+            name: without the prefix and without `_total`.
+            meaning: for people.
+            label: what its values are counted by.
+            read: tells them, each by the label's value.
+        """
+        self._counters.append((f"followme_{name}", meaning, label, read))
 
     def connected(self, simulator: Simulator) -> "Counted":
         """Count a simulator from now on."""
@@ -105,10 +117,11 @@ class Metrics(Collector):
         for reason in DROPS:
             dropped.add_metric([reason], counts[reason])
         yield dropped
-        faults = CounterMetricFamily("followme_internal_errors", "Errors of the server's own code", labels=["place"])
-        for place, count in self._faults.counts.items():
-            faults.add_metric([place], count)
-        yield faults
+        for name, meaning, label, read in self._counters:
+            family = CounterMetricFamily(name, meaning, labels=[label])
+            for value, count in read().items():
+                family.add_metric([value], count)
+            yield family
         yield CounterMetricFamily("followme_sessions_started", "Simulators so far", value=self._connected)
         sessions = GaugeMetricFamily("followme_sessions", "Simulators connected, by state", labels=["state"])
         for track_state in TrackState:

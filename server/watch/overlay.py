@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.card import Card
 from model.scoring import threshold
 from server.flight.session import Situation
 from server.flight.tracks import TrackState
@@ -73,7 +72,6 @@ class Overlay:
     """Draws scenes in a thread of its own, the newest of each simulator, in turn; a listener.
 
     Args:
-        card: the network's.
         post: has a call run on the event loop, from any thread.
         faults: where errors in drawing are reported.
         on_fault: called, from the thread, with a simulator whose scene could not be drawn.
@@ -82,10 +80,8 @@ class Overlay:
         viewers: nothing is drawn while none of them looks.
     """
 
-    def __init__(
-        self, card: Card, post: Callable[..., None], faults: Faults, on_fault: Callable[[Simulator], None]
-    ) -> None:
-        self._card, self._post, self._faults, self._on_fault = card, post, faults, on_fault
+    def __init__(self, post: Callable[..., None], faults: Faults, on_fault: Callable[[Simulator], None]) -> None:
+        self._post, self._faults, self._on_fault = post, faults, on_fault
         self.viewers: list[Viewer] = []
         self._changed = threading.Condition()
         self._waiting: dict[Drawn, Scene] = {}
@@ -117,7 +113,7 @@ class Overlay:
                 drawn = next(iter(self._waiting))
                 scene = self._waiting.pop(drawn)
             with self._faults.contained("painter", partial(self._give_up, drawn)):
-                self._post(self._show, paint(scene, self._card))
+                self._post(self._show, paint(scene))
 
     def _give_up(self, drawn: "Drawn") -> None:
         drawn.give_up()
@@ -154,14 +150,10 @@ class Drawn:
         self._is_on = False
 
 
-def paint(scene: Scene, card: Card) -> Picture:
-    """Draw a scene as a JPEG.
-
-    Args:
-        scene: whose camera image is known to be whole.
-        card: of the network that saw it.
-    """
+def paint(scene: Scene) -> Picture:
+    """Draw a scene, whose camera image is known to be whole, as a JPEG."""
     view, frame, situation = scene.view, scene.frame, scene.situation
+    card = view.card
     # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
     image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
     image = cv2.resize(image, (round(PICTURE_PX * size.aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
+from server.networks import BusyError, Networks
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import CONTENT_TYPE, Metrics
@@ -18,6 +19,7 @@ PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
 # Each costs the event loop a message every 0.1 s.
 MOST_VIEWERS = 20
+LOADING_CHECK_S = 0.1
 
 
 def make_app(
@@ -25,6 +27,7 @@ def make_app(
     metrics: Metrics,
     health: Callable[[], dict[str, Any]],
     orders: Mapping[str, Order],
+    networks: Networks,
     sleep: Callable[[float], None],
     faults: Faults,
 ) -> Flask:
@@ -35,6 +38,7 @@ def make_app(
         metrics: for /metrics.
         health: for /healthz; its "ready" decides between status 200 and 503.
         orders: by the name of the route that takes them.
+        networks: for /network.
         sleep: lets others run for a time, seconds.
         faults: where our own errors are reported.
     """
@@ -44,7 +48,9 @@ def make_app(
         with faults.contained("page"):
             yield from dashboard.stream(sleep)
 
-    app.register_blueprint(_page(dashboard, orders, stream))
+    page = _page(dashboard, orders, stream)
+    page.add_url_rule("/network", "network", partial(_load, networks, sleep), methods=["POST"])
+    app.register_blueprint(page)
 
     @app.errorhandler(Exception)
     def on_error(error: Exception) -> Response | HTTPException:
@@ -101,13 +107,35 @@ def _page(
     return blueprint
 
 
-def _obey(dashboard: Dashboard, order: Order) -> Response:
-    # JSON, because a form of another site can't send that.
+def _argument() -> Any:
+    """What a command is sent with: JSON, because a form of another site can't send that."""
     request.max_content_length = MOST_COMMAND_BYTES
     try:
-        argument = request.get_json()
+        return request.get_json()
     except RecursionError:  # Flask takes only a ValueError for the client's mistake
         abort(400, "expected JSON of a few levels")
+
+
+def _load(networks: Networks, sleep: Callable[[float], None]) -> Response:
+    """Answers once the network is in use, or will not be."""
+    argument = _argument()
+    if not isinstance(argument, dict) or "network" not in argument:
+        abort(400, 'expected {"network": the path of a network below the folder of --networks}')
+    try:
+        loading = networks.ask(argument["network"])
+    except BusyError as error:
+        abort(409, str(error))
+    except ValueError as error:
+        abort(400, str(error))
+    while not loading.is_over:
+        sleep(LOADING_CHECK_S)
+    if loading.trouble is not None:
+        abort(422, loading.trouble)
+    return Response(status=204)
+
+
+def _obey(dashboard: Dashboard, order: Order) -> Response:
+    argument = _argument()
     try:
         order.obey(argument, dashboard.simulator)
     except OrderError as error:

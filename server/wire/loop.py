@@ -79,7 +79,9 @@ class EventLoop:
 
         eventlet.spawn(repeat)
 
-    def serve(self, wsgi: Callable[..., Any], host: str, port: int, stop: Callable[[], None]) -> tuple[str, int]:
+    def serve(
+        self, wsgi: Callable[..., Any], host: str, port: int, stop: Callable[[], None], reload: Callable[[], None]
+    ) -> tuple[str, int]:
         """Listen, and serve from when `wait` is called.
 
         Args:
@@ -87,6 +89,7 @@ class EventLoop:
             host: address to listen on.
             port: 0 for any that is free.
             stop: called on SIGTERM, Ctrl-C and the terminal's end.
+            reload: called on any other SIGHUP.
 
         Returns:
             The address and the port that it listens on.
@@ -99,7 +102,7 @@ class EventLoop:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         eventlet.spawn(self._mailbox.run)
-        on_signals(lambda: self.post(stop))
+        on_signals(lambda: self.post(stop), lambda: self.post(reload))
         pace = Pace()
         self.every(STOOD_STILL_S / 3, pace.beat, "pace")
         connections = Connections(listener, self._complaints, pace, most_connections())

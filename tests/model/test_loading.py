@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from model.loading import input_px, is_legacy, legacy_config, load_network, network_files, resolve_weights
+from model.loading import input_px, is_legacy, legacy_config, load_network, network_files, networks_in, resolve_weights
 
 
 def in_fresh_python(code):
@@ -272,3 +272,11 @@ def test_a_network_that_does_not_map_frames_to_masks_is_refused(tmp_path, networ
     with pytest.raises(ValueError, match="with a fixed px") as caught:
         load_network(tmp_path / "model_weights")
     assert str(caught.value).endswith(f"got {shapes}")
+
+
+def test_the_networks_of_a_folder_are_found_by_their_names(tmp_path):
+    (tmp_path / "run" / "best").mkdir(parents=True)
+    for name in ("a.keras", "a.json", "model", "config_model", "config_alone", "._a.keras", "run/best/b.keras"):
+        (tmp_path / name).write_text("")
+    names = [file.relative_to(tmp_path).as_posix() for file in networks_in(tmp_path)]
+    assert names == ["a.keras", "model", "run/best/b.keras"]

@@ -16,6 +16,7 @@ from tools.simulator.server_process import running_server
     [
         ("--port=99999", "port must be 0 to 65535, got 99999"),
         ("--host=", "host must be an address or a name, got ''"),
+        ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
     ],
 )
@@ -45,6 +46,11 @@ def test_a_taken_port_is_told_in_one_line():
         run = follower("unused", "--port", str(server.port))
     assert run.returncode == 1
     assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use" in run.stderr
+
+
+def test_a_server_for_all_machines_without_a_token_says_so():
+    with running_server("unused", "--host", "0.0.0.0", "--without-token", script=FAKE_SERVER) as server:
+        assert server.wait_for_log("whoever can connect may lead the drones")
 
 
 def test_the_start_tells_what_a_user_needs_and_nothing_else():

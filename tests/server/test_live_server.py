@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import psutil
 import pytest
+import requests
 import socketio
 import websocket
 from PIL import Image
@@ -224,7 +225,7 @@ def test_a_simulator_that_falls_silent_while_following_is_told_to_patrol(quadsim
     assert quadsim.wait_for("object_lost", timeout_s=PATIENCE_S, since_s=silent_s)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_stopped_stops_the_drones_first(number):
     with running_server("unused", script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)
@@ -232,6 +233,32 @@ def test_a_server_that_is_stopped_stops_the_drones_first(number):
         server.process.send_signal(number)
         assert client.wait_for("object_lost", timeout_s=PATIENCE_S, since_s=stopped_s)
         assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_with_a_token_only_this_machine_is_served_without_it(tmp_path):
+    (tmp_path / "token").write_text("of-0123456789-abcdef\n")
+    forwarded, shown = {"X-Forwarded-For": "192.0.2.7"}, {"Authorization": "Bearer of-0123456789-abcdef"}
+    options = ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"))
+    with running_server("unused", *options, script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
+        follow(client)
+        for path in ("/", "/events", "/healthz", "/metrics", "/page/page.js", HANDSHAKE):
+            assert requests.get(f"{server.url}{path}", headers=forwarded, timeout=PATIENCE_S).status_code == 401
+        name = server.health()[1]["sessions"][0]["name"]
+        order, json = f"{server.url}/hold", {"simulator": name, "is_held": True}
+        assert requests.post(order, json=json, headers=forwarded, timeout=PATIENCE_S).status_code == 401
+        follow(client)
+        socket_url = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+        with pytest.raises(websocket.WebSocketBadStatusException, match="401"):
+            websocket.create_connection(socket_url, header=forwarded)
+        websocket.create_connection(socket_url, header={**forwarded, **shown}).close()
+        assert server.wait_for_log("token: expected the token of --token-file, got none", PATIENCE_S)
+        with requests.Session() as browser:
+            browser.headers.update(forwarded)
+            page = browser.get(f"{server.url}/?token=of-0123456789-abcdef", timeout=PATIENCE_S)
+            assert (page.status_code, page.url) == (200, f"{server.url}/")
+            assert browser.post(order, json=json, timeout=PATIENCE_S).status_code == 204
+            assert client.wait_for("object_lost", timeout_s=PATIENCE_S)
+        assert not any("of-0123456789-abcdef" in line for line in server.log)
 
 
 def test_a_storm_of_reconnects_leaves_the_others_alone(server: ServerProcess, neighbour: QuadSimClient):

@@ -1,5 +1,6 @@
 import math
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,19 @@ def test_a_setting_out_of_range_is_refused(setting, message):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "fe80::1%eth0", "localhost", "bücher.example"])
 def test_addresses_and_names_are_taken(host):
-    assert Settings(host=host).host == host
+    assert Settings(host=host, without_token=True).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "drone.local"])
+def test_beyond_loopback_a_token_is_needed_or_a_word_that_none_is(host):
+    with pytest.raises(ValueError, match=f"expected --token-file with --host {host}, .* --without-token"):
+        Settings(host=host)
+    assert Settings(host=host, token_file=Path("token")).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_loopback_no_token_is_needed(host):
+    assert Settings(host=host).token_file is None
 
 
 def test_the_server_may_be_called_by_the_names_that_it_is_given():

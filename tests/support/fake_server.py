@@ -7,8 +7,9 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]  # a process of its own: pytest's path is not there
 
 from server import follower
-from support.fake_engine import ColourEngine
+from support.fake_engine import ColourEngine, colour_network
 
 if __name__ == "__main__":
     follower.load_engine = lambda name, weights: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
+    follower.load_beside = lambda name, weights: colour_network(weights)
     follower.run()

@@ -4,6 +4,7 @@ import base64
 import time
 from collections import deque
 
+from model.card import Card
 from server.control import Control
 from server.flight.session import Session
 from server.settings import Settings
@@ -38,7 +39,7 @@ def argument(number: int) -> dict[str, str]:
 
 def view(*sightings, remark=None) -> View:
     """A frame understood; its probabilities are not looked at."""
-    return View(sightings, QUADSIM_CAMERA, None, remark=remark)
+    return View(sightings, QUADSIM_CAMERA, None, Card(), remark=remark)
 
 
 class HandSlot:

@@ -75,7 +75,7 @@ class Listener:
         Raises:
             OSError: if the address cannot be listened on.
         """
-        address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0))
+        address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0), reload=lambda: None)
         self._loop.every(LOOK_S, self._look, "look")
         if seconds is not None:
             self._loop.end(seconds)

@@ -50,8 +50,10 @@ export function drawRate(canvas, moments, nowS) {
     context.lineTo(x(beginS + BIN_S), y(rate));
   });
   context.lineTo(x(nowS), y(0));
-  context.fillStyle = "rgb(52 226 112 / 18%)";
+  context.fillStyle = colour("hero");
+  context.globalAlpha = 0.18;
   context.fill();
+  context.globalAlpha = 1;
   context.strokeStyle = colour("hero");
   context.lineWidth = 1.5;
   context.stroke();

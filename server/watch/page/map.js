@@ -52,7 +52,7 @@ function fit(moments, people, width, height) {
 function drawGrid(context, { perMetre, middle, at }, width, height) {
   const step = roundUp(56 / perMetre);
   const reach = Math.ceil(Math.max(width, height) / perMetre / step / 2) + 1;
-  context.strokeStyle = "#18212d";
+  context.strokeStyle = colour("grid");
   context.lineWidth = 1;
   context.beginPath();
   for (let line = -reach; line <= reach; line += 1) {
@@ -103,8 +103,8 @@ function drawView(context, { at, perMetre }, [x, y, , yawDeg], fovDeg) {
   const half = (fovDeg * Math.PI) / 360;
   const radius = Math.max(14 * perMetre, 70);
   const glow = context.createRadialGradient(u, v, 0, u, v, radius);
-  glow.addColorStop(0, "rgb(89 166 255 / 38%)");
-  glow.addColorStop(1, "rgb(89 166 255 / 2%)");
+  glow.addColorStop(0, `color-mix(in srgb, ${colour("drone")} 38%, transparent)`);
+  glow.addColorStop(1, `color-mix(in srgb, ${colour("drone")} 2%, transparent)`);
   context.fillStyle = glow;
   context.beginPath();
   context.moveTo(u, v);

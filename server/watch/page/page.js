@@ -1,7 +1,9 @@
 // Connects to the server's stream of events and shows each simulator; reconnects whenever it falls silent.
 
+import { listenToKeys } from "/page/keys.js";
 import { drawMap } from "/page/map.js";
 import { drawLatency, drawRate, latestRate } from "/page/chart.js";
+import { showNetworks } from "/page/networks.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
 import { write } from "/page/words.js";
 
@@ -38,7 +40,6 @@ class Card {
     this.name = name;
     this.moments = [];
     this.element = $("#simulator").content.firstElementChild.cloneNode(true);
-    $(".name", this.element).textContent = name;
     this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
     this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
     this.people = [];
@@ -53,6 +54,28 @@ class Card {
     $("#simulators").append(this.element);
   }
 
+  /** Whether keys act on it. */
+  get isCurrent() {
+    return this.element.getAttribute("aria-current") === "true";
+  }
+
+  set isCurrent(isCurrent) {
+    if (isCurrent) this.element.setAttribute("aria-current", "true");
+    else this.element.removeAttribute("aria-current");
+  }
+
+  get isHeld() {
+    return this.about.is_held;
+  }
+
+  /** Its place on the page, which is the key that chooses it. */
+  place(number) {
+    write($(".name", this.element), `${number} · ${this.name}`);
+    this.element.setAttribute("aria-label", `Drone ${number}, ${this.name}`);
+    $(".people", this.element).setAttribute("aria-label", `People of drone ${number}`);
+    this.number = number;
+  }
+
   show(about, nowS) {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
       this.moments.push({ atS, latencyMs, state, camera, hero });
@@ -64,10 +87,12 @@ class Card {
     this.element.dataset.held = about.is_held;
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
     write($(".meaning", this.element), meaning(about));
-    this.holdButton.setAttribute("aria-pressed", about.is_held);
+    this.holdButton.dataset.on = about.is_held;
     write(this.holdButton, about.is_held ? "Release" : "Hold");
-    this.recordButton.setAttribute("aria-pressed", about.recording?.is_on ?? false);
+    this.holdButton.setAttribute("aria-label", `${this.holdButton.textContent} drone ${this.number}`);
+    this.recordButton.dataset.on = about.recording?.is_on ?? false;
     write(this.recordButton, about.recording?.is_on ? "Stop recording" : "Record");
+    this.recordButton.setAttribute("aria-label", `${this.recordButton.textContent} drone ${this.number}`);
     showRecording($(".recording", this.element), about.recording);
     this.value("distance", about.distance_m, "m");
     this.value("speed", about.speed_mps, "m/s");
@@ -106,11 +131,11 @@ class Card {
     write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
   }
 
-  /** Has a button, pressed or not, send its wish to the server; `failed` says what has not come of it. */
+  /** Has a button, on or not, send its wish to the server; `failed` says what has not come of it. */
   button(selector, path, wish, failed) {
     const button = $(selector, this.element);
     button.addEventListener("click", () => {
-      const isWished = button.getAttribute("aria-pressed") !== "true";
+      const isWished = button.dataset.on !== "true";
       this.order(path, { [wish]: isWished }, button, failed[isWished ? 0 : 1]);
     });
     return button;
@@ -184,9 +209,13 @@ function show(message) {
   }
   for (const about of message.simulators) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
+  }
+  let number = 0;
+  for (const card of cards.values()) card.place((number += 1));
+  for (const about of message.simulators) {
     cards.get(about.name).show(about, message.now_s);
   }
-  write($("#engine"), message.engine);
+  showNetworks(message.network);
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
   $("#nobody").hidden = here.size > 0;
@@ -242,5 +271,6 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) disconnect();
   else connect();
 });
+listenToKeys(cards);
 window.addEventListener("resize", () => cards.forEach((card) => card.draw()));
 if (!document.hidden) connect();

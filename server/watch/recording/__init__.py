@@ -3,6 +3,7 @@
     events, commands ─▶ recorder ─items─▶ scribe ─▶ topics ─▶ mcap_file ─▶ DIR/*.mcap ─▶ reader ─▶ replay, export
                         event loop        a thread  messages  the disk
 
+- The same items go live to Foxglove (`live`).
 - The recorder is one of the server's listeners. A simulator's watch takes down each event that the session takes in,
   with the commands that it gives, and hands them to the thread.
 - `format` says what the messages of /events hold. They are all that a replay needs: a session that takes in the same

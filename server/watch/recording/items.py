@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from server.flight.events import Event
-from server.flight.session import Situation
+from server.flight.events import Event, Received, Seen, Tick
+from server.flight.session import SessionState, Situation
 from server.flight.tracks import TrackState
 from server.sight.sight import View
-from server.simulator import Simulator
+from server.simulator import Simulator, Taken
 from server.watch.recording.format import Start
-from server.wire.messages import Command, Frame, SensorFrame
+from server.wire.messages import BadFrameError, Command, Frame, SensorFrame
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,31 @@ class Ended(NamedTuple):
 
 
 Item = Begun | Pending | Told | Answered | Ended
+
+
+def is_empty_tick(taken: Taken, before: SessionState, after: SessionState) -> bool:
+    """Whether an event is a tick that has changed nothing, and is left out; ten a second come."""
+    return isinstance(taken.event, Tick) and not taken.commands and after is before
+
+
+def told(taken: Taken, state: TrackState) -> Told:
+    """The item about an event that a session has taken in; `state` is its tracker's afterwards."""
+    event, frame = taken.event, taken.frame
+    if frame is None or not isinstance(event, Received | Seen):
+        return Told(event, state, taken.commands)
+    content = frame.content
+    if isinstance(event, Received):
+        argument = shorten_bad(frame.argument) if isinstance(content, BadFrameError) else frame.argument
+        return Told(event, state, taken.commands, argument)
+    assert isinstance(content, SensorFrame)
+    return Told(event, state, taken.commands, content=content, view=taken.view)
+
+
+def answered(frame: Frame, view: View | None, situation: Situation, now_s: float) -> Answered:
+    """The item about a frame that has been answered, and of which `view` is what was seen; None if nothing was."""
+    content = None if view is None else frame.content
+    distance_m = situation.distance_m(content.gimbal_pose) if isinstance(content, SensorFrame) else None
+    return Answered(now_s, now_s - frame.arrival_s, situation, distance_m)
 
 
 class Recording:

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from model.folders import make_writable
-from server.flight.events import Received, Seen, Tick
+from server.flight.events import Received, Seen
 from server.flight.session import SessionState
-from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.sight.sight import Sight
@@ -34,11 +33,12 @@ from server.watch.recording.items import (
     Pending,
     Recording,
     Told,
+    answered,
+    is_empty_tick,
     item_bytes,
-    shorten_bad,
+    told,
 )
 from server.watch.recording.scribe import Scribe
-from server.wire.messages import BadFrameError, SensorFrame
 
 FOLDER_BY_HAND = Path("recordings")
 # Limits of what is kept back: items of one simulator, and bytes of all.
@@ -68,20 +68,11 @@ class Recorder:
         faults: Faults,
         on_fault: Callable[[Simulator], None],
     ) -> None:
-        engine = sight.engine
         self.is_always = folder is not None
         self.faults, self._on_fault = faults, on_fault
-        self.scribe = Scribe(folder or FOLDER_BY_HAND, engine.card, faults, self.fail)
-        self._start = functools.partial(
-            Start,
-            camera=camera,
-            tracker=tracker,
-            watchdog_s=watchdog_s,
-            min_blob_px=sight.min_blob_px,
-            weights=engine.weights,
-            weights_sha256=engine.weights_sha256,
-            engine=engine.description,
-        )
+        self.scribe = Scribe(folder or FOLDER_BY_HAND, faults, self.fail)
+        self._start = functools.partial(Start, camera=camera, tracker=tracker, watchdog_s=watchdog_s)
+        self._sight = sight
         self._watches: list[_Watch] = []
 
     @property
@@ -143,13 +134,30 @@ class Recorder:
 
     def new_recording(self, simulator: Simulator, state: SessionState | None) -> Recording:
         """A recording from now on; `state` is the session's, None at its beginning."""
-        start = self._start(session=simulator.name, started_s=time.time(), monotonic_s=time.monotonic(), state=state)
+        engine = self._sight.engine
+        start = self._start(
+            session=simulator.name,
+            started_s=time.time(),
+            monotonic_s=time.monotonic(),
+            state=state,
+            min_blob_px=self._sight.min_blob_px,
+            weights=engine.weights,
+            weights_sha256=engine.weights_sha256,
+            engine=engine.description,
+        )
         return Recording(simulator, start)
 
     def fail(self, recording: Recording) -> None:
         """End a recording for an error of our own, and have its simulator told. Any thread may call it."""
         recording.fail("internal error; the server's log says more")
         self._on_fault(recording.simulator)
+
+    def see(self, sight: Sight) -> None:
+        """Take down what another network sees from now on: in new recordings, for each is of one network."""
+        self._sight = sight
+        for watch in self._watches:
+            with self.faults.contained("recorder", watch.fail):
+                watch.go_on_in_another("another network sees from here on")
 
     def forget(self, watch: "_Watch") -> None:
         """Leave out the watch of a simulator that has gone."""
@@ -180,20 +188,17 @@ class _Watch:
 
     def taken(self, taken: Taken) -> None:
         """See `Watch.taken`. A tick that changes nothing is left out."""
-        with self._recorder.faults.contained("recorder", self._fail):
+        with self._recorder.faults.contained("recorder", self.fail):
             state = self._simulator.session.state
-            if self.is_on and not (isinstance(taken.event, Tick) and not taken.commands and state is self._latest):
-                self._put(_told(taken, state.tracker.state))
+            if self.is_on and not is_empty_tick(taken, self._latest, state):
+                self._put(told(taken, state.tracker.state))
             self._latest = state
 
     def answered(self, taken: Taken, now_s: float) -> None:
         """See `Watch.answered`."""
-        with self._recorder.faults.contained("recorder", self._fail):
+        with self._recorder.faults.contained("recorder", self.fail):
             if self.is_on and taken.frame is not None:
-                situation = self._simulator.session.situation(now_s)
-                content = taken.frame.content if taken.view is not None else None
-                distance_m = situation.distance_m(content.gimbal_pose) if isinstance(content, SensorFrame) else None
-                self._put(Answered(now_s, now_s - taken.frame.arrival_s, situation, distance_m))
+                self._put(answered(taken.frame, taken.view, self._simulator.session.situation(now_s), now_s))
                 self._scribe.wake()
             elif taken.view is not None and self._is_refused and self._recorder.is_always and self._scribe.has_room:
                 self.begin()
@@ -217,6 +222,16 @@ class _Watch:
         self._kept = [(item, item_bytes(item)) for item in pending]
         self.kept_bytes = sum(size for _, size in self._kept)
 
+    def go_on_in_another(self, reason: str) -> None:
+        """End the recording, if there is one, and begin another at the same moment."""
+        if self.is_on:
+            is_kept_back = self._kept is not None
+            self.end(reason)
+            self.begin_anew(self._simulator.session.state)
+            if not is_kept_back:
+                self._keep_back_no_longer()
+                self._scribe.wake()
+
     def end(self, reason: str) -> None:
         """End the recording, if there is one."""
         if self.recording is not None and self.recording.is_on:
@@ -226,7 +241,8 @@ class _Watch:
             self.recording.ended_s, self._kept, self.kept_bytes = now_s, None, 0
             self._scribe.wake()
 
-    def _fail(self) -> None:
+    def fail(self) -> None:
+        """End the recording for an error of our own."""
         self._kept, self.kept_bytes = None, 0
         if self.recording is not None:
             self._recorder.fail(self.recording)
@@ -262,18 +278,6 @@ class _Watch:
 
 def _watch_of(simulator: Simulator) -> _Watch | None:
     return next((watch for watch in simulator.watches if isinstance(watch, _Watch)), None)
-
-
-def _told(taken: Taken, state: TrackState) -> Told:
-    event, frame = taken.event, taken.frame
-    if frame is None or not isinstance(event, Received | Seen):
-        return Told(event, state, taken.commands)
-    content = frame.content
-    if isinstance(event, Received):
-        argument = shorten_bad(frame.argument) if isinstance(content, BadFrameError) else frame.argument
-        return Told(event, state, taken.commands, argument)
-    assert isinstance(content, SensorFrame)
-    return Told(event, state, taken.commands, content=content, view=taken.view)
 
 
 def prepare_folder(folder: Path) -> None:

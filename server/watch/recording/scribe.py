@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from model.card import Card
 from server.supervision import Faults
 from server.watch.recording.items import Begun, Ended, Item, Recording
 from server.watch.recording.mcap_file import McapFile
@@ -37,13 +36,12 @@ class Scribe:
 
     Args:
         folder: for the files; it is made with the first of them.
-        card: of the network whose output is recorded.
         faults: where errors of our own are reported.
         on_fault: ends a recording for such an error.
     """
 
-    def __init__(self, folder: Path, card: Card, faults: Faults, on_fault: Callable[[Recording], None]) -> None:
-        self._folder, self._card, self._faults, self._on_fault = folder, card, faults, on_fault
+    def __init__(self, folder: Path, faults: Faults, on_fault: Callable[[Recording], None]) -> None:
+        self._folder, self._faults, self._on_fault = folder, faults, on_fault
         # A recording for each item handed over, in order; None is the end.
         self._queue: deque[Recording | None] = deque()
         self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # only the event loop's
@@ -160,7 +158,7 @@ class Scribe:
             except FileExistsError:
                 number += 1
         recording.file = path  # not before: another recording's name is not to be shown
-        opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name, self._card))
+        opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name))
         opened.topics.log(recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)
         return opened

@@ -31,7 +31,6 @@ from foxglove.messages import (
     Vector3,
 )
 
-from model.card import Card
 from model.scoring import threshold
 from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Somebody
@@ -55,30 +54,31 @@ PEOPLE = {"type": "array", "items": {**OBJECT, "properties": PERSON}}
 
 
 class Topics:
-    """The channels of one recording.
+    """The channels of one simulator: in a recording, or live.
 
     Args:
-        context: of its file.
+        context: of its file, or of the server of live ones.
         clock: of its messages.
         name: the simulator's.
-        card: the network's.
+        prefix: before the names of topics and of frames but `world`, where several simulators share a context.
     """
 
-    def __init__(self, context: foxglove.Context, clock: Clock, name: str, card: Card) -> None:
-        self._clock, self._name, self._card = clock, name, card
-        self._camera = channels.CompressedImageChannel("/camera", context=context)
-        self._calibration = channels.CameraCalibrationChannel("/camera/calibration", context=context)
-        self._mask = channels.CompressedImageChannel(MASK_TOPIC, context=context)
-        self._transforms = channels.FrameTransformsChannel("/tf", context=context)
-        self._target = channels.SceneUpdateChannel("/target", context=context)
-        self._log = channels.LogChannel("/log", context=context)
+    def __init__(self, context: foxglove.Context, clock: Clock, name: str, prefix: str = "") -> None:
+        self._clock, self._name, self._prefix = clock, name, prefix
+        before = f"/{prefix}" if prefix else ""
+        self._camera = channels.CompressedImageChannel(f"{before}/camera", context=context)
+        self._calibration = channels.CameraCalibrationChannel(f"{before}/camera/calibration", context=context)
+        self._mask = channels.CompressedImageChannel(f"{before}{MASK_TOPIC}", context=context)
+        self._transforms = channels.FrameTransformsChannel(f"{before}/tf", context=context)
+        self._target = channels.SceneUpdateChannel(f"{before}/target", context=context)
+        self._log = channels.LogChannel(f"{before}/log", context=context)
         self._events = _json_channel(
-            context, EVENTS_TOPIC, "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
+            context, f"{before}{EVENTS_TOPIC}", "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
         )
-        self._commands = _json_channel(context, "/commands", "Command", event=TEXT, payload=OBJECT)
+        self._commands = _json_channel(context, f"{before}/commands", "Command", event=TEXT, payload=OBJECT)
         self._state = _json_channel(
             context,
-            "/state",
+            f"{before}/state",
             "State",
             state=TEXT,
             is_held=FLAG,
@@ -93,6 +93,20 @@ class Topics:
             is_undecided=FLAG,
             people=PEOPLE,
         )
+        self._all = (
+            self._camera, self._calibration, self._mask, self._transforms, self._target, self._log, self._events,
+            self._commands, self._state,
+        )  # fmt: skip
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody takes the messages of any of them; a file takes them all."""
+        return any(channel.has_sinks() for channel in self._all)
+
+    def close(self) -> None:
+        """Take the topics away from whoever takes their messages."""
+        for channel in self._all:
+            channel.close()
 
     def log(self, item: Start | Pending | Told | Answered | Ended) -> None:
         """Write all messages about an item."""
@@ -114,9 +128,10 @@ class Topics:
 
     def _log_told(self, item: Told) -> None:
         event, at_s = item.event, item.event.at_s
-        argument = as_text(item.argument) if isinstance(event, Received) else None
-        happened = Happened(event, item.state, list(item.commands), argument)
-        self._log_event(max(at_s, self._clock.monotonic_s), to_json(happened))
+        if self._events.has_sinks():
+            argument = as_text(item.argument) if isinstance(event, Received) else None
+            happened = Happened(event, item.state, list(item.commands), argument)
+            self._log_event(max(at_s, self._clock.monotonic_s), to_json(happened))
         if isinstance(event, Seen) and item.content is not None and item.view is not None:
             self._log_seen(event, item.content, item.view)
         elif isinstance(event, NotUnderstood):
@@ -139,26 +154,30 @@ class Topics:
 
     def _log_seen(self, event: Seen, frame: SensorFrame, view: View) -> None:
         now_ns, arrival = self._clock.ns(event.at_s), self._stamp(event.arrival_s)
+        quad, camera, optical = (self._frame(name) for name in (QUAD, CAMERA, OPTICAL))
         image_format = "png" if frame.rgb_image.startswith(b"\x89PNG") else "jpeg"
         self._camera.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=frame.rgb_image, format=image_format),
+            CompressedImage(timestamp=arrival, frame_id=optical, data=frame.rgb_image, format=image_format),
             log_time=now_ns,
         )
-        self._calibration.log(_calibration(view.camera, arrival), log_time=now_ns)
-        self._mask.log(
-            CompressedImage(timestamp=arrival, frame_id=OPTICAL, data=self._png(view.probabilities), format="png"),
-            log_time=now_ns,
-        )
+        self._calibration.log(_calibration(view.camera, arrival, optical), log_time=now_ns)
+        if self._mask.has_sinks():
+            self._mask.log(
+                CompressedImage(timestamp=arrival, frame_id=optical, data=_png(view), format="png"), log_time=now_ns
+            )
         self._transforms.log(
             FrameTransforms(
                 transforms=[
-                    _transform(arrival, WORLD, QUAD, vector(frame.pose[:3]), rotation(frame.pose)),
-                    _transform(arrival, WORLD, CAMERA, vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
-                    _transform(arrival, CAMERA, OPTICAL, Vector3(), CAMERA_FROM_OPTICAL),
+                    _transform(arrival, WORLD, quad, vector(frame.pose[:3]), rotation(frame.pose)),
+                    _transform(arrival, WORLD, camera, vector(frame.gimbal_pose[:3]), rotation(frame.gimbal_pose)),
+                    _transform(arrival, camera, optical, Vector3(), CAMERA_FROM_OPTICAL),
                 ]
             ),
             log_time=now_ns,
         )
+
+    def _frame(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
 
     def _log_situation(self, item: Answered) -> None:
         situation, now_ns = item.situation, self._clock.ns(item.now_s)
@@ -179,15 +198,6 @@ class Topics:
         self._state.log(json.dumps(state), log_time=now_ns)
         self._target.log(scene(situation, self._stamp(item.now_s)), log_time=now_ns)
 
-    def _png(self, probabilities: np.ndarray) -> bytes:
-        hero = threshold(probabilities[..., self._card.hero], self._card.hero_threshold_255)
-        likeliest = np.maximum.reduce([probabilities[..., number] for number in self._card.others], initial=0)
-        people = (likeliest > probabilities[..., 0]) & ~hero
-        # Plane by plane: a third of the time that numpy takes along the last axis.
-        blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
-        _, png = cv2.imencode(".png", blue_green_red)
-        return png.tobytes()
-
 
 def as_text(argument: object) -> str:
     """JSON of an event's argument, from which `parse_sensor_frame` reads the same again."""
@@ -197,6 +207,18 @@ def as_text(argument: object) -> str:
         # Nested too deeply, or with numbers of thousands of digits. Frames are parsed from their texts alone.
         texts = argument if isinstance(argument, Mapping) else {}
         return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
+
+
+def _png(view: View) -> bytes:
+    """What the network saw, in the dataset's colours."""
+    probabilities, card = view.probabilities, view.card
+    hero = threshold(probabilities[..., card.hero], card.hero_threshold_255)
+    likeliest = np.maximum.reduce([probabilities[..., number] for number in card.others], initial=0)
+    people = (likeliest > probabilities[..., 0]) & ~hero
+    # Plane by plane: a third of the time that numpy takes along the last axis.
+    blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
+    _, png = cv2.imencode(".png", blue_green_red)
+    return png.tobytes()
 
 
 def _person(somebody: Somebody) -> dict[str, Any]:
@@ -215,11 +237,11 @@ def _json_channel(
     return foxglove.Channel(topic, schema=schema, context=context)
 
 
-def _calibration(camera: Camera, stamp: Timestamp) -> CameraCalibration:
+def _calibration(camera: Camera, stamp: Timestamp, frame_id: str) -> CameraCalibration:
     u_px, v_px, focal_px = camera.image_width_px / 2, camera.image_px / 2, camera.focal_px
     return CameraCalibration(
         timestamp=stamp,
-        frame_id=OPTICAL,
+        frame_id=frame_id,
         width=camera.image_width_px,
         height=camera.image_px,
         K=[focal_px, 0.0, u_px, 0.0, focal_px, v_px, 0.0, 0.0, 1.0],

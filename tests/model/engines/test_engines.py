@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.engines import load_engine
+from model.engines import beside, load_engine
 from model.engines import openvino as openvino_module
+from model.engines.beside import load_beside
 from model.engines.cache import ConvertedNetwork, is_whole
 from model.engines.openvino import OpenVinoEngine
 from model.engines.self_test import coarse, known_frame
@@ -213,6 +214,25 @@ def test_what_is_converted_without_a_cache_leaves_nothing_in_temporary_folders(n
     environment = {**os.environ, "XDG_CACHE_HOME": str(blocked), "TMPDIR": str(temporary)}
     subprocess.run([sys.executable, "-c", code, network], env=environment, check=True)
     assert list(temporary.iterdir()) == []
+
+
+def test_a_network_loaded_beside_another_is_as_if_loaded_alone(network):
+    beside, alone = load_beside("openvino", str(network)), load_engine("openvino", network)
+    frame = known_frame(alone.input_px)
+    np.testing.assert_array_equal(beside.infer(frame), alone.infer(frame))
+    assert (beside.weights, beside.weights_sha256) == (alone.weights, alone.weights_sha256)
+
+
+def test_a_network_that_cannot_be_loaded_beside_another_is_told_in_one_line(tmp_path, monkeypatch):
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes(b"PK\x03\x04 no more of it")
+    with pytest.raises(ValueError, match=r"^[^\n]*damaged\.keras[^\n]*$"):
+        load_beside("openvino", str(damaged))
+    with pytest.raises(ValueError, match="expected a network at no/such/network"):
+        load_beside("openvino", "no/such/network")
+    monkeypatch.setattr(beside, "_PROGRAM", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(ValueError, match="got a file that crashes the program that opens it: Segmentation fault"):
+        load_beside("openvino", str(damaged))
 
 
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])

@@ -96,6 +96,27 @@ def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_ba
     ]
 
 
+def test_another_sight_sees_the_frames_after_those_in_work_and_is_told_between_them(pipeline):
+    first, second = frame(number=1), frame(number=2)
+    other = Sight(ColourEngine(hero="blue"), Camera())
+    pipeline.put("a", first)
+    wait_until(lambda: pipeline.engine.batches == [1])  # the first is in work
+    pipeline.perception.exchange(other, lambda: pipeline.results.append(("exchanged", None)))
+    pipeline.put("a", second)
+    pipeline.engine.gate.release()
+    wait_until(lambda: len(pipeline.results) == 3)
+    told = [(name, perceived and perceived.frame) for name, perceived in pipeline.results]
+    assert told == [("a", first), ("exchanged", None), ("a", second)]
+    assert pipeline.engine.batches == [1], "the second was seen by the other network"
+    assert pipeline.perception.sight is other
+
+
+def test_another_sight_is_taken_at_once_while_no_frame_comes(pipeline):
+    taken = threading.Event()
+    pipeline.perception.exchange(Sight(ColourEngine(), Camera()), taken.set)
+    assert taken.wait(60)
+
+
 def test_an_expensive_frame_keeps_no_other_of_its_batch_waiting(pipeline, monkeypatch):
     monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
     pipeline.put("a", frame())

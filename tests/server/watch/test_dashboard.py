@@ -20,7 +20,7 @@ from server.wire.messages import Frame
 
 def dashboard() -> tuple[Dashboard, Shown]:
     """One that shows a simulator called "drone"."""
-    subject = Dashboard(Camera(), lambda *_: None, lambda: None, "an engine")
+    subject = Dashboard(Camera(), lambda *_: None, lambda: None, lambda: {"engine": "an engine"})
     return subject, subject.connected(a_simulator())
 
 

@@ -44,12 +44,12 @@ def scene(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, cam
         if part:
             probabilities[(*part, index)] = 1.0
     frame = SensorFrame(timestamp_s, encode_jpeg(image), b"", POSE, POSE)
-    return Scene(DRONE, frame, View((), camera, probabilities), situation)
+    return Scene(DRONE, frame, View((), camera, probabilities, Card()), situation)
 
 
 def drawn(*arguments, **options) -> np.ndarray:
     """(512, 512, 3) int: the picture of such a scene."""
-    picture = paint(scene(*arguments, **options), Card())
+    picture = paint(scene(*arguments, **options))
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.image)))).astype(int)
 
 
@@ -110,14 +110,14 @@ def test_people_in_view_are_labelled_and_the_picture_tells_where_they_are():
     position_m = tuple(pixel_to_world((64.0, 64.0), 20.0, QUADSIM_CAMERA, POSE))
     person = Somebody(3, 0.2, position_m, is_in_view=True, is_refused=False)
     one = scene(situation=NOBODY._replace(people=(person,)))
-    (spot,) = paint(one, Card()).spots
+    (spot,) = paint(one).spots
     assert (spot.person, spot.u, spot.v) == (person, pytest.approx(0.25), pytest.approx(0.25))
     label = drawn(situation=NOBODY._replace(people=(person,)))[60:128, 90:166]
     assert label.min() < 40 and label.max() > 200, "light letters on dark ground"
 
 
 def test_a_picture_names_its_simulator_and_the_frames_time():
-    assert paint(scene(timestamp_s=1e9), Card())[:2] == (DRONE, 1e9)
+    assert paint(scene(timestamp_s=1e9))[:2] == (DRONE, 1e9)
 
 
 class Drawing:
@@ -127,7 +127,7 @@ class Drawing:
         self.pictures: queue.Queue = queue.Queue()
         self.faulty: queue.Queue = queue.Queue()
         self.faults, self.is_looking = Faults(), True
-        self.overlay = Overlay(Card(), lambda call, *what: call(*what), self.faults, self.faulty.put)
+        self.overlay = Overlay(lambda call, *what: call(*what), self.faults, self.faulty.put)
         self.overlay.viewers.append(Viewer(lambda: self.is_looking, self.pictures.put))
         self.overlay.start()
 

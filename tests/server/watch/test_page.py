@@ -23,7 +23,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
@@ -46,6 +46,23 @@ CHROMIUM_FLAGS = (
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 )
+
+
+STATES = ("patrol", "confirming", "following", "coasting", "lost", "held")
+GROUNDS = ("ground", "panel", "inset")
+TEXTS = ("text", "quiet")
+# What eyes see that lack one kind of cones, of linear RGB.
+# Source: Machado, Oliveira, Fernandes, A physiologically-based model for simulation of color vision deficiency, 2009.
+EYES = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+# Linear RGB to OKLab, in which distances are as far as they look. Source: Ottosson, A perceptual color space, 2020.
+CONES = np.array([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]])
+OKLAB = np.array([[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]])
+LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
 @pytest.fixture(scope="module")
@@ -316,8 +333,10 @@ def browser(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def looking(browser, port: int, width: int = 1400, height: int = 900):
-    """The page in a window of this size; in the end it must not have complained."""
+def looking(browser, port: int, width: int = 1400, height: int = 900, scheme: str = "dark"):
+    """The page in a window of this size, dark or light; in the end it must not have complained."""
+    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
     device = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
     browser.get_log("browser")
@@ -325,7 +344,8 @@ def looking(browser, port: int, width: int = 1400, height: int = 900):
     yield browser
     complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     browser.get("about:blank")
-    assert [line for line in complaints if "net::ERR_" not in line] == [], "but for a server that has been stopped"
+    # But for a server that has been stopped, and a network that could not be loaded.
+    assert [line for line in complaints if not re.search("net::ERR_|status of 422", line)] == []
 
 
 def shows(browser, words: str, selector: str = ".state") -> bool:
@@ -342,6 +362,21 @@ def screenshot(browser, selector: str) -> np.ndarray:
     """(H, W, 3) int: what is to be seen of an element."""
     png = browser.find_element(By.CSS_SELECTOR, selector).screenshot_as_png
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def colours(browser) -> dict[str, str]:
+    """The page's colours by their names in its style: #rrggbb."""
+    names = [*STATES, *GROUNDS, *TEXTS]
+    script = (
+        "const style = getComputedStyle(document.documentElement);"
+        "return arguments[0].map((name) => style.getPropertyValue(`--${name}`).trim())"
+    )
+    return dict(zip(names, browser.execute_script(script, names), strict=True))
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    assert re.fullmatch("#[0-9a-f]{6}", colour), colour
+    return tuple(bytes.fromhex(colour[1:]))
 
 
 def test_the_page_waits_for_a_simulator_and_shows_it_live(server: ServerProcess, browser):
@@ -419,7 +454,7 @@ def press(browser, button: str, number: str) -> None:
 def dot_on_map(browser) -> tuple[int, int]:
     """(x, y) from the map's middle: within the dot of somebody who is not followed."""
     shown = screenshot(browser, ".map canvas")[:-40]  # the legend has such dots, too
-    is_shade = (abs(shown - (169, 183, 201)).max(axis=-1) < 3).astype(np.uint8)
+    is_shade = (abs(shown - rgb(colours(browser)["patrol"])).max(axis=-1) < 3).astype(np.uint8)
     rows, columns = np.nonzero(cv2.erode(is_shade, np.ones((5, 5), np.uint8)))  # without letters
     return int(columns[0]) - shown.shape[1] // 2, int(rows[0]) - (shown.shape[0] + 40) // 2
 
@@ -498,6 +533,49 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
         assert shows(browser, "pose: got '1.0000,2.0000,3.0000' (3 numbers), expected", ".simulator .warnings")
 
 
+def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
+    (tmp_path / "blue.keras").write_text("blue")
+    (tmp_path / "damaged.keras").write_text("damaged")
+    with (
+        running_server("unused", "--networks", str(tmp_path), script=FAKE_SERVER) as server,
+        looking(browser, server.port),
+        flying(server, BLUE),
+    ):
+        assert shows(browser, "unused, colours", "#engine")
+        assert shows(browser, "PATROL")
+        names = browser.find_element(By.CSS_SELECTOR, "#networks select")
+        button = browser.find_element(By.CSS_SELECTOR, "#networks button")
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 2)
+        Select(names).select_by_visible_text("damaged.keras")
+        button.click()
+        assert shows(browser, "Network not loaded: ", "#network")
+        assert shows(browser, "PATROL")
+        Select(names).select_by_visible_text("blue.keras")
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: button.is_enabled())
+        button.click()
+        assert shows(browser, "colours, the hero in blue", "#engine")
+        assert shows(browser, "FOLLOWING")
+
+
+def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_page(browser, tmp_path: Path):
+    (tmp_path / "token").write_text("of-0123456789-abcdef")
+    with running_server("unused", "--token-file", str(tmp_path / "token"), script=FAKE_SERVER) as server:
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "192.0.2.7"}})
+        try:
+            browser.get(server.url)
+            assert "expected a token, got none" in browser.page_source
+            browser.get(f"{server.url}/?token=of-0123456789-abcdef")
+            assert browser.current_url == f"{server.url}/"
+            with looking(browser, server.port), flying(server):
+                assert shows(browser, "FOLLOWING")
+                browser.find_element(By.CSS_SELECTOR, "button.hold").click()
+                assert shows(browser, "ON HOLD")
+        finally:
+            browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+            browser.delete_all_cookies()
+
+
 def test_the_page_reconnects_by_itself(browser):
     port = free_port()
     with running_server("unused", script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
@@ -519,6 +597,97 @@ def too_wide(browser) -> list[str]:
         "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
         ".map((element) => element.className || element.tagName)"
     )
+
+
+def linear(colour: str) -> np.ndarray:
+    """(3,) linear RGB from 0 to 1, of sRGB."""
+    shares = np.array(rgb(colour)) / 255
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 has it: 1 to 21."""
+    dark, light = sorted(linear(colour) @ LUMINANCE for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_colours_are_readable_and_differ_for_colour_blind_eyes(server: ServerProcess, browser, scheme):
+    with looking(browser, server.port, scheme=scheme):
+        shown = colours(browser)
+    assert (linear(shown["panel"]) @ LUMINANCE > 0.5) == (scheme == "light")
+    for text in (*STATES, *TEXTS):
+        # 4.5 for text; states are in large letters on panels, and dots in insets.
+        grounds = GROUNDS if text in TEXTS else ("panel",)
+        assert min(contrast(shown[text], shown[ground]) for ground in grounds) >= 4.5, text
+    for eyes, seen in EYES.items():
+        places = [OKLAB @ np.cbrt(CONES @ np.clip(seen @ linear(shown[state]), 0, 1)) for state in STATES]
+        apart = {
+            (STATES[one], STATES[other]): np.linalg.norm(places[one] - places[other])
+            for other in range(len(STATES))
+            for one in range(other)
+        }
+        assert min(apart.values()) > 0.1, (eyes, min(apart, key=apart.get))
+
+
+def press_key(browser, keys: str) -> None:
+    """On the page, wherever its focus is."""
+    ActionChains(browser).send_keys(keys).perform()
+
+
+def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_path: Path):
+    with (
+        running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server,
+        looking(browser, server.port),
+        flying(server) as first,
+    ):
+        assert shows(browser, "FOLLOWING")
+        with flying(server) as second:
+            assert shows(browser, "2 · ", ".name")
+            press_key(browser, "h")  # nobody is chosen of the two
+            press_key(browser, "2")
+            assert shows(browser, "2 · ", ".simulator[aria-current=true] .name")
+            second.led_to()
+            held_s = time.monotonic()
+            press_key(browser, "h")
+            assert second.client.wait_for("object_lost", since_s=held_s, timeout_s=PATIENCE_S)
+            assert shows(browser, "ON HOLD", ".simulator[aria-current=true] .state")
+            press_key(browser, "h")  # does not release
+            first.wait_frames(5)
+            assert metric(server, "followme_sessions_held") == 1
+            assert not [event for event in first.client.events if event.name == "object_lost"][1:]
+            press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
+            wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+            press_key(browser, "r")
+            assert shows(browser, "Recorded", ".simulator[aria-current=true] .recording")
+            browser.find_element(By.CSS_SELECTOR, "#keys input").click()
+            press_key(browser, "h")
+            first.wait_frames(5)
+            assert metric(server, "followme_sessions_held") == 0, "keys are switched off"
+            browser.find_element(By.CSS_SELECTOR, "#keys input").click()
+        wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1)
+        press_key(browser, "h")  # there is one drone only
+        wait_until(lambda: metric(server, "followme_sessions_held") == 1)
+
+
+def test_a_screen_reader_can_tell_the_drones_and_their_buttons_apart(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server), flying(server, GREY):
+        assert shows(browser, "FOLLOWING")
+        assert shows(browser, "2 · ", ".name")
+        cards = browser.find_elements(By.CSS_SELECTOR, ".simulator")
+        assert [(card.aria_role, card.accessible_name.partition(",")[0]) for card in cards] == [
+            ("article", "Drone 1"),
+            ("article", "Drone 2"),
+        ]
+        people_of = [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, ".people")]
+        assert people_of == ["People of drone 1", "People of drone 2"]
+        buttons = [each for each in browser.find_elements(By.TAG_NAME, "button") if each.is_displayed()]
+        of_drones = [each.accessible_name for each in buttons if each.get_attribute("class") in {"hold", "record"}]
+        assert of_drones == ["Hold drone 1", "Record drone 1", "Hold drone 2", "Record drone 2"]
+        for element in (*buttons, *browser.find_elements(By.CSS_SELECTOR, "canvas, img:not([alt='']), input, select")):
+            assert not element.is_displayed() or element.accessible_name, element.get_attribute("outerHTML")
+        press_key(browser, "1")
+        assert browser.switch_to.active_element.accessible_name.startswith("Drone 1"), "and says whose turn it is"
 
 
 def test_the_page_fits_a_phone(server: ServerProcess, browser):

@@ -35,6 +35,7 @@ from server.wire.messages import BadFrameError, Frame, parse_sensor_frame
 WATCHDOG_S = 3.0
 PX = 160
 SEEN_BYTES = PX * PX * 3 * 4  # the network's output in memory
+BLUE_SIGHT = Sight(ColourEngine(PX, hero="blue"), QUADSIM_CAMERA)
 HERO = sighting()
 ELSEWHERE = sighting((HERE[0], HERE[1] + 9.0, HERE[2]))
 
@@ -235,6 +236,40 @@ def test_a_recording_that_begins_at_any_moment_goes_on_from_there(roads, tmp_pat
             event for _, event in road.sent[told:]
         ]
     assert [14, 16] in in_work
+
+
+def test_another_network_has_a_recording_of_its_own_that_begins_with_the_frames_in_work(road, tmp_path: Path):
+    for _ in range(3):
+        road.show()
+    road.send()
+    road.recorder.see(BLUE_SIGHT)
+    road.see("a", seen(ELSEWHERE))
+    road.show()
+    road.control.on_disconnect("a")
+    road.recorder.stop()
+    paths = sorted(files(tmp_path, 2), key=lambda path: read(path)[0].start.monotonic_s)
+    assert [read(path)[0].start.engine for path in paths] == ["colours", "colours, the hero in blue"]
+    assert read(paths[0])[0].end_reason == "another network sees from here on"
+    assert [sum(isinstance(each.event, Seen) for each in happened(path)) for path in paths] == [3, 2]
+    assert [entry.frame for entry in read(paths[1])[1] if isinstance(entry, InWork)] == [4]
+    for path in paths:
+        assert_replays(path)
+
+
+def test_another_network_begins_no_recording_where_there_is_none_and_keeps_back_one_that_is_kept_back(
+    roads, tmp_path: Path
+):
+    by_hand, always = roads(None), roads(tmp_path)
+    for road in (by_hand, always):
+        road.refuse()
+        road.recorder.see(BLUE_SIGHT)
+    assert by_hand.about() is None
+    assert not list(tmp_path.iterdir()), "no frame has been understood"
+    always.show()
+    always.recorder.stop()
+    (path,) = files(tmp_path)
+    assert read(path)[0].start.engine == "colours, the hero in blue"
+    assert_replays(path)
 
 
 def test_nothing_is_recorded_until_it_is_asked_for_and_again_after_it_was_stopped(roads, tmp_path: Path, monkeypatch):

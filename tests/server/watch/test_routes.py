@@ -1,9 +1,12 @@
 """HTTP routes without a server; the live ones are in `test_page.py`."""
 
+from types import SimpleNamespace
+
 import pytest
 from support.road import a_simulator
 from support.seen import seen, sighting
 
+from server.networks import BusyError, Loading
 from server.sight.geometry import Camera
 from server.supervision import Faults
 from server.watch import routes
@@ -18,9 +21,21 @@ def client(health, faults: Faults):
 
 
 def client_and_dashboard(health, faults: Faults, do):
-    dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, "an engine")
+    dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, dict)
     orders = {"hold": switch("is_held", do), "choose": choice(do), "refuse": refusal(do)}
-    return make_app(dashboard, Metrics(faults), health, orders, lambda _: None, faults).test_client(), dashboard
+    networks = SimpleNamespace(ask=ask_in_vain)
+    app = make_app(dashboard, Metrics(faults), health, orders, networks, lambda _: None, faults)
+    return app.test_client(), dashboard
+
+
+def ask_in_vain(name: object):
+    if name == "busy":
+        raise BusyError("another is being loaded")
+    if name != "damaged":
+        raise ValueError("expected another name")
+    loading = Loading(name)
+    loading.is_over, loading.trouble = True, "it is damaged"
+    return loading
 
 
 @pytest.mark.parametrize(("is_ready", "status"), [(True, 200), (False, 503)])
@@ -44,7 +59,24 @@ def test_a_route_that_does_not_exist_is_the_clients_mistake():
     assert faults.counts == {}
 
 
-@pytest.mark.parametrize("path", ["/hold", "/choose", "/refuse"])
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ('{"network": "busy"}', 409, "another is being loaded"),
+        ('{"network": "damaged"}', 422, "it is damaged"),
+        ('{"network": null}', 400, "expected another name"),
+        ('{"path": "damaged"}', 400, "expected {&#34;network&#34;"),
+    ],
+)
+def test_a_network_that_is_not_loaded_is_told_in_words(body, status, words):
+    faults = Faults()
+    response = client(dict, faults).post("/network", data=body, content_type="application/json")
+    assert response.status_code == status
+    assert words in response.text
+    assert faults.counts == {}
+
+
+@pytest.mark.parametrize("path", ["/hold", "/choose", "/refuse", "/network"])
 @pytest.mark.parametrize("body", ["", "{", "null", "[" * 990, '{"simulator":' * 70, "1" * 990, "[" * 100_000])
 def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
     faults = Faults()

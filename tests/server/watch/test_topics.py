@@ -36,18 +36,18 @@ PEOPLE = (
 )
 
 
-def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg") -> Told:
+def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg", card: Card = CARD) -> Told:
     """A frame that was seen, as the thread is told."""
     event = Seen(101.25, 7, 101.0, 1e9, (SIGHTING,))
     command = Command("object_detected", {"coords": [1.0, 2.0, 3.0]})
-    content, view = SensorFrame(1e9, image, b"png", POSE, GIMBAL), View((SIGHTING,), Camera(), probabilities)
+    content, view = SensorFrame(1e9, image, b"png", POSE, GIMBAL), View((SIGHTING,), Camera(), probabilities, card)
     return Told(event, TrackState.FOLLOWING, [command], content=content, view=view)
 
 
-def messages(path: Path, item, card: Card = CARD) -> dict[str, list]:
+def messages(path: Path, item) -> dict[str, list]:
     """What an item becomes, by topic: JSON, or (a decoded protobuf message, its log time)."""
     file = McapFile(path / "one.mcap")
-    Topics(file.context, CLOCK, "drone", card).log(item)
+    Topics(file.context, CLOCK, "drone").log(item)
     file.close()
     found: dict[str, list] = {}
     with file.path.open("rb") as opened:
@@ -141,7 +141,7 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
 def test_the_mask_of_a_network_that_knows_no_others_shows_the_hero(tmp_path: Path):
     probabilities = np.zeros((8, 8, 2), np.float32)
     probabilities[:4, :, 0] = probabilities[4:, :, 1] = 1.0
-    (mask,) = messages(tmp_path, told(probabilities), Card(("surroundings", "hero")))["/mask"]
+    (mask,) = messages(tmp_path, told(probabilities, card=Card(("surroundings", "hero"))))["/mask"]
     pixels = np.asarray(Image.open(io.BytesIO(mask.data)))
     assert pixels[:, 0].tolist() == [[255, 0, 0]] * 4 + [[0, 0, 255]] * 4
 

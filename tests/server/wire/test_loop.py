@@ -66,7 +66,7 @@ def test_an_http_server_that_ends_stops_everything_and_is_an_error(monkeypatch):
         raise OSError(errno.EBADF, "bad descriptor")
 
     monkeypatch.setattr(Connections, "accept", broken)
-    monkeypatch.setattr("server.wire.loop.on_signals", lambda _: None)  # pytest has its own
+    monkeypatch.setattr("server.wire.loop.on_signals", lambda *_: None)  # pytest has its own
     faults, stopped = Faults(), []
     loop = EventLoop(faults, RateLimitedWarnings())
 
@@ -74,7 +74,7 @@ def test_an_http_server_that_ends_stops_everything_and_is_an_error(monkeypatch):
         stopped.append(True)
         loop.end(0.0)
 
-    loop.serve(lambda *_: [], "127.0.0.1", 0, stop)
+    loop.serve(lambda *_: [], "127.0.0.1", 0, stop, lambda: None)
     with eventlet.Timeout(60), pytest.raises(RuntimeError, match="the HTTP server has ended"):
         loop.wait()
     assert stopped == [True]

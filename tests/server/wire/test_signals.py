@@ -1,5 +1,6 @@
 """The end of the process comes in time, whatever its main thread does."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from tools.simulator.server_process import REPOSITORY
 HANGING = """
 import time
 from server.wire.signals import on_signals
-on_signals(lambda: print("told", flush=True), deadline_s=0.1)
+on_signals(lambda: print("told", flush=True), lambda: print("reload", flush=True), deadline_s=0.1)
 print("ready", flush=True)
 while True:
     time.sleep(60)
@@ -26,6 +27,39 @@ def test_a_process_that_hangs_is_ended_after_the_deadline(number):
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
+        assert process.stdout.readline() == "told\n"
+        assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_a_hangup_that_somebody_sends_reloads_and_ends_nothing():
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            assert process.stdout.readline() == "reload\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "told\n"
+        assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_the_end_of_the_terminal_ends_the_process():
+    program = f"import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{HANGING}"
+    terminal, end = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        stdin=end,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # without a terminal, until it takes that one
+    ) as process:
+        os.close(end)
+        assert process.stdout.readline() == "ready\n"
+        os.close(terminal)
         assert process.stdout.readline() == "told\n"
         assert process.wait(timeout=60) == 1
 

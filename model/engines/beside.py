@@ -1,0 +1,57 @@
+"""Load a network while another one runs, at little cost to that one.
+
+The network is opened, converted and tested in a process of its own first, with low priority: a damaged file can crash
+only that process, TensorFlow is imported there, and what it has converted is in the cache. This process then takes it
+from there in a fraction of a second.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from model.engines import Engine, load_engine
+
+# Importing TensorFlow and converting take some 10 s on an idle machine.
+LONGEST_S = 300.0
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_PROGRAM = """
+import os, sys
+if hasattr(os, "nice"):
+    os.nice(10)
+from model.engines import load_engine
+try:
+    load_engine(sys.argv[1], sys.argv[2])
+except (ValueError, OSError) as error:
+    sys.exit(str(error))
+"""
+
+
+def load_beside(name: str, weights: str) -> Engine:
+    """Load weights into an engine, as `load_engine` does, in a thread other than the event loop's.
+
+    Raises:
+        ValueError: if that fails, for whatever reason; a single line.
+        OSError: if no process can be started, or the files are gone.
+    """
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, name, weights],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPOSITORY), os.environ.get("PYTHONPATH", "")])},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"{weights}: expected a network that loads within {LONGEST_S:g} s, it did not") from error
+    if tried.returncode < 0:
+        crash = signal.strsignal(-tried.returncode) or f"signal {-tried.returncode}"
+        raise ValueError(f"{weights}: expected a network, got a file that crashes the program that opens it: {crash}")
+    if tried.returncode:
+        raise ValueError((tried.stderr.strip().splitlines() or [f"{weights}: it cannot be loaded"])[-1])
+    return load_engine(name, weights)

@@ -1,0 +1,190 @@
+"""The network in use, and its exchange for another one while drones fly.
+
+    POST /network, SIGHUP ─▶ a thread: resolve, load, test ─▶ perception, between two frames ─▶ listeners
+
+The event loop never waits for a file. If anything fails, the network in use goes on. Sessions keep their people: what
+the former network said of somebody counts on until frames of the new one have replaced it, which takes a few seconds
+(`server.flight.identity`).
+"""
+
+import logging
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from model.command import harmless
+from model.engines import Engine
+from model.loading import networks_in
+from server.sight.perception import Perception
+from server.sight.sight import Sight
+from server.supervision import Faults
+from server.wire.messages import shorten
+
+logger = logging.getLogger(__name__)
+
+EXCHANGED, FAILED = "exchanged", "failed"
+LONGEST_NAME = 200
+# The folder is listed as often, for the page to offer what is there.
+LIST_S, MOST_LISTED = 5.0, 100
+
+
+class Loading:
+    """A network on its way to be used.
+
+    Args:
+        name: as it was asked for.
+
+    Attributes:
+        name: as given.
+        is_over: whether it is in use, or will not be.
+        trouble: why it will not, in words; None if nothing is wrong.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_over = False
+        self.trouble: str | None = None
+
+
+class BusyError(Exception):
+    """Another network is being loaded; the message says which."""
+
+
+class Networks:
+    """See the module. Only the event loop calls it.
+
+    Args:
+        weights: of the network in use, as the user named it.
+        engine: that network, loaded.
+        folder: of the networks that may be asked for by name; None if none may.
+        load: opens and tests a network; called in a thread, raises ValueError or OSError with a single line.
+        see: makes what sees with a network.
+        perception: sees all frames.
+        post: has a call run on the event loop, from any thread.
+        faults: where our own errors are reported.
+
+    Attributes:
+        engine: the network in use.
+        listeners: called with what sees from now on, between the frames that each network has seen.
+        outcomes: how many have been exchanged and how many have failed.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        engine: Engine,
+        folder: Path | None,
+        load: Callable[[str], Engine],
+        see: Callable[[Engine], Sight],
+        perception: Perception,
+        post: Callable[..., None],
+        faults: Faults,
+    ) -> None:
+        self.engine, self._weights, self._folder = engine, weights, folder
+        self._load, self._see, self._perception, self._post, self._faults = load, see, perception, post, faults
+        self.listeners: list[Callable[[Sight], None]] = []
+        self.outcomes = Counter({EXCHANGED: 0, FAILED: 0})
+        self._latest: Loading | None = None
+        self._choices: list[str] = []
+        # A network to load: its path, and whether it must be below the folder.
+        self._orders: queue.SimpleQueue[tuple[Loading, str, bool]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, which ends with the process."""
+        self._thread.start()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether another network is being loaded."""
+        return self._latest is not None and not self._latest.is_over
+
+    def about(self) -> dict[str, Any]:
+        """What the page is told."""
+        return {
+            "name": self._weights,
+            "engine": self.engine.description,
+            "loading": self._latest.name if self._latest is not None and self.is_loading else None,
+            "trouble": None if self._latest is None else self._latest.trouble,
+            "choices": None if self._folder is None else self._choices,
+        }
+
+    def ask(self, name: object) -> Loading:
+        """Load a network of the folder by its path below it, and use it once it has passed its test.
+
+        Raises:
+            ValueError: if this is no name of a network there.
+            BusyError: while another one is being loaded.
+        """
+        if self._folder is None:
+            raise ValueError("expected a server that was started with --networks, got one without")
+        if not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()):
+            raise ValueError(f"expected the path of a network below {self._folder}, got {shorten(name, LONGEST_NAME)}")
+        return self._begin(name, str(self._folder / name), is_of_folder=True)
+
+    def reload(self) -> None:
+        """Load the network in use again, from the same file."""
+        try:
+            self._begin(self._weights, self._weights, is_of_folder=False)
+        except BusyError as error:
+            logger.warning("not reloading: %s", error)
+
+    def _begin(self, name: str, weights: str, is_of_folder: bool) -> Loading:
+        if self._latest is not None and self.is_loading:
+            raise BusyError(f"{self._latest.name} is being loaded")
+        logger.info("loading the network %s", harmless(name))
+        loading = self._latest = Loading(name)
+        self._orders.put((loading, weights, is_of_folder))
+        return loading
+
+    def _run(self) -> None:
+        while True:
+            if self._folder is not None:
+                with self._faults.contained("networks"):
+                    names = [file.relative_to(self._folder).as_posix() for file in networks_in(self._folder)]
+                    self._post(self._list, names[:MOST_LISTED])
+            try:
+                loading, weights, is_of_folder = self._orders.get(timeout=None if self._folder is None else LIST_S)
+            except queue.Empty:
+                continue
+            trouble = "internal error; the server's log says more"
+            with self._faults.contained("networks"):
+                try:
+                    if is_of_folder:
+                        self._check_place(weights)
+                    self._post(self._exchange, loading, weights, self._see(self._load(weights)))
+                    continue
+                except (ValueError, OSError) as error:
+                    trouble = str(error)
+            self._post(self._fail, loading, trouble)
+
+    def _check_place(self, weights: str) -> None:
+        assert self._folder is not None
+        if not Path(weights).resolve().is_relative_to(self._folder.resolve()):
+            raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
+
+    def _list(self, names: list[str]) -> None:
+        self._choices = names
+
+    def _exchange(self, loading: Loading, weights: str, sight: Sight) -> None:
+        """Have perception see with it; what it has seen before that has been answered when `_use` runs."""
+        self._perception.exchange(sight, lambda: self._post(self._use, loading, weights, sight))
+
+    def _use(self, loading: Loading, weights: str, sight: Sight) -> None:
+        self.engine, self._weights = sight.engine, weights
+        self.outcomes[EXCHANGED] += 1
+        loading.is_over = True
+        classes = ", ".join(sight.engine.card.classes)
+        logger.info("network from now on: %s, %d px, classes %s", harmless(weights), sight.engine.input_px, classes)
+        logger.info("engine: %s", sight.engine.description)
+        for listener in self.listeners:
+            with self._faults.contained("networks"):
+                listener(sight)
+
+    def _fail(self, loading: Loading, trouble: str) -> None:
+        self.outcomes[FAILED] += 1
+        loading.is_over, loading.trouble = True, trouble
+        logger.warning("the network in use goes on; %s was not loaded: %s", harmless(loading.name), harmless(trouble))

@@ -1,0 +1,36 @@
+// The network in use, and its exchange for another one of the server's folder.
+
+import { write } from "/page/words.js";
+
+const $ = (selector) => document.querySelector(selector);
+const form = $("#networks");
+const select = form.querySelector("select");
+const button = form.querySelector("button");
+let offered = "";
+
+/** Shows what the server tells of its networks. */
+export function showNetworks({ name, engine, loading, trouble, choices }) {
+  write($("#engine"), `${name}, ${engine}`);
+  form.hidden = choices === null;
+  if (choices && choices.join("\n") !== offered) {
+    offered = choices.join("\n");
+    const chosen = select.value;
+    select.replaceChildren(...choices.map((choice) => new Option(choice)));
+    if (choices.includes(chosen)) select.value = chosen;
+  }
+  button.disabled = loading !== null || !choices?.length;
+  const words = loading !== null ? `Loading ${loading} …` : trouble !== null ? `Network not loaded: ${trouble}` : "";
+  write($("#network"), words);
+  $("#network").hidden = !words;
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  button.disabled = true; // until the server says that it can take another
+  // What comes of it is told to all pages by the stream.
+  fetch("/network", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ network: select.value }),
+  });
+});

@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = {
         "data": [name for name, _ in chosen],
         "held_out": options.hold_out,
+        "most": options.most,
         "heroes": int(examples.is_hero.sum()),
         "others": int((~examples.is_hero).sum()),
         "steps": options.steps,

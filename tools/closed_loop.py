@@ -180,8 +180,8 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
     with World(episode.seed, episode.people, hides=episode.hides, lookalikes=episode.lookalikes) as world:
         if episode.pilot == ORIGINAL:
-            return fly(world, OriginalPilot(engine), episode.duration_s, faults)
-        return fly(world, ServerPilot(engine), episode.duration_s, faults)
+            return fly(world, OriginalPilot(engine), episode.duration_s, faults, episode.pace)
+        return fly(world, ServerPilot(engine), episode.duration_s, faults, episode.pace)
 
 
 _engine_of_worker: list[Engine] = []

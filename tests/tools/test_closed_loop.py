@@ -148,3 +148,12 @@ def test_settings_that_make_no_sense_are_refused(options, complaint, capsys):
     with pytest.raises(SystemExit):
         closed_loop.main(options)
     assert complaint in capsys.readouterr().err
+
+
+def test_in_a_world_at_three_times_its_speed_the_hero_walks_three_times_as_far():
+    ways_m = []
+    for pace in (1, 3):
+        episode = Episode(SERVER, SEED, 0, 2.0, FaultConfig(), pace=pace)
+        hero_m = fly_episode(episode, ColourEngine(256)).hero_m
+        ways_m.append(np.linalg.norm(np.diff(hero_m, axis=0), axis=1).sum())
+    assert ways_m[1] == pytest.approx(3 * ways_m[0], rel=0.25)

@@ -7,9 +7,9 @@ connection; the server runs as a separate process and is reached through a real 
 The frames come from the dataset if there is one, else from the simulator.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import contextlib

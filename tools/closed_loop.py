@@ -11,9 +11,9 @@ one of six crosses the hero's way: they test whether the drone follows the right
 figures about strangers, `track_score` the one about all people, whom the original's logic does not track.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json

@@ -17,9 +17,9 @@ float32, so they are the same on every machine; the time per frame is measured i
 be faster.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.command import harmless
-from model.engines import ENGINES, load_engine
+from model.engines import ENGINES, add_precision_option, load_engine
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
         if settings.record is not None:
             prepare_folder(settings.record)
-        engine = load_engine(options.engine, options.weights)
+        engine = load_engine(options.engine, options.weights, options.precision)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
@@ -72,6 +72,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="ENGINE",
         help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
     )
+    add_precision_option(parser)
     add_options(parser, Settings)
     parser.add_argument(
         "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"

@@ -28,7 +28,7 @@ from model.calibration import Example, Reliability, fit, held_out, log_loss, rel
 from model.card import card_file, read_card
 from model.command import check_output_file, command, print_text, run_command
 from model.dataset import read_pairs, recording_of
-from model.engines import Engine, load_engine
+from model.engines import Engine, add_precision_option, load_engine
 from model.loading import is_legacy, resolve_weights
 from model.pair_files import PathPair, list_pairs, partial_file
 from model.scoring import HERO, PEOPLE
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = json.loads(card.read_bytes()) if card.exists() else {}
     check_output_file(card)
     pairs = chosen_pairs(options.data, options.recordings)
-    engine = load_engine("auto", options.weights)
+    engine = load_engine("auto", options.weights, options.precision)
     examples = [example for some in pairs for example in examples_of(engine, *some)]
     fitted = fit(examples)
     evidence, truth = held_out(examples), np.array([example.is_hero for example in examples])
@@ -83,6 +83,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to take of them (default: all)")
+    add_precision_option(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the reliability diagram into this PNG")
     return parser.parse_args(arguments)
 

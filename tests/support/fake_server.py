@@ -10,5 +10,5 @@ from server import follower
 from support.fake_engine import ColourEngine
 
 if __name__ == "__main__":
-    follower.load_engine = lambda name, weights: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
+    follower.load_engine = lambda *_: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
     follower.run()

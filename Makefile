@@ -38,7 +38,7 @@ format: setup
 setup: .venv/.installed
 
 .venv/.installed: requirements.lock pyproject.toml
-	@echo "Setting up .venv with everything (once; about a minute and 3 GB of disk) ..."
+	@echo "Setting up .venv with everything (once; about a minute and 3.3 GB of disk) ..."
 	$(call install,requirements.lock)
 
 .venv/.demo: requirements-demo.lock pyproject.toml

@@ -29,6 +29,7 @@ SLOW_MODULES = (
     "tools/test_replay.py",
     "tools/test_scene.py",
     "tools/test_simulate.py",
+    "tools/test_soak.py",
     "tools/test_world.py",
 )
 SLOW_FIXTURES = {"browser", "killed", "server"}

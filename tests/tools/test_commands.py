@@ -90,6 +90,10 @@ CASES = [
     ("replay recording.mcap --weights broken", "broken.keras: expected a network saved by Keras 3"),
     ("simulate --report nodir/x.json", "expected to be able to write nodir/x.json"),
     ("simulate --record text --no-server", "'text/IMG'"),
+    ("soak --weights nope", "expected a network at "),
+    ("soak --data text", "expected a folder of images"),
+    ("soak --minutes 0", "expected --minutes above 0"),
+    ("soak --drones 0", "expected --drones of at least 1"),
 ]
 
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
         if settings.record is not None:
             prepare_folder(settings.record)
-        engine = load_engine(options.engine, options.weights, options.precision)
+        engine = load_engine(options.engine, options.weights, options.precision, options.device)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
@@ -73,6 +73,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
     )
     add_precision_option(parser)
+    parser.add_argument(
+        "--device",
+        default="CPU",
+        metavar="DEVICE",
+        help="that OpenVINO runs the network on: CPU, GPU or NPU of Intel, or AUTO (default: CPU)",
+    )
     add_options(parser, Settings)
     parser.add_argument(
         "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"

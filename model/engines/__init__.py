@@ -13,7 +13,7 @@ ENGINES = ("auto", "openvino", "tensorflow")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
 
 
-def load_engine(name: str, weights: str | Path, precision: str = "auto") -> Engine:
+def load_engine(name: str, weights: str | Path, precision: str = "auto", device: str = "CPU") -> Engine:
     """Load weights into an engine that has passed its self-test, and so has run once: the first frame is not slow.
 
     Args:
@@ -21,10 +21,12 @@ def load_engine(name: str, weights: str | Path, precision: str = "auto") -> Engi
         weights: as `model.loading.load_network` takes.
         precision: member of `PRECISIONS`; "auto": the fastest that this CPU and the files beside the weights allow;
             "f32": the network itself, for scores. TensorFlow always computes in float32.
+        device: that OpenVINO runs it on: "CPU", "GPU" and "NPU" of Intel, with a number if there are several ("GPU.1"),
+            or "AUTO". TensorFlow has its own way to find a GPU.
 
     Raises:
-        ValueError: if the engine or the precision is unknown or not to be had here, or the weights are not a network
-            that matches its card.
+        ValueError: if the engine, the precision or the device is unknown or not to be had here, or the weights are not
+            a network that matches its card.
         FileNotFoundError: if there are no weights.
     """
     if name not in ENGINES:
@@ -33,15 +35,18 @@ def load_engine(name: str, weights: str | Path, precision: str = "auto") -> Engi
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     path = resolve_weights(weights)
     if name == "auto":
-        name = "tensorflow" if precision in ("auto", "f32") and tensorflow_sees_gpu() else "openvino"
+        is_free = precision in ("auto", "f32") and device == "CPU"
+        name = "tensorflow" if is_free and tensorflow_sees_gpu() else "openvino"
     engine: Engine
     # Import an engine's library only if it is used: importing TensorFlow takes seconds.
     if name == "openvino":
         from model.engines.openvino import OpenVinoEngine
 
-        engine = OpenVinoEngine(path, precision)
+        engine = OpenVinoEngine(path, precision, device)
     elif precision not in ("auto", "f32"):
         raise ValueError(f"expected precision f32 or auto for TensorFlow, got {precision}")
+    elif device != "CPU":
+        raise ValueError(f"expected no device for TensorFlow, which finds a GPU by itself, got {device}")
     else:
         from model.engines.tensorflow import TensorFlowEngine
 

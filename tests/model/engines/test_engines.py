@@ -90,8 +90,28 @@ def test_a_precision_that_this_cpu_does_not_compute_is_refused(network):
     if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         assert load_engine("openvino", network, "bf16").description.endswith("bf16")
     else:
-        with pytest.raises(ValueError, match="expected a CPU with bfloat16 instructions for precision bf16"):
+        with pytest.raises(ValueError, match="expected a device that computes in bfloat16 for precision bf16, got CPU"):
             load_engine("openvino", network, "bf16")
+
+
+def test_openvino_chooses_a_device_by_itself_if_asked_to(network):
+    engine = load_engine("auto", network, device="AUTO")
+    assert "OpenVINO" in engine.description
+    assert " on the AUTO" in engine.description
+    np.testing.assert_allclose(engine.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "message"),
+    [
+        ("auto", "GPU.7", r"expected a device that OpenVINO finds here \(CPU.*\), got GPU\.7"),
+        ("openvino", "cpu", r"expected a device that OpenVINO finds here \(CPU.*\), got cpu"),
+        ("tensorflow", "GPU", "expected no device for TensorFlow, which finds a GPU by itself, got GPU"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_in_one_line(network, engine, device, message):
+    with pytest.raises(ValueError, match=message):
+        load_engine(engine, network, device=device)
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monkeypatch, caplog):

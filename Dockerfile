@@ -1,12 +1,12 @@
-# The server alone:
+# The server alone, without TensorFlow: it serves the networks that are shipped converted.
 #   docker build --tag follow-me .
 #   docker run --rm --publish 127.0.0.1:4567:4567 --volume follow-me:/app/recordings follow-me
 FROM python:3.11-slim
 
 RUN useradd --create-home follower
 WORKDIR /app
-COPY requirements.lock pyproject.toml ./
-RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY requirements-runtime.lock ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements-runtime.lock
 COPY model model
 COPY server server
 COPY weights weights
@@ -15,8 +15,6 @@ RUN install --directory --owner follower recordings
 
 USER follower
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1
-# Converts the network once, here rather than at each start.
-RUN python -c "from model.engines import load_engine; load_engine('openvino', 'weights/model_weights')"
 
 EXPOSE 4567
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hostile check format setup lock clean
+.PHONY: demo test quick hostile check format setup lock weights clean
 
 demo test quick check setup:
 	@$(PYTHON) make.py $@
@@ -21,9 +21,17 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 # Maintainers only: resolve the newest versions that pyproject.toml admits, for every platform.
+COMPILE := uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 lock:
-	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
-	  --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra demo --constraint requirements.lock --output-file requirements-demo.lock pyproject.toml
+	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+
+# Maintainers only, after a change of weights: convert what is shipped converted.
+DATA ?= ../shared/data
+weights: setup
+	$(BIN)/python tools/convert.py weights/model_weights weights/fcn4
+	$(BIN)/python tools/quantize.py weights/model_weights --data $(DATA)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

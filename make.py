@@ -1,7 +1,7 @@
 """Set up, demonstrate and test this project without make, such as on Windows.
 
-    python make.py demo     sets up .venv, starts the server, and flies a simulated drone with it for two minutes
-    python make.py test     the same setup, then lint, format, types and all tests
+    python make.py demo     sets up .venv for it, starts the server, and flies a simulated drone with it for two minutes
+    python make.py test     sets up .venv with everything, then lint, format, types and all tests
     python make.py quick    of the tests only those without servers, browsers, renderer and training
     python make.py check    lint, format and types
     python make.py setup    the setup alone
@@ -18,14 +18,40 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# Newer than what it was made from once everything is installed.
-STAMP = VENV / ".installed"
-SOURCES = (ROOT / "requirements.lock", ROOT / "pyproject.toml")
 LEAST_PYTHON = (3, 11)
+
+
+class Setup(NamedTuple):
+    """What is installed.
+
+    Args:
+        lock: the packages.
+        cost: time and disk, for people.
+    """
+
+    lock: str
+    cost: str
+
+    @property
+    def stamp(self) -> Path:
+        """Newer than what .venv was made from once everything is installed."""
+        return VENV / f".{self.lock}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether .venv holds the packages of today's lock file."""
+        sources = (ROOT / self.lock, ROOT / "pyproject.toml")
+        newest = max(source.stat().st_mtime for source in sources)
+        return self.stamp.exists() and self.stamp.stat().st_mtime >= newest
+
+
+EVERYTHING = Setup("requirements.lock", "about a minute and 3.3 GB of disk")
+FOR_THE_DEMO = Setup("requirements-demo.lock", "half a minute and 0.8 GB of disk")
 
 CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
 # Two test files at a time: most tests wait for a server, a renderer or a process of their own.
@@ -45,19 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status of what has failed, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("target", choices=TARGETS)
-    commands, last_words = TARGETS[parser.parse_args(arguments).target]
+    target = parser.parse_args(arguments).target
+    commands, last_words = TARGETS[target]
+    # The demo needs a part of the packages; where all have been installed, they are kept up to date instead.
+    setup = FOR_THE_DEMO if target == "demo" and not EVERYTHING.stamp.exists() else EVERYTHING
     # Ctrl-C is for the program that runs here: it tidies up and ends, and then this one does.
     signal.signal(signal.SIGINT, lambda *_: None)
-    if status := set_up() or run_all([[str(PYTHON), *command] for command in commands]):
+    if status := set_up(setup) or run_all([[str(PYTHON), *command] for command in commands]):
         return status
     if last_words:
         print(last_words)
     return 0
 
 
-def set_up() -> int:
+def set_up(setup: Setup) -> int:
     """Make .venv, unless it is newer than what it is made from; returns the exit status of what has failed, else 0."""
-    if STAMP.exists() and STAMP.stat().st_mtime >= max(source.stat().st_mtime for source in SOURCES):
+    if setup.is_done:
         return 0
     if sys.version_info < LEAST_PYTHON or Path(sys.prefix) == VENV:
         print(
@@ -66,15 +95,15 @@ def set_up() -> int:
             file=sys.stderr,
         )
         return 1
-    print("Setting up .venv (once; about a minute and 3 GB of disk) ...", flush=True)
+    print(f"Setting up .venv (once; {setup.cost}) ...", flush=True)
     commands = [
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
-        [str(PYTHON), *PIP, "--require-hashes", "--requirement", "requirements.lock"],
+        [str(PYTHON), *PIP, "--require-hashes", "--requirement", setup.lock],
         [str(PYTHON), *PIP, "--no-deps", "--no-build-isolation", "--editable", "."],
     ]
     status = run_all(commands)
     if status == 0:
-        STAMP.touch()
+        setup.stamp.touch()
     return status
 
 

@@ -1,8 +1,8 @@
 """How the commands of `tools/` begin, fail and end: one line and an exit status, not a traceback.
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 from model.command import command, run_command
 
@@ -25,12 +25,9 @@ from pathlib import Path
 from typing import NoReturn, ParamSpec, TextIO
 
 from model.folders import make_writable
-from model.interrupt import INTERRUPTED, exit_interrupted
+from model.startup import FAILED, INTERRUPTED, exit_interrupted, how_to_install, missing_package
 
 Arguments = ParamSpec("Arguments")
-
-FAILED = 2
-"""Exit status for a wrong argument or file, as argparse has it."""
 
 
 def command(
@@ -38,7 +35,8 @@ def command(
 ) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
     """Decorate the main function of a command, which returns its exit status.
 
-    An `OSError` or a `ValueError` becomes a line on standard error and the status 2, Ctrl-C the status 130.
+    An `OSError`, a `ValueError` or a package that is not installed becomes a line on standard error and the status 2,
+    Ctrl-C the status 130.
 
     Args:
         name: of the command, for the line.
@@ -52,6 +50,12 @@ def command(
                 return main(*args, **kwargs)
             except (OSError, ValueError, MemoryError) as error:
                 print_text(f"{name}: {str(error) or type(error).__name__}", file=sys.stderr)
+                return FAILED
+            except ModuleNotFoundError as error:
+                package = missing_package(error)
+                if package is None:
+                    raise
+                print(f"{name}: {how_to_install(package)}", file=sys.stderr)
                 return FAILED
             except KeyboardInterrupt:
                 print(f"\n{interrupted}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Evaluate a network on sets of frames: the original project's score, and the figures that explain it.
 
-Networks run in float32, so that a score is the same on every machine. The time per frame is measured in the precision
-that the server uses, which may be faster. Imports Keras only when a network is evaluated.
+Networks run in float32 by default, so that a score is the same on every machine. The time per frame is measured in the
+precision that the server uses, which may be faster.
 """
 
 import os
@@ -63,7 +63,7 @@ class Evaluation:
 
     Args:
         weights: path of the network as the user gave it.
-        engine: runs the network, in float32.
+        engine: runs the network.
         px: resolution at which masks are compared.
         ms_per_frame: median time of the inference of one image, in the server's precision.
         pairs: image and mask of each frame, by set.
@@ -145,7 +145,7 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
     return folders
 
 
-def evaluate(weights: Path, folders: dict[str, Path], resolution: str) -> Evaluation:
+def evaluate(weights: Path, folders: dict[str, Path], resolution: str, precision: str = "f32") -> Evaluation:
     """Run a network on sets of frames, with a progress bar for each set.
 
     Args:
@@ -153,12 +153,13 @@ def evaluate(weights: Path, folders: dict[str, Path], resolution: str) -> Evalua
         folders: folder of each set by name, each with `images/` and `masks/`.
         resolution: px at which masks are compared; the network's probabilities are resized to it. "native": the
             network's own resolution.
+        precision: as `load_engine` takes it; "f32": the score is the same on every machine.
 
     Raises:
         ValueError: if images and masks do not pair up, or the network's classes are not `CLASSES`.
     """
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
-    engine = load_engine("auto", weights, is_exact=True)
+    engine = load_engine("auto", weights, precision)
     if engine.card.classes != CLASSES:
         raise ValueError(
             f"expected a network with classes {', '.join(CLASSES)}, got {', '.join(engine.card.classes)} in {weights}"

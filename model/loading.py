@@ -147,6 +147,8 @@ def import_keras() -> ModuleType:
     is redirected during the import. Import errors are raised as usual.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Else TensorFlow takes all of a GPU's memory at once, also of the one that QuadSim draws on.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nowhere:

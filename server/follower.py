@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.command import harmless
-from model.engines import ENGINES, load_engine
+from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.engines.beside import load_beside
 from model.options import add_options, from_options
 from server import logs
@@ -41,16 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
-        engine = load_engine(options.engine, options.weights)
+        engine = load_engine(options.engine, options.weights, options.precision, options.device)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("engine: %s", engine.description)
-    server = FollowerServer(
-        settings, tracker, options.weights, engine, lambda path: load_beside(options.engine, path), token
-    )
+
+    def load(weights: str) -> Engine:
+        return load_beside(options.engine, weights, options.precision, options.device)
+
+    server = FollowerServer(settings, tracker, options.weights, engine, load, token)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()
@@ -77,6 +79,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="auto",
         metavar="ENGINE",
         help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
+    )
+    add_precision_option(parser)
+    parser.add_argument(
+        "--device",
+        default="CPU",
+        metavar="DEVICE",
+        help="that OpenVINO runs the network on: CPU, GPU or NPU of Intel, or AUTO (default: CPU)",
     )
     add_options(parser, Settings)
     parser.add_argument(

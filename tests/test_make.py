@@ -13,11 +13,11 @@ import make
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder to set up in."""
-    for name in ("requirements.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "requirements-demo.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     (tmp_path / ".venv").mkdir()
-    monkeypatch.setattr(make, "STAMP", tmp_path / ".venv" / ".installed")
-    monkeypatch.setattr(make, "SOURCES", (tmp_path / "requirements.lock", tmp_path / "pyproject.toml"))
+    monkeypatch.setattr(make, "ROOT", tmp_path)
+    monkeypatch.setattr(make, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(make.signal, "signal", lambda *_: None)
     return tmp_path
 
@@ -29,7 +29,7 @@ def ran(monkeypatch):
     failing: list[str] = []
 
     def call(command, cwd):
-        assert cwd == REPOSITORY
+        assert cwd == make.ROOT
         lines.append(" ".join(map(str, command)))
         return 3 if any(word in lines[-1] for word in failing) else 0
 
@@ -41,13 +41,25 @@ def test_the_first_target_sets_up_and_the_next_one_does_not(place, ran):
     lines, _ = ran
     assert make.main(["demo"]) == 0
     venv, locked, editable, demo = lines
-    assert venv == f"{sys.executable} -m venv --clear {REPOSITORY / '.venv'}"
-    assert locked.endswith("--require-hashes --requirement requirements.lock")
+    assert venv == f"{sys.executable} -m venv --clear {place / '.venv'}"
+    assert locked.endswith("--require-hashes --requirement requirements-demo.lock")
     assert editable.endswith("--no-deps --no-build-isolation --editable .")
     assert demo == f"{make.PYTHON} tools/demo.py"
     lines.clear()
+    assert make.main(["demo"]) == 0
+    assert lines == [demo]
+
+
+def test_everything_is_installed_for_the_tests_and_then_serves_the_demo(place, ran):
+    lines, _ = ran
+    assert make.main(["demo"]) == 0
+    lines.clear()
     assert make.main(["test"]) == 0
-    assert [line.split()[2] for line in lines] == ["ruff", "ruff", "mypy", "pytest"]
+    assert lines[1].endswith("--require-hashes --requirement requirements.lock")
+    assert [line.split()[2] for line in lines[3:]] == ["ruff", "ruff", "mypy", "pytest"]
+    lines.clear()
+    assert make.main(["demo"]) == 0
+    assert lines == [f"{make.PYTHON} tools/demo.py"]
 
 
 def test_a_newer_lock_sets_up_anew(place, ran):

@@ -10,9 +10,9 @@ fit to all of them is written to the card. Takes a minute for a thousand frames.
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from model.calibration import Example, Reliability, fit, held_out, log_loss, reliability
 from model.card import card_file, read_card
 from model.command import check_output_file, command, print_text, run_command
-from model.engines import Engine, load_engine
+from model.engines import Engine, add_precision_option, load_engine
 from model.engines.second_look import SecondLook, second_look_file
 from model.loading import is_legacy, resolve_weights
 from model.pair_files import PathPair, partial_file
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = json.loads(card.read_bytes()) if card.exists() else {}
     check_output_file(card)
     chosen = chosen_pairs(options.data, options.recordings)
-    engine, file = load_engine("auto", options.weights), second_look_file(weights)
+    engine, file = load_engine("auto", options.weights, options.precision), second_look_file(weights)
     examples = [*examples_of(engine, SecondLook(file) if file.exists() else None, chosen)]
     fitted = fit(examples)
     evidence, truth = held_out(examples), np.array([example.is_hero for example in examples])
@@ -78,6 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to take of them (default: all)")
+    add_precision_option(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the reliability diagram into this PNG")
     return parser.parse_args(arguments)
 

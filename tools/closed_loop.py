@@ -11,9 +11,9 @@ one of six crosses the hero's way: they test whether the drone follows the right
 figures about strangers, `track_score` the one about all people, whom the original's logic does not track.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
@@ -32,7 +32,7 @@ import numpy as np
 from tqdm import tqdm
 
 from model.command import check_output_file, command, interrupt_ignored, run_command
-from model.engines import Engine, load_engine
+from model.engines import PRECISIONS, Engine, load_engine
 from model.options import add_options, check, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Flight
@@ -70,6 +70,7 @@ class LoopSettings:
     """
 
     weights: str = option("weights/model_weights", "the network")
+    precision: str = option("auto", "precision of the network, as the server's", choices=PRECISIONS)
     episodes: int = option(20, "number of episodes")
     duration: float = option(120.0, "length of an episode, simulated s")
     seed: int = option(0, "seed of the first episode; each further episode adds 1")
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(settings.episodes)
         for pilot in settings.pilots
     ]
-    flown = flights(episodes, settings.weights, settings.jobs)
+    flown = flights(episodes, settings.weights, settings.precision, settings.jobs)
     shown = tqdm(flown, total=len(episodes), unit="flight", disable=not sys.stderr.isatty())
     by_episode = dict(zip(episodes, shown, strict=True))
     by_pilot = {
@@ -151,18 +152,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(SERVER in scores and not all(goal.is_met_by(scores[SERVER]) for goal in goals))
 
 
-def flights(episodes: Sequence[Episode], weights: str, jobs: int) -> Iterator[Flight]:
+def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int) -> Iterator[Flight]:
     """Fly episodes in `jobs` processes; yields the flight of each, in order.
 
     Raises:
         ValueError, OSError: as `load_engine`, or if a process ends early.
     """
-    engine = load_engine("auto", weights)  # with several processes, too: a bad network fails here, in one line
+    # With several processes, too: a bad network fails here, in one line.
+    engine = load_engine("auto", weights, precision)
     if jobs == 1:
         yield from (fly_episode(episode, engine) for episode in episodes)
         return
     context = multiprocessing.get_context("spawn")  # neither the network's threads nor the renderer survive a fork
-    with ProcessPoolExecutor(jobs, context, _load_engine, (weights,)) as workers:
+    with ProcessPoolExecutor(jobs, context, _load_engine, (weights, precision)) as workers:
         try:
             with interrupt_ignored():  # workers inherit this: Ctrl-C is for the parent, which ends them
                 flown = [workers.submit(_fly_in_worker, episode) for episode in episodes]
@@ -187,8 +189,8 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
 _engine_of_worker: list[Engine] = []
 
 
-def _load_engine(weights: str) -> None:
-    _engine_of_worker.append(load_engine("auto", weights))
+def _load_engine(weights: str, precision: str) -> None:
+    _engine_of_worker.append(load_engine("auto", weights, precision))
 
 
 def _fly_in_worker(episode: Episode) -> Flight:
@@ -218,7 +220,19 @@ def _report(
     scores: dict[str, Score],
     goals: Sequence[Goal],
 ) -> dict[str, Any]:
-    shown = ("weights", "episodes", "duration", "seed", "people", "drop", "delay", "hide", "lookalikes", "pace")
+    shown = (
+        "weights",
+        "precision",
+        "episodes",
+        "duration",
+        "seed",
+        "people",
+        "drop",
+        "delay",
+        "hide",
+        "lookalikes",
+        "pace",
+    )
     all_settings = asdict(settings) | asdict(faults)
     return {
         "settings": {name: all_settings[name] for name in shown},

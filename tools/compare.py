@@ -9,9 +9,9 @@ steps in the budget is measured first, so that each learning rate reaches the en
 and saved as `comparison.json`; networks in --out are not trained again.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json

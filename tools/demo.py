@@ -6,9 +6,9 @@ Takes two minutes, at QuadSim's pace. The drone patrols a city block, finds the 
 follows. Meanwhile, the server's page shows the camera image.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import math

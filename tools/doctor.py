@@ -10,9 +10,9 @@ seconds, a server two. Listening goes on until Ctrl-C or for --seconds.
 Exit status: 0, nothing is wrong; 1, something is; 2, refused or failed, with the reason.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import math

@@ -13,13 +13,13 @@ sets are the exam and must not be used for that.
 `--report` draws `recall_by_size.png`, `precision_recall.png`, `confusion.png` and three contact sheets:
 `false_alarms.jpeg` (highest probability first), `misses.jpeg` (largest hero first) and `masks.jpeg` (near heroes,
 lowest IoU first). In these, the prediction is tinted green and the true hero outlined yellow. Scores are computed in
-float32, so they are the same on every machine; the time per frame is measured in the server's own precision, which may
-be faster.
+float32, so they are the same on every machine, unless --precision asks for another precision; the time per frame is
+measured in the server's own precision, which may be faster.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
@@ -30,6 +30,7 @@ import numpy as np
 
 from model.analysis import BLOB_MIN_PX, BLOB_THRESHOLDS_255, FrameFigures, blobs_by_threshold
 from model.command import check_output_file, command, make_output_folder, print_text, run_command
+from model.engines import add_precision_option
 from model.evaluation import EXAM, VALIDATION, Evaluation, describe, evaluate, find_sets
 from model.loading import resolve_weights
 from model.scoring import CLASSES
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_output_file(options.json)
     if options.report:
         make_output_folder(options.report)
-    evaluations = [evaluate(weights, folders, options.resolution) for weights in options.weights]
+    evaluations = [evaluate(weights, folders, options.resolution, options.precision) for weights in options.weights]
     print_text(summary(evaluations))
     if options.json:
         figures = [describe(evaluation) for evaluation in evaluations]
@@ -85,6 +86,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="native",
         help="resolution at which masks are compared, px; native: the network's own (default: %(default)s)",
     )
+    add_precision_option(parser, default="f32")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures to this file; a list for several networks"
     )

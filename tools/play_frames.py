@@ -6,9 +6,9 @@ Takes 0.2 s per frame. Depth comes from the recording if the folder is one (laye
 of flat ground; if the folder has `masks/`, their people stand on it. The images have no poses: all get the same pose.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import math

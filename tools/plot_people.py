@@ -8,9 +8,9 @@ was never the hero with more than `--least` is left out.
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import logging

@@ -15,9 +15,9 @@ Exit status: 0, every recorded frame is in the set; 1, some frames were skipped 
 the reason; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import os

@@ -11,9 +11,9 @@ second for each 20 MB.
 Exit status: 0, all files are whole now; 2, refused for the reason given; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import os

@@ -15,9 +15,9 @@ may differ, because today's tracker is another one.
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
@@ -28,7 +28,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from model.command import command, harmless, print_text, run_command
-from model.engines import ENGINES, Engine, load_engine
+from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer
 from server.sight.sight import Sight, View
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("server").setLevel(logging.ERROR)
     with Recording(options.recording) as recording:
         weights = find_weights(options.weights, recording.start)
-        engine = load_engine(options.engine, weights)
+        engine = load_engine(options.engine, weights, options.precision)
         is_same_network = engine.weights_sha256 == recording.start.weights_sha256
         comparison = replay(recording, engine, recording.start.min_blob_px if is_same_network else None)
     if not comparison.pairs:
@@ -150,6 +150,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what runs the network, as the server's (default: auto)"
     )
+    add_precision_option(parser)
     return parser.parse_args(arguments)
 
 

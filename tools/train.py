@@ -19,9 +19,9 @@ The run folder gets the weights (`model_weights.keras`), their card (`model_weig
 epoch: the same command with `--resume` continues, to the same weights.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import hashlib

@@ -9,9 +9,9 @@ recordings that neither has learned from, and until then nobody uses it. Takes s
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
-exit_on_interrupt(__name__)  # before the imports that take seconds
+begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
@@ -30,7 +30,7 @@ import_keras()  # first, so that the imports below do not print start-up message
 import keras
 import openvino as ov
 
-from model.engines import load_engine
+from model.engines import add_precision_option, load_engine
 from model.engines.second_look import second_look_file
 from model.second_look import Examples, likeness, train
 from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_output_file(file)
     chosen = chosen_pairs(options.data, but=options.hold_out, most=options.most)
     judging = chosen_pairs(options.data, options.hold_out, most=options.most, may_lack=True) if options.hold_out else []
-    engine = load_engine("auto", options.weights)
+    engine = load_engine("auto", options.weights, options.precision)
     people = [list(people_in(engine, *some)) for some in chosen]
     held_out = [person for some in judging for person in people_in(engine, *some)]
     examples = as_examples(people)
@@ -85,6 +85,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=3000, help="batches (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (%(default)s)")
+    add_precision_option(parser)
     return parser.parse_args(arguments)
 
 

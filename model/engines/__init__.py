@@ -1,39 +1,53 @@
 """Engines run a network on camera images: OpenVINO on a CPU, TensorFlow on a GPU."""
 
+import argparse
+import importlib.util
 from pathlib import Path
 
 from model.engines.engine import Engine
 from model.engines.second_look import SecondLook, second_look_file
 from model.loading import import_keras, resolve_weights, weights_sha256
 
-__all__ = ["ENGINES", "Engine", "load_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "add_precision_option", "load_engine"]
 
 ENGINES = ("auto", "openvino", "tensorflow")
+PRECISIONS = ("auto", "int8", "bf16", "f32")
 
 
-def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engine:
+def load_engine(name: str, weights: str | Path, precision: str = "auto", device: str = "CPU") -> Engine:
     """Load weights into an engine that has passed its self-test, and so has run once: the first frame is not slow.
 
     Args:
         name: member of `ENGINES`; "auto": TensorFlow if it finds a GPU, else OpenVINO.
         weights: as `model.loading.load_network` takes.
-        is_exact: compute in float32 even if bfloat16 is faster on this CPU; for scores.
+        precision: member of `PRECISIONS`; "auto": the fastest that this CPU and the files beside the weights allow;
+            "f32": the network itself, for scores. TensorFlow always computes in float32.
+        device: that OpenVINO runs it on: "CPU", "GPU" and "NPU" of Intel, with a number if there are several ("GPU.1"),
+            or "AUTO". TensorFlow has its own way to find a GPU.
 
     Raises:
-        ValueError: if the engine is unknown, or the weights are not a network that matches its card.
+        ValueError: if the engine, the precision or the device is unknown or not to be had here, or the weights are not
+            a network that matches its card.
         FileNotFoundError: if there are no weights, or no second look though the card has one.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     path = resolve_weights(weights)
     if name == "auto":
-        name = "tensorflow" if tensorflow_sees_gpu() else "openvino"
+        is_free = precision in ("auto", "f32") and device == "CPU"
+        name = "tensorflow" if is_free and tensorflow_sees_gpu() else "openvino"
     engine: Engine
     # Import an engine's library only if it is used: importing TensorFlow takes seconds.
     if name == "openvino":
         from model.engines.openvino import OpenVinoEngine
 
-        engine = OpenVinoEngine(path, is_exact)
+        engine = OpenVinoEngine(path, precision, device)
+    elif precision not in ("auto", "f32"):
+        raise ValueError(f"expected precision f32 or auto for TensorFlow, got {precision}")
+    elif device != "CPU":
+        raise ValueError(f"expected no device for TensorFlow, which finds a GPU by itself, got {device}")
     else:
         from model.engines.tensorflow import TensorFlowEngine
 
@@ -44,10 +58,23 @@ def load_engine(name: str, weights: str | Path, is_exact: bool = False) -> Engin
     return engine
 
 
+def add_precision_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:
+    """Add `--precision`, a member of `PRECISIONS` for `load_engine`."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=default,
+        metavar="PRECISION",
+        help="computes in auto, int8, bf16 or f32; auto: int8 if the network is shipped in it and the CPU is an "
+        "x86-64, else bf16 if the CPU has it, else f32 (default: %(default)s)",
+    )
+
+
 def tensorflow_sees_gpu() -> bool:
     """Whether TensorFlow can run networks on a GPU of this machine."""
-    # Importing TensorFlow takes seconds: ask it only if the system has a GPU driver.
-    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+    # Importing TensorFlow takes seconds: ask it only if it is installed and the system has a GPU driver.
+    has_driver = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+    if not has_driver or importlib.util.find_spec("tensorflow") is None:
         return False
     import_keras()  # imports TensorFlow without its start-up messages
     import tensorflow as tf

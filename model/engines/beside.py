@@ -23,13 +23,13 @@ if hasattr(os, "nice"):
     os.nice(10)
 from model.engines import load_engine
 try:
-    load_engine(sys.argv[1], sys.argv[2])
+    load_engine(*sys.argv[1:])
 except (ValueError, OSError) as error:
     sys.exit(str(error))
 """
 
 
-def load_beside(name: str, weights: str) -> Engine:
+def load_beside(name: str, weights: str, precision: str, device: str) -> Engine:
     """Load weights into an engine, as `load_engine` does, in a thread other than the event loop's.
 
     Raises:
@@ -38,7 +38,7 @@ def load_beside(name: str, weights: str) -> Engine:
     """
     try:
         tried = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, name, weights],
+            [sys.executable, "-c", _PROGRAM, name, weights, precision, device],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPOSITORY), os.environ.get("PYTHONPATH", "")])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -54,4 +54,4 @@ def load_beside(name: str, weights: str) -> Engine:
         raise ValueError(f"{weights}: expected a network, got a file that crashes the program that opens it: {crash}")
     if tried.returncode:
         raise ValueError((tried.stderr.strip().splitlines() or [f"{weights}: it cannot be loaded"])[-1])
-    return load_engine(name, weights)
+    return load_engine(name, weights, precision, device)

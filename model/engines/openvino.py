@@ -1,69 +1,141 @@
-"""OpenVINO on a CPU.
+"""OpenVINO on a CPU, or on another device of Intel.
 
-The network is converted once and kept in a cache, so that later starts do not import TensorFlow: the server is ready
-after 0.6 s instead of 8 s, and takes 160 MB of memory.
+It reads a network that was converted before, so that a start does not import TensorFlow: the server is ready after
+0.6 s instead of 8 s, and takes 160 MB of memory.
 """
 
+import logging
+import platform
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.card import Card
-from model.engines.cache import ConvertedNetwork, converted
+from model.engines.cache import cached
+from model.engines.conversion import ConvertedNetwork
 from model.engines.engine import Engine, checked_card
 from model.engines.self_test import agrees, known_frame
+from model.engines.shipped import MADE_BY, shipped, shipped_folder
+
+logger = logging.getLogger(__name__)
+
+PRECISION = "INFERENCE_PRECISION_HINT"
 
 
 class OpenVinoEngine(Engine):
-    """Runs a network on the CPU, in bfloat16 if the CPU has it, else in float32; with `is_exact` always in float32.
+    """Runs a network on the CPU, or on another device.
 
     It infers one image at a time on all cores: FCN4 at 160 px on two cores takes 2.8 ms per image, and 3.2 to 4.2 ms in
     batches of two to eight, which do not fit into the CPU's cache.
+
+    Args:
+        weights: a resolved file of weights.
+        precision: as `load_engine` takes it.
+        device: as `load_engine` takes it.
+
+    Raises:
+        ValueError: if there is no such device, it does not compute in this precision, the weights can't be converted or
+            are not shipped in it, or the network does not give its known answer; a single line.
     """
 
     most_per_batch = 1
 
-    def __init__(self, weights: Path, is_exact: bool = False) -> None:
-        for _ in range(2):
-            network = converted(weights)
+    def __init__(self, weights: Path, precision: str = "auto", device: str = "CPU") -> None:
+        _check(precision, device)
+        got = "none"
+        for network in _candidates(weights, precision, device):
             try:
-                self._compile(network, is_exact)
-            except RuntimeError:  # of OpenVINO, for files that it can't read
-                network.discard()
+                self._compile(weights, network, precision, device)
+            except RuntimeError as error:  # of OpenVINO, for files that it can't read, or a device that can't run them
+                got = " ".join(str(error).split())[:200]
                 continue
             if agrees(self.infer(known_frame(self.input_px)), network.answer):
-                network.seal()
                 return
-            network.discard()
-        raise ValueError(f"{weights}: expected the network's known answer on a known frame, got another from OpenVINO")
+            got = "another from OpenVINO"
+        raise ValueError(f"{weights}: expected the network's known answer on a known frame, got {got}")
 
-    def _compile(self, converted_network: ConvertedNetwork, is_exact: bool) -> None:
+    def _compile(self, weights: Path, converted: ConvertedNetwork, precision: str, device: str) -> None:
         import openvino as ov
 
-        weights = converted_network.weights
-        self._files = converted_network  # they may be temporary
+        self._files = converted  # they may be temporary
         core = ov.Core()
-        network = core.read_model(converted_network.file)
+        network = core.read_model(converted.file)
         _, self.input_px, _, channels = (
             dimension.get_length() if dimension.is_static else 1 for dimension in network.input(0).partial_shape
         )
         if channels != 3:
             raise ValueError(f"expected a network for RGB images, got {channels} channels in {weights}")
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
-        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(converted_network.folder)}
-        if is_exact:
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
-        compiled = core.compile_model(_gives_planes(_takes_uint8(network, self.input_px, self.card)), "CPU", settings)
+        is_int8 = converted.conversion.precision == "int8"
+        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        if is_int8 or precision == "f32":
+            # The layers that are not quantised decide what is found: float32 gives the same on every CPU.
+            settings[PRECISION] = "f32"
+        elif precision == "bf16":
+            settings[PRECISION] = "bf16"
+        compiled = core.compile_model(_gives_planes(_takes_uint8(network, self.input_px, self.card)), device, settings)
         self._request = compiled.create_infer_request()
-        precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        self.description = f"OpenVINO {ov.__version__.split('-')[0]} on the CPU, {precision}"
+        # AUTO does not tell.
+        has_told = PRECISION in compiled.get_property("SUPPORTED_PROPERTIES")
+        computes_in = (
+            "int8" if is_int8 else compiled.get_property(PRECISION).to_string() if has_told else "any precision"
+        )
+        self.description = f"OpenVINO {ov.__version__.split('-')[0]} on the {device}, {computes_in}"
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
         outputs = [self._request.infer({0: image[None]}, share_inputs=True)[0] for image in images]
         planes = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return np.moveaxis(planes, 1, -1)
+
+
+def _check(precision: str, device: str) -> None:
+    """Check that this machine has a device, and that it computes in a precision.
+
+    Raises:
+        ValueError: if not.
+    """
+    import openvino as ov
+
+    core = ov.Core()
+    if device not in ("CPU", "AUTO") and device not in core.available_devices:
+        raise ValueError(
+            f"expected a device that OpenVINO finds here ({', '.join(core.available_devices)}), got {device}"
+        )
+    if precision == "bf16" and "BF16" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+        raise ValueError(
+            f"expected a device that computes in bfloat16 for precision bf16, got {device}, which does not"
+        )
+
+
+def _candidates(weights: Path, precision: str, device: str) -> Iterator[ConvertedNetwork]:
+    """Conversions to try, the best first. Whoever takes another one says that the one before does not work.
+
+    int8 is the fastest on every x86-64 CPU that was measured (docs/writeup.md); on others nothing was measured.
+
+    Raises:
+        ValueError: as `OpenVinoEngine` does.
+    """
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    automatic = ("int8", "f32") if is_x86 and device == "CPU" else ("f32",)
+    for kind in {"auto": automatic, "int8": ("int8",)}.get(precision, ("f32",)):
+        network = shipped(weights, kind)
+        if network is not None:
+            yield network
+            logger.warning("%s does not give its known answer and is not used", network.folder)
+    if precision == "int8":
+        raise ValueError(
+            f"{weights}: expected its int8 conversion in {shipped_folder(weights, 'int8')}, which {MADE_BY['int8']} "
+            "makes; found none that can be used"
+        )
+    for _ in range(2):
+        network = cached(weights)
+        yield network
+        logger.warning("%s does not give its known answer: it is made anew", network.folder)
+        shutil.rmtree(network.folder, ignore_errors=True)
 
 
 def _takes_uint8(network: Any, px: int, card: Card) -> Any:

@@ -32,6 +32,11 @@ def raising(error):
         (raising(ValueError("expected this, got that")), 2, "tool: expected this, got that\n"),
         (raising(FileNotFoundError("found none")), 2, "tool: found none\n"),
         (raising(MemoryError()), 2, "tool: MemoryError\n"),
+        (
+            raising(ModuleNotFoundError("No module named 'nncf.x'", name="nncf.x")),
+            2,
+            "tool: nncf is not installed: 'make setup' installs everything\n",
+        ),
         (raising(ValueError("got \x1b[2J\x07")), 2, "tool: got \\x1b[2J\\x07\n"),
         (raising(KeyboardInterrupt), 130, "\ninterrupted; the same command continues\n"),
     ],
@@ -41,9 +46,12 @@ def test_an_expected_error_is_a_line_and_a_status(act, status, said, capsys):
     assert capsys.readouterr().err == said
 
 
-def test_an_error_of_our_own_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        main_that(lambda: 1 / 0)()
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("1/0"), ModuleNotFoundError("No module named 'model.x'", name="model.x")]
+)
+def test_an_error_of_our_own_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        main_that(raising(error))()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +103,7 @@ def test_an_output_folder_is_made_and_one_that_cannot_be_is_refused(tmp_path):
 PROGRAM = """
 import sys, time
 from model.command import command, run_command
-from model.interrupt import exit_on_interrupt
+from model.startup import begin_command
 
 @command("tool")
 def main():
@@ -107,7 +115,7 @@ def wait(moment):
         print(moment, flush=True)
         time.sleep(600)
 
-exit_on_interrupt(__name__)
+begin_command(__name__)
 wait("importing")
 import atexit
 atexit.register(lambda: print("ending", flush=True) or sys.stdin.read())

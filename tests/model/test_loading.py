@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from model.loading import input_px, is_legacy, legacy_config, load_network, network_files, networks_in, resolve_weights
+from tools.simulator.server_process import REPOSITORY
 
 
 def in_fresh_python(code):
@@ -280,3 +282,14 @@ def test_the_networks_of_a_folder_are_found_by_their_names(tmp_path):
         (tmp_path / name).write_text("")
     names = [file.relative_to(tmp_path).as_posix() for file in networks_in(tmp_path)]
     assert names == ["a.keras", "model", "run/best/b.keras"]
+
+
+def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):
+    (tmp_path / "keras.py").write_text("import os; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"}
+    environment.pop("TF_FORCE_GPU_ALLOW_GROWTH", None)
+    program = "from model.loading import import_keras; import_keras()"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == "true\n"

@@ -10,6 +10,6 @@ from server import follower
 from support.fake_engine import ColourEngine, colour_network
 
 if __name__ == "__main__":
-    follower.load_engine = lambda name, weights: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
-    follower.load_beside = lambda name, weights: colour_network(weights)
+    follower.load_engine = lambda *_: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
+    follower.load_beside = lambda name, weights, *_: colour_network(weights)
     follower.run()

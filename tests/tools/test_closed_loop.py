@@ -22,7 +22,7 @@ SEED, PEOPLE, DURATION_S = 7, 2, 4.0
 
 @pytest.fixture
 def red_network(monkeypatch):
-    monkeypatch.setattr(closed_loop, "load_engine", lambda name, weights: ColourEngine(256))
+    monkeypatch.setattr(closed_loop, "load_engine", lambda *_: ColourEngine(256))
 
 
 def command(*options: str) -> list[str]:

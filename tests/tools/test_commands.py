@@ -60,6 +60,8 @@ CASES = [
     ("compare --data nope --out runs", "expected the set following_images in nope"),
     ("compare --data data --out text", "expected to be able to write into the folder text"),
     ("compare --data data --out runs --minutes 0", "expected --minutes above 0"),
+    ("convert nope", "expected a network at nope"),
+    ("convert broken", "broken.keras: expected a network saved by Keras 3"),
     ("demo --weights nope", "expected a network at "),
     ("demo --duration nan", "expected --duration above 0"),
     ("doctor --listen --port 99999", "expected --port of 0 to 65535"),
@@ -79,6 +81,9 @@ CASES = [
     ("play_frames text", "expected a folder of images, found none at text"),
     ("preprocess_ims --raw nope --out out", "expected a folder with train and validation"),
     ("preprocess_ims --raw data --out data", "expected --out outside the recordings"),
+    ("quantize nope --data data", "expected a network at nope"),
+    ("quantize broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),
+    ("quantize broken --data data", "broken.keras: expected a network saved by Keras 3"),
     ("repair nope", "No such file or directory: 'nope'"),
     ("repair recording.mcap text", "text: expected a whole MCAP file"),
     ("repair data", "data: expected a file"),
@@ -88,6 +93,10 @@ CASES = [
     ("replay recording.mcap --weights broken", "broken.keras: expected a network saved by Keras 3"),
     ("simulate --report nodir/x.json", "expected to be able to write nodir/x.json"),
     ("simulate --record text --no-server", "'text/IMG'"),
+    ("soak --weights nope", "expected a network at "),
+    ("soak --data text", "expected a folder of images"),
+    ("soak --minutes 0", "expected --minutes above 0"),
+    ("soak --drones 0", "expected --drones of at least 1"),
 ]
 
 

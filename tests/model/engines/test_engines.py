@@ -1,21 +1,25 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 from PIL import Image
 
-from model.engines import beside, load_engine
+from model.engines import beside as beside_module
+from model.engines import cache, load_engine
 from model.engines import openvino as openvino_module
 from model.engines.beside import load_beside
-from model.engines.cache import ConvertedNetwork, is_whole
+from model.engines.conversion import NOTE, read_conversion
 from model.engines.openvino import OpenVinoEngine
 from model.engines.self_test import coarse, known_frame
+from model.engines.shipped import shipped, shipped_folder
 from model.engines.tensorflow import TensorFlowEngine
 from model.images import resize_rgb
 from model.loading import weights_sha256
@@ -55,7 +59,7 @@ def test_both_engines_give_the_probabilities_of_the_same_network(network):
 
 
 def test_an_exact_engine_computes_in_float32_on_every_cpu(network):
-    exact = load_engine("openvino", network, is_exact=True)
+    exact = load_engine("openvino", network, "f32")
     assert exact.description.endswith("f32")
     np.testing.assert_allclose(exact.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=1e-3)
 
@@ -84,6 +88,34 @@ def test_a_start_with_the_network_in_the_cache_needs_no_tensorflow(network):
     assert subprocess.run([sys.executable, "-c", code, network], env=os.environ, check=False).returncode == 0
 
 
+def test_a_precision_that_this_cpu_does_not_compute_is_refused(network):
+    if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert load_engine("openvino", network, "bf16").description.endswith("bf16")
+    else:
+        with pytest.raises(ValueError, match="expected a device that computes in bfloat16 for precision bf16, got CPU"):
+            load_engine("openvino", network, "bf16")
+
+
+def test_openvino_chooses_a_device_by_itself_if_asked_to(network):
+    engine = load_engine("auto", network, device="AUTO")
+    assert "OpenVINO" in engine.description
+    assert " on the AUTO" in engine.description
+    np.testing.assert_allclose(engine.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "message"),
+    [
+        ("auto", "GPU.7", r"expected a device that OpenVINO finds here \(CPU.*\), got GPU\.7"),
+        ("openvino", "cpu", r"expected a device that OpenVINO finds here \(CPU.*\), got cpu"),
+        ("tensorflow", "GPU", "expected no device for TensorFlow, which finds a GPU by itself, got GPU"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_in_one_line(network, engine, device, message):
+    with pytest.raises(ValueError, match=message):
+        load_engine(engine, network, device=device)
+
+
 def test_a_cache_that_cannot_be_written_costs_a_warning(network, tmp_path, monkeypatch, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -108,15 +140,17 @@ def test_auto_takes_openvino_where_there_is_no_gpu(network):
 
 
 @pytest.mark.parametrize(
-    ("engine", "weights", "message"),
+    ("engine", "weights", "precision", "message"),
     [
-        ("torch", "any", "engine must be one of auto, openvino, tensorflow, got 'torch'"),
-        ("openvino", "no/such/weights", "expected a network at no/such/weights"),
+        ("torch", "any", "auto", "engine must be one of auto, openvino, tensorflow, got 'torch'"),
+        ("openvino", "no/such/weights", "auto", "expected a network at no/such/weights"),
+        ("openvino", "any", "f16", "precision must be one of auto, int8, bf16, f32, got 'f16'"),
+        ("tensorflow", WEIGHTS, "int8", "expected precision f32 or auto for TensorFlow, got int8"),
     ],
 )
-def test_what_cannot_be_loaded_is_told_in_one_line(engine, weights, message):
+def test_what_cannot_be_loaded_is_told_in_one_line(engine, weights, precision, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
-        load_engine(engine, weights)
+        load_engine(engine, weights, precision)
     assert "\n" not in str(caught.value)
 
 
@@ -164,40 +198,29 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".xml", ".bin", "answer.json", "digests.json"])
+@pytest.mark.parametrize("name", ["network.xml", "network.bin", NOTE])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_to_any_file_of_a_converted_network_is_noticed(cached, suffix, damage):
-    assert is_whole(cached)
-    (file,) = (file for file in cached.iterdir() if file.name.endswith(suffix))
-    DAMAGES[damage](file)
-    assert not is_whole(cached)
+def test_damage_to_any_file_of_a_converted_network_is_noticed(cached, name, damage):
+    assert sorted(file.name for file in cached.iterdir()) == [NOTE, "network.bin", "network.xml"]
+    assert read_conversion(cached)
+    DAMAGES[damage](cached / name)
+    assert read_conversion(cached) is None
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_compiled_network_is_made_anew(network, cached, damage):
-    (blob,) = cached.glob("*.blob")
-    DAMAGES[damage](blob)
-    engine = load_engine("openvino", network)
-    np.testing.assert_allclose(engine.infer(images(1)), TensorFlowEngine(network).infer(images(1)), atol=0.05)
-    assert is_whole(cached)
-    assert list(cached.glob("*.blob")) != [blob], "its name depends on more than the network"
-
-
-def test_a_damaged_conversion_is_made_anew_and_leaves_nothing_over(network, cached):
+def test_a_damaged_conversion_is_made_anew_and_leaves_nothing_over(network, cached, caplog):
     flip(cached / "network.bin")
     load_engine("openvino", network)
-    assert is_whole(cached)
+    assert "is damaged: it is made anew" in caplog.text
+    assert read_conversion(cached)
     assert [path.name for path in cached.parent.iterdir()] == [cached.name]
 
 
 def test_a_cache_that_is_whole_but_gives_another_answer_is_made_anew(network, cached, caplog):
-    answer = json.loads((cached / "answer.json").read_text())
-    (cached / "answer.json").write_text(json.dumps((1 - np.array(answer)).tolist()))
-    (cached / "digests.json").unlink()
-    ConvertedNetwork(network, cached).seal()
+    note = json.loads((cached / NOTE).read_text())
+    (cached / NOTE).write_text(json.dumps({**note, "answer": (1 - np.array(note["answer"])).tolist()}))
     load_engine("openvino", network)
-    assert "is damaged: it is made anew" in caplog.text
-    assert json.loads((cached / "answer.json").read_text()) == answer
+    assert "does not give its known answer: it is made anew" in caplog.text
+    assert json.loads((cached / NOTE).read_text())["answer"] == note["answer"]
 
 
 def test_an_engine_that_never_gives_the_known_answer_is_refused(network, cached, monkeypatch):
@@ -217,7 +240,7 @@ def test_what_is_converted_without_a_cache_leaves_nothing_in_temporary_folders(n
 
 
 def test_a_network_loaded_beside_another_is_as_if_loaded_alone(network):
-    beside, alone = load_beside("openvino", str(network)), load_engine("openvino", network)
+    beside, alone = load_beside("openvino", str(network), "auto", "CPU"), load_engine("openvino", network)
     frame = known_frame(alone.input_px)
     np.testing.assert_array_equal(beside.infer(frame), alone.infer(frame))
     assert (beside.weights, beside.weights_sha256) == (alone.weights, alone.weights_sha256)
@@ -227,12 +250,12 @@ def test_a_network_that_cannot_be_loaded_beside_another_is_told_in_one_line(tmp_
     damaged = tmp_path / "damaged.keras"
     damaged.write_bytes(b"PK\x03\x04 no more of it")
     with pytest.raises(ValueError, match=r"^[^\n]*damaged\.keras[^\n]*$"):
-        load_beside("openvino", str(damaged))
+        load_beside("openvino", str(damaged), "auto", "CPU")
     with pytest.raises(ValueError, match="expected a network at no/such/network"):
-        load_beside("openvino", "no/such/network")
-    monkeypatch.setattr(beside, "_PROGRAM", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+        load_beside("openvino", "no/such/network", "auto", "CPU")
+    monkeypatch.setattr(beside_module, "_PROGRAM", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ValueError, match="got a file that crashes the program that opens it: Segmentation fault"):
-        load_beside("openvino", str(damaged))
+        load_beside("openvino", str(damaged), "auto", "CPU")
 
 
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
@@ -246,28 +269,91 @@ def test_a_network_of_nan_is_refused(network, tmp_path, engine):
         load_engine(engine, tmp_path / "nan.keras")
 
 
-def test_engines_of_lower_precision_pass_the_self_test_with_room():
-    """How far the answers of bfloat16 are from float32, of the shipped network; a tenth is allowed."""
-    fast, exact = (load_engine("openvino", WEIGHTS, is_exact=is_exact) for is_exact in (False, True))
+@pytest.fixture
+def beside(network, sealed, tmp_path) -> Path:
+    """The network with its conversion shipped beside it; nothing is in the cache."""
+    weights = tmp_path / network.name
+    shutil.copy(network, weights)
+    (converted,) = (sealed / "drone-follow-me").iterdir()
+    shutil.copytree(converted, shipped_folder(weights, "f32"))
+    return weights
+
+
+@pytest.fixture
+def no_conversions(monkeypatch):
+    def convert(weights, folder):
+        raise AssertionError(f"{weights} is converted")
+
+    monkeypatch.setattr(cache, "convert", convert)
+
+
+def test_a_conversion_beside_the_weights_is_used_as_it_is(beside, no_conversions):
+    before = {file: file.read_bytes() for file in beside.parent.rglob("*") if file.is_file()}
+    assert load_engine("openvino", beside).input_px == PX
+    assert {file: file.read_bytes() for file in beside.parent.rglob("*") if file.is_file()} == before
+
+
+def test_a_conversion_of_other_weights_is_not_used(beside, caplog):
+    import keras
+
+    changed = keras.saving.load_model(beside)
+    changed.set_weights([2 * weights for weights in changed.get_weights()])
+    changed.save(beside)
+    engine = load_engine("openvino", beside)
+    assert (
+        f"{shipped_folder(beside, 'f32')} was made from other weights and is not used: tools/convert.py" in caplog.text
+    )
+    np.testing.assert_allclose(engine.infer(images(1)), TensorFlowEngine(beside).infer(images(1)), atol=0.05)
+
+
+def test_a_conversion_with_another_normalisation_is_not_used(beside):
+    assert shipped(beside, "f32")
+    beside.with_suffix(".json").write_text(json.dumps({"scale": 100.0}))
+    assert shipped(beside, "f32") is None
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_conversion_beside_the_weights_is_not_used(beside, damage, caplog):
+    DAMAGES[damage](shipped_folder(beside, "f32") / "network.bin")
+    load_engine("openvino", beside)
+    assert "is damaged and not used: tools/convert.py makes it anew" in caplog.text
+
+
+def test_int8_that_is_not_there_is_refused_and_auto_does_without(beside, no_conversions):
+    with pytest.raises(
+        ValueError, match=r"expected its int8 conversion in .*network\.openvino/int8, which tools/quanti"
+    ):
+        load_engine("openvino", beside, "int8")
+    assert not load_engine("openvino", beside).description.endswith("int8")
+
+
+def test_auto_takes_int8_where_it_was_measured_to_be_the_fastest():
+    engine = load_engine("openvino", WEIGHTS)
+    assert engine.description.endswith("int8") == (platform.machine().lower() in ("x86_64", "amd64"))
+
+
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_engines_of_lower_precision_pass_the_self_test_with_room(precision):
+    """How far their answers are from float32, of the shipped network; a tenth is allowed."""
+    fast, exact = (load_engine("openvino", WEIGHTS, each) for each in (precision, "f32"))
     frame = known_frame(exact.input_px)
     one, other = coarse(fast.infer(frame)), coarse(exact.infer(frame))
     assert np.abs(one - other).max() < 0.02
     assert other[..., exact.card.classes.index("hero")].max() > 0.2, "the frame shows the hero"
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason=f"no shipped weights at {WEIGHTS}")
-def test_the_engines_agree_on_real_frames(data_dir):
-    openvino, tensorflow = OpenVinoEngine(WEIGHTS), TensorFlowEngine(WEIGHTS)
+@pytest.mark.parametrize(("precision", "agreement", "overlap"), [("f32", 1.0, 0.999), ("int8", 0.98, 0.97)])
+def test_the_engines_agree_on_real_frames(data_dir, precision, agreement, overlap):
+    """int8 agrees on 99 % of all frames of `validation`, see `tests/test_weights.py`; these are a few of them."""
+    engines = load_engine("openvino", WEIGHTS, precision), load_engine("tensorflow", WEIGHTS)
     agreements, overlaps = [], []
-    for name in ("following_images", "patrol_non_targ", "patrol_with_targ"):
-        files = sorted((data_dir / "sample_evaluation_data" / name / "images").glob("*.jpeg"))[::20]
-        for file in files:
-            with Image.open(file) as image:
-                batch = resize_rgb(image, openvino.input_px)[None]
-            one, other = (threshold(engine.infer(batch)[0]) for engine in (openvino, tensorflow))
-            agreements.append(has_hero(one) == has_hero(other))
-            if name == "following_images" and has_hero(one) and has_hero(other):
-                overlaps.append(intersection_over_union(one, other)[HERO])
+    for file in sorted((data_dir / "validation" / "images").glob("*.jpeg"))[::20]:
+        with Image.open(file) as image:
+            batch = resize_rgb(image, engines[0].input_px)[None]
+        one, other = (threshold(engine.infer(batch)[0]) for engine in engines)
+        agreements.append(has_hero(one) == has_hero(other))
+        if has_hero(one) and has_hero(other):
+            overlaps.append(intersection_over_union(one, other)[HERO])
     assert len(agreements) > 50
-    assert all(agreements)
-    assert np.mean(overlaps) >= 0.99
+    assert np.mean(agreements) >= agreement
+    assert np.mean(overlaps) >= overlap

@@ -1,0 +1,80 @@
+"""Quantising a small network that takes red for the hero, and the bounds that int8 must keep."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.engines import load_engine
+from model.engines.shipped import shipped, shipped_folder
+from model.scoring import HERO, HeroScore
+from tools import quantize
+from tools.quantize import Comparison, main
+
+PX = 32
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    image = keras.Input((PX, PX, 3))
+    positive = keras.layers.Conv2D(3, 1, activation="relu")  # colours from 0 to 2
+    probabilities = keras.layers.Conv2D(3, 1, activation="softmax")
+    model = keras.Model(image, probabilities(positive(image)))
+    positive.set_weights([np.eye(3)[None, None], np.ones(3)])
+    # Red counts 20 above the threshold for the hero: exp(20) : 1 where it is 2, 1 : exp(20) where it is 0.
+    probabilities.set_weights([np.array([[[[0, 0, 20], [0, 0, 0], [0, 0, 0]]]]), np.array([0, -100, -20])])
+    path = tmp_path_factory.mktemp("weights") / "network.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Ten frames a set, green with a red square, which is the hero, in every other one."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("train", "validation"):
+        for number in range(10):
+            image, mask = np.full((PX, PX, 3), GREEN, np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+            if number % 2:
+                image[8:24, 8:24], mask[8:24, 8:24] = RED, (0, 0, 255)
+            for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
+                (folder / name / kind).mkdir(parents=True, exist_ok=True)
+                file = folder / name / kind / f"run_{number:05}.{ending}"
+                Image.fromarray(array).save(file, subsampling=0, quality=100)
+    return folder
+
+
+def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(network, data, capsys, monkeypatch):
+    assert main([str(network), "--data", str(data)]) == 0
+    assert "agreement on hero or none: 100.00% of 10 frames" in capsys.readouterr().out
+    note = json.loads((shipped_folder(network, "int8") / "conversion.json").read_text())
+    assert note["precision"] == "int8"
+    assert "NNCF" in note["made_with"]
+    assert note["how"]["calibration"] == f"10 evenly spread frames of {data.name}/train"
+    assert note["how"]["validation"]["int8"]["tp"] == 5
+    assert "FakeQuantize" in (shipped_folder(network, "int8") / "network.xml").read_text()
+    assert [file.name for file in (network.parent / "network.openvino").iterdir()] == ["int8"]
+
+    engine = load_engine("openvino", network, "int8")
+    assert engine.description.endswith("int8")
+    frame = np.full((1, PX, PX, 3), RED, np.uint8)
+    assert engine.infer(frame)[..., HERO].min() > 0.9
+
+    monkeypatch.setattr(quantize, "LEAST_AGREEMENT", 1.1)
+    assert main([str(network), "--data", str(data)]) == 1
+    assert "not kept" in capsys.readouterr().out
+    assert shipped(network, "int8"), "the one before stays"
+
+
+@pytest.mark.parametrize(
+    ("agreement", "quality_lost", "is_good"),
+    [(0.99, 0.0, True), (0.989, 0.0, False), (1.0, 0.009, True), (1.0, 0.02, False), (1.0, -0.02, True)],
+)
+def test_the_bounds_are_on_agreement_and_on_quality(agreement, quality_lost, is_good):
+    exact, quantised = (HeroScore(iou, 10, 0, 0) for iou in (0.7, 0.7 - quality_lost))  # all found: quality = IoU
+    assert Comparison(exact, quantised, agreement, 100).is_good == is_good

@@ -1,0 +1,182 @@
+"""Check that the server's memory, threads and descriptors do not grow: an hour of many QuadSims' frames in minutes.
+
+    python tools/soak.py [--minutes 60] [--drones 24] [--idle 100] [--data ../shared/data]
+
+The drones send what they would send in `--minutes` at 5 Hz, as fast as the server takes it, and connect anew after
+every five minutes of these; the idle QuadSims send one frame and stay. Threads and descriptors are counted when only
+the idle ones are left: after a first connection of every drone, and at the end. Memory may grow by at most 10 MB within
+the second half, when all bounded histories are full. An hour of 24 drones takes about half an hour on two cores.
+
+Exit status: 0; 1, something grew; 2, refused or failed for the reason given; 130, interrupted.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+from model.command import command, print_text, run_command
+from model.loading import resolve_weights
+from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames
+from tools.simulator.recorded import dataset_directory
+from tools.simulator.server_process import SHIPPED_WEIGHTS, ServerProcess, running_server
+from tools.simulator.wire import QuadSimClient
+
+MINUTES_PER_CONNECTION = 5.0
+MOST_GROWTH_MB = 10.0
+SAMPLE_PERIOD_S = 0.5
+# Frames of a drone that the server has not answered: without a bound, its pings would be late behind them, and it would
+# be dropped. The server looks at the newest only, so that its own time is spent on messages, sessions and answers.
+MOST_AHEAD = 20
+# For what the server closes after its clients have gone.
+SETTLING_S = 10.0
+
+
+class Resources(NamedTuple):
+    """What a process holds, on Linux and macOS."""
+
+    memory_mb: float
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "Resources":
+        """Resident memory, threads and file descriptors of a process."""
+        return cls(process.memory_info().rss / 1e6, process.num_threads(), process.num_fds())
+
+
+@command("soak")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 1 if something grew."""
+    options = parse(arguments)
+    weights = resolve_weights(options.weights.resolve())
+    frames = encoded_frames(options.data)
+    with running_server(weights) as server, idle_simulators(server, frames[0], options.idle):
+        process = psutil.Process(server.process.pid)
+        fly(server, frames, options.drones, frames_each=len(frames))
+        before = settled(process)
+        start_s = time.monotonic()
+        sent, memory_mb = fly(server, frames, options.drones, round(options.minutes * 60 / FRAME_PERIOD_S))
+        taken_s = time.monotonic() - start_s
+        after = settled(process, before)
+    growth_mb = growth(sent, memory_mb)
+    verdicts = {
+        f"memory {before.memory_mb:.0f} → {after.memory_mb:.0f} MB, {growth_mb:+.1f} MB in the second half": growth_mb
+        <= MOST_GROWTH_MB,
+        f"threads {before.threads} → {after.threads}": after.threads <= before.threads,
+        f"descriptors {before.descriptors} → {after.descriptors}": after.descriptors <= before.descriptors,
+    }
+    flown = f"{options.minutes:g} minutes of {options.drones} QuadSims beside {options.idle} idle ones"
+    print_text(f"{flown}: {sent[-1]} frames in {taken_s:.0f} s, {sent[-1] / taken_s:.0f} a second")
+    for line, is_good in verdicts.items():
+        print_text(f"{line}: {'does not grow' if is_good else 'GROWS'}")
+    return int(not all(verdicts.values()))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
+    )
+    parser.add_argument("--data", type=Path, default=dataset_directory(), help="the dataset (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="minutes of frames of each drone (default: %(default)s)"
+    )
+    parser.add_argument("--drones", type=int, default=24, help="number of QuadSims that fly (default: %(default)s)")
+    parser.add_argument("--idle", type=int, default=100, help="number of QuadSims that do not (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if not 0 < options.minutes < math.inf:
+        parser.error(f"expected --minutes above 0 and finite, got {options.minutes}")
+    if options.drones < 1 or options.idle < 0:
+        parser.error(f"expected --drones of at least 1 and --idle of at least 0, got {options.drones}, {options.idle}")
+    return options
+
+
+@contextlib.contextmanager
+def idle_simulators(server: ServerProcess, frame: EncodedFrame, count: int) -> Iterator[None]:
+    """Keep simulators connected that have sent a single frame."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(count):
+            clients.enter_context(QuadSimClient(port=server.port)).send_frame(frame.fields(time.time()))
+        yield
+
+
+def fly(
+    server: ServerProcess, frames: Sequence[EncodedFrame], drones: int, frames_each: int
+) -> tuple[list[int], list[float]]:
+    """Let drones send frames as fast as the server takes them.
+
+    Returns:
+        Number of frames sent so far, and the server's resident memory then, MB, at regular times.
+
+    Raises:
+        ServerError: if the server drops one of them, or does not answer.
+    """
+    process = psutil.Process(server.process.pid)
+    sent = [0] * drones
+    failures: list[OSError] = []
+
+    def pilot(number: int) -> None:
+        per_connection = round(MINUTES_PER_CONNECTION * 60 / FRAME_PERIOD_S)
+        try:
+            while sent[number] < frames_each:
+                with QuadSimClient(port=server.port) as client:
+                    for count in range(min(per_connection, frames_each - sent[number])):
+                        fields = frames[sent[number] % len(frames)].fields(start_s + sent[number] * FRAME_PERIOD_S)
+                        client.send_frame(fields, count)
+                        sent[number] += 1
+                        if count % MOST_AHEAD == MOST_AHEAD - 1:
+                            client.wait_answered(count)
+        except OSError as error:
+            failures.append(error)
+
+    start_s = time.time()
+    pilots = [threading.Thread(target=pilot, args=(number,), daemon=True) for number in range(drones)]
+    for thread in pilots:
+        thread.start()
+    counts, memory_mb = [], []
+    with tqdm(total=drones * frames_each, unit=" frames") as shown:
+        while any(thread.is_alive() for thread in pilots):
+            time.sleep(SAMPLE_PERIOD_S)
+            counts.append(sum(sent))
+            memory_mb.append(Resources.of(process).memory_mb)
+            shown.update(counts[-1] - shown.n)
+    if failures:
+        raise server.failure(str(failures[0])) from failures[0]
+    return counts, memory_mb
+
+
+def settled(process: psutil.Process, before: Resources | None = None) -> Resources:
+    """What the server holds once the drones have gone: at once when it is what it was before, else in the end."""
+    until_s = time.monotonic() + SETTLING_S
+    while (now := Resources.of(process)) and time.monotonic() < until_s:
+        if before and now.threads <= before.threads and now.descriptors <= before.descriptors:
+            break
+        time.sleep(SAMPLE_PERIOD_S)
+    return now
+
+
+def growth(sent: Sequence[int], memory_mb: Sequence[float]) -> float:
+    """Growth of memory within the second half of the frames, MB, by a line through the samples; 0 for less than two."""
+    half = [(count, size) for count, size in zip(sent, memory_mb, strict=True) if count >= sent[-1] / 2]
+    counts, sizes = np.array(half, float).T
+    if len(set(counts)) < 2:
+        return 0.0
+    return float(np.polyfit(counts, sizes, 1)[0] * sent[-1] / 2)
+
+
+if __name__ == "__main__":
+    run_command(main)

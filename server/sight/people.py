@@ -26,10 +26,10 @@ CENTROID_STD_M = 0.1  # limbs, half-hidden bodies and ragged masks move the cent
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
 APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
 LEAST_BODY_M2 = 0.1  # visible; a whole hero shows 0.25 to 0.5 m², and somebody's hair or shoe less than this
-# Without a second look: the network is in doubt of a hero whose pixels it gives less than 1 − this: near the camera,
-# where 95 % of the hero's have at most 0.04, and per metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13,
-# those of others 0.14 and 0.39. A frame in doubt is worth at most a slight resemblance, nats: strangers in a red top
-# are alike from there.
+# The network is in doubt of a hero whose pixels it gives less than 1 − this: near the camera, where 95 % of the hero's
+# have at most 0.04, and per metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13, those of others 0.14 and
+# 0.39. A frame in doubt is worth at most a slight resemblance, nats: strangers in a red top are alike from there, also
+# at a second look.
 NEAR_DOUBT, DOUBT_PER_M, MOST_IN_DOUBT = 0.05, 0.0025, 1.0
 MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
@@ -167,19 +167,17 @@ def _evidence(
     """For the hero, nats; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
     looks = looks_of(parts, probabilities, image, card)
     found = [card.evidence.of(each) for each in looks]
-    if second_look is None or card.second_evidence is None:
-        is_in_doubt = _doubts(parts, probabilities, card, places)
-        found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
-    else:
-        candidates = sorted(
-            (number for number, each in enumerate(found) if each > 0), key=lambda number: -found[number]
-        )
+    if second_look is not None and card.second_evidence is not None:
+        candidates = [number for number, each in enumerate(looks) if each.is_partly_hero]
+        candidates.sort(key=lambda number: -found[number])
         for number in candidates[MOST_LOOKED_AT:]:
-            found[number] = 0.0
+            found[number] = min(found[number], 0.0)
         candidates = candidates[:MOST_LOOKED_AT]
         crops = crops_of(parts, image, candidates)
         for number, likeness in zip(candidates, second_look.likeness(crops).tolist(), strict=True):
             found[number] = card.second_evidence.of(looks[number]._replace(likeness=likeness))
+    is_in_doubt = _doubts(parts, probabilities, card, places)
+    found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
     return [
         min(each, 0.0) if place is not None and place.area_m2 < LEAST_BODY_M2 else each
         for each, place in zip(found, places, strict=True)

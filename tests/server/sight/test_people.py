@@ -223,9 +223,10 @@ def test_who_is_taken_for_the_hero_is_looked_at_again_and_nobody_else():
     assert look_twice(mask_of(BODY), IMAGE) == ([-4.0], [1]), "of 90 rather than 103"
 
 
-def test_a_network_in_doubt_is_asked_again_rather_than_disbelieved():
+def test_a_second_look_does_not_make_up_for_a_network_in_doubt():
     image = np.full_like(IMAGE, 104)
-    assert look_twice(0.8 * mask_of(BODY), image, 0.1 * mask_of(BODY)) == ([4.0], [1])
+    assert look_twice(mask_of(BODY), image) == ([4.0], [1])
+    assert look_twice(0.8 * mask_of(BODY), image, 0.1 * mask_of(BODY)) == ([1.0], [1])
 
 
 def test_of_very_many_candidates_the_likeliest_are_looked_at():

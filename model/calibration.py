@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.evidence import Evidence, Looks
+from model.evidence import Evidence, Looks, objected
 
 # Pull of the weights towards 0, as of so many examples. Chosen by the held-out log loss of the shipped network.
 _REGULARISATION = 3.0
+_ANY = 100.0  # what is the same for all has no weight
 # A frame may not say more than the examples can show: e⁵ is one error in 150.
 LARGEST = 5.0
 FOLDS = 4
@@ -56,7 +57,7 @@ class Fitted(NamedTuple):
 
     Args:
         first: of anybody.
-        second: of those who are partly like the hero, after a second look; None if nobody had one.
+        second: of those who are worth a second look, after it; None if nobody had one.
     """
 
     first: Evidence
@@ -64,32 +65,37 @@ class Fitted(NamedTuple):
 
     def of(self, looks: Looks) -> float:
         """Log-likelihood ratio, nats."""
-        if self.second is not None and looks.is_partly_hero:
-            return self.second.of(looks)
-        return self.first.of(looks._replace(likeness=0.0))
+        first = self.first.of(looks._replace(likeness=0.0))
+        return (
+            first if self.second is None or not looks.is_worth_second_look else objected(first, self.second.of(looks))
+        )
 
 
-def fit(examples: Sequence[Example]) -> Fitted:
+def fit(examples: Sequence[Example], similar: Sequence[Example] = ()) -> Fitted:
     """Fit the weights to examples, of which all or none have had a second look.
+
+    Args:
+        examples: as people usually look.
+        similar: further ones for the second look only, among them people who look similar to the hero.
 
     Raises:
         ValueError: if there is nobody, or the hero or anybody else is missing.
     """
     truth = np.array([example.is_hero for example in examples], bool)
+    first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth)
+    looked_at = [example for example in (*examples, *similar) if example.looks.is_worth_second_look]
+    if not any(example.looks.likeness for example in looked_at):
+        return Fitted(first, None)
+    # By likeness and size alone: how sure the network is says little among those who are like the hero to it.
+    alone = [each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_ANY) for each in looked_at]
+    return Fitted(first, _regression(alone, np.array([example.is_hero for example in looked_at], bool)))
+
+
+def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
+    """Logistic regression on the terms of looks, less the log odds of the examples."""
     if not truth.any() or truth.all():
         raise ValueError(f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero")
     log_odds = math.log(truth.sum() / (~truth).sum())
-    first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth, log_odds)
-    is_looked_at = np.array([example.looks.is_partly_hero for example in examples])
-    candidates = [example.looks for example, is_one in zip(examples, is_looked_at, strict=True) if is_one]
-    if not any(looks.likeness for looks in candidates):
-        return Fitted(first, None)
-    # Less the log odds of all examples: that somebody is taken for the hero is part of what was seen.
-    return Fitted(first, _regression(candidates, truth[is_looked_at], log_odds))
-
-
-def _regression(looks: Sequence[Looks], truth: np.ndarray, log_odds: float) -> Evidence:
-    """Logistic regression on the terms of looks, less the log odds of the examples."""
     terms = np.array([each.terms() for each in looks])
     spread = terms.std(axis=0)
     scale = np.where(spread > 1e-6, spread, np.inf)  # what is the same for all says nothing: its weight becomes 0
@@ -110,13 +116,13 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray, log_odds: float) -> E
     return Evidence(**dict(zip(names, np.round(weights, 4).tolist(), strict=True)), largest=LARGEST)
 
 
-def held_out(examples: Sequence[Example]) -> np.ndarray:
-    """The evidence of each example, fitted without a quarter of the recordings that holds its own."""
+def held_out(examples: Sequence[Example], similar: Sequence[Example] = ()) -> np.ndarray:
+    """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`."""
     recordings = sorted({example.recording for example in examples})
     evidence = np.zeros(len(examples))
     for fold in range(min(FOLDS, len(recordings))):
         left_out = set(recordings[fold::FOLDS])
-        fitted = fit([example for example in examples if example.recording not in left_out] or examples)
+        fitted = fit([example for example in examples if example.recording not in left_out] or examples, similar)
         for number, example in enumerate(examples):
             if example.recording in left_out:
                 evidence[number] = fitted.of(example.looks)

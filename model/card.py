@@ -34,7 +34,7 @@ class Card:
         hero_threshold_255: a pixel is the hero if its probability is above this, in 255ths.
         min_blob_px: smallest person to believe, in pixels of the network.
         evidence: how much its output on a person speaks for the hero.
-        second_evidence: the same after a second look, of those who are partly like the hero; None without one.
+        second_evidence: the same after a second look, of those who are the hero to it; None without one.
 
     Raises:
         ValueError: if a setting is out of its range.

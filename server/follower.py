@@ -72,31 +72,29 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         usage="%(prog)s [options] weights",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
     )
-    parser.add_argument("weights", help="network: weights/model_weights, a .keras file, or one of the original tools")
+    parser.add_argument("weights", help="the network, such as weights/model_weights")
     parser.add_argument(
         "--engine",
         choices=ENGINES,
         default="auto",
         metavar="ENGINE",
-        help="runs the network: openvino, tensorflow or auto (default: auto, TensorFlow if it sees a GPU)",
+        help="openvino, tensorflow or auto (default: auto)",
     )
     add_precision_option(parser)
     parser.add_argument(
         "--device",
         default="CPU",
         metavar="DEVICE",
-        help="that OpenVINO runs the network on: CPU, GPU or NPU of Intel, or AUTO (default: CPU)",
+        help="of OpenVINO: CPU, GPU, NPU or AUTO (default: CPU)",
     )
     add_options(parser, Settings)
-    parser.add_argument(
-        "--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker, see README.md"
-    )
+    parser.add_argument("--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker")
     parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning"),
         default="info",
         metavar="LEVEL",
-        help="least severe lines to log: debug, info or warning (default: info)",
+        help="debug, info or warning (default: info)",
     )
     return parser.parse_args(arguments)
 

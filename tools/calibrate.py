@@ -45,11 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card = card_file(weights)
     content = json.loads(card.read_bytes()) if card.exists() else {}
     check_output_file(card)
-    chosen = chosen_pairs(options.data, options.recordings)
+    chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
     engine, file = load_engine("auto", options.weights, options.precision), second_look_file(weights)
-    examples = [*examples_of(engine, SecondLook(file) if file.exists() else None, chosen)]
-    fitted = fit(examples)
-    evidence, truth = held_out(examples), np.array([example.is_hero for example in examples])
+    second_look = SecondLook(file) if file.exists() else None
+    examples, similar = ([*examples_of(engine, second_look, some)] for some in (chosen, of_similar))
+    fitted = fit(examples, similar)
+    evidence, truth = held_out(examples, similar), np.array([example.is_hero for example in examples])
     found, loss = reliability(evidence, truth), log_loss(evidence, truth)
     print_text(table(found))
     print_text(
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
     content["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),
+        "similar": sorted({example.recording for example in similar}),
         "heroes": int(truth.sum()),
         "others": int((~truth).sum()),
         "held_out_log_loss": round(loss, 5),
@@ -79,6 +81,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to take of them (default: all)")
     add_precision_option(parser)
+    parser.add_argument(
+        "--similar", type=Path, nargs="+", default=[], help="dataset folders with lookalikes, for the second look only"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the reliability diagram into this PNG")
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""Train the second look: a small network that looks again at those who are partly like the hero to a network.
+"""Train the second look: a small network that looks again at those who are the hero to a network.
 
     python tools/train_second_look.py weights/model_weights --data ../shared/data lookalikes --hold-out r03 r07
 
@@ -101,13 +101,13 @@ def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
 
 
 def table(network: keras.Model, people: Sequence[LabelledPerson]) -> str:
-    """How often heroes and others are told apart among those who are partly like the hero to the large network.
+    """How often heroes and others are told apart among those who are the hero to the large network.
 
     A line for each folder: the share of pairs of a hero and somebody else in which the hero is the likelier one.
     """
     lines = [f"{'held out':<20}{'heroes':>8}{'others':>8}{'first look':>12}{'second look':>13}"]
     for folder in sorted({person.recording.split("/")[0] for person in people}):
-        some = [each for each in people if each.recording.startswith(folder + "/") and each.looks.is_partly_hero]
+        some = [each for each in people if each.recording.startswith(folder + "/") and each.looks.is_worth_second_look]
         truth = np.array([each.is_hero for each in some], bool)
         if not some or truth.all() or not truth.any():
             continue

@@ -65,8 +65,7 @@ def add_precision_option(parser: argparse.ArgumentParser, default: str = "auto")
         choices=PRECISIONS,
         default=default,
         metavar="PRECISION",
-        help="computes in auto, int8, bf16 or f32; auto: int8 if the network is shipped in it and the CPU is an "
-        "x86-64, else bf16 if the CPU has it, else f32 (default: %(default)s)",
+        help="auto, int8, bf16 or f32 (default: %(default)s)",
     )
 
 

@@ -18,7 +18,7 @@ class Engine(ABC):
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
         weights: path of the network as the user gave it; None if it was not loaded from files.
-        second_look: at those who are partly like the hero; None without one.
+        second_look: at those who are the hero to the network; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
     """
 

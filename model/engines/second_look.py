@@ -1,4 +1,4 @@
-"""The second look: a small network for those who are partly like the hero to the large one.
+"""The second look: a small network for those who are the hero to the large one.
 
 The large network judges pixels, most of them by their neighbourhood: somebody in a red dress is the hero to it as soon
 as she is red enough. This one sees the whole person. It is kept beside the large network as OpenVINO's files

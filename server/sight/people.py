@@ -15,7 +15,7 @@ import numpy as np
 from model.card import Card
 from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
-from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins
+from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins, objected
 from server.sight.geometry import Camera, Pose, ray_direction, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
 
@@ -98,7 +98,7 @@ def find_people(
         camera: that took both.
         pose: of that camera, world frame.
         card: the network's: its classes, the smallest person to believe, and what its output says of the hero.
-        second_look: at those who are partly like the hero; None without one.
+        second_look: at those who are the hero to the network; None without one.
 
     Returns:
         A sighting for each person, the largest first.
@@ -168,14 +168,14 @@ def _evidence(
     looks = looks_of(parts, probabilities, image, card)
     found = [card.evidence.of(each) for each in looks]
     if second_look is not None and card.second_evidence is not None:
-        candidates = [number for number, each in enumerate(looks) if each.is_partly_hero]
+        candidates = [number for number, each in enumerate(looks) if each.is_worth_second_look]
         candidates.sort(key=lambda number: -found[number])
         for number in candidates[MOST_LOOKED_AT:]:
             found[number] = min(found[number], 0.0)
         candidates = candidates[:MOST_LOOKED_AT]
         crops = crops_of(parts, image, candidates)
         for number, likeness in zip(candidates, second_look.likeness(crops).tolist(), strict=True):
-            found[number] = card.second_evidence.of(looks[number]._replace(likeness=likeness))
+            found[number] = objected(found[number], card.second_evidence.of(looks[number]._replace(likeness=likeness)))
     is_in_doubt = _doubts(parts, probabilities, card, places)
     found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
     return [

@@ -81,32 +81,46 @@ def test_without_the_hero_or_without_others_there_is_no_fit(is_hero):
 # --- after a second look
 
 
-def looked_at_again(count: int) -> list[Example]:
-    """Of people half of whom the network takes for the hero; which of these are, only the second look tells."""
+def looked_at_again(count: int, area_px: float = 300.0) -> list[Example]:
+    """Of people who are all alike to the network; which of them are the hero, only the second look tells."""
     rng = np.random.default_rng(3)
     made = []
     for number in range(count):
-        margin, is_hero = (3.0, bool(rng.random() < 0.5)) if number % 2 else (-3.0, False)
+        is_hero = number % 4 == 0
         likeness = float(rng.normal(2.0 if is_hero else -2.0, 2.0))
-        made.append(Example("r", Looks(margin, margin, 60.0, 60.0, likeness), is_hero))
+        made.append(Example("r", Looks(3.0, 3.0, area_px, 60.0, likeness), is_hero))
     return made
 
 
-def test_the_second_look_decides_among_those_whom_the_network_takes_for_the_hero():
-    known = looked_at_again(20_000)
-    fitted = fit(known)
-    # Two normal distributions of the same spread: log-likelihood ratio 2 · 2 · likeness / 2². One candidate in two is
-    # the hero, one person in four: those who are no candidates are a factor 3 / 2 as likely to be somebody else.
-    taken = Looks(3.0, 3.0, 60.0, 60.0)
+def test_the_second_look_is_worth_what_it_tells():
+    fitted = fit(looked_at_again(20_000))
+    assert fitted.second is not None
+    # Two normal distributions of the same spread: log-likelihood ratio 2 · 2 · likeness / 2².
     for likeness in (-3.0, -1.0, 0.0, 1.0, 3.0):
-        told = fitted.of(taken._replace(likeness=likeness))
-        assert told == pytest.approx(likeness + math.log(3), abs=0.2)
+        assert fitted.second.of(Looks(3.0, 3.0, 300.0, 60.0, likeness)) == pytest.approx(likeness, abs=0.2)
 
 
-def test_of_anybody_else_the_second_look_says_nothing():
+@pytest.mark.parametrize(("likeness", "objects"), [(-3.0, True), (-0.5, False), (3.0, False)])
+def test_the_second_look_may_object(likeness, objects):
+    people = [*looked_at_again(4000), *(Example("r", Looks(-3.0, -3.0, 300.0, 60.0), False) for _ in range(4000))]
+    fitted = fit(people)
+    assert fitted.second is not None
+    looks = Looks(3.0, 3.0, 300.0, 60.0, likeness)
+    assert fitted.of(looks) == (fitted.second if objects else fitted.first).of(looks)
+    assert (fitted.of(looks) < 0) is objects
+
+
+def test_lookalikes_change_the_second_look_only():
+    usual, similar = examples(2000), looked_at_again(2000)
+    assert fit(usual, similar).first == fit(usual).first
+    assert fit(usual).second is None
+    assert fit(usual, similar).second is not None
+
+
+def test_of_anybody_too_small_or_unlike_the_hero_the_second_look_says_nothing():
     fitted = fit(looked_at_again(2000))
-    other = Looks(-3.0, -3.0, 60.0, 60.0)
-    assert fitted.of(other._replace(likeness=9.0)) == fitted.of(other) == fitted.first.of(other) < 0
+    for looks in (Looks(3.0, 3.0, 99.0, 60.0), Looks(2.9, 9.0, 300.0, 60.0)):
+        assert fitted.of(looks._replace(likeness=-9.0)) == fitted.of(looks)
 
 
 def test_without_a_second_look_there_is_one_fit():

@@ -97,6 +97,9 @@ CASES = [
     ("soak --data text", "expected a folder of images"),
     ("soak --minutes 0", "expected --minutes above 0"),
     ("soak --drones 0", "expected --drones of at least 1"),
+    ("train_second_look nope --data data", "expected a network at nope"),
+    ("train_second_look broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),
+    ("train_second_look broken --data data", "broken.keras: expected a network saved by Keras 3"),
 ]
 
 

@@ -208,34 +208,43 @@ class Likeness:
 SECOND_CARD = replace(CARD, second_evidence=Evidence(0.0, 0.0, 0.0, likeness=1.0, largest=4.0))
 
 
-def look_twice(hero: np.ndarray, image: np.ndarray, others=None) -> tuple[list[float], list[int]]:
-    """The evidence of everybody, the largest first, and how many were looked at again."""
+def look_twice(hero: np.ndarray, red: int, others=None) -> tuple[list[float], list[int]]:
+    """The evidence of everybody, the largest first, and how many were looked at again, in an image of so much red."""
     look, probabilities = Likeness(), probabilities_of(hero, others)
+    image = np.full_like(IMAGE, red)
     found = find_people(probabilities, image, depth_of(51), QUADSIM_CAMERA, LEVEL, SECOND_CARD, look)
     return [sighting.evidence for sighting in found], look.seen
 
 
-def test_who_is_taken_for_the_hero_is_looked_at_again_and_nobody_else():
-    image = IMAGE.copy()
-    image[30:80, 30:50] = (103, 0, 0)
+@pytest.mark.parametrize(
+    ("red", "evidence"), [(98, -2.0), (99, -1.0), (100, 5.0), (103, 5.0), (90, -4.0)], ids="{}".format
+)
+def test_a_second_look_may_object_and_adds_nothing(red, evidence):
+    assert look_twice(mask_of(BODY), red) == ([evidence], [1])
+
+
+def test_who_is_like_the_hero_is_looked_at_again_and_nobody_else():
     hero, other = mask_of((40, 35, 76, 45)), mask_of((40, 100, 75, 110))
-    assert look_twice(hero, image, other) == ([3.0, -5.0], [1])
-    assert look_twice(mask_of(BODY), IMAGE) == ([-4.0], [1]), "of 90 rather than 103"
+    assert look_twice(hero, 97, other) == ([-3.0, -5.0], [1])
+
+
+def test_who_is_too_small_to_tell_apart_is_not_looked_at_again():
+    # 39 pixels of 160 × 160 are 99.8 of 256 × 256.
+    assert look_twice(mask_of((40, 80, 53, 83)), 90) == ([5.0], [0])
+    assert look_twice(mask_of((40, 80, 50, 84)), 90) == ([-4.0], [1])
 
 
 def test_a_second_look_does_not_make_up_for_a_network_in_doubt():
-    image = np.full_like(IMAGE, 104)
-    assert look_twice(mask_of(BODY), image) == ([4.0], [1])
-    assert look_twice(0.8 * mask_of(BODY), image, 0.1 * mask_of(BODY)) == ([1.0], [1])
+    assert look_twice(0.8 * mask_of(BODY), 104, 0.01 * mask_of(BODY)) == ([1.0], [1])
 
 
 def test_of_very_many_candidates_the_likeliest_are_looked_at():
     bodies = [
         (20 + 60 * row, 4 + 30 * column, 60 + 60 * row, 14 + 30 * column) for row in (0, 1) for column in range(5)
     ]
-    evidence, looks = look_twice(mask_of(*bodies), np.full_like(IMAGE, 103))
+    evidence, looks = look_twice(mask_of(*bodies), 103)
     assert looks == [8]
-    assert sorted(evidence) == [0.0] * 2 + [3.0] * 8
+    assert sorted(evidence) == [0.0] * 2 + [5.0] * 8
 
 
 def test_the_channels_are_those_of_the_cards_classes():

@@ -100,7 +100,7 @@ def test_the_second_look_is_worth_what_it_tells():
         assert fitted.second.of(Looks(3.0, 3.0, 300.0, 60.0, likeness)) == pytest.approx(likeness, abs=0.2)
 
 
-@pytest.mark.parametrize(("likeness", "objects"), [(-3.0, True), (-0.5, False), (3.0, False)])
+@pytest.mark.parametrize(("likeness", "objects"), [(-3.0, True), (-1.5, False), (3.0, False)])
 def test_the_second_look_may_object(likeness, objects):
     people = [*looked_at_again(4000), *(Example("r", Looks(-3.0, -3.0, 300.0, 60.0), False) for _ in range(4000))]
     fitted = fit(people)

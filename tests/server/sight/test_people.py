@@ -217,7 +217,7 @@ def look_twice(hero: np.ndarray, red: int, others=None) -> tuple[list[float], li
 
 
 @pytest.mark.parametrize(
-    ("red", "evidence"), [(98, -2.0), (99, -1.0), (100, 5.0), (103, 5.0), (90, -4.0)], ids="{}".format
+    ("red", "evidence"), [(97, -3.0), (98, -2.0), (99, 5.0), (103, 5.0), (90, -4.0)], ids="{}".format
 )
 def test_a_second_look_may_object_and_adds_nothing(red, evidence):
     assert look_twice(mask_of(BODY), red) == ([evidence], [1])

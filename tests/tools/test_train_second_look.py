@@ -8,8 +8,10 @@ from PIL import Image
 from support.networks import save_pixel_network
 
 from model.card import read_card
-from model.engines.second_look import second_look_file
+from model.engines import load_engine
+from model.engines.second_look import SecondLook, second_look_file
 from tools import calibrate
+from tools.labelled.people import chosen_pairs, people_in
 from tools.train_second_look import main
 
 PX = 64
@@ -48,17 +50,23 @@ def trained(network, data):
     return main([str(network), "--data", str(data), *held_out, "--steps", "60"])
 
 
-def test_it_tells_apart_who_is_the_same_to_the_network(trained, network, data, capsys):
+def test_it_tells_apart_who_is_the_same_to_the_network(trained, network, data):
     assert trained == 0
     about = json.loads(second_look_file(network).with_suffix(".json").read_text())
     assert (about["heroes"], about["others"], about["held_out"]) == (24, 24, ["r02", "r03"])
-    assert read_card(network).second_evidence is None, "nobody uses it before it is calibrated"
+    ((folder, pairs),) = chosen_pairs([data], ["r02", "r03"])
+    people = [*people_in(load_engine("openvino", network), folder, pairs)]
+    likeness = SecondLook(second_look_file(network)).likeness(np.stack([person.crop for person in people]))
+    truth = np.array([person.is_hero for person in people])
+    assert likeness[truth].min() > likeness[~truth].max()
+
+
+def test_nobody_uses_it_before_it_is_calibrated(trained, network, data):
+    assert read_card(network).second_evidence is None
     assert calibrate.main([str(network), "--data", str(data), "--recordings", "r02", "r03"]) == 0
-    assert read_card(network).second_evidence is not None
-    _, *lines = capsys.readouterr().out.splitlines()
-    told = [line.split() for line in lines[:-2]]
-    assert all(int(heroes) == 0 or float(evidence) > 0 for evidence, _, heroes, _ in told)
-    assert all(int(others) == 0 or float(evidence) < 0 for evidence, _, _, others in told)
+    second = read_card(network).second_evidence
+    assert second is not None
+    assert second.likeness > 0
 
 
 def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_path, capsys):

@@ -6,6 +6,16 @@ import keras
 import numpy as np
 
 
+def save_colour_network(folder: Path, px: int, weight: float) -> Path:
+    """Save a network to which blue is surroundings, and of all else red speaks for the hero and green for others.
+
+    Inputs are −1 to 1: the margin of a pixel is `weight` · (red − green), where both are so.
+    """
+    kernel = np.zeros((1, 1, 3, 3))
+    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, weight, weight
+    return save_pixel_network(folder, px, kernel, np.zeros(3))
+
+
 def save_pixel_network(folder: Path, px: int, kernel: np.ndarray, bias: np.ndarray) -> Path:
     """Save a network that classifies each pixel by its colour alone.
 

@@ -24,6 +24,18 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
 # Made by older versions of the program; tests/data/README.md says how.
 FORMAT_1, FORMAT_2 = (REPOSITORY / "tests" / "data" / f"format{number}.mcap" for number in (1, 2))
+SCHEMAS = {
+    "/events": "followme.Event",
+    "/camera": "foxglove.CompressedImage",
+    "/camera/calibration": "foxglove.CameraCalibration",
+    "/mask": "foxglove.CompressedImage",
+    "/tf": "foxglove.FrameTransforms",
+    "/target": "foxglove.SceneUpdate",
+    "/state": "followme.State",
+    "/commands": "followme.Command",
+    "/log": "foxglove.Log",
+}
+"""Of each topic."""
 COMMANDS = ("object_detected", "object_lost", "create_box_marker")
 
 

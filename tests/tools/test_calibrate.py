@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from support.networks import save_pixel_network
+from support.dataset import save_pair
+from support.networks import save_colour_network
 
 from model.card import read_card
 from model.crops import CROP_PX
@@ -23,11 +24,8 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Blue is surroundings; of all else, red speaks for the hero and green for others."""
-    # Inputs are −1 to 1. Red 0.57 and green 0.57 from the middle: margins of 2 · (red − green), and more for blue.
-    kernel = np.zeros((1, 1, 3, 3))
-    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, 2, 2
-    return save_pixel_network(tmp_path_factory.mktemp("saved"), PX, kernel, np.zeros(3))
+    # Margins of 2 · (red − green), and more for blue.
+    return save_colour_network(tmp_path_factory.mktemp("saved"), PX, 2)
 
 
 @pytest.fixture
@@ -42,9 +40,7 @@ def save_frame(folder, name, *people):
     for left, colour, is_hero in people:
         image[10:40, left : left + 10] = colour
         mask[10:40, left : left + 10] = (0, 0, 255) if is_hero else (0, 255, 0)
-    for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
-        (folder / "train" / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / "train" / kind / f"{name}.{ending}", subsampling=0, quality=100)
+    save_pair(folder, name, image, mask)
 
 
 @pytest.fixture

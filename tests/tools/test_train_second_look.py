@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
-from support.networks import save_pixel_network
+from support.dataset import save_pair
+from support.networks import save_colour_network
 
 from model.card import read_card
 from model.engines import load_engine
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    """Blue is surroundings; of all else, red is the hero and green somebody else."""
-    kernel = np.zeros((1, 1, 3, 3))
-    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, 6, 6
-    return save_pixel_network(tmp_path_factory.mktemp("saved"), PX, kernel, np.zeros(3))
+    return save_colour_network(tmp_path_factory.mktemp("saved"), PX, 6)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +35,7 @@ def data(tmp_path_factory):
             image[10:30, left : left + 12] = red if is_hero else dark
             image[30:50, left : left + 12] = dark if is_hero else red
             mask[10:50, left : left + 12] = (0, 0, 255) if is_hero else (0, 255, 0)
-        for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
-            (folder / "train" / kind).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(folder / "train" / kind / f"r{number % 4:02}_{number:05}.{ending}", quality=95)
+        save_pair(folder, f"r{number % 4:02}_{number:05}", image, mask)
     return folder
 
 
@@ -70,11 +65,9 @@ def test_nobody_uses_it_before_it_is_calibrated(trained, network, data):
 
 
 def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_path, capsys):
-    for kind, colour, ending in (("images", (30, 30, 220), "jpeg"), ("masks", (255, 0, 0), "png")):
-        image = np.full((PX, PX, 3), colour, np.uint8)
-        image[10:50, 20:32] = (200, 30, 20) if kind == "images" else (0, 255, 0)
-        (tmp_path / "train" / kind).mkdir(parents=True)
-        Image.fromarray(image).save(tmp_path / "train" / kind / f"r00_00000.{ending}")
+    image, mask = np.full((PX, PX, 3), (30, 30, 220), np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+    image[10:50, 20:32], mask[10:50, 20:32] = (200, 30, 20), (0, 255, 0)
+    save_pair(tmp_path, "r00_00000", image, mask)
     assert main([str(network), "--data", str(tmp_path)]) == 2
     complaint = "train_second_look: expected examples of the hero in each dataset folder, got none in one"
     assert capsys.readouterr().err.splitlines()[-1] == complaint

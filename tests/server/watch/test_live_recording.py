@@ -10,7 +10,7 @@ from support.command import follower
 from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, ColourEngine
 from support.live import fields, picture
 from support.page import Viewer
-from support.recorded_session import PATIENCE_S, Sender, happened, order
+from support.recorded_session import PATIENCE_S, SCHEMAS, Sender, happened, order
 from support.waiting import wait_until
 
 from server.watch.recording.reader import Recording
@@ -21,17 +21,6 @@ from tools.simulator.wire import QuadSimClient
 
 # A busy machine may take seconds for a frame.
 WATCHDOG = ("--watchdog-s", "3")
-SCHEMAS = {
-    "/events": "followme.Event",
-    "/camera": "foxglove.CompressedImage",
-    "/camera/calibration": "foxglove.CameraCalibration",
-    "/mask": "foxglove.CompressedImage",
-    "/tf": "foxglove.FrameTransforms",
-    "/target": "foxglove.SceneUpdate",
-    "/state": "followme.State",
-    "/commands": "followme.Command",
-    "/log": "foxglove.Log",
-}
 
 
 def told_of(server: ServerProcess) -> dict | None:

@@ -11,6 +11,7 @@ import websocket
 from support.command import follower
 from support.fake_engine import FAKE_SERVER, GREY
 from support.page import flying
+from support.recorded_session import SCHEMAS
 from support.road import Road, view
 from support.seen import sighting
 from support.waiting import PATIENCE_S, wait_until
@@ -20,17 +21,6 @@ from server.watch.recording.live import MOST_WAITING, Live
 from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
 
 MESSAGE_DATA = 1
-SCHEMAS = {
-    "/events": "followme.Event",
-    "/camera": "foxglove.CompressedImage",
-    "/camera/calibration": "foxglove.CameraCalibration",
-    "/mask": "foxglove.CompressedImage",
-    "/tf": "foxglove.FrameTransforms",
-    "/target": "foxglove.SceneUpdate",
-    "/state": "followme.State",
-    "/commands": "followme.Command",
-    "/log": "foxglove.Log",
-}
 
 
 class Foxglove:

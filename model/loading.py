@@ -168,8 +168,12 @@ def _load_keras(file: Path) -> "keras.Model":
         return import_keras().saving.load_model(file, compile=False)
     # Keras and the libraries below it raise nearly anything on a broken file.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{file}: expected a network saved by Keras 3, got {reason}") from error
+        raise ValueError(f"{file}: expected a network saved by Keras 3, got {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error of Keras, TensorFlow or OpenVINO says, which may be pages, in at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _is_square_map(shape: object) -> bool:

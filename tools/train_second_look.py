@@ -15,7 +15,6 @@ begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,10 +27,11 @@ from model.loading import import_keras, resolve_weights
 import_keras()  # first, so that the imports below do not print start-up messages
 
 import keras
-import openvino as ov
 
 from model.engines import add_precision_option, load_engine
+from model.engines.conversion import openvino_model, write_network
 from model.engines.second_look import second_look_file
+from model.options import check
 from model.second_look import Examples, likeness, train
 from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 
@@ -40,6 +40,12 @@ from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
+    check(
+        options,
+        ("most", options.most >= 0, "of at least 0"),
+        ("steps", options.steps >= 1, "of at least 1"),
+        ("seed", 0 <= options.seed < 2**32, "from 0 to 4294967295"),
+    )
     file = second_look_file(resolve_weights(options.weights))
     check_output_file(file)
     chosen = chosen_pairs(options.data, but=options.hold_out, most=options.most)
@@ -58,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network = train(examples, options.steps, options.seed, tell)
     if held_out:
         print_text(table(network, held_out))
-    save(network, file)
+    write_network(openvino_model(network), file, is_half=True)
     content = {
         "data": [name for name, _ in chosen],
         "held_out": options.hold_out,
@@ -121,13 +127,6 @@ def ranked(scores: np.ndarray, truth: np.ndarray) -> float:
     """The share of pairs of a hero and somebody else in which the hero has the larger score; equal ones count half."""
     heroes, others = scores[truth][:, None], scores[~truth][None]
     return float(((heroes > others) + 0.5 * (heroes == others)).mean())
-
-
-def save(network: keras.Model, file: Path) -> None:
-    """Write a network as OpenVINO's files."""
-    with tempfile.TemporaryDirectory() as folder:
-        network.export(folder, verbose=False)
-        ov.save_model(ov.convert_model(folder), file, compress_to_fp16=True)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,18 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from model.card import read_card
 from model.engines.self_test import coarse, known_frame
-from model.loading import input_px, load_network, weights_sha256
+from model.loading import input_px, load_network, one_line, weights_sha256
 from model.startup import how_to_install
+
+if TYPE_CHECKING:
+    import keras
 
 NETWORK, VALUES, NOTE = "network.xml", "network.bin", "conversion.json"
 
@@ -111,12 +114,6 @@ def convert(weights: Path, folder: Path) -> None:
         answer = coarse(np.asarray(network(frame, training=False)))
     except ValueError as error:
         raise ValueError(f"{weights}: {error}") from error
-    with tempfile.TemporaryDirectory() as exported:
-        try:
-            network.export(exported, verbose=False)
-            converted = ov.convert_model(exported)
-        except RuntimeError as error:  # of OpenVINO and TensorFlow, also for a full disk
-            raise OSError(" ".join(str(error).split())[:200]) from error
     conversion = Conversion(
         weights_sha256=weights_sha256(weights),
         mean=card.mean,
@@ -125,7 +122,39 @@ def convert(weights: Path, folder: Path) -> None:
         made_with=f"OpenVINO {ov.__version__.split('-')[0]}",
         answer=answer.astype(float).round(6).tolist(),
     )
-    save(converted, folder, conversion)
+    save(openvino_model(network), folder, conversion)
+
+
+def openvino_model(network: "keras.Model") -> Any:
+    """A network of Keras as an `openvino.Model`.
+
+    Raises:
+        OSError: if there is no room for what lies between them.
+    """
+    import openvino as ov
+
+    with tempfile.TemporaryDirectory() as exported:
+        try:
+            network.export(exported, verbose=False)
+            return ov.convert_model(exported)
+        except RuntimeError as error:  # of OpenVINO and TensorFlow, also for a full disk
+            raise OSError(one_line(error)) from error
+
+
+def write_network(network: Any, file: Path, is_half: bool = False) -> None:
+    """Write an `openvino.Model` as a file and one beside it that ends in .bin; with `is_half`, weights in float16.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    import openvino as ov
+
+    if "conversion_parameters" in network.rt_info:  # names a temporary folder
+        del network.rt_info["conversion_parameters"]
+    try:
+        ov.save_model(network, file, compress_to_fp16=is_half)
+    except RuntimeError as error:
+        raise OSError(one_line(error)) from error
 
 
 def save(network: Any, folder: Path, conversion: Conversion) -> None:
@@ -139,15 +168,8 @@ def save(network: Any, folder: Path, conversion: Conversion) -> None:
     Raises:
         OSError: if there is no room.
     """
-    import openvino as ov
-
     folder.mkdir(parents=True)
-    if "conversion_parameters" in network.rt_info:  # names a temporary folder
-        del network.rt_info["conversion_parameters"]
-    try:
-        ov.save_model(network, folder / NETWORK, compress_to_fp16=False)
-    except RuntimeError as error:
-        raise OSError(" ".join(str(error).split())[:200]) from error
+    write_network(network, folder / NETWORK)
     digests = {name: _sha256(folder / name) for name in (NETWORK, VALUES)}
     _write(folder, dataclasses.replace(conversion, files=digests))
 

@@ -19,6 +19,7 @@ from model.engines.conversion import ConvertedNetwork
 from model.engines.engine import Engine, checked_card
 from model.engines.self_test import agrees, known_frame
 from model.engines.shipped import MADE_BY, shipped, shipped_folder
+from model.loading import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class OpenVinoEngine(Engine):
             try:
                 self._compile(weights, network, precision, device)
             except RuntimeError as error:  # of OpenVINO, for files that it can't read, or a device that can't run them
-                got = " ".join(str(error).split())[:200]
+                got = one_line(error)
                 continue
             if agrees(self.infer(known_frame(self.input_px)), network.answer):
                 return

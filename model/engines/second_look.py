@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from model.crops import CROP_PX
+from model.loading import one_line
 
 BATCH = 4
 
@@ -17,6 +18,12 @@ BATCH = 4
 def second_look_file(weights: Path) -> Path:
     """Path of the second look that belongs to a resolved weights file; a file of the same name, *.bin, is beside it."""
     return weights.with_name(f"{weights.stem}.second_look.xml")
+
+
+def second_look_files(weights: Path) -> tuple[Path, Path]:
+    """Both files of OpenVINO."""
+    file = second_look_file(weights)
+    return file, file.with_suffix(".bin")
 
 
 class SecondLook:
@@ -43,7 +50,7 @@ class SecondLook:
             self._request = core.compile_model(network, "CPU", settings).create_infer_request()
             answer = self.likeness(np.full((1, *CROP_PX, 4), 127, np.uint8))
         except RuntimeError as error:  # of OpenVINO
-            raise ValueError(f"expected a second look of {CROP_PX} px in {file}, got: {error}") from error
+            raise ValueError(f"expected a second look of {CROP_PX} px in {file}, got: {one_line(error)}") from error
         if answer.shape != (1,) or not np.isfinite(answer).all():
             raise ValueError(f"expected a second look with one finite output in {file}, got {answer}")
 

@@ -32,6 +32,7 @@ from model.command import command, make_output_folder, print_text, run_command
 from model.dataset import evenly_spread
 from model.engines.cache import cached
 from model.engines.conversion import annotate, save
+from model.engines.second_look import second_look_files
 from model.engines.shipped import ship, shipped, shipped_folder
 from model.evaluation import VALIDATION, Evaluation, evaluate, find_sets, read_image
 from model.loading import network_files, resolve_weights
@@ -125,8 +126,8 @@ def compare(exact: Evaluation, quantised: Evaluation) -> Comparison:
 
 
 def stage(weights: Path, folder: Path) -> Path:
-    """Copy a resolved network, its card and its conversion to float32 into a folder; returns the copy."""
-    for file in (*network_files(weights), card_file(weights)):
+    """Copy a resolved network, all that belongs to it and its conversion to float32 into a folder; returns the copy."""
+    for file in (*network_files(weights), card_file(weights), *second_look_files(weights)):
         if file.exists():
             shutil.copy(file, folder)
     staged = folder / weights.name

@@ -1,17 +1,21 @@
 """Quantising a small network that takes red for the hero, and the bounds that int8 must keep."""
 
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from support.dataset import save_pair
 
+from model.card import card_file
 from model.engines import load_engine
+from model.engines.second_look import second_look_files
 from model.engines.shipped import shipped, shipped_folder
 from model.scoring import HERO, HeroScore
 from tools import quantize
-from tools.quantize import Comparison, main
+from tools.quantize import Comparison, main, stage
 
 PX = 32
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -42,10 +46,7 @@ def data(tmp_path_factory):
             image, mask = np.full((PX, PX, 3), GREEN, np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
             if number % 2:
                 image[8:24, 8:24], mask[8:24, 8:24] = RED, (0, 0, 255)
-            for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
-                (folder / name / kind).mkdir(parents=True, exist_ok=True)
-                file = folder / name / kind / f"run_{number:05}.{ending}"
-                Image.fromarray(array).save(file, subsampling=0, quality=100)
+            save_pair(folder, f"run_{number:05}", image, mask, name)
     return folder
 
 
@@ -78,3 +79,15 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
 def test_the_bounds_are_on_agreement_and_on_quality(agreement, quality_lost, is_good):
     exact, quantised = (HeroScore(iou, 10, 0, 0) for iou in (0.7, 0.7 - quality_lost))  # all found: quality = IoU
     assert Comparison(exact, quantised, agreement, 100).is_good == is_good
+
+
+def test_a_network_is_quantised_with_all_that_belongs_to_it(network, tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "staged").mkdir()
+    copy = Path(shutil.copy(network, tmp_path / "weights"))
+    for file in (card_file(copy), *second_look_files(copy)):
+        file.write_text("{}")
+    staged = stage(copy, tmp_path / "staged")
+    assert shipped(staged, "f32") is not None
+    for file in (staged, card_file(staged), *second_look_files(staged)):
+        assert file.read_bytes() == (copy.parent / file.name).read_bytes()

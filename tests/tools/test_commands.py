@@ -49,6 +49,7 @@ CASES = [
     ("calibrate nope --data data", "expected a network at nope"),
     ("calibrate broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),
     ("calibrate broken --data data --recordings r7 r8", "expected frames of r7, r8 in data, got none"),
+    ("calibrate broken --data data --recordings run r8", "expected frames of r8 in data, got none"),
     ("calibrate broken --data data", "broken.keras: expected a network saved by Keras 3"),
     ("calibrate broken --data data --plot nodir/x.png", "expected to be able to write nodir/x.png"),
     ("calibrate text --data data", "text: expected a whole HDF5 file"),
@@ -98,6 +99,10 @@ CASES = [
     ("soak --minutes 0", "expected --minutes above 0"),
     ("soak --drones 0", "expected --drones of at least 1"),
     ("train_second_look nope --data data", "expected a network at nope"),
+    ("train_second_look broken --data data --steps 0", "expected --steps of at least 1"),
+    ("train_second_look broken --data data --most -1", "expected --most of at least 0"),
+    ("train_second_look broken --data data --seed -1", "expected --seed from 0 to 4294967295"),
+    ("train_second_look broken --data data --hold-out r7", "expected frames of r7 in data, got none"),
     ("train_second_look broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),
     ("train_second_look broken --data data", "broken.keras: expected a network saved by Keras 3"),
 ]

@@ -52,13 +52,14 @@ def chosen_pairs(
         may_lack: leave out folders without any of the recordings.
 
     Raises:
-        ValueError: if there are none in a folder.
+        ValueError: if there are none in a folder, or none of one of the recordings.
     """
-    chosen = []
+    chosen, missing = [], set(recordings)
     for folder in folders:
         pairs = [pair for pair in list_pairs(folder / "train") if recording_of(pair[0].name) not in but]
         if recordings:
             pairs = [pair for pair in pairs if recording_of(pair[0].name) in recordings]
+            missing -= {recording_of(image.name) for image, _ in pairs}
         if not pairs and may_lack:
             continue
         if not pairs:
@@ -66,6 +67,9 @@ def chosen_pairs(
         if 0 < most < len(pairs):
             pairs = [pairs[number] for number in evenly_spread(len(pairs), most)]
         chosen.append((folder.name, pairs))
+    if missing:
+        where = ", ".join(map(str, folders))
+        raise ValueError(f"expected frames of {', '.join(sorted(missing))} in {where}, got none")
     return chosen
 
 

@@ -96,21 +96,13 @@ class Crowd(NamedTuple):
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
         """With somebody who is never to be taken for the hero, or who may be again."""
-        return self._replace(
-            people=tuple(
-                person._replace(is_refused=is_refused) if person.number == number else person for person in self.people
-            )
-        )
+        person = self.person(number)
+        return self if person is None else self.with_person(person._replace(is_refused=is_refused))
 
-    def with_hidden(self, number: int, step_s: float) -> "Crowd":
-        """With somebody who has been hidden for `step_s` more."""
+    def with_person(self, changed: Person) -> "Crowd":
+        """With somebody as they are now, in the place of who has their number."""
         return self._replace(
-            people=tuple(
-                person._replace(track=person.track._replace(hidden_s=person.track.hidden_s + step_s))
-                if person.number == number
-                else person
-                for person in self.people
-            )
+            people=tuple(changed if person.number == changed.number else person for person in self.people)
         )
 
     def update(self, time_s: float, step_s: float, fixes: Sequence[Fix], config: TrackerConfig) -> "Crowd":

@@ -199,19 +199,19 @@ class Tracker:
 
     def _hidden(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":
         """With the one followed known to be hidden, if so."""
-        hero, time_s = self.hero, self.time_s
-        is_hidden = (
-            surfaces is not None
-            and time_s is not None
-            and hero is not None
-            and self.is_following
-            and hero.seen_s < time_s
-            and hero.track.hidden_s < self.config.hidden_for_s
-            and surfaces.hide(self.place_of(hero, time_s))
-        )
-        if not is_hidden or hero is None:
+        assert self.time_s is not None
+        hero = self.hero
+        if (
+            surfaces is None
+            or hero is None
+            or not self.is_following
+            or hero.seen_s == self.time_s
+            or hero.track.hidden_s >= self.config.hidden_for_s
+            or not surfaces.hide(self.place_of(hero, self.time_s))
+        ):
             return replace(self, is_hidden=False)
-        return replace(self, is_hidden=True, crowd=self.crowd.with_hidden(hero.number, step_s))
+        track = hero.track._replace(hidden_s=hero.track.hidden_s + step_s)
+        return replace(self, is_hidden=True, crowd=self.crowd.with_person(hero._replace(track=track)))
 
     def _without_wrong_one(self) -> "Tracker":
         """Without following somebody who is hardly the hero any more."""

@@ -66,9 +66,9 @@ class Fitted(NamedTuple):
     def of(self, looks: Looks) -> float:
         """Log-likelihood ratio, nats."""
         first = self.first.of(looks._replace(likeness=0.0))
-        return (
-            first if self.second is None or not looks.is_worth_second_look else objected(first, self.second.of(looks))
-        )
+        if self.second is None or not looks.is_worth_second_look:
+            return first
+        return objected(first, self.second.of(looks))
 
 
 def fit(examples: Sequence[Example], similar: Sequence[Example] = ()) -> Fitted:

@@ -91,11 +91,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def examples_of(
     engine: Engine, second_look: SecondLook | None, chosen: Sequence[tuple[str, list[PathPair]]]
 ) -> Iterator[Example]:
-    """Everybody whom a network sees, after a second look if there is one."""
+    """Everybody whom a network sees; who is worth a second look, after it, if there is one."""
     for folder, pairs in chosen:
         for person in people_in(engine, folder, pairs):
-            likeness = 0.0 if second_look is None else float(second_look.likeness(person.crop[None])[0])
-            yield Example(person.recording, person.looks._replace(likeness=likeness), person.is_hero)
+            looks = person.looks
+            if second_look is not None and looks.is_worth_second_look:
+                looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
+            yield Example(person.recording, looks, person.is_hero)
 
 
 def table(found: Reliability) -> str:

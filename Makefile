@@ -6,8 +6,20 @@ BIN := .venv/bin
 
 .PHONY: demo test quick hostile check format setup lock weights clean
 
-demo test quick check setup:
-	@$(PYTHON) make.py $@
+demo:
+	@$(PYTHON) make.py demo
+
+test:
+	@$(PYTHON) make.py test
+
+quick:
+	@$(PYTHON) make.py quick
+
+check:
+	@$(PYTHON) make.py check
+
+setup:
+	@$(PYTHON) make.py setup
 
 # Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
 SEED ?= 1

@@ -140,7 +140,7 @@ def _cache() -> Finding:
     try:
         folder = cache_folder()
     except OSError as error:
-        words = f"cannot be written: {error}. The network is converted at each start, which takes 8 s"
+        words = f"cannot be written: {error}. Other networks than the shipped ones take 8 s to convert at each start"
         return Finding(Mark.NOTE, "cache", words, mend="set XDG_CACHE_HOME to a folder that can be written")
     used_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding(Mark.OK, "cache", f"{folder}, {used_bytes / 1e6:.0f} MB of converted networks")

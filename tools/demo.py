@@ -39,7 +39,7 @@ Next steps:
     .venv/bin/python server/follower.py weights/model_weights
                     start the server, then QuadSim, and choose Follow Me: QuadSim connects by itself;
                     or fly the stand-in in another terminal: .venv/bin/python tools/simulate.py
-    README.md       options, results, limits"""
+    README.md       results, limits, and where to read on"""
 
 
 @command("demo", interrupted="Interrupted; the server has been stopped.")

@@ -64,16 +64,16 @@ def test_the_start_tells_what_a_user_needs_and_nothing_else():
     ]
 
 
-def test_the_readme_lists_every_option_and_every_setting_of_the_tracker_with_its_default():
-    readme = (REPOSITORY / "README.md").read_text()
-    options = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*) *\|", readme, re.MULTILINE))
+def test_the_documentation_lists_every_option_and_every_setting_of_the_tracker_with_its_default():
+    page = (REPOSITORY / "docs/server.md").read_text()
+    options = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*) *\|", page, re.MULTILINE))
     usage = follower("--help").stdout
     offered = set(re.findall(r"--[a-z0-9-]+(?=[\s,])", usage)) - {"--help"}
     assert set(options) == offered
     for option, default in options.items():
         if default:
             assert re.search(rf"{option}[ ,].*?\(default:\s+{re.escape(default)}", usage, re.DOTALL), option
-    settings = dict(re.findall(r"^\| `([a-z_]+)` \| ([\d.]+) \|", readme, re.MULTILINE))
+    settings = dict(re.findall(r"^\| `([a-z_]+)` \| ([\d.]+) \|", page, re.MULTILINE))
     assert settings == {setting.name: str(setting.default) for setting in fields(TrackerConfig)}
 
 

@@ -1,4 +1,4 @@
-"""The write-up's fully convolutional networks, FCN1–FCN5, as short named blocks.
+"""The original report's fully convolutional networks, FCN1–FCN5, as short named blocks.
 
 They use only Keras 3, so TensorFlow, JAX or PyTorch can run them. An encoder block halves the resolution. A decoder
 block doubles it and concatenates the encoder's features of that resolution; at the last block, these are the camera
@@ -48,7 +48,7 @@ class Widths(NamedTuple):
         return layers.Softmax(dtype="float32", name="probabilities")(x)
 
 
-# Source: the original write-up's table, quoted in docs/writeup.md.
+# Source: the original report's table, quoted in docs/writeup.md.
 FCNS = {
     "fcn1": Widths((32, 64), 128, (64, 32)),
     "fcn2": Widths((32, 64, 128), 256, (128, 64, 32)),

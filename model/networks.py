@@ -1,4 +1,4 @@
-"""Networks by name: `fcn1` to `fcn5` of the write-up, and the shipped `fpn`."""
+"""Networks by name: `fcn1` to `fcn5` of the original report, and the shipped `fpn`."""
 
 import math
 

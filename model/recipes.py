@@ -129,7 +129,7 @@ PRESETS = {
     "fpn": TrainingConfig(),
     # The best FCN4 of this project, at 160 px.
     "fcn4": replace(_FCN4, augmentation="light", epochs=55, steps=100, validate_every=5, hero_share=0.5),
-    # The best run of the write-up.
+    # The best run of the original report.
     "writeup": replace(
         _FCN4,
         augmentation="shift",

@@ -4,7 +4,7 @@
 
 Each of the six networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
 that other load on the machine does not affect the comparison. All settings except the network and its resolution are
-those of the `fpn` preset: FCN1 to FCN5 train at the write-up's 160 px, the FPN on 192-px crops of 256 px. The number of
+those of the `fpn` preset: FCN1 to FCN5 train at the report's 160 px, the FPN on 192-px crops of 256 px. The number of
 steps in the budget is measured first, so that each learning rate reaches the end of its schedule. The table is printed
 and saved as `comparison.json`; networks in --out are not trained again.
 """

@@ -8,7 +8,7 @@
 
 Presets: `fpn` (default) is the first training of the shipped network, about two hours on two CPU cores with bfloat16
 instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
-FCN4 of the write-up with its settings. Every setting of a preset can be changed by its option.
+FCN4 of the original report with its settings. Every setting of a preset can be changed by its option.
 
 Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
 each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of

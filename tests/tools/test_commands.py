@@ -33,6 +33,7 @@ def place(tmp_path, monkeypatch):
             (tmp_path / "data" / name / kind).mkdir(parents=True)
             Image.new("RGB", (32, 32), (255, 0, 0)).save(tmp_path / "data" / name / kind / f"run_00001.{ending}")
     (tmp_path / "text").write_text("not a network, nor a recording\n")
+    (tmp_path / "text.json").write_text("no figures\n")
     (tmp_path / "broken.keras").write_text("not a network\n")
     (tmp_path / "recording.mcap").write_bytes(FORMAT_1.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -45,6 +46,7 @@ CASES = [
     ("benchmark --data text", "expected a folder of images"),
     ("benchmark --json nodir/x.json", "expected to be able to write nodir/x.json"),
     ("benchmark --seconds 0", "expected --seconds above 0"),
+    ("benchmark --compare text.json", "expected figures that benchmark.py wrote with --json"),
     ("benchmark --drones 0", "expected --drones of at least 1"),
     ("calibrate nope --data data", "expected a network at nope"),
     ("calibrate broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),

@@ -31,6 +31,7 @@ class ServerProcess:
     Args:
         command: command line of the server.
         port: port on 127.0.0.1 that it listens on.
+        folder: the root of the repository whose server it is.
 
     Attributes:
         process: the running process, e.g. for its resident memory.
@@ -38,7 +39,7 @@ class ServerProcess:
         ready_after_s: time from the start of the process to the first `GET /healthz` with status 200.
     """
 
-    def __init__(self, command: list[str], port: int):
+    def __init__(self, command: list[str], port: int, folder: Path = REPOSITORY):
         self.port = port
         self.ready_after_s = float("nan")
         self._lines: list[str] = []
@@ -46,8 +47,8 @@ class ServerProcess:
         self._started_s = time.monotonic()
         self.process = subprocess.Popen(
             command,
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            cwd=folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **_import_path(folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -160,6 +161,7 @@ def running_server(
     port: int | None = None,
     ready_timeout_s: float = 120.0,
     script: Path = FOLLOWER,
+    folder: Path = REPOSITORY,
 ) -> Iterator[ServerProcess]:
     """Run `server/follower.py` until the block ends, then stop it.
 
@@ -169,6 +171,7 @@ def running_server(
         port: port to listen on; None chooses a free port.
         ready_timeout_s: time limit for the start, which includes the conversion of a new network.
         script: script to run; it takes the arguments of `server/follower.py`.
+        folder: the root of the repository whose server it is.
 
     Yields:
         The ready server.
@@ -180,12 +183,17 @@ def running_server(
     if not is_port_free(port):
         raise ServerError(f"expected port {port} to be free, another program listens on it")
     command = [sys.executable, str(script), str(weights), "--port", str(port), *options]
-    server = ServerProcess(command, port)
+    server = ServerProcess(command, port, folder)
     try:
         server.wait_ready(ready_timeout_s)
         yield server
     finally:
         server.stop()
+
+
+def _import_path(folder: Path) -> dict[str, str]:
+    """Environment that lets the server of another working copy import its own modules, not those installed."""
+    return {} if folder == REPOSITORY else {"PYTHONPATH": str(folder)}
 
 
 def free_port() -> int:

@@ -1,0 +1,57 @@
+"""Figures by key, their comparison, and a version checked out of another commit."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
+from tools.measuring.versions import checked_out
+from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
+
+FIGURES = [
+    Figure("latency", "frame → command, median", 12.0, "ms"),
+    Figure("answered", "frames answered", 97.0, "%", 98, at_least=True),
+    Figure("p95", "frame → command, p95", 90.0, "ms", 100),
+]
+
+
+def test_a_goal_is_a_greatest_or_a_least_value() -> None:
+    assert [figure.is_met for figure in FIGURES] == [None, False, True]
+
+
+def test_saved_figures_are_read_by_key(tmp_path: Path) -> None:
+    write_figures(tmp_path / "figures.json", FIGURES)
+    assert read_values(tmp_path / "figures.json") == values_of(FIGURES) == {"latency": 12, "answered": 97, "p95": 90}
+
+
+@pytest.mark.parametrize("content", ["", "{}x", "[1]", '{"latency": 1}', '[{"name": "latency", "value": 1}]'])
+def test_a_file_without_figures_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "other.json").write_text(content)
+    with pytest.raises(ValueError, match=r"expected figures that benchmark.py wrote with --json, got .*other\.json"):
+        read_values(tmp_path / "other.json")
+
+
+def test_a_comparison_shows_what_both_have_as_a_ratio() -> None:
+    lines = comparison_table(FIGURES, {"latency": 24.0, "p95": 60.0, "gone": 1.0}, "v1").splitlines()
+    assert [line.split()[-5:] for line in lines[1:]] == [
+        ["median", "12.00", "24.00", "0.50×", "ms"],
+        ["p95", "90.00", "60.00", "1.50×", "ms"],
+    ]
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this copy is no git repository")
+def test_another_commit_is_checked_out_for_the_time_of_the_measurement() -> None:
+    with checked_out("HEAD", SHIPPED_WEIGHTS) as version:
+        assert version.folder != REPOSITORY
+        assert (version.folder / "server" / "follower.py").is_file()
+        assert version.weights == version.folder / "weights" / "model_weights"
+    assert not version.folder.exists()
+    listed = subprocess.run(["git", "worktree", "list"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert str(version.folder) not in listed.stdout
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this copy is no git repository")
+def test_an_unknown_commit_is_refused() -> None:
+    with pytest.raises(ValueError, match="nosuchcommit"), checked_out("nosuchcommit", SHIPPED_WEIGHTS):
+        pytest.fail("it was checked out")

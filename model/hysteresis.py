@@ -71,6 +71,12 @@ def with_thresholds(network: keras.Model, thresholds: Thresholds) -> keras.Model
     return keras.Model(network.input, probabilities, name=network.name)
 
 
+def without_thresholds(network: keras.Model) -> keras.Model:
+    """A network of `networks.build` with plain probabilities, to choose thresholds on; it shares its layers."""
+    probabilities = layers.Softmax(dtype="float32", name="probabilities")(network.get_layer("logits").output)
+    return keras.Model(network.input, probabilities, name=network.name)
+
+
 def thresholds_of(network: keras.Model) -> Thresholds | None:
     """Thresholds of a network; None if it decides by a probability of one half."""
     return next((layer.thresholds for layer in network.layers if isinstance(layer, Hysteresis)), None)

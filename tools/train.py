@@ -28,7 +28,6 @@ import hashlib
 import json
 import logging
 import shlex
-import subprocess
 import sys
 from dataclasses import asdict
 from functools import reduce
@@ -50,6 +49,7 @@ from model.card import card_file
 from model.dataset import Dataset, Frames, Recording, read_dataset
 from model.images import MEAN, SCALE
 from model.options import add_options, flag, from_options
+from model.provenance import card_content, commit
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, Trained, check_run, train
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
             "command": command(preset, config, folders, out),
             "commit": commit(),
             "data": {"names": [folder.name for folder in folders], **describe_data(data)},
-            "started_from": started_from(config),
+            "started_from": card_content(resolve_weights(config.start)) if config.start else None,
             "evaluation": examine(trained.weights, exam),
         }
         card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
@@ -128,15 +128,6 @@ def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) ->
     return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
 
 
-def commit() -> str:
-    """Commit of this code, with a note if files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=, changed"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown: not in a git repository"
-
-
 def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
     """Describe the weights of a run for their card."""
     best = best_epoch(log)
@@ -156,12 +147,6 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         if config.sets == "train"
         else None,
     }
-
-
-def started_from(config: TrainingConfig) -> dict | None:
-    """Card of the weights that the run started from; None if there are none or they have no card."""
-    card = card_file(resolve_weights(config.start)) if config.start else None
-    return json.loads(card.read_text()) if card is not None and card.exists() else None
 
 
 def table(recordings: list[Recording]) -> str:

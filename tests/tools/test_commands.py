@@ -41,6 +41,8 @@ def place(tmp_path, monkeypatch):
 
 
 CASES = [
+    ("average fcn4 --out out --data data", "expected at least two networks to average, got 1"),
+    ("average nope nope --out out --data data", "expected a network at nope"),
     ("benchmark --weights nope", "expected a network at "),
     ("benchmark --weights text", "expected a whole HDF5 file"),
     ("benchmark --data text", "expected a folder of images"),

@@ -1,0 +1,26 @@
+"""Where a network comes from, for its card."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from model.card import card_file
+
+
+def commit() -> str:
+    """Commit of this code, with a note if files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty=, changed"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not in a git repository"
+
+
+def card_content(weights: Path) -> dict | None:
+    """The whole content of the card of these weights; None if they have no card.
+
+    Raises:
+        ValueError: if the card is no JSON.
+    """
+    card = card_file(weights)
+    return json.loads(card.read_bytes()) if card.exists() else None

@@ -1,0 +1,65 @@
+"""Averages of the weights of two small networks, with thresholds chosen on frames of a dataset folder."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from support.dataset import save_pair
+
+from model.hysteresis import thresholds_of
+from model.loading import load_network
+from model.networks import build
+from tools.average import main
+
+PX = 32
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two frames of recording r1, one of them with the hero, and one of r2."""
+    for number, name in enumerate(("r1_00001", "r1_00002", "r2_00001")):
+        image, mask = np.zeros((PX, PX, 3), np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+        if number != 1:
+            mask[8:20, 8:20] = (0, 0, 255)
+        save_pair(tmp_path / "data", name, image, mask)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves a network of this name with weights of this seed, and a card."""
+
+    def save(name, seed):
+        keras.utils.set_random_seed(seed)
+        folder = tmp_path / f"{name}-{seed}"
+        folder.mkdir()
+        build(name, PX).save(folder / "model_weights.keras")
+        (folder / "model_weights.json").write_text(json.dumps({"network": name, "seed": seed}))
+        return str(folder / "model_weights")
+
+    return save
+
+
+def test_each_weight_is_the_mean(save, data, tmp_path, capsys):
+    one, other = save("fcn1", 1), save("fcn1", 2)
+    out = tmp_path / "out"
+    arguments = [one, other, "--out", str(out), "--data", str(data), "--recordings", "r1"]
+    assert main(arguments) == 0
+    averaged, *parts = (load_network(file) for file in (out / "model_weights.keras", one, other))
+    for mean, first, second in zip(*(network.get_weights() for network in (averaged, *parts)), strict=True):
+        np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-6)
+    card = json.loads((out / "model_weights.json").read_bytes())
+    assert card["thresholds"] == thresholds_of(averaged)._asdict()
+    assert [each["seed"] for each in card["average_of"]] == [1, 2]
+    assert card["command"].startswith(f"python tools/average.py {one} {other} --out")
+    assert "missed" in capsys.readouterr().out
+    score = card["validation_parts"]["held out"]
+    assert (score["tp"] + score["fn"], score["without_hero"]) == (1, 1)  # the frames of r1 alone
+
+
+def test_networks_of_other_shapes_are_named(save, data, tmp_path, capsys):
+    weights = [save("fcn1", 1), save("fcn2", 1)]
+    assert main([*weights, "--out", str(tmp_path / "out"), "--data", str(data)]) == 2
+    assert "expected the shapes of" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model_weights.keras").exists()

@@ -1,0 +1,110 @@
+"""Average the weights of networks that were trained from the same one, and choose the thresholds of the result.
+
+    python tools/average.py weights/model_weights runs/more/model_weights --out runs/average \\
+        --data ../shared/data_extra --recordings r03 r07 r11 r16
+
+A network that is trained on with other data gains there and loses a little of what it knew. The average of before and
+after keeps most of both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022). It costs nothing: the result
+is one network of the same shape.
+
+The frames must be such as none of the networks has learned from. The output folder gets the weights
+(`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from model.command import check_output_file, command, print_text, run_command
+from model.loading import import_keras, load_network, resolve_weights
+
+import_keras()  # first, without its start-up notes; imports below need it
+
+import keras
+
+from model.card import card_file
+from model.dataset import read_pairs
+from model.hysteresis import best_thresholds, count, with_thresholds, without_thresholds
+from model.images import MEAN, SCALE
+from model.provenance import card_content, commit
+from model.scoring import CLASSES, HERO
+from model.validation import predict, validate_by_distance
+from tools.labelled.people import chosen_pairs
+
+
+@command("average")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    if len(options.weights) < 2:
+        raise ValueError(f"expected at least two networks to average, got {len(options.weights)}")
+    weights = [resolve_weights(each) for each in options.weights]
+    out: Path = options.out / "model_weights.keras"
+    options.out.mkdir(parents=True, exist_ok=True)
+    check_output_file(out)
+    network = without_thresholds(averaged(weights))
+    px = network.input_shape[1]
+    pairs = [pair for _, some in chosen_pairs(options.data, options.recordings) for pair in some]
+    frames = read_pairs(pairs, px, "reading")
+    thresholds = best_thresholds(map(count, predict(network, frames), frames.masks == HERO))
+    network = with_thresholds(network, thresholds)
+    network.save(out)
+    score = validate_by_distance(network, frames)
+    print_text(f"{thresholds}: {score}")
+    cards = [card_content(each) for each in weights]
+    card = {
+        "network": network.name,
+        "classes": CLASSES,
+        "input_px": px,
+        "mean": MEAN,
+        "scale": SCALE,
+        "thresholds": thresholds._asdict(),
+        "validation_parts": {"held out": score._asdict()},
+        "command": shlex.join(["python", "tools/average.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        "commit": commit(),
+        "average_of": cards,
+    }
+    card_file(out).write_text(json.dumps(card, indent=1) + "\n")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("weights", type=Path, nargs="+", help="the networks, of the same shape")
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights and card")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
+    parser.add_argument(
+        "--recordings", nargs="+", default=(), help="recordings of train/ to choose the thresholds on (default: all)"
+    )
+    return parser.parse_args(arguments)
+
+
+def averaged(weights: Sequence[Path]) -> keras.Model:
+    """The network whose every weight is the mean of theirs.
+
+    Raises:
+        ValueError: if their weights have other shapes.
+        FileNotFoundError: as `load_network`.
+    """
+    first, *others = [load_network(each) for each in weights]
+    values = [network.get_weights() for network in (first, *others)]
+    shapes = [[value.shape for value in of_one] for of_one in values]
+    for file, shape in zip(weights, shapes, strict=True):
+        if shape != shapes[0]:
+            raise ValueError(f"expected the shapes of {weights[0]}, to average the weights, got others in {file}")
+    first.set_weights([np.mean(same, axis=0) for same in zip(*values, strict=True)])
+    return first
+
+
+if __name__ == "__main__":
+    run_command(main)

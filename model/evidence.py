@@ -6,7 +6,8 @@ pixels say less than a thousand bright ones. A logistic regression on recordings
 """
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -86,8 +87,11 @@ class Evidence:
 
     def of(self, looks: Looks) -> float:
         """log(how likely such looks are for the hero / how likely for anything else), nats."""
-        ratio = sum(weight * term for weight, term in zip(astuple(self), looks.terms(), strict=False))
+        ratio = sum(weight * term for weight, term in zip(_weights(self), looks.terms(), strict=True))
         return min(max(ratio, -self.largest), self.largest)
+
+
+_weights = attrgetter(*(field.name for field in fields(Evidence) if field.name != "largest"))  # astuple copies deeply
 
 
 def margins(hero: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersecti
 from server.sight.parts import find_parts
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
 from tools.measuring.serving import measure_latency, measure_load, measure_start, measure_watched
+from tools.measuring.tracking import measure_tracking
 from tools.measuring.versions import Version, checked_out
 from tools.simulator.faults import Faults
 from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames, mean_message_kb
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures, *others = ([figure for part in parts for figure in part] for parts in zip(*measured, strict=True))
     figures = measure_baseline(weights, precision, frames) + figures
     figures += measure_watched(here, frames, options.seconds)
+    figures += measure_tracking(load_engine("openvino", weights, precision))
     figures += measure_simulator(here, options.seconds)
     value = values_of(figures)
     figures.append(

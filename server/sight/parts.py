@@ -188,18 +188,22 @@ def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
     if not is_shared.any():
         return None
     chosen = is_outside & is_shared[parts.label]
-    rest = np.zeros(parts.mask_shape, np.uint8)
-    rest[parts.rows[chosen], parts.columns[chosen]] = 1
-    count, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+    rows, columns = parts.rows[chosen], parts.columns[chosen]
+    top, left = rows.min(), columns.min()
+    rest = np.zeros((rows.max() - top + 1, columns.max() - left + 1), np.uint8)
+    rest[rows - top, columns - left] = 1
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         rest, connectivity=8, ltype=cv2.CV_32S, ccltype=cv2.CCL_SPAGHETTI
     )
-    inner = labels[parts.rows, parts.columns]
+    inner = np.zeros(len(parts.label), labels.dtype)
+    inner[chosen] = labels[rows - top, columns - left]
+    area_px = stats[:, cv2.CC_STAT_AREA]
+    fill = area_px / (stats[:, cv2.CC_STAT_WIDTH] * stats[:, cv2.CC_STAT_HEIGHT])
+    is_body = (area_px >= min_px) & (fill >= LEAST_FILL)
+    is_body[0] = False  # what is no part of the rest
     result = parts.label.copy()
-    for label in range(1, count):
-        area = int(stats[label, cv2.CC_STAT_AREA])
-        fill = area / (stats[label, cv2.CC_STAT_WIDTH] * stats[label, cv2.CC_STAT_HEIGHT])
-        if area < min_px or fill < LEAST_FILL:
-            continue
+    for label in np.flatnonzero(is_body).tolist():
+        area = int(area_px[label])
         own = inner == label
         part = int(parts.label[own][0])
         steps = np.cumsum(np.bincount(parts.depths[own], minlength=256 + window))

@@ -17,12 +17,12 @@ from tools.measuring.figures import Figure
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
 PEOPLE, FRAMES = 60, 60
-# High above the middle of the city, looking down steeply: half of the 60 people are in view.
-OVERVIEW = Pose(0.0, 0.0, 30.0, 0.0, 60.0, 0.0)
+# From above a roof at the edge of the city, looking over it: a third of the people are seen.
+OVERVIEW = Pose(-30.0, 0.0, 20.0, 0.0, 35.0, 0.0)
 
 
 def measure_tracking(engine: Engine) -> list[Figure]:
-    """Time for a frame of a crowd, once the network has answered: to find and place everybody, and to track them."""
+    """CPU time for a frame of a crowd, once the network has answered: to find and place everybody, and to track them."""
     sight, session = Sight(engine, QUADSIM_CAMERA), Session.begin("drone", TrackerConfig(), Settings().watchdog_s)
     find_s, track_s, people = [], [], []
     with World(seed=0, people=PEOPLE) as world:

@@ -22,7 +22,7 @@ OVERVIEW = Pose(-30.0, 0.0, 20.0, 0.0, 35.0, 0.0)
 
 
 def measure_tracking(engine: Engine) -> list[Figure]:
-    """CPU time for a frame of a crowd, once the network has answered: to find and place everybody, and to track them."""
+    """CPU time for a frame of a crowd, after the network: to find and place everybody, and to track them."""
     sight, session = Sight(engine, QUADSIM_CAMERA), Session.begin("drone", TrackerConfig(), Settings().watchdog_s)
     find_s, track_s, people = [], [], []
     with World(seed=0, people=PEOPLE) as world:

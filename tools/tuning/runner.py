@@ -225,12 +225,12 @@ def search(
     Raises:
         ConnectionError: if there is no cluster at the address.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = read_trials(out)
     missing = space.trials - sum(trial.is_over for trial in known)
     if missing <= 0:
         return
     os.environ |= QUIET
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table says of each trial why it failed
     ray.init(address=resources.cluster or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     trainable = tune.with_parameters(

@@ -38,6 +38,7 @@ lock:
 	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --extra demo --constraint requirements.lock --output-file requirements-demo.lock pyproject.toml
 	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(COMPILE) --upgrade --extra search --constraint requirements.lock --output-file requirements-search.lock pyproject.toml
 
 # Maintainers only, after a change of weights: convert what is shipped converted.
 DATA ?= ../shared/data

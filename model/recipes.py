@@ -1,6 +1,13 @@
-"""Training settings with their ranges, and presets by name."""
+"""Training settings with their ranges, and presets by name or in a TOML file."""
 
-from dataclasses import dataclass, fields, replace
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
 
 from model.batches import AUGMENTATIONS
 from model.networks import check_buildable
@@ -143,3 +150,51 @@ PRESETS = {
         jaccard=0.0,
     ),
 }
+
+
+def with_settings(base: TrainingConfig, settings: Mapping[str, Any]) -> TrainingConfig:
+    """Replace settings by values from a file.
+
+    Raises:
+        ValueError: if there is no such setting, a value has the wrong type, or a setting is out of its range.
+    """
+    return replace(base, **{name: setting_value(name, value) for name, value in settings.items()})
+
+
+def setting_value(name: str, value: Any) -> Any:
+    """Convert a value from a file to the type of a setting.
+
+    Raises:
+        ValueError: if there is no such setting, or the value has the wrong type.
+    """
+    types = get_type_hints(TrainingConfig)
+    if name not in types:
+        raise ValueError(f"expected a setting of tools/train.py (see its --help, with _ for -), got {name}")
+    try:
+        return msgspec.convert(value, types[name])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name}: {error}, {value!r}") from error
+
+
+def preset_text(config: TrainingConfig) -> str:
+    """All settings as a TOML file, which `find_preset` reads."""
+    # JSON's strings, numbers and lists are TOML's, too.
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(config).items())
+
+
+def find_preset(name: str) -> TrainingConfig:
+    """The preset of a name, or of a TOML file of settings; those that the file does not have are those of `fpn`.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if there is no such preset, the file is not TOML, or as `with_settings`.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not name.endswith(".toml"):
+        raise ValueError(f"expected a preset, {', '.join(PRESETS)} or a file NAME.toml, got {name!r}")
+    file = Path(name)
+    try:
+        return with_settings(TrainingConfig(), tomllib.loads(file.read_bytes().decode()))
+    except ValueError as error:
+        raise ValueError(f"expected a preset in {file}, got: {error}") from error

@@ -6,7 +6,7 @@ epoch. At the end it also holds that network with its thresholds: the weights to
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -146,6 +146,7 @@ def train(
     validation: Frames,
     out: Path,
     on_start: Callable[[AugmentedBatches], object] = lambda batches: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Trained:
     """Train, or resume training, in the run folder `out`, which `check_run` has accepted.
 
@@ -155,6 +156,7 @@ def train(
         validation: frames to score and to choose the thresholds on; with `sets` "both", frames to learn from.
         out: run folder; created if missing.
         on_start: called with the batches before the first step, after the run folder is created.
+        callbacks: called after each epoch is logged and its checkpoint is saved.
 
     Raises:
         ValueError: if there are too few frames or the weights to start from do not fit (before anything is written), or
@@ -188,6 +190,7 @@ def train(
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
             RunKeeper(out, config, validation, log),
             keras.callbacks.TensorBoard(out / TENSORBOARD, write_graph=False),
+            *callbacks,
         ],
     )
     return finish(config, validation, out, given)

@@ -39,6 +39,9 @@ def test_each_lock_file_holds_the_versions_of_the_larger_one():
     assert not runtime.keys() & {"tensorflow", "keras", "panda3d", "matplotlib", "nncf"}
     assert all(demo[name] == versions for name, versions in runtime.items())
     assert all(versions <= everything[name] for name, versions in demo.items())
+    search = pins(REPOSITORY / "requirements-search.lock")
+    assert {"ray", "optuna", "plotly", "tensorflow"} < search.keys()
+    assert all(versions <= everything[name] for name, versions in search.items() if name in everything)
 
 
 def test_the_shipped_networks_are_served_without_tensorflow_and_without_a_cache(runtime, monkeypatch):

@@ -72,3 +72,9 @@ def test_no_command_imports_another():
     for file in MODULES:
         others = {module for module, _ in imports(file)} | {f"{module}.{taken}" for module, taken in imports(file)}
         assert not others & COMMANDS, name(file)
+
+
+def test_only_the_search_knows_optuna():
+    for file in MODULES:
+        modules = {module.split(".")[0] for module, _ in imports(file)}
+        assert not modules & {"optuna", "plotly"} or "tuning" in file.parts, name(file)

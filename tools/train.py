@@ -8,7 +8,8 @@
 
 Presets: `fpn` (default) is the first training of the shipped network, about two hours on two CPU cores with bfloat16
 instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
-FCN4 of the original report with its settings. Every setting of a preset can be changed by its option.
+FCN4 of the original report with its settings. `--preset FILE.toml` takes the settings of a file, such as `best.toml` of
+`tools/search.py`. Every setting of a preset can be changed by its option.
 
 Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
 each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of
@@ -50,7 +51,7 @@ from model.dataset import Dataset, Frames, Recording, read_dataset
 from model.images import MEAN, SCALE
 from model.options import add_options, flag, from_options
 from model.provenance import card_content, commit
-from model.recipes import PRESETS, TrainingConfig
+from model.recipes import PRESETS, TrainingConfig, find_preset
 from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, SETTINGS, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
@@ -62,11 +63,11 @@ OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    folders, out, preset = options.data, options.out, options.preset
+    folders, out = options.data, options.out
     logging.basicConfig(format="%(message)s")
     logging.getLogger("model").setLevel(logging.INFO)
     try:
-        config = from_options(TrainingConfig, options, PRESETS[preset])
+        config = from_options(TrainingConfig, options, find_preset(options.preset))
         check_run(out, config, options.resume)
         exam = exam_sets(folders)
         data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames)
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         card = {
             **describe(config, trained, log),
             "validation_parts": {name: score._asdict() for name, score in parts.items()} if parts else None,
-            "command": command(preset, config, folders, out),
+            "command": command(options.preset, config, folders, out),
             "commit": commit(),
             "data": {"names": [folder.name for folder in folders], **describe_data(data)},
             "started_from": card_content(resolve_weights(config.start)) if config.start else None,
@@ -110,14 +111,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="run folder for weights, card and log")
     parser.add_argument("--resume", action="store_true", help="continue the interrupted run in --out")
     parser.add_argument(
-        "--preset", choices=PRESETS, default="fpn", help="settings to start from (default: %(default)s)"
+        "--preset",
+        default="fpn",
+        metavar=f"{{{','.join(PRESETS)},FILE.toml}}",
+        help="settings to start from (default: %(default)s)",
     )
     add_options(parser, TrainingConfig, presets=PRESETS)
     return parser.parse_args(arguments)
 
 
 def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:
-    """Command that repeats the whole training, with the settings that differ from the preset."""
+    """Command that repeats the whole training, with the settings that differ from the preset.
+
+    A preset from a file is written as settings that differ from `fpn`, because the file may be gone later.
+    """
+    preset = preset if preset in PRESETS else "fpn"
     usual = asdict(PRESETS[preset])
     given = [
         (flag(name), *(value if isinstance(value, tuple) else (value,)))

@@ -1,9 +1,9 @@
 import math
-from dataclasses import FrozenInstanceError, asdict, fields
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
-from model.recipes import PRESETS, TrainingConfig
+from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 
 
 @pytest.mark.parametrize(
@@ -172,3 +172,36 @@ def test_the_fcn4_keeps_the_recipe_that_this_project_found_for_it():
     assert settings_of("fcn4", "learning_rate", "schedule", "weight_decay") == (2e-3, "cosine", 0)
     assert settings_of("fcn4", "hero_share", "hero_weight", "jaccard", "empty_pull", "detection") == (0.5, 4, 1, 0.5, 0)
     assert settings_of("fcn4", "decision") == ("half",)
+
+
+# --- presets in files
+
+
+@pytest.mark.parametrize("preset", PRESETS.values())
+def test_a_preset_is_the_same_after_a_file(tmp_path, preset):
+    config = replace(preset, start='weights/"mine".keras', hold_out=("r1", "r02"))
+    (tmp_path / "preset.toml").write_text(preset_text(config))
+    assert find_preset(str(tmp_path / "preset.toml")) == config
+
+
+def test_what_a_file_does_not_say_is_that_of_fpn(tmp_path):
+    (tmp_path / "preset.toml").write_text("batch = 8\nlearning_rate = 1e-3\n")
+    assert find_preset(str(tmp_path / "preset.toml")) == replace(PRESETS["fpn"], batch=8, learning_rate=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("batch = ", "Invalid value (at end of document)"),
+        ("bach = 8", "expected a setting of tools/train.py (see its --help, with _ for -), got bach"),
+        ("batch = 8.5", "batch: Expected `int`, got `float`, 8.5"),
+        ('hold_out = "r1"', "hold_out: Expected `array`, got `str`, 'r1'"),
+        ("batch = 1", "batch must be at least 2, for frames with and without the hero, got 1"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, text, reason):
+    file = tmp_path / "preset.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError) as caught:
+        find_preset(str(file))
+    assert str(caught.value) == f"expected a preset in {file}, got: {reason}"

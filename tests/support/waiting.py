@@ -7,15 +7,15 @@ from typing import Any
 PATIENCE_S = 60
 
 
-def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
+def wait_until(condition: Callable[[], Any], what: str = "it", patience_s: float = PATIENCE_S) -> Any:
     """What a condition gives, as soon as that is true.
 
     Raises:
-        AssertionError: if it takes more than `PATIENCE_S`.
+        AssertionError: if it takes more than `patience_s`.
     """
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + patience_s
     while time.monotonic() < deadline_s:
         if result := condition():
             return result
         time.sleep(0.01)
-    raise AssertionError(f"expected {what} within {PATIENCE_S} s")
+    raise AssertionError(f"expected {what} within {patience_s} s")

@@ -17,7 +17,7 @@ from model.dataset import Recording, read_dataset, read_set
 from model.images import normalise
 from model.loading import input_px, load_network
 from model.options import from_options
-from model.recipes import PRESETS, TrainingConfig
+from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 from model.scoring import HERO, PEOPLE
 from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS
 from model.training_log import read_log
@@ -379,7 +379,7 @@ def test_help_names_every_setting_with_its_value_in_each_preset(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())  # however wide the terminal
-    assert "--preset {fpn,fcn4,writeup}" in text
+    assert "--preset {fpn,fcn4,writeup,FILE.toml}" in text
     for setting in fields(TrainingConfig):
         values = [str(getattr(PRESETS[name], setting.name)) for name in ("fpn", "fcn4", "writeup")]
         shown = "default: " if len(set(values)) == 1 else f"fpn / fcn4 / writeup: {', '.join(values)})"
@@ -390,7 +390,7 @@ def test_help_names_every_setting_with_its_value_in_each_preset(capsys):
 def settings_given(arguments):
     """The settings that a command line stands for."""
     options = parse(["--data", "data", "--out", "run", *arguments])
-    return from_options(TrainingConfig, options, PRESETS[options.preset])
+    return from_options(TrainingConfig, options, find_preset(options.preset))
 
 
 def test_the_shipped_network_is_trained_if_nothing_is_said():
@@ -408,10 +408,18 @@ def test_a_setting_may_differ_from_the_presets():
 
 
 def test_an_unknown_preset_is_refused(capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["--data", "data", "--out", "run", "--preset", "fcn9"])
-    assert ended.value.code == 2
-    assert "invalid choice: 'fcn9'" in capsys.readouterr().err
+    reason = refused(["--data", "data", "--out", "run", "--preset", "fcn9"], capsys)
+    assert reason == "train: expected a preset, fpn, fcn4, writeup or a file NAME.toml, got 'fcn9'"
+
+
+def test_a_preset_comes_from_a_file_and_the_cards_command_does_not_need_it(tmp_path):
+    config = replace(PRESETS["writeup"], learning_rate=3e-3, hold_out=("r1", "r2"))
+    (tmp_path / "best.toml").write_text(preset_text(config))
+    preset = str(tmp_path / "best.toml")
+    assert settings_given(["--preset", preset]) == config
+    words = shlex.split(command(preset, config, [Path("data")], Path("run")))
+    assert words[6:8] == ["--preset", "fpn"]
+    assert settings_given(words[6:]) == config
 
 
 def test_the_preset_reaches_the_training(data, monkeypatch):

@@ -1,0 +1,159 @@
+"""Search for training settings with Ray Tune: Optuna chooses, and ASHA stops the trials that are behind.
+
+    python tools/search.py --space tools/spaces/original.toml --data ../shared/data --out runs/search
+    python tools/search.py --space tools/spaces/fpn.toml --data ../shared/data --out runs/search_fpn --cluster auto
+    python tools/train.py --preset runs/search/best.toml --epochs 40 --data ../shared/data --out runs/best
+
+It needs the packages of `requirements-search.lock`. A space is a TOML file; docs/search.md says what it holds, how long
+a search takes and what to expect. A trial is judged by its score on the validation frames; `sample_evaluation_data` is
+not read.
+
+The output folder gets `trials.csv`, `report.html` (table, curves, importance of each setting, parallel coordinates;
+opens offline), `best.toml` (a preset for `tools/train.py`) and `trials/`, the run folder of each trial with TensorBoard
+logs. A trial that fails, runs out of memory or is killed is a row of the table. Ctrl-C or a kill costs at most an epoch
+of the trials in progress: the same command goes on. With more `trials` in the space, it goes on beyond its end.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import importlib.util
+import logging
+import math
+import shutil
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+
+from model.command import command, make_output_folder, run_command
+from model.loading import import_keras
+
+import_keras()  # first, so that the imports below do not print start-up messages
+
+from model.dataset import Frames, read_dataset
+from model.pair_files import is_litter
+from tools.tuning.space import Space, read_space
+from tools.tuning.table import SCORE, best_trial, rows
+from tools.tuning.trials import read_trials
+
+SPACE = "space.toml"
+PACKAGES = ("optuna", "plotly", "ray")
+
+
+@command("search", interrupted="interrupted; the same command goes on")
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    space = read_space(options.space)
+    check_packages()
+    check_folder(options.out, space)
+    config = space.base
+    data = read_dataset(options.data, config.input_px, config.hold_out, config.hovering_frames)
+    make_output_folder(options.out)
+    shutil.copyfile(options.space, options.out / SPACE)
+    run(space, data.training, reduce(Frames.joined, data.validation.values()), options)
+    return summary(space, options.out)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--space", type=Path, required=True, help="TOML file that says what to search")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="dataset folders with train/ and possibly validation/"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the trials and the report; of a cluster: on a shared disk"
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Ray cluster to run on; auto: the one of this machine (default: no cluster)",
+    )
+    parser.add_argument("--at-once", type=int, metavar="INT", help="most trials at a time (default: as CPUs permit)")
+    parser.add_argument("--cpus", type=float, default=1.0, help="CPUs of a trial (default: %(default)s)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="GPUs of a trial, such as 0.5 (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.at_once is not None and options.at_once < 1:
+        parser.error(f"expected --at-once of at least 1, got {options.at_once}")
+    if not 0 < options.cpus < math.inf:
+        parser.error(f"expected --cpus above 0 and finite, got {options.cpus}")
+    if not 0 <= options.gpus < math.inf:
+        parser.error(f"expected --gpus of at least 0 and finite, got {options.gpus}")
+    return options
+
+
+def check_packages() -> None:
+    """Check that the packages of a search are installed.
+
+    Raises:
+        ValueError: if one is not; says how to install it.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} not installed: '.venv/bin/pip install --require-hashes --requirement "
+            "requirements-search.lock' installs what a search needs"
+        )
+
+
+def check_folder(out: Path, space: Space) -> None:
+    """Check that a search can start in a folder, or go on there.
+
+    Raises:
+        ValueError: if the folder has other files, or a search of another space.
+    """
+    if not (out / SPACE).exists():
+        if out.is_dir() and not all(is_litter(file.name) for file in out.iterdir()):
+            raise ValueError(f"expected a new or empty folder or that of a search, but {out} holds other files")
+        return
+    if replace(read_space(out / SPACE), trials=space.trials) != space:
+        raise ValueError(
+            f"expected the space of {out / SPACE} to go on with that search (only trials may differ), got another one"
+        )
+
+
+def run(space: Space, training: Frames, validation: Frames, options: argparse.Namespace) -> None:
+    """Run the trials that are missing, and keep the report up to date."""
+    # Only here: they take seconds, and are not installed with everything else.
+    from tools.tuning.report import write_report
+    from tools.tuning.runner import Resources, search
+
+    def on_end(number: int) -> None:
+        trials = read_trials(options.out)
+        write_report(trials, space, options.out)
+        (row,) = (row for row in rows(trials, space) if row["trial"] == number)
+        told = ", ".join(f"{title} {row[title]:.4g}" for title in ("learning rate", "batch size"))
+        score = "no score" if row[SCORE] is None else f"{SCORE} {row[SCORE]:.3f}"
+        over = sum(trial.is_over for trial in trials)
+        print(
+            f"{over} of {space.trials}: trial {number} {row['state']} after epoch {row['epochs trained']}, {score} "
+            f"({row['network']}, {told}){': ' if row['error'] else ''}{row['error']}",
+            flush=True,
+        )
+
+    resources = Resources(options.cluster, options.at_once, options.cpus, options.gpus)
+    search(space, training, validation, options.out, resources, on_end)
+    write_report(read_trials(options.out), space, options.out)
+
+
+def summary(space: Space, out: Path) -> int:
+    """Say what came of it; returns the exit status."""
+    trials = read_trials(out)
+    best = best_trial(trials, space)
+    if best is None:
+        raise ValueError(f"expected a trial with a score, got none of {len(trials)}; {out}/trials.csv says why")
+    failed = sum(trial.record.state == "failed" for trial in trials)
+    print(
+        f"best: trial {best.number}, {best.record.parameters}; {failed} of {len(trials)} trials failed\n"
+        f"report: {out}/report.html\n"
+        f"train it: python tools/train.py --preset {out}/best.toml --data DATA --out RUN"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    logging.getLogger("model").setLevel(logging.WARNING)
+    run_command(main)

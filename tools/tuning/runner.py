@@ -1,0 +1,259 @@
+"""The search itself: Optuna's sampler chooses, Ray Tune trains in its workers, ASHA stops what is behind.
+
+The trials on disk are the only state. A search that goes on after a kill tells them to the sampler and to ASHA, and
+begins with the trials that were not over.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import optuna
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from model.dataset import Frames
+from tools.tuning.space import Parameters, Range, Space
+from tools.tuning.trials import Record, Trial, end, read_trials, run_folder, scored, write_record
+from tools.tuning.worker import EPOCH, SCORE, run_trial
+
+RAY_FOLDER = "ray"
+"""In the folder of a search: Ray's own notes; it may be deleted."""
+LONGEST_REASON = 500
+DEAD_ACTOR = "The actor is dead because "
+# Ctrl-C ends the search at once; what it did is on disk. Nothing but this program writes tables. No statistics to Ray.
+QUIET = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+class Resources(NamedTuple):
+    """Where trials run.
+
+    Args:
+        cluster: address of a running Ray cluster, or `auto`; None: this machine.
+        at_once: most trials at a time; None: as many as there are CPUs and GPUs for.
+        cpus: CPUs of a trial.
+        gpus: GPUs of a trial; a fraction shares one.
+    """
+
+    cluster: str | None = None
+    at_once: int | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def distributions(space: Space) -> dict[str, optuna.distributions.BaseDistribution]:
+    """The space in Optuna's terms."""
+    return {name: _distribution(among) for name, among in space.search.items()}
+
+
+def _distribution(among: Range | tuple[Any, ...]) -> optuna.distributions.BaseDistribution:
+    if not isinstance(among, Range):
+        return optuna.distributions.CategoricalDistribution(among)
+    is_log = among.scale == "log"
+    if isinstance(among.low, int):
+        return optuna.distributions.IntDistribution(among.low, among.high, log=is_log, step=among.step or 1)
+    return optuna.distributions.FloatDistribution(among.low, among.high, log=is_log, step=among.step)
+
+
+class Sampler(OptunaSearch):
+    """Suggests trials, and puts each on disk before it starts.
+
+    Args:
+        space: the space.
+        out: folder of the search.
+        known: its trials so far.
+    """
+
+    def __init__(self, space: Space, out: Path, known: Sequence[Trial]) -> None:
+        unfinished = [trial for trial in known if not trial.is_over]
+        tried = [trial.record.parameters for trial in known]
+        super().__init__(
+            distributions(space),
+            metric=SCORE,
+            mode="max",
+            points_to_evaluate=[
+                *(trial.record.parameters for trial in unfinished),
+                *(parameters for parameters in space.first if parameters not in tried),
+            ],
+            # The same seed again would draw the same first trials again.
+            sampler=optuna.samplers.TPESampler(seed=space.seed + len(known)),
+        )
+        for trial in known:
+            if trial.is_over:
+                score = score_of(trial, space)
+                self.add_evaluated_point(trial.record.parameters, score, error=score is None)
+        self._out, self._unfinished = out, unfinished
+        self._next = max((trial.number for trial in known), default=-1) + 1
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Number and parameters of the next trial."""
+        parameters: Parameters = super().suggest(trial_id)
+        if self._unfinished:
+            return {"number": self._unfinished.pop(0).number, "parameters": parameters}
+        number, self._next = self._next, self._next + 1
+        write_record(run_folder(self._out, number), Record(parameters))
+        return {"number": number, "parameters": parameters}
+
+
+def score_of(trial: Trial, space: Space) -> float | None:
+    """Validation quality of the epoch that counts; None if no epoch was scored or the trial failed."""
+    best = None if trial.record.state == "failed" else scored(trial.log, space.config(trial.record.parameters))
+    return None if best is None or best.validation is None else best.validation.quality
+
+
+class Halving(ASHAScheduler):
+    """ASHA that knows trials by their numbers on disk, so that it can be told of earlier ones.
+
+    Args:
+        space: the space.
+        known: the trials so far.
+    """
+
+    def __init__(self, space: Space, known: Sequence[Trial]) -> None:
+        super().__init__(
+            time_attr=EPOCH,
+            metric=SCORE,
+            mode="max",
+            max_t=max(space.most_epochs, space.stop.grace_epochs),
+            grace_period=space.stop.grace_epochs,
+            reduction_factor=space.stop.reduction,
+        )
+        for trial in known:
+            if trial.record.state != "failed":
+                self._tell(trial, space)
+
+    def _tell(self, trial: Trial, space: Space) -> None:
+        """Tell it the scores of a trial; of one that goes on all but the last, which its worker reports."""
+        earlier, config = SimpleNamespace(config={"number": trial.number}), space.config(trial.record.parameters)
+        self.on_trial_add(None, earlier)
+        for count, line in enumerate(trial.log if trial.is_over else trial.log[:-1], start=1):
+            best = scored(trial.log[:count], config)
+            if line.validation and best and best.validation:
+                self.on_trial_result(None, earlier, {EPOCH: line.epoch, SCORE: best.validation.quality})
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Ray calls this with a new trial."""
+        super().on_trial_add(tune_controller, _numbered(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Ray calls this with a report; returns whether the trial goes on."""
+        return super().on_trial_result(tune_controller, _numbered(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Ray calls this with the last report."""
+        super().on_trial_complete(tune_controller, _numbered(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Ray calls this with a trial that ended otherwise."""
+        super().on_trial_remove(tune_controller, _numbered(trial))
+
+
+def _numbered(trial: Any) -> SimpleNamespace:
+    return SimpleNamespace(trial_id=trial.config["number"])
+
+
+class Keeper(tune.Callback):
+    """Records how each trial ends.
+
+    Args:
+        out: folder of the search.
+        on_end: called with the number of a trial that is over.
+    """
+
+    def __init__(self, out: Path, on_end: Callable[[int], object]) -> None:
+        self._out, self._on_end = out, on_end
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray calls this with a trial that finished or was stopped early."""
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray calls this with a trial that raised, or whose worker died."""
+        self._end(trial, reason_of(trial))
+
+    def _end(self, trial: Any, error: str = "") -> None:
+        number = trial.config["number"]
+        end(run_folder(self._out, number), error)
+        self._on_end(number)
+
+
+def reason_of(trial: Any) -> str:
+    """Why a trial of Ray's failed, in a line."""
+    # Ray has files of its own machine only, so far; its methods look for their copies.
+    if trial.pickled_error_file is None:
+        return one_line(Path(trial.error_file).read_text())
+    error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    cause = getattr(error, "cause", None) or error
+    # Of a worker that died, Ray first tells numbers of its own.
+    return one_line(f"{type(cause).__name__}: {str(cause).rpartition(DEAD_ACTOR)[-1]}")
+
+
+def one_line(text: str) -> str:
+    """A text of several lines as one, cut to a length for a table."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
+
+
+def search(
+    space: Space,
+    training: Frames,
+    validation: Frames,
+    out: Path,
+    resources: Resources,
+    on_end: Callable[[int], object],
+) -> None:
+    """Run the trials that are missing.
+
+    Args:
+        space: what to try.
+        training: frames to learn from.
+        validation: frames to score.
+        out: folder of the search, which may have trials; of a cluster: the same folder on each of its machines.
+        resources: where trials run.
+        on_end: called with the number of each trial that is over, after its folder says so.
+
+    Raises:
+        ConnectionError: if there is no cluster at the address.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    known = read_trials(out)
+    missing = space.trials - sum(trial.is_over for trial in known)
+    if missing <= 0:
+        return
+    os.environ |= QUIET
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the table says of each trial why it failed
+    ray.init(address=resources.cluster or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    trainable = tune.with_parameters(
+        run_trial, space=space, out=out.resolve(), cpus=resources.cpus, training=training, validation=validation
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=Sampler(space, out, known),
+            scheduler=Halving(space, known),
+            num_samples=missing,
+            max_concurrent_trials=resources.at_once,
+            trial_dirname_creator=lambda trial: f"{trial.config['number']:04}_{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name=RAY_FOLDER,
+            storage_path=str(out.resolve()),
+            callbacks=[Keeper(out, on_end)],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        ray.shutdown()

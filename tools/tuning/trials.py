@@ -1,0 +1,103 @@
+"""The trials of a search on disk: run folders, as `tools/train.py` makes them, each with a `trial.json`.
+
+They are all that a search needs to go on after a kill. Imports neither Ray nor Optuna.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from model.recipes import TrainingConfig
+from model.training import LOG, WEIGHTS, write_whole
+from model.training_log import EpochLog, best_epoch, read_log
+from tools.tuning.space import Parameters
+
+TRIALS, TRIAL = "trials", "trial.json"
+
+State = Literal["running", "finished", "stopped", "failed"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The content of `trial.json`.
+
+    Args:
+        parameters: value of each searched setting.
+        state: running (also if it was killed with the search), finished, stopped early, or failed.
+        error: why it failed.
+    """
+
+    parameters: Parameters
+    state: State = "running"
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial.
+
+    Args:
+        number: from 0.
+        folder: its run folder.
+        record: its parameters and state.
+        log: of its epochs so far.
+    """
+
+    number: int
+    folder: Path
+    record: Record
+    log: tuple[EpochLog, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return self.record.state != "running"
+
+
+def scored(log: Iterable[EpochLog], config: TrainingConfig) -> EpochLog | None:
+    """The epoch whose network counts: the best or the last one with a score, as the settings say; None without any."""
+    lines = [line for line in log if line.validation]
+    best = best_epoch(lines)
+    if best is None:
+        return None
+    return lines[-1] if config.keep == "last" else next(line for line in lines if line.epoch == best[0])
+
+
+def run_folder(out: Path, number: int) -> Path:
+    """Folder of a trial in the folder of a search."""
+    return out / TRIALS / f"{number:04}"
+
+
+def read_trials(out: Path) -> list[Trial]:
+    """Read the trials of a search in order.
+
+    Raises:
+        ValueError: if a file is damaged; names it.
+    """
+    trials = []
+    for file in sorted((out / TRIALS).glob(f"*/{TRIAL}")):
+        try:
+            record = msgspec.json.decode(file.read_bytes(), type=Record)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"expected a trial of a search in {file}, got: {error}") from error
+        trials.append(Trial(int(file.parent.name), file.parent, record, tuple(read_log(file.parent / LOG))))
+    return trials
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write a trial's record, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(msgspec.to_builtins(record), indent=1) + "\n"
+    write_whole(folder / TRIAL, lambda path: path.write_text(text))
+
+
+def end(folder: Path, error: str = "") -> Record:
+    """Record that a trial is over, because it failed with an error, or else finished or was stopped early."""
+    before = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Record)
+    state: State = "failed" if error else "finished" if (folder / WEIGHTS).exists() else "stopped"
+    record = Record(before.parameters, state, error)
+    write_record(folder, record)
+    return record

@@ -1,4 +1,4 @@
-"""Networks by name: `fcn1` to `fcn5` of the write-up, `inception`, which is FCN4 of other blocks, and the shipped `fpn`."""
+"""Networks by name: `fcn1` to `fcn5` of the write-up; `inception`, FCN4 of other blocks; the shipped `fpn`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Networks by name: `fcn1` to `fcn5` of the original report, and the shipped `fpn`."""
+"""Networks by name: `fcn1` to `fcn5` of the original report; `inception`, FCN4 of other blocks; the shipped `fpn`."""
 
 import math
 
@@ -6,9 +6,10 @@ import keras
 
 from model.fcn import FCNS, Widths
 from model.fpn import FPN, Pyramid
+from model.inception import INCEPTION
 from model.scoring import CLASSES
 
-NETWORKS: dict[str, Widths | Pyramid] = {**FCNS, "fpn": FPN}
+NETWORKS: dict[str, Widths | Pyramid] = {**FCNS, "inception": INCEPTION, "fpn": FPN}
 
 
 def build(name: str, input_px: int | None = 160, classes: int = len(CLASSES)) -> keras.Model:

@@ -26,7 +26,7 @@ class TrainingConfig:
         ValueError: if a setting is out of its range, or the network cannot be built.
     """
 
-    network: str = option("fpn", "network: fcn1 to fcn5, or fpn")
+    network: str = option("fpn", "network: fcn1 to fcn5, inception, or fpn")
     input_px: int = option(256, "height and width of the network's input, px")
     sets: str = option(
         "train",

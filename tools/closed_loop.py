@@ -36,11 +36,11 @@ from model.engines import PRECISIONS, Engine, load_engine
 from model.options import add_options, check, from_options, option
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Flight
-from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.loop import ServerPilot, fly
 from tools.simulator.loop_score import Score, score
 from tools.simulator.loop_table import GOALS, GOALS_WITH_FAULTS, GOALS_WITH_HIDING, SERVER, Goal, shown, table
 from tools.simulator.original import OriginalPilot
+from tools.simulator.targets import HERO, LOOKALIKES_HELP, NAMES, lookalikes_of
 from tools.simulator.world import MOST_PEOPLE, World, population_rules
 
 ORIGINAL = "original"
@@ -75,7 +75,8 @@ class LoopSettings:
     duration: float = option(120.0, "length of an episode, simulated s")
     seed: int = option(0, "seed of the first episode; each further episode adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
-    lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
+    target: str = option(HERO, "what the drone is to follow, in the hero's place", choices=NAMES)
+    lookalikes: int | None = option(None, LOOKALIKES_HELP)
     hide: bool = option(False, "let the hero also walk through houses")
     pace: int = option(1, f"how many times as fast the world moves, as QuadSim's number keys make it, 1 to {FASTEST}")
     pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
@@ -90,8 +91,10 @@ class LoopSettings:
             ("duration", 0 < self.duration < math.inf, "above 0 and finite"),
             ("seed", self.seed >= 0, "of at least 0"),
             *population_rules(self.people, self.lookalikes),
+            ("hide", not self.hide or self.target == HERO, "left out with another --target than the hero"),
             ("pace", 1 <= self.pace <= FASTEST, f"from 1 to {FASTEST}"),
         )
+        object.__setattr__(self, "lookalikes", lookalikes_of(self.target, self.lookalikes, self.people))
 
 
 class Episode(NamedTuple):
@@ -106,6 +109,7 @@ class Episode(NamedTuple):
         hides: whether the hero walks through houses.
         lookalikes: number of the people who look similar to the hero.
         pace: how many times as fast the world moves.
+        target: what the drone is to follow.
     """
 
     pilot: str
@@ -114,8 +118,9 @@ class Episode(NamedTuple):
     duration_s: float
     faults: FaultConfig
     hides: bool = False
-    lookalikes: int = 0
+    lookalikes: int | None = 0
     pace: int = 1
+    target: str = HERO
 
 
 @command("closed_loop")
@@ -123,7 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
-    same = (settings.people, settings.duration, faults, settings.hide, settings.lookalikes, settings.pace)
+    same = (
+        settings.people,
+        settings.duration,
+        faults,
+        settings.hide,
+        settings.lookalikes,
+        settings.pace,
+        settings.target,
+    )
     episodes = [
         Episode(pilot, settings.seed + number, *same)
         for number in range(settings.episodes)
@@ -137,12 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
     goals = GOALS_WITH_HIDING if settings.hide else GOALS_WITH_FAULTS if faults != FaultConfig() else GOALS
-    alike = f", {settings.lookalikes} of them lookalikes" if settings.lookalikes else ""
+    of_kind = "them lookalikes" if settings.target == HERO else "its kind"
+    alike = f", {settings.lookalikes} of {of_kind}" if settings.lookalikes else ""
     hero = "a hero who hides, " if settings.hide else ""
     print(
         f"{settings.episodes} episodes of {settings.duration:g} s from seed {settings.seed} on, "
-        f"{settings.people} people besides the hero{alike}, {hero}{faults.drop:.0%} of the frames dropped, "
-        f"{faults.delay:g} s delay, network {settings.weights}\n"
+        f"{settings.people} people besides the {settings.target}{alike}, {hero}{faults.drop:.0%} of the frames "
+        f"dropped, {faults.delay:g} s delay, network {settings.weights}\n"
     )
     for episode, flight in by_episode.items():
         print(_episode_line(episode, score([flight])))
@@ -180,7 +194,8 @@ def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
     """Fly one episode with a loaded engine."""
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
-    with World(episode.seed, episode.people, hides=episode.hides, lookalikes=episode.lookalikes) as world:
+    same = (episode.seed, episode.people)
+    with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults, episode.pace)
         return fly(world, ServerPilot(engine), episode.duration_s, faults, episode.pace)
@@ -231,6 +246,7 @@ def _report(
         "delay",
         "hide",
         "lookalikes",
+        "target",
         "pace",
     )
     all_settings = asdict(settings) | asdict(faults)

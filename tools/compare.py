@@ -2,11 +2,11 @@
 
     python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
 
-Each of the six networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
+Each of the seven networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
 that other load on the machine does not affect the comparison. All settings except the network and its resolution are
-those of the `fpn` preset: FCN1 to FCN5 train at the report's 160 px, the FPN on 192-px crops of 256 px. The number of
-steps in the budget is measured first, so that each learning rate reaches the end of its schedule. The table is printed
-and saved as `comparison.json`; networks in --out are not trained again.
+those of the `fpn` preset: FCN1 to FCN5 and `inception` train at the report's 160 px, the FPN on 192-px crops of 256 px.
+The number of steps in the budget is measured first, so that each learning rate reaches the end of its schedule. The
+table is printed and saved as `comparison.json`; networks in --out are not trained again.
 """
 
 from model.startup import begin_command

@@ -4,6 +4,7 @@
     python tools/simulate.py --seed 3 --people 40 --lock-step --report report.json
     python tools/simulate.py --drop 0.2 --delay 0.2
     python tools/simulate.py --people 60 --lookalikes 6
+    python tools/simulate.py --target dog
     python tools/simulate.py --no-server --record data/raw_sim_data/train/run1 --duration 3000
 
 The first command flies for two minutes at QuadSim's pace. In lock-step, the simulator waits for the server's answer to
@@ -41,9 +42,9 @@ from tools.simulator.address import ServerAddress
 from tools.simulator.cameraman import Cameraman
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import LOCALES
-from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.quadsim import QuadSim, record_by_truth, run
 from tools.simulator.recording import RECORD_EVERY_S, Recorder
+from tools.simulator.targets import HERO, LOOKALIKES_HELP, NAMES, lookalikes_of
 from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World, population_rules
 
 _PRINT_EVERY_S = 1.0
@@ -60,7 +61,8 @@ class SimulationSettings:
     server: ServerAddress = option(ServerAddress(), "address of the server", parse=ServerAddress.parse, metavar="URL")
     seed: int = option(0, "seed of the first drone's world and of all random events; each further drone adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
-    lookalikes: int = option(0, f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}")
+    target: str = option(HERO, "what the drone is to follow, in the hero's place", choices=NAMES)
+    lookalikes: int | None = option(None, LOOKALIKES_HELP)
     drones: int = option(1, "number of drones, each with its own world and its own connection")
     duration: float = option(120.0, "simulated time, s")
     speed: float = option(1.0, "simulated seconds per second of wall-clock time; not used in lock-step")
@@ -83,6 +85,7 @@ class SimulationSettings:
                 for name in ("duration", "speed", "record_every")
             ),
         )
+        object.__setattr__(self, "lookalikes", lookalikes_of(self.target, self.lookalikes, self.people))
         if self.no_server and self.record is None:
             raise ValueError("expected --record with --no-server, got none: there would be nothing to do")
         if self.record is not None and self.drones > 1:
@@ -126,13 +129,24 @@ def _record(settings: SimulationSettings, recorder: Recorder) -> int:
     """Record a flight without a server."""
     count = math.ceil(settings.duration / settings.record_every)
     shown = 0
-    with World(settings.seed, settings.people, opengl=settings.opengl, lookalikes=settings.lookalikes) as world:
+    with _world(settings, settings.seed) as world:
         cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]))
         frames = record_by_truth(world, recorder, cameraman, settings.duration, settings.record_every)
         for observation in tqdm(frames, desc="recording", unit=" frames", total=count):
             shown += observation.truth.hero_px > 0
     print(f"{recorder.frames} frames in {settings.record}, {shown / recorder.frames:.0%} of them with the hero")
     return 0
+
+
+def _world(settings: SimulationSettings, seed: int, start_s: float = EPOCH_S) -> World:
+    return World(
+        seed,
+        settings.people,
+        opengl=settings.opengl,
+        start_s=start_s,
+        lookalikes=settings.lookalikes,
+        target=settings.target,
+    )
 
 
 def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder | None) -> int:
@@ -145,13 +159,10 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
         for number in range(settings.drones):
             seed = settings.seed + number
             start_s = EPOCH_S if settings.lock_step else time.time()
-            world = World(
-                seed, settings.people, opengl=settings.opengl, start_s=start_s, lookalikes=settings.lookalikes
-            )
-            worlds.append(stack.enter_context(world))
+            worlds.append(stack.enter_context(_world(settings, seed, start_s)))
             simulators.append(
                 QuadSim(
-                    world,
+                    worlds[-1],
                     *settings.server,
                     faults=Faults(faults, np.random.default_rng([seed, 2])),
                     is_lock_step=settings.lock_step,
@@ -247,6 +258,7 @@ def _report(
             "seed": settings.seed,
             "people": settings.people,
             "lookalikes": settings.lookalikes,
+            "target": settings.target,
             "duration_s": settings.duration,
             "lock_step": settings.lock_step,
             "speed": None if settings.lock_step else settings.speed,

@@ -9,7 +9,7 @@ from model.networks import NETWORKS, build, check_buildable
 from model.training import layers_in
 
 # fcn4 and fcn5 differ from fcn1 in widths alone.
-ONE_OF_EACH_SHAPE = ("fcn1", "fcn2", "fpn")
+ONE_OF_EACH_SHAPE = ("fcn1", "fcn2", "inception", "fpn")
 
 
 def noise(count, px):
@@ -17,7 +17,7 @@ def noise(count, px):
 
 
 def test_the_shipped_network_and_the_five_of_the_write_up_go_by_name():
-    assert list(NETWORKS) == ["fcn1", "fcn2", "fcn3", "fcn4", "fcn5", "fpn"]
+    assert list(NETWORKS) == ["fcn1", "fcn2", "fcn3", "fcn4", "fcn5", "inception", "fpn"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -65,7 +65,9 @@ def test_the_number_of_classes_may_differ():
 @pytest.mark.parametrize("ask", [build, check_buildable])
 @pytest.mark.parametrize("px", [160, None])
 def test_an_unknown_network_is_refused(ask, px):
-    with pytest.raises(ValueError, match="network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, fpn, got 'fcn6'"):
+    with pytest.raises(
+        ValueError, match="network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, got 'fcn6'"
+    ):
         ask("fcn6", px)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from server.sight.geometry import Pose
 from tools.simulator.drone import Drone
+from tools.simulator.targets import HERO
 from tools.simulator.world import EPOCH_S, World
 
 
@@ -24,9 +25,10 @@ class SharedWorld(World):
         *,
         opengl: bool = False,
         start_s: float = EPOCH_S,
-        lookalikes: int = 0,
+        lookalikes: int | None = 0,
+        target: str = HERO,
     ) -> None:
-        original = _original(seed, people, opengl, lookalikes)
+        original = _original(seed, people, opengl, lookalikes, target)
         vars(self).update(vars(original))
         self.walkers, self.drone = copy.deepcopy(original.walkers), copy.deepcopy(original.drone)
         self._start_s = start_s
@@ -36,8 +38,8 @@ class SharedWorld(World):
 
 
 @functools.cache
-def _original(seed: int, people: int, opengl: bool, lookalikes: int) -> World:
-    return World(seed, people, opengl=opengl, lookalikes=lookalikes)
+def _original(seed: int, people: int, opengl: bool, lookalikes: int | None, target: str) -> World:
+    return World(seed, people, opengl=opengl, lookalikes=lookalikes, target=target)
 
 
 def world_near_hero(seed=4, people=5, kind: type[World] = World):

@@ -89,6 +89,21 @@ def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, c
     assert {"chases_per_h", "second_chases", "switches", "idf1"} <= set(report["scores"][SERVER])
 
 
+def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_network, monkeypatch, capsys):
+    made = []
+
+    class NotedWorld(World):
+        def __init__(self, *arguments, **options):
+            made.append((options["target"], options["lookalikes"]))
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(closed_loop, "World", NotedWorld)
+    report = run(tmp_path, "car", "--target", "car", "--pilots", SERVER)
+    assert made == [("car", 2)]  # as many as there are people
+    assert (report["settings"]["target"], report["settings"]["lookalikes"]) == ("car", 2)
+    assert "2 people besides the car, 2 of its kind" in capsys.readouterr().out
+
+
 def test_several_processes_give_the_same_figures_as_one(tmp_path):
     """With the real network: the workers load it themselves."""
     reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]
@@ -140,6 +155,8 @@ def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
         (["--people", "61"], "expected --people from 0 to 60, got 61"),
         (["--lookalikes", "-1"], "expected --lookalikes from 0 to 12, got -1"),
         (["--lookalikes", "3", "--people", "2"], "expected --lookalikes of at most --people, 2, got 3"),
+        (["--target", "horse"], "invalid choice: 'horse'"),
+        (["--target", "dog", "--hide"], "expected --hide left out with another --target than the hero, got True"),
         (["--drop", "1.5"], "expected drop from 0 to 1, got 1.5"),
         (["--delay", "-1"], "expected delay from 0 to 3600, got -1.0"),
     ],

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.fake_engine import FAKE_SERVER
 from support.waiting import PATIENCE_S
 from support.worlds import SharedWorld, world_near_hero
@@ -218,7 +219,8 @@ def test_several_drones_fly_each_in_a_world_of_its_own(server, shared_worlds, tm
     report = tmp_path / "report.json"
     options = ("--drones", 2, "--seed", 4, "--people", 5, "--duration", 2, "--lock-step", "--report", report)
     assert simulate("--server", server.url, *options) == 0
-    assert json.loads(report.read_text())["settings"]["lookalikes"] == 0
+    settings = json.loads(report.read_text())["settings"]
+    assert (settings["target"], settings["lookalikes"]) == ("hero", 0)
     first, second = json.loads(report.read_text())["drones"]
     assert (first["seed"], second["seed"]) == (4, 5)
     assert len(first["frames"]) == len(second["frames"]) == 10
@@ -288,6 +290,18 @@ def test_recording_without_a_server_is_the_same_for_a_seed_in_any_process(tmp_pa
     assert len(one) == 3 * 4  # at 0, 3.03 and 6.06 s
 
 
+def test_another_target_is_recorded_as_the_hero_and_others_of_its_kind_as_people(tmp_path, capsys):
+    options = ("--target", "car", "--lookalikes", 2, "--people", 2, "--duration", 18, "--record-every", 3, "--seed", 1)
+    assert simulate("--no-server", "--record", tmp_path, *options) == 0
+    assert "6 frames in" in capsys.readouterr().out
+    people, cars = (
+        [np.array(Image.open(file))[..., 0] for file in sorted((tmp_path / "IMG").glob(f"cam{camera}_*.png"))]
+        for camera in (2, 3)
+    )
+    assert max(np.count_nonzero(layer < 255) for layer in cars) > 100
+    assert max(np.count_nonzero(layer < 255) for layer in people) > 0  # nobody else is there than two other cars
+
+
 def test_a_recording_is_not_written_over(tmp_path, capsys):
     (tmp_path / "IMG").mkdir()
     (tmp_path / "IMG" / "cam1_00000.png").touch()
@@ -301,6 +315,7 @@ def test_a_recording_is_not_written_over(tmp_path, capsys):
         (["--people", "61"], "expected --people from 0 to 60, got 61"),
         (["--lookalikes", "13"], "expected --lookalikes from 0 to 12, got 13"),
         (["--lookalikes", "3", "--people", "2"], "expected --lookalikes of at most --people, 2, got 3"),
+        (["--target", "horse"], "invalid choice: 'horse'"),
         (["--drones", "0"], "expected --drones of at least 1, got 0"),
         (["--duration", "0"], "expected --duration above 0 and finite, got 0.0"),
         (["--drop", "2"], "expected drop from 0 to 1"),

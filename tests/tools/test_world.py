@@ -124,6 +124,37 @@ def test_without_lookalikes_a_seed_gives_the_world_that_it_always_gave():
     np.testing.assert_allclose(view.rgb.mean(axis=(0, 1)), [77.308, 76.642, 67.259], atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("seed", "feet_m", "hero_px", "mean_rgb", "camera"),
+    [
+        (
+            1,
+            [[-34.313, -16.162], [-27.5555, 2.2279], [-18.0637, 46.1486]],
+            823,
+            [112.612, 114.557, 98.929],
+            (-11.899, 1.35, 4.7787, 0.0, 30.0, -173.0722),
+        ),
+        (
+            2,
+            [[10.256, 12.2184], [9.4805, 11.8945], [-35.653, 43.601]],
+            895,
+            [64.033, 81.509, 32.156],
+            (1.7195, 1.9408, 4.874, 0.0, 30.0, 164.2082),
+        ),
+    ],
+)
+def test_other_targets_leave_the_heros_worlds_as_they_were(seed, feet_m, hero_px, mean_rgb, camera):
+    # As they were before there were other targets: after 10 s, seen from 4 m away.
+    with World(seed, 6, lookalikes=3) as world:
+        world.step(10.0)
+        hero = world.walkers.people[0]
+        seen = world.observe(Pose(hero.x_m - 4, hero.y_m, 2.5, 0, 20, 0))
+        np.testing.assert_allclose(world.walkers.positions_m[:3, :2], feet_m, atol=1e-4)
+        assert world.drone.gimbal_pose == pytest.approx(camera, abs=1e-4)
+    assert seen.truth.hero_px == hero_px
+    np.testing.assert_allclose(seen.view.rgb.mean(axis=(0, 1)), mean_rgb, atol=0.01)
+
+
 def test_lookalikes_take_the_place_of_the_first_and_count_as_people():
     plain, alike = SharedWorld(4, 8), SharedWorld(4, 8, lookalikes=6)
     assert alike.walkers.positions_m.shape == plain.walkers.positions_m.shape

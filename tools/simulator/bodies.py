@@ -1,13 +1,13 @@
-"""The bodies of people: limbs on joints, posed for many people at once."""
+"""Bodies of limbs on joints, posed for many people at once, and the body of a person."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tools.simulator.people import BALD, BUN, LONG, LONG_SLEEVES, SHORT, SLEEVELESS, Look, Person
-from tools.simulator.shapes import Mesh, merged, tube
+from tools.simulator.shapes import Mesh, limb, lying, merged
 
 TEMPLATE_HEIGHT_M = 1.7
 """Height of the body that the sizes below describe; other people are scaled."""
@@ -93,22 +93,42 @@ class Crowd(NamedTuple):
     colours: np.ndarray
 
 
+class Body(NamedTuple):
+    """A kind of body.
+
+    Args:
+        build: makes the body of a look (which has a `height_m`), a number of corners around a limb, and a generator of
+            patterns: its mesh around the joints, and the joint of each vertex, (V,). V is the same for all looks.
+        pose: makes positions and angles of the joints from phases and strides, as `person_pose` does.
+        height_m: height of the body of `build`, which is scaled to that of its look.
+        reach_m: greatest distance of a part of the body from its middle.
+    """
+
+    build: Callable[[Any, int, np.random.Generator], tuple[Mesh, np.ndarray]]
+    pose: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    height_m: float
+    reach_m: float
+
+
 class Bodies:
-    """Bodies of people at one level of detail.
+    """Bodies of one kind at one level of detail.
 
     Args:
         looks: looks of the people.
         sides: number of corners around a limb.
+        body: kind of the bodies; None for people.
     """
 
-    def __init__(self, looks: Sequence[Look], sides: int) -> None:
-        bodies = [_body(look, sides, np.random.default_rng(number)) for number, look in enumerate(looks)]
+    def __init__(self, looks: Sequence[Any], sides: int, body: Body | None = None) -> None:
+        kind = body or PERSON
+        bodies = [kind.build(look, sides, np.random.default_rng(number)) for number, look in enumerate(looks)]
+        self._pose = kind.pose
         meshes = [mesh for mesh, _ in bodies]
         self._joints = bodies[0][1]
         self._points_m = np.stack([mesh.points_m for mesh in meshes]).astype(np.float32)
         self._normals = np.stack([mesh.normals for mesh in meshes]).astype(np.float32)
         self._colours = np.stack([mesh.colours for mesh in meshes]).astype(np.float32)
-        self._scales = np.array([look.height_m / TEMPLATE_HEIGHT_M for look in looks], np.float32)
+        self._scales = np.array([look.height_m / kind.height_m for look in looks], np.float32)
         self.uv = meshes[0].uv.astype(np.float32)
         self.triangles = meshes[0].triangles.astype(np.uint32)
 
@@ -130,7 +150,7 @@ class Bodies:
             shrink_m: (P,) float, distance by which the surface of limbs moves inwards.
         """
         x_m, y_m, heading_deg, phase_rad, stride = people.T
-        origins_m, angles_rad = _pose(phase_rad, stride)
+        origins_m, angles_rad = self._pose(phase_rad, stride)
         joints = self._joints
         sin, cos = (part[:, joints].astype(np.float32) for part in (np.sin(angles_rad), np.cos(angles_rad)))
         normals = self._normals[who]
@@ -158,7 +178,7 @@ def as_array(people: Sequence[Person]) -> np.ndarray:
     return np.array(people, float).reshape(-1, 5)
 
 
-def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def person_pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions of joints and angles of limbs, for a body of the template's height.
 
     Returns:
@@ -191,7 +211,7 @@ def _pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.nda
     return origins.astype(np.float32), angles
 
 
-def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.ndarray]:
+def _person(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.ndarray]:
     """A body around its joints, and the joint of each vertex, (V,)."""
     hair, skin, top, trousers, shoes = (
         np.array(colour) / 255 for colour in (look.hair, look.skin, look.top, look.trousers, look.shoes)
@@ -199,10 +219,10 @@ def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nd
     forearm = [skin, skin, top if look.sleeves == LONG_SLEEVES else skin]
     shin = [skin if look.has_bare_shins else trousers]
     parts = [
-        (TRUNK, _limb(_PELVIS, sides, look.girth, [trousers], look.trousers_pattern, rng)),
-        (TRUNK, _limb(_TRUNK, sides, look.girth, [top], look.top_pattern, rng)),
-        (HEAD, _limb(_HEAD, sides, 1.0, [skin], 0.05, rng)),
-        (HEAD, _limb(_HAIR[look.hair_style], sides, 1.0, [skin if look.hair_style == BALD else hair], 0.35, rng)),
+        (TRUNK, limb(_PELVIS, sides, look.girth, [trousers], look.trousers_pattern, rng)),
+        (TRUNK, limb(_TRUNK, sides, look.girth, [top], look.top_pattern, rng)),
+        (HEAD, limb(_HEAD, sides, 1.0, [skin], 0.05, rng)),
+        (HEAD, limb(_HAIR[look.hair_style], sides, 1.0, [skin if look.hair_style == BALD else hair], 0.35, rng)),
     ]
     for side in (0, 1):
         aside = 1 - 2 * side
@@ -211,34 +231,14 @@ def _body(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nd
         hip, shoulder = (0.0, aside * _HIP_ASIDE_M, 0.0), (0.0, aside * shoulder_m, 0.0)
         elbow = (0.0, aside * (shoulder_m + _ELBOW_ASIDE_M), 0.0)
         parts += [
-            (THIGH_L + side, _limb(_THIGH, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
-            (SHIN_L + side, _limb(_SHIN, sides, look.girth, shin, look.trousers_pattern, rng).moved(hip)),
-            (FOOT_L + side, _lying(_limb(_FOOT, sides, 1.0, [shoes], 0.1, rng)).moved(hip)),
-            (ARM_L + side, _limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
-            (FOREARM_L + side, _limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(elbow)),
+            (THIGH_L + side, limb(_THIGH, sides, look.girth, [trousers], look.trousers_pattern, rng).moved(hip)),
+            (SHIN_L + side, limb(_SHIN, sides, look.girth, shin, look.trousers_pattern, rng).moved(hip)),
+            (FOOT_L + side, lying(limb(_FOOT, sides, 1.0, [shoes], 0.1, rng)).moved(hip)),
+            (ARM_L + side, limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
+            (FOREARM_L + side, limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(elbow)),
         ]
     joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
     return merged([mesh for _, mesh in parts]), joints
 
 
-def _limb(
-    rings: Sequence[tuple[float, float, float, float]],
-    sides: int,
-    girth: float,
-    colours: Sequence[np.ndarray],
-    pattern: float,
-    rng: np.random.Generator,
-) -> Mesh:
-    """A tube with darker and lighter patches; colours are per ring from the lowest, the last for all further rings."""
-    mesh = tube([(z, x, girth * rx, girth * ry) for z, x, rx, ry in rings], sides, (0.0, 0.0, 0.0))
-    by_ring = np.array([colours[min(ring, len(colours) - 1)] for ring in range(len(rings))])
-    patches = 1.0 + pattern * rng.uniform(-1.3, 0.7, (len(rings), sides + 1))
-    patches[:, -1] = patches[:, 0]
-    painted = np.repeat(by_ring, sides + 1, axis=0) * patches.reshape(-1, 1)
-    return mesh._replace(colours=np.clip(painted, 0.0, 1.0))
-
-
-def _lying(mesh: Mesh) -> Mesh:
-    """A tube along z, rotated to lie along x."""
-    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    return mesh._replace(points_m=mesh.points_m @ turn, normals=mesh.normals @ turn)
+PERSON = Body(_person, person_pose, TEMPLATE_HEIGHT_M, reach_m=1.3)

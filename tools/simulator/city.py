@@ -27,8 +27,9 @@ HALF_SIZE_M = 64.0
 
 _PASSAGE_M = 16.0  # greatest length of a passage
 _PAVEMENT_M, _ROAD_M = 3.0, 8.0
-_ROAD_MIDDLE_M = RING_M + (_PAVEMENT_M + _ROAD_M) / 2
-_OUTER_RING_M = _ROAD_MIDDLE_M + (_PAVEMENT_M + _ROAD_M) / 2
+ROAD_MIDDLE_M = RING_M + (_PAVEMENT_M + _ROAD_M) / 2
+ZEBRA_M = 14.0  # from the middle of each side of the road, counterclockwise
+_OUTER_RING_M = ROAD_MIDDLE_M + (_PAVEMENT_M + _ROAD_M) / 2
 _HOUSE_FRONT_M = 47.5
 _KERB_M = 0.15
 _FLIGHT_CLEARANCE_M = 1.0
@@ -398,7 +399,7 @@ def _walk_graph(
     """Make the walk graph: nodes on all walkable ground, and straight edges between neighbours."""
     candidates = [plaza_m + (planter.radius_m + 2.0) * unit_circle(8)]
     candidates += [path.line_m[2:] for path in paths]
-    for ring_m in (RING_M, _OUTER_RING_M, _ROAD_MIDDLE_M):
+    for ring_m in (RING_M, _OUTER_RING_M, ROAD_MIDDLE_M):
         side = np.stack([np.full(6, ring_m), np.linspace(-ring_m, ring_m, 7)[:-1]], axis=1)
         candidates += [np.array([_turned(point, 90.0 * quarter) for point in side]) for quarter in range(4)]
     # Around the corners of houses and walls, so that walkers pass behind them; then anywhere on the lawns.
@@ -488,8 +489,8 @@ def _ground(
     outer_m, inner_m = _OUTER_RING_M + _PAVEMENT_M / 2, RING_M - _PAVEMENT_M / 2
     square(PAVING, outer_m)
     for half_m in (outer_m - _PAVEMENT_M, inner_m + _PAVEMENT_M):
-        square(KERB, half_m + (_KERB_M if half_m > _ROAD_MIDDLE_M else 0.0))
-        if half_m > _ROAD_MIDDLE_M:
+        square(KERB, half_m + (_KERB_M if half_m > ROAD_MIDDLE_M else 0.0))
+        if half_m > ROAD_MIDDLE_M:
             square(ASPHALT, half_m)
             areas.extend(_markings())
         else:
@@ -517,14 +518,14 @@ def _ribbon(line_m: np.ndarray, width_m: float) -> np.ndarray:
 def _markings() -> list[Area]:
     """Road markings: yellow dashes in the middle, white lines at the edges, zebra crossings."""
     areas = []
-    dashes_m, lines_m = (np.arange(6.0 - _ROAD_MIDDLE_M, _ROAD_MIDDLE_M - 5.0, step_m) for step_m in (4.5, 2.2))
+    dashes_m, lines_m = (np.arange(6.0 - ROAD_MIDDLE_M, ROAD_MIDDLE_M - 5.0, step_m) for step_m in (4.5, 2.2))
     for quarter in range(4):
-        areas += [_mark(YELLOW, _ROAD_MIDDLE_M, along_m, 0.18, 2.0, quarter) for along_m in dashes_m]
-        for edge_m in (_ROAD_MIDDLE_M - 3.4, _ROAD_MIDDLE_M + 3.4):
+        areas += [_mark(YELLOW, ROAD_MIDDLE_M, along_m, 0.18, 2.0, quarter) for along_m in dashes_m]
+        for edge_m in (ROAD_MIDDLE_M - 3.4, ROAD_MIDDLE_M + 3.4):
             areas += [_mark(WHITE, edge_m, along_m, 0.12, 1.6, quarter) for along_m in lines_m]
-        stripes_m = _ROAD_MIDDLE_M + np.arange(-3.0, 3.5, 1.0)
-        areas += [_mark(WHITE, across_m, 14.0, 0.5, 3.0, quarter) for across_m in stripes_m]
-        areas.append(_mark(WHITE, _ROAD_MIDDLE_M - 1.9, 17.0, 3.4, 0.35, quarter))
+        stripes_m = ROAD_MIDDLE_M + np.arange(-3.0, 3.5, 1.0)
+        areas += [_mark(WHITE, across_m, ZEBRA_M, 0.5, 3.0, quarter) for across_m in stripes_m]
+        areas.append(_mark(WHITE, ROAD_MIDDLE_M - 1.9, ZEBRA_M + 3.0, 3.4, 0.35, quarter))
     return areas
 
 

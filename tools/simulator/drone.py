@@ -36,7 +36,6 @@ BODY_MIDDLE_M = 0.9
 """Height of the coordinates above the feet: the centroid of an upright person of 1.75 m."""
 
 _WALKING_MPS = 0.6  # from this speed of the coordinates on, their direction decides where "behind" is
-_FASTEST_MPS = 3.0  # faster coordinates have jumped to another place
 _VELOCITY_MEMORY_S = 1.0
 _CIRCLING_DEG_S = 60.0  # greatest speed of the place behind the target around the target
 
@@ -56,17 +55,19 @@ class Drone:
     Args:
         patrol_points_m: (P, 3) points of the patrol, which is a loop.
         start: pose of the quad at the start.
+        fastest_mps: faster coordinates have jumped to another place.
 
     Raises:
         ValueError: if there are no points.
     """
 
-    def __init__(self, patrol_points_m: np.ndarray, start: Pose) -> None:
+    def __init__(self, patrol_points_m: np.ndarray, start: Pose, fastest_mps: float = 3.0) -> None:
         self._points_m = np.asarray(patrol_points_m, float)
         if self._points_m.ndim != 2 or self._points_m.shape[1] != 3 or not len(self._points_m):
             raise ValueError(f"expected patrol_points_m (P, 3) of at least one point, got {self._points_m.shape}")
         self._position_m = np.array([start.x_m, start.y_m, start.z_m])
         self._yaw_deg = start.yaw_deg
+        self._fastest_mps = fastest_mps
         self._velocity_mps = np.zeros(3)
         self._gimbal_pitch_deg = PATROL_PITCH_DEG
         self._gimbal_yaw_deg = 0.0  # relative to the quad
@@ -183,7 +184,7 @@ class Drone:
             elapsed_s = self._time_s - self._target_at_s
             if elapsed_s > 0:
                 moved_mps = (target_m - self._target_m)[:2] / elapsed_s
-                moved_mps *= _FASTEST_MPS / max(float(np.linalg.norm(moved_mps)), _FASTEST_MPS)
+                moved_mps *= self._fastest_mps / max(float(np.linalg.norm(moved_mps)), self._fastest_mps)
                 keep = math.exp(-elapsed_s / _VELOCITY_MEMORY_S)
                 self._target_velocity_mps = keep * self._target_velocity_mps + (1.0 - keep) * moved_mps
         else:

@@ -29,6 +29,7 @@ class Flight(NamedTuple):
         told_m: (F, 2) latest coordinates that the drone was told to follow, NaN on patrol.
         in_view: (F, 1 + N) bool, who is in view near enough to be placed; the hero first.
         tracked: F times the people whom the pilot tracked; each has another id.
+        on_target_m: distance to the hero within which the coordinates are on target.
     """
 
     period_s: float
@@ -38,6 +39,7 @@ class Flight(NamedTuple):
     told_m: np.ndarray
     in_view: np.ndarray
     tracked: tuple[tuple[Tracked, ...], ...]
+    on_target_m: float = ON_TARGET_M
 
     @property
     def errors_m(self) -> np.ndarray:
@@ -51,13 +53,13 @@ class Flight(NamedTuple):
 
     @property
     def is_on_target(self) -> np.ndarray:
-        """Whether the coordinates are within `ON_TARGET_M` of the hero, (F,) bool."""
-        return self.errors_m <= ON_TARGET_M
+        """Whether the coordinates are within `on_target_m` of the hero, (F,) bool."""
+        return self.errors_m <= self.on_target_m
 
     @property
     def is_on_wrong_person(self) -> np.ndarray:
         """Whether the coordinates are not on target and nearer to another person, (F,) bool."""
-        return (self.errors_m > ON_TARGET_M) & (self.to_others_m.min(axis=1, initial=np.inf) < self.errors_m)
+        return (self.errors_m > self.on_target_m) & (self.to_others_m.min(axis=1, initial=np.inf) < self.errors_m)
 
     @property
     def is_visible(self) -> np.ndarray:

@@ -21,9 +21,13 @@ class FlightLog:
     `occlusion` (0 to 1); `pose` and `gimbal_pose`; `distance_m` from the quad to the hero's feet; and `is_following`.
     While the drone follows, it also holds `coordinates_m`, the latest coordinates, and their horizontal distances on
     arrival: `position_error_m` to the hero, `wrong_person_m` to the nearest other person. Missing values are None.
+
+    Args:
+        on_target_m: horizontal distance to the hero within which coordinates are on target.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_target_m: float = ON_TARGET_M) -> None:
+        self._on_target_m = on_target_m
         self.rows: list[dict[str, Any]] = []
         self._errors_m: tuple[float | None, float | None] = (None, None)
 
@@ -70,7 +74,7 @@ class FlightLog:
             "following": _share(states),
             "first_followed_s": following[0]["time_s"] if following else None,
             "losses": sum(before and not after for before, after in itertools.pairwise(states)),
-            "on_target_of_following": _share(error_m <= ON_TARGET_M for error_m in errors_m),
+            "on_target_of_following": _share(error_m <= self._on_target_m for error_m in errors_m),
             "position_error_median_m": _rounded(statistics.median(errors_m)) if errors_m else None,
             "distance_following_median_m": (
                 _rounded(statistics.median(row["distance_m"] for row in following)) if following else None

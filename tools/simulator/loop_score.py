@@ -4,7 +4,7 @@ All distances are horizontal, because the height of the coordinates within a bod
 
     visible     more than 10 pixels of the frame show the hero, the original's threshold
     shown       visible in every frame of a second; the camera of a patrol passes over a place in 1.7 s
-    on target   the drone is told to follow coordinates within 2 m of the hero
+    on target   the drone is told to follow coordinates within 2 m of the hero (4.15 m of the middle of a car)
     acquired    from the first frame on target on
     loss        a second or more off target, after acquisition
 

@@ -48,7 +48,7 @@ class Person(NamedTuple):
         x_m, y_m: position of the feet.
         heading_deg: direction of the face: 0 along +x, positive to the left.
         phase_rad: phase of the gait; limbs swing with sin(phase).
-        stride: amplitude of the swing, from 0 (standing) to 1 (walking).
+        stride: amplitude of the swing, from 0 (standing) to 1 (walking); an animal sits at −1.
     """
 
     x_m: float
@@ -152,6 +152,35 @@ def other_look(rng: np.random.Generator) -> Look:
         top_pattern=float(rng.choice([0.08, 0.2, 0.4])),
         trousers_pattern=float(rng.choice([0.08, 0.2])),
     )
+
+
+_BLUE, _NAVY, _BLOND = (30, 66, 190), (28, 48, 130), (214, 184, 116)
+
+
+def person_in_blue() -> Look:
+    """A man in a bright blue top and darker blue trousers, with blond hair and white shoes."""
+    return hero_look()._replace(
+        height_m=1.8,
+        hair_style=SHORT,
+        sleeves=LONG_SLEEVES,
+        hair=_BLOND,
+        skin=(200, 150, 120),
+        top=_BLUE,
+        trousers=_NAVY,
+        shoes=(200, 200, 200),
+        top_pattern=0.15,
+        trousers_pattern=0.15,
+    )
+
+
+def somewhat_blue(rng: np.random.Generator) -> Look:
+    """Draw a person in either the top or the trousers of `person_in_blue`."""
+    look = other_look(rng)
+    while any(blue > 1.5 * red for red, _, blue in (look.top, look.trousers)):
+        look = other_look(rng)
+    if rng.random() < 0.5:
+        return look._replace(sleeves=LONG_SLEEVES, top=varied(_BLUE, rng), top_pattern=0.15)
+    return look._replace(trousers=varied(_NAVY, rng))
 
 
 def is_reddish(colour: Colour) -> bool:

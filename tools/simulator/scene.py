@@ -4,6 +4,7 @@ Ground, sky, shadows and fog are computed per pixel. Panda3D draws the objects o
 depth and object number encoded as colours, because its software renderer does not return depth.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,11 +14,11 @@ import panda3d.core as panda
 
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from server.sight.geometry import Camera, Pose, world_from_camera
-from tools.simulator.bodies import Bodies, as_array
+from tools.simulator.bodies import PERSON, Bodies, Body, as_array
 from tools.simulator.city import BUILDING_STYLES, City
 from tools.simulator.frames import rays_camera
 from tools.simulator.ground import SHADE_ON_GROUND, Ground
-from tools.simulator.people import Look, Person
+from tools.simulator.people import Person
 from tools.simulator.shapes import Mesh, merged
 from tools.simulator.structures import LEAVES, PLAIN, structures, surface_textures
 from tools.simulator.textures import cloth
@@ -33,8 +34,6 @@ _SHADE_ON_PEOPLE = 0.38
 _NEAR_SIDES, _FAR_SIDES = 10, 5
 _DETAIL_WITHIN_M = 11.0
 _MOST_SHRINK_M = 0.03
-_REACH_M = 1.3
-"""Greatest distance of a part of a body from the middle of the body."""
 
 # The texture of depth and number: its column is the depth, its row the number.
 _DEPTH_STEPS = 2048
@@ -72,6 +71,7 @@ class Scene:
     Args:
         city: the layout; its seed also decides textures, clouds and the sun.
         looks: looks of the people, the hero first; at most `MOST_PEOPLE`.
+        bodies: kind of the body of each; None: all are people. Whoever is no person counts as one of the people, too.
         px: width and height of the views.
         opengl: draw with OpenGL (by EGL, without a display) instead of in software.
 
@@ -80,7 +80,15 @@ class Scene:
         RuntimeError: if the renderer is not available.
     """
 
-    def __init__(self, city: City, looks: Sequence[Look], *, px: int = 256, opengl: bool = False) -> None:
+    def __init__(
+        self,
+        city: City,
+        looks: Sequence[Any],
+        *,
+        bodies: Sequence[Body] | None = None,
+        px: int = 256,
+        opengl: bool = False,
+    ) -> None:
         if not 1 <= len(looks) <= MOST_PEOPLE:
             raise ValueError(f"expected 1 to {MOST_PEOPLE} looks, got {len(looks)}")
         rng = np.random.default_rng(city.seed)
@@ -91,9 +99,17 @@ class Scene:
         self._heights_m = np.array([look.height_m for look in looks])
         self._ground = Ground(city, rng)
         self._rays_camera = rays_camera(self.camera).astype(np.float32)
-        self._levels = [Bodies(looks, sides) for sides in (_NEAR_SIDES, _FAR_SIDES)]
-        self._crowds = [_Crowd(bodies, len(looks)) for bodies in self._levels]
-        self._lone_hero = _Crowd(self._levels[0], 1)
+        kinds = bodies or [PERSON] * len(looks)
+        self._reaches_m = np.array([kind.reach_m for kind in kinds])
+        self._crowds: list[tuple[_Crowd, _Crowd]] = []
+        for kind in dict.fromkeys(kinds):
+            who = np.flatnonzero([other is kind for other in kinds])
+            near, far = (
+                Bodies([looks[number] for number in who.tolist()], sides, kind) for sides in (_NEAR_SIDES, _FAR_SIDES)
+            )
+            self._crowds.append((_Crowd(near, who), _Crowd(far, who)))
+            if who[0] == 0:
+                self._lone_hero = _Crowd(near, who[:1])
 
         # These pipes need no display, unlike the default pipes of the two modules.
         pipe_type, module = (
@@ -136,7 +152,7 @@ class Scene:
         dressed, counted = self._colours.root.attachNewNode("people"), self._numbers.root.attachNewNode("people")
         dressed.setTexture(_texture(cloth(rng)))
         counted.setTexture(people_stage, number_texture)
-        for crowd in self._crowds:
+        for crowd in itertools.chain.from_iterable(self._crowds):
             dressed.attachNewNode(crowd.node)
             counted.attachNewNode(crowd.node)
         self._hero_alone.root.setTexture(people_stage, number_texture)
@@ -186,8 +202,8 @@ class Scene:
         depth_m, left_m, up_m = (middles @ transform[:3, :3]).T
         half = math.tan(math.radians(self.camera.vertical_fov_deg) / 2)
         beside_m = np.maximum(np.abs(left_m), np.abs(up_m)) - half * depth_m
-        is_in_view = (beside_m < _REACH_M * math.hypot(1.0, half)) & (depth_m > -_REACH_M)
-        is_in_view &= depth_m < self.camera.far_m + _REACH_M
+        is_in_view = (beside_m < self._reaches_m * math.hypot(1.0, half)) & (depth_m > -self._reaches_m)
+        is_in_view &= depth_m < self.camera.far_m + self._reaches_m
         is_near = depth_m < _DETAIL_WITHIN_M
         shaded = np.zeros(len(people))
         for forward_m, left in ((0.25, 0.0), (-0.25, 0.0), (0.0, 0.25), (0.0, -0.25)):
@@ -195,11 +211,10 @@ class Scene:
         brightness = (1.0 + (_SHADE_ON_PEOPLE - 1.0) * shaded / 4).astype(np.float32)
         forward = np.append(transform[:3, 0], -transform[:3, 0] @ transform[:3, 3]) / self.camera.far_m
         shrink_m = np.clip(depth_m * (self._edge_px / self.camera.focal_px), 0.0, _MOST_SHRINK_M).astype(np.float32)
-        for crowd, chosen in zip(self._crowds, (is_in_view & is_near, is_in_view & ~is_near), strict=True):
-            who = np.flatnonzero(chosen)
-            crowd.show(who, people[who], self._ground.sun, brightness[who], shrink_m[who], forward)
-        hero = np.flatnonzero(is_in_view[:1])
-        self._lone_hero.show(hero, people[hero], self._ground.sun, brightness[hero], shrink_m[hero], forward)
+        for near, far in self._crowds:
+            for crowd, chosen in ((near, is_in_view & is_near), (far, is_in_view & ~is_near)):
+                crowd.show(chosen, people, self._ground.sun, brightness, shrink_m, forward)
+        self._lone_hero.show(is_in_view, people, self._ground.sun, brightness, shrink_m, forward)
         return bool(is_in_view[0])
 
     def _assemble(
@@ -275,10 +290,16 @@ class _Pass:
 
 
 class _Crowd:
-    """Geometry that shows some of the people and is updated for every frame."""
+    """Geometry that shows some of the people, all of one kind, and is updated for every frame.
 
-    def __init__(self, bodies: Bodies, most: int) -> None:
-        self._bodies = bodies
+    Args:
+        bodies: their bodies.
+        numbers: the number of each of them among all people.
+    """
+
+    def __init__(self, bodies: Bodies, numbers: np.ndarray) -> None:
+        self._bodies, self._numbers = bodies, numbers
+        most = len(numbers)
         first = np.arange(most, dtype=np.uint32)[:, np.newaxis, np.newaxis] * bodies.vertex_count
         self._triangles = bodies.triangles + first
         self._vertices = np.zeros((most, bodies.vertex_count), _VERTEX)
@@ -290,26 +311,27 @@ class _Crowd:
 
     def show(
         self,
-        who: np.ndarray,
+        is_shown: np.ndarray,
         people: np.ndarray,
         sun: np.ndarray,
         brightness: np.ndarray,
         shrink_m: np.ndarray,
         depth_share: np.ndarray,
     ) -> None:
-        """Show these people instead of the present ones.
+        """Show those of all N people who belong to this crowd instead of the present ones.
 
         Args:
-            who: (P,) int, numbers of the people.
-            people: (P, 5) the fields of `Person`.
+            is_shown: (N,) bool.
+            people: (N, 5) the fields of `Person`.
             sun: (3,) direction towards the sun.
-            brightness: (P,) brightness of the light on each person.
-            shrink_m: (P,) distance by which the surface of limbs moves inwards.
+            brightness: (N,) brightness of the light on each person.
+            shrink_m: (N,) distance by which the surface of limbs moves inwards.
             depth_share: (4,) row that maps a homogeneous point to depth / far.
         """
-        count = len(who)
+        shown = np.flatnonzero(is_shown[self._numbers])
+        who, count = self._numbers[shown], len(shown)
         if count:
-            crowd = self._bodies.posed(who, people, sun, brightness, shrink_m)
+            crowd = self._bodies.posed(shown, people[who], sun, brightness[who], shrink_m[who])
             vertices = self._vertices[:count]
             vertices["point"] = crowd.points_m
             vertices["colour"][..., :3] = np.minimum(crowd.colours * 255, 255)

@@ -10,6 +10,10 @@ AMBIENT, DIFFUSE = 0.52, 0.62
 """Light on a surface: `AMBIENT` + `DIFFUSE` · cosine of the angle to the sun."""
 
 
+Triple = Sequence[float] | np.ndarray
+"""A point, x y z in metres, or a colour, RGB 0–1."""
+
+
 class Mesh(NamedTuple):
     """Triangles and the properties of their vertices.
 
@@ -27,7 +31,7 @@ class Mesh(NamedTuple):
     uv: np.ndarray
     triangles: np.ndarray
 
-    def moved(self, place_m: Sequence[float], yaw_deg: float = 0.0) -> "Mesh":
+    def moved(self, place_m: Triple, yaw_deg: float = 0.0) -> "Mesh":
         """Rotate by `yaw_deg` to the left around z, then shift by `place_m`."""
         cos, sin = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
         turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
@@ -55,7 +59,7 @@ def merged(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def quad(corners_m: np.ndarray, colour: Sequence[float], uv_size: tuple[float, float], pieces: int = 1) -> Mesh:
+def quad(corners_m: np.ndarray, colour: Triple, uv_size: tuple[float, float], pieces: int = 1) -> Mesh:
     """Make a parallelogram.
 
     Args:
@@ -82,7 +86,7 @@ def quad(corners_m: np.ndarray, colour: Sequence[float], uv_size: tuple[float, f
 
 def box(
     size_m: tuple[float, float, float],
-    colour: Sequence[float],
+    colour: Triple,
     tile_m: tuple[float, float],
     has_top: bool = True,
 ) -> Mesh:
@@ -103,7 +107,7 @@ def box(
     return merged(sides)
 
 
-def hip_roof(length_m: float, width_m: float, height_m: float, colour: Sequence[float]) -> Mesh:
+def hip_roof(length_m: float, width_m: float, height_m: float, colour: Triple) -> Mesh:
     """Make a roof with four slopes on z = 0 around the origin, which overhangs by 0.4 m."""
     x, y = length_m / 2 + 0.4, width_m / 2 + 0.4
     ridge = max(x - y, 0.0)
@@ -132,7 +136,7 @@ def hip_roof(length_m: float, width_m: float, height_m: float, colour: Sequence[
     return merged(meshes)
 
 
-def tube(rings: Sequence[tuple[float, float, float, float]], sides: int, colour: Sequence[float]) -> Mesh:
+def tube(rings: Sequence[tuple[float, float, float, float]], sides: int, colour: Triple) -> Mesh:
     """Make a tube of ellipses along z, closed at both ends.
 
     Args:
@@ -173,6 +177,96 @@ def tube(rings: Sequence[tuple[float, float, float, float]], sides: int, colour:
         uv.reshape(number, 2),
         np.concatenate(triangles),
     )
+
+
+def limb(
+    rings: Sequence[tuple[float, float, float, float]],
+    sides: int,
+    girth: float,
+    colours: Sequence[np.ndarray],
+    pattern: float,
+    rng: np.random.Generator,
+) -> Mesh:
+    """A tube with darker and lighter patches; colours are per ring from the lowest, the last for all further rings."""
+    mesh = tube([(z, x, girth * rx, girth * ry) for z, x, rx, ry in rings], sides, (0.0, 0.0, 0.0))
+    by_ring = np.array([colours[min(ring, len(colours) - 1)] for ring in range(len(rings))])
+    patches = 1.0 + pattern * rng.uniform(-1.3, 0.7, (len(rings), sides + 1))
+    patches[:, -1] = patches[:, 0]
+    painted = np.repeat(by_ring, sides + 1, axis=0) * patches.reshape(-1, 1)
+    return mesh._replace(colours=np.clip(painted, 0.0, 1.0))
+
+
+def lying(mesh: Mesh) -> Mesh:
+    """A tube along z, rotated to lie along x."""
+    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    return mesh._replace(points_m=mesh.points_m @ turn, normals=mesh.normals @ turn)
+
+
+def pitched(mesh: Mesh, pitch_rad: float) -> Mesh:
+    """Rotate around y, so that the end of a tube along z moves to x."""
+    cos, sin = math.cos(pitch_rad), math.sin(pitch_rad)
+    turn = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+    return mesh._replace(points_m=mesh.points_m @ turn, normals=mesh.normals @ turn)
+
+
+def strut(start_m: Triple, end_m: Triple, radius_m: float, end_radius_m: float, sides: int, colour: Triple) -> Mesh:
+    """Make a round bar between two points, (x, y, z)."""
+    start, way = np.asarray(start_m, float), np.subtract(end_m, start_m)
+    length_m, level_m = float(np.linalg.norm(way)), math.hypot(way[0], way[1])
+    bar = tube([(0.0, 0.0, radius_m, radius_m), (length_m, 0.0, end_radius_m, end_radius_m)], sides, colour)
+    bar = pitched(bar, math.atan2(level_m, way[2])).moved((0.0, 0.0, 0.0), math.degrees(math.atan2(way[1], way[0])))
+    return _untextured(bar.moved(start))
+
+
+def wheel(radius_m: float, inner_m: float, width_m: float, sides: int, colour: Triple) -> Mesh:
+    """Make a ring around the y axis: a rim with its tyre, or with a small `inner_m`, a disc."""
+    turn = 2 * math.pi * np.arange(sides + 1) / sides
+    around = np.stack([np.cos(turn), np.zeros(sides + 1), np.sin(turn)], axis=1)
+    aside = np.array([0.0, width_m / 2, 0.0])
+    right, left, inner_right, inner_left = (
+        radius * around + side for radius in (radius_m, inner_m) for side in (-aside, aside)
+    )
+    rings = ((right, left), (inner_right, right), (left, inner_left), (inner_left, inner_right))
+    return merged(
+        [
+            quad(np.array([one[k], other[k], other[k + 1], one[k + 1]]), colour, (0.0, 0.0))
+            for one, other in rings
+            for k in range(sides)
+        ]
+    )
+
+
+def prism(outline_m: Sequence[tuple[float, float, float]], colours: Sequence[Triple], side: Triple) -> Mesh:
+    """Make a solid whose outline, seen from the right, is convex.
+
+    Args:
+        outline_m: (x, z, half of the width there), counterclockwise as seen from the right.
+        colours: of the face from each corner of the outline to the next, 0–1; the last also for all further ones.
+        side: colour of the two sides, 0–1.
+    """
+    x, z, half = np.array(outline_m).T
+    right, left = np.stack([x, -half, z], axis=1), np.stack([x, half, z], axis=1)
+    count = len(x)
+    faces = []
+    for k in range(count):
+        after = (k + 1) % count
+        corners = np.array([right[k], left[k], left[after], right[after]])
+        faces.append(quad(corners, colours[min(k, len(colours) - 1)], (0.0, 0.0)))
+    fan = np.stack([np.zeros(count - 2, int), np.arange(1, count - 1), np.arange(2, count)], axis=1)
+    for points, triangles in ((right, fan), (left, fan[:, ::-1])):
+        # Of the corner in the middle; a side that leans in has other corners outside of its plane by some centimetres.
+        normal = np.cross(
+            points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]]
+        ).sum(axis=0)
+        normals = np.tile(normal / np.linalg.norm(normal), (count, 1))
+        faces.append(
+            Mesh(points, normals, np.tile(np.asarray(side, float), (count, 1)), np.zeros((count, 2)), triangles)
+        )
+    return merged(faces)
+
+
+def _untextured(mesh: Mesh) -> Mesh:
+    return mesh._replace(uv=np.zeros_like(mesh.uv))
 
 
 def leaves(

@@ -25,14 +25,10 @@ STOP_S = ((2.0, 6.0), (2.0, 12.0))  # duration of a stop, of the hero and of oth
 
 _LOOK_AHEAD_M = 0.8
 _CORNER_M = 0.3  # distance to a node at which the turn begins
-_TURN_DEG_S = 150.0
 _TURN_AROUND_SHARE = 0.3  # of the speed, while facing away from the path
-_ACCELERATION_MPS2 = 2.0
 _APART_M = 0.9  # distance between the middles of two people
 _ASIDE_MPS = 0.8
 _TO_THE_RIGHT = 0.3  # bias to the right, so that two people who meet head-on pass each other
-_GAIT_CYCLE_S = 1.0  # two steps at the speed below; slower people take slower and shorter steps
-_GAIT_SPEED_MPS = 1.4
 _STRIDE_CHANGE_PER_S = 3.0
 _CROSSERS_SIDE_M = 0.5  # their distance from the edge while they cross
 _CROSSERS_START_M = (4.0, 20.0)  # their way to the hero at the start
@@ -51,6 +47,11 @@ class Walkers:
     Raises:
         ValueError: if `count` is negative.
     """
+
+    turn_deg_s = 150.0
+    acceleration_mps2 = 2.0
+    gait_cycle_s = 1.0  # two steps at the speed below; slower people take slower and shorter steps
+    gait_speed_mps = 1.4
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class Walkers:
         """Turn walking people towards `way_m`, (n, 2); returns the angles to it before the turn, (n,) radians."""
         off_course_rad = np.arctan2(way_m[:, 1], way_m[:, 0]) - self._heading_rad
         off_course_rad = (off_course_rad + math.pi) % (2 * math.pi) - math.pi
-        most_rad = math.radians(_TURN_DEG_S) * step_s
+        most_rad = math.radians(self.turn_deg_s) * step_s
         turn_rad = np.clip(off_course_rad, -most_rad, most_rad)
         self._heading_rad += np.where(self._stopped_for_s > 0, 0.0, turn_rad)
         return off_course_rad
@@ -182,14 +183,17 @@ class Walkers:
     def _walk(self, off_course_rad: np.ndarray, step_s: float) -> None:
         share = np.clip(np.cos(off_course_rad), _TURN_AROUND_SHARE, 1.0)
         wanted_mps = np.where(self._stopped_for_s > 0, 0.0, self._own_speed_mps * share)
-        change_mps = np.clip(wanted_mps - self._speed_mps, -_ACCELERATION_MPS2 * step_s, _ACCELERATION_MPS2 * step_s)
-        self._speed_mps += change_mps
+        most_mps = self.acceleration_mps2 * step_s
+        self._speed_mps += np.clip(wanted_mps - self._speed_mps, -most_mps, most_mps)
         heading = np.column_stack([np.cos(self._heading_rad), np.sin(self._heading_rad)])
         self._feet_m += heading * (self._speed_mps * step_s)[:, np.newaxis]
-        pace = np.sqrt(self._speed_mps / _GAIT_SPEED_MPS)
-        self._phase_rad = (self._phase_rad + 2 * math.pi / _GAIT_CYCLE_S * pace * step_s) % (2 * math.pi)
+        pace = np.sqrt(self._speed_mps / self.gait_speed_mps)
+        self._phase_rad = (self._phase_rad + 2 * math.pi / self.gait_cycle_s * pace * step_s) % (2 * math.pi)
         most = _STRIDE_CHANGE_PER_S * step_s
-        self._stride += np.clip(np.minimum(pace, 1.0) - self._stride, -most, most)
+        self._stride += np.clip(self._wanted_stride(pace) - self._stride, -most, most)
+
+    def _wanted_stride(self, pace: np.ndarray) -> np.ndarray:
+        return np.minimum(pace, 1.0)
 
     def _step_aside(self, right: np.ndarray, step_s: float) -> None:
         """Move people except the hero sideways from near people, preferably to the right, and never off their paths."""

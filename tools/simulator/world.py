@@ -9,12 +9,16 @@ import numpy as np
 
 from model.scoring import HERO
 from server.sight.geometry import QUADSIM_CAMERA, Pose
+from tools.simulator.bodies import PERSON
 from tools.simulator.city import HALF_SIZE_M, build_city
 from tools.simulator.drone import Drone
+from tools.simulator.flight import ON_TARGET_M
 from tools.simulator.frames import sensor_frame_fields, unity_angles
 from tools.simulator.lookalikes import CROSSER, MOST_LOOKALIKES, deal, lookalike
 from tools.simulator.people import Person, hero_look, other_look
 from tools.simulator.scene import Scene, View
+from tools.simulator.targets import HERO as HERO_NAME
+from tools.simulator.targets import NAMES, TARGETS, Population, lookalikes_of
 from tools.simulator.walkers import Walkers
 
 EPOCH_S = 1504814505.0
@@ -28,8 +32,9 @@ _SUB_STEP_S = 0.05
 _LEAST_STEP_S = 1e-9
 
 
-def population_rules(people: int, lookalikes: int) -> tuple[tuple[str, bool, str], ...]:
+def population_rules(people: int, lookalikes: int | None) -> tuple[tuple[str, bool, str], ...]:
     """The rules for a command's options `--people` and `--lookalikes`; see `model.options.check`."""
+    lookalikes = lookalikes or 0
     return (
         ("people", 0 <= people <= MOST_PEOPLE, f"from 0 to {MOST_PEOPLE}"),
         ("lookalikes", 0 <= lookalikes <= MOST_LOOKALIKES, f"from 0 to {MOST_LOOKALIKES}"),
@@ -87,10 +92,16 @@ class World:
         start_s: time of the start, s since 1970.
         hides: whether the hero also walks through houses.
         lookalikes: number of people who share a part of the hero's outfit: the first of the other people. The rest look
-            and start the same for any number of lookalikes.
+            and start the same for any number of lookalikes. For another target than the hero, others of its kind.
+            None: the usual number of these.
+        target: a member of `targets.NAMES`. Another target takes the hero's place in the ground truth and the masks;
+            others of its kind count as people.
+
+    Attributes:
+        on_target_m: horizontal distance to the target within which coordinates are on target.
 
     Raises:
-        ValueError: if the number of people or lookalikes is out of range.
+        ValueError: if the number of people or lookalikes is out of range, or the target is unknown or cannot hide.
     """
 
     def __init__(
@@ -101,23 +112,41 @@ class World:
         opengl: bool = False,
         start_s: float = EPOCH_S,
         hides: bool = False,
-        lookalikes: int = 0,
+        lookalikes: int | None = 0,
+        target: str = HERO_NAME,
     ) -> None:
+        if target not in NAMES:
+            raise ValueError(f"target must be one of {', '.join(NAMES)}, got {target!r}")
         if not 0 <= people <= MOST_PEOPLE:
             raise ValueError(f"expected 0 to {MOST_PEOPLE} people, got {people}")
+        lookalikes = lookalikes_of(target, lookalikes, people)
         if lookalikes > people:
             raise ValueError(f"expected at most as many lookalikes as people, {people}, got {lookalikes}")
+        if not 0 <= lookalikes <= MOST_LOOKALIKES:
+            raise ValueError(f"expected 0 to {MOST_LOOKALIKES} lookalikes, got {lookalikes}")
+        if hides and target != HERO_NAME:
+            raise ValueError(f"expected the hero as a target who hides, got {target}")
         walk_rng, look_rng, drone_rng, lookalike_rng = np.random.default_rng(seed).spawn(4)
         city = build_city(seed)
-        kinds = deal(lookalikes, lookalike_rng)
-        crossers = [number for number, kind in enumerate(kinds, 1) if kind == CROSSER]
-        self.walkers = Walkers(city, people, walk_rng, hides=hides, crossers=crossers)
+        others = [other_look(look_rng) for _ in range(people)]
+        self.walkers: Walkers | Population
+        if target == HERO_NAME:
+            kinds = deal(lookalikes, lookalike_rng)
+            crossers = [number for number, kind in enumerate(kinds, 1) if kind == CROSSER]
+            self.walkers = Walkers(city, people, walk_rng, hides=hides, crossers=crossers)
+            others[:lookalikes] = [lookalike(kind, lookalike_rng) for kind in kinds]
+            looks, bodies, fastest_mps = [hero_look(), *others], None, 3.0
+            self.on_target_m = ON_TARGET_M
+        else:
+            kind = TARGETS[target]
+            self.walkers = kind.population(city, lookalikes, people - lookalikes, walk_rng)
+            kin = [kind.look(), *(kind.other_look(lookalike_rng) for _ in range(lookalikes))]
+            looks, bodies = kin + others[lookalikes:], [kind.body] * len(kin) + [PERSON] * (people - lookalikes)
+            self.on_target_m, fastest_mps = kind.on_target_m, kind.fastest_mps
         x_m, y_m, z_m = city.patrol_points_m[drone_rng.integers(len(city.patrol_points_m))].tolist()
         start = Pose(x_m, y_m, z_m, 0.0, 0.0, drone_rng.uniform(-180.0, 180.0))
-        self.drone = Drone(city.patrol_points_m, start)
-        others = [other_look(look_rng) for _ in range(people)]
-        others[:lookalikes] = [lookalike(kind, lookalike_rng) for kind in kinds]
-        self._scene = Scene(city, [hero_look(), *others], opengl=opengl)
+        self.drone = Drone(city.patrol_points_m, start, fastest_mps)
+        self._scene = Scene(city, looks, bodies=bodies, opengl=opengl)
         self._start_s = start_s
         self._time_s = 0.0
 

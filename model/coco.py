@@ -26,8 +26,9 @@ class UnreadableAnnotationsError(ValueError):
 class _Image(msgspec.Struct):
     id: int
     file_name: str
-    width: int
-    height: int
+    # Label Studio does not know the size of an image without annotations.
+    width: int | None
+    height: int | None
 
 
 class _Category(msgspec.Struct):
@@ -68,19 +69,15 @@ def annotations_of(frames: Iterable[tuple[str, np.ndarray]], as_polygons: bool) 
         for number in _CATEGORIES:
             count, parts = cv2.connectedComponents((classes == number).astype(np.uint8))
             for part in (parts == index for index in range(1, count)):
-                left, top, box_width, box_height = cv2.boundingRect(part.astype(np.uint8))
-                polygons = [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)] if as_polygons else None
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": len(images),
-                        "category_id": number,
-                        "segmentation": polygons or {"size": [height, width], "counts": runs_of(part)},
-                        "area": int(part.sum()),
-                        "bbox": [left, top, box_width, box_height],
-                        "iscrowd": 0 if as_polygons else 1,
-                    }
-                )
+                shape: dict[str, Any]
+                if as_polygons:  # without a box, of which Label Studio would make a second annotation
+                    polygons = [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)]
+                    shape = {"segmentation": polygons, "iscrowd": 0}
+                else:
+                    runs = {"size": [height, width], "counts": runs_of(part)}
+                    shape = {"segmentation": runs, "iscrowd": 1, "bbox": [*cv2.boundingRect(part.astype(np.uint8))]}
+                common = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
+                annotations.append({**common, **shape, "area": int(part.sum())})
     categories = [{"id": number, "name": CLASSES[number], "supercategory": ""} for number in _CATEGORIES]
     return msgspec.json.encode({"images": images, "categories": categories, "annotations": annotations})
 
@@ -120,7 +117,7 @@ def _masks(found: _Annotations, names: Sequence[str], px: int) -> dict[str, np.n
     by_image: dict[int, np.ndarray] = {}
     for image in found.images:
         name = _name_of(image.file_name, names)
-        if (image.width, image.height) != (px, px):
+        if (image.width or px, image.height or px) != (px, px):
             raise ValueError(f"expected {px}×{px} pixels for {image.file_name}, got {image.width}×{image.height}")
         if name in masks or image.id in by_image:
             raise ValueError(f"expected each image once, got {image.file_name} twice")

@@ -128,6 +128,15 @@ def test_what_tools_put_before_a_name_is_ignored_and_categories_go_by_their_name
     assert ": 0 masks corrected, " in taken(candidates, changed)[1]
 
 
+def test_label_studio_gets_no_boxes_and_knows_no_size_of_an_image_without_annotations(candidates, taken):
+    """It makes an annotation of its own of a box."""
+    changed = annotations(candidates, "polygons")
+    assert not any("bbox" in each for each in changed["annotations"])
+    for image in changed["images"]:
+        image.update(width=None, height=None)
+    assert ": 0 masks corrected, " in taken(candidates, changed)[1]
+
+
 # --- how it fails
 
 

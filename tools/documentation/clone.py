@@ -111,7 +111,7 @@ class Clone:
         if process.returncode in command.statuses:
             return ""
         wanted = " or ".join(map(str, sorted(command.statuses)))
-        last = self._output(command).read_text(errors="replace").splitlines()[-LAST_LINES:]
+        last = self._output(command).read_text(errors="replace").replace("\r", "\n").splitlines()[-LAST_LINES:]
         return "\n    ".join([f"expected exit status {wanted}, got {process.returncode}", *last])
 
     def _output(self, command: Command) -> Path:

@@ -15,6 +15,7 @@ SLOW_MODULES = (
     "server/test_real_frames.py",
     "server/watch/test_reader.py",
     "test_lean_install.py",
+    "tools/test_check_readme.py",
     "tools/test_closed_loop.py",
     "tools/test_commands.py",
     "tools/test_compare.py",

@@ -1,10 +1,12 @@
 """Take frames out of recordings that are worth training on: those on which perception was unsure, or lost the hero.
 
-    python tools/export_dataset.py recordings/*.mcap --out data/candidates
+    python tools/export_dataset.py recordings/*.mcap --out data/candidates --coco
 
 Writes `images/NAME.jpeg` and `masks/NAME.png` (256×256) in the dataset's layout; a name is the recording's with the
 frame's number in its session, which `tools/replay.py` tells, too. The masks are the network's output, with its
-mistakes: correct them by hand before training. A frame is taken for the first of these reasons that applies
+mistakes: correct them by hand before training. With --coco, all masks of the set are also written for annotation tools,
+in COCO's format: `coco/masks.json` and, for tools that read no masks, `coco/polygons.json`; `tools/take_corrections.py`
+takes the result back. A frame is taken for the first of these reasons that applies
 
     lost      around a moment at which the track was lost: from 2.5 s before, when the hero was still seen, to 1 s after
     missed    the hero was followed, but not found in this frame where expected
@@ -33,8 +35,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.coco import annotations_of
 from model.command import command, harmless, make_output_folder, print_text, run_command
-from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, partial_file
+from model.dataset import read_pair
+from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, partial_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
@@ -57,10 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     for path in options.recordings:
         with Recording(path):  # refuses a file that is no recording, before anything is written
             pass
-    for folder in ("images", "masks"):
+    for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
     for path in options.recordings:
         print_text(export(path, options.out))
+    if options.coco:
+        write_annotations(options.out)
     pairs = len(list_files(options.out / "images", IMAGE_ENDINGS))
     print_text(
         f"{options.out} holds {pairs} pairs. New masks are the network's own guesses: correct them before training."
@@ -75,6 +81,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the set, images/ and masks/ in it"
     )
+    parser.add_argument("--coco", action="store_true", help="also write the masks for annotation tools, into DIR/coco")
     return parser.parse_args(arguments)
 
 
@@ -186,6 +193,23 @@ def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
             partial.write_bytes(make())
             partial.replace(file)
     return is_new
+
+
+def write_annotations(out: Path) -> None:
+    """Write all masks of a set for annotation tools, as `coco/masks.json` and `coco/polygons.json` in its folder.
+
+    Raises:
+        OSError: if they cannot be written.
+        ValueError: if the set holds files that cannot be read, or are no pairs.
+    """
+    # A set without any frame is none to the reader of sets.
+    pairs = list_pairs(out) if list_files(out / "images", IMAGE_ENDINGS) else []
+    frames = [(image.name, read_pair(image, mask, IMAGE_PX)[1]) for image, mask in pairs]
+    for name, as_polygons in (("masks", False), ("polygons", True)):
+        file = out / "coco" / f"{name}.json"
+        partial = partial_file(file)
+        partial.write_bytes(annotations_of(frames, as_polygons))
+        partial.replace(file)
 
 
 def dataset_image(file: bytes) -> bytes:

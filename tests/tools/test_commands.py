@@ -57,6 +57,7 @@ CASES = [
     ("calibrate broken --data data", "broken.keras: expected a network saved by Keras 3"),
     ("calibrate broken --data data --plot nodir/x.png", "expected to be able to write nodir/x.png"),
     ("calibrate text --data data", "text: expected a whole HDF5 file"),
+    ("check_readme nope.md", "expected pages of the documentation (README.md, docs/"),
     ("closed_loop --weights nope", "expected a network at nope"),
     ("closed_loop --weights broken.keras --jobs 2", "broken.keras: expected a network saved by Keras 3"),
     ("closed_loop --weights text --jobs 2", "text: expected a whole HDF5 file"),
@@ -107,6 +108,9 @@ CASES = [
     ("soak --data text", "expected a folder of images"),
     ("soak --minutes 0", "expected --minutes above 0"),
     ("soak --drones 0", "expected --drones of at least 1"),
+    ("take_corrections nope x.json", "expected nope/images to hold *.jpeg files, found none"),
+    ("take_corrections data/train nope.json", "No such file or directory: 'nope.json'"),
+    ("take_corrections data/train text", "text: expected annotations in COCO's format, got: JSON is malformed"),
     ("train_second_look nope --data data", "expected a network at nope"),
     ("train_second_look broken --data data --steps 0", "expected --steps of at least 1"),
     ("train_second_look broken --data data --most -1", "expected --most of at least 0"),
@@ -136,7 +140,8 @@ def test_the_table_has_every_command():
     assert {line.split()[0] for line, _ in CASES} == set(COMMANDS) - {"train"}  # its mistakes are in test_train.py
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+# The other imports no library that takes time.
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "check_readme"])
 def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
     (tmp_path / "numpy.py").write_text(SLOW_LIBRARY)
     process = subprocess.Popen(

@@ -1,0 +1,173 @@
+"""A set's masks as annotations in COCO's format, which annotation tools read and write.
+
+People and the hero are categories; surroundings are what is left. Imports neither Keras nor TensorFlow.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from model.scoring import CLASSES, HERO, PEOPLE, SURROUNDINGS
+from model.shapes import mask_of_polygon, mask_of_runs, polygons_of, runs_of, unpacked
+
+# Number of a category: that of its class in the masks.
+_CATEGORIES = (PEOPLE, HERO)
+LARGEST_FILE_BYTES = 500_000_000
+
+
+class UnreadableAnnotationsError(ValueError):
+    """A file that does not hold annotations that can be taken; the message names it."""
+
+
+class _Image(msgspec.Struct):
+    id: int
+    file_name: str
+    # Label Studio does not know the size of an image without annotations.
+    width: int | None
+    height: int | None
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _Runs(msgspec.Struct):
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
+class _Annotation(msgspec.Struct):
+    id: int
+    image_id: int
+    category_id: int
+    segmentation: list[list[float]] | _Runs
+
+
+class _Annotations(msgspec.Struct):
+    images: list[_Image]
+    categories: list[_Category]
+    annotations: list[_Annotation]
+
+
+def annotations_of(frames: Iterable[tuple[str, np.ndarray]], as_polygons: bool) -> bytes:
+    """Masks as a file of annotations, one for each connected part of a class.
+
+    Args:
+        frames: name of the image file, and classes, (H, W) numbers into `scoring.CLASSES`.
+        as_polygons: along the pixels' edges; else as runs.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for name, classes in frames:
+        height, width = classes.shape
+        images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
+        for number in _CATEGORIES:
+            count, parts = cv2.connectedComponents((classes == number).astype(np.uint8))
+            for part in (parts == index for index in range(1, count)):
+                shape: dict[str, Any]
+                if as_polygons:  # without a box, of which Label Studio would make a second annotation
+                    polygons = [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)]
+                    shape = {"segmentation": polygons, "iscrowd": 0}
+                else:
+                    runs = {"size": [height, width], "counts": runs_of(part)}
+                    shape = {"segmentation": runs, "iscrowd": 1, "bbox": [*cv2.boundingRect(part.astype(np.uint8))]}
+                common = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
+                annotations.append({**common, **shape, "area": int(part.sum())})
+    categories = [{"id": number, "name": CLASSES[number], "supercategory": ""} for number in _CATEGORIES]
+    return msgspec.json.encode({"images": images, "categories": categories, "annotations": annotations})
+
+
+def read_annotations(file: Path, names: Sequence[str], px: int) -> dict[str, np.ndarray]:
+    """Read masks from a file of annotations; where people and the hero overlap, the hero is in front.
+
+    Args:
+        file: as an annotation tool writes it. Folders, and what a tool has put before a name with a `-`, are ignored.
+        names: the set's image files, without ending.
+        px: their width and height.
+
+    Returns:
+        For each image of the file, by its name in `names`, the classes: (px, px) numbers into `scoring.CLASSES`.
+
+    Raises:
+        UnreadableAnnotationsError: if the file can't be taken as a whole.
+        OSError: if it can't be read.
+    """
+    try:
+        if file.stat().st_size > LARGEST_FILE_BYTES:
+            raise ValueError(f"expected at most {LARGEST_FILE_BYTES:,} bytes")
+        return _masks(_parsed(file.read_bytes()), names, px)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnnotationsError(f"{file}: {error}") from error
+
+
+def _parsed(content: bytes) -> _Annotations:
+    try:
+        return msgspec.json.decode(content, type=_Annotations)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected annotations in COCO's format, got: {error}") from error
+
+
+def _masks(found: _Annotations, names: Sequence[str], px: int) -> dict[str, np.ndarray]:
+    masks: dict[str, np.ndarray] = {}
+    by_image: dict[int, np.ndarray] = {}
+    for image in found.images:
+        name = _name_of(image.file_name, names)
+        if (image.width or px, image.height or px) != (px, px):
+            raise ValueError(f"expected {px}×{px} pixels for {image.file_name}, got {image.width}×{image.height}")
+        if name in masks or image.id in by_image:
+            raise ValueError(f"expected each image once, got {image.file_name} twice")
+        masks[name] = by_image[image.id] = np.full((px, px), SURROUNDINGS, np.uint8)
+    categories = {category.id: category.name for category in found.categories}
+    for annotation in found.annotations:
+        what, category = f"annotation {annotation.id}", categories.get(annotation.category_id)
+        if annotation.image_id not in by_image:
+            raise ValueError(f"{what}: expected an image of the file, got number {annotation.image_id}")
+        if category not in CLASSES:
+            raise ValueError(f"{what}: expected a category of {', '.join(CLASSES)}, got {category or 'none'}")
+        classes = by_image[annotation.image_id]
+        try:
+            inside = _inside(annotation.segmentation, (px, px))
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from error
+        if category != CLASSES[SURROUNDINGS]:
+            classes[inside] = np.maximum(classes[inside], CLASSES.index(category))  # the hero has the larger number
+    return masks
+
+
+def _inside(segmentation: list[list[float]] | _Runs, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels of an annotation, (H, W) bool.
+
+    Raises:
+        ValueError: if it has none, or they can't be understood.
+    """
+    if isinstance(segmentation, _Runs):
+        if segmentation.size != shape:
+            raise ValueError(f"expected a mask of {list(shape)}, got {list(segmentation.size)}")
+        counts = segmentation.counts
+        return mask_of_runs(unpacked(counts) if isinstance(counts, str) else counts, shape)
+    if not segmentation:
+        raise ValueError("expected a mask or polygons, got neither, such as for a box")
+    inside = np.zeros(shape, bool)
+    for polygon in segmentation:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"expected x and y of at least 3 points in a polygon, got {len(polygon)} numbers")
+        inside |= mask_of_polygon(np.array(polygon).reshape(-1, 2), shape)
+    return inside
+
+
+def _name_of(file_name: str, names: Sequence[str]) -> str:
+    """The name in a set of an image in a file of annotations; Label Studio puts a code before it.
+
+    Raises:
+        ValueError: if there is none, or more than one.
+    """
+    stem = PurePosixPath(file_name.replace("\\", "/")).stem
+    found = [name for name in names if stem == name] or [name for name in names if stem.endswith(f"-{name}")]
+    if len(found) != 1:
+        raise ValueError(f"expected an image of the set, got {file_name}")
+    return found[0]

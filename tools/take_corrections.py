@@ -1,0 +1,67 @@
+"""Take masks that were corrected in an annotation tool back into a set that `tools/export_dataset.py` has made.
+
+    python tools/take_corrections.py data/candidates instances_default.json
+
+FILE has annotations in COCO's format, with masks (runs) or polygons, in the categories people and hero; all else is
+surroundings, and where the two overlap, the hero is in front. An image that the file does not list keeps its mask; one
+that it lists without annotations shows surroundings only. Nothing is written unless the whole file can be taken.
+
+Exit status: 0; 2, refused or failed for the reason given; 130, interrupted: the same command goes on.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.coco import read_annotations
+from model.command import command, print_text, run_command
+from model.dataset import read_pair
+from model.pair_files import IMAGE_PX, list_pairs, partial_file
+from model.scoring import CLASSES
+
+
+@command("take_corrections", interrupted="interrupted; the same command goes on")
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the set, images/ and masks/ in it")
+    parser.add_argument("file", type=Path, metavar="FILE", help="annotations in COCO's format, *.json")
+    options = parser.parse_args(arguments)
+    pairs = {image.stem: (image, mask) for image, mask in list_pairs(options.folder)}
+    corrected = read_annotations(options.file, list(pairs), IMAGE_PX)
+    changed = 0
+    for name, classes in corrected.items():
+        image, mask = pairs[name]
+        if not np.array_equal(read_pair(image, mask, IMAGE_PX)[1], classes):
+            write_mask(mask, classes)
+            changed += 1
+    print_text(
+        f"{options.folder}: {changed} masks corrected, {len(corrected) - changed} as they were, "
+        f"{len(pairs) - len(corrected)} not in {options.file.name}"
+    )
+    return 0
+
+
+def write_mask(file: Path, classes: np.ndarray) -> None:
+    """Write a mask in the dataset's layout.
+
+    Args:
+        file: of the mask; a kill leaves the former one.
+        classes: (H, W) numbers into `scoring.CLASSES`.
+    """
+    png = io.BytesIO()
+    Image.fromarray(np.eye(len(CLASSES), dtype=np.uint8)[classes] * np.uint8(255)).save(png, "PNG")
+    partial = partial_file(file)
+    partial.write_bytes(png.getvalue())
+    partial.replace(file)
+
+
+if __name__ == "__main__":
+    run_command(main)

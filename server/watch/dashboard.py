@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
-from server.watch.labels import as_json
+from server.watch.about import describe, rounded
 from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
@@ -116,7 +116,7 @@ class Dashboard:
         trouble: Callable[[], str | None],
         network: Callable[[], dict[str, Any]],
     ) -> None:
-        self._fov_deg = _horizontal_fov_deg(camera)
+        self._camera = camera
         self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[Shown] = []
         self._complaints: dict[tuple[str, str], Complaint] = {}
@@ -220,35 +220,22 @@ class Dashboard:
         return message, told
 
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
-        simulator = shown.simulator
+        simulator, picture = shown.simulator, shown.picture
         situation = simulator.session.situation(now_s)
-        velocity = situation.velocity_mps
-        about: dict[str, Any] = {
-            "name": simulator.name,
-            "state": situation.state.value,
-            "is_held": situation.is_held,
-            "is_undecided": situation.is_undecided,
-            "followed": situation.followed_now,
-            "chosen": situation.chosen,
-            "people": as_json(situation.people, shown.picture.spots if shown.picture else ()),
-            "is_told_to_follow": situation.is_told_to_follow,
-            "distance_m": None if situation.position_m is None else _rounded(shown.distance_m),
-            "speed_mps": None if velocity is None else _rounded(math.hypot(velocity[0], velocity[1])),
-            "age_s": _rounded(situation.age_s),
-            "fov_deg": round(self._fov_deg, 1),
+        told = describe(simulator.name, situation, shown.distance_m, picture.spots if picture else (), self._camera) | {
             "counts": simulator.session.state.counts._asdict(),
             "recording": self._recording(simulator, now_s),
             "warnings": self._warnings(simulator.name, now_s),
         }
-        if shown.picture is not None and shown.pictures != sent.picture:
-            about["picture"] = shown.picture.image
-        return about
+        if picture is not None and shown.pictures != sent.picture:
+            told["picture"] = picture.image
+        return told
 
     def _warnings(self, name: str | None, now_s: float) -> list[dict[str, Any]]:
         """The latest ones about a simulator, or with None those about other clients; the newest first."""
         shown = {each.simulator.name for each in self._shown} if name is None else set()
         return [
-            {"client": client, "words": said.words, "count": said.count, "age_s": _rounded(now_s - said.at_s)}
+            {"client": client, "words": said.words, "count": said.count, "age_s": rounded(now_s - said.at_s)}
             for (client, _), said in reversed(self._complaints.items())
             if (client == name or (name is None and client not in shown)) and now_s - said.at_s < WARNING_SHOWN_S
         ][:5]
@@ -266,11 +253,3 @@ def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _horizontal_fov_deg(camera: Camera) -> float:
-    return 2 * math.degrees(math.atan(camera.image_width_px / 2 / camera.focal_px))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)

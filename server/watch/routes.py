@@ -48,16 +48,10 @@ def make_app(
         with faults.contained("page"):
             yield from dashboard.stream(sleep)
 
-    page = _page(dashboard, orders, stream)
+    page = _live(dashboard, orders, stream)
     page.add_url_rule("/network", "network", partial(_load, networks, sleep), methods=["POST"])
     app.register_blueprint(page)
-
-    @app.errorhandler(Exception)
-    def on_error(error: Exception) -> Response | HTTPException:
-        if isinstance(error, HTTPException):  # the client's mistake
-            return error
-        faults.report("http", error)
-        return Response("internal error: see the server's log\n", 500, mimetype="text/plain")
+    answer_errors(app, faults)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -71,13 +65,13 @@ def make_app(
     return app
 
 
-def _page(
-    dashboard: Dashboard,
-    orders: Mapping[str, Order],
-    stream: Callable[[], Iterator[bytes]],
-) -> Blueprint:
-    """The page, its stream of events, and its orders. Other sites' pages are refused before (`wire/guard.py`)."""
-    blueprint = Blueprint("dashboard", __name__)
+def page_files(source: str) -> Blueprint:
+    """The page without what it shows; other sites' pages are refused before (`wire/guard.py`).
+
+    Args:
+        source: the script of the page that gets what is shown: `live.js` or `recording.js`.
+    """
+    blueprint = Blueprint("page", __name__)
 
     @blueprint.after_request
     def guard(response: Response) -> Response:
@@ -92,9 +86,35 @@ def _page(
     def index() -> Response:
         return send_from_directory(PAGE, "index.html")
 
+    @blueprint.get("/source.js")
+    def its_source() -> Response:
+        return send_from_directory(PAGE, source)
+
     @blueprint.get("/page/<name>")
     def file(name: str) -> Response:
         return send_from_directory(PAGE, name)
+
+    return blueprint
+
+
+def answer_errors(app: Flask, faults: Faults) -> None:
+    """Have our own errors reported and told in a line, without what they are about."""
+
+    @app.errorhandler(Exception)
+    def on_error(error: Exception) -> Response | HTTPException:
+        if isinstance(error, HTTPException):  # the client's mistake
+            return error
+        faults.report("http", error)
+        return Response("internal error: see the server's log\n", 500, mimetype="text/plain")
+
+
+def _live(
+    dashboard: Dashboard,
+    orders: Mapping[str, Order],
+    stream: Callable[[], Iterator[bytes]],
+) -> Blueprint:
+    """The page of the simulators that are connected, its stream of events, and its orders."""
+    blueprint = page_files("live.js")
 
     @blueprint.get("/events")
     def events() -> Response:

@@ -1,0 +1,50 @@
+// Connects to the server's stream of events; reconnects whenever it falls silent.
+
+import { listenToKeys } from "/page/keys.js";
+import { cards, show, startAnew, tellLink } from "/page/page.js";
+
+const SILENCE_MS = 5000; // the server gives a sign of life each second
+const RETRY_MS = 1000;
+
+let source = null;
+let silence = null;
+
+function disconnect() {
+  clearTimeout(silence);
+  source?.close();
+  source = null;
+}
+
+function connect() {
+  disconnect();
+  let isFirst = true;
+  const lose = () => {
+    disconnect();
+    tellLink("lost", "no connection to the server, trying again …");
+    silence = setTimeout(connect, RETRY_MS);
+  };
+  const expectMore = () => {
+    clearTimeout(silence);
+    silence = setTimeout(lose, SILENCE_MS);
+  };
+  expectMore();
+  source = new EventSource("/events");
+  source.onerror = lose;
+  source.onmessage = (event) => {
+    expectMore();
+    if (isFirst) {
+      startAnew();
+      isFirst = false;
+    }
+    show(JSON.parse(event.data));
+    tellLink("live", "live");
+  };
+}
+
+// Nobody looks at a hidden page, so that the server need not draw for it.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) disconnect();
+  else connect();
+});
+listenToKeys(cards);
+if (!document.hidden) connect();

@@ -44,7 +44,6 @@ from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
 from server.wire.addresses import is_loopback
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame
-from server.wire.token import read_token
 
 
 class Replay:
@@ -171,8 +170,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def show(options: argparse.Namespace) -> int:
     """Show a recording in the browser until Ctrl-C; returns the exit status."""
-    # Not above: this imports eventlet, which warns whenever a process forks after it, as engines do.
+    # Not above: these import eventlet, which warns whenever a process forks after it, as engines do.
     from server.playback import PlaybackServer
+    from server.wire.token import read_token
 
     token = None if options.token_file is None else read_token(options.token_file)
     with Recording(options.recording, with_states=True) as recording:

@@ -38,6 +38,16 @@ def describe(
     }
 
 
+def describe_briefly(name: str, situation: Situation, distance_m: float | None) -> dict[str, Any]:
+    """The page's form of what a tile says; the arguments are as in `describe`."""
+    return {
+        "name": name,
+        "state": situation.state.value,
+        "is_held": situation.is_held,
+        "distance_m": None if situation.position_m is None else rounded(distance_m),
+    }
+
+
 def rounded(value: float | None) -> float | None:
     """To what the page shows."""
     return None if value is None else round(value, 2)

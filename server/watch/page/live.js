@@ -1,7 +1,8 @@
 // Connects to the server's stream of events; reconnects whenever it falls silent.
 
-import { listenToKeys } from "/page/keys.js";
+import { listenToKeys, onKeys } from "/page/keys.js";
 import { cards, show, startAnew, tellLink } from "/page/page.js";
+import { inFull, obeyOnWall, showWall } from "/page/wall.js";
 
 const SILENCE_MS = 5000; // the server gives a sign of life each second
 const RETRY_MS = 1000;
@@ -28,7 +29,8 @@ function connect() {
     silence = setTimeout(lose, SILENCE_MS);
   };
   expectMore();
-  source = new EventSource("/events");
+  const only = inFull();
+  source = new EventSource(only === null ? "/events" : `/events?in_full=${encodeURIComponent(only)}`);
   source.onerror = lose;
   source.onmessage = (event) => {
     expectMore();
@@ -36,7 +38,9 @@ function connect() {
       startAnew();
       isFirst = false;
     }
-    show(JSON.parse(event.data));
+    const message = JSON.parse(event.data);
+    show(message);
+    showWall(message);
     tellLink("live", "live");
   };
 }
@@ -46,5 +50,11 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) disconnect();
   else connect();
 });
+// Another view needs other messages.
+window.addEventListener("hashchange", () => {
+  if (!document.hidden) connect();
+  window.scrollTo(0, 0);
+});
+onKeys(obeyOnWall);
 listenToKeys(cards);
 if (!document.hidden) connect();

@@ -10,28 +10,26 @@ const $ = (selector) => document.querySelector(selector);
 
 /** Shows the situation; cards keep the moments that they were shown before. */
 export function show(message) {
-  const here = new Set(message.simulators.map((about) => about.name));
+  const inFull = message.simulators.filter((about) => about.moments);
+  const here = new Set(inFull.map((about) => about.name));
   for (const [name, card] of cards) {
     if (!here.has(name)) {
       card.element.remove();
       cards.delete(name);
     }
   }
-  for (const about of message.simulators) {
+  for (const about of inFull) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
-  }
-  let number = 0;
-  for (const card of cards.values()) card.place((number += 1));
-  for (const about of message.simulators) {
+    cards.get(about.name).place(message.simulators.indexOf(about) + 1);
     cards.get(about.name).show(about, message.now_s);
   }
   showNetworks(message.network);
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
-  $("#nobody").hidden = here.size > 0;
+  $("#nobody").hidden = message.simulators.length > 0;
   showWarnings($("#others .warnings"), message.others);
   $("#others").hidden = !message.others.length;
-  const [first] = message.simulators;
+  const [first] = inFull;
   document.title = first ? `${first.is_held ? "on hold" : first.state} · Follow me` : "Follow me";
 }
 

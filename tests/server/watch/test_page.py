@@ -628,3 +628,54 @@ def test_two_simulators_are_shown_each_with_its_own_state(server: ServerProcess,
         assert shows(browser, "FOLLOWING")
         assert shows(browser, "PATROL")
         assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 2
+
+
+def tiles(browser) -> list[str]:
+    """What a screen reader says of each tile."""
+    return [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, "#wall a")]
+
+
+def open_tile(browser, number: int) -> None:
+    browser.find_element(By.CSS_SELECTOR, f"#wall li:nth-child({number}) a").click()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (360, "light")])
+def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: ServerProcess, browser, width, scheme):
+    with looking(browser, server.port, width, 900, scheme), contextlib.ExitStack() as drones:
+        for colour in (RED, GREY, RED):
+            drones.enter_context(flying(server, colour)).wait_frames(1)  # so that they come in this order
+        assert shows(browser, "3 · ", ".simulator .name")
+        browser.find_element(By.CSS_SELECTOR, "#views button").click()
+        wait_until(lambda: len(tiles(browser)) == 3, "three tiles")
+        assert shows(browser, "FOLLOWING", "#wall .state")
+        assert shows(browser, "12", "#wall .distance")
+        assert [name.partition(",")[0] for name in tiles(browser)] == ["Drone 1", "Drone 2", "Drone 3"]
+        assert any("following" in name and "m to the person" in name for name in tiles(browser))
+        assert browser.find_elements(By.CSS_SELECTOR, ".simulator") == []
+        widths = "return [...document.querySelectorAll('#wall img')].map((image) => image.naturalWidth)"
+        wait_until(lambda: browser.execute_script(widths) == [192] * 3, "thumbnails")
+        wait_until(lambda: metric(server, "followme_viewers") == 1)
+        assert too_wide(browser) == []
+        open_tile(browser, 2)
+        assert shows(browser, "2 · ", ".simulator .name")
+        assert shows(browser, "PATROL")
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1
+        assert not browser.find_element(By.ID, "wall").is_displayed()
+        press_key(browser, Keys.ESCAPE)
+        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        press_key(browser, "3")
+        assert shows(browser, "3 · ", ".simulator .name")
+        browser.back()
+        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        press_key(browser, "w")
+        wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 3, "all in full")
+
+
+def test_an_opened_drone_that_has_gone_is_told(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        browser.execute_script("location.hash = '#drone=127.0.0.1%3A1'")
+        assert shows(browser, "Drone 127.0.0.1:1 is not connected now.", "#gone")
+        press_key(browser, "w")
+        wait_until(lambda: len(tiles(browser)) == 1)
+        assert not browser.find_element(By.ID, "gone").is_displayed()

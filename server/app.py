@@ -23,6 +23,7 @@ from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
+from server.watch.thumbnails import Thumbnails
 from server.wire.addresses import is_loopback
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import read_whole, refuse_foreign_names, report_errors
@@ -92,16 +93,24 @@ class FollowerServer:
         self._overlay = Overlay(self._loop.post, faults, fail)
         self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, tracker, faults, fail)
         self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
+        self._thumbnails = Thumbnails()
         self._networks.listeners.append(self._recorder.see)
         self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
-        self._control.listeners += [self._metrics, self._recorder, self._dashboard, self._overlay]
+        self._control.listeners += [
+            self._metrics,
+            self._recorder,
+            self._dashboard,
+            self._thumbnails,
+            self._overlay,
+        ]
         if self._live is not None:
             self._control.listeners.append(self._live)
         self._complaints.listeners.append(self._dashboard.on_complaint)
         self._overlay.viewers += [
-            Viewer(lambda: settings.pred_viz, self._metrics.show),
-            Viewer(lambda: self._dashboard.viewers > 0, self._dashboard.show),
-            Viewer(lambda: bool(self._sio.members(OVERLAY_ROOM)), self._send_picture),
+            Viewer(lambda _: settings.pred_viz, self._metrics.show),
+            Viewer(self._dashboard.is_seen, self._dashboard.show),
+            Viewer(self._thumbnails.is_wanted, self._thumbnails.show, is_small=True),
+            Viewer(lambda _: bool(self._sio.members(OVERLAY_ROOM)), self._send_picture),
         ]
         self._metrics.gauge("sessions_recorded", "Simulators being recorded", lambda: self._recorder.recorded)
         self._metrics.gauge("viewers", "Open pages", lambda: self._dashboard.viewers)
@@ -121,7 +130,16 @@ class FollowerServer:
             "choose": choose,
             "refuse": refuse,
         }
-        http = make_app(self._dashboard, self._metrics, self.health, orders, self._networks, self._loop.sleep, faults)
+        http = make_app(
+            self._dashboard,
+            self._thumbnails,
+            self._metrics,
+            self.health,
+            orders,
+            self._networks,
+            self._loop.sleep,
+            faults,
+        )
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
         if token is not None:
             wsgi = require_token(wsgi, token, self._complaints)

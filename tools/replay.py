@@ -2,6 +2,7 @@
 
     python tools/replay.py recordings/20260101T120000Z_quadsim.mcap
     python tools/replay.py recordings/20260101T120000Z_quadsim.mcap --weights runs/new/model_weights
+    python tools/replay.py recordings/20260101T120000Z_quadsim.mcap --page
 
 Each recorded frame is decoded, seen and answered as the server does it, at the recorded times; all other events are fed
 back as they were. With the network and the engine of the recording, the commands are identical. With others, or with
@@ -12,6 +13,9 @@ A frame takes some 20 ms on two busy cores.
 Recordings of older versions are read if they begin with their session, as those made with --record do. Their commands
 may differ, because today's tracker is another one.
 
+With --page nothing is run again: the recording is shown in the browser as the server's page showed the flight, with a
+timeline, at http://127.0.0.1:4568/, until Ctrl-C.
+
 Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
 """
 
@@ -20,7 +24,6 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import json
 import logging
 import sys
 from pathlib import Path
@@ -33,11 +36,14 @@ from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
+from server.watch.recording.film import Film
 from server.watch.recording.format import Happened, InWork, Start
+from server.watch.recording.items import Answered
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
-from server.watch.recording.restore import InconsistentError, check_numbers, restored
-from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame, shorten
+from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
+from server.wire.addresses import is_loopback
+from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame
 
 
 class Replay:
@@ -69,11 +75,7 @@ class Replay:
         Raises:
             InconsistentError: if its argument is not JSON, or its arrival is no time of a session.
         """
-        check_numbers({"arrival_s": arrival_s})
-        try:
-            self._frames[number] = Frame.read(number, arrival_s, json.loads(argument))
-        except (ValueError, RecursionError) as error:
-            raise InconsistentError(f"expected JSON of frame {number}, got {shorten(argument)}: {error}") from error
+        self._frames[number] = restored_frame(number, arrival_s, argument)
         if superseded is not None:
             self._frames.pop(superseded, None)
 
@@ -126,6 +128,8 @@ class Replay:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
+    if options.page:
+        return show(options)
     logging.getLogger("server").setLevel(logging.ERROR)
     with Recording(options.recording) as recording:
         weights = find_weights(options.weights, recording.start)
@@ -151,7 +155,33 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--engine", choices=ENGINES, default="auto", help="what runs the network, as the server's (default: auto)"
     )
     add_precision_option(parser)
-    return parser.parse_args(arguments)
+    page = parser.add_argument_group("in the browser")
+    page.add_argument("--page", action="store_true", help="show the recording in the browser instead, as it was")
+    page.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    page.add_argument("--port", type=int, default=4568, help="port to listen on, 0 for any (default: %(default)s)")
+    page.add_argument("--token-file", type=Path, help="file with the token that browsers of other machines must show")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"expected --port of 0 to 65535, got {options.port}")
+    if options.token_file is None and not is_loopback(options.host):
+        parser.error(f"expected --token-file with --host {options.host}, because other machines may see the page there")
+    return options
+
+
+def show(options: argparse.Namespace) -> int:
+    """Show a recording in the browser until Ctrl-C; returns the exit status."""
+    # Not above: these import eventlet, which warns whenever a process forks after it, as engines do.
+    from server.playback import PlaybackServer
+    from server.wire.token import read_token
+
+    token = None if options.token_file is None else read_token(options.token_file)
+    with Recording(options.recording, with_states=True) as recording:
+        film = Film(recording)
+        server = PlaybackServer(film, options.host, options.port, token)
+        print_text(f"{options.recording}: {film.duration_s:.0f} s")
+        print_text(f"open {server.url} in a browser; Ctrl-C ends")
+        server.run()
+    return 0
 
 
 def find_weights(chosen: Path | None, start: Start) -> Path:
@@ -200,7 +230,7 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
     except InconsistentError as error:
         raise UnreadableRecordingError(f"{recording.path}: {error}") from error
     for entry in recording.entries("replaying"):
-        if isinstance(entry, Mask):
+        if isinstance(entry, Mask | Answered):
             continue
         try:
             if isinstance(entry, InWork):

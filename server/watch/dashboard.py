@@ -8,20 +8,20 @@ that a slow viewer gets fewer pictures and nothing queues up.
 import json
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
-from server.watch.labels import as_json
+from server.watch.about import describe, describe_briefly, rounded
 from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
-# Pause between messages to a viewer, and the longest time without a message.
-PERIOD_S, HEARTBEAT_S = 0.1, 1.0
+# Pause between messages to a viewer, and to one of the wall; the longest time without a message.
+PERIOD_S, WALL_PERIOD_S, HEARTBEAT_S = 0.1, 0.5, 1.0
 HISTORY_S = 180.0
 # Three minutes at 5 frames a second are 900; a simulator in lock-step may send ten times as many.
 MOST_MOMENTS = 3000
@@ -30,6 +30,8 @@ MOST_MOMENTS_TOGETHER = 50_000
 # In one message of one simulator, 3 ms of work, and of all together, 0.1 MB. The rest of a new viewer's history comes
 # with the next messages, the oldest first.
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
+# What a viewer of the wall has in full: no simulator has this name.
+NOBODY = ""
 WARNING_SHOWN_S = 60.0
 MOST_WARNINGS = 100
 
@@ -104,9 +106,6 @@ class Dashboard:
         recording: what to tell of a simulator's latest recording at a time (monotonic seconds); None if there is none.
         trouble: why drones can't be led now, in words, or None.
         network: tells what network is used and loaded, as JSON.
-
-    Attributes:
-        viewers: how many look at the page.
     """
 
     def __init__(
@@ -116,12 +115,22 @@ class Dashboard:
         trouble: Callable[[], str | None],
         network: Callable[[], dict[str, Any]],
     ) -> None:
-        self._fov_deg = _horizontal_fov_deg(camera)
+        self._camera = camera
         self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[Shown] = []
         self._complaints: dict[tuple[str, str], Complaint] = {}
         self._changes = 0
-        self.viewers = 0
+        # How many viewers have which simulator in full; None stands for all of them.
+        self._in_full: Counter[str | None] = Counter()
+
+    @property
+    def viewers(self) -> int:
+        """How many look at the page."""
+        return self._in_full.total()
+
+    def is_seen(self, simulator: Simulator) -> bool:
+        """Whether anybody looks at its picture."""
+        return self._in_full[None] > 0 or self._in_full[simulator.name] > 0
 
     def connected(self, simulator: Simulator) -> Shown:
         """Show a simulator from now on."""
@@ -164,17 +173,18 @@ class Dashboard:
             del self._complaints[next(iter(self._complaints))]
         self.on_change()
 
-    def stream(self, sleep: Callable[[float], None]) -> Iterator[bytes]:
+    def stream(self, sleep: Callable[[float], None], in_full: str | None = None) -> Iterator[bytes]:
         """The messages for one viewer, for as long as they look.
 
         Args:
             sleep: called between messages, and with 0 amid a message; lets others run.
+            in_full: as in `news`.
         """
 
         def give_way() -> None:
             sleep(0.0)
 
-        self.viewers += 1
+        self._in_full[in_full] += 1
         try:
             sent: dict[Shown, Sent] = {}
             changes, told_at_s = -1, -math.inf
@@ -182,16 +192,22 @@ class Dashboard:
                 now_s = time.monotonic()
                 if changes != self._changes or now_s - told_at_s >= HEARTBEAT_S:
                     changes, told_at_s = self._changes, now_s
-                    message, sent = self.news(sent, now_s, give_way)
+                    message, sent = self.news(sent, now_s, give_way, in_full)
                     yield _as_event(message, give_way)
                     if any(has.moment < shown.frames for shown, has in sent.items()):
                         told_at_s = -math.inf  # there is more
-                sleep(PERIOD_S)
+                sleep(WALL_PERIOD_S if in_full == NOBODY else PERIOD_S)
         finally:
-            self.viewers -= 1
+            self._in_full[in_full] -= 1
+            if not self._in_full[in_full]:
+                del self._in_full[in_full]  # names come from anybody
 
     def news(
-        self, sent: dict[Shown, Sent], now_s: float, give_way: Callable[[], None] = lambda: None
+        self,
+        sent: dict[Shown, Sent],
+        now_s: float,
+        give_way: Callable[[], None] = lambda: None,
+        in_full: str | None = None,
     ) -> tuple[dict[str, Any], dict[Shown, Sent]]:
         """The situation, and what is new since the last message.
 
@@ -199,12 +215,18 @@ class Dashboard:
             sent: what the viewer has of each simulator; empty for a new viewer, who gets the whole history, in parts.
             now_s: monotonic seconds.
             give_way: called after each simulator; lets others run.
+            in_full: name of the only simulator that is told of in full, and of the others their names alone; None for
+                all in full, `NOBODY` for all in brief.
 
         Returns:
             The message, and what the viewer has with it.
         """
         abouts, told = [], {}
         for shown in tuple(self._shown):
+            if in_full not in (None, shown.simulator.name):
+                abouts.append(self._in_brief(shown, now_s) if in_full == NOBODY else {"name": shown.simulator.name})
+                give_way()
+                continue
             before = sent.get(shown, Sent())
             moments = since(shown.moments, before.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
             told[shown] = Sent(moments[-1].number if moments else before.moment, shown.pictures)
@@ -219,36 +241,27 @@ class Dashboard:
         }
         return message, told
 
+    def _in_brief(self, shown: Shown, now_s: float) -> dict[str, Any]:
+        situation = shown.simulator.session.situation(now_s)
+        return describe_briefly(shown.simulator.name, situation, shown.distance_m)
+
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
-        simulator = shown.simulator
+        simulator, picture = shown.simulator, shown.picture
         situation = simulator.session.situation(now_s)
-        velocity = situation.velocity_mps
-        about: dict[str, Any] = {
-            "name": simulator.name,
-            "state": situation.state.value,
-            "is_held": situation.is_held,
-            "is_undecided": situation.is_undecided,
-            "followed": situation.followed_now,
-            "chosen": situation.chosen,
-            "people": as_json(situation.people, shown.picture.spots if shown.picture else ()),
-            "is_told_to_follow": situation.is_told_to_follow,
-            "distance_m": None if situation.position_m is None else _rounded(shown.distance_m),
-            "speed_mps": None if velocity is None else _rounded(math.hypot(velocity[0], velocity[1])),
-            "age_s": _rounded(situation.age_s),
-            "fov_deg": round(self._fov_deg, 1),
+        told = describe(simulator.name, situation, shown.distance_m, picture.spots if picture else (), self._camera) | {
             "counts": simulator.session.state.counts._asdict(),
             "recording": self._recording(simulator, now_s),
             "warnings": self._warnings(simulator.name, now_s),
         }
-        if shown.picture is not None and shown.pictures != sent.picture:
-            about["picture"] = shown.picture.image
-        return about
+        if picture is not None and shown.pictures != sent.picture:
+            told["picture"] = picture.image
+        return told
 
     def _warnings(self, name: str | None, now_s: float) -> list[dict[str, Any]]:
         """The latest ones about a simulator, or with None those about other clients; the newest first."""
         shown = {each.simulator.name for each in self._shown} if name is None else set()
         return [
-            {"client": client, "words": said.words, "count": said.count, "age_s": _rounded(now_s - said.at_s)}
+            {"client": client, "words": said.words, "count": said.count, "age_s": rounded(now_s - said.at_s)}
             for (client, _), said in reversed(self._complaints.items())
             if (client == name or (name is None and client not in shown)) and now_s - said.at_s < WARNING_SHOWN_S
         ][:5]
@@ -266,11 +279,3 @@ def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _horizontal_fov_deg(camera: Camera) -> float:
-    return 2 * math.degrees(math.atan(camera.image_width_px / 2 / camera.focal_px))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)

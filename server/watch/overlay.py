@@ -27,6 +27,7 @@ from server.wire.messages import SensorFrame
 
 # Twice QuadSim's, so that lines and letters are fine.
 PICTURE_PX = 512
+THUMBNAIL_PX = 192
 JPEG_QUALITY = 80
 HERO_RGB, OTHERS_RGB = (52, 226, 112), (64, 140, 255)
 OPACITY = 0.45
@@ -37,12 +38,16 @@ CAPTION_PX, LETTERS_PX = 40, 22
 
 
 class Scene(NamedTuple):
-    """One answered frame: of which simulator, as received, as seen, and the situation after it."""
+    """One answered frame: of which simulator, as received, as seen, and the situation after it.
+
+    `is_small`: to be drawn as a thumbnail.
+    """
 
     simulator: Simulator
     frame: SensorFrame
     view: View
     situation: Situation
+    is_small: bool = False
 
 
 class Picture(NamedTuple):
@@ -62,10 +67,14 @@ class Picture(NamedTuple):
 
 
 class Viewer(NamedTuple):
-    """Somebody who may want pictures: asked whether they look now, and shown each picture."""
+    """Somebody who may want pictures: asked whether they look at a simulator now, and shown each picture of it.
 
-    looks: Callable[[], bool]
+    `is_small`: they want thumbnails.
+    """
+
+    looks: Callable[[Simulator], bool]
     show: Callable[[Picture], None]
+    is_small: bool = False
 
 
 class Overlay:
@@ -84,7 +93,8 @@ class Overlay:
         self._post, self._faults, self._on_fault = post, faults, on_fault
         self.viewers: list[Viewer] = []
         self._changed = threading.Condition()
-        self._waiting: dict[Drawn, Scene] = {}
+        # By whose they are, and whether they are small.
+        self._waiting: dict[tuple[Drawn, bool], Scene] = {}
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
     def start(self) -> None:
@@ -95,33 +105,33 @@ class Overlay:
         """Draw a simulator while somebody looks."""
         return Drawn(simulator, self)
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether anybody looks."""
-        return any(viewer.looks() for viewer in self.viewers)
+    def wanted(self, simulator: Simulator) -> set[bool]:
+        """Which pictures of a simulator anybody wants now: False stands for the large one, True for the small one."""
+        return {viewer.is_small for viewer in self.viewers if viewer.looks(simulator)}
 
     def submit(self, drawn: "Drawn", scene: Scene) -> None:
-        """Have a scene drawn; an older one of the same simulator that still waits is dropped for it."""
+        """Have a scene drawn; an older one of the same simulator and size that still waits is dropped for it."""
         with self._changed:
-            self._waiting[drawn] = scene
+            self._waiting[drawn, scene.is_small] = scene
             self._changed.notify()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                drawn = next(iter(self._waiting))
-                scene = self._waiting.pop(drawn)
-            with self._faults.contained("painter", partial(self._give_up, drawn)):
-                self._post(self._show, paint(scene))
+                key = next(iter(self._waiting))
+                scene = self._waiting.pop(key)
+            with self._faults.contained("painter", partial(self._give_up, key[0])):
+                self._post(self._show, paint(scene), scene.is_small)
 
     def _give_up(self, drawn: "Drawn") -> None:
         drawn.give_up()
         self._on_fault(drawn.simulator)
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: Picture, is_small: bool) -> None:
         for viewer in self.viewers:
-            viewer.show(picture)
+            if viewer.is_small == is_small:
+                viewer.show(picture)
 
 
 class Drawn:
@@ -137,9 +147,12 @@ class Drawn:
     def answered(self, taken: Taken, now_s: float) -> None:
         """Have an answered frame drawn."""
         frame = None if taken.frame is None else taken.frame.content
-        if self._is_on and taken.view is not None and isinstance(frame, SensorFrame) and self._overlay.is_wanted:
-            scene = Scene(self.simulator, frame, taken.view, self.simulator.session.situation(now_s))
-            self._overlay.submit(self, scene)
+        if not self._is_on or taken.view is None or not isinstance(frame, SensorFrame):
+            return
+        if wanted := self._overlay.wanted(self.simulator):
+            situation = self.simulator.session.situation(now_s)
+            for is_small in wanted:
+                self._overlay.submit(self, Scene(self.simulator, frame, taken.view, situation, is_small))
 
     def disconnected(self) -> None:
         """See `Watch`."""
@@ -151,17 +164,29 @@ class Drawn:
 
 
 def paint(scene: Scene) -> Picture:
-    """Draw a scene, whose camera image is known to be whole, as a JPEG."""
-    view, frame, situation = scene.view, scene.frame, scene.situation
-    card = view.card
-    # Enlarged by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
-    image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
-    image = cv2.resize(image, (round(PICTURE_PX * size.aspect), PICTURE_PX), interpolation=cv2.INTER_CUBIC)
-    drawn = draw_masks(
-        image,
-        threshold(view.probabilities[..., card.hero], card.hero_threshold_255),
-        threshold(view.probabilities[..., card.others].sum(axis=-1)),
-    )
+    """Draw a scene, whose camera image is known to be whole."""
+    if scene.is_small:
+        small = _as_jpeg(_coloured(scene.frame, scene.view, THUMBNAIL_PX))
+        return Picture(scene.simulator, scene.frame.timestamp_s, small)
+    image, found = draw(scene.frame, scene.view, scene.situation)
+    return Picture(scene.simulator, scene.frame.timestamp_s, image, found)
+
+
+def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tuple[Spot, ...]]:
+    """Draw what was seen in a frame, and who is who in it.
+
+    Args:
+        frame: as received.
+        view: of it.
+        situation: after it.
+
+    Returns:
+        A JPEG in base64, and where people are in it.
+
+    Raises:
+        BadFrameError: if the camera image is not whole.
+    """
+    drawn = _coloured(frame, view, PICTURE_PX)
     at = (
         None
         if situation.position_m is None
@@ -173,8 +198,7 @@ def paint(scene: Scene) -> Picture:
         scale = PICTURE_PX / view.camera.image_px
         draw_cross(drawn, (at.u_px * scale, at.v_px * scale), CROSS_RGB.get(situation.state, LOST_RGB))
     draw_caption(drawn, caption(situation, situation.distance_m(frame.gimbal_pose)))
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return Picture(scene.simulator, frame.timestamp_s, base64.b64encode(jpeg.tobytes()).decode("ascii"), found)
+    return _as_jpeg(drawn), found
 
 
 def caption(situation: Situation, distance_m: float | None) -> str:
@@ -185,6 +209,25 @@ def caption(situation: Situation, distance_m: float | None) -> str:
     if situation.age_s is not None:
         words.append(f"seen {situation.age_s:.1f} s ago")
     return "   ".join(words)
+
+
+def _coloured(frame: SensorFrame, view: View, px: int) -> np.ndarray:
+    """The camera image, (px, W, 3) uint8 RGB, with who is where in it."""
+    card = view.card
+    # Resized by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
+    image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
+    image = cv2.resize(image, (round(px * size.aspect), px), interpolation=cv2.INTER_CUBIC)
+    return draw_masks(
+        image,
+        threshold(view.probabilities[..., card.hero], card.hero_threshold_255),
+        threshold(view.probabilities[..., card.others].sum(axis=-1)),
+    )
+
+
+def _as_jpeg(image: np.ndarray) -> str:
+    """A (H, W, 3) uint8 RGB image as a JPEG in base64."""
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return base64.b64encode(jpeg.tobytes()).decode("ascii")
 
 
 def draw_masks(image: np.ndarray, hero: np.ndarray, others: np.ndarray) -> np.ndarray:

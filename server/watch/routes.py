@@ -1,6 +1,8 @@
 """What may be asked over HTTP: the page and its stream, /healthz, /metrics, and orders of the operator."""
 
 import json
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import CONTENT_TYPE, Metrics
 from server.watch.orders import Order, OrderError
+from server.watch.thumbnails import Thumbnails
 
 PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
@@ -24,6 +27,7 @@ LOADING_CHECK_S = 0.1
 
 def make_app(
     dashboard: Dashboard,
+    thumbnails: Thumbnails,
     metrics: Metrics,
     health: Callable[[], dict[str, Any]],
     orders: Mapping[str, Order],
@@ -35,6 +39,7 @@ def make_app(
 
     Args:
         dashboard: what the page shows.
+        thumbnails: what its wall shows besides.
         metrics: for /metrics.
         health: for /healthz; its "ready" decides between status 200 and 503.
         orders: by the name of the route that takes them.
@@ -44,20 +49,14 @@ def make_app(
     """
     app = Flask(__name__, static_folder=None)
 
-    def stream() -> Iterator[bytes]:
+    def stream(in_full: str | None) -> Iterator[bytes]:
         with faults.contained("page"):
-            yield from dashboard.stream(sleep)
+            yield from dashboard.stream(sleep, in_full)
 
-    page = _page(dashboard, orders, stream)
+    page = _live(dashboard, thumbnails, orders, stream)
     page.add_url_rule("/network", "network", partial(_load, networks, sleep), methods=["POST"])
     app.register_blueprint(page)
-
-    @app.errorhandler(Exception)
-    def on_error(error: Exception) -> Response | HTTPException:
-        if isinstance(error, HTTPException):  # the client's mistake
-            return error
-        faults.report("http", error)
-        return Response("internal error: see the server's log\n", 500, mimetype="text/plain")
+    answer_errors(app, faults)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -71,13 +70,13 @@ def make_app(
     return app
 
 
-def _page(
-    dashboard: Dashboard,
-    orders: Mapping[str, Order],
-    stream: Callable[[], Iterator[bytes]],
-) -> Blueprint:
-    """The page, its stream of events, and its orders. Other sites' pages are refused before (`wire/guard.py`)."""
-    blueprint = Blueprint("dashboard", __name__)
+def page_files(source: str) -> Blueprint:
+    """The page without what it shows; other sites' pages are refused before (`wire/guard.py`).
+
+    Args:
+        source: the script of the page that gets what is shown: `live.js` or `recording.js`.
+    """
+    blueprint = Blueprint("page", __name__)
 
     @blueprint.after_request
     def guard(response: Response) -> Response:
@@ -92,15 +91,50 @@ def _page(
     def index() -> Response:
         return send_from_directory(PAGE, "index.html")
 
+    @blueprint.get("/source.js")
+    def its_source() -> Response:
+        return send_from_directory(PAGE, source)
+
     @blueprint.get("/page/<name>")
     def file(name: str) -> Response:
         return send_from_directory(PAGE, name)
+
+    return blueprint
+
+
+def answer_errors(app: Flask, faults: Faults) -> None:
+    """Have our own errors reported and told in a line, without what they are about."""
+
+    @app.errorhandler(Exception)
+    def on_error(error: Exception) -> Response | HTTPException:
+        if isinstance(error, HTTPException):  # the client's mistake
+            return error
+        faults.report("http", error)
+        return Response("internal error: see the server's log\n", 500, mimetype="text/plain")
+
+
+def _live(
+    dashboard: Dashboard,
+    thumbnails: Thumbnails,
+    orders: Mapping[str, Order],
+    stream: Callable[[str | None], Iterator[bytes]],
+) -> Blueprint:
+    """The page of the simulators that are connected, its stream of events, and its orders."""
+    blueprint = page_files("live.js")
 
     @blueprint.get("/events")
     def events() -> Response:
         if dashboard.viewers >= MOST_VIEWERS:
             abort(503, f"expected at most {MOST_VIEWERS} viewers")
-        return Response(stream(), mimetype="text/event-stream")
+        return Response(stream(request.args.get("in_full")), mimetype="text/event-stream")
+
+    @blueprint.get("/thumbnails")
+    def small_pictures() -> Response:
+        first = request.args.get("first", "0")
+        if not re.fullmatch("[0-9]{1,4}", first):
+            abort(400, "expected first of 0 to 9999")
+        images = thumbnails.ask(int(first), time.monotonic())
+        return Response(json.dumps(images), mimetype="application/json")
 
     for name, order in orders.items():
         blueprint.add_url_rule(f"/{name}", name, partial(_obey, dashboard, order), methods=["POST"])

@@ -11,6 +11,7 @@
 - A recording of a session's whole life holds no state. One that begins later starts with the session's state, which is
   a value, and with the frames that perception was working on.
 - A file is read record by record within bounds (`records`), also by the command that finishes files that were cut off.
+- The page shows recordings (`film`), of which a first pass (`steps`) notes where everything is in the file.
 - The reader upgrades recordings of older formats message by message (`upgrade`); `comparison` puts a recording beside
   its replay.
 - Errors of our own end the recording and stop its drone, and nothing else: see `server.supervision`.

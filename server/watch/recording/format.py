@@ -31,7 +31,7 @@ from server.sight.geometry import Camera
 from server.wire.messages import FOLLOW, Command, shorten
 
 FORMAT = 3
-EVENTS_TOPIC, MASK_TOPIC = "/events", "/mask"
+EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC = "/events", "/mask", "/state"
 
 Value = TypeVar("Value")
 

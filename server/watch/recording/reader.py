@@ -1,6 +1,6 @@
-"""Recordings read back: the events of a session with its commands, and the masks that the network saw.
+"""Recordings read back: the events of a session with its commands, the masks that the network saw, and the situations.
 
-    FILE.mcap ─▶ records.py ─▶ (upgrade.py) ─▶ format.py ─▶ tools/replay.py, tools/export_dataset.py
+    FILE.mcap ─▶ records.py ─▶ (upgrade.py) ─▶ format.py, states.py ─▶ film.py, tools/
 
 A recording that was cut off, as by a kill or a full disk, is read as far as it goes. A file may come from anybody: it
 is believed to be a recording only message by message.
@@ -11,17 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
+import msgspec
 from google.protobuf.message import DecodeError
 from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
+from mcap.records import Channel, McapRecord, Message, Schema
 from mcap_protobuf.decoder import DecoderFactory
 from tqdm import tqdm
 
-from server.watch.recording import upgrade
+from server.watch.recording import states, upgrade
 from server.watch.recording.format import (
     EVENTS_TOPIC,
     FORMAT,
     MASK_TOPIC,
+    STATE_TOPIC,
     End,
     Happened,
     InWork,
@@ -30,7 +32,8 @@ from server.watch.recording.format import (
     parse,
     start_of,
 )
-from server.watch.recording.records import UnreadableRecordingError, read_records
+from server.watch.recording.items import Answered
+from server.watch.recording.records import Place, UnreadableRecordingError, read_placed_records, records_at
 from server.watch.recording.upgrade import Upgrade
 from server.wire.messages import shorten
 
@@ -46,7 +49,7 @@ class Mask(NamedTuple):
     png: bytes
 
 
-Entry = InWork | Happened | Mask
+Entry = InWork | Happened | Mask | Answered
 
 
 class Recording:
@@ -54,10 +57,12 @@ class Recording:
 
     Args:
         path: the file.
+        with_states: whether to read the situation after each answer, too: as `Answered`.
 
     Attributes:
         path: as given.
         start: its first message.
+        place: of the entry read last, for `argument_at` and `entry_at`.
         end_reason: why it ended, in words, once it has been read; None for one that was cut off.
 
     Raises:
@@ -65,8 +70,11 @@ class Recording:
         UnreadableRecordingError: if it is no recording, or one that this version of the program cannot read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, with_states: bool = False) -> None:
         self.path = path
+        self._topics = {EVENTS_TOPIC, MASK_TOPIC, *([STATE_TOPIC] if with_states else [])}
+        self.place = Place(0)
+        self._unpacked: tuple[int, list[McapRecord]] = (0, [])
         self.end_reason: str | None = None
         self._upgrade: Upgrade | None = None
         self._file: IO[bytes] = path.open("rb")
@@ -76,7 +84,7 @@ class Recording:
         try:
             self._size = path.stat().st_size
             self._messages = self._read_messages()
-            channel, message = next(self._messages, (None, None))
+            _, channel, message = next(self._messages, (None, None, None))
             if channel is None or message is None or channel.topic != EVENTS_TOPIC:
                 topic = "nothing" if channel is None else channel.topic
                 raise UnreadableRecordingError(
@@ -108,16 +116,51 @@ class Recording:
                 yield entry
             progress.update(self._size - progress.n)
 
+    def argument_at(self, place: Place) -> str:
+        """The argument of the frame whose arrival is told there, JSON text.
+
+        Raises:
+            UnreadableRecordingError: if the file has been changed since it was read.
+        """
+        _, message = self._message_at(place)
+        return self._understood(lambda data: msgspec.convert(parse(data)["argument"], str), message.data)
+
+    def entry_at(self, place: Place) -> Mask | Answered:
+        """A mask or a situation once more.
+
+        Raises:
+            UnreadableRecordingError: if the file has been changed since it was read.
+        """
+        return self._of_other_topic(*self._message_at(place))
+
     def _read_entries(self) -> Iterator[Entry]:
-        for channel, message in self._messages:
-            if channel.topic == MASK_TOPIC:
-                yield self._understood(partial(self._mask, channel), message.data)
+        for place, channel, message in self._messages:
+            self.place = place
+            if channel.topic != EVENTS_TOPIC:
+                yield self._of_other_topic(channel, message)
                 continue
             entry = self._understood(self._message, message.data)
             if isinstance(entry, End):
                 self.end_reason = entry.reason
             else:
                 yield entry
+
+    def _of_other_topic(self, channel: Channel, message: Message) -> Mask | Answered:
+        if channel.topic == MASK_TOPIC:
+            return self._understood(partial(self._mask, channel), message.data)
+        now_s = self.start.monotonic_s + (message.log_time - round(1e9 * self.start.started_s)) / 1e9
+        return self._understood(partial(states.from_json, now_s=now_s), message.data)
+
+    def _message_at(self, place: Place) -> tuple[Channel, Message]:
+        if self._unpacked[0] != place.byte:
+            self._unpacked = (place.byte, records_at(self._file, self.path, self._size, place.byte))
+        records = self._unpacked[1]
+        record = records[place.number] if place.number < len(records) else None
+        if not isinstance(record, Message) or record.channel_id not in self._channels:
+            raise UnreadableRecordingError(
+                f"{self.path}: expected it unchanged at byte {place.byte}, got other records"
+            )
+        return self._channels[record.channel_id], record
 
     def _start(self, data: bytes) -> Start:
         fields: dict[str, Any] = parse(data)
@@ -152,12 +195,12 @@ class Recording:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise UnreadableRecordingError(f"{self.path}: cannot understand {shorten(data)}: {what}") from error
 
-    def _read_messages(self) -> Iterator[tuple[Channel, Message]]:
-        """Channel and message, of those topics that are read here, in the file's order."""
-        for record in read_records(self._file, self.path, self._size):
+    def _read_messages(self) -> Iterator[tuple[Place, Channel, Message]]:
+        """Place, channel and message, of those topics that are read here, in the file's order."""
+        for place, record in read_placed_records(self._file, self.path, self._size):
             if isinstance(record, Schema):
                 self._schemas[record.id] = record
-            elif isinstance(record, Channel) and record.topic in (EVENTS_TOPIC, MASK_TOPIC):
+            elif isinstance(record, Channel) and record.topic in self._topics:
                 self._channels[record.id] = record
             elif isinstance(record, Message) and record.channel_id in self._channels:
-                yield self._channels[record.channel_id], record
+                yield place, self._channels[record.channel_id], record

@@ -1,10 +1,12 @@
-"""A recording's session again, from its start; refuses a damaged recording that no session can have made."""
+"""A recording's session and frames again; refuses a damaged recording that no session can have made."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from server.flight.session import Session
 from server.watch.recording.format import Start
+from server.wire.messages import Frame, shorten
 
 # Far beyond every time, position and variance of a session, whose tracker computes with squares and cubes of them.
 LARGEST_NUMBER = 1e40
@@ -29,6 +31,24 @@ def restored(start: Start) -> Session:
             raise InconsistentError("expected a state that follows to have a track, got none")
         session.state = start.state
     return session
+
+
+def restored_frame(number: int, arrival_s: float, argument: str) -> Frame:
+    """A frame again, from its event.
+
+    Args:
+        number: of the frame.
+        arrival_s: monotonic seconds.
+        argument: of its event, JSON text.
+
+    Raises:
+        InconsistentError: if the argument is not JSON, or the arrival is no time of a session.
+    """
+    check_numbers({"arrival_s": arrival_s})
+    try:
+        return Frame.read(number, arrival_s, json.loads(argument))
+    except (ValueError, RecursionError) as error:
+        raise InconsistentError(f"expected JSON of frame {number}, got {shorten(argument)}: {error}") from error
 
 
 def check_numbers(value: object) -> None:

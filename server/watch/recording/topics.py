@@ -33,12 +33,13 @@ from foxglove.messages import (
 
 from model.scoring import threshold
 from server.flight.events import NotUnderstood, Received, Seen
-from server.flight.session import Somebody
 from server.sight.geometry import Camera
 from server.sight.sight import View
-from server.watch.recording.format import EVENTS_TOPIC, MASK_TOPIC, End, Happened, InWork, Start, to_json
+from server.watch.recording import states
+from server.watch.recording.format import EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC, End, Happened, InWork, Start, to_json
 from server.watch.recording.items import Answered, Clock, Ended, Pending, Told
 from server.watch.recording.scene import WORLD, rotation, scene, vector
+from server.watch.recording.states import NUMBER, OBJECT, TEXT
 from server.wire.messages import BadFrameError, SensorFrame
 
 QUAD, CAMERA, OPTICAL = "quad", "camera", "camera_optical"
@@ -46,11 +47,6 @@ QUAD, CAMERA, OPTICAL = "quad", "camera", "camera_optical"
 BEFORE_ALL_S = 0.001
 # The attitude of axes x right, y down, z forward in axes x forward, y left, z up.
 CAMERA_FROM_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
-# Foxglove takes one simple type for each property; null passes as any.
-NUMBER, TEXT, FLAG, OBJECT = {"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "object"}
-NUMBERS = {"type": "array", "items": NUMBER}
-PERSON = {"number": NUMBER, "probability": NUMBER, "position_m": NUMBERS, "is_in_view": FLAG, "is_refused": FLAG}
-PEOPLE = {"type": "array", "items": {**OBJECT, "properties": PERSON}}
 
 
 class Topics:
@@ -76,23 +72,7 @@ class Topics:
             context, f"{before}{EVENTS_TOPIC}", "Event", kind=TEXT, at_s=NUMBER, frame=NUMBER, state=TEXT, argument=TEXT
         )
         self._commands = _json_channel(context, f"{before}/commands", "Command", event=TEXT, payload=OBJECT)
-        self._state = _json_channel(
-            context,
-            f"{before}/state",
-            "State",
-            state=TEXT,
-            is_held=FLAG,
-            is_told_to_follow=FLAG,
-            position_m=NUMBERS,
-            velocity_mps=NUMBERS,
-            age_s=NUMBER,
-            distance_m=NUMBER,
-            latency_s=NUMBER,
-            followed=NUMBER,
-            chosen=NUMBER,
-            is_undecided=FLAG,
-            people=PEOPLE,
-        )
+        self._state = _json_channel(context, f"{before}{STATE_TOPIC}", "State", **states.PROPERTIES)
         self._all = (
             self._camera, self._calibration, self._mask, self._transforms, self._target, self._log, self._events,
             self._commands, self._state,
@@ -181,21 +161,7 @@ class Topics:
 
     def _log_situation(self, item: Answered) -> None:
         situation, now_ns = item.situation, self._clock.ns(item.now_s)
-        state = {
-            "state": situation.state.value,
-            "is_held": situation.is_held,
-            "is_told_to_follow": situation.is_told_to_follow,
-            "position_m": situation.position_m,
-            "velocity_mps": situation.velocity_mps,
-            "age_s": situation.age_s,
-            "distance_m": item.distance_m,
-            "latency_s": item.latency_s,
-            "followed": situation.followed,
-            "chosen": situation.chosen,
-            "is_undecided": situation.is_undecided,
-            "people": [_person(somebody) for somebody in situation.people],
-        }
-        self._state.log(json.dumps(state), log_time=now_ns)
+        self._state.log(states.to_json(item), log_time=now_ns)
         self._target.log(scene(situation, self._stamp(item.now_s)), log_time=now_ns)
 
 
@@ -219,15 +185,6 @@ def _png(view: View) -> bytes:
     blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
     _, png = cv2.imencode(".png", blue_green_red)
     return png.tobytes()
-
-
-def _person(somebody: Somebody) -> dict[str, Any]:
-    """Rounded to what anybody can see: there may be dozens in each frame."""
-    return {
-        **somebody._asdict(),
-        "probability": round(somebody.probability, 4),
-        "position_m": [round(value, 2) for value in somebody.position_m],
-    }
 
 
 def _json_channel(

@@ -12,7 +12,7 @@ from server.sight.geometry import Camera
 from server.sight.perception import Perceived
 from server.simulator import Taken
 from server.watch import dashboard as dashboard_module
-from server.watch.dashboard import MOST_TOLD, PERIOD_S, Dashboard, Sent, Shown
+from server.watch.dashboard import MOST_TOLD, NOBODY, PERIOD_S, Dashboard, Sent, Shown
 from server.watch.labels import Spot
 from server.watch.overlay import Picture
 from server.wire.messages import Frame
@@ -248,3 +248,35 @@ def test_a_tick_without_commands_sends_viewers_nothing():
     next(stream)
     assert time.monotonic() - ticked_s > 0.5, "the next message is the sign of life"
     stream.close()
+
+
+def test_on_the_wall_all_are_told_of_in_brief():
+    subject, (shown, *_) = four_simulators(3)
+    for about in subject.news({}, 1.0, in_full=NOBODY)[0]["simulators"]:
+        assert set(about) == {"name", "state", "is_held", "distance_m"}
+    answer(shown, 1.0, sighting((4.0, 6.0, 1.0)))
+    answer(shown, 1.2, sighting((4.0, 6.0, 1.0)))
+    told = subject.news({}, 1.3, in_full=NOBODY)[0]["simulators"][0]
+    assert (told["name"], told["state"], told["is_held"]) == ("drone", "following", False)
+    assert told["distance_m"] == subject.news({}, 1.3)[0]["simulators"][0]["distance_m"] is not None
+
+
+def test_of_a_drone_that_is_opened_everything_is_told_and_of_others_their_names():
+    subject, many = four_simulators(3)
+    message, sent = subject.news({}, 1.0, in_full="drone 1")
+    assert [set(about) == {"name"} for about in message["simulators"]] == [True, True, False, True]
+    assert len(message["simulators"][2]["moments"]) == 3
+    assert list(sent) == [many[2]]
+    assert all(set(about) == {"name"} for about in subject.news({}, 1.0, in_full="gone")[0]["simulators"])
+
+
+def test_pictures_are_drawn_of_those_that_somebody_sees_in_full():
+    subject, shown = dashboard()
+    other = subject.connected(a_simulator("another"))
+    for in_full, seen_now in ((NOBODY, []), ("another", [other]), (None, [shown, other]), ("gone", [])):
+        stream = subject.stream(lambda _: None, in_full)
+        next(stream)
+        assert subject.viewers == 1
+        assert [each for each in (shown, other) if subject.is_seen(each.simulator)] == seen_now
+        stream.close()
+        assert subject.viewers == 0

@@ -20,7 +20,17 @@ from server.sight.sight import View
 from server.simulator import Taken
 from server.supervision import Faults
 from server.watch import overlay
-from server.watch.overlay import CAPTION_PX, PICTURE_PX, Overlay, Scene, Viewer, caption, draw_masks, paint
+from server.watch.overlay import (
+    CAPTION_PX,
+    PICTURE_PX,
+    THUMBNAIL_PX,
+    Overlay,
+    Scene,
+    Viewer,
+    caption,
+    draw_masks,
+    paint,
+)
 from server.wire.messages import Frame, SensorFrame
 from tools.simulator.frames import encode_jpeg
 
@@ -128,7 +138,7 @@ class Drawing:
         self.faulty: queue.Queue = queue.Queue()
         self.faults, self.is_looking = Faults(), True
         self.overlay = Overlay(lambda call, *what: call(*what), self.faults, self.faulty.put)
-        self.overlay.viewers.append(Viewer(lambda: self.is_looking, self.pictures.put))
+        self.overlay.viewers.append(Viewer(lambda _: self.is_looking, self.pictures.put))
         self.overlay.start()
 
 
@@ -170,6 +180,18 @@ def test_nothing_is_drawn_while_nobody_looks():
     drawing.is_looking = True
     watch.answered(answered(2.0), 0.0)
     assert drawing.pictures.get(timeout=60).timestamp_s == 2.0
+
+
+def test_a_thumbnail_is_drawn_for_who_wants_it_and_nothing_large_with_it():
+    drawing, thumbnails = Drawing(), queue.Queue()
+    drawing.is_looking = False
+    drawing.overlay.viewers.append(Viewer(lambda simulator: simulator is DRONE, thumbnails.put, is_small=True))
+    drawing.overlay.connected(a_simulator("another")).answered(answered(1.0), 0.0)
+    drawing.overlay.connected(DRONE).answered(answered(2.0), 0.0)
+    small = thumbnails.get(timeout=60)
+    assert (small.simulator, small.timestamp_s) == (DRONE, 2.0)
+    assert Image.open(io.BytesIO(base64.b64decode(small.image))).size == (THUMBNAIL_PX, THUMBNAIL_PX)
+    assert drawing.pictures.empty() and thumbnails.empty()
 
 
 def test_a_simulator_whose_frame_can_not_be_drawn_is_drawn_no_more_and_others_are():

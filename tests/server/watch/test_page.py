@@ -18,12 +18,11 @@ import numpy as np
 import pytest
 import socketio
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
+from support.browser import looking, press_key, screenshot, shows, too_wide
 from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
@@ -32,21 +31,6 @@ from support.waiting import PATIENCE_S, wait_until
 from server.watch.routes import PAGE
 from tools.simulator.server_process import ServerProcess, free_port, running_server
 from tools.simulator.wire import QuadSimClient
-
-# As root, without a screen, and without calling home.
-CHROMIUM_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-)
-
 
 STATES = ("patrol", "confirming", "following", "coasting", "lost", "held")
 GROUNDS = ("ground", "panel", "inset")
@@ -87,9 +71,13 @@ def test_the_page_comes_with_all_that_it_names_and_asks_no_other_server(server: 
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     named = set(re.findall(r'(?:src|href)="([^"]+)"', index.decode()))
+    assert "/source.js" in named, "which is live.js here, and recording.js with a recording"
+    named |= {"/page/live.js", "/page/recording.js"}
     for file in PAGE.glob("*.js"):
         named |= set(re.findall(r'from "([^"]+)"', file.read_text()))
-    assert {Path(path).name for path in named} == {file.name for file in PAGE.iterdir()} - {"index.html"}
+    assert {Path(path).name for path in named} == {"source.js"} | {file.name for file in PAGE.iterdir()} - {
+        "index.html"
+    }
     for path in named:
         assert request(server, "GET", path)[0] == 200, path
     for file in PAGE.iterdir():
@@ -314,54 +302,6 @@ def test_viewers_and_one_who_does_not_read_leave_every_frame_answered(server: Se
     for viewer in viewers:
         viewer.close()
     deaf.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("NO BROWSER: looked for chromium and chromedriver (Debian's packages chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options, Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-@contextlib.contextmanager
-def looking(browser, port: int, width: int = 1400, height: int = 900, scheme: str = "dark"):
-    """The page in a window of this size, dark or light; in the end it must not have complained."""
-    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
-    device = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
-    browser.get_log("browser")
-    browser.get(f"http://127.0.0.1:{port}/")
-    yield browser
-    complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-    browser.get("about:blank")
-    # But for a server that has been stopped, and a network that could not be loaded.
-    assert [line for line in complaints if not re.search("net::ERR_|status of 422", line)] == []
-
-
-def shows(browser, words: str, selector: str = ".state") -> bool:
-    def is_shown(_) -> bool:
-        texts = browser.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText)", selector
-        )
-        return any(words in text for text in texts)
-
-    return WebDriverWait(browser, PATIENCE_S, 0.05).until(is_shown, f"expected {words!r} in {selector}")
-
-
-def screenshot(browser, selector: str) -> np.ndarray:
-    """(H, W, 3) int: what is to be seen of an element."""
-    png = browser.find_element(By.CSS_SELECTOR, selector).screenshot_as_png
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
 def colours(browser) -> dict[str, str]:
@@ -589,16 +529,6 @@ def test_the_page_reconnects_by_itself(browser):
             assert shows(browser, "FOLLOWING")
 
 
-def too_wide(browser) -> list[str]:
-    """What does not fit the window's width."""
-    return browser.execute_script(
-        "return [...document.querySelectorAll('*')]"
-        ".filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 "
-        "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
-        ".map((element) => element.className || element.tagName)"
-    )
-
-
 def linear(colour: str) -> np.ndarray:
     """(3,) linear RGB from 0 to 1, of sRGB."""
     shares = np.array(rgb(colour)) / 255
@@ -628,11 +558,6 @@ def test_the_colours_are_readable_and_differ_for_colour_blind_eyes(server: Serve
             for one in range(other)
         }
         assert min(apart.values()) > 0.1, (eyes, min(apart, key=apart.get))
-
-
-def press_key(browser, keys: str) -> None:
-    """On the page, wherever its focus is."""
-    ActionChains(browser).send_keys(keys).perform()
 
 
 def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_path: Path):
@@ -703,3 +628,54 @@ def test_two_simulators_are_shown_each_with_its_own_state(server: ServerProcess,
         assert shows(browser, "FOLLOWING")
         assert shows(browser, "PATROL")
         assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 2
+
+
+def tiles(browser) -> list[str]:
+    """What a screen reader says of each tile."""
+    return [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, "#wall a")]
+
+
+def open_tile(browser, number: int) -> None:
+    browser.find_element(By.CSS_SELECTOR, f"#wall li:nth-child({number}) a").click()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "dark"), (360, "light")])
+def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: ServerProcess, browser, width, scheme):
+    with looking(browser, server.port, width, 900, scheme), contextlib.ExitStack() as drones:
+        for colour in (RED, GREY, RED):
+            drones.enter_context(flying(server, colour)).wait_frames(1)  # so that they come in this order
+        assert shows(browser, "3 · ", ".simulator .name")
+        browser.find_element(By.CSS_SELECTOR, "#views button").click()
+        wait_until(lambda: len(tiles(browser)) == 3, "three tiles")
+        assert shows(browser, "FOLLOWING", "#wall .state")
+        assert shows(browser, "12", "#wall .distance")
+        assert [name.partition(",")[0] for name in tiles(browser)] == ["Drone 1", "Drone 2", "Drone 3"]
+        assert any("following" in name and "m to the person" in name for name in tiles(browser))
+        assert browser.find_elements(By.CSS_SELECTOR, ".simulator") == []
+        widths = "return [...document.querySelectorAll('#wall img')].map((image) => image.naturalWidth)"
+        wait_until(lambda: browser.execute_script(widths) == [192] * 3, "thumbnails")
+        wait_until(lambda: metric(server, "followme_viewers") == 1)
+        assert too_wide(browser) == []
+        open_tile(browser, 2)
+        assert shows(browser, "2 · ", ".simulator .name")
+        assert shows(browser, "PATROL")
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1
+        assert not browser.find_element(By.ID, "wall").is_displayed()
+        press_key(browser, Keys.ESCAPE)
+        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        press_key(browser, "3")
+        assert shows(browser, "3 · ", ".simulator .name")
+        browser.back()
+        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        press_key(browser, "w")
+        wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 3, "all in full")
+
+
+def test_an_opened_drone_that_has_gone_is_told(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        browser.execute_script("location.hash = '#drone=127.0.0.1%3A1'")
+        assert shows(browser, "Drone 127.0.0.1:1 is not connected now.", "#gone")
+        press_key(browser, "w")
+        wait_until(lambda: len(tiles(browser)) == 1)
+        assert not browser.find_element(By.ID, "gone").is_displayed()

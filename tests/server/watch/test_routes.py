@@ -14,6 +14,7 @@ from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
 from server.watch.orders import choice, refusal, switch
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
+from server.watch.thumbnails import Thumbnails
 
 
 def client(health, faults: Faults):
@@ -24,7 +25,7 @@ def client_and_dashboard(health, faults: Faults, do):
     dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, dict)
     orders = {"hold": switch("is_held", do), "choose": choice(do), "refuse": refusal(do)}
     networks = SimpleNamespace(ask=ask_in_vain)
-    app = make_app(dashboard, Metrics(faults), health, orders, networks, lambda _: None, faults)
+    app = make_app(dashboard, Thumbnails(), Metrics(faults), health, orders, networks, lambda _: None, faults)
     return app.test_client(), dashboard
 
 
@@ -126,3 +127,12 @@ def test_deeply_nested_json_is_the_clients_mistake(route):
 def test_viewers_are_limited(monkeypatch):
     monkeypatch.setattr(routes, "MOST_VIEWERS", 0)
     assert client(dict, Faults()).get("/events").status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("", 200), ("?first=24", 200), ("?first=-1", 400), ("?first=x", 400), ("?first=99999", 400)]
+)
+def test_thumbnails_are_asked_for_from_a_number_on(query, status):
+    faults = Faults()
+    assert client(dict, faults).get(f"/thumbnails{query}").status_code == status
+    assert faults.counts == {}

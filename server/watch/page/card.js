@@ -1,0 +1,199 @@
+// One simulator: its picture, state, map, people and curves, and the operator's buttons.
+
+import { latestRate, drawLatency, drawRate } from "/page/chart.js";
+import { drawMap } from "/page/map.js";
+import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
+import { write } from "/page/words.js";
+
+const HISTORY_S = 180; // as the server keeps it
+
+const MEANINGS = {
+  patrol: "Nobody in view may be the hero. The drone patrols.",
+  confirming: "Somebody may be the hero, but is not likely enough yet. The drone patrols.",
+  following: "The hero is in sight. The drone follows.",
+  coasting: "Out of sight for a moment. The drone follows the prediction.",
+  lost: "Out of sight too long. The drone patrols.",
+};
+
+const UNDECIDED = "Several people may be the hero, and none is likely enough. The drone stays on patrol.";
+
+function meaning({ state, is_held, is_undecided, chosen, followed }) {
+  if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
+  if (chosen !== null && followed === null) return `Person ${chosen} is chosen, but not in sight. The drone patrols.`;
+  if (chosen !== null && chosen !== followed) {
+    return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
+  }
+  if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
+  if (is_undecided) return isRecording() ? UNDECIDED : `${UNDECIDED} Click the right one to decide.`;
+  return MEANINGS[state];
+}
+
+/** Whether a recording is shown, to which nobody can give orders. */
+const isRecording = () => document.documentElement.dataset.source === "recording";
+
+const $ = (selector, within = document) => within.querySelector(selector);
+
+export class Card {
+  constructor(name) {
+    this.name = name;
+    this.moments = [];
+    this.element = $("#simulator").content.firstElementChild.cloneNode(true);
+    this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
+    this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
+    this.people = [];
+    this.list = new PeopleList(
+      $(".people", this.element),
+      (number, button) => this.choose(number, button),
+      (number, button) => this.order("/refuse", { person: number }, button, "Not refused"),
+    );
+    const [image, map] = [$(".picture img", this.element), $(".map canvas", this.element)];
+    this.pickable(image, (event) => personInPicture(image, this.people, event));
+    this.pickable(map, (event) => this.atOnMap && personOnMap(map, this.atOnMap, this.people, event));
+    $("#simulators").append(this.element);
+  }
+
+  /** Whether keys act on it. */
+  get isCurrent() {
+    return this.element.getAttribute("aria-current") === "true";
+  }
+
+  set isCurrent(isCurrent) {
+    if (isCurrent) this.element.setAttribute("aria-current", "true");
+    else this.element.removeAttribute("aria-current");
+  }
+
+  get isHeld() {
+    return this.about.is_held;
+  }
+
+  /** Its place on the page, which is the key that chooses it. */
+  place(number) {
+    write($(".name", this.element), `${number} · ${this.name}`);
+    this.element.setAttribute("aria-label", `Drone ${number}, ${this.name}`);
+    $(".people", this.element).setAttribute("aria-label", `People of drone ${number}`);
+    this.number = number;
+  }
+
+  show(about, nowS) {
+    for (const [atS, latencyMs, state, camera, hero] of about.moments) {
+      this.moments.push({ atS, latencyMs, state, camera, hero });
+    }
+    while (this.moments.length && nowS - this.moments[0].atS > HISTORY_S) this.moments.shift();
+    this.about = about;
+    this.nowS = nowS;
+    this.element.dataset.state = about.state;
+    this.element.dataset.held = about.is_held;
+    write($(".state", this.element), about.is_held ? "on hold" : about.state);
+    write($(".meaning", this.element), meaning(about));
+    this.holdButton.dataset.on = about.is_held;
+    write(this.holdButton, about.is_held ? "Release" : "Hold");
+    this.holdButton.setAttribute("aria-label", `${this.holdButton.textContent} drone ${this.number}`);
+    this.recordButton.dataset.on = about.recording?.is_on ?? false;
+    write(this.recordButton, about.recording?.is_on ? "Stop recording" : "Record");
+    this.recordButton.setAttribute("aria-label", `${this.recordButton.textContent} drone ${this.number}`);
+    showRecording($(".recording", this.element), about.recording);
+    this.value("distance", about.distance_m, "m");
+    this.value("speed", about.speed_mps, "m/s");
+    this.value("age", about.age_s, "s ago");
+    this.value("height", this.moments.findLast((moment) => moment.camera)?.camera[2] ?? null, "m");
+    this.value("latency", this.moments.at(-1)?.latencyMs ?? null, "ms");
+    this.value("rate", latestRate(this.moments, nowS), "/s");
+    if (about.picture) {
+      const image = $(".picture img", this.element);
+      image.src = `data:image/jpeg;base64,${about.picture}`;
+    }
+    if (about.picture !== undefined) $(".picture img", this.element).hidden = about.picture === null;
+    this.people = peopleOf(about);
+    this.list.show(this.people, about.chosen);
+    showWarnings($(".warnings", this.element), about.warnings);
+    this.draw();
+  }
+
+  value(of, number, unit) {
+    const element = $(`[data-of="${of}"]`, this.element);
+    if (number === null) {
+      write(element, "–");
+      return;
+    }
+    const digits = Math.abs(number) < 99.95 ? number.toFixed(1) : number.toFixed(0);
+    if (element.dataset.shown === digits && element.childElementCount) return;
+    element.dataset.shown = digits;
+    const small = document.createElement("small");
+    small.textContent = unit;
+    element.replaceChildren(digits, small);
+  }
+
+  draw() {
+    this.atOnMap = drawMap($(".map canvas", this.element), this.moments, this.people, this.about, this.nowS);
+    write($(".latency span", this.element), drawLatency($(".latency canvas", this.element), this.moments, this.nowS));
+    write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
+  }
+
+  /** Has a button, on or not, send its wish to the server; `failed` says what has not come of it. */
+  button(selector, path, wish, failed) {
+    const button = $(selector, this.element);
+    button.addEventListener("click", () => {
+      const isWished = button.dataset.on !== "true";
+      this.order(path, { [wish]: isWished }, button, failed[isWished ? 0 : 1]);
+    });
+    return button;
+  }
+
+  /** Has a click choose the person whom `find` finds at it, and the pointer show where one would be found. */
+  pickable(element, find) {
+    if (isRecording()) return;
+    element.addEventListener("pointermove", (event) => element.classList.toggle("hit", Boolean(find(event))));
+    element.addEventListener("click", (event) => {
+      const person = find(event);
+      if (person) this.choose(person.number);
+    });
+  }
+
+  choose(number, button) {
+    this.order("/choose", { person: number }, button, number === null ? "Not released" : `Person ${number} not followed`);
+  }
+
+  /** Sends an order to the server; `failed` says what has not come of it. */
+  async order(path, wish, button, failed) {
+    const refused = $(".refused", this.element);
+    if (button) button.disabled = true;
+    refused.hidden = true;
+    try {
+      const response = await fetch(path, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ simulator: this.name, ...wish }),
+      });
+      if (!response.ok) throw new Error(`the server said ${response.status}`);
+    } catch (error) {
+      refused.textContent = `${failed}: ${error.message}`;
+      refused.hidden = false;
+    } finally {
+      if (button) button.disabled = false;
+    }
+  }
+}
+
+function showRecording(line, recording) {
+  line.hidden = !recording;
+  if (!recording) return;
+  line.dataset.recording = recording.trouble ? "failed" : recording.is_on ? "on" : "ended";
+  const time = `${Math.floor(recording.duration_s / 60)}:${String(recording.duration_s % 60).padStart(2, "0")}`;
+  const size = `${recording.mb.toFixed(1)} MB, ${time} min`;
+  if (recording.trouble) write(line, `Recording stopped: ${recording.trouble}`);
+  else if (!recording.file) write(line, "Recording from the first frame that is understood");
+  else write(line, `${recording.is_on ? "Recording" : "Recorded"} ${size}: ${recording.file}`);
+}
+
+export function showWarnings(list, warnings) {
+  list.replaceChildren(
+    ...warnings.map(({ client, words, count, age_s }) => {
+      const item = document.createElement("li");
+      item.textContent = list.closest("#others") ? `${client}: ${words}` : words;
+      const times = document.createElement("small");
+      times.textContent = `${count > 1 ? `${count} times, ` : ""}${Math.round(age_s)} s ago`;
+      item.append(times);
+      return item;
+    }),
+  );
+}

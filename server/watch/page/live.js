@@ -1,0 +1,60 @@
+// Connects to the server's stream of events; reconnects whenever it falls silent.
+
+import { listenToKeys, onKeys } from "/page/keys.js";
+import { cards, show, startAnew, tellLink } from "/page/page.js";
+import { inFull, obeyOnWall, showWall } from "/page/wall.js";
+
+const SILENCE_MS = 5000; // the server gives a sign of life each second
+const RETRY_MS = 1000;
+
+let source = null;
+let silence = null;
+
+function disconnect() {
+  clearTimeout(silence);
+  source?.close();
+  source = null;
+}
+
+function connect() {
+  disconnect();
+  let isFirst = true;
+  const lose = () => {
+    disconnect();
+    tellLink("lost", "no connection to the server, trying again …");
+    silence = setTimeout(connect, RETRY_MS);
+  };
+  const expectMore = () => {
+    clearTimeout(silence);
+    silence = setTimeout(lose, SILENCE_MS);
+  };
+  expectMore();
+  const only = inFull();
+  source = new EventSource(only === null ? "/events" : `/events?in_full=${encodeURIComponent(only)}`);
+  source.onerror = lose;
+  source.onmessage = (event) => {
+    expectMore();
+    if (isFirst) {
+      startAnew();
+      isFirst = false;
+    }
+    const message = JSON.parse(event.data);
+    show(message);
+    showWall(message);
+    tellLink("live", "live");
+  };
+}
+
+// Nobody looks at a hidden page, so that the server need not draw for it.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) disconnect();
+  else connect();
+});
+// Another view needs other messages.
+window.addEventListener("hashchange", () => {
+  if (!document.hidden) connect();
+  window.scrollTo(0, 0);
+});
+onKeys(obeyOnWall);
+listenToKeys(cards);
+if (!document.hidden) connect();

@@ -1,0 +1,218 @@
+// Shows a recording: its timeline is fetched once, and what is to be seen of each step when its turn comes.
+
+import { begin, colour } from "/page/canvas.js";
+import { onKeys } from "/page/keys.js";
+import { show, startAnew, tellLink } from "/page/page.js";
+import { write } from "/page/words.js";
+
+const HISTORY_S = 180; // as on the live page
+const RETRY_MS = 1000;
+const LEAP_S = 5;
+const TALL = { following: 1, patrol: 0.35 }; // of the height: states are told apart not by colour alone
+const CHECKBOX = "input[type=checkbox]";
+
+document.documentElement.dataset.source = "recording";
+const $ = (selector) => document.querySelector(selector);
+
+class Player {
+  /** `timeline` is as `Film.timeline` has it. Times are in seconds since the first step, unless said otherwise. */
+  constructor(timeline) {
+    this.timeline = timeline;
+    this.times = timeline.times_s.map((atS) => atS - timeline.times_s[0]);
+    this.durationS = this.times.at(-1);
+    this.answers = timeline.moments.map(([arrivalS, latencyMs]) => arrivalS + latencyMs / 1000);
+    this.nowS = 0;
+    this.isPlaying = false;
+    this.shown = null; // the step that is to be seen, and how many moments with it
+    this.isFetching = false;
+    this.play = $("#player .play");
+    this.scrub = $("#player .scrub");
+    this.speed = $("#player .speed");
+    this.scrub.max = this.durationS;
+    this.play.addEventListener("click", () => this.toggle());
+    this.scrub.addEventListener("input", () => this.seek(Number(this.scrub.value)));
+    window.addEventListener("resize", () => this.drawStates());
+    window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => this.drawStates());
+    this.listDecisions();
+    $("#player").hidden = $("#decisions").hidden = false;
+    this.drawStates();
+    this.seek(0);
+  }
+
+  /** The latest step by now. */
+  get step() {
+    return Math.max(countUntil(this.times, this.nowS + 1e-6) - 1, 0);
+  }
+
+  toggle() {
+    this.isPlaying = !this.isPlaying;
+    if (this.isPlaying && this.nowS >= this.durationS) this.nowS = 0;
+    if (this.isPlaying) this.run();
+    this.tell();
+  }
+
+  /** Goes on until the end; time runs by the screen's pictures. */
+  run() {
+    let beforeMs = performance.now();
+    const goOn = (nowMs) => {
+      if (!this.isPlaying) return;
+      this.nowS += (Math.max(nowMs - beforeMs, 0) / 1000) * Number(this.speed.value);
+      beforeMs = nowMs;
+      if (this.nowS >= this.durationS) [this.nowS, this.isPlaying] = [this.durationS, false];
+      this.tell();
+      requestAnimationFrame(goOn);
+    };
+    requestAnimationFrame(goOn);
+  }
+
+  seek(toS) {
+    this.nowS = Math.min(Math.max(toS, 0), this.durationS);
+    this.tell();
+  }
+
+  /** Pauses at a step. */
+  stopAt(step) {
+    this.isPlaying = false;
+    this.seek(this.times[Math.min(Math.max(step, 0), this.times.length - 1)]);
+  }
+
+  /** Shows the time, and has what is to be seen fetched. */
+  tell() {
+    write(this.play, this.isPlaying ? "Pause" : "Play");
+    if (document.activeElement !== this.scrub || this.isPlaying || Number(this.scrub.value) !== this.nowS) {
+      this.scrub.value = this.nowS;
+    }
+    this.scrub.setAttribute("aria-valuetext", `${this.nowS.toFixed(1)} of ${this.durationS.toFixed(1)} seconds`);
+    write($("#player .now"), clock(this.nowS));
+    write($("#player .whole"), clock(this.durationS));
+    write($("#player .day"), new Date((this.timeline.begun_s + this.nowS) * 1000).toLocaleString());
+    this.markDecision();
+    this.fetch();
+  }
+
+  /** Fetches one step at a time: where that takes longer than the time between two, some are left out. */
+  async fetch() {
+    if (this.isFetching || this.step === this.shown?.step) return;
+    this.isFetching = true;
+    const step = this.step;
+    try {
+      const response = await fetch(`/recording/${step}`);
+      if (!response.ok) throw new Error(`the server said ${response.status}`);
+      this.show(step, await response.json());
+      tellLink("live", `recording ${this.timeline.file}`);
+    } catch (error) {
+      tellLink("lost", `not shown: ${error.message}, trying again …`);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    } finally {
+      this.isFetching = false;
+    }
+    this.fetch(); // time has gone on
+  }
+
+  /** Shows a step, with the moments up to it. */
+  show(step, message) {
+    const until = countUntil(this.answers, message.now_s + 0.001);
+    let from = this.shown?.until;
+    if (!this.shown || step < this.shown.step) {
+      startAnew();
+      from = countUntil(this.answers, message.now_s - HISTORY_S);
+    }
+    message.simulators[0].moments = this.timeline.moments.slice(from, until);
+    this.shown = { step, until };
+    show(message);
+  }
+
+  /** Draws the tracker's state over time, above the slider. */
+  drawStates() {
+    const { context, width, height } = begin($("#player canvas"));
+    const [beginS] = this.timeline.times_s;
+    const x = (atS) => (Math.max(atS - beginS, 0) / (this.durationS || 1)) * width;
+    const states = this.timeline.moments.map(([, , state]) => state);
+    for (let from = 0, to = 0; from < states.length; from = to) {
+      while (to < states.length && states[to] === states[from]) to += 1;
+      const [left, right] = [x(this.answers[from]), to < states.length ? x(this.answers[to]) : width];
+      const tall = height * (TALL[states[from]] ?? 0.7);
+      context.fillStyle = colour(states[from]);
+      context.fillRect(left, height - tall, Math.max(right - left, 1), tall);
+    }
+  }
+
+  listDecisions() {
+    const { decisions, end } = this.timeline;
+    this.decisions = decisions.map(([step, state, words]) => {
+      const item = document.createElement("li");
+      const button = document.createElement("button");
+      const time = document.createElement("time");
+      button.type = "button";
+      item.dataset.state = state;
+      time.textContent = clock(this.times[step]);
+      button.append(time, words);
+      button.addEventListener("click", () => this.seek(this.times[step]));
+      item.append(button);
+      return item;
+    });
+    $("#decisions ol").replaceChildren(...this.decisions);
+    write($("#decisions .end"), `The recording ends: ${end}.`);
+  }
+
+  /** Marks the latest decision by now, and keeps it in sight within its list. */
+  markDecision() {
+    const latest = this.decisions[countUntil(this.timeline.decisions, this.step, ([step]) => step) - 1];
+    if (latest === this.latest) return;
+    this.latest?.removeAttribute("aria-current");
+    latest?.setAttribute("aria-current", "true");
+    this.latest = latest;
+    const list = $("#decisions ol");
+    if (latest) list.scrollTop = latest.offsetTop - list.clientHeight / 2;
+  }
+
+  /** Obeys a key; tells whether it did. */
+  obey({ key, shiftKey, target, repeat }) {
+    if (key === " ") {
+      if (target.matches?.(CHECKBOX)) return false;
+      if (!repeat) this.toggle();
+    } else if (key === "ArrowLeft" || key === "ArrowRight") {
+      const sign = key === "ArrowLeft" ? -1 : 1;
+      if (shiftKey) this.seek(this.nowS + sign * LEAP_S);
+      else this.stopAt(this.step + sign);
+    } else if (key === "Home") this.stopAt(0);
+    else if (key === "End") this.stopAt(this.times.length - 1);
+    else return false;
+    return true;
+  }
+}
+
+/** How many of sorted values are at most a limit. */
+function countUntil(values, most, of = (value) => value) {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (of(values[middle]) <= most) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Seconds as "1:02.3". */
+function clock(seconds) {
+  const tenths = Math.round(seconds * 10);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
+
+async function start() {
+  try {
+    const response = await fetch("/recording");
+    if (!response.ok) throw new Error(`the server said ${response.status}`);
+    const player = new Player(await response.json());
+    onKeys((event) => player.obey(event));
+    // A button with the focus would be pressed, too.
+    document.addEventListener("keyup", (event) => {
+      if (event.key === " " && event.target.matches?.("#player button, #decisions button")) event.preventDefault();
+    });
+  } catch (error) {
+    tellLink("lost", `no recording: ${error.message}, trying again …`);
+    setTimeout(start, RETRY_MS);
+  }
+}
+
+start();

@@ -1,0 +1,101 @@
+// Many drones at once: a tile for each, which opens its drone. Which view is to be seen is in the page's address:
+// nothing for all drones in full, #wall, or #drone=NAME.
+
+import { write } from "/page/words.js";
+
+const PERIOD_MS = 1000;
+const MOST_THUMBNAILS = 24; // of one answer
+const WALL = "#wall";
+const DRONE = "#drone=";
+
+const $ = (selector, within = document) => within.querySelector(selector);
+const tiles = new Map();
+let asked = 0; // how many simulators' thumbnails have been asked for in this round
+
+/** The simulator that is to be seen in full: its name, "" for none as on the wall, or null for all. */
+export function inFull() {
+  if (location.hash === WALL) return "";
+  return location.hash.startsWith(DRONE) ? decodeURIComponent(location.hash.slice(DRONE.length)) : null;
+}
+
+const addressOf = (name) => DRONE + encodeURIComponent(name);
+
+/** Shows a message about all simulators: tiles on the wall, and the way there where it is of use. */
+export function showWall({ simulators }) {
+  const isWall = inFull() === "";
+  const button = $("#views button");
+  write(button, isWall ? "All in full" : "Wall");
+  $("#views").hidden = simulators.length < 2 && inFull() === null;
+  $("#wall").hidden = !isWall;
+  const here = new Set(isWall ? simulators.map(({ name }) => name) : []);
+  for (const [name, tile] of tiles) {
+    if (!here.has(name)) {
+      tile.remove();
+      tiles.delete(name);
+    }
+  }
+  if (isWall) simulators.forEach((about, index) => showTile(about, index + 1));
+  const gone = Boolean(inFull()) && !simulators.some(({ name }) => name === inFull());
+  $("#gone").hidden = !gone;
+  if (gone) write($("#gone b"), inFull());
+}
+
+function showTile({ name, state, is_held, distance_m }, number) {
+  if (!state) return; // of another view
+  if (!tiles.has(name)) {
+    const item = $("#tile").content.firstElementChild.cloneNode(true);
+    $("a", item).href = addressOf(name);
+    tiles.set(name, item);
+    $("#wall").append(item);
+  }
+  const link = $("a", tiles.get(name));
+  const says = is_held ? "on hold" : state;
+  const distance = distance_m === null ? "" : `${distance_m.toFixed(1)} m`;
+  link.dataset.state = state;
+  link.dataset.held = is_held;
+  write($(".name", link), `${number} · ${name}`);
+  write($(".state", link), says);
+  write($(".distance", link), distance);
+  const label = `Drone ${number}, ${name}, ${says}${distance && `, ${distance} to the person`}`;
+  if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
+}
+
+/** Asks for thumbnails, some at a time. */
+async function askThumbnails() {
+  if (inFull() !== "" || document.hidden || !tiles.size) return;
+  if (asked >= tiles.size) asked = 0;
+  const response = await fetch(`/thumbnails?first=${asked}`);
+  asked += MOST_THUMBNAILS;
+  if (!response.ok) return;
+  for (const [name, thumbnail] of Object.entries(await response.json())) {
+    const image = tiles.has(name) ? $("img", tiles.get(name)) : null;
+    if (image) [image.src, image.hidden] = [`data:image/jpeg;base64,${thumbnail}`, false];
+  }
+}
+
+async function keepAsking() {
+  try {
+    await askThumbnails();
+  } catch {
+    // The stream tells that the server is gone.
+  }
+  setTimeout(keepAsking, PERIOD_MS);
+}
+
+function turn() {
+  location.hash = inFull() === "" ? "" : WALL;
+}
+
+/** Obeys W, Escape and digits; tells whether it did. */
+export function obeyOnWall({ key, shiftKey, repeat }) {
+  if (repeat || shiftKey) return false;
+  if (key.toLowerCase() === "w") turn();
+  else if (key === "Escape" && inFull() !== null) turn();
+  else if (/^[1-9]$/.test(key) && inFull() === "" && tiles.size >= key) {
+    location.hash = addressOf([...tiles.keys()][key - 1]);
+  } else return false;
+  return true;
+}
+
+$("#views button").addEventListener("click", turn);
+keepAsking();

@@ -1,0 +1,155 @@
+"""A recording as the page shows it: the pictures, situations and decisions that were recorded; nothing is decided anew.
+
+A first pass (`steps`) notes where everything is in the file. What is shown of a step is then read from there: memory
+holds no images.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from model.card import Card
+from server.flight.session import Situation
+from server.sight.geometry import Camera
+from server.sight.images import decode_rgb
+from server.sight.sight import View
+from server.watch.about import describe, rounded
+from server.watch.labels import Spot
+from server.watch.overlay import draw
+from server.watch.recording.items import Answered
+from server.watch.recording.reader import Mask, Recording
+from server.watch.recording.records import Place, UnreadableRecordingError
+from server.watch.recording.restore import InconsistentError, restored, restored_frame
+from server.watch.recording.steps import Shot, Step, Steps
+from server.wire.messages import BadFrameError, SensorFrame
+
+# As on the live page.
+WARNING_SHOWN_S, MOST_WARNINGS = 60.0, 5
+
+
+class Film:
+    """A recording, ready to be shown.
+
+    Args:
+        recording: with states, of which only the start has been read.
+
+    Raises:
+        UnreadableRecordingError: if it is damaged, holds no answered frame, or no session can have made it.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording, self._start = recording, recording.start
+        try:
+            self._read = Steps(recording)
+        except InconsistentError as error:
+            raise UnreadableRecordingError(f"{recording.path}: {error}") from error
+        if not self._read.moments:
+            raise UnreadableRecordingError(f"{recording.path}: expected frames to show, got none that were answered")
+
+    def __len__(self) -> int:
+        """How many steps it has."""
+        return len(self._read.steps)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first step to the last."""
+        return self._read.steps[-1].at_s - self._read.steps[0].at_s
+
+    def timeline(self) -> dict[str, Any]:
+        """What the page needs to know beforehand.
+
+        Returns:
+            "times_s" of all steps and "moments" of all frames as in the live page's stream, both on the clock of the
+            recording, seconds; "begun_s", the first of the steps in seconds since 1970; "decisions", each [step, state,
+            words]; "file" and "end", in words.
+        """
+        return {
+            "file": self._recording.path.name,
+            "begun_s": round(self._start.started_s + self._read.steps[0].at_s - self._start.monotonic_s, 3),
+            "times_s": [round(step.at_s, 3) for step in self._read.steps],
+            "moments": [moment.as_json() for moment in self._read.moments],
+            "decisions": [
+                [min(decision.step, len(self) - 1), decision.state.value, decision.words]
+                for decision in self._read.decisions
+            ],
+            "end": self._recording.end_reason or "it was cut off",
+        }
+
+    def message(self, number: int) -> dict[str, Any]:
+        """What the page showed at a step: a message as in the live page's stream, without the moments.
+
+        Raises:
+            IndexError: if there is no such step.
+            UnreadableRecordingError: if the file has been changed since it was read.
+        """
+        step = self._read.steps[number]
+        picture, found, distance_m, camera = None, tuple[Spot, ...](), None, self._start.camera
+        if step.shot is not None:
+            before = self._answered_at(step.shot.answered)
+            distance_m = before.distance_m
+            picture, found, camera = self._draw(step.shot, before.situation)
+        about = describe(self._start.session, self._situation(step), distance_m, found, camera) | {
+            "recording": None,
+            "warnings": self._warnings(step.at_s),
+            "picture": picture,
+            "moments": [],
+        }
+        return {
+            "now_s": round(step.at_s, 3),
+            "trouble": None,
+            "network": {
+                "name": self._start.weights or "a network without a file",
+                "engine": self._start.engine,
+                "loading": None,
+                "trouble": None,
+                "choices": None,
+            },
+            "others": [],
+            "simulators": [about],
+        }
+
+    def _answered_at(self, place: Place) -> Answered:
+        entry = self._recording.entry_at(place)
+        assert isinstance(entry, Answered)
+        return entry
+
+    def _situation(self, step: Step) -> Situation:
+        if step.answered is None:
+            state = restored(self._start).state.tracker.state
+            nobody = Situation(state, False, False, None, None, None, (), None, None, False)
+            return nobody._replace(**step.changes)
+        answered = self._answered_at(step.answered)
+        situation = answered.situation
+        if situation.age_s is not None:
+            situation = situation._replace(age_s=situation.age_s + step.at_s - answered.now_s)
+        return situation._replace(**step.changes)
+
+    def _draw(self, shot: Shot, situation: Situation) -> tuple[str | None, tuple[Spot, ...], Camera]:
+        """The picture, None if its image or mask cannot be decoded; where people are in it, and the camera."""
+        number, place, arrival_s, _ = shot.frame
+        frame = restored_frame(number, arrival_s, self._recording.argument_at(place)).content
+        mask = self._recording.entry_at(shot.mask)
+        assert isinstance(frame, SensorFrame) and isinstance(mask, Mask)
+        camera = self._start.camera
+        try:
+            classes, _ = decode_rgb(mask.png, camera.image_px)
+            _, size = decode_rgb(frame.rgb_image, camera.image_px)
+            if size.width_px != size.height_px:
+                camera = replace(camera, width_px=round(camera.image_px * size.aspect))
+            seen = (classes > 127).astype(np.float32)  # its colours are the classes of `Card`, in their order
+            return *draw(frame, View((), camera, seen, Card()), situation), camera
+        except BadFrameError:
+            return None, (), camera
+
+    def _warnings(self, now_s: float) -> list[dict[str, Any]]:
+        """The latest ones, the newest first."""
+        recent = [(at_s, words) for at_s, words in self._read.complaints if 0 <= now_s - at_s < WARNING_SHOWN_S]
+        counts, latest = Counter(words for _, words in recent), {words: at_s for at_s, words in recent}
+        newest = sorted(latest, key=lambda words: -latest[words])[:MOST_WARNINGS]
+        name = self._start.session
+        return [
+            {"client": name, "words": words, "count": counts[words], "age_s": rounded(now_s - latest[words])}
+            for words in newest
+        ]

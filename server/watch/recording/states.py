@@ -1,0 +1,120 @@
+"""The messages of a recording's topic /state: the situation after each answer, to JSON and back."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from server.flight.motion import Vector
+from server.flight.session import Situation, Somebody
+from server.flight.tracks import TrackState
+from server.watch.recording.format import parse
+from server.watch.recording.items import Answered
+from server.watch.recording.restore import check_numbers
+
+# Foxglove takes one simple type for each property; null passes as any.
+NUMBER, TEXT, FLAG, OBJECT = {"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "object"}
+NUMBERS = {"type": "array", "items": NUMBER}
+PERSON = {"number": NUMBER, "probability": NUMBER, "position_m": NUMBERS, "is_in_view": FLAG, "is_refused": FLAG}
+PROPERTIES: Mapping[str, Mapping[str, Any]] = {
+    "state": TEXT,
+    "is_held": FLAG,
+    "is_told_to_follow": FLAG,
+    "position_m": NUMBERS,
+    "velocity_mps": NUMBERS,
+    "age_s": NUMBER,
+    "distance_m": NUMBER,
+    "latency_s": NUMBER,
+    "followed": NUMBER,
+    "chosen": NUMBER,
+    "is_undecided": FLAG,
+    "people": {"type": "array", "items": {**OBJECT, "properties": PERSON}},
+}
+
+
+class _Person(msgspec.Struct):
+    """See `Somebody`."""
+
+    number: int
+    probability: float
+    position_m: Vector
+    is_in_view: bool
+    is_refused: bool
+
+
+class _State(msgspec.Struct):
+    """See `Situation` and `Answered`; what has a default is not in recordings of older formats."""
+
+    state: TrackState
+    is_held: bool
+    is_told_to_follow: bool
+    position_m: Vector | None
+    velocity_mps: Vector | None
+    age_s: float | None
+    distance_m: float | None
+    latency_s: float
+    followed: int | None = None
+    chosen: int | None = None
+    is_undecided: bool = False
+    people: tuple[_Person, ...] = ()
+
+
+def to_json(item: Answered) -> str:
+    """The message about an answered frame."""
+    situation = item.situation
+    return json.dumps(
+        {
+            "state": situation.state.value,
+            "is_held": situation.is_held,
+            "is_told_to_follow": situation.is_told_to_follow,
+            "position_m": situation.position_m,
+            "velocity_mps": situation.velocity_mps,
+            "age_s": situation.age_s,
+            "distance_m": item.distance_m,
+            "latency_s": item.latency_s,
+            "followed": situation.followed,
+            "chosen": situation.chosen,
+            "is_undecided": situation.is_undecided,
+            "people": [_person(somebody) for somebody in situation.people],
+        }
+    )
+
+
+def from_json(data: bytes, now_s: float) -> Answered:
+    """The answered frame that a message is about.
+
+    Args:
+        data: of a recording of any format.
+        now_s: of the message, monotonic seconds.
+
+    Raises:
+        ValueError: naming what is missing or not as expected.
+        RecursionError: if it is nested too deeply.
+    """
+    state = msgspec.convert(parse(data), _State)
+    people = tuple(Somebody(**msgspec.structs.asdict(person)) for person in state.people)
+    situation = Situation(
+        state=state.state,
+        is_held=state.is_held,
+        is_told_to_follow=state.is_told_to_follow,
+        position_m=state.position_m,
+        velocity_mps=state.velocity_mps,
+        age_s=state.age_s,
+        people=people,
+        followed=state.followed,
+        chosen=state.chosen,
+        is_undecided=state.is_undecided,
+    )
+    answered = Answered(now_s, state.latency_s, situation, state.distance_m)
+    check_numbers(answered)
+    return answered
+
+
+def _person(somebody: Somebody) -> dict[str, Any]:
+    """Rounded to what anybody can see: there may be dozens in each frame."""
+    return {
+        **somebody._asdict(),
+        "probability": round(somebody.probability, 4),
+        "position_m": [round(value, 2) for value in somebody.position_m],
+    }

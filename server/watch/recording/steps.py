@@ -1,0 +1,208 @@
+"""The steps of a recording: when what the page shows changed, and where in the file it is; the first pass of `film`."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from server.flight.events import (
+    Choose,
+    Event,
+    Failed,
+    Hold,
+    NotUnderstood,
+    Received,
+    Refuse,
+    Release,
+    Seen,
+    Shutdown,
+    Tick,
+)
+from server.flight.tracks import TrackState
+from server.sight.geometry import Pose
+from server.watch.moments import Moment
+from server.watch.recording.format import Happened, InWork
+from server.watch.recording.items import Answered
+from server.watch.recording.reader import Mask, Recording
+from server.watch.recording.records import Place
+from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
+from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, SensorFrame
+
+
+class Decision(NamedTuple):
+    """What was decided, and why, in words; with the number of the step that shows it, and the tracker's state then."""
+
+    step: int
+    state: TrackState
+    words: str
+
+
+class ReceivedFrame(NamedTuple):
+    """A frame: its number, where its arrival is told, when it arrived, and the camera's pose; None of a bad one."""
+
+    number: int
+    place: Place
+    arrival_s: float
+    pose: Pose | None
+
+
+class Shot(NamedTuple):
+    """A picture: its frame, and where its mask and the situation after it are."""
+
+    frame: ReceivedFrame
+    mask: Place
+    answered: Place
+
+
+class Step(NamedTuple):
+    """A moment at which the page changed.
+
+    `shot` is the latest picture, `answered` the latest situation, and `changes` what has changed in it since.
+    """
+
+    at_s: float
+    shot: Shot | None
+    answered: Place | None
+    changes: dict[str, Any]
+
+
+class Steps:
+    """Reads a recording, and notes each step.
+
+    Args:
+        recording: with states, of which only the start has been read.
+
+    Attributes:
+        steps: in order.
+        moments: of the frames that were answered.
+        decisions: in order; what is said again at once is left out.
+        complaints: of frames that were not understood: when, and what was wrong.
+
+    Raises:
+        InconsistentError: if no session can have made the recording.
+        UnreadableRecordingError: if it is damaged.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.steps: list[Step] = []
+        self.moments: list[Moment] = []
+        self.decisions: list[Decision] = []
+        self.complaints: list[tuple[float, str]] = []
+        self._recording = recording
+        state = restored(recording.start).state
+        self._state, self._is_held = state.tracker.state, state.is_held
+        self._is_told_to_follow, self._chosen = bool(state.is_told_to_follow), state.tracker.chosen
+        # Frames without an answer, by number.
+        self._waiting: dict[int, ReceivedFrame] = {}
+        # The frame answered last, until its situation comes, and its mask if it was seen.
+        self._latest: ReceivedFrame | None = None
+        self._mask: Place | None = None
+        self._read()
+
+    def _read(self) -> None:
+        for entry in self._recording.entries("reading"):
+            match entry:
+                case InWork():
+                    self._receive(entry.frame, entry.arrival_s, entry.argument)
+                case Mask():
+                    self._mask = self._recording.place
+                case Answered():
+                    self._answer(entry)
+                case Happened(event=Received() as event):
+                    check_numbers(event)
+                    self._receive(event.frame, event.arrival_s, entry.argument or "")
+                    if event.superseded is not None:
+                        self._waiting.pop(event.superseded, None)
+                case Happened():
+                    check_numbers(entry.event)
+                    self._take(entry)
+
+    def _receive(self, number: int, arrival_s: float, argument: str) -> None:
+        content = restored_frame(number, arrival_s, argument).content
+        pose = content.gimbal_pose if isinstance(content, SensorFrame) else None
+        self._waiting[number] = ReceivedFrame(number, self._recording.place, arrival_s, pose)
+
+    def _take(self, happened: Happened) -> None:
+        event, former = happened.event, self._state
+        words = [*_words(event)]
+        self._state = happened.state
+        if self._state is not former:
+            words.append(self._state.value)
+        words += self._obey(event, happened.commands)
+        if words:
+            self._decide(", ".join(words))
+        if isinstance(event, NotUnderstood):
+            self.complaints.append((event.at_s, str(BadFrameError(event.field, event.expected, event.received))))
+        if isinstance(event, Seen | NotUnderstood | Failed) and event.frame is not None:
+            self._latest, self._mask = self._waiting.pop(event.frame, None), None
+            if self._latest is None:
+                raise InconsistentError(f"expected frame {event.frame} before its answer, got none that waits for one")
+            return
+        changes = {
+            "state": self._state,
+            "is_held": self._is_held,
+            "is_told_to_follow": self._is_told_to_follow,
+            "chosen": self._chosen,
+        }
+        before = self.steps[-1] if self.steps else Step(0.0, None, None, {})
+        self._add(before._replace(at_s=event.at_s, changes=changes))
+
+    def _obey(self, event: Event, commands: list[Command]) -> Iterator[str]:
+        """Note what an event changes besides the tracker's state; yields what the drone is newly told, in words."""
+        if isinstance(event, Hold | Release):
+            self._is_held = isinstance(event, Hold)
+        elif isinstance(event, Choose):
+            self._chosen = event.person
+        for command in commands:
+            if command.event == FOLLOW and not self._is_told_to_follow:
+                self._is_told_to_follow = True
+                yield "the drone is told to follow"
+            elif command.event == PATROL:
+                self._is_told_to_follow = False
+                yield "the drone is told to patrol"
+
+    def _decide(self, words: str) -> None:
+        if not self.decisions or self.decisions[-1][1:] != (self._state, words):  # not each of many bad frames
+            self.decisions.append(Decision(len(self.steps), self._state, words))
+
+    def _answer(self, answered: Answered) -> None:
+        frame, mask, place = self._latest, self._mask, self._recording.place
+        if frame is None:  # answered before the recording began
+            return
+        self._latest = self._mask = None
+        situation = answered.situation
+        shot = self.steps[-1].shot if self.steps else None
+        camera = None
+        if mask is not None and frame.pose is not None:
+            shot = Shot(frame, mask, place)
+            camera = (*frame.pose[:3], frame.pose.yaw_deg)
+        hero = None if situation.position_m is None else situation.position_m[:2]
+        self._chosen = situation.chosen  # a choice ends without an event when they are lost
+        self._add(Step(answered.now_s, shot, place, {}))
+        number, arrival_s = len(self.moments) + 1, answered.now_s - answered.latency_s
+        self.moments.append(Moment(number, arrival_s, answered.latency_s, situation.state.value, camera, hero))
+
+    def _add(self, step: Step) -> None:
+        at_s = max(step.at_s, self.steps[-1].at_s) if self.steps else step.at_s
+        self.steps.append(step._replace(at_s=at_s))
+
+
+def _words(event: Event) -> Iterator[str]:
+    """What an event was, in words, where it is of interest by itself."""
+    match event:
+        case Hold():
+            yield "held by hand"
+        case Release():
+            yield "released by hand"
+        case Choose(person=None):
+            yield "told by hand to follow the hero again"
+        case Choose(person=person):
+            yield f"person {person} chosen by hand"
+        case Refuse(person=person):
+            yield f"person {person} refused by hand"
+        case NotUnderstood(field=field):
+            yield f"a frame was not understood ({field})"
+        case Failed():
+            yield "perception failed"
+        case Tick():
+            yield "no fresh frame for too long"
+        case Shutdown():
+            yield "the server shut down"

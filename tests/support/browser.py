@@ -1,0 +1,60 @@
+"""The page in a real Chromium."""
+
+import contextlib
+import io
+import re
+
+import numpy as np
+from PIL import Image
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from support.waiting import PATIENCE_S
+
+
+@contextlib.contextmanager
+def looking(browser, port: int, width: int = 1400, height: int = 900, scheme: str = "dark"):
+    """The page in a window of this size, dark or light; in the end it must not have complained."""
+    wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
+    device = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    browser.get_log("browser")
+    browser.get(f"http://127.0.0.1:{port}/")
+    yield browser
+    complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    browser.get("about:blank")
+    # But for a server that has been stopped, and a network that could not be loaded.
+    assert [line for line in complaints if not re.search("net::ERR_|status of 422", line)] == []
+
+
+def shows(browser, words: str, selector: str = ".state") -> bool:
+    def is_shown(_) -> bool:
+        texts = browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText)", selector
+        )
+        return any(words in text for text in texts)
+
+    return WebDriverWait(browser, PATIENCE_S, 0.05).until(is_shown, f"expected {words!r} in {selector}")
+
+
+def screenshot(browser, selector: str) -> np.ndarray:
+    """(H, W, 3) int: what is to be seen of an element."""
+    png = browser.find_element(By.CSS_SELECTOR, selector).screenshot_as_png
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def too_wide(browser) -> list[str]:
+    """What does not fit the window's width."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('*')]"
+        ".filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5 "
+        "|| element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display == 'block')"
+        ".map((element) => element.className || element.tagName)"
+    )
+
+
+def press_key(browser, keys: str) -> None:
+    """On the page, wherever its focus is."""
+    ActionChains(browser).send_keys(keys).perform()

@@ -102,5 +102,8 @@ def margins(hero: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def objected(first: float, second: float) -> float:
-    """Evidence, nats, after a second look: it may object, and adds nothing to what the network says."""
-    return min(first, second) if second <= LEAST_OBJECTION else first
+    """Evidence, nats, after a second look: it may object or leave it open, and adds nothing to what the network says.
+
+    Between `LEAST_OBJECTION` and 0 it leaves it open: the frame then says nothing for the hero, nor against.
+    """
+    return min(first, second if second <= LEAST_OBJECTION else max(second, 0.0))

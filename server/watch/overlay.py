@@ -167,7 +167,7 @@ def paint(scene: Scene) -> Picture:
         if situation.position_m is None
         else project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
     )
-    found = spots(situation.people, view.camera, frame.gimbal_pose)
+    found = spots(situation.people, view.camera, frame.gimbal_pose, card.profile.height_m)
     draw_labels(drawn, found, situation, PICTURE_PX - CAPTION_PX)
     if at is not None:
         scale = PICTURE_PX / view.camera.image_px

@@ -159,14 +159,14 @@ def object_lost() -> Command:
     return Command(PATROL, {"data": ""})
 
 
-def create_box_marker(marker_id: int, position_m: Sequence[float]) -> Command:
-    """A translucent box of a person's size at (x, y, z) in the ROS world, metres; as the original's."""
+def create_box_marker(marker_id: int, position_m: Sequence[float], size_m: Sequence[float]) -> Command:
+    """A translucent box at (x, y, z) in the ROS world, metres; `size_m` is its size along these."""
     return Command(
         "create_box_marker",
         {
             "id": marker_id,
             "pose": [*_finite(position_m), 0.0, 0.0, 0.0],
-            "dimensions": [0.7, 0.7, 2.0],
+            "dimensions": list(size_m),
             "color": [0.0, 0.0, 1.0, 0.1],
             "duration": 0.4,
         },

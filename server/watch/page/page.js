@@ -11,16 +11,19 @@ const HISTORY_S = 180; // as the server keeps it
 const SILENCE_MS = 5000; // the server gives a sign of life each second
 const RETRY_MS = 1000;
 
+// What the network follows, such as the hero or a dog.
+let target = "hero";
+
 const MEANINGS = {
-  patrol: "Nobody in view may be the hero. The drone patrols.",
-  confirming: "Somebody may be the hero, but is not likely enough yet. The drone patrols.",
-  following: "The hero is in sight. The drone follows.",
-  coasting: "Out of sight for a moment. The drone follows the prediction.",
-  lost: "Out of sight too long. The drone patrols.",
+  patrol: () => `Nobody in view may be the ${target}. The drone patrols.`,
+  confirming: () => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
+  following: () => `The ${target} is in sight. The drone follows.`,
+  coasting: () => "Out of sight for a moment. The drone follows the prediction.",
+  lost: () => "Out of sight too long. The drone patrols.",
 };
 
-const UNDECIDED =
-  "Several people may be the hero, and none is likely enough. The drone stays on patrol. Click the right one to decide.";
+const undecided = () =>
+  `Several may be the ${target}, and none is likely enough. The drone stays on patrol. Click the right one to decide.`;
 
 function meaning({ state, is_held, is_undecided, chosen, followed }) {
   if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
@@ -29,7 +32,7 @@ function meaning({ state, is_held, is_undecided, chosen, followed }) {
     return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
   }
   if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
-  return is_undecided ? UNDECIDED : MEANINGS[state];
+  return is_undecided ? undecided() : MEANINGS[state]();
 }
 
 const cards = new Map();
@@ -207,6 +210,7 @@ function show(message) {
       cards.delete(name);
     }
   }
+  target = message.network.target;
   for (const about of message.simulators) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
   }

@@ -154,7 +154,7 @@ def test_the_decimal_separator_is_told(text, separator):
 def test_commands_have_one_json_object_as_quadsim_needs_it():
     assert object_detected([1, 2, 3]) == ("object_detected", {"coords": [1.0, 2.0, 3.0]})
     assert object_lost() == ("object_lost", {"data": ""})
-    marker = create_box_marker(7, [1, 2, 3]).payload
+    marker = create_box_marker(7, [1, 2, 3], (0.7, 0.7, 2.0)).payload
     assert marker == {
         "id": 7,
         "pose": [1.0, 2.0, 3.0, 0.0, 0.0, 0.0],

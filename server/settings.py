@@ -33,11 +33,13 @@ class Settings:
         is_repeated=True,
     )
     port: int = option(4567, "port to listen on; QuadSim only connects to 4567")
-    vertical_fov_deg: float = option(60.0, "vertical field of view of the camera, degrees")
+    vertical_fov_deg: float = option(60.0, "vertical field of view, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
+    depth: str = option("image", "none: do without depth images", choices=("image", "none"))
+    ground_m: float = option(0.0, "z of the ground without depth, m")
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
-    pred_viz: bool = option(False, "draw overlay images even while nobody looks at the page", aliases=("--pred_viz",))
+    pred_viz: bool = option(False, "draw overlay images while nobody looks, too", aliases=("--pred_viz",))
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
@@ -88,7 +90,12 @@ class Settings:
     @property
     def camera(self) -> Camera:
         """The camera of every simulator."""
-        return Camera(vertical_fov_deg=self.vertical_fov_deg, far_m=self.depth_far_m)
+        return Camera(
+            vertical_fov_deg=self.vertical_fov_deg,
+            far_m=self.depth_far_m,
+            has_depth=self.depth == "image",
+            ground_z_m=self.ground_m,
+        )
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
 from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins, objected
 from model.profile import Profile
-from server.sight.geometry import Camera, Pose, ray_direction, world_from_camera
+from server.sight.geometry import Camera, Pose, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
+from server.sight.ranging import Outline, by_ground, by_height, fused
 
 MIN_BODY_SHARE = 0.25  # of a part's samples; fewer at one depth are background that shines through, not the body
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
@@ -26,7 +27,6 @@ DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
 # the hero from there, also at a second look.
 MOST_IN_DOUBT = 1.0
 MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
-STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 PERSON_255 = 127  # a pixel is a person's if the classes of people have more than this many 255ths together
 
 
@@ -77,7 +77,7 @@ class Sighting(NamedTuple):
 def find_people(
     probabilities: np.ndarray,
     image: np.ndarray,
-    depth_255: np.ndarray,
+    depth_255: np.ndarray | None,
     camera: Camera,
     pose: Pose,
     card: Card,
@@ -88,7 +88,8 @@ def find_people(
     Args:
         probabilities: (H, W, classes) float, of the network.
         image: (H, W, 3) uint8 RGB, as the network saw it.
-        depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far.
+        depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far. None if there is no depth image:
+            then people are placed by the ground and by their height, and those who touch are not told apart.
         camera: that took both.
         pose: of that camera, world frame.
         card: the network's: its classes, the smallest person to believe, what its output says of the hero, and what
@@ -101,6 +102,9 @@ def find_people(
     Raises:
         ValueError: if the depth image is not 2-D uint8.
     """
+    has_depth = depth_255 is not None
+    if depth_255 is None:
+        depth_255 = np.full(probabilities.shape[:2], 255, np.uint8)
     if depth_255.ndim != 2 or depth_255.dtype != np.uint8:
         raise ValueError(f"expected depth_255 (D, E) uint8, got {depth_255.shape} {depth_255.dtype}")
     step_m = camera.far_m / 255
@@ -115,7 +119,7 @@ def find_people(
     if parts is None:
         return ()
     outlines = outline(parts, camera)
-    places = _places(parts, outlines, window, camera, pose, profile)
+    places = _places(parts, outlines, window, camera, pose, profile, has_depth)
     return tuple(
         Sighting((u, v), (feet_u, feet_v), Box(*box), int(area_px), evidence, place)
         for (u, v), (feet_u, feet_v), box, area_px, evidence, place in zip(
@@ -203,7 +207,7 @@ def _doubts(parts: Parts, probabilities: np.ndarray, card: Card, places: list[Pl
 
 
 def _places(
-    parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose, profile: Profile
+    parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose, profile: Profile, has_depth: bool
 ) -> list[Place | None]:
     """Where each part is in the world; None where neither the depth image nor the apparent height tells how far away.
 
@@ -211,7 +215,7 @@ def _places(
     through at the border: the densest stretch of depths as long as an upright person is along the optical axis. The
     mean of its samples is finer than one depth step (0.39 m at far = 100 m), because a body spreads over several.
     Where the depth image has nothing within range, or nothing but zeros, a whole and upright person's apparent height
-    gives the distance, to some 20 %.
+    gives the distance, to some 20 %; without a depth image, that and the ground that they stand on (`ranging.py`).
     """
     step_m = camera.far_m / 255
     _, within, weighted = stretches(parts, window)
@@ -219,9 +223,13 @@ def _places(
     depths_m = np.where(is_measured, weighted / np.maximum(within, 1) * step_m, np.nan).tolist()
     stds_m = [step_m / math.sqrt(12)] * len(depths_m)
     boxes, centroids = outlines.boxes_px.tolist(), outlines.centroids_px.tolist()
+    row_px = camera.image_px / parts.mask_shape[0]
     for number in np.flatnonzero(~is_measured).tolist():
-        depth_m = _depth_by_height_m(Box(*boxes[number]), centroids[number], camera, pose, profile)
-        depths_m[number], stds_m[number] = depth_m, profile.height_std * (depth_m or 0.0)
+        body = Outline(centroids[number], *boxes[number])._replace(row_px=row_px)
+        found = by_height(body, camera, pose, profile)
+        if not has_depth:
+            found = fused((found, by_ground(body, camera, pose)))
+        depths_m[number], stds_m[number] = (None, 0.0) if found is None else found
     transform = world_from_camera(pose)
     focal_px = camera.focal_px
     left = (camera.image_width_px / 2 - outlines.centroids_px[:, 0]) / focal_px
@@ -245,34 +253,3 @@ def _places(
             )
         )
     return places
-
-
-def _depth_by_height_m(
-    box: Box, centroid_px: tuple[float, float], camera: Camera, pose: Pose, profile: Profile
-) -> float | None:
-    """Depth at which an upright target of average height fills a box from top to bottom.
-
-    With s = rise over run of the rays through head and feet, both at the same distance over ground:
-    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, for a view from above, and
-    where the answer is beyond `far_m`: a figure too small to be measured, or a camera rolled on its side; and for a
-    target that is not upright.
-    """
-    if not profile.is_upright:
-        return None
-    if box.top_px < 0.5 or box.bottom_px > camera.image_px - 0.5:
-        return None
-    middle_px = (box.left_px + box.right_px) / 2
-    head_slope = _slope((middle_px, box.top_px), camera, pose)
-    feet_slope = _slope((middle_px, box.bottom_px), camera, pose)
-    if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)) or not head_slope > feet_slope:
-        return None
-    direction = ray_direction(centroid_px, camera, pose)
-    run = (head_slope - feet_slope) * math.hypot(direction[0], direction[1])
-    return profile.height_m / run if run > profile.height_m / camera.far_m else None
-
-
-def _slope(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> float:
-    """Rise over run of a pixel's ray; infinite straight up or down."""
-    east, north, up = ray_direction(pixel_px, camera, pose).tolist()
-    run = math.hypot(east, north)
-    return up / run if run > 0 else math.copysign(math.inf, up)

@@ -76,6 +76,8 @@ CASES = [
     ("export_dataset nope --out out", "No such file or directory: 'nope'"),
     ("export_dataset recording.mcap text --out out", "text: expected a whole MCAP file"),
     ("export_dataset recording.mcap --out text", "expected to be able to write into the folder text/images"),
+    ("measure_range nope", "expected a network at nope"),
+    ("measure_range broken --duration 0", "expected --duration of at least 1"),
     ("plot_people nope --out people.png", "No such file or directory: 'nope'"),
     ("plot_people text --out people.png", "text: expected a whole MCAP file"),
     ("play_frames nope", "expected a folder of images, found none at nope"),

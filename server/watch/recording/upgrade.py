@@ -1,6 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
-Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`).
+Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
+depth image, so that a camera did not know of the ground.
 
 Format 2 knew of a sighting how sure the network was of the hero (`confidence`) and not what that is worth (`evidence`),
 had no other people, and had other settings of the tracker: those that are still known are kept.
@@ -26,6 +27,7 @@ import msgspec
 from model.profile import MOTION, hero_profile
 from server.flight.tracks import TrackState
 from server.settings import OWN, TrackerConfig
+from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
 FORMATS = (1, 2, 3)
@@ -68,7 +70,8 @@ class Upgrade:
                 raise ValueError(MID_SESSION)
             tracker = state["tracker"]
             state = {**state, "tracker": {**tracker, "config": _with_profile(tracker["config"])}}
-        return {**fields, "tracker": _with_profile(fields["tracker"]), "state": state}
+        camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
+        return {**fields, "camera": camera, "tracker": _with_profile(fields["tracker"]), "state": state}
 
     def message(self, fields: Fields) -> Fields:
         """Any later message in the present format.

@@ -5,10 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-# Before OpenCV: what FFmpeg has to say of a damaged file is told in one line of ours.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-
 import cv2
 import numpy as np
 
@@ -113,6 +109,9 @@ def open_video(source: str, frames_per_s: float) -> Video:
         FileNotFoundError: if there is none.
         ValueError: if OpenCV can't read it.
     """
+    # What they have to say of a damaged file or a missing camera is told in one line of ours.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     path = Path(source)
     if path.is_dir():
         return _Folder(path, frames_per_s)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from model.profile import Profile
 from model.scoring import HERO, SURROUNDINGS
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -39,7 +40,7 @@ def _kept(shift: int, size: int) -> slice:
 
 
 def flip(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Mirror left and right with probability 1/2; people in QuadSim look alike when mirrored."""
+    """Mirror left and right with probability 1/2."""
     if rng.random() < 0.5:
         return image[:, ::-1], mask[:, ::-1]
     return image, mask
@@ -142,7 +143,14 @@ def cut_out(image: np.ndarray, mask: np.ndarray, class_number: int, least_px: in
     return found
 
 
-def paste(image: np.ndarray, mask: np.ndarray, cutout: Cutout, area_px: float, rng: np.random.Generator) -> Pair:
+def paste(
+    image: np.ndarray,
+    mask: np.ndarray,
+    cutout: Cutout,
+    area_px: float,
+    rng: np.random.Generator,
+    profile: Profile,
+) -> Pair:
     """Paste a person as a far figure: scaled down, in sun or shade; people who are not the hero are often half hidden.
 
     Args:
@@ -151,13 +159,14 @@ def paste(image: np.ndarray, mask: np.ndarray, cutout: Cutout, area_px: float, r
         cutout: the person.
         area_px: area of the pasted figure, px; a larger value than the cutout's own area counts as that area.
         rng: random generator.
+        profile: whether the figure may be mirrored, and how much taller it may become.
 
     Returns:
         A new pair; the same pair if the person does not fit into the image.
     """
     factor = min(1.0, float(np.sqrt(area_px / cutout.shape.sum())))
     # The camera sees near people from above; the same people look taller and narrower from a distance.
-    taller = np.exp(rng.uniform(0, 0.35)) if factor < 0.5 else 1.0
+    taller = np.exp(rng.uniform(0, profile.pasted_stretch)) if factor < 0.5 else 1.0
     h, w = (max(2, round(side * factor)) for side in (cutout.shape.shape[0] * taller, cutout.shape.shape[1] / taller))
     height, width = mask.shape
     if h >= height or w >= width:
@@ -167,7 +176,7 @@ def paste(image: np.ndarray, mask: np.ndarray, cutout: Cutout, area_px: float, r
     cover = cv2.resize(cutout.shape, (w, h), interpolation=how)
     # Colour is multiplied by the shape before scaling, so that no background colour mixes in.
     person = cv2.resize(cutout.image * cutout.shape[..., None], (w, h), interpolation=how)
-    if rng.random() < 0.5:
+    if profile.is_mirrored and rng.random() < 0.5:
         cover, person = cover[:, ::-1], person[:, ::-1]
     # The hero is never half hidden: a network that accepted brown hair or trousers alone as the hero made nearly all of
     # its false alarms that way.

@@ -6,14 +6,13 @@ import numpy as np
 from model import augment
 from model.dataset import Frames
 from model.images import normalise
+from model.profile import Profile
 from model.scoring import CLASSES, HERO, PEOPLE
 
 AUGMENTATIONS = ("shift", "light", "far")
 
-# "far" pastes up to two people into this share of the frames, and a hero into this share of those without one; the
-# figures' areas, px.
+# "far" pastes up to two people into this share of the frames, and a hero into this share of those without one.
 PASTED_PEOPLE, PASTED_HERO = 0.4, 0.4
-PASTED_AREA_PX = (9.0, 150.0)
 # Smaller figures are too coarse to cut out.
 CUTOUT_LEAST_PX = 20
 
@@ -35,6 +34,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         weights: (N,) how often to draw each frame, relative to the others with (or without) the hero; None draws them
             equally often. Unused if `hero_share` is 0.
         workers: threads that prepare batches in advance; the order of the batches stays the same.
+        profile: of the hero: whether figures may be mirrored, how far ones are pasted in.
 
     Attributes:
         epoch: number of the epoch to draw; training sets it at the start of each epoch.
@@ -54,6 +54,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         steps: int,
         hero_share: float,
         seed: int,
+        profile: Profile,
         weights: np.ndarray | None = None,
         workers: int = 1,
     ) -> None:
@@ -69,7 +70,7 @@ class AugmentedBatches(keras.utils.PyDataset):
             )
         if not 1 <= batch <= len(frames.images):
             raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
-        self._weights = weights
+        self._weights, self._profile = weights, profile
         self._crop_px = crop_px
         self._batch, self._steps, self._seed = batch, steps, seed
         self._heroes = round(hero_share * batch)
@@ -103,18 +104,23 @@ class AugmentedBatches(keras.utils.PyDataset):
         return augment.shift_and_pad(self._frames.images[number], self._frames.masks[number], rng)
 
     def _lit(self, number: int, rng: np.random.Generator) -> augment.Pair:
-        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
+        image, mask = self._mirrored(number, rng)
         return augment.shift_and_pad(augment.light(image, rng), mask, rng)
 
+    def _mirrored(self, number: int, rng: np.random.Generator) -> augment.Pair:
+        image, mask = self._frames.images[number], self._frames.masks[number]
+        return augment.flip(image, mask, rng) if self._profile.is_mirrored else (image, mask)
+
     def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
-        image, mask = augment.flip(self._frames.images[number], self._frames.masks[number], rng)
+        image, mask = self._mirrored(number, rng)
         image, mask = augment.window(image, mask, rng, self._crop_px, around=HERO)
         pasted = [self._people] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
         if not (mask == HERO).any() and rng.random() < PASTED_HERO:
             pasted.append(self._hero)
         for cutouts in pasted:
-            area_px = np.exp(rng.uniform(*np.log(PASTED_AREA_PX)))
-            image, mask = augment.paste(image, mask, cutouts[rng.integers(len(cutouts))], area_px, rng)
+            area_px = np.exp(rng.uniform(*np.log(self._profile.pasted_px)))
+            cutout = cutouts[rng.integers(len(cutouts))]
+            image, mask = augment.paste(image, mask, cutout, area_px, rng, self._profile)
         if pasted:
             image = augment.compress(image, rng)
         return augment.tint(augment.light(image, rng), rng), mask

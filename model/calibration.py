@@ -58,37 +58,41 @@ class Fitted(NamedTuple):
     Args:
         first: of anybody.
         second: of those who are worth a second look, after it; None if nobody had one.
+        from_px: least area that is worth one, pixels in an image of 256 × 256.
     """
 
     first: Evidence
     second: Evidence | None
+    from_px: float
 
     def of(self, looks: Looks) -> float:
         """Log-likelihood ratio, nats."""
         first = self.first.of(looks._replace(likeness=0.0))
-        if self.second is None or not looks.is_worth_second_look:
+        if self.second is None or not looks.is_worth_second_look(self.from_px):
             return first
         return objected(first, self.second.of(looks))
 
 
-def fit(examples: Sequence[Example], similar: Sequence[Example] = ()) -> Fitted:
+def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> Fitted:
     """Fit the weights to examples, of which all or none have had a second look.
 
     Args:
         examples: as people usually look.
         similar: further ones for the second look only, among them people who look similar to the hero.
+        from_px: least area that is worth a second look, pixels in an image of 256 × 256.
 
     Raises:
         ValueError: if there is nobody, or the hero or anybody else is missing.
     """
     truth = np.array([example.is_hero for example in examples], bool)
     first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth)
-    looked_at = [example for example in (*examples, *similar) if example.looks.is_worth_second_look]
+    looked_at = [example for example in (*examples, *similar) if example.looks.is_worth_second_look(from_px)]
     if not any(example.looks.likeness for example in looked_at):
-        return Fitted(first, None)
+        return Fitted(first, None, from_px)
     # By likeness and size alone: how sure the network is says little among those who are like the hero to it.
     alone = [each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_ANY) for each in looked_at]
-    return Fitted(first, _regression(alone, np.array([example.is_hero for example in looked_at], bool)))
+    second = _regression(alone, np.array([example.is_hero for example in looked_at], bool))
+    return Fitted(first, second, from_px)
 
 
 def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
@@ -116,13 +120,14 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
     return Evidence(**dict(zip(names, np.round(weights, 4).tolist(), strict=True)), largest=LARGEST)
 
 
-def held_out(examples: Sequence[Example], similar: Sequence[Example] = ()) -> np.ndarray:
+def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> np.ndarray:
     """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`."""
     recordings = sorted({example.recording for example in examples})
     evidence = np.zeros(len(examples))
     for fold in range(min(FOLDS, len(recordings))):
         left_out = set(recordings[fold::FOLDS])
-        fitted = fit([example for example in examples if example.recording not in left_out] or examples, similar)
+        kept = [example for example in examples if example.recording not in left_out] or examples
+        fitted = fit(kept, similar, from_px=from_px)
         for number, example in enumerate(examples):
             if example.recording in left_out:
                 evidence[number] = fitted.of(example.looks)

@@ -12,9 +12,10 @@ import msgspec
 from model.evidence import Evidence
 from model.images import MEAN, SCALE
 from model.loading import is_legacy
+from model.profile import LONGEST_NAME, Profile, hero_profile, profile_of
 from model.scoring import CLASSES, THRESHOLD_255
 
-MOST_CLASSES, LONGEST_NAME = 256, 40
+MOST_CLASSES = 256
 LARGEST_INPUT_PX = 4096
 # Of a divisor of differences up to 255. Far outside of it, a network's inputs are not finite, or all zero.
 SCALES = (0.01, 10_000.0)
@@ -27,7 +28,8 @@ class Card:
     """Settings to run a network; the defaults are those of the original tools, for weights without a card.
 
     Args:
-        classes: classes of the output channels; the first is "surroundings", and one is "hero". Their names are logged.
+        classes: classes of the output channels; the first is "surroundings", and one has the profile's name, such as
+            "hero". Their names are logged.
         input_px: height and width of the input; None if only the network itself knows it.
         mean: value to subtract from each channel of an image, 0 to 255.
         scale: divisor of the difference.
@@ -35,6 +37,7 @@ class Card:
         min_blob_px: smallest person to believe, in pixels of the network.
         evidence: how much its output on a person speaks for the hero.
         second_evidence: the same after a second look, of those who are the hero to it; None without one.
+        profile: what its target is like; QuadSim's hero where a card tells of none.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -49,6 +52,7 @@ class Card:
     min_blob_px: int = 8
     evidence: Evidence = field(default_factory=Evidence)
     second_evidence: Evidence | None = None
+    profile: Profile = field(default_factory=hero_profile)
 
     def __post_init__(self) -> None:
         if len(self.classes) > MOST_CLASSES:
@@ -58,8 +62,9 @@ class Card:
                 raise ValueError(
                     f"classes must have printable names of 1 to {LONGEST_NAME} characters, got {name[:LONGEST_NAME]!r}"
                 )
-        if self.classes.count("hero") != 1:
-            raise ValueError(f"classes must contain hero once, got {', '.join(self.classes)}")
+        target = self.profile.name
+        if self.classes.count(target) != 1:
+            raise ValueError(f"classes must contain {target} once, got {', '.join(self.classes)}")
         if self.classes[0] != "surroundings":
             raise ValueError(f"the first of classes must be surroundings, got {', '.join(self.classes)}")
         if self.input_px is not None and not 1 <= self.input_px <= LARGEST_INPUT_PX:
@@ -76,8 +81,8 @@ class Card:
 
     @property
     def hero(self) -> int:
-        """Output channel of the hero; that of the surroundings is 0."""
-        return self.classes.index("hero")
+        """Output channel of the hero, whatever the profile calls it; that of the surroundings is 0."""
+        return self.classes.index(self.profile.name)
 
     @property
     def others(self) -> list[int]:
@@ -103,6 +108,8 @@ def read_card(weights: Path) -> Card:
         content = json.loads(file.read_bytes())
         if not isinstance(content, dict):
             raise ValueError(f"a JSON value of type {type(content).__name__}, not an object")
+        if "profile" in content:
+            profile_of(content["profile"])  # in its own words, and no unknown value is passed over
         return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a network's card in {file}, got: {error}") from error

@@ -15,9 +15,6 @@ import numpy as np
 # Of a pixel, nats: beyond it, a network's logarithms are no evidence any more.
 LARGEST_MARGIN = 12.0
 MOST_NATS = 20.0  # that a frame may say: one error in 500 million, more than any examples can show
-# Smaller ones are alike at a second look, too: on recordings of the stand-in that were left out, half of the heroes of
-# 30 to 60 px look less like the hero than one in ten of the others, and of 120 px and more hardly any.
-SECOND_LOOK_FROM_PX = 100.0
 # On average over somebody's pixels, nats: less, and the network itself sees others in it, such as somebody who passes
 # in front of the hero. A crop of two people is like neither. Chosen on flights of the stand-in, seed 504.
 WHOLE_MARGIN = 3.0
@@ -46,10 +43,9 @@ class Looks(NamedTuple):
     brightness: float
     likeness: float = 0.0
 
-    @property
-    def is_worth_second_look(self) -> bool:
-        """Whether all of the person looks like the hero to the network, and there is enough to see."""
-        return self.mean_margin >= WHOLE_MARGIN and self.area_px >= SECOND_LOOK_FROM_PX
+    def is_worth_second_look(self, from_px: float) -> bool:
+        """Whether all of the person looks like the hero to the network, and there is enough to see: `from_px`."""
+        return self.mean_margin >= WHOLE_MARGIN and self.area_px >= from_px
 
     def terms(self) -> tuple[float, ...]:
         """The terms of the regression, in the order of the weights of `Evidence`."""

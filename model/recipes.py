@@ -12,6 +12,7 @@ import msgspec
 from model.batches import AUGMENTATIONS
 from model.networks import check_buildable
 from model.options import option
+from model.profile import Profile, hero_profile, read_profile
 
 SETS, SCHEDULES = ("train", "both"), ("cosine", "constant")
 PRECISIONS = ("mixed_bfloat16", "float32")
@@ -78,6 +79,7 @@ class TrainingConfig:
         choices=PRECISIONS,
     )
     workers: int = option(1, "threads that prepare batches")
+    profile: str = option("", "TOML file of the target's profile, see docs/targets.md; empty: the hero's")
     start: str = option("", "weights (.keras) of the same network to start from; empty: random weights")
     seed: int = option(0, "seed of weights, batches and augmentation")
 
@@ -125,6 +127,15 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
+
+    @property
+    def target(self) -> Profile:
+        """What the network is to learn.
+
+        Raises:
+            OSError, ValueError: as `read_profile`.
+        """
+        return read_profile(Path(self.profile)) if self.profile else hero_profile()
 
 
 # Common settings of the FCN4s: the original's input size, a single threshold, no special treatment of far heroes.

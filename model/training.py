@@ -246,6 +246,7 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
         seed=config.seed,
         weights=frames.weights(near=config.near_weight, people=config.people_weight),
         workers=config.workers,
+        profile=config.target,
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import socketio
 from model.engines import Engine
 from server.control import TICK_S, Control
 from server.networks import Networks
-from server.settings import Settings, TrackerConfig
+from server.settings import Settings, tracker_for
 from server.sight.perception import Perception
 from server.sight.sight import Sight
 from server.simulator import Simulator
@@ -45,7 +45,7 @@ class FollowerServer:
 
     Args:
         settings: the user's.
-        tracker: the user's settings of each session's tracker.
+        chosen: what the user wants otherwise of each session's tracker, by name.
         weights: of the network, as the user named it.
         engine: that network, loaded.
         load: opens and tests another network beside it; see `Networks`.
@@ -55,13 +55,14 @@ class FollowerServer:
     def __init__(
         self,
         settings: Settings,
-        tracker: TrackerConfig,
+        chosen: Mapping[str, Any],
         weights: str,
         engine: Engine,
         load: Callable[[str], Engine],
         token: str | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._chosen = settings, chosen
+        tracker = tracker_for(engine.card.profile, chosen)
         faults = Faults()
         self._complaints = RateLimitedWarnings()
         self._loop = EventLoop(faults, self._complaints)
@@ -94,7 +95,7 @@ class FollowerServer:
         self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, tracker, faults, fail)
         self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
         self._thumbnails = Thumbnails()
-        self._networks.listeners.append(self._recorder.see)
+        self._networks.listeners.append(self._on_network)
         self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
         self._control.listeners += [
             self._metrics,
@@ -202,6 +203,12 @@ class FollowerServer:
             self._recorder.begin(simulator)
         else:
             self._recorder.end(simulator, "stopped by hand")
+
+    def _on_network(self, sight: Sight) -> None:
+        """Another network sees from now on."""
+        tracker = tracker_for(sight.engine.card.profile, self._chosen)
+        self._control.retarget(tracker)
+        self._recorder.see(sight, tracker)
 
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         self._control.on_disconnect(sid)

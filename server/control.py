@@ -13,7 +13,19 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Shutdown, Tick, answer
+from server.flight.events import (
+    Choose,
+    Event,
+    Failed,
+    Hold,
+    Received,
+    Refuse,
+    Release,
+    Retarget,
+    Shutdown,
+    Tick,
+    answer,
+)
 from server.flight.session import Session
 from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
@@ -168,6 +180,15 @@ class Control:
         """Never follow a person again, by hand. Ends with the connection."""
         logger.info("[%s] person %d refused by hand", simulator.name, number)
         self._take(simulator, Refuse(time.monotonic(), number))
+
+    def retarget(self, tracker: TrackerConfig) -> None:
+        """Have all simulators tracked by other settings, if they are other ones; whom they followed is forgotten."""
+        if tracker == self._tracker:
+            return
+        self._tracker = tracker
+        logger.info("target from now on: %s", tracker.profile)
+        for simulator in self.simulators:
+            self._take_or_patrol(simulator, Retarget(time.monotonic(), tracker))
 
     def fail(self, simulator: Simulator) -> None:
         """Bring a drone into the safe state, for our own code has failed on its behalf."""

@@ -24,7 +24,7 @@ from model.engines.beside import load_beside
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
-from server.settings import Settings, TrackerConfig, read_tracker
+from server.settings import Settings, read_tracker
 from server.watch.recording.recorder import prepare_folder
 from server.wire.token import read_token
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.set_up(options.log_level)
     try:
         settings = from_options(Settings, options)
-        tracker = TrackerConfig() if options.tracker is None else read_tracker(options.tracker)
+        chosen = {} if options.tracker is None else read_tracker(options.tracker)
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
@@ -47,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
+    logger.info("target: %s", engine.card.profile)
     logger.info("engine: %s", engine.description)
 
     def load(weights: str) -> Engine:
         return load_beside(options.engine, weights, options.precision, options.device)
 
-    server = FollowerServer(settings, tracker, options.weights, engine, load, token)
+    server = FollowerServer(settings, chosen, options.weights, engine, load, token)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()

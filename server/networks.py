@@ -107,6 +107,7 @@ class Networks:
         return {
             "name": self._weights,
             "engine": self.engine.description,
+            "target": self.engine.card.profile.name,
             "loading": self._latest.name if self._latest is not None and self.is_loading else None,
             "trouble": None if self._latest is None else self._latest.trouble,
             "choices": None if self._folder is None else self._choices,

@@ -2,11 +2,14 @@
 
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from model.card import LARGEST_MIN_BLOB_PX
 from model.options import option
+from model.profile import MOTION, Profile, hero_profile, profile_of
 from server.sight.geometry import Camera
 from server.wire.addresses import is_loopback
 
@@ -30,11 +33,13 @@ class Settings:
         is_repeated=True,
     )
     port: int = option(4567, "port to listen on; QuadSim only connects to 4567")
-    vertical_fov_deg: float = option(60.0, "vertical field of view of the camera, degrees")
+    vertical_fov_deg: float = option(60.0, "vertical field of view, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
+    depth: str = option("image", "none: do without depth images", choices=("image", "none"))
+    ground_m: float = option(0.0, "z of the ground without depth, m")
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
-    pred_viz: bool = option(False, "draw overlay images even while nobody looks at the page", aliases=("--pred_viz",))
+    pred_viz: bool = option(False, "draw overlay images while nobody looks, too", aliases=("--pred_viz",))
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
@@ -85,14 +90,19 @@ class Settings:
     @property
     def camera(self) -> Camera:
         """The camera of every simulator."""
-        return Camera(vertical_fov_deg=self.vertical_fov_deg, far_m=self.depth_far_m)
+        return Camera(
+            vertical_fov_deg=self.vertical_fov_deg,
+            far_m=self.depth_far_m,
+            has_depth=self.depth == "image",
+            ground_z_m=self.ground_m,
+        )
 
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """When to follow whom, and how people move.
+    """When to follow whom, and how they move.
 
-    A user may set them in a TOML file (`read_tracker`).
+    A user may set them in a TOML file (`read_tracker`), with those values of the profile that are in `MOTION`.
 
     Why follow above 0.8 and give up below 0.3: a second on a wrong person costs as much as four seconds of patrol
     while the hero is in sight, so that following pays from a probability of 4 / (4 + 1) on. Turning away from somebody
@@ -105,11 +115,8 @@ class TrackerConfig:
         lost_after_s: stop following a person who has not been seen for this many seconds.
         remember_s: forget people who have not been seen for this many seconds.
         hidden_for_s: follow a person who is hidden by what the depth image shows for this many seconds more.
-        walk_on_s: an unseen person is predicted to walk on for this many seconds and while hidden, and then to wait.
         gate_sigma: a sighting further from the prediction does not fit, standard deviations.
-        walking_std_mps: standard deviation of a new track's velocity along each axis, m/s.
-        drift_mps: standard deviation of the change of velocity in one second, m/s.
-        max_speed_mps: largest speed of a person, m/s: a brisk walk in a simulator at five times its speed.
+        profile: of the target.
 
     Raises:
         ValueError: if a probability is not in (0, 1), the second exceeds the first, or another quantity is not
@@ -121,17 +128,14 @@ class TrackerConfig:
     lost_after_s: float = 1.4
     hidden_for_s: float = 10.0
     remember_s: float = 20.0
-    walk_on_s: float = 1.0
     gate_sigma: float = 4.0
-    walking_std_mps: float = 1.5
-    drift_mps: float = 0.8
-    max_speed_mps: float = 8.0
+    profile: Profile = field(default_factory=hero_profile)
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
+        for name in OWN:
+            value = getattr(self, name)
             if not (type(value) in (int, float) and 0 < value <= LARGEST_QUANTITY):
-                raise ValueError(f"expected {setting.name} in (0, {LARGEST_QUANTITY:g}], got {value!r}")
+                raise ValueError(f"expected {name} in (0, {LARGEST_QUANTITY:g}], got {value!r}")
         for name in ("follow_above", "give_up_below"):
             if not getattr(self, name) < 1:
                 raise ValueError(f"expected {name} in (0, 1), got {getattr(self, name)!r}")
@@ -141,20 +145,44 @@ class TrackerConfig:
             )
 
 
-def read_tracker(file: Path) -> TrackerConfig:
-    """Read a tracker's settings from a TOML file, such as `lost_after_s = 2.0`; the others keep their defaults.
+OWN = tuple(setting.name for setting in fields(TrackerConfig) if setting.name != "profile")
+"""Settings of the tracker that are not of a profile."""
+
+
+def tracker_for(profile: Profile, chosen: Mapping[str, Any]) -> TrackerConfig:
+    """The settings of a tracker of a target.
+
+    Args:
+        profile: of the target.
+        chosen: what the user wants otherwise, by name; see `read_tracker`.
+
+    Raises:
+        ValueError: if a value makes no sense.
+    """
+    motion = {name: value for name, value in chosen.items() if name in MOTION}
+    if motion:
+        profile = profile_of({**asdict(profile), **motion})
+    return TrackerConfig(**{name: chosen[name] for name in OWN if name in chosen}, profile=profile)
+
+
+def read_tracker(file: Path) -> dict[str, Any]:
+    """Read what a user wants otherwise of the tracker from a TOML file, such as `lost_after_s = 2.0`.
+
+    Returns:
+        The values by name, which make sense with any profile.
 
     Raises:
         OSError: if the file can't be read.
         ValueError: if it is not such a file; the message names it.
     """
-    known = {setting.name for setting in fields(TrackerConfig)}
+    known = {*OWN, *MOTION}
     try:
         values = tomllib.loads(file.read_text("utf-8"))
         unknown = sorted(values.keys() - known)
         if unknown:
             raise ValueError(f"expected settings of the tracker ({', '.join(sorted(known))}), got {unknown[0]}")
-        return TrackerConfig(**values)
+        tracker_for(hero_profile(), values)
+        return values
     except RecursionError as error:
         raise ValueError(f"{file}: expected settings of the tracker, got TOML that is nested too deeply") from error
     except ValueError as error:

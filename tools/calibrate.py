@@ -49,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engine, file = load_engine("auto", options.weights, options.precision), second_look_file(weights)
     second_look = SecondLook(file) if file.exists() else None
     examples, similar = ([*examples_of(engine, second_look, some)] for some in (chosen, of_similar))
-    fitted = fit(examples, similar)
-    evidence, truth = held_out(examples, similar), np.array([example.is_hero for example in examples])
+    from_px = engine.card.profile.second_look_from_px
+    fitted = fit(examples, similar, from_px=from_px)
+    evidence, truth = held_out(examples, similar, from_px=from_px), np.array([example.is_hero for example in examples])
     found, loss = reliability(evidence, truth), log_loss(evidence, truth)
     print_text(table(found))
     print_text(
@@ -95,7 +96,7 @@ def examples_of(
     for folder, pairs in chosen:
         for person in people_in(engine, folder, pairs):
             looks = person.looks
-            if second_look is not None and looks.is_worth_second_look:
+            if second_look is not None and looks.is_worth_second_look(engine.card.profile.second_look_from_px):
                 looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
             yield Example(person.recording, looks, person.is_hero)
 

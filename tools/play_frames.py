@@ -12,17 +12,15 @@ begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, run_command
 from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
-from tools.simulator.player import Summary, play
+from tools.simulator.player import play_to
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError, image_files, mask_files, read_frames
-from tools.simulator.wire import QuadSimClient
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     directory, settings = _parse(arguments)
     files = image_files(directory)[: settings.limit]
-    masks = mask_files(files)
-    summary = Summary()
-    try:
-        with QuadSimClient(*settings.server) as client:
-            play(client, _frames(files, masks, settings.loop), frames_per_s=settings.fps, summary=summary)
-    except KeyboardInterrupt:  # the way to end --loop
-        print()
-        print_text(str(summary))
-        raise
-    except OSError as error:
-        stopped = f"stopped after frame {summary.frames}: {error}"
-        failure = stopped if summary.frames else settings.server.describe_failure(error)
-        print_text(f"play_frames: {failure}", file=sys.stderr)
-        return 1
-    print_text(str(summary))
-    return 0 if summary.frames and not summary.violations else 1
+    frames = _frames(files, mask_files(files), settings.loop)
+    return play_to(settings.server, "play_frames", frames, settings.fps)
 
 
 def _frames(

@@ -5,11 +5,13 @@
     python tools/train.py --data ../shared/data --out runs/writeup --preset writeup
     python tools/train.py --data ../shared/data runs/recorded --hold-out r03 r07 --out runs/more \\
         --start weights/model_weights.keras --learning-rate 0.001 --near-weight 2 --people-weight 2 --average 0.995
+    python tools/train.py --data runs/dogs --out runs/dog --profile dog.toml --start weights/model_weights.keras
 
 Presets: `fpn` (default) is the first training of the shipped network, about two hours on two CPU cores with bfloat16
 instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
 FCN4 of the original report with its settings. `--preset FILE.toml` takes the settings of a file, such as `best.toml` of
-`tools/search.py`. Every setting of a preset can be changed by its option.
+`tools/search.py`. Every setting of a preset can be changed by its option. With `--profile`, the figures that
+the masks call the hero are another target: see docs/targets.md.
 
 Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
 each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of
@@ -52,7 +54,7 @@ from model.images import MEAN, SCALE
 from model.options import add_options, flag, from_options
 from model.provenance import card_content, commit
 from model.recipes import PRESETS, TrainingConfig, find_preset
-from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE
+from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE, SURROUNDINGS
 from model.training import LOG, SETTINGS, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
@@ -69,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = from_options(TrainingConfig, options, find_preset(options.preset))
         check_run(out, config, options.resume)
+        print(f"target: {config.target}")
         exam = exam_sets(folders)
         data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames)
         print(table(data.recordings), flush=True)
@@ -143,7 +146,8 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
     return {
         "network": config.network,
-        "classes": CLASSES,
+        "classes": (CLASSES[SURROUNDINGS], config.target.others, config.target.name),
+        "profile": asdict(config.target),
         "input_px": config.input_px,
         "mean": MEAN,
         "scale": SCALE,

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         network = train(examples, options.steps, options.seed, tell)
     if held_out:
-        print_text(table(network, held_out))
+        print_text(table(network, held_out, engine.card.profile.second_look_from_px))
     write_network(openvino_model(network), file, is_half=True)
     content = {
         "data": [name for name, _ in chosen],
@@ -106,14 +106,16 @@ def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
     )
 
 
-def table(network: keras.Model, people: Sequence[LabelledPerson]) -> str:
+def table(network: keras.Model, people: Sequence[LabelledPerson], from_px: float) -> str:
     """How often heroes and others are told apart among those who are the hero to the large network.
 
     A line for each folder: the share of pairs of a hero and somebody else in which the hero is the likelier one.
+    Smaller people than `from_px` are left out.
     """
     lines = [f"{'held out':<20}{'heroes':>8}{'others':>8}{'first look':>12}{'second look':>13}"]
     for folder in sorted({person.recording.split("/")[0] for person in people}):
-        some = [each for each in people if each.recording.startswith(folder + "/") and each.looks.is_worth_second_look]
+        of_folder = [each for each in people if each.recording.startswith(folder + "/")]
+        some = [each for each in of_folder if each.looks.is_worth_second_look(from_px)]
         truth = np.array([each.is_hero for each in some], bool)
         if not some or truth.all() or not truth.any():
             continue

@@ -37,8 +37,6 @@ JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
 # The pace of the world is measured by how far people walk in this time, of those who are placed this well, m: those
 # nearby. Not by the filter's velocity, whose noise grows with the pace that it believes in.
 STRIDE_S, STRIDE_STD_M = 0.6, 0.25
-# Nobody walks faster in a world at its usual pace, m/s.
-BRISK_MPS = 2.0
 PACE_S = 2.0  # in which most of a change of the pace is learned
 FASTEST_PACE = 6.0
 MOST_PEOPLE = 200
@@ -136,7 +134,7 @@ class Crowd(NamedTuple):
                 newcomer = _taking_over(newcomer, people[vanished], fix)
                 people[vanished] = people[vanished]._replace(belief=Belief(0.0))
             people.append(newcomer)
-        return Crowd(_most_important(people), next(numbers), _paced(self.pace, people, time_s, step_s))
+        return Crowd(_most_important(people), next(numbers), _paced(self.pace, people, time_s, step_s, config))
 
 
 class _Pair(NamedTuple):
@@ -243,10 +241,10 @@ def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:
     return tuple(sorted(kept, key=lambda person: person.number))
 
 
-def _paced(pace: float, people: Sequence[Person], time_s: float, step_s: float) -> float:
+def _paced(pace: float, people: Sequence[Person], time_s: float, step_s: float, config: TrackerConfig) -> float:
     """The pace of the world after a frame: how many times as fast as a brisk walk most of those nearby move."""
     speeds = [person.speed_mps for person in people if person.seen_s == time_s and person.speed_mps is not None]
     if not speeds:
         return pace
-    wanted = min(max(1.0, statistics.median(speeds) / BRISK_MPS), FASTEST_PACE)
+    wanted = min(max(1.0, statistics.median(speeds) / config.profile.brisk_mps), FASTEST_PACE)
     return pace + (wanted - pace) * (1 - math.exp(-step_s / PACE_S))

@@ -6,6 +6,7 @@ Times are this machine's monotonic clock, seconds; `frame` is the frame's number
 
 from dataclasses import dataclass
 
+from server.settings import TrackerConfig
 from server.sight.people import Sighting
 from server.sight.sight import View
 from server.sight.surfaces import Surfaces
@@ -105,13 +106,21 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Retarget:
+    """Another network is in use, with another target or other settings of the tracker: begin anew."""
+
+    at_s: float
+    tracker: TrackerConfig
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The server ends."""
 
     at_s: float
 
 
-Event = Received | Seen | NotUnderstood | Failed | Tick | Hold | Release | Choose | Refuse | Shutdown
+Event = Received | Seen | NotUnderstood | Failed | Tick | Hold | Release | Choose | Refuse | Retarget | Shutdown
 Answer = Seen | NotUnderstood | Failed
 
 

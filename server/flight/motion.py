@@ -8,10 +8,6 @@ from typing import NamedTuple
 
 from server.settings import TrackerConfig
 
-VERTICAL_SHARE = 0.25  # people walk on the ground: their vertical speed relative to their horizontal one
-# Nobody walks straight on for long: how fast the position of somebody unseen spreads after that, m/s.
-SPREAD_MPS = 0.9
-
 Vector = tuple[float, float, float]
 
 
@@ -62,15 +58,17 @@ class Motion:
     """
 
     def __init__(self, config: TrackerConfig, pace: float = 1.0) -> None:
-        self._walk_on_s = config.walk_on_s
-        self._start_variance = (config.walking_std_mps * pace) ** 2
-        self._drift = (config.drift_mps * pace) ** 2 * pace  # (m/s)² per s along a horizontal axis
-        self._max_speed_mps = config.max_speed_mps
-        self._spread_mps = SPREAD_MPS * pace
+        profile = config.profile
+        self._walk_on_s = profile.walk_on_s
+        self._start_variance = (profile.walking_std_mps * pace) ** 2
+        self._drift = (profile.drift_mps * pace) ** 2 * pace  # (m/s)² per s along a horizontal axis
+        self._max_speed_mps = profile.max_speed_mps
+        self._spread_mps = profile.spread_mps * pace
+        self._vertical = profile.vertical_share**2
 
     def start(self, fix: Fix) -> Track:
         """A new track of somebody who stands or walks anywhere, first seen in `fix`."""
-        variance, vertical = fix.std_m**2, VERTICAL_SHARE**2
+        variance, vertical = fix.std_m**2, self._vertical
         level, upright = (Spread(variance, 0.0, self._start_variance * share) for share in (1.0, vertical))
         return Track(fix.time_s, fix.position_m, (0.0, 0.0, 0.0), level, upright)
 
@@ -88,7 +86,7 @@ class Motion:
         step_s = max(time_s - track.time_s, 0.0)
         return (
             self._position_variance(track.level, self._drift, step_s),
-            self._position_variance(track.upright, self._drift * VERTICAL_SHARE**2, step_s),
+            self._position_variance(track.upright, self._drift * self._vertical, step_s),
         )
 
     def correct(self, track: Track, fix: Fix) -> Track:
@@ -96,7 +94,7 @@ class Motion:
         step_s = fix.time_s - track.time_s
         noise = fix.std_m**2
         level, gain, speed_gain = self._corrected(track.level, self._drift, step_s, noise)
-        upright, gain_up, speed_gain_up = self._corrected(track.upright, self._drift * VERTICAL_SHARE**2, step_s, noise)
+        upright, gain_up, speed_gain_up = self._corrected(track.upright, self._drift * self._vertical, step_s, noise)
         (x, y, z), (vx, vy, vz) = self.predict(track, fix.time_s), track.velocity_mps
         seen_x, seen_y, seen_z = fix.position_m
         dx, dy, dz = seen_x - x, seen_y - y, seen_z - z

@@ -15,6 +15,7 @@ from server.flight.events import (
     Received,
     Refuse,
     Release,
+    Retarget,
     Seen,
     Shutdown,
     Tick,
@@ -63,7 +64,7 @@ class Situation(NamedTuple):
     `position_m` is (x, y, z) in the ROS world frame of the person followed, or followed last, `velocity_mps` likewise,
     `age_s` the time since they were last seen; all three are None without anybody. `is_held`: the drone is kept on
     patrol by hand. `followed` and `chosen` are numbers of `people`; `is_undecided`: several people may be the hero, and
-    none is likely enough.
+    none is likely enough. `marker_m` is the (x, y, z) size of the box that marks the person followed.
     """
 
     state: TrackState
@@ -76,6 +77,7 @@ class Situation(NamedTuple):
     followed: int | None
     chosen: int | None
     is_undecided: bool
+    marker_m: Vector
 
     @property
     def followed_now(self) -> int | None:
@@ -176,6 +178,7 @@ class Session:
             followed=tracker.followed,
             chosen=tracker.chosen,
             is_undecided=tracker.is_undecided,
+            marker_m=tracker.config.profile.marker_m,
         )
 
     def _take(self, event: Event) -> list[Command]:
@@ -207,6 +210,10 @@ class Session:
             case Refuse():
                 self._change(tracker=self.state.tracker.refuse(event.person))
                 return [] if self.state.tracker.is_following else self._patrol("refused by hand")
+            case Retarget():
+                commands = self._give_up("another target from here on")
+                self._change(tracker=Tracker(event.tracker))
+                return commands
             case Shutdown():
                 return self._give_up("the server is shutting down")
 
@@ -262,11 +269,11 @@ class Session:
         return []
 
     def _follow(self, time_s: float) -> list[Command]:
-        position_m = self.state.tracker.predict(time_s)
+        position_m, profile = self.state.tracker.predict(time_s), self.state.tracker.config.profile
         if not self.state.is_told_to_follow:
-            logger.info("[%s] Target found at (%.1f, %.1f, %.1f) m", self.name, *position_m)
+            logger.info("[%s] Target found: %s at (%.1f, %.1f, %.1f) m", self.name, profile.name, *position_m)
         self._change(is_told_to_follow=True, markers=self.state.markers + 1)
-        return [object_detected(position_m), create_box_marker(self.state.markers, position_m)]
+        return [object_detected(position_m), create_box_marker(self.state.markers, position_m, profile.marker_m)]
 
     def _give_up(self, reason: str) -> list[Command]:
         if self.state.tracker.is_following:

@@ -207,7 +207,7 @@ class Tracker:
             or not self.is_following
             or hero.seen_s == self.time_s
             or hero.track.hidden_s >= self.config.hidden_for_s
-            or not surfaces.hide(self.place_of(hero, self.time_s))
+            or not surfaces.hide(self.place_of(hero, self.time_s), self.config.profile.in_front_m)
         ):
             return replace(self, is_hidden=False)
         track = hero.track._replace(hidden_s=hero.track.hidden_s + step_s)

@@ -22,6 +22,7 @@ SMALLEST_DEPTH_M = 0.001
 # depth steps takes gigabytes.
 FIELDS_OF_VIEW_DEG = (1.0, 179.0)
 FAR_LIMITS_M = (1.0, 10_000.0)
+FARTHEST_GROUND_M = 1e6  # as far as a pose may be
 
 
 class Pose(NamedTuple):
@@ -55,15 +56,20 @@ class Camera:
         vertical_fov_deg: angle between the image's upper and lower edge.
         far_m: depth that the depth image's 255 stands for, i.e. "nothing within".
         width_px: width of the image; None for a square one, as QuadSim's are.
+        has_depth: whether depth images that come with its images are used.
+        ground_z_m: height of flat ground in the world, on which people stand in images without depth.
 
     Raises:
-        ValueError: if a size is not at least 1, the angle not 1° to 179°, or `far_m` not 1 to 10,000 m.
+        ValueError: if a size is not at least 1, the angle not 1° to 179°, `far_m` not 1 to 10,000 m, or `ground_z_m`
+            not within ± 1,000 km.
     """
 
     image_px: int = 256
     vertical_fov_deg: float = 60.0
     far_m: float = 100.0
     width_px: int | None = None
+    has_depth: bool = True
+    ground_z_m: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.image_px >= 1:
@@ -78,6 +84,8 @@ class Camera:
         nearest_m, farthest_m = FAR_LIMITS_M
         if not nearest_m <= self.far_m <= farthest_m:
             raise ValueError(f"expected far_m of {nearest_m:g} to {farthest_m:g}, got {self.far_m}")
+        if not abs(self.ground_z_m) <= FARTHEST_GROUND_M:
+            raise ValueError(f"expected ground_z_m within ±{FARTHEST_GROUND_M:g}, got {self.ground_z_m}")
 
     @property
     def image_width_px(self) -> int:

@@ -16,23 +16,17 @@ from model.card import Card
 from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
 from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins, objected
-from server.sight.geometry import Camera, Pose, ray_direction, world_from_camera
+from model.profile import Profile
+from server.sight.geometry import Camera, Pose, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
+from server.sight.ranging import Outline, by_ground, by_height, fused
 
-PERSON_HEIGHT_M = 1.75
-BODY_DEPTH_M = 0.5  # from back to the tip of a stride
 MIN_BODY_SHARE = 0.25  # of a part's samples; fewer at one depth are background that shines through, not the body
-CENTROID_STD_M = 0.1  # limbs, half-hidden bodies and ragged masks move the centroid about within the body
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
-APPARENT_SIZE_STD = 0.2  # relative: people's heights, postures, parts hidden
-LEAST_BODY_M2 = 0.1  # visible; a whole hero shows 0.25 to 0.5 m², and somebody's hair or shoe less than this
-# The network is in doubt of a hero whose pixels it gives less than 1 − this: near the camera, where 95 % of the hero's
-# have at most 0.04, and per metre of distance. At 30 m the hero's quartiles are 0.03 and 0.13, those of others 0.14 and
-# 0.39. A frame in doubt is worth at most a slight resemblance, nats: strangers in a red top are alike from there, also
-# at a second look.
-NEAR_DOUBT, DOUBT_PER_M, MOST_IN_DOUBT = 0.05, 0.0025, 1.0
+# A frame in which the network is in doubt is worth at most a slight resemblance, nats: strangers in a red top are like
+# the hero from there, also at a second look.
+MOST_IN_DOUBT = 1.0
 MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
-STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 PERSON_255 = 127  # a pixel is a person's if the classes of people have more than this many 255ths together
 
 
@@ -83,7 +77,7 @@ class Sighting(NamedTuple):
 def find_people(
     probabilities: np.ndarray,
     image: np.ndarray,
-    depth_255: np.ndarray,
+    depth_255: np.ndarray | None,
     camera: Camera,
     pose: Pose,
     card: Card,
@@ -94,10 +88,12 @@ def find_people(
     Args:
         probabilities: (H, W, classes) float, of the network.
         image: (H, W, 3) uint8 RGB, as the network saw it.
-        depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far.
+        depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far. None if there is no depth image:
+            then people are placed by the ground and by their height, and those who touch are not told apart.
         camera: that took both.
         pose: of that camera, world frame.
-        card: the network's: its classes, the smallest person to believe, and what its output says of the hero.
+        card: the network's: its classes, the smallest person to believe, what its output says of the hero, and what
+            the hero is like.
         second_look: at those who are the hero to the network; None without one.
 
     Returns:
@@ -106,18 +102,24 @@ def find_people(
     Raises:
         ValueError: if the depth image is not 2-D uint8.
     """
+    has_depth = depth_255 is not None
+    if depth_255 is None:
+        depth_255 = np.full(probabilities.shape[:2], 255, np.uint8)
     if depth_255.ndim != 2 or depth_255.dtype != np.uint8:
         raise ValueError(f"expected depth_255 (D, E) uint8, got {depth_255.shape} {depth_255.dtype}")
     step_m = camera.far_m / 255
     axis_down = abs(math.sin(math.radians(pose.pitch_deg)))
-    window = 1 + math.ceil((BODY_DEPTH_M + PERSON_HEIGHT_M * axis_down) / step_m)
+    profile = card.profile
+    window = 1 + math.ceil((profile.depth_m + profile.height_m * axis_down) / step_m)
     mask = person_mask(probabilities, card)
-    is_hero = probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
+    is_hero = None
+    if profile.is_upright:  # head and rump of a dog lie beside each other
+        is_hero = probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
     parts = find_parts(mask, depth_255, window, card.min_blob_px, is_hero)
     if parts is None:
         return ()
     outlines = outline(parts, camera)
-    places = _places(parts, outlines, window, camera, pose)
+    places = _places(parts, outlines, window, camera, pose, profile, has_depth)
     return tuple(
         Sighting((u, v), (feet_u, feet_v), Box(*box), int(area_px), evidence, place)
         for (u, v), (feet_u, feet_v), box, area_px, evidence, place in zip(
@@ -168,7 +170,9 @@ def _evidence(
     looks = looks_of(parts, probabilities, image, card)
     found = [card.evidence.of(each) for each in looks]
     if second_look is not None and card.second_evidence is not None:
-        candidates = [number for number, each in enumerate(looks) if each.is_worth_second_look]
+        candidates = [
+            number for number, each in enumerate(looks) if each.is_worth_second_look(card.profile.second_look_from_px)
+        ]
         candidates.sort(key=lambda number: -found[number])
         for number in candidates[MOST_LOOKED_AT:]:
             found[number] = min(found[number], 0.0)
@@ -179,7 +183,7 @@ def _evidence(
     is_in_doubt = _doubts(parts, probabilities, card, places)
     found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
     return [
-        min(each, 0.0) if place is not None and place.area_m2 < LEAST_BODY_M2 else each
+        min(each, 0.0) if place is not None and place.area_m2 < card.profile.least_body_m2 else each
         for each, place in zip(found, places, strict=True)
     ]
 
@@ -197,19 +201,21 @@ def _doubts(parts: Parts, probabilities: np.ndarray, card: Card, places: list[Pl
     sureness = parts.sum(seen * is_hero) / np.maximum(parts.sum(is_hero.astype(np.int64)), 1)
     depths_m = [0.0 if place is None else place.depth_m for place in places]
     return [
-        1 - sure > max(NEAR_DOUBT, DOUBT_PER_M * depth_m)
+        1 - sure > max(card.profile.near_doubt, card.profile.doubt_per_m * depth_m)
         for sure, depth_m in zip(sureness.tolist(), depths_m, strict=True)
     ]
 
 
-def _places(parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose) -> list[Place | None]:
+def _places(
+    parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose, profile: Profile, has_depth: bool
+) -> list[Place | None]:
     """Where each part is in the world; None where neither the depth image nor the apparent height tells how far away.
 
     The depth is the body's as the depth image shows it, without the occluders in front and the background that shines
     through at the border: the densest stretch of depths as long as an upright person is along the optical axis. The
     mean of its samples is finer than one depth step (0.39 m at far = 100 m), because a body spreads over several.
     Where the depth image has nothing within range, or nothing but zeros, a whole and upright person's apparent height
-    gives the distance, to some 20 %.
+    gives the distance, to some 20 %; without a depth image, that and the ground that they stand on (`ranging.py`).
     """
     step_m = camera.far_m / 255
     _, within, weighted = stretches(parts, window)
@@ -217,9 +223,13 @@ def _places(parts: Parts, outlines: Outlines, window: int, camera: Camera, pose:
     depths_m = np.where(is_measured, weighted / np.maximum(within, 1) * step_m, np.nan).tolist()
     stds_m = [step_m / math.sqrt(12)] * len(depths_m)
     boxes, centroids = outlines.boxes_px.tolist(), outlines.centroids_px.tolist()
+    row_px = camera.image_px / parts.mask_shape[0]
     for number in np.flatnonzero(~is_measured).tolist():
-        depth_m = _depth_of_person_m(Box(*boxes[number]), centroids[number], camera, pose)
-        depths_m[number], stds_m[number] = depth_m, APPARENT_SIZE_STD * (depth_m or 0.0)
+        body = Outline(centroids[number], *boxes[number])._replace(row_px=row_px)
+        found = by_height(body, camera, pose, profile)
+        if not has_depth:
+            found = fused((found, by_ground(body, camera, pose)))
+        depths_m[number], stds_m[number] = (None, 0.0) if found is None else found
     transform = world_from_camera(pose)
     focal_px = camera.focal_px
     left = (camera.image_width_px / 2 - outlines.centroids_px[:, 0]) / focal_px
@@ -237,35 +247,9 @@ def _places(parts: Parts, outlines: Outlines, window: int, camera: Camera, pose:
         places.append(
             Place(
                 position_m=(pose.x_m + depth_m * x, pose.y_m + depth_m * y, pose.z_m + depth_m * z),
-                std_m=math.hypot(std_m, DIRECTION_STD_PX * pixel_m, CENTROID_STD_M),
+                std_m=math.hypot(std_m, DIRECTION_STD_PX * pixel_m, profile.centroid_std_m),
                 depth_m=depth_m,
                 area_m2=area_px * scale * pixel_m**2,
             )
         )
     return places
-
-
-def _depth_of_person_m(box: Box, centroid_px: tuple[float, float], camera: Camera, pose: Pose) -> float | None:
-    """Depth at which an upright person of average height fills a box from top to bottom.
-
-    With s = rise over run of the rays through head and feet, both at the same distance over ground:
-    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, for a view from above, and
-    where the answer is beyond `far_m`: a figure too small to be measured, or a camera rolled on its side.
-    """
-    if box.top_px < 0.5 or box.bottom_px > camera.image_px - 0.5:
-        return None
-    middle_px = (box.left_px + box.right_px) / 2
-    head_slope = _slope((middle_px, box.top_px), camera, pose)
-    feet_slope = _slope((middle_px, box.bottom_px), camera, pose)
-    if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)) or not head_slope > feet_slope:
-        return None
-    direction = ray_direction(centroid_px, camera, pose)
-    run = (head_slope - feet_slope) * math.hypot(direction[0], direction[1])
-    return PERSON_HEIGHT_M / run if run > PERSON_HEIGHT_M / camera.far_m else None
-
-
-def _slope(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> float:
-    """Rise over run of a pixel's ray; infinite straight up or down."""
-    east, north, up = ray_direction(pixel_px, camera, pose).tolist()
-    run = math.hypot(east, north)
-    return up / run if run > 0 else math.copysign(math.inf, up)

@@ -65,7 +65,7 @@ class Sight:
         try:
             image, size = self.decode(frame.content)
             probabilities = self.engine.infer(image[None])[0]
-            depth_255 = decode_depth(frame.content.depth_image)
+            depth_255 = self.decode_depth(frame.content)
             return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255)
         except BadFrameError as error:
             return error.as_value()
@@ -78,7 +78,19 @@ class Sight:
         """
         return decode_rgb(frame.rgb_image, self.engine.input_px)
 
-    def find(self, pose: Pose, image: np.ndarray, size: Size, probabilities: np.ndarray, depth_255: np.ndarray) -> View:
+    def decode_depth(self, frame: SensorFrame) -> np.ndarray | None:
+        """The depth image, (H, W) uint8, or None if the frame has none or it is not to be used.
+
+        Raises:
+            BadFrameError: if it is not as expected.
+        """
+        if frame.depth_image is None or not self._camera.has_depth:
+            return None
+        return decode_depth(frame.depth_image)
+
+    def find(
+        self, pose: Pose, image: np.ndarray, size: Size, probabilities: np.ndarray, depth_255: np.ndarray | None
+    ) -> View:
         """Find and place everybody.
 
         Args:
@@ -86,12 +98,14 @@ class Sight:
             image: (px, px, 3) uint8 RGB, as the network saw it.
             size: of the camera image as received.
             probabilities: (px, px, classes) float32, of the network.
-            depth_255: (H, W) uint8, round(255 · depth / far).
+            depth_255: (H, W) uint8, round(255 · depth / far); None without a depth image.
         """
         camera = self._camera
         if size.width_px != size.height_px:
             camera = replace(camera, width_px=round(camera.image_px * size.aspect))
         sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
+        if depth_255 is None:
+            return View(sightings, camera, probabilities, self._card)
         surfaces = Surfaces.of(depth_255, camera, pose)
         return View(sightings, camera, probabilities, self._card, surfaces, compare_sizes(size, depth_255))
 

@@ -13,9 +13,6 @@ import numpy as np
 from server.sight.geometry import Camera, Pose, project
 
 BLOCKS = 32  # along each side of the image
-# What hides somebody is nearer than they are predicted to be by this, and in all of a block: a person's own body, and
-# the error of the prediction, are less.
-LEAST_IN_FRONT_M = 1.5
 
 
 class Surfaces(NamedTuple):
@@ -41,8 +38,13 @@ class Surfaces(NamedTuple):
         rows = whole.reshape(BLOCKS, -1, width).max(axis=1)
         return cls(rows.reshape(BLOCKS, BLOCKS, -1).max(axis=2).tobytes(), camera, pose)
 
-    def hide(self, position_m: tuple[float, float, float]) -> bool:
-        """Whether something in the picture stands in front of a place, (x, y, z) in the world frame."""
+    def hide(self, position_m: tuple[float, float, float], in_front_m: float) -> bool:
+        """Whether something in the picture stands in front of a place.
+
+        Args:
+            position_m: (x, y, z) in the world frame.
+            in_front_m: it is nearer by this, in all of a block; see `model.profile`.
+        """
         point = project(np.array(position_m), self.camera, self.pose)
         if point is None or len(self.depths_255) != BLOCKS**2:
             return False
@@ -50,4 +52,4 @@ class Surfaces(NamedTuple):
         if not (0 <= column < BLOCKS and 0 <= row < BLOCKS):
             return False
         depth_m = self.depths_255[int(row) * BLOCKS + int(column)] / 255 * self.camera.far_m
-        return depth_m < point.depth_m - LEAST_IN_FRONT_M
+        return depth_m < point.depth_m - in_front_m

@@ -12,8 +12,7 @@ from server.sight.geometry import Camera, Pose, project
 # Less likely heroes get their number only.
 LEAST_SHOWN = 0.01
 MOST_LABELS = 50
-# From the middle of a body to above the head.
-RISE_M = 1.1
+ABOVE_M = 0.225  # of a label, above the head
 FONT, SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 PADDING_PX, LETTER_PX = 3, 9
 GROUND_RGB, TEXT_RGB, QUIET_RGB = (16, 20, 26), (255, 255, 255), (178, 188, 200)
@@ -32,20 +31,21 @@ class Spot(NamedTuple):
     top: float
 
 
-def spots(people: Iterable[Somebody], camera: Camera, pose: Pose) -> tuple[Spot, ...]:
+def spots(people: Iterable[Somebody], camera: Camera, pose: Pose, height_m: float) -> tuple[Spot, ...]:
     """Where everybody in view is in a picture, up to `MOST_LABELS`; the likeliest hero last, to be drawn on top.
 
     Args:
         people: tracked; those out of view are left out.
         camera: that took the picture.
         pose: of that camera, world frame.
+        height_m: of a body, whose middle is where somebody is.
     """
-    found = []
+    found, rise_m = [], height_m / 2 + ABOVE_M
     in_view = sorted((person for person in people if person.is_in_view), key=lambda person: person.probability)
     for person in in_view[-MOST_LABELS:]:
         at = project(np.array(person.position_m), camera, pose)
         if at is not None:
-            top_px = at.v_px - RISE_M * camera.focal_px / at.depth_m
+            top_px = at.v_px - rise_m * camera.focal_px / at.depth_m
             u, v, top = at.u_px / camera.image_width_px, at.v_px / camera.image_px, top_px / camera.image_px
             found.append(Spot(person, *(min(max(share, 0.0), 1.0) for share in (u, v, top))))
     return tuple(found)

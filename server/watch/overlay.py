@@ -192,7 +192,7 @@ def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tup
         if situation.position_m is None
         else project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
     )
-    found = spots(situation.people, view.camera, frame.gimbal_pose)
+    found = spots(situation.people, view.camera, frame.gimbal_pose, view.card.profile.height_m)
     draw_labels(drawn, found, situation, PICTURE_PX - CAPTION_PX)
     if at is not None:
         scale = PICTURE_PX / view.camera.image_px

@@ -49,14 +49,14 @@ class SensorFrame(NamedTuple):
     Args:
         timestamp_s: seconds since 1970 by the simulator's clock; None if it sent none that makes sense.
         rgb_image: JPEG file.
-        depth_image: PNG file, R = round(255 · depth / far), 255 where nothing is within far.
+        depth_image: PNG file, R = round(255 · depth / far), 255 where nothing is within far; None if it has none.
         pose: the quad's, in the world.
         gimbal_pose: the camera's, in the world.
     """
 
     timestamp_s: float | None
     rgb_image: bytes
-    depth_image: bytes
+    depth_image: bytes | None
     pose: Pose
     gimbal_pose: Pose
 
@@ -107,7 +107,7 @@ def parse_sensor_frame(data: object) -> SensorFrame:
     return SensorFrame(
         timestamp_s=parse_timestamp(data.get("timestamp")),
         rgb_image=_image(data, "rgb_image", "a JPEG"),
-        depth_image=_image(data, "depth_image", "a PNG"),
+        depth_image=_image(data, "depth_image", "a PNG") if "depth_image" in data else None,
         pose=_pose(data, "pose"),
         gimbal_pose=_pose(data, "gimbal_pose"),
     )
@@ -159,14 +159,14 @@ def object_lost() -> Command:
     return Command(PATROL, {"data": ""})
 
 
-def create_box_marker(marker_id: int, position_m: Sequence[float]) -> Command:
-    """A translucent box of a person's size at (x, y, z) in the ROS world, metres; as the original's."""
+def create_box_marker(marker_id: int, position_m: Sequence[float], size_m: Sequence[float]) -> Command:
+    """A translucent box at (x, y, z) in the ROS world, metres; `size_m` is its size along these."""
     return Command(
         "create_box_marker",
         {
             "id": marker_id,
             "pose": [*_finite(position_m), 0.0, 0.0, 0.0],
-            "dimensions": [0.7, 0.7, 2.0],
+            "dimensions": list(size_m),
             "color": [0.0, 0.0, 1.0, 0.1],
             "duration": 0.4,
         },

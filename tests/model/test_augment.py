@@ -1,11 +1,19 @@
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from model.augment import Cutout, compress, cut_out, flip, light, paste, shift_and_pad, tint, window
+from model import augment
+from model.augment import Cutout, compress, cut_out, flip, light, shift_and_pad, tint, window
+from model.profile import hero_profile
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
+
+
+def paste(image, mask, cutout, area_px, rng, **changes):
+    """As the hero's profile has it, unless told otherwise."""
+    return augment.paste(image, mask, cutout, area_px, rng, replace(hero_profile(), **changes))
 
 
 class Drawn:
@@ -315,6 +323,12 @@ def test_a_figure_may_be_mirrored():
     image, mask = paste(rgb(NOWHERE), NOWHERE, cutout, 3.0, Drawn(SAMPLED, 0.49, 0, 0, 0.0))
     np.testing.assert_array_equal(image[:2, :2, 0], [[0, 10], [40, 30]])
     np.testing.assert_array_equal(mask[:2, :2], [[0, HERO], [HERO, HERO]])
+
+
+def test_a_target_that_looks_otherwise_in_a_mirror_is_not_mirrored():
+    cutout = Cutout(rgb([[10, 20], [30, 40]]), np.array([[1, 0], [1, 1]], np.float32), HERO)
+    image, _ = paste(rgb(NOWHERE), NOWHERE, cutout, 3.0, Drawn(SAMPLED, 0, 0, 0.0), is_mirrored=False)
+    np.testing.assert_array_equal(image[:2, :2, 0], [[10, 0], [30, 40]])
 
 
 @pytest.mark.parametrize(("below", "rows"), [(True, slice(0, 3)), (False, slice(2, 5))])

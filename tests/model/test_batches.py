@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from model import batches as module
 from model.batches import AUGMENTATIONS, AugmentedBatches
 from model.dataset import Frames
 from model.images import MEAN, SCALE
+from model.profile import hero_profile
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 
 
@@ -31,6 +34,7 @@ def scenes(with_hero=3, without=5, people=True, hero_at=(10, 12), px=32):
 
 
 SETTINGS = {"augmentation": "light", "crop_px": 8, "batch": 4, "steps": 3, "hero_share": 0.5, "seed": 0}
+SETTINGS["profile"] = hero_profile()
 
 
 def batches(drawn_from=None, **changes):
@@ -202,8 +206,8 @@ def test_without_pasting_far_shows_the_hero_in_his_share_of_a_batch():
 def test_far_pastes_a_hero_where_there_is_none(monkeypatch):
     monkeypatch.setattr(module, "PASTED_HERO", 1.0)
     monkeypatch.setattr(module, "PASTED_PEOPLE", 0.0)
-    monkeypatch.setattr(module, "PASTED_AREA_PX", (16.0, 16.0))
-    masks = np.concatenate([far()[step][1] for step in range(5)])
+    drawn = far(profile=replace(hero_profile(), pasted_px=(16.0, 16.0)))
+    masks = np.concatenate([drawn[step][1] for step in range(5)])
     heroes = count(masks, HERO)
     assert np.count_nonzero(heroes) == len(masks)
     # The first two of each batch have one already, and get none.
@@ -213,15 +217,15 @@ def test_far_pastes_a_hero_where_there_is_none(monkeypatch):
 def test_far_pastes_none_to_two_of_the_people(monkeypatch):
     monkeypatch.setattr(module, "PASTED_HERO", 0.0)
     monkeypatch.setattr(module, "PASTED_PEOPLE", 1.0)
-    monkeypatch.setattr(module, "PASTED_AREA_PX", (9.0, 9.0))
     asked = set()
 
-    def counted(image, mask, cutout, area_px, rng):
+    def counted(image, mask, cutout, area_px, rng, profile):
         asked.add((cutout.class_number, round(area_px)))
         return image, mask + 10
 
     monkeypatch.setattr(module.augment, "paste", counted)
-    masks = np.concatenate([far()[step][1] for step in range(3)])
+    drawn = far(profile=replace(hero_profile(), pasted_px=(9.0, 9.0)))
+    masks = np.concatenate([drawn[step][1] for step in range(3)])
     assert set(masks.min(axis=(1, 2)) // 10) == {0, 1, 2}
     assert asked == {(PEOPLE, 9)}
 

@@ -1,12 +1,17 @@
 """The fit on made-up examples whose weights are known."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from model.calibration import LARGEST, Example, Reliability, fit, held_out, log_loss, reliability
+from model import calibration
+from model.calibration import LARGEST, Example, Reliability, log_loss, reliability
 from model.evidence import Evidence, Looks
+
+FROM_PX = 100.0  # least area worth a second look
+fit, held_out = partial(calibration.fit, from_px=FROM_PX), partial(calibration.held_out, from_px=FROM_PX)
 
 # Of the log odds of the hero: constant, mean margin, strongest margin, size, brightness, margin · brightness.
 KNOWN = (-1.0, 0.6, 0.3, 0.4, -0.5, 0.2)

@@ -1,12 +1,16 @@
 import json
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from model.card import Card, read_card
 from model.evidence import Evidence
+from model.profile import hero_profile
 from model.scoring import CLASSES
+
+PROFILE = asdict(hero_profile())
 
 
 @pytest.fixture
@@ -46,6 +50,19 @@ def test_a_card_says_what_its_networks_output_is_worth(weights):
 def test_weights_of_the_evidence_that_a_card_leaves_out_are_the_defaults(weights):
     write(weights, {"evidence": {"largest": 4.0}})
     assert read_card(weights).evidence == Evidence(largest=4.0)
+
+
+def test_a_card_says_what_its_target_is_like_and_which_class_that_is(weights):
+    classes = ["surroundings", "dogs", "dog"]
+    write(weights, {"classes": classes, "profile": {**PROFILE, "name": "dog", "others": "dogs", "height_m": 0.6}})
+    card = read_card(weights)
+    assert card.profile == replace(hero_profile(), name="dog", others="dogs", height_m=0.6)
+    assert (card.hero, card.others) == (2, [1])
+
+
+def test_the_target_of_a_card_without_a_profile_is_the_hero(weights):
+    write(weights, {"input_px": 160})
+    assert read_card(weights).profile == hero_profile()
 
 
 def test_what_a_card_leaves_out_is_as_without_one(weights):
@@ -92,6 +109,9 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
         ({"evidence": {"constant": math.nan}}, "evidence must have finite weights, got (nan, "),
         ({"classes": 3}, "Expected `array`, got `int` - at `$.classes`"),
         ({"classes": ["hero", 3]}, "Expected `str`, got `int` - at `$.classes[1]`"),
+        ({"profile": None}, "expected a profile, a table of values, got NoneType"),
+        ({"profile": {}}, "expected name in a profile, got none"),
+        ({"profile": {**PROFILE, "name": "dog"}}, "classes must contain dog once, got surroundings, people, hero"),
         ("[]", "a JSON value of type list, not an object"),
         ("[" * 100_000, "maximum recursion depth exceeded"),
         ("{", "Expecting property name"),

@@ -136,6 +136,7 @@ def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
         "decision": "hysteresis",
         "validation_steps": 0,
         "workers": 1,
+        "profile": "",
         "start": "",
         "sets": "train",
         "hold_out": (),

@@ -15,6 +15,7 @@ from model.dataset import Frames
 from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
 from model.networks import NETWORKS
+from model.profile import hero_profile
 from model.recipes import PRECISIONS, TrainingConfig
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import (
@@ -413,6 +414,7 @@ def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
         hero_share=0.5,
         seed=0,
         weights=np.ones(6),
+        profile=hero_profile(),
     )
     for mine, its in zip(told[0], expected[0], strict=True):
         np.testing.assert_array_equal(mine, its)

@@ -3,11 +3,13 @@
 import logging
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from support.road import Road, argument, view
-from support.seen import sighting, stranger
+from support.seen import quick_tracker, sighting, stranger
 
+from model.profile import hero_profile
 from server import control as control_module
 from server.flight.events import (
     Choose,
@@ -162,6 +164,22 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     road.control.hold(road.simulator("b"), False)
     road.frame("d", 1)
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
+
+
+def test_with_a_network_of_another_target_drones_patrol_and_begin_anew(road, caplog):
+    caplog.set_level(logging.INFO)
+    road.follow("a", HERO)
+    road.frame("b", 1)
+    tracker = quick_tracker(profile=replace(hero_profile(), name="dog", others="dogs"))
+    for _ in range(2):
+        road.control.retarget(tracker)
+    assert road.told("a") == ["object_lost", *FOLLOW, "object_lost"]
+    assert road.told("b") == ["object_lost"]
+    assert [each.session.state.tracker.config for each in road.control.simulators] == [tracker, tracker]
+    road.frame("c", 1)
+    assert road.simulator("c").session.state.tracker.config == tracker
+    lines = [line.getMessage() for line in caplog.records if "target from now on" in line.getMessage()]
+    assert [line.split(": ", 1)[1].split(",")[0] for line in lines] == ["dog"], "once, for the second is the same"
 
 
 STRANGER = stranger((16.0, 2.0, 1.0))

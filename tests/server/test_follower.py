@@ -1,13 +1,13 @@
 """The command line, run as its user runs it."""
 
 import re
-from dataclasses import fields
 
 import pytest
 from support.command import REPOSITORY, follower
 from support.fake_engine import FAKE_SERVER
 
-from server.settings import TrackerConfig
+from model.profile import MOTION, hero_profile
+from server.settings import OWN, TrackerConfig
 from tools.simulator.server_process import running_server
 
 
@@ -58,6 +58,7 @@ def test_the_start_tells_what_a_user_needs_and_nothing_else():
         lines = [line.split(maxsplit=2)[2] for line in server.log]
     assert lines == [
         "network: unused, 160 px, classes surroundings, people, hero",
+        "target: hero, 1.75 m high, 0.5 m deep, upright, up to 8 m/s; others: people",
         "engine: colours",
         f"listening on http://127.0.0.1:{server.port}",
         "ready; QuadSim itself only ever connects to 127.0.0.1:4567",
@@ -74,7 +75,9 @@ def test_the_documentation_lists_every_option_and_every_setting_of_the_tracker_w
         if default:
             assert re.search(rf"{option}[ ,].*?\(default:\s+{re.escape(default)}", usage, re.DOTALL), option
     settings = dict(re.findall(r"^\| `([a-z_]+)` \| ([\d.]+) \|", page, re.MULTILINE))
-    assert settings == {setting.name: str(setting.default) for setting in fields(TrackerConfig)}
+    own = {name: getattr(TrackerConfig(), name) for name in OWN}
+    motion = {name: getattr(hero_profile(), name) for name in MOTION}
+    assert settings == {name: str(value) for name, value in (own | motion).items()}
 
 
 def test_the_help_fits_one_screen():

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import io
 import json
+import math
 import signal
 import struct
 import threading
@@ -62,6 +63,13 @@ def test_an_unmodified_quadsim_is_led_to_the_hero(quadsim: QuadSimClient):
     np.testing.assert_allclose(coords, hero_m, atol=0.3)
     marker = quadsim.wait_for("create_box_marker").argument
     assert marker["dimensions"] == [0.7, 0.7, 2.0]
+
+
+def test_without_depth_images_the_hero_is_led_to_by_the_ground_and_their_height(quadsim: QuadSimClient):
+    """The feet are at (160 − 128) / 221.7 below the axis, which looks down by 20°: by 28.2° from 8 m, 14.9 m away."""
+    x_m, y_m, _ = follow(quadsim, depth_image=None)
+    by_ground_m, by_height_m = 14.9, 5.7  # of a box too high for somebody there
+    assert by_height_m < math.hypot(x_m - POSE.x_m, y_m - POSE.y_m) < by_ground_m
 
 
 def test_the_first_answer_says_patrol_and_an_empty_scene_keeps_it_so(quadsim: QuadSimClient):

@@ -1,10 +1,11 @@
 import math
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from server.settings import Settings, TrackerConfig, read_tracker
+from model.profile import hero_profile
+from server.settings import OWN, Settings, TrackerConfig, read_tracker, tracker_for
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,17 @@ def test_the_server_may_be_called_by_the_names_that_it_is_given():
 def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):
     file = tmp_path / "tracker.toml"
     file.write_text("follow_above = 0.95  # to be surer\nlost_after_s = 2.5\nremember_s = 60\n")
-    assert read_tracker(file) == TrackerConfig(follow_above=0.95, lost_after_s=2.5, remember_s=60)
+    chosen = read_tracker(file)
+    assert tracker_for(hero_profile(), chosen) == TrackerConfig(follow_above=0.95, lost_after_s=2.5, remember_s=60)
+
+
+def test_a_file_may_set_how_the_target_moves_and_the_rest_is_as_its_profile_says(tmp_path):
+    file = tmp_path / "tracker.toml"
+    file.write_text("max_speed_mps = 3\nwalk_on_s = 0.5\n")
+    dog = replace(hero_profile(), name="dog", drift_mps=2.0)
+    tracker = tracker_for(dog, read_tracker(file))
+    assert tracker == TrackerConfig(profile=replace(dog, max_speed_mps=3.0, walk_on_s=0.5))
+    assert tracker_for(dog, {}) == TrackerConfig(profile=dog)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +84,9 @@ def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defa
         ("gate_sigma = 1e300", r"expected gate_sigma in \(0, 1e\+06\], got 1e\+300"),
         ('lost_after_s = "soon"', r"expected lost_after_s in \(0, 1e\+06\], got 'soon'"),
         ("lost_after_s = true", r"expected lost_after_s in \(0, 1e\+06\], got True"),
+        ("drift_mps = 0", "expected drift_mps of 0.001 to 1000, got 0"),
+        ("max_speed_mps = 'fast'", r"Expected `float`, got `str` - at `\$.max_speed_mps`"),
+        ("height_m = 2.0", r"expected settings of the tracker \(drift_mps, .*\), got height_m"),
         ("lost_after = 2.0", r"expected settings of the tracker \(drift_mps, .*\), got lost_after"),
         ("lost_after_s 2.0", "Expected '=' after a key"),
         ("\udcff", "can't decode byte"),
@@ -87,7 +101,7 @@ def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path, text, messa
         read_tracker(file)
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in fields(TrackerConfig)])
+@pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, 2e6, "1", True, None])
 def test_each_setting_of_the_tracker_is_a_positive_number_of_a_sane_size(name, value):
     with pytest.raises(ValueError, match=f"expected {name} in "):

@@ -86,7 +86,6 @@ def test_two_frames_in_five_seconds_are_too_rare_and_two_in_a_moment_say_nothing
     [
         ({"gimbal_pose": None}, "gimbal_pose", "no such key among"),
         ({"gimbal_pose": "1,2,3"}, "gimbal_pose", "'1,2,3' (3 numbers)"),
-        ({"depth_image": None}, "depth_image", "no such key among"),
         ({"rgb_image": "AAAA"}, "rgb_image", "begins with"),
     ],
 )
@@ -118,6 +117,12 @@ def test_other_sizes_than_quadsims_are_noted():
     findings = found([frame(width=320, height=240, depth_px=(120, 160))])
     assert (findings["rgb_image", Mark.NOTE].came, findings["rgb_image", Mark.NOTE].expected) == ("320×240", "256×256")
     assert findings["depth_image", Mark.NOTE].words == "got 160×120"
+
+
+def test_frames_without_depth_images_are_noted_as_understood():
+    without = {name: value for name, value in frame().items() if name != "depth_image"}
+    assert "as if they stood on flat ground" in found([without] * 10)["depth_image", Mark.NOTE].words
+    assert ("depth_image", Mark.NOTE) not in found([without] * 9 + [frame()])
 
 
 def test_an_image_that_is_too_large_is_told():

@@ -91,7 +91,7 @@ def test_another_simulators_event_is_told(server, quadsim):
     told(server, "WRONG event: got 'telemetry'", "expected: one of sensor_frame", "In QuadSim choose Follow Me")
 
 
-@pytest.mark.parametrize("name", ["gimbal_pose", "depth_image"])
+@pytest.mark.parametrize("name", ["gimbal_pose", "rgb_image"])
 def test_a_missing_field_is_told_with_a_sample(server, quadsim, name):
     answers(quadsim, fields(**{name: None}))
     told(server, f"WRONG {name}: got no such key among", "came:     'timestamp': '", "expected: ", "mend:     ")

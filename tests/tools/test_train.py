@@ -13,17 +13,19 @@ import pytest
 from PIL import Image
 from support.eager import eager_steps
 
+from model.card import read_card
 from model.dataset import Recording, read_dataset, read_set
 from model.images import normalise
 from model.loading import input_px, load_network
 from model.options import from_options
+from model.profile import HERO_FILE, hero_profile
 from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
-from model.scoring import HERO, PEOPLE
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS
-from model.training_log import read_log
+from model.scoring import HERO, PEOPLE, HeroScore
+from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, Trained
+from model.training_log import EpochLog, read_log
 from model.validation import validate, validate_by_distance
 from tools import train as tool
-from tools.train import OUTLINES, command, commit, draw_samples, main, parse
+from tools.train import OUTLINES, command, commit, describe, draw_samples, main, parse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = ["--input-px", "32", "--crop-px", "16"]
@@ -142,6 +144,18 @@ def test_the_card_tells_what_the_weights_are(killed):
     assert card["data"]["recordings"] == {"data/run1cam1 (train)": 6, "data/run1cam1 (validation)": 4}
     assert len(card["data"]["sha256_at_input_px"]) == 64
     assert card["commit"].removesuffix(", changed") == commit().removesuffix(", changed")
+
+
+def test_the_card_of_another_target_has_its_profile_and_its_classes(tmp_path):
+    file = tmp_path / "dog.toml"
+    file.write_text(HERO_FILE.read_text().replace('"hero"', '"dog"').replace('"people"', '"dogs"'))
+    score = HeroScore(0.5, 1, 0, 0)
+    config = TrainingConfig(profile=str(file), keep="last")
+    card = describe(config, Trained(tmp_path / WEIGHTS, None, score), [EpochLog(1, 0.5, score)])
+    assert card["classes"] == ("surroundings", "dogs", "dog")
+    (tmp_path / "network.json").write_text(json.dumps(card))
+    read = read_card(tmp_path / "network.keras")
+    assert (read.profile, read.hero) == (replace(hero_profile(), name="dog", others="dogs"), 2)
 
 
 def test_the_cards_command_trains_such_weights_from_the_start(killed):
@@ -338,6 +352,7 @@ def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, r
             "crop_px must be input_px, 32, with shift augmentation, got 16",
         ),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--profile", "nope.toml"], "[Errno 2] No such file or directory: 'nope.toml'"),
         (["--resume"], "expected an interrupted run in {out} to resume, found no settings.json"),
     ],
 )

@@ -50,7 +50,7 @@ class FrameCheck:
         self._is_judged = False
         self._first_s: float | None = None
         self._moments: list[Moment] = []
-        self._with_depth = 0
+        self._with_depth = self._without_image = 0
         self._timestamp: object = None
 
     def take(self, arrival_s: float, argument: object) -> list[Finding]:
@@ -89,6 +89,9 @@ class FrameCheck:
 
     def _look(self, content: SensorFrame) -> list[Finding]:
         _, size = decode_rgb(content.rgb_image, IMAGE_PX)
+        if content.depth_image is None:
+            self._without_image += 1
+            return _size(size)
         depth_255 = decode_depth(content.depth_image)
         self._with_depth += bool(np.any(depth_255 != NOTHING_NEAR))
         return [*_size(size), *_sizes(size, depth_255)]
@@ -96,6 +99,9 @@ class FrameCheck:
     def _depth(self) -> list[Finding]:
         if self._with_depth or not self.understood:
             return []
+        if self._without_image == self.understood:
+            words = "none: people are placed as if they stood on flat ground, at height 0 or what --ground-m says"
+            return [Finding(Mark.NOTE, "depth_image", words, expected="a PNG beside the picture, as QuadSim sends")]
         return [
             Finding(
                 Mark.WRONG,

@@ -30,7 +30,7 @@ def measure_tracking(engine: Engine) -> list[Figure]:
             world.step(1 / FRAMES_PER_S)
             now_s = number / FRAMES_PER_S
             frame = Frame.read(number, now_s, frame_fields(world.observe(OVERVIEW)))
-            assert isinstance(frame.content, SensorFrame)
+            assert isinstance(frame.content, SensorFrame) and frame.content.depth_image is not None
             image, size = sight.decode(frame.content)
             probabilities, depth_255 = engine.infer(image[None])[0], decode_depth(frame.content.depth_image)
             start_s = time.thread_time()

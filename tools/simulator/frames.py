@@ -92,7 +92,7 @@ def depth_to_grey(depth_m: np.ndarray, far_m: float) -> np.ndarray:
 
 def sensor_frame_fields(
     image: np.ndarray | bytes,
-    depth: np.ndarray | bytes,
+    depth: np.ndarray | bytes | None,
     gimbal_pose: Pose,
     *,
     pose: Pose | None = None,
@@ -104,7 +104,8 @@ def sensor_frame_fields(
 
     Args:
         image: (H, W, 3) uint8 RGB, or the bytes of a JPEG file, which are sent unchanged.
-        depth: (H, W) float planar depth in metres, infinite where there is nothing; or the bytes of a PNG file.
+        depth: (H, W) float planar depth in metres, infinite where there is nothing; or the bytes of a PNG file; or
+            None for a frame without a depth image.
         gimbal_pose: pose of the camera, world frame.
         pose: pose of the quad, world frame; None: level, at the camera's position.
         timestamp_s: seconds since 1970; None: now.
@@ -116,14 +117,16 @@ def sensor_frame_fields(
     """
     level_pose = gimbal_pose._replace(roll_deg=0.0, pitch_deg=0.0)
     jpeg = image if isinstance(image, bytes) else encode_jpeg(image)
-    png = depth if isinstance(depth, bytes) else encode_depth_png(depth, far_m)
-    return {
+    fields = {
         "timestamp": format_timestamp(time.time() if timestamp_s is None else timestamp_s, locale),
         "pose": format_pose(level_pose if pose is None else pose, locale),
         "gimbal_pose": format_pose(gimbal_pose, locale),
         "rgb_image": base64.b64encode(jpeg).decode("ascii"),
-        "depth_image": base64.b64encode(png).decode("ascii"),
     }
+    if depth is not None:
+        png = depth if isinstance(depth, bytes) else encode_depth_png(depth, far_m)
+        fields["depth_image"] = base64.b64encode(png).decode("ascii")
+    return fields
 
 
 def ground_depth_m(camera: Camera, camera_pose: Pose, *, ground_z_m: float = 0.0) -> np.ndarray:

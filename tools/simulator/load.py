@@ -61,6 +61,7 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
         if isinstance(frame, UnreadableImageError):
             raise frame
         jpeg = frame.image if isinstance(frame.image, bytes) else encode_jpeg(frame.image)
+        assert frame.depth_m is not None, "both give all frames depth"
         # Real depth images are not as smooth as flat ground: noise of half a metre makes the files as large.
         rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
         encoded.append(EncodedFrame(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0)))

@@ -12,7 +12,7 @@ from model.scoring import HERO
 from server.sight.geometry import Pose, world_from_camera
 from server.sight.images import decode_depth, decode_rgb
 from server.sight.parts import find_parts
-from server.wire.messages import Command, object_detected, object_lost, parse_sensor_frame
+from server.wire.messages import BadFrameError, Command, object_detected, object_lost, parse_sensor_frame
 from tools.simulator.flight import Tracked
 
 MORE_THAN_PX = 10
@@ -45,6 +45,8 @@ class OriginalPilot:
             BadFrameError: if the frame is malformed.
         """
         frame = parse_sensor_frame(fields)
+        if frame.depth_image is None:
+            raise BadFrameError("depth_image", "a PNG in base64", "none")
         image, _ = decode_rgb(frame.rgb_image, self._engine.input_px)
         hero = self._engine.infer(image[None])[0, ..., HERO] > PROBABILITY
         if np.count_nonzero(hero) > MORE_THAN_PX:

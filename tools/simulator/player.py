@@ -1,12 +1,14 @@
 """Send frames to a running server in QuadSim's protocol, and print its decision on each."""
 
 import statistics
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from model.command import print_text
 from server.wire.messages import FOLLOW, PATROL
+from tools.simulator.address import ServerAddress
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
@@ -90,6 +92,27 @@ def play(
         summary.violations = violations_before + client.violations
         print_text(f"{summary.frames:5d}  {frame.name:<28} {outcome}")
     return summary
+
+
+def play_to(
+    server: ServerAddress, command: str, frames: Iterable[PlayedFrame | UnreadableImageError], frames_per_s: float
+) -> int:
+    """Connect to a server, play to it, and print what came of it; returns the exit status of a command."""
+    summary = Summary()
+    try:
+        with QuadSimClient(*server) as client:
+            play(client, frames, frames_per_s=frames_per_s, summary=summary)
+    except KeyboardInterrupt:  # the way to end an endless one
+        print()
+        print_text(str(summary))
+        raise
+    except OSError as error:
+        stopped = f"stopped after frame {summary.frames}: {error}"
+        failure = stopped if summary.frames else server.describe_failure(error)
+        print_text(f"{command}: {failure}", file=sys.stderr)
+        return 1
+    print_text(str(summary))
+    return 0 if summary.frames and not summary.violations else 1
 
 
 def _decisions(client: QuadSimClient, sent_s: float, until_s: float) -> list[ReceivedEvent]:

@@ -26,14 +26,14 @@ class PlayedFrame(NamedTuple):
 
     Args:
         name: name of the image file.
-        image: bytes of a JPEG file, or (256, 256, 3) uint8 RGB.
-        depth_m: (256, 256) float planar depth, metres, infinite where there is nothing.
+        image: bytes of a JPEG file, or (H, W, 3) uint8 RGB.
+        depth_m: (H, W) float planar depth, metres, infinite where there is nothing; None for a frame without.
         gimbal_pose: pose of the camera, world frame.
     """
 
     name: str
     image: bytes | np.ndarray
-    depth_m: np.ndarray
+    depth_m: np.ndarray | None
     gimbal_pose: Pose
 
 

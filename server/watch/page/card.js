@@ -7,25 +7,26 @@ import { write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 
+// By the tracker's state; `target` is what the network follows, such as the hero or a dog.
 const MEANINGS = {
-  patrol: "Nobody in view may be the hero. The drone patrols.",
-  confirming: "Somebody may be the hero, but is not likely enough yet. The drone patrols.",
-  following: "The hero is in sight. The drone follows.",
-  coasting: "Out of sight for a moment. The drone follows the prediction.",
-  lost: "Out of sight too long. The drone patrols.",
+  patrol: (target) => `Nobody in view may be the ${target}. The drone patrols.`,
+  confirming: (target) => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
+  following: (target) => `The ${target} is in sight. The drone follows.`,
+  coasting: () => "Out of sight for a moment. The drone follows the prediction.",
+  lost: () => "Out of sight too long. The drone patrols.",
 };
 
-const UNDECIDED = "Several people may be the hero, and none is likely enough. The drone stays on patrol.";
+const undecided = (target) => `Several may be the ${target}, and none is likely enough. The drone stays on patrol.`;
 
-function meaning({ state, is_held, is_undecided, chosen, followed }) {
+function meaning({ state, is_held, is_undecided, chosen, followed }, target) {
   if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
   if (chosen !== null && followed === null) return `Person ${chosen} is chosen, but not in sight. The drone patrols.`;
   if (chosen !== null && chosen !== followed) {
     return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
   }
   if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
-  if (is_undecided) return isRecording() ? UNDECIDED : `${UNDECIDED} Click the right one to decide.`;
-  return MEANINGS[state];
+  if (is_undecided) return isRecording() ? undecided(target) : `${undecided(target)} Click the right one to decide.`;
+  return MEANINGS[state](target);
 }
 
 /** Whether a recording is shown, to which nobody can give orders. */
@@ -74,7 +75,7 @@ export class Card {
     this.number = number;
   }
 
-  show(about, nowS) {
+  show(about, nowS, target) {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
       this.moments.push({ atS, latencyMs, state, camera, hero });
     }
@@ -84,7 +85,7 @@ export class Card {
     this.element.dataset.state = about.state;
     this.element.dataset.held = about.is_held;
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
-    write($(".meaning", this.element), meaning(about));
+    write($(".meaning", this.element), meaning(about, target));
     this.holdButton.dataset.on = about.is_held;
     write(this.holdButton, about.is_held ? "Release" : "Hold");
     this.holdButton.setAttribute("aria-label", `${this.holdButton.textContent} drone ${this.number}`);

@@ -102,6 +102,7 @@ class Film:
             "network": {
                 "name": self._start.weights or "a network without a file",
                 "engine": self._start.engine,
+                "target": self._start.tracker.profile.name,
                 "loading": None,
                 "trouble": None,
                 "choices": None,
@@ -118,7 +119,8 @@ class Film:
     def _situation(self, step: Step) -> Situation:
         if step.answered is None:
             state = restored(self._start).state.tracker.state
-            nobody = Situation(state, False, False, None, None, None, (), None, None, False)
+            profile = self._start.tracker.profile
+            nobody = Situation(state, False, False, None, None, None, (), None, None, False, profile.marker_m)
             return nobody._replace(**step.changes)
         answered = self._answered_at(step.answered)
         situation = answered.situation

@@ -1,10 +1,10 @@
-"""The messages of a recording's topic /events, format 3: values to JSON and back.
+"""The messages of a recording's topic /events, format 4: values to JSON and back.
 
 Each message is a JSON object of one `kind`:
 
     start       the first: whose recording it is, and all that its session was made of
     in_work     a frame that perception was working on when the recording began
-    received, seen, not_understood, failed, tick, hold, release, choose, refuse, shutdown
+    received, seen, not_understood, failed, tick, hold, release, choose, refuse, retarget, shutdown
                 an event of `server.flight.events` with its fields, the tracker's `state` after it, and the `commands`
                 that the session gave; of `received` also the frame's `argument`, as JSON text
     end         the last: why the recording ended
@@ -30,7 +30,7 @@ from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import FOLLOW, Command, shorten
 
-FORMAT = 3
+FORMAT = 4
 EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC = "/events", "/mask", "/state"
 
 Value = TypeVar("Value")

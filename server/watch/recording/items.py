@@ -179,7 +179,7 @@ def item_bytes(item: Item) -> int:
         case Told(argument=argument, content=content, view=view):
             size = SMALL_BYTES + argument_bytes(argument)
             if content is not None:
-                size += len(content.rgb_image) + len(content.depth_image)
+                size += len(content.rgb_image) + len(content.depth_image or b"")
             return size if view is None else size + view.probabilities.nbytes
     return SMALL_BYTES
 

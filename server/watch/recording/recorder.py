@@ -71,8 +71,8 @@ class Recorder:
         self.is_always = folder is not None
         self.faults, self._on_fault = faults, on_fault
         self.scribe = Scribe(folder or FOLDER_BY_HAND, faults, self.fail)
-        self._start = functools.partial(Start, camera=camera, tracker=tracker, watchdog_s=watchdog_s)
-        self._sight = sight
+        self._start = functools.partial(Start, camera=camera, watchdog_s=watchdog_s)
+        self._sight, self._tracker = sight, tracker
         self._watches: list[_Watch] = []
 
     @property
@@ -137,6 +137,7 @@ class Recorder:
         engine = self._sight.engine
         start = self._start(
             session=simulator.name,
+            tracker=self._tracker,
             started_s=time.time(),
             monotonic_s=time.monotonic(),
             state=state,
@@ -152,9 +153,9 @@ class Recorder:
         recording.fail("internal error; the server's log says more")
         self._on_fault(recording.simulator)
 
-    def see(self, sight: Sight) -> None:
+    def see(self, sight: Sight, tracker: TrackerConfig) -> None:
         """Take down what another network sees from now on: in new recordings, for each is of one network."""
-        self._sight = sight
+        self._sight, self._tracker = sight, tracker
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):
                 watch.go_on_in_another("another network sees from here on")

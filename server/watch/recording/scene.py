@@ -64,7 +64,7 @@ def _hero(situation: Situation, stamp: Timestamp) -> SceneEntity | None:
     """A box with an arrow along the velocity."""
     if situation.position_m is None or situation.velocity_mps is None:
         return None
-    marker = create_box_marker(0, situation.position_m).payload
+    marker = create_box_marker(0, situation.position_m, situation.marker_m).payload
     velocity_mps = situation.velocity_mps
     speed_mps = math.hypot(*velocity_mps)
     heading = Pose(

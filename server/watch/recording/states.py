@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from model.profile import hero_profile
 from server.flight.motion import Vector
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
@@ -29,6 +30,7 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     "followed": NUMBER,
     "chosen": NUMBER,
     "is_undecided": FLAG,
+    "marker_m": NUMBERS,
     "people": {"type": "array", "items": {**OBJECT, "properties": PERSON}},
 }
 
@@ -57,6 +59,7 @@ class _State(msgspec.Struct):
     followed: int | None = None
     chosen: int | None = None
     is_undecided: bool = False
+    marker_m: Vector | None = None
     people: tuple[_Person, ...] = ()
 
 
@@ -76,6 +79,7 @@ def to_json(item: Answered) -> str:
             "followed": situation.followed,
             "chosen": situation.chosen,
             "is_undecided": situation.is_undecided,
+            "marker_m": situation.marker_m,
             "people": [_person(somebody) for somebody in situation.people],
         }
     )
@@ -105,6 +109,7 @@ def from_json(data: bytes, now_s: float) -> Answered:
         followed=state.followed,
         chosen=state.chosen,
         is_undecided=state.is_undecided,
+        marker_m=state.marker_m or hero_profile().marker_m,
     )
     answered = Answered(now_s, state.latency_s, situation, state.distance_m)
     check_numbers(answered)

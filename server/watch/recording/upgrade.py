@@ -1,5 +1,8 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
+Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
+depth image, so that a camera did not know of the ground.
+
 Format 2 knew of a sighting how sure the network was of the hero (`confidence`) and not what that is worth (`evidence`),
 had no other people, and had other settings of the tracker: those that are still known are kept.
 
@@ -10,7 +13,7 @@ had names of its own for events:
     seen, bad, failed               seen, not_understood, failed: with the frame's number; targets become sightings
     tick, hold, release, shutdown   the same; `now_s` becomes `at_s`
 
-The state of a session in its middle (`snapshot`, in format 2 `state`) is not upgraded.
+The state of a session in its middle is upgraded from format 3 on; before, it is not (`snapshot`, in format 2 `state`).
 """
 
 import json
@@ -21,11 +24,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from model.profile import MOTION, hero_profile
 from server.flight.tracks import TrackState
-from server.settings import TrackerConfig
+from server.settings import OWN, TrackerConfig
+from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
-FORMATS = (1, 2)
+FORMATS = (1, 2, 3)
 # Of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
@@ -48,21 +53,25 @@ class Upgrade:
     """
 
     def __init__(self, format: int) -> None:
+        self._format = format
         self._first = _FromFormat1() if format == 1 else None
 
     def start(self, fields: Fields) -> dict[str, Any]:
         """The first message in the present format.
 
         Raises:
-            ValueError: if the recording begins in the middle of a session.
+            ValueError: if a recording before format 3 begins in the middle of a session.
         """
         if self._first is not None:
             fields = self._first.start(fields)
-        if fields["state"] is not None:
-            raise ValueError(MID_SESSION)
-        settings = fields["tracker"]
-        known = {name: settings.get(name, value) for name, value in asdict(TrackerConfig()).items()}
-        return {**fields, "tracker": known}
+        state = fields["state"]
+        if state is not None:
+            if self._format < 3:
+                raise ValueError(MID_SESSION)
+            tracker = state["tracker"]
+            state = {**state, "tracker": {**tracker, "config": _with_profile(tracker["config"])}}
+        camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
+        return {**fields, "camera": camera, "tracker": _with_profile(fields["tracker"]), "state": state}
 
     def message(self, fields: Fields) -> Fields:
         """Any later message in the present format.
@@ -72,7 +81,7 @@ class Upgrade:
         """
         if self._first is not None:
             fields = self._first.message(fields)
-        if fields["kind"] != "seen":
+        if self._format == 3 or fields["kind"] != "seen":
             return fields
         return {**fields, "sightings": [_with_evidence(sighting) for sighting in fields["sightings"]]}
 
@@ -160,6 +169,15 @@ class _Frame(NamedTuple):
 def _timestamp_s(argument: str) -> float | None:
     content = json.loads(argument)
     return parse_timestamp(content.get("timestamp")) if isinstance(content, dict) else None
+
+
+def _with_profile(settings: Fields) -> dict[str, Any]:
+    """Settings of a tracker with the hero's profile, and of either what the recording has."""
+    own, profile = asdict(TrackerConfig()), json.loads(json.dumps(asdict(hero_profile())))
+    return {
+        **{name: settings.get(name, own[name]) for name in OWN},
+        "profile": {**profile, **{name: settings[name] for name in MOTION if name in settings}},
+    }
 
 
 def _with_evidence(sighting: list[Any]) -> list[Any]:

@@ -71,7 +71,7 @@ def test_people_hardly_move_up_and_down():
 
 def test_the_speed_stays_within_its_limit():
     track = tracked(Motion(CONFIG), walk(50.0, 0.0, 20))
-    assert math.hypot(*track.velocity_mps) == pytest.approx(CONFIG.max_speed_mps)
+    assert math.hypot(*track.velocity_mps) == pytest.approx(CONFIG.profile.max_speed_mps)
 
 
 def test_one_long_step_and_many_short_ones_spread_alike():

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from support.seen import HERE, WATCHDOG_S, bad, failed, seen, session, sighting, stranger
+from support.seen import HERE, WATCHDOG_S, bad, failed, quick_tracker, seen, session, sighting, stranger
 
-from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Seen, Shutdown, Tick
+from model.profile import hero_profile
+from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Retarget, Seen, Shutdown, Tick
 from server.flight.session import Session
 from server.sight.people import Sighting
 
@@ -226,7 +229,7 @@ def test_while_held_the_tracker_goes_on_and_the_watchdog_still_ends_its_followin
 
 def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
     subject = session()
-    assert subject.situation(0.0) == ("patrol", False, False, None, None, None, (), None, None, False)
+    assert subject.situation(0.0) == ("patrol", False, False, None, None, None, (), None, None, False, (0.7, 0.7, 2.0))
     for number in range(10):  # 1 m/s along x
         show(subject, 0.2 * number, moved(0.2 * number))
     seen = subject.situation(2.3)  # the last one at 1.8 s
@@ -234,6 +237,18 @@ def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
     assert seen.age_s == pytest.approx(0.5)
     np.testing.assert_allclose(seen.velocity_mps, [1, 0, 0], atol=0.15)
     np.testing.assert_allclose(seen.position_m, (12.3, 2.0, 1.0), atol=0.25)
+
+
+def test_with_another_target_the_drone_patrols_at_once_and_everybody_is_forgotten():
+    subject = following()
+    dog = replace(hero_profile(), name="dog", marker_m=(0.5, 0.6, 0.7))
+    tracker = quick_tracker(profile=dog)
+    assert told(subject, Retarget(0.3, tracker)) == ["object_lost"]
+    assert subject.situation(0.3).people == ()
+    assert subject.take(Retarget(0.35, tracker)) == [], "it patrols already"
+    show(subject, 0.4, sighting())
+    _, marker = subject.take(seen(0.6, sighting()))
+    assert marker.payload["dimensions"] == [0.5, 0.6, 0.7]
 
 
 def test_frames_are_counted():

@@ -1,7 +1,6 @@
 """When to follow whom, by sequences worked by hand at QuadSim's five frames a second, and by simulated walks."""
 
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from support.seen import sighting
 
 from server.flight import tracks
 from server.flight.tracks import TrackState
-from server.settings import TrackerConfig
+from server.settings import OWN, TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.sight.surfaces import Surfaces
 
@@ -329,7 +328,7 @@ def test_evidence_is_a_number():
         following().value.update(9.0, [sighting(HERO_M, evidence=math.nan)])
 
 
-@pytest.mark.parametrize("setting", [setting.name for setting in fields(TrackerConfig)])
+@pytest.mark.parametrize("setting", OWN)
 def test_every_setting_refuses_a_value_that_is_not_positive(setting):
     for value in (0, -1, math.nan, math.inf, "many", None, True):
         with pytest.raises(ValueError, match=f"expected {setting} in "):

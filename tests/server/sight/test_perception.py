@@ -23,7 +23,7 @@ POSE = Pose(0.0, 0.0, 5.0, 0.0, 10.0, 0.0)
 DEPTH = encoded((40, 40, 40), kind="PNG", mode="RGBA")
 
 
-def frame(rgb_image: bytes | None = None, depth_image: bytes = DEPTH, number: int = 1) -> Frame:
+def frame(rgb_image: bytes | None = None, depth_image: bytes | None = DEPTH, number: int = 1) -> Frame:
     content = SensorFrame(None, encoded() if rgb_image is None else rgb_image, depth_image, POSE, POSE)
     return Frame(number, time.monotonic(), None, content)
 
@@ -207,6 +207,22 @@ def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):
     for name in "bc":  # the stack would keep the images of the batch
         assert (outcomes[name].__traceback__, outcomes[name].__context__) == (None, None)
     assert isinstance(outcomes["d"], View)
+
+
+def test_a_frame_without_a_depth_image_is_seen_by_ground_and_height_and_hides_nobody(pipeline):
+    pipeline.put("a", frame(depth_image=None))
+    pipeline.engine.gate.release()
+    (outcome,) = pipeline.outcomes(1)
+    (sighting,) = outcome.sightings
+    assert sighting.place is not None
+    assert (outcome.surfaces, outcome.remark) == (None, None)
+
+
+@pytest.mark.parametrize("depth_image", [DEPTH, b"no image", None])
+def test_depth_images_that_are_not_to_be_used_are_not_looked_at(depth_image):
+    without, sight = (Sight(ColourEngine(), Camera(has_depth=has_depth)) for has_depth in (True, False))
+    expected = without.look(frame(depth_image=None)).sightings
+    assert sight.look(frame(depth_image=depth_image)).sightings == expected != ()
 
 
 def test_a_network_that_raises_is_reported_and_the_next_frame_is_served(pipeline):

@@ -11,6 +11,7 @@ from server.sight.surfaces import Surfaces
 LEVEL = Pose(0.0, 0.0, 2.0, 0.0, 0.0, 0.0)
 AHEAD = (20.0, 0.0, 2.0)  # in the middle of the picture
 HOUSE_M = 10.0
+IN_FRONT_M = 1.5
 
 
 def depth(metres: float, px: int = 256) -> np.ndarray:
@@ -22,23 +23,23 @@ def test_a_house_hides_who_is_behind_it_and_nobody_before_it_or_beside(px):
     image = depth(100.0, px)
     image[:, 3 * px // 8 : 5 * px // 8] = depth(HOUSE_M)[0, 0]
     surfaces = Surfaces.of(image, QUADSIM_CAMERA, LEVEL)
-    assert surfaces.hide(AHEAD)
-    assert surfaces.hide((11.9, 0.0, 2.0))
-    assert not surfaces.hide((11.0, 0.0, 2.0)), "within the error of a prediction"
-    assert not surfaces.hide((9.0, 0.0, 2.0))
+    assert surfaces.hide(AHEAD, IN_FRONT_M)
+    assert surfaces.hide((11.9, 0.0, 2.0), IN_FRONT_M)
+    assert not surfaces.hide((11.0, 0.0, 2.0), IN_FRONT_M), "within the error of a prediction"
+    assert not surfaces.hide((9.0, 0.0, 2.0), IN_FRONT_M)
     aside_m = 20.0 * math.tan(math.radians(0.3 * QUADSIM_CAMERA.vertical_fov_deg))
-    assert not surfaces.hide((20.0, aside_m, 2.0))
+    assert not surfaces.hide((20.0, aside_m, 2.0), IN_FRONT_M)
 
 
 def test_a_place_that_is_seen_through_a_gap_is_not_hidden():
     image = depth(HOUSE_M)
     image[126:131, 126:131] = 255
-    assert not Surfaces.of(image, QUADSIM_CAMERA, LEVEL).hide(AHEAD)
+    assert not Surfaces.of(image, QUADSIM_CAMERA, LEVEL).hide(AHEAD, IN_FRONT_M)
 
 
 @pytest.mark.parametrize("place", [(-20.0, 0.0, 2.0), (20.0, 15.0, 2.0), (20.0, -15.0, 2.0), (20.0, 0.0, 40.0)])
 def test_nothing_is_known_of_a_place_outside_of_the_picture(place):
-    assert not Surfaces.of(depth(HOUSE_M), QUADSIM_CAMERA, LEVEL).hide(place)
+    assert not Surfaces.of(depth(HOUSE_M), QUADSIM_CAMERA, LEVEL).hide(place, IN_FRONT_M)
 
 
 def test_the_camera_may_look_anywhere_and_be_wide():
@@ -48,9 +49,9 @@ def test_the_camera_may_look_anywhere_and_be_wide():
     near, far = (
         Surfaces.of(np.full((256, 512), round(255 * metres / 100), np.uint8), camera, pose) for metres in (15, 20)
     )
-    assert near.hide(place)
-    assert not far.hide(place)
+    assert near.hide(place, IN_FRONT_M)
+    assert not far.hide(place, IN_FRONT_M)
 
 
 def test_a_recording_whose_blocks_are_missing_hides_nobody():
-    assert not Surfaces(b"", QUADSIM_CAMERA, LEVEL).hide(AHEAD)
+    assert not Surfaces(b"", QUADSIM_CAMERA, LEVEL).hide(AHEAD, IN_FRONT_M)

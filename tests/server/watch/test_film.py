@@ -18,8 +18,9 @@ from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
 
 HERO = Somebody(3, 0.97, (4.0, 6.0, 1.0), is_in_view=True, is_refused=False)
+MARKER_M = (0.7, 0.7, 2.0)
 SITUATION = Situation(
-    TrackState.FOLLOWING, False, True, (4.0, 6.0, 1.0), (1.0, 0.5, 0.0), 0.1, (HERO,), 3, None, is_undecided=False
+    TrackState.FOLLOWING, False, True, (4.0, 6.0, 1.0), (1.0, 0.5, 0.0), 0.1, (HERO,), 3, None, False, MARKER_M
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.seen import HERE, bad, failed, seen, session, sighting
 
+from model.profile import hero_profile
 from server.flight.events import (
     Choose,
     Event,
@@ -17,6 +18,7 @@ from server.flight.events import (
     Received,
     Refuse,
     Release,
+    Retarget,
     Seen,
     Shutdown,
     Tick,
@@ -40,6 +42,9 @@ from server.watch.recording.format import (
 from server.wire.messages import Command, object_detected, object_lost
 
 START = Start("drone", Camera(), TrackerConfig(), 1.0, 8, None, None, "colours", 1.7e9, 100.0, None)
+
+DOG = replace(hero_profile(), name="dog", height_m=0.6, is_upright=False, marker_m=(0.5, 0.5, 0.7))
+DOG_TRACKER = TrackerConfig(follow_above=0.7, profile=DOG)
 
 
 def stored(message) -> dict:
@@ -68,6 +73,7 @@ def flight() -> list[Event]:
             39: Choose(time_s, None),
             40: seen(time_s),
             **{late: Tick(0.2 * late) for late in range(42, 52)},
+            53: Retarget(time_s, DOG_TRACKER),
             55: seen(time_s, sighting(None)),
             57: seen(time_s - 0.2, sighting(at)),  # sent twice
         }

@@ -19,6 +19,7 @@ from server.watch.labels import (
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 LOWEST_PX = 472
+HEIGHT_M = 1.75
 
 
 def somebody(number=1, probability=0.5, pixel_px=(128.0, 128.0), depth_m=12.0, **changes) -> Somebody:
@@ -28,13 +29,15 @@ def somebody(number=1, probability=0.5, pixel_px=(128.0, 128.0), depth_m=12.0, *
 
 
 def situation(**changes) -> Situation:
-    return Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)._replace(**changes)
+    return Situation(
+        TrackState.PATROL, False, False, None, None, None, (), None, None, False, (0.7, 0.7, 2.0)
+    )._replace(**changes)
 
 
 def drawn(*people: Somebody, **changes) -> np.ndarray:
     """(512, 512, 3) uint8: a grey picture with their labels."""
     image = np.full((512, 512, 3), 100, np.uint8)
-    draw_labels(image, spots(people, QUADSIM_CAMERA, POSE), situation(people=people, **changes), LOWEST_PX)
+    draw_labels(image, spots(people, QUADSIM_CAMERA, POSE, HEIGHT_M), situation(people=people, **changes), LOWEST_PX)
     return image
 
 
@@ -43,7 +46,7 @@ def has(image: np.ndarray, rgb) -> bool:
 
 
 def test_a_spot_is_where_the_camera_sees_a_person_and_its_label_is_above_the_head():
-    (spot,) = spots([somebody(pixel_px=(192.0, 160.0))], QUADSIM_CAMERA, POSE)
+    (spot,) = spots([somebody(pixel_px=(192.0, 160.0))], QUADSIM_CAMERA, POSE, HEIGHT_M)
     assert (spot.u, spot.v) == pytest.approx((0.75, 0.625))
     assert spot.top == pytest.approx((160 - 1.1 * QUADSIM_CAMERA.focal_px / 12.0) / 256)
 
@@ -51,19 +54,21 @@ def test_a_spot_is_where_the_camera_sees_a_person_and_its_label_is_above_the_hea
 def test_a_spot_in_a_wide_picture_is_a_share_of_its_width():
     camera = Camera(width_px=512)
     position_m = tuple(pixel_to_world((384.0, 128.0), 12.0, camera, POSE))
-    (spot,) = spots([somebody(position_m=position_m)], camera, POSE)
+    (spot,) = spots([somebody(position_m=position_m)], camera, POSE, HEIGHT_M)
     assert (spot.u, spot.v) == pytest.approx((0.75, 0.5))
 
 
 def test_who_is_out_of_view_or_behind_the_camera_has_no_spot_and_who_is_cut_off_has_one_at_the_edge():
-    assert spots([somebody(is_in_view=False), somebody(position_m=(-9.0, 0.0, 5.0))], QUADSIM_CAMERA, POSE) == ()
-    (spot,) = spots([somebody(pixel_px=(-3.0, 259.0))], QUADSIM_CAMERA, POSE)
+    assert (
+        spots([somebody(is_in_view=False), somebody(position_m=(-9.0, 0.0, 5.0))], QUADSIM_CAMERA, POSE, HEIGHT_M) == ()
+    )
+    (spot,) = spots([somebody(pixel_px=(-3.0, 259.0))], QUADSIM_CAMERA, POSE, HEIGHT_M)
     assert (spot.u, spot.v) == (0.0, 1.0)
 
 
 def test_the_likeliest_are_drawn_last_and_of_too_many_only_they():
     people = [somebody(number, 1 / number) for number in range(1, 101)]
-    found = spots(people, QUADSIM_CAMERA, POSE)
+    found = spots(people, QUADSIM_CAMERA, POSE, HEIGHT_M)
     assert [spot.person.number for spot in found] == list(range(MOST_LABELS, 0, -1))
 
 

@@ -36,7 +36,7 @@ from tools.simulator.frames import encode_jpeg
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 GREY = np.full((256, 256, 3), 100, np.uint8)
-NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)
+NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False, (0.7, 0.7, 2.0))
 STANDING = (0.0, 0.0, 0.0)
 DRONE = a_simulator()
 

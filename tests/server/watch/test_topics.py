@@ -27,7 +27,8 @@ POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0,
 CARD = Card()
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
 SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2)
-NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False)
+MARKER_M = (0.7, 0.7, 2.0)
+NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False, MARKER_M)
 # Three people, of whom the second is followed.
 PEOPLE = (
     Somebody(1, 0.01, (1.0, 2.0, 0.5), is_in_view=True, is_refused=False),
@@ -190,7 +191,7 @@ def test_everybody_but_the_one_who_is_followed_is_marked_with_their_number(tmp_p
 
 def test_the_situation_is_told_with_everybody(tmp_path: Path):
     situation = Situation(
-        TrackState.FOLLOWING, False, True, (4.0, 5.0, 1.0), (-0.6, 0.8, 0.5), 0.2, PEOPLE, 2, 2, is_undecided=False
+        TrackState.FOLLOWING, False, True, (4.0, 5.0, 1.0), (-0.6, 0.8, 0.5), 0.2, PEOPLE, 2, 2, False, MARKER_M
     )
     assert messages(tmp_path, Answered(102.0, 0.013, situation, 12.5))["/state"] == [
         {
@@ -205,6 +206,7 @@ def test_the_situation_is_told_with_everybody(tmp_path: Path):
             "followed": 2,
             "chosen": 2,
             "is_undecided": False,
+            "marker_m": list(MARKER_M),
             "people": [
                 {
                     "number": 1,

@@ -3,18 +3,21 @@
 import json
 import math
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
-from support.recorded_session import FORMAT_1, FORMAT_2, happened, read, retaken, rewritten
+from support.fake_engine import ColourEngine
+from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_3_MIDDLE, happened, read, retaken, rewritten
 
+from model.profile import MOTION, hero_profile
 from server.flight.events import NotUnderstood, Received, Seen
 from server.settings import TrackerConfig
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.upgrade import FORMATS, MOST_EVIDENCE, Upgrade
+from tools.replay import replay
 
 OLD = pytest.mark.parametrize("path", [FORMAT_1, FORMAT_2], ids=["format1", "format2"])
 
@@ -44,8 +47,9 @@ def test_what_a_session_was_made_of_is_kept_where_it_is_still_known(path):
     assert recording.end_reason == end["reason"]
     tracker, old = asdict(recording.start.tracker), start["tracker"]
     kept = tracker.keys() & old.keys()
-    assert kept == {"lost_after_s", "walk_on_s", "gate_sigma", "walking_std_mps", "drift_mps", "max_speed_mps"}
-    assert tracker == asdict(TrackerConfig()) | {name: old[name] for name in kept}
+    assert kept == {"lost_after_s", "gate_sigma"}
+    profile = asdict(hero_profile()) | {name: old[name] for name in MOTION}
+    assert tracker == asdict(TrackerConfig()) | {name: old[name] for name in kept} | {"profile": profile}
 
 
 @OLD
@@ -222,3 +226,35 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
     with pytest.raises(UnreadableRecordingError, match="cannot understand") as told:
         happened(copy)
     assert "\n" not in str(told.value)
+
+
+# --- format 3
+
+
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE])
+def test_the_hero_is_followed_exactly_as_before_targets_had_profiles(path):
+    """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
+    with Recording(path) as recording:
+        engine = ColourEngine(hero="red" if path == FORMAT_3 else "blue")
+        assert engine.description == recording.start.engine
+        comparison = replay(recording, engine, recording.start.min_blob_px)
+    assert comparison.is_identical, comparison.summary()
+    commands = Counter(command.event for outcome, _ in comparison.pairs for command in outcome.commands)
+    assert min(commands["object_detected"], commands["object_lost"]) >= 1
+
+
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE])
+def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path, tmp_path):
+    def change(number, event):
+        if number == 0:
+            state = event["state"]
+            for settings in (event["tracker"], {} if state is None else state["tracker"]["config"]):
+                settings["max_speed_mps"] = 3.0
+        return event
+
+    start = read(rewritten(path, tmp_path, change))[0].start
+    expected = TrackerConfig(profile=replace(hero_profile(), max_speed_mps=3.0))
+    assert start.tracker == expected
+    assert (start.state is not None) == (path == FORMAT_3_MIDDLE)
+    if start.state is not None:
+        assert start.state.tracker.config == expected

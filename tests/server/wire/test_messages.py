@@ -40,6 +40,12 @@ def test_a_frame_as_quadsim_sends_it_is_understood():
     assert parsed.rgb_image == parsed.depth_image == b"any bytes"
 
 
+def test_a_frame_may_come_without_a_depth_image_and_null_is_none():
+    assert parse_sensor_frame(frame(depth_image=None)).depth_image is None
+    with pytest.raises(BadFrameError, match="depth_image: expected a PNG in base64, got None"):
+        parse_sensor_frame({**frame(), "depth_image": None})
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
@@ -87,7 +93,6 @@ def test_a_senseless_timestamp_is_no_reason_to_drop_a_frame(timestamp):
     ("changes", "field", "received"),
     [
         ({"rgb_image": None}, "rgb_image", "no such key"),
-        ({"depth_image": None}, "depth_image", "no such key"),
         ({"pose": None}, "pose", "no such key"),
         ({"gimbal_pose": None}, "gimbal_pose", "no such key"),
         ({"rgb_image": 5}, "rgb_image", "5"),
@@ -96,6 +101,7 @@ def test_a_senseless_timestamp_is_no_reason_to_drop_a_frame(timestamp):
         ({"rgb_image": IMAGE[:-1]}, "rgb_image", "padding"),
         ({"depth_image": "größer"}, "depth_image", "größer"),
         ({"depth_image": ""}, "depth_image", "nothing"),
+        ({"depth_image": 0}, "depth_image", "0"),
         ({"pose": [1, 2, 3, 4, 5, 6]}, "pose", "list of 6"),
         ({"pose": "1.0000,2.0000,3.0000"}, "pose", "3 numbers"),
         ({"pose": "1,0000,2,0000,3,0000"}, "pose", "3 numbers"),  # in decimal commas, not six numbers
@@ -154,7 +160,7 @@ def test_the_decimal_separator_is_told(text, separator):
 def test_commands_have_one_json_object_as_quadsim_needs_it():
     assert object_detected([1, 2, 3]) == ("object_detected", {"coords": [1.0, 2.0, 3.0]})
     assert object_lost() == ("object_lost", {"data": ""})
-    marker = create_box_marker(7, [1, 2, 3]).payload
+    marker = create_box_marker(7, [1, 2, 3], (0.7, 0.7, 2.0)).payload
     assert marker == {
         "id": 7,
         "pose": [1.0, 2.0, 3.0, 0.0, 0.0, 0.0],

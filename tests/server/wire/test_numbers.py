@@ -58,7 +58,10 @@ def test_the_usual_form_is_misread(culture, misread):
 
 @pytest.mark.parametrize("culture", CULTURES)
 def test_a_command_and_a_marker_mean_the_same_everywhere(culture):
-    for command in (object_detected([1241.1876, -0.4, 12.0]), create_box_marker(7, [1241.1876, -0.4, 12.0])):
+    for command in (
+        object_detected([1241.1876, -0.4, 12.0]),
+        create_box_marker(7, [1241.1876, -0.4, 12.0], [0.7, 0.7, 2.0]),
+    ):
         sent, plain = dumps(command.payload), json.dumps(command.payload)
         assert [to_single(number, culture) for number in numbers_in(sent)] == [
             float(number) for number in numbers_in(plain)

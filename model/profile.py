@@ -1,0 +1,162 @@
+"""What a network's target is like: its body, how it moves, what convinces of it, how training may change it.
+
+A profile is data. A person writes it as TOML (`model/profiles/hero.toml` is the hero's, docs/targets.md explains each
+figure), `tools/train.py --profile` puts it on the network's card, and server, tracker and training take it from there.
+"""
+
+import functools
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import msgspec
+
+HERO_FILE = Path(__file__).with_name("profiles") / "hero.toml"
+LONGEST_NAME = 40
+# Least and most of each number, and of each number in a list. Wide enough for a mouse and for a ship: they refuse
+# slips, such as centimetres, and figures that the tracker's filter could not compute with.
+_RANGES = {
+    "height_m": (0.02, 50.0),
+    "depth_m": (0.02, 500.0),
+    "height_std": (0.001, 1.0),
+    "centroid_std_m": (0.001, 50.0),
+    "least_body_m2": (0.0, 1000.0),
+    "marker_m": (0.01, 500.0),
+    "walking_std_mps": (0.001, 1000.0),
+    "drift_mps": (0.001, 1000.0),
+    "max_speed_mps": (0.001, 1000.0),
+    "brisk_mps": (0.001, 1000.0),
+    "vertical_share": (0.001, 10.0),
+    "walk_on_s": (0.001, 1000.0),
+    "spread_mps": (0.001, 1000.0),
+    "in_front_m": (0.01, 500.0),
+    "second_look_from_px": (1.0, 65_536.0),
+    "near_doubt": (0.0, 1.0),
+    "doubt_per_m": (0.0, 1.0),
+    "pasted_px": (1.0, 65_536.0),
+    "pasted_stretch": (0.0, 2.0),
+}
+MOTION = ("walking_std_mps", "drift_mps", "max_speed_mps", "walk_on_s")
+"""Those that the user of a server may set otherwise, with `--tracker`."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A target. Lengths in metres, speeds in m/s; `hero` and `person` in the code stand for it.
+
+    Args:
+        name: of the class that is followed.
+        others: of the class of those who are like it.
+        height_m, depth_m: of the body; the depth is its longest extent over ground.
+        is_upright: whether it is taller than wide in every picture.
+        height_std: standard deviation of the apparent height, as a share of it.
+        centroid_std_m: of the middle of what is seen within the body.
+        least_body_m2: a smaller visible area cannot speak for the target.
+        marker_m: x, y, z size of the box that marks it.
+        walking_std_mps: standard deviation of a newcomer's velocity along each axis.
+        drift_mps: standard deviation of the change of velocity in one second.
+        max_speed_mps: top speed.
+        brisk_mps: when most of them move faster than this, the simulator is taken to run fast.
+        vertical_share: vertical speed as a share of the horizontal one.
+        walk_on_s: how long an unseen one is predicted to go straight on.
+        spread_mps: how fast the place of an unseen one becomes uncertain after that.
+        in_front_m: what hides one is nearer than its predicted place by this.
+        second_look_from_px: least area for a second look, pixels in an image of 256 × 256.
+        near_doubt: the network is in doubt if it gives the target's pixels less than 1 − this on average.
+        doubt_per_m: the same per metre of distance, where that is more.
+        is_mirrored: whether training may mirror it.
+        pasted_px: smallest and largest area of far figures that training pastes in, pixels.
+        pasted_stretch: log of how many times as tall and narrow training may make these.
+
+    Raises:
+        ValueError: if a name is not printable or is not between 1 and 40 characters, both names are alike, or a
+            number is out of its range.
+    """
+
+    name: str
+    others: str
+    height_m: float
+    depth_m: float
+    is_upright: bool
+    height_std: float
+    centroid_std_m: float
+    least_body_m2: float
+    marker_m: tuple[float, float, float]
+    walking_std_mps: float
+    drift_mps: float
+    max_speed_mps: float
+    brisk_mps: float
+    vertical_share: float
+    walk_on_s: float
+    spread_mps: float
+    in_front_m: float
+    second_look_from_px: float
+    near_doubt: float
+    doubt_per_m: float
+    is_mirrored: bool
+    pasted_px: tuple[float, float]
+    pasted_stretch: float
+
+    def __post_init__(self) -> None:
+        for key in ("name", "others"):
+            name = getattr(self, key)
+            if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+                shown = repr(name[:LONGEST_NAME])
+                raise ValueError(f"expected {key} of 1 to {LONGEST_NAME} printable characters, got {shown}")
+        if len({self.name, self.others, "surroundings"}) < 3:
+            raise ValueError(
+                f"expected a name, a name of others, and neither of them surroundings, got {self.name}, {self.others}"
+            )
+        for key, (least, most) in _RANGES.items():
+            value = getattr(self, key)
+            for number in value if isinstance(value, tuple) else (value,):
+                if not (math.isfinite(number) and least <= number <= most):
+                    raise ValueError(f"expected {key} of {least:g} to {most:g}, got {number!r}")
+        if self.pasted_px[0] > self.pasted_px[1]:
+            raise ValueError(f"expected pasted_px from the smallest to the largest, got {list(self.pasted_px)}")
+
+    def __str__(self) -> str:
+        posture = "upright" if self.is_upright else "not upright"
+        return (
+            f"{self.name}, {self.height_m:g} m high, {self.depth_m:g} m deep, {posture}, "
+            f"up to {self.max_speed_mps:g} m/s; others: {self.others}"
+        )
+
+
+def profile_of(values: object) -> Profile:
+    """A profile from a table of all its values, as TOML and JSON give it.
+
+    Raises:
+        ValueError: if one is missing, unknown, of another type or out of its range.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected a profile, a table of values, got {type(values).__name__}")
+    known = [field.name for field in fields(Profile)]
+    if missing := [key for key in known if key not in values]:
+        raise ValueError(f"expected {missing[0]} in a profile, got none")
+    if unknown := sorted(map(str, values.keys() - set(known))):
+        raise ValueError(f"expected values of a profile ({', '.join(known)}), got {unknown[0][:LONGEST_NAME]}")
+    return msgspec.convert(values, Profile)
+
+
+def read_profile(file: Path) -> Profile:
+    """Read a profile from a TOML file.
+
+    Raises:
+        OSError: if the file can't be read.
+        ValueError: if it is not a whole profile; a single line that names it.
+    """
+    try:
+        return profile_of(tomllib.loads(file.read_text("utf-8")))
+    except RecursionError as error:
+        raise ValueError(f"{file}: expected a profile, got TOML that is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+@functools.cache
+def hero_profile() -> Profile:
+    """The hero's, of `model/profiles/hero.toml`."""
+    return read_profile(HERO_FILE)

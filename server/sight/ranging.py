@@ -1,0 +1,109 @@
+"""How far away somebody is where no depth image tells: by their feet on the ground, and by their height in the picture.
+
+Both find the distance over ground and give it as the planar depth of the body's middle. Each knows how wrong it may be,
+so that they can be fused and the tracker is told.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from model.profile import Profile
+from server.sight.geometry import Camera, Pose, ray_direction
+
+STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
+EDGE_PX = 0.5  # a box that comes as near to the image's edge may be cut off there
+# Standard deviations: of the lowest and the highest row of somebody's pixels, in rows of the network; of the ground
+# from its given height, under the feet of somebody.
+ROW_STD_PX, GROUND_STD_M = 1.0, 0.15
+
+
+class Outline(NamedTuple):
+    """Of a body in the camera's image, continuous pixel coordinates; `row_px` is the height of a row of the network."""
+
+    centroid_px: tuple[float, float]
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    row_px: float = 1.0
+
+
+class Range(NamedTuple):
+    """Planar depth of somebody's middle, and its standard deviation, metres."""
+
+    depth_m: float
+    std_m: float
+
+
+def by_height(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Range | None:
+    """The depth at which an upright target of average height fills its box from top to bottom.
+
+    With s = rise over run of the rays through head and feet, both at the same distance over ground:
+    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, for a view from above, and
+    where the answer is beyond `far_m`: a figure too small to be measured, or a camera rolled on its side; and for a
+    target that is not upright.
+    """
+    if not profile.is_upright or body.top_px < EDGE_PX or body.bottom_px > camera.image_px - EDGE_PX:
+        return None
+    middle_px = (body.left_px + body.right_px) / 2
+    head_slope = _slope((middle_px, body.top_px), camera, pose)
+    feet_slope = _slope((middle_px, body.bottom_px), camera, pose)
+    if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)) or not head_slope > feet_slope:
+        return None
+    run = (head_slope - feet_slope) * _run(body.centroid_px, camera, pose)
+    if not run > profile.height_m / camera.far_m:
+        return None
+    depth_m = profile.height_m / run
+    return Range(depth_m, profile.height_std * depth_m)
+
+
+def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
+    """The depth at which somebody stands whose feet are on flat ground at `camera.ground_z_m`.
+
+    distance = drop from the camera to the ground / steepness of the ray through the feet. None if the image's edge may
+    cut the feet off, at or above the horizon, and where the answer is beyond `far_m`.
+    """
+    drop_m = pose.z_m - camera.ground_z_m
+    if drop_m <= 0 or body.bottom_px > camera.image_px - EDGE_PX:
+        return None
+    middle_px = (body.left_px + body.right_px) / 2
+    steepness = -_slope((middle_px, body.bottom_px), camera, pose)
+    run = _run(body.centroid_px, camera, pose)
+    if not steepness > drop_m / (camera.far_m * run):
+        return None
+    distance_m = drop_m / steepness
+    # By a row higher: the error grows with the square of the distance.
+    higher = -_slope((middle_px, body.bottom_px - ROW_STD_PX * body.row_px), camera, pose)
+    by_row_m = distance_m * (steepness - higher) / steepness
+    by_ground_m = distance_m * GROUND_STD_M / drop_m
+    return Range(distance_m / run, math.hypot(by_row_m, by_ground_m) / run)
+
+
+def fused(ranges: Sequence[Range | None]) -> Range | None:
+    """The mean by inverse variance; None without any.
+
+    Where they differ by more than they claim, one of them is wrong, and nobody knows which: the deviation is scaled up
+    accordingly. Source: Particle Data Group, Review of Particle Physics, 5.2.2 (scale factor).
+    """
+    known = [each for each in ranges if each is not None]
+    if not known:
+        return None
+    weights = [1 / each.std_m**2 for each in known]
+    depth_m = sum(weight * each.depth_m for weight, each in zip(weights, known, strict=True)) / sum(weights)
+    misfit = sum(weight * (each.depth_m - depth_m) ** 2 for weight, each in zip(weights, known, strict=True))
+    scale = math.sqrt(max(1.0, misfit / max(1, len(known) - 1)))
+    return Range(depth_m, scale / math.sqrt(sum(weights)))
+
+
+def _run(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> float:
+    """Distance over ground for each metre of planar depth along a pixel's ray."""
+    east, north, _ = ray_direction(pixel_px, camera, pose).tolist()
+    return math.hypot(east, north)
+
+
+def _slope(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> float:
+    """Rise over run of a pixel's ray; infinite straight up or down."""
+    east, north, up = ray_direction(pixel_px, camera, pose).tolist()
+    run = math.hypot(east, north)
+    return up / run if run > 0 else math.copysign(math.inf, up)

@@ -1,0 +1,92 @@
+"""Distances without depth images, of people whose place is known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from model.profile import hero_profile
+from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, project
+from server.sight.ranging import Outline, Range, by_ground, by_height, fused
+
+HERO = hero_profile()
+POSE = Pose(3.0, -2.0, 5.0, 0.0, 15.0, 40.0)
+
+
+def standing(distance_m: float, camera: Camera = QUADSIM_CAMERA, pose: Pose = POSE, height_m: float = 1.75) -> Outline:
+    """Somebody upright straight ahead, on the ground."""
+    yaw_rad = math.radians(pose.yaw_deg)
+    x_m, y_m = pose.x_m + distance_m * math.cos(yaw_rad), pose.y_m + distance_m * math.sin(yaw_rad)
+    ends = [project(np.array([x_m, y_m, camera.ground_z_m + up_m]), camera, pose) for up_m in (height_m, 0.0)]
+    (u_px, top_px, _), (_, bottom_px, _) = ends
+    return Outline((u_px, (top_px + bottom_px) / 2), u_px - 4.0, top_px, u_px + 4.0, bottom_px)
+
+
+def over_ground_m(found: Range, pose: Pose, body: Outline, camera: Camera = QUADSIM_CAMERA) -> float:
+    """From a planar depth along the middle's ray, with the camera level in roll."""
+    down_rad = math.radians(pose.pitch_deg)
+    up = (camera.image_px / 2 - body.centroid_px[1]) / camera.focal_px
+    return found.depth_m * (math.cos(down_rad) + up * math.sin(down_rad))
+
+
+@pytest.mark.parametrize("distance_m", [6.0, 12.0, 25.0, 40.0])
+@pytest.mark.parametrize("ground_z_m", [0.0, -3.0, 2.0])
+def test_both_ways_find_somebody_who_stands_on_the_ground(distance_m, ground_z_m):
+    camera = Camera(ground_z_m=ground_z_m)
+    pose = POSE._replace(z_m=ground_z_m + 5.0)
+    body = standing(distance_m, camera, pose)
+    for found in (by_height(body, camera, pose, HERO), by_ground(body, camera, pose)):
+        assert over_ground_m(found, pose, body) == pytest.approx(distance_m, rel=1e-6)
+
+
+def test_a_tall_person_misleads_the_height_and_not_the_ground():
+    body = standing(20.0, height_m=2.1)
+    assert over_ground_m(by_height(body, QUADSIM_CAMERA, POSE, HERO), POSE, body) == pytest.approx(20 * 1.75 / 2.1)
+    assert over_ground_m(by_ground(body, QUADSIM_CAMERA, POSE), POSE, body) == pytest.approx(20.0)
+
+
+def test_the_ground_is_the_less_certain_the_further_and_the_lower_the_camera():
+    near, far = (by_ground(standing(distance_m), QUADSIM_CAMERA, POSE) for distance_m in (10.0, 40.0))
+    assert 4 * near.std_m < far.std_m < 32 * near.std_m
+    low = POSE._replace(z_m=1.0, pitch_deg=0.0)
+    assert by_ground(standing(10.0, pose=low), QUADSIM_CAMERA, low).std_m > 3 * near.std_m
+
+
+def test_a_coarser_network_is_less_certain():
+    fine, coarse = standing(30.0), standing(30.0)._replace(row_px=2.0)
+    assert by_ground(coarse, QUADSIM_CAMERA, POSE).std_m > 1.5 * by_ground(fine, QUADSIM_CAMERA, POSE).std_m
+
+
+@pytest.mark.parametrize(
+    ("body", "pose"),
+    [
+        (standing(20.0)._replace(bottom_px=256.0), POSE),  # cut off
+        (standing(20.0)._replace(bottom_px=20.0), POSE),  # above the horizon
+        (standing(20.0), POSE._replace(z_m=-1.0)),  # a camera under the ground
+        (standing(20.0)._replace(bottom_px=69.5), POSE),  # just below the horizon: beyond far
+    ],
+)
+def test_feet_that_tell_nothing_give_no_distance(body, pose):
+    assert by_ground(body, QUADSIM_CAMERA, pose) is None
+
+
+def test_who_is_not_upright_has_no_height_to_measure():
+    body = standing(10.0)
+    assert by_height(body, QUADSIM_CAMERA, POSE, replace(HERO, is_upright=False)) is None
+    assert by_height(body._replace(top_px=0.0), QUADSIM_CAMERA, POSE, HERO) is None
+
+
+def test_two_that_agree_are_fused_by_inverse_variance():
+    # (20 / 1 + 22 / 4) / (1 + 1/4) = 20.4; 1 / √1.25 = 0.894; misfit 0.16 + 0.64 = 0.8 < 1.
+    assert fused([Range(20.0, 1.0), Range(22.0, 2.0)]) == pytest.approx((20.4, 0.894), abs=1e-3)
+
+
+def test_two_that_disagree_are_less_certain():
+    # (10 − 20)² / (1 + 1) = 50: √50 times as uncertain as 1 / √2.
+    assert fused([Range(10.0, 1.0), Range(20.0, 1.0)]) == pytest.approx((15.0, 5.0))
+
+
+def test_one_alone_stands_for_itself_and_none_is_none():
+    assert fused([None, Range(10.0, 2.0)]) == pytest.approx((10.0, 2.0))
+    assert fused([None, None]) is None

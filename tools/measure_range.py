@@ -1,0 +1,120 @@
+"""Measure how well people are placed without depth images: in the stand-in, against the true depth.
+
+    python tools/measure_range.py weights/model_weights --seeds 700 701 702
+
+A drone patrols and follows; once a second, everybody whom the network sees is placed by the ground and by their height,
+and compared with the depth that the renderer knows. Prints a table by distance: the median error, how often it is
+within one and two of the standard deviations that the tracker is told, and how many could not be placed.
+Takes two minutes for each seed of 120 s.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from model.command import command, print_text, run_command
+from model.engines import add_precision_option, load_engine
+from model.options import check
+from server.sight.geometry import Camera
+from server.sight.people import Sighting
+from server.sight.sight import Sight, View
+from server.wire.messages import Frame
+from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
+from tools.simulator.scene import NOBODY
+from tools.simulator.world import Observation, World, frame_fields
+
+EDGES_M = (0, 10, 20, 30, 50, 100)
+LEAST_PX = 6  # of somebody within a box, to know whom the network has seen
+
+
+class Measured(NamedTuple):
+    """One sighting: the true depth, and the one found with its standard deviation, metres; NaN without a place."""
+
+    true_m: float
+    found_m: float
+    std_m: float
+
+
+@command("measure_range")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    check(
+        options, ("duration", options.duration >= 1, "of at least 1"), ("people", 1 <= options.people <= 60, "1 to 60")
+    )
+    sight = Sight(load_engine("auto", str(options.weights), options.precision), Camera(has_depth=False))
+    found = []
+    for seed in options.seeds:
+        with World(seed, options.people) as world:
+            for observation in tqdm(observations(world, seed, options.duration), f"seed {seed}", options.duration):
+                view = sight.look(Frame.read(1, 0.0, frame_fields(observation)))
+                assert isinstance(view, View)
+                found += [each for one in view.sightings if (each := measured(one, observation)) is not None]
+    print_text(table(np.array(found).reshape(-1, 3)))
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("weights", type=Path, help="the network, such as weights/model_weights")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="of the worlds (default: 700)")
+    parser.add_argument("--duration", type=int, default=120, help="of each flight, simulated s (default: 120)")
+    parser.add_argument("--people", type=int, default=30, help="besides the hero, 1 to 60 (default: 30)")
+    add_precision_option(parser)
+    return parser.parse_args(arguments)
+
+
+def observations(world: World, seed: int, duration_s: int) -> Iterator[Observation]:
+    """What the camera sees, once a second."""
+    cameraman = Cameraman(world.drone, np.random.default_rng(seed))
+    for _ in range(duration_s):
+        for _ in range(round(1 / DIRECT_EVERY_S)):
+            cameraman.direct(world.time_s, world.walkers.hero_position_m)
+            world.step(DIRECT_EVERY_S)
+        yield world.observe(cameraman.camera_pose(world.walkers.hero_position_m))
+
+
+def measured(sighting: Sighting, observation: Observation) -> Measured | None:
+    """A sighting against the true depth of whoever has the most pixels in its box; None if that is nobody."""
+    left, top, right, bottom = (round(edge) for edge in sighting.box_px)
+    box = np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
+    who = observation.view.person[box]
+    counts = np.bincount(who.ravel(), minlength=NOBODY + 1)
+    counts[NOBODY:] = 0
+    if counts.max() < LEAST_PX:
+        return None
+    true_m = float(np.median(observation.view.depth_m[box][who == counts.argmax()]))
+    place = sighting.place
+    return Measured(true_m, *((np.nan, np.nan) if place is None else (place.depth_m, place.std_m)))
+
+
+def table(found: np.ndarray) -> str:
+    """A line for each class of distance; `found` is (n, 3), as `Measured`."""
+    true_m, error_m, std_m = found[:, 0], np.abs(found[:, 1] - found[:, 0]), found[:, 2]
+    lines = [f"{'distance':>12}{'people':>8}{'placed':>8}{'median error':>14}{'90 %':>8}{'in 1 σ':>8}{'in 2 σ':>8}"]
+    bounds = [*pairwise(EDGES_M), (0, 30)]
+    for least_m, most_m in bounds:
+        inside = (true_m >= least_m) & (true_m < most_m)
+        placed = inside & np.isfinite(error_m)
+        if not placed.any():
+            continue
+        share, sigmas = error_m[placed] / true_m[placed], error_m[placed] / std_m[placed]
+        figures = f"{np.median(share):>14.1%}{np.quantile(share, 0.9):>8.0%}"
+        honesty = f"{(sigmas <= 1).mean():>8.0%}{(sigmas <= 2).mean():>8.0%}"
+        name = f"{least_m} to {most_m} m"
+        lines.append(f"{name:>12}{inside.sum():>8}{placed.sum() / inside.sum():>8.0%}{figures}{honesty}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command(main)

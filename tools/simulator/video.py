@@ -1,0 +1,131 @@
+"""Read pictures of a video file, a folder of images or a camera, at a rate to be played."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import cv2
+import numpy as np
+
+from model.images import open_image
+from tools.simulator.recorded import UnreadableImageError, image_files
+
+# The largest square of a picture that the server takes.
+LARGEST_PX = 480
+USUAL_FPS = 30.0  # of a video that does not tell its own rate
+FPS_LIMITS = (0.1, 1000.0)
+
+
+class Picture(NamedTuple):
+    """One picture: its name for people, and (px, px, 3) uint8 RGB."""
+
+    name: str
+    image: np.ndarray
+
+
+class Video:
+    """Pictures in order; a context manager, and iterated once.
+
+    Attributes:
+        frames_per_s: at which they are to be played.
+    """
+
+    def __init__(self, frames_per_s: float) -> None:
+        self.frames_per_s = frames_per_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release what it is read from."""
+
+
+class _Folder(Video):
+    def __init__(self, folder: Path, frames_per_s: float) -> None:
+        super().__init__(frames_per_s)
+        self._files = image_files(folder)
+
+    def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
+        for file in self._files:
+            try:
+                picture = Picture(file.name, middle_square(np.asarray(open_image(file).convert("RGB"))))
+            except ValueError as error:
+                yield UnreadableImageError(str(error))
+            else:
+                yield picture
+
+
+class _Capture(Video):
+    """OpenCV's; of a file those pictures that are due at `frames_per_s`, of a camera all that come."""
+
+    def __init__(self, source: str, frames_per_s: float) -> None:
+        is_camera = source.isdecimal()
+        self._capture = cv2.VideoCapture(int(source)) if is_camera else cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            what = f"a camera {source}" if is_camera else "a video that OpenCV can read"
+            raise ValueError(f"expected {what}, got none{'' if is_camera else f' in {source}'}")
+        self._every = 1.0
+        if is_camera:
+            self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not those that wait
+        else:
+            rate = self._capture.get(cv2.CAP_PROP_FPS)
+            rate = rate if FPS_LIMITS[0] <= rate <= FPS_LIMITS[1] else USUAL_FPS
+            self._every = max(1.0, rate / frames_per_s)
+            frames_per_s = min(frames_per_s, rate)
+        super().__init__(frames_per_s)
+
+    def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
+        number, taken = 0, 0
+        while self._capture.grab():
+            number += 1
+            if number - 1 < round(taken * self._every):
+                continue
+            taken += 1
+            is_whole, image = self._capture.retrieve()
+            if is_whole:
+                yield Picture(f"picture {number}", middle_square(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)))
+            else:
+                yield UnreadableImageError(f"picture {number}")
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def open_video(source: str, frames_per_s: float) -> Video:
+    """Open a video.
+
+    Args:
+        source: a file, a folder of images, or the number of a camera.
+        frames_per_s: pictures to take of each second; a file with fewer is played at its own rate.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if OpenCV can't read it.
+    """
+    # What they have to say of a damaged file or a missing camera is told in one line of ours.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    path = Path(source)
+    if path.is_dir():
+        return _Folder(path, frames_per_s)
+    if not path.is_file() and not source.isdecimal():
+        raise FileNotFoundError(f"expected a video, a folder of images or a camera's number, found none at {source}")
+    return _Capture(source, frames_per_s)
+
+
+def middle_square(image: np.ndarray) -> np.ndarray:
+    """The square in the middle of a picture, (H, W, 3) uint8, as large as the server takes."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    if side <= LARGEST_PX:
+        return np.ascontiguousarray(square)
+    return cv2.resize(square, (LARGEST_PX, LARGEST_PX), interpolation=cv2.INTER_AREA)

@@ -25,7 +25,7 @@ class Settings:
     host: str = option("127.0.0.1", "address to listen on; QuadSim only connects to 127.0.0.1")
     allow_host: tuple[str, ...] = option(
         (),
-        "another name of this server in requests, such as a compose service's; repeatable",
+        "another name of this server; repeatable",
         metavar="NAME",
         is_repeated=True,
     )
@@ -34,7 +34,7 @@ class Settings:
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
-    pred_viz: bool = option(False, "draw overlay images even while nobody looks at the page", aliases=("--pred_viz",))
+    pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )

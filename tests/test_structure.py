@@ -72,3 +72,10 @@ def test_no_command_imports_another():
     for file in MODULES:
         others = {module for module, _ in imports(file)} | {f"{module}.{taken}" for module, taken in imports(file)}
         assert not others & COMMANDS, name(file)
+
+
+def test_only_the_fleet_knows_ray_and_nobody_imports_it():
+    for file in MODULES:
+        modules = {module for module, _ in imports(file)} | {f"{module}.{taken}" for module, taken in imports(file)}
+        assert name(file) == "server/fleet.py" or not any(each.split(".")[0] == "ray" for each in modules), name(file)
+        assert "server.fleet" not in modules, name(file)

@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hostile check format setup lock weights clean
+.PHONY: demo test quick hostile check format setup fleet fleet-test lock weights clean
 
 demo:
 	@$(PYTHON) make.py demo
@@ -20,6 +20,13 @@ check:
 
 setup:
 	@$(PYTHON) make.py setup
+
+# Networks on Ray Serve for two servers and twelve drones, on this machine; docs/fleet.md.
+fleet:
+	@$(PYTHON) make.py fleet
+
+fleet-test:
+	@$(PYTHON) make.py fleet-test
 
 # Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
 SEED ?= 1
@@ -39,6 +46,7 @@ lock:
 	$(COMPILE) --upgrade --extra demo --constraint requirements.lock --output-file requirements-demo.lock pyproject.toml
 	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
 	$(COMPILE) --upgrade --extra search --constraint requirements.lock --output-file requirements-search.lock pyproject.toml
+	$(COMPILE) --upgrade --extra fleet --constraint requirements.lock --output-file requirements-fleet.lock pyproject.toml
 
 # Maintainers only, after a change of weights: convert what is shipped converted.
 DATA ?= ../shared/data

@@ -5,6 +5,8 @@
     python make.py quick    of the tests only those without servers, browsers, renderer and training
     python make.py check    lint, format and types
     python make.py setup    the setup alone
+    python make.py fleet    Ray Serve on this machine, for two servers with six simulated drones each: some minutes
+    python make.py fleet-test    the tests of it
 
 The Makefile calls this file. Standard library only; not run on Windows yet.
 """
@@ -52,6 +54,8 @@ class Setup(NamedTuple):
 
 EVERYTHING = Setup("requirements.lock", "about a minute and 3.3 GB of disk")
 FOR_THE_DEMO = Setup("requirements-demo.lock", "half a minute and 0.8 GB of disk")
+# Beside one of the others.
+FOR_A_FLEET = Setup("requirements-fleet.lock", "half a minute and 0.3 GB of disk")
 
 CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
 # Two test files at a time: most tests wait for a server, a renderer or a process of their own.
@@ -63,6 +67,8 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "demo": ((["tools/demo.py"],), ""),
     "check": (CHECK, ""),
     "quick": (([*PYTEST, "-m", "not slow"],), "The quick tests passed. Next: 'make test' runs all of them."),
+    "fleet": ((["tools/fleet.py"],), ""),
+    "fleet-test": ((["-m", "pytest", "tests/server/test_fleet.py"],), ""),
     "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
 }
 
@@ -73,11 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", choices=TARGETS)
     target = parser.parse_args(arguments).target
     commands, last_words = TARGETS[target]
-    # The demo needs a part of the packages; where all have been installed, they are kept up to date instead.
-    setup = FOR_THE_DEMO if target == "demo" and not EVERYTHING.stamp.exists() else EVERYTHING
+    # The demos need a part of the packages; where all have been installed, they are kept up to date instead.
+    setup = FOR_THE_DEMO if target in ("demo", "fleet") and not EVERYTHING.stamp.exists() else EVERYTHING
     # Ctrl-C is for the program that runs here: it tidies up and ends, and then this one does.
     signal.signal(signal.SIGINT, lambda *_: None)
-    if status := set_up(setup) or run_all([[str(PYTHON), *command] for command in commands]):
+    status = set_up(setup)
+    if status == 0 and target in ("fleet", "fleet-test"):
+        status = add(FOR_A_FLEET)
+    if status := status or run_all([[str(PYTHON), *command] for command in commands]):
         return status
     if last_words:
         print(last_words)
@@ -102,6 +111,17 @@ def set_up(setup: Setup) -> int:
         [str(PYTHON), *PIP, "--no-deps", "--no-build-isolation", "--editable", "."],
     ]
     status = run_all(commands)
+    if status == 0:
+        setup.stamp.touch()
+    return status
+
+
+def add(setup: Setup) -> int:
+    """Install more packages into .venv, unless they are there; returns the exit status of what has failed, else 0."""
+    if setup.is_done:
+        return 0
+    print(f"Adding {setup.lock} to .venv (once; {setup.cost}) ...", flush=True)
+    status = run_all([[str(PYTHON), *PIP, "--require-hashes", "--requirement", setup.lock]])
     if status == 0:
         setup.stamp.touch()
     return status

@@ -117,6 +117,9 @@ class FollowerServer:
         self._metrics.gauge("viewers", "Open pages", lambda: self._dashboard.viewers)
         self._metrics.gauge("ready", "1 if /healthz says ready", lambda: self._control.trouble() is None)
         self._metrics.gauge("network_loading", "1 while another network is loaded", lambda: self._networks.is_loading)
+        self._metrics.gauge("remote", "1 while frames are inferred elsewhere", lambda: self._networks.engine.is_remote)
+        images = "Images sent elsewhere to be inferred"
+        self._metrics.counter("remote_images", images, "outcome", lambda: self._networks.engine.remote_outcomes)
         loads = "Networks that were to be loaded while the server runs"
         self._metrics.counter("network_loads", loads, "outcome", lambda: self._networks.outcomes)
         self._sio.on("disconnect", self._on_disconnect)
@@ -193,6 +196,7 @@ class FollowerServer:
             "ready": trouble is None,
             "trouble": trouble,
             "engine": engine.description,
+            "is_remote": engine.is_remote,
             "input_px": engine.input_px,
             "frames": self._control.frames,
             "sessions": sessions,

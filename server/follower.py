@@ -21,6 +21,8 @@ from pathlib import Path
 from model.command import harmless
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.engines.beside import load_beside
+from model.engines.lane import check_url
+from model.engines.remote import Elsewhere, connect
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
-        engine = load_engine(options.engine, options.weights, options.precision, options.device)
+        elsewhere = find_elsewhere(options, settings.watchdog_s)
+        engine = load_first(options, elsewhere)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
@@ -51,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.info("engine: %s", engine.description)
 
     def load(weights: str) -> Engine:
-        return load_beside(options.engine, weights, options.precision, options.device)
+        if elsewhere is None:
+            return load_beside(options.engine, weights, options.precision, options.device)
+        local = load_beside("auto", weights, options.precision, options.device) if options.fallback else None
+        return connect(elsewhere, weights, local)
 
     server = FollowerServer(settings, chosen, options.weights, engine, load, token)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
@@ -66,6 +72,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def find_elsewhere(options: argparse.Namespace, watchdog_s: float) -> Elsewhere | None:
+    """Where networks run, if not here.
+
+    Raises:
+        OSError: if the file of its token can't be read.
+        ValueError: if an option does not fit the engine, or the file holds no token.
+    """
+    if options.engine in ENGINES:
+        for option, value in (("--fallback", options.fallback), ("--engine-token-file", options.engine_token_file)):
+            if value:
+                raise ValueError(f"expected --engine http://HOST:PORT with {option}, got {options.engine}")
+        return None
+    token = None if options.engine_token_file is None else read_token(options.engine_token_file)
+    # Half of it, so that what waits for the answer on the frame before is answered within the watchdog's time, too.
+    return Elsewhere(options.engine, watchdog_s / 2, token)
+
+
+def load_first(options: argparse.Namespace, elsewhere: Elsewhere | None) -> Engine:
+    """Load the network of the command line, or connect to where it runs.
+
+    Raises:
+        ValueError, OSError: as `load_engine` and `connect` do.
+    """
+    if elsewhere is None:
+        return load_engine(options.engine, options.weights, options.precision, options.device)
+    local = load_engine("auto", options.weights, options.precision, options.device) if options.fallback else None
+    return connect(elsewhere, options.weights, local)
+
+
+def engine_name(text: str) -> str:
+    """A member of `ENGINES`, or the address of a machine that infers."""
+    if text in ENGINES:
+        return text
+    if "://" not in text:
+        raise argparse.ArgumentTypeError(f"expected {', '.join(ENGINES)} or http://HOST:PORT, got {text!r}")
+    try:
+        return check_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line: most options are the fields of `Settings`."""
     parser = argparse.ArgumentParser(
@@ -76,10 +123,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", help="the network, such as weights/model_weights")
     parser.add_argument(
         "--engine",
-        choices=ENGINES,
+        type=engine_name,
         default="auto",
         metavar="ENGINE",
-        help="openvino, tensorflow or auto (default: auto)",
+        help="openvino, tensorflow or http://... (default: auto)",
+    )
+    parser.add_argument("--fallback", action="store_true", help="infer here while --engine http://... does not")
+    parser.add_argument(
+        "--engine-token-file", type=Path, metavar="FILE", help="file with the token for --engine http://..."
     )
     add_precision_option(parser)
     parser.add_argument(

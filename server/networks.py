@@ -175,6 +175,7 @@ class Networks:
         self._perception.exchange(sight, lambda: self._post(self._use, loading, weights, sight))
 
     def _use(self, loading: Loading, weights: str, sight: Sight) -> None:
+        self.engine.close()
         self.engine, self._weights = sight.engine, weights
         self.outcomes[EXCHANGED] += 1
         loading.is_over = True

@@ -28,7 +28,7 @@ class Settings:
     host: str = option("127.0.0.1", "address to listen on; QuadSim only connects to 127.0.0.1")
     allow_host: tuple[str, ...] = option(
         (),
-        "another name of this server in requests, such as a compose service's; repeatable",
+        "another name of this server; repeatable",
         metavar="NAME",
         is_repeated=True,
     )
@@ -39,14 +39,14 @@ class Settings:
     ground_m: float = option(0.0, "z of the ground without depth, m")
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
-    pred_viz: bool = option(False, "draw overlay images while nobody looks, too", aliases=("--pred_viz",))
+    pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
     )
     foxglove: int | None = option(
         None, "serve what recordings hold to Foxglove, live, on this port of 127.0.0.1", metavar="PORT", alone=8765
     )
-    networks: Path | None = option(None, "folder of the networks that the page and POST /network may load meanwhile")
+    networks: Path | None = option(None, "networks that the page and POST /network may load")
     token_file: Path | None = option(
         None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
     )

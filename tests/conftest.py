@@ -10,9 +10,11 @@ import pytest
 SLOW_MODULES = (
     "hostile/test_recordings.py",
     "model/engines/test_engines.py",
+    "model/engines/test_remote.py",
     "model/test_training.py",
     "server/test_follower.py",
     "server/test_real_frames.py",
+    "server/test_remote_inference.py",
     "server/watch/test_reader.py",
     "test_lean_install.py",
     "tools/test_check_readme.py",

@@ -14,7 +14,7 @@ import make
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder to set up in."""
-    for name in ("requirements.lock", "requirements-demo.lock", "pyproject.toml"):
+    for name in ("requirements.lock", "requirements-demo.lock", "requirements-fleet.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     (tmp_path / ".venv").mkdir()
     monkeypatch.setattr(make, "ROOT", tmp_path)
@@ -63,6 +63,17 @@ def test_everything_is_installed_for_the_tests_and_then_serves_the_demo(place, r
     assert lines == [f"{make.PYTHON} tools/demo.py"]
 
 
+def test_a_fleet_is_added_to_what_is_installed_once(place, ran):
+    lines, _ = ran
+    assert make.main(["fleet"]) == 0
+    assert lines[1].endswith("--require-hashes --requirement requirements-demo.lock")
+    assert lines[3].endswith("--require-hashes --requirement requirements-fleet.lock")
+    assert lines[4] == f"{make.PYTHON} tools/fleet.py"
+    lines.clear()
+    assert make.main(["fleet"]) == 0
+    assert lines == [f"{make.PYTHON} tools/fleet.py"]
+
+
 def test_a_newer_lock_sets_up_anew(place, ran):
     lines, _ = ran
     assert make.main(["setup"]) == 0
@@ -92,6 +103,6 @@ def test_an_old_python_and_the_one_that_would_be_replaced_are_refused(place, ran
 
 def test_the_makefile_passes_its_targets_on():
     makefile = (REPOSITORY / "Makefile").read_text()
-    passed_on = re.findall(r"^(\w+):\n\t@\$\(PYTHON\) make\.py (\w+)$", makefile, re.MULTILINE)
+    passed_on = re.findall(r"^([\w-]+):\n\t@\$\(PYTHON\) make\.py ([\w-]+)$", makefile, re.MULTILINE)
     assert passed_on == [(target, target) for target in dict(passed_on)]
     assert set(dict(passed_on)) == set(make.TARGETS)

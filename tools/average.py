@@ -7,8 +7,8 @@ A network that is trained on with other data gains there and loses a little of w
 after keeps most of both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022). It costs nothing: the result
 is one network of the same shape.
 
-The frames must be such as none of the networks has learned from. The output folder gets the weights
-(`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
+The frames choose the thresholds and score the result. They must be such as none of the networks has learned from. The
+output folder gets the weights (`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
 """
 
 from model.startup import begin_command
@@ -33,7 +33,7 @@ import keras
 
 from model.card import card_file
 from model.dataset import read_pairs
-from model.hysteresis import best_thresholds, count, with_thresholds, without_thresholds
+from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
 from model.images import MEAN, SCALE
 from model.provenance import card_content, commit
 from model.scoring import CLASSES, HERO
@@ -51,11 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = options.out / "model_weights.keras"
     options.out.mkdir(parents=True, exist_ok=True)
     check_output_file(out)
-    network = without_thresholds(averaged(weights))
+    network, thresholds = without_thresholds(averaged(weights)), None
+    if options.keep_thresholds and (thresholds := thresholds_of(load_network(weights[0]))) is None:
+        raise ValueError(f"expected a network with two thresholds in {weights[0]}, got one without")
     px = network.input_shape[1]
     pairs = [pair for _, some in chosen_pairs(options.data, options.recordings) for pair in some]
     frames = read_pairs(pairs, px, "reading")
-    thresholds = best_thresholds(map(count, predict(network, frames), frames.masks == HERO))
+    thresholds = thresholds or best_thresholds(map(count, predict(network, frames), frames.masks == HERO))
     network = with_thresholds(network, thresholds)
     network.save(out)
     score = validate_by_distance(network, frames)
@@ -85,6 +87,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument(
         "--recordings", nargs="+", default=(), help="recordings of train/ to choose the thresholds on (default: all)"
+    )
+    parser.add_argument(
+        "--keep-thresholds",
+        action="store_true",
+        help="keep the thresholds of the first network instead, for which the tracker's constants were chosen",
     )
     return parser.parse_args(arguments)
 

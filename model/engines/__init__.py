@@ -14,7 +14,9 @@ ENGINES = ("auto", "openvino", "tensorflow")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
 
 
-def load_engine(name: str, weights: str | Path, precision: str = "auto", device: str = "CPU") -> Engine:
+def load_engine(
+    name: str, weights: str | Path, precision: str = "auto", device: str = "CPU", threads: int | None = None
+) -> Engine:
     """Load weights into an engine that has passed its self-test, and so has run once: the first frame is not slow.
 
     Args:
@@ -24,6 +26,7 @@ def load_engine(name: str, weights: str | Path, precision: str = "auto", device:
             "f32": the network itself, for scores. TensorFlow always computes in float32.
         device: that OpenVINO runs it on: "CPU", "GPU" and "NPU" of Intel, with a number if there are several ("GPU.1"),
             or "AUTO". TensorFlow has its own way to find a GPU.
+        threads: how many OpenVINO uses; None for one for each core.
 
     Raises:
         ValueError: if the engine, the precision or the device is unknown or not to be had here, or the weights are not
@@ -43,7 +46,7 @@ def load_engine(name: str, weights: str | Path, precision: str = "auto", device:
     if name == "openvino":
         from model.engines.openvino import OpenVinoEngine
 
-        engine = OpenVinoEngine(path, precision, device)
+        engine = OpenVinoEngine(path, precision, device, threads)
     elif precision not in ("auto", "f32"):
         raise ValueError(f"expected precision f32 or auto for TensorFlow, got {precision}")
     elif device != "CPU":

@@ -1,12 +1,18 @@
 """The interface of engines, and the check of a network's card against the network."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from model.card import Card, read_card
 from model.engines.second_look import SecondLook
+
+
+class UnavailableError(ConnectionError):
+    """A network that runs elsewhere has not answered, or not as it should: no error of this program. A single line."""
 
 
 class Engine(ABC):
@@ -20,6 +26,8 @@ class Engine(ABC):
         weights: path of the network as the user gave it; None if it was not loaded from files.
         second_look: at those who are the hero to the network; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
+        is_remote: whether images are inferred elsewhere now.
+        remote_outcomes: how many images have been sent elsewhere, by what came of them.
     """
 
     description: str
@@ -29,6 +37,8 @@ class Engine(ABC):
     second_look: SecondLook | None = None
     weights: str | None = None
     weights_sha256: str | None = None
+    is_remote: bool = False
+    remote_outcomes: Mapping[str, int] = MappingProxyType({})
 
     @abstractmethod
     def infer(self, images: np.ndarray) -> np.ndarray:
@@ -39,7 +49,13 @@ class Engine(ABC):
 
         Returns:
             (N, input_px, input_px, classes) float32 in [0, 1].
+
+        Raises:
+            UnavailableError: if they are inferred elsewhere, and not in time or not as they should be.
         """
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to end)
+        """End what runs beside it, without waiting: nobody will use it again."""
 
 
 def checked_card(weights: Path, px: int, outputs: int) -> Card:

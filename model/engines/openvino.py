@@ -36,6 +36,7 @@ class OpenVinoEngine(Engine):
         weights: a resolved file of weights.
         precision: as `load_engine` takes it.
         device: as `load_engine` takes it.
+        threads: as `load_engine` takes it.
 
     Raises:
         ValueError: if there is no such device, it does not compute in this precision, the weights can't be converted or
@@ -44,7 +45,8 @@ class OpenVinoEngine(Engine):
 
     most_per_batch = 1
 
-    def __init__(self, weights: Path, precision: str = "auto", device: str = "CPU") -> None:
+    def __init__(self, weights: Path, precision: str = "auto", device: str = "CPU", threads: int | None = None) -> None:
+        self._threads = threads
         _check(precision, device)
         got = "none"
         for network in _candidates(weights, precision, device):
@@ -71,7 +73,9 @@ class OpenVinoEngine(Engine):
             raise ValueError(f"expected a network for RGB images, got {channels} channels in {weights}")
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         is_int8 = converted.conversion.precision == "int8"
-        settings = {"PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if self._threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = self._threads
         if is_int8 or precision == "f32":
             # The layers that are not quantised decide what is found: float32 gives the same on every CPU.
             settings[PRECISION] = "f32"

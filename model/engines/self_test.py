@@ -25,6 +25,21 @@ def known_frame(px: int) -> np.ndarray:
         return resize_rgb(image, px)[None]
 
 
+def check_probabilities(values: np.ndarray, axis: int) -> None:
+    """Check that values are probabilities of classes.
+
+    Args:
+        values: float32 of any shape.
+        axis: of the classes.
+
+    Raises:
+        ValueError: if they are not; a clause to put behind the network's name.
+    """
+    sums, least = values.sum(axis=axis), values.min()
+    if not (np.abs(sums - 1).max() < 0.02 and least > -0.01):  # also of what is not finite
+        raise ValueError(f"expected probabilities on a camera image, got values from {least:g} on")
+
+
 def coarse(probabilities: np.ndarray) -> np.ndarray:
     """The answer in an output of a network.
 
@@ -37,9 +52,7 @@ def coarse(probabilities: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if they are not probabilities; a clause to put behind the network's name.
     """
-    sums = probabilities.sum(axis=-1)
-    if not (np.isfinite(probabilities).all() and np.abs(sums - 1).max() < 0.02 and probabilities.min() > -0.01):
-        raise ValueError(f"expected probabilities on a camera image, got values from {probabilities.min():g} on")
+    check_probabilities(probabilities, axis=-1)
     parts = min(PARTS, probabilities.shape[1])
     rows = np.array_split(probabilities[0], parts, axis=0)
     return np.array([[part.mean(axis=(0, 1)) for part in np.array_split(row, parts, axis=1)] for row in rows])

@@ -5,6 +5,7 @@ the newest frame of its simulator. Slots take turns by the time that their frame
 frames are expensive or many gets fewer turns and the others notice little of it.
 """
 
+import contextlib
 import math
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.engines.engine import UnavailableError
 from server.sight.images import Size
 from server.sight.sight import Sight, View
 from server.supervision import Faults
@@ -263,7 +265,7 @@ class Perception:
     def _infer(self, decoded: Sequence[_Decoded]) -> list[tuple[Slot, Perceived]]:
         begun_s = time.monotonic()
         probabilities = None
-        with self._faults.contained("perception"):
+        with self._faults.contained("perception"), contextlib.suppress(UnavailableError):  # which the engine tells
             probabilities = self.sight.engine.infer(np.stack([each.image for each in decoded]))
         inference_s = time.monotonic() - begun_s
         results = []

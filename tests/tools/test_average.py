@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.dataset import save_pair
 
-from model.hysteresis import thresholds_of
+from model.hysteresis import Thresholds, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.networks import build
 from tools.average import main
@@ -56,6 +56,21 @@ def test_each_weight_is_the_mean(save, data, tmp_path, capsys):
     assert "missed" in capsys.readouterr().out
     score = card["validation_parts"]["held out"]
     assert (score["tp"] + score["fn"], score["without_hero"]) == (1, 1)  # the frames of r1 alone
+
+
+def test_the_thresholds_of_the_first_network_are_kept(save, data, tmp_path):
+    first = save("fcn1", 1)
+    network = with_thresholds(load_network(f"{first}.keras"), Thresholds(1.5, 0.5))
+    network.save(f"{first}.keras")
+    arguments = [first, save("fcn1", 2), "--out", str(tmp_path / "out"), "--data", str(data), "--keep-thresholds"]
+    assert main(arguments) == 0
+    assert thresholds_of(load_network(tmp_path / "out" / "model_weights.keras")) == Thresholds(1.5, 0.5)
+
+
+def test_thresholds_that_the_first_network_lacks_can_not_be_kept(save, data, tmp_path, capsys):
+    weights = [save("fcn1", 1), save("fcn1", 2)]
+    assert main([*weights, "--out", str(tmp_path / "out"), "--data", str(data), "--keep-thresholds"]) == 2
+    assert "expected a network with two thresholds in" in capsys.readouterr().err
 
 
 def test_networks_of_other_shapes_are_named(save, data, tmp_path, capsys):

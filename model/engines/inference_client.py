@@ -1,0 +1,239 @@
+"""Asks a machine that speaks the Open Inference Protocol v2 to run a network, and checks every answer."""
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+
+from model.card import Card
+from model.engines.engine import UnavailableError
+from model.engines.inference_protocol import (
+    CARD,
+    LENGTH_HEADER,
+    SHA256,
+    ModelMetadata,
+    ProtocolError,
+    TensorMetadata,
+    decode,
+    encode,
+)
+from model.engines.lane import Lane
+from model.engines.self_test import agrees, check_probabilities, known_frame
+from model.loading import MOST_INPUT_PX
+
+# As many images are under way at once, each on a connection of its own: the other side divides them among its programs.
+MOST_TOGETHER = 8
+MOST_METADATA_BYTES = 100_000
+MOST_JSON_BYTES = 10_000
+OUTPUT_TYPES = ("FP16", "FP32")
+ANSWERED, FAILED = "answered", "failed"
+
+Result = TypeVar("Result")
+
+
+class InferenceClient:
+    """One network on another machine. One thread at a time uses it.
+
+    Args:
+        url: result of `check_url`.
+        name: of the model there.
+        card: of the network that is expected there.
+        input_px: height and width of its input; None if only its metadata tell.
+        sha256: digest of its weights.
+        known_answer: what it answers to the known frame, as `self_test.coarse` gives it; None if nobody knows.
+        token: to show; None for none.
+
+    Attributes:
+        url: as given.
+        input_px: height and width of the input, after the first check at the latest.
+        platform: what runs the network there, in its own words.
+        outcomes: how many images it has been asked for, by what came of them.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        card: Card,
+        input_px: int | None,
+        sha256: str,
+        known_answer: np.ndarray | None,
+        token: str | None = None,
+    ) -> None:
+        self.url, self._name, self._card, self._sha256 = url, name, card, sha256
+        self.input_px = input_px or 0
+        self._known_answer, self._token = known_answer, token
+        self._path = f"/v2/models/{quote(name, safe='')}"
+        self._input = self._output = TensorMetadata("", "", [])
+        self._versions: list[str] = []
+        self.platform = ""
+        self.outcomes = Counter({ANSWERED: 0, FAILED: 0})
+        self._numbers = itertools.count(1)
+        self._lanes = [Lane(url, token) for _ in range(MOST_TOGETHER)]
+        self._pool = ThreadPoolExecutor(MOST_TOGETHER, thread_name_prefix="remote")
+
+    def check(self, deadline_s: float) -> None:
+        """Check that the expected network is there and infers.
+
+        Args:
+            deadline_s: longest time for the answer on the network, and for that on a frame.
+
+        Raises:
+            UnavailableError: if it is not there, or does not answer in time.
+            ValueError: if it is another network; a single line.
+        """
+        [body] = self._together([self._ask_metadata], deadline_s)
+        try:
+            metadata = msgspec.json.decode(body, type=ModelMetadata)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UnavailableError(f"{self.url}: expected a model's metadata, got: {error}") from error
+        try:
+            is_known = self._check_metadata(metadata)
+        except ValueError as error:
+            raise ValueError(f"{self.url}: {error}") from error
+        frame = known_frame(self.input_px)[0]
+        [planes] = self._together([self._inference(frame)], deadline_s)
+        if self._known_answer is None:
+            if not is_known:
+                raise ValueError(
+                    f"{self.url}: expected {SHA256} in the metadata of {self._name}, or the known answer of the "
+                    "network beside its weights here; there is neither"
+                )
+        elif not agrees(np.moveaxis(planes, 0, -1)[None], self._known_answer):
+            raise ValueError(f"{self.url}: expected the known answer of {self._name} on a known frame, got another")
+
+    def infer(self, images: np.ndarray, deadline_s: float) -> np.ndarray:
+        """Have images inferred, all at once.
+
+        Args:
+            images: (N, px, px, 3) uint8 RGB, N at most `MOST_TOGETHER`.
+            deadline_s: longest time for all answers.
+
+        Returns:
+            (N, px, px, classes) float32.
+
+        Raises:
+            UnavailableError: if one of them is not answered in time, or not as it should be.
+        """
+        try:
+            planes = self._together([self._inference(image) for image in images], deadline_s)
+        except UnavailableError:
+            self.outcomes[FAILED] += len(images)
+            raise
+        self.outcomes[ANSWERED] += len(images)
+        return np.moveaxis(np.stack(planes), 1, -1)
+
+    def close(self) -> None:
+        """Close the connections, without waiting."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes:
+            lane.abort()
+
+    def _together(self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float) -> list[Result]:
+        """What each asks on a connection of its own, all of them within a time."""
+        deadline_s = time.monotonic() + longest_s
+        try:
+            futures = [self._pool.submit(ask, lane, deadline_s) for ask, lane in zip(asks, self._lanes, strict=False)]
+        except RuntimeError as error:  # of a pool that is shut down
+            raise UnavailableError(f"{self.url}: closed") from error
+        wait(futures, longest_s)
+        late = [number for number, future in enumerate(futures) if not future.done()]
+        for number in late:  # nobody reads what still comes on this connection
+            futures[number].cancel()
+            self._lanes[number].abort()
+            self._lanes[number] = Lane(self.url, self._token)
+        try:
+            if not late:
+                return [future.result() for future in futures]
+        except (UnavailableError, ProtocolError) as error:
+            raise UnavailableError(f"{self.url}: expected an answer, got: {error}") from error
+        except TimeoutError:
+            pass
+        raise UnavailableError(f"{self.url}: expected an answer within {longest_s * 1000:.0f} ms, got none")
+
+    def _ask_metadata(self, lane: Lane, deadline_s: float) -> bytes:
+        return lane.ask(self._path, deadline_s, MOST_METADATA_BYTES).body
+
+    def _inference(self, image: np.ndarray) -> Callable[[Lane, float], np.ndarray]:
+        """Asks for the planes of one image, (classes, px, px) float32."""
+        number = str(next(self._numbers))
+        shape = (1, len(self._card.classes), self.input_px, self.input_px)
+
+        def ask(lane: Lane, deadline_s: float) -> np.ndarray:
+            parameters = {"binary_data_output": True}
+            json_bytes, body = encode(
+                {"id": number, "parameters": parameters}, "inputs", {self._input.name: image[None]}
+            )
+            headers = {
+                LENGTH_HEADER: str(json_bytes),
+                "Content-Type": "application/octet-stream",
+                "Accept-Encoding": "deflate",
+            }
+            most_bytes = 4 * int(np.prod(shape)) + MOST_JSON_BYTES
+            answer = lane.ask(f"{self._path}/infer", deadline_s, most_bytes, body, headers)
+            content, tensors = decode(answer.body, answer.headers.get(LENGTH_HEADER), "outputs")
+            if content.get("id") != number:
+                raise ProtocolError(f"the answer to image {str(content.get('id'))[:20]} instead of {number}")
+            if content.get("model_version", "") not in ("", *self._versions):
+                raise ProtocolError(f"version {str(content['model_version'])[:20]}, not {', '.join(self._versions)}")
+            planes = tensors.get(self._output.name)
+            if planes is None or planes.shape != shape or planes.dtype.kind != "f":
+                raise ProtocolError(f"no {self._output.name} of shape {shape}")
+            planes = planes[0].astype(np.float32)
+            try:
+                check_probabilities(planes, axis=0)
+            except ValueError as error:
+                raise ProtocolError(str(error)) from error
+            return planes
+
+        return ask
+
+    def _check_metadata(self, metadata: ModelMetadata) -> bool:
+        """Whether the metadata say that it is the expected network: True, or False if they say nothing of it.
+
+        Raises:
+            ValueError: if they say that it is another one; a clause.
+        """
+        if not self.input_px and metadata.inputs and len(metadata.inputs[0].shape) == 4:
+            self.input_px = min(max(metadata.inputs[0].shape[1], 1), MOST_INPUT_PX)
+        for tensors, what, types, shape in (
+            (metadata.inputs, "input", ("UINT8",), [self.input_px, self.input_px, 3]),
+            (metadata.outputs, "output", OUTPUT_TYPES, [len(self._card.classes), self.input_px, self.input_px]),
+        ):
+            got = ", ".join(f"{each.datatype} {each.shape}" for each in tensors)[:100]
+            if not (
+                len(tensors) == 1
+                and tensors[0].datatype in types
+                and tensors[0].shape[1:] == shape
+                and tensors[0].shape[0] in (-1, 1)
+            ):
+                raise ValueError(f"expected one {what} of {self._name}, {' or '.join(types)} {[-1, *shape]}, got {got}")
+        sha256 = metadata.parameters.get(SHA256)
+        if sha256 is not None and sha256 != self._sha256:
+            raise ValueError(
+                f"expected the network {self._name} with {SHA256} {self._sha256[:12]} …, got {str(sha256)[:12]} …"
+            )
+        if CARD in metadata.parameters:
+            self._check_card(metadata.parameters[CARD])
+        [self._input], [self._output] = metadata.inputs, metadata.outputs
+        self._versions = metadata.versions
+        self.platform = "".join(letter for letter in metadata.platform if letter.isprintable())[:100]
+        return sha256 is not None
+
+    def _check_card(self, text: Any) -> None:
+        """Compare what decides the network's output."""
+        try:
+            card = msgspec.convert(json.loads(text), Card)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"expected a card in the metadata of {self._name}, got: {error}") from error
+        for setting in ("classes", "mean", "scale"):
+            expected, got = getattr(self._card, setting), getattr(card, setting)
+            if expected != got:
+                raise ValueError(f"expected a network with {setting} {expected}, as on the card here, got {got}")

@@ -1,0 +1,197 @@
+"""A network that runs on another machine, watched over: what fails is told, and a local engine may take its place.
+
+    answers fail ─▶ the local engine takes over ─▶ a thread asks the other machine again and again ─▶ back
+
+The frame that has failed is lost, so that its drone is told so. None is inferred twice.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.card import read_card
+from model.engines.engine import Engine, UnavailableError
+from model.engines.inference_client import MOST_TOGETHER, InferenceClient
+from model.engines.second_look import SecondLook, second_look_file
+from model.engines.shipped import MADE_BY, shipped
+from model.loading import resolve_weights, weights_sha256
+
+logger = logging.getLogger(__name__)
+
+# For the first answers: programs that have just started are slow.
+CONNECT_S = 10.0
+PROBE_S = 1.0
+# How many probes in a row must be answered in time before frames go there again: more, the sooner it failed again.
+FEWEST_PROBES, MOST_PROBES = 3, 48
+STABLE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where networks run.
+
+    Args:
+        url: result of `check_url`.
+        deadline_s: longest time for the answer on a frame.
+        token: to show there; None for none.
+    """
+
+    url: str
+    deadline_s: float
+    token: str | None = None
+
+
+class RemoteEngine(Engine):
+    """Has images inferred elsewhere.
+
+    Args:
+        client: has passed its check, unless there is a `local` engine.
+        deadline_s: longest time for the answers on a batch.
+        local: infers while the other machine does not; None if the frames are to fail meanwhile.
+        trouble: why the local engine begins; None if the other machine does.
+    """
+
+    def __init__(
+        self,
+        client: InferenceClient,
+        deadline_s: float,
+        local: Engine | None = None,
+        trouble: str | None = None,
+    ) -> None:
+        self._client, self._deadline_s, self._local = client, deadline_s, local
+        self._trouble = trouble
+        self._is_away = threading.Event()  # set while the local engine infers
+        self._is_closed = threading.Event()
+        self._returned_s, self._probes = -math.inf, FEWEST_PROBES
+        if local is not None:
+            if trouble is not None:
+                self._is_away.set()
+            threading.Thread(target=self._watch, args=(local,), name="probe", daemon=True).start()
+
+    @property
+    def is_remote(self) -> bool:  # type: ignore[override]
+        """See `Engine`."""
+        return not self._is_away.is_set()
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        """See `Engine`: where images are inferred now, and why if not elsewhere."""
+        if self._local is not None and not self.is_remote:
+            return f"{self._local.description}, because {self._trouble}"
+        return f"{self._client.url} ({self._client.platform})"
+
+    @property
+    def most_per_batch(self) -> int:  # type: ignore[override]
+        """See `Engine`."""
+        return MOST_TOGETHER if self._local is None or self.is_remote else self._local.most_per_batch
+
+    @property
+    def remote_outcomes(self) -> Mapping[str, int]:  # type: ignore[override]
+        """See `Engine`."""
+        return self._client.outcomes
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        """See `Engine.infer`."""
+        if self._local is not None and not self.is_remote:
+            return self._local.infer(images)
+        try:
+            probabilities = self._client.infer(images, self._deadline_s)
+        except UnavailableError as error:
+            self._fail(str(error))
+            raise
+        if self._trouble is not None:
+            self._trouble = None
+            logger.info("%s answers again", self._client.url)
+        return probabilities
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._is_closed.set()
+        self._is_away.set()  # so that the thread sees it
+        self._client.close()
+
+    def _fail(self, trouble: str) -> None:
+        is_first, self._trouble = self._trouble is None, trouble
+        if self._local is not None:
+            is_stable = time.monotonic() - self._returned_s > STABLE_S
+            self._probes = FEWEST_PROBES if is_stable else min(2 * self._probes, MOST_PROBES)
+            self._is_away.set()
+            logger.warning("%s; frames are inferred here from now on, by %s", trouble, self._local.description)
+        elif is_first:
+            logger.warning("%s; perception fails until there is one", trouble)
+
+    def _watch(self, local: Engine) -> None:
+        """Ask the other machine while the local engine infers, and go back when it is healthy."""
+        while self._is_away.wait() and not self._is_closed.is_set():
+            healthy = 0
+            while healthy < self._probes:
+                if self._is_closed.wait(PROBE_S):
+                    return
+                healthy = healthy + 1 if self._is_healthy() else 0
+            self._trouble, self._returned_s = None, time.monotonic()
+            self._is_away.clear()
+            logger.info("%s answers again; frames are inferred there from now on", self._client.url)
+
+    def _is_healthy(self) -> bool:
+        try:
+            self._client.check(self._deadline_s)
+            return True
+        except UnavailableError as error:
+            logger.debug("%s", error)
+        except ValueError as error:  # another network
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                logger.warning("%s", error)
+        except Exception:
+            logger.exception("internal error in the probe of %s", self._client.url)
+        return False
+
+
+def connect(elsewhere: Elsewhere, weights: str | Path, local: Engine | None = None) -> RemoteEngine:
+    """Use a network that runs elsewhere.
+
+    Args:
+        elsewhere: where it runs, and there by the weights' name without its ending.
+        weights: as `model.loading.load_network` takes: the same network, whose card and second look are used.
+        local: the same network, loaded: it infers while the other machine does not.
+
+    Raises:
+        UnavailableError: if there is no answer and no `local` engine.
+        ValueError: if another network is there, or a file here is not as expected; a single line.
+        FileNotFoundError: if there are no weights, or no second look though the card has one.
+    """
+    path = resolve_weights(weights)
+    card, sha256 = read_card(path), weights_sha256(path)
+    second_look = None if card.second_evidence is None else SecondLook(second_look_file(path))
+    answers = (converted.answer for kind in MADE_BY if (converted := shipped(path, kind)) is not None)
+    client = InferenceClient(
+        elsewhere.url,
+        path.name.removesuffix(".keras"),
+        card,
+        card.input_px if local is None else local.input_px,
+        sha256,
+        next(answers, None),
+        elsewhere.token,
+    )
+    trouble = None
+    try:
+        client.check(CONNECT_S)
+    except UnavailableError as error:
+        if local is None:
+            client.close()
+            raise
+        trouble = str(error)
+        logger.warning("%s; frames are inferred here until there is one", trouble)
+    except ValueError:
+        client.close()
+        raise
+    engine = RemoteEngine(client, elsewhere.deadline_s, local, trouble)
+    engine.card, engine.input_px, engine.second_look = card, client.input_px, second_look
+    engine.weights, engine.weights_sha256 = str(weights), sha256
+    return engine

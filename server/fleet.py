@@ -1,0 +1,261 @@
+"""A fleet: networks on many machines, by Ray Serve, for servers that are started with `--engine http://HOST:8000`.
+
+    serve run server.fleet:app weights=weights/model_weights
+    serve deploy fleet.yaml
+
+Each replica is a process with one network and speaks the Open Inference Protocol v2 over HTTP itself: Serve's proxy
+leads a request to it, without another process between them. Only this module imports Ray, and nobody imports it.
+"""
+
+import asyncio
+import hmac
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from PIL import Image
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.util.metrics import Counter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from model.engines import load_engine
+from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe
+from model.engines.inference_service import as_planes, read_request, write_answer
+from model.engines.self_test import agrees, coarse, known_frame
+from model.images import resize_rgb
+from model.loading import resolve_weights
+
+logger = logging.getLogger(__name__)
+
+MOST_JSON_BYTES = 10_000
+# A replica that does not answer three checks in a row is replaced. Within 3 s, healthy ones were replaced on a machine
+# that was overloaded, which they made worse.
+CHECK_EVERY_S, CHECK_WITHIN_S = 5.0, 10.0
+# How long a replica that is to stop may go on with the images that it has.
+STOP_WITHIN_S = 5.0
+# Of waiting requests for each replica: they wait for a third of a second at most, and then a server has given them up.
+MOST_ONGOING = 8
+
+
+class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of `app`.
+
+    Args:
+        weights: of the network, on every machine.
+        shadow: weights of a second network that sees the same images, is compared, and answers nobody.
+        engine: as `load_engine` takes it.
+        precision: as `load_engine` takes it.
+        replicas: fewest replicas of the network.
+        most_replicas: most of them, when images wait.
+        token_file: on the machine that deploys: file with the token that clients must show.
+    """
+
+    weights: str = "weights/model_weights"
+    shadow: str | None = None
+    engine: str = "auto"
+    precision: str = "auto"
+    replicas: int = 1
+    most_replicas: int = 1
+    token_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replicas <= self.most_replicas:
+            raise ValueError(f"expected 1 <= replicas <= most_replicas, got {self.replicas} and {self.most_replicas}")
+
+
+class Batches:
+    """A network that infers images in batches, in a thread of its own.
+
+    While one batch is inferred the next one collects, so that none waits for others to come. OpenVINO takes one image
+    at a time, as batches are slower on a CPU.
+
+    Args:
+        weights: as `load_engine` takes them.
+        engine: likewise.
+        precision: likewise.
+    """
+
+    def __init__(self, weights: str, engine: str, precision: str) -> None:
+        self.engine = load_engine(engine, weights, precision, threads=1)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+        frame = known_frame(self.engine.input_px)
+        self._known_frame, self._known_answer = frame[0], coarse(self.engine.infer(frame))
+        self.infer.set_max_batch_size(self.engine.most_per_batch)
+
+    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)
+    async def infer(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        """The probabilities of images, each (px, px, classes)."""
+        return list(await asyncio.get_running_loop().run_in_executor(self._pool, self.engine.infer, np.stack(images)))
+
+    async def check(self) -> None:
+        """Infer the known frame, behind the images that wait.
+
+        Raises:
+            RuntimeError: if its known answer does not come.
+        """
+        if not agrees((await self.infer(self._known_frame))[None], self._known_answer):
+            raise RuntimeError("expected the network's known answer on a known frame, got another")
+
+    def has_hero(self, probabilities: np.ndarray) -> bool:
+        """Whether enough pixels are the hero's."""
+        card = self.engine.card
+        return bool((probabilities[..., card.hero] * 255 > card.hero_threshold_255).sum() >= card.min_blob_px)
+
+
+class Shadow:
+    """The network that is only compared."""
+
+    def __init__(self, settings: FleetSettings) -> None:
+        assert settings.shadow is not None
+        self._network = Batches(settings.shadow, settings.engine, settings.precision)
+
+    async def has_hero(self, image: np.ndarray) -> bool:
+        """Whether it finds the hero in an image, (px, px, 3) uint8 of any size."""
+        px = self._network.engine.input_px
+        if len(image) != px:
+            image = resize_rgb(Image.fromarray(image), px)
+        return self._network.has_hero(await self._network.infer(image))
+
+    async def check_health(self) -> None:
+        """Called by Serve."""
+        await self._network.check()
+
+
+class Network:
+    """The network, and its side of the protocol."""
+
+    def __init__(self, settings: FleetSettings, token: str | None, shadow: DeploymentHandle | None) -> None:
+        self._token, self._shadow = token, shadow
+        self._network = Batches(settings.weights, settings.engine, settings.precision)
+        engine = self._network.engine
+        assert engine.weights_sha256 is not None
+        self._sha256 = engine.weights_sha256
+        self._name = model_name(settings.weights)
+        self._metadata = describe(self._name, engine.card, self._sha256, engine.input_px, engine.description)
+        self._most_bytes = 3 * engine.input_px**2 + MOST_JSON_BYTES
+        self._images = Counter("followme_fleet_images", "Images by what came of them", ("outcome",))
+        self._compared = Counter("followme_fleet_shadow", "Images by who found the hero in them", ("found_by",))
+        self._comparison: asyncio.Task[None] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request of the protocol."""
+        path, model = request.scope["path"].rstrip("/"), f"/v2/models/{self._name}"
+        if path in ("/v2/health/live", "/v2/health/ready", f"{model}/ready"):
+            return Response()
+        if self._token is not None and not self._shows_token(request):
+            return refusal(HTTPStatus.UNAUTHORIZED, "expected the header 'Authorization: Bearer TOKEN'")
+        if path == "/v2":
+            return JSONResponse({"name": "drone-follow-me", "version": "1", "extensions": ["binary_tensor_data"]})
+        if path == model:
+            return JSONResponse(self._metadata)
+        if path == f"{model}/infer":
+            return await self._infer(request)
+        return refusal(HTTPStatus.NOT_FOUND, f"expected the model {self._name}, got {path[:100]}")
+
+    async def check_health(self) -> None:
+        """Called by Serve."""
+        await self._network.check()
+
+    async def _infer(self, request: Request) -> Response:
+        length = request.headers.get("Content-Length", "")
+        if not (length.isdecimal() and int(length) <= self._most_bytes):
+            expected = f"expected a POST of at most {self._most_bytes} bytes, got {length[:20] or 'no length'}"
+            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, expected)
+        px = self._network.engine.input_px
+        try:
+            number, image = read_request(await request.body(), request.headers.get(LENGTH_HEADER), px)
+        except ProtocolError as error:
+            self._images.inc(tags={"outcome": "refused"})
+            return refusal(HTTPStatus.BAD_REQUEST, str(error))
+        probabilities = await self._network.infer(image)
+        accepted = request.headers.get("Accept-Encoding", "")
+        headers, body = write_answer(self._name, self._sha256, number, as_planes(probabilities), accepted)
+        self._images.inc(tags={"outcome": "answered"})
+        if self._shadow is not None:
+            self._compare(self._shadow, image, self._network.has_hero(probabilities))
+        return Response(body, headers=headers)
+
+    def _compare(self, shadow: DeploymentHandle, image: np.ndarray, is_found: bool) -> None:
+        """Show an image to the shadow, unless it still has the one before: nobody waits for it."""
+        if self._comparison is not None and not self._comparison.done():
+            self._compared.inc(tags={"found_by": "not compared"})
+            return
+
+        async def compare() -> None:
+            try:
+                is_found_there = await shadow.has_hero.remote(image)
+                found_by = {(True, True): "both", (True, False): "network", (False, True): "shadow"}
+                self._compared.inc(tags={"found_by": found_by.get((is_found, is_found_there), "neither")})
+            except Exception:  # it must not concern those who are answered
+                logger.exception("the shadow failed")
+                self._compared.inc(tags={"found_by": "not compared"})
+
+        self._comparison = asyncio.ensure_future(compare())
+
+    def _shows_token(self, request: Request) -> bool:
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        assert self._token is not None
+        return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token.encode())
+
+
+def deployment(kind: type, cpus: float, **options: Any) -> Any:
+    """A class of replicas as Serve runs it, by the class's name."""
+    return serve.deployment(
+        kind,
+        max_ongoing_requests=MOST_ONGOING,
+        ray_actor_options={"num_cpus": cpus},
+        health_check_period_s=CHECK_EVERY_S,
+        health_check_timeout_s=CHECK_WITHIN_S,
+        graceful_shutdown_timeout_s=STOP_WITHIN_S,
+        **options,
+    )
+
+
+def refusal(status: HTTPStatus, words: str) -> Response:
+    """An answer of the protocol that says what is wrong."""
+    return JSONResponse({"error": words}, status)
+
+
+def model_name(weights: str) -> str:
+    """By which a network is asked for."""
+    return Path(weights).name.removesuffix(".keras")
+
+
+def app(arguments: dict[str, Any]) -> serve.Application:
+    """Build the application: called by Serve with what follows the import path, or with `args` of `fleet.yaml`.
+
+    Args:
+        arguments: fields of `FleetSettings`.
+
+    Raises:
+        ValueError: if one of them is not as expected.
+        FileNotFoundError: if there are no weights.
+    """
+    from server.wire.token import read_token  # here: the replicas need nothing of the wire
+
+    try:
+        settings = msgspec.convert(arguments, FleetSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"expected arguments {', '.join(FleetSettings.__struct_fields__)}, got: {error}") from error
+    token = None if settings.token_file is None else read_token(Path(settings.token_file))
+    shadow = None if settings.shadow is None else str(resolve_weights(settings.shadow).resolve())
+    weights = str(resolve_weights(settings.weights).resolve())
+    settings = msgspec.structs.replace(settings, weights=weights, shadow=shadow)
+    scaling = {
+        "min_replicas": settings.replicas,
+        "max_replicas": settings.most_replicas,
+        "target_ongoing_requests": 2,
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 120,
+    }
+    network = deployment(
+        Network, cpus=1, autoscaling_config=scaling, max_queued_requests=MOST_ONGOING * settings.most_replicas
+    )
+    # Half a core: it sees what it manages to see.
+    return network.bind(settings, token, None if shadow is None else deployment(Shadow, cpus=0.5).bind(settings))

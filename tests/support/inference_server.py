@@ -1,0 +1,151 @@
+"""Another machine that infers by the Open Inference Protocol v2, on an engine of this process, and its faults."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from model.engines import Engine
+from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe
+from model.engines.inference_service import as_planes, read_request, write_answer
+from support.waiting import PATIENCE_S
+
+
+class InferenceServer:
+    """Serves a network on a port of 127.0.0.1 until closed.
+
+    Args:
+        engine: has weights.
+        name: of the model.
+
+    Attributes:
+        port: the same after `stop` and `start`.
+        metadata: what it tells of the model; a test may change it.
+        delay_s: before each answer to an image.
+        fault: of its answers; see `Handler`.
+        token: that it asks for.
+        seen: how many images it has been sent.
+        barrier: where images wait until enough of them are in work; None for no waiting.
+    """
+
+    def __init__(self, engine: Engine, name: str, sha256: str | None) -> None:
+        assert sha256 is not None
+        self.engine, self.name, self.sha256 = engine, name, sha256
+        self.metadata: dict[str, Any] = describe(name, engine.card, sha256, engine.input_px, engine.description)
+        self.delay_s, self.fault, self.token, self.seen = 0.0, "", "", 0
+        self.barrier: threading.Barrier | None = None
+        self.lock = threading.Lock()
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._http = Http(("127.0.0.1", self.port), Handler)
+        self._http.subject = self
+        self.port = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """As a program that is killed: nobody listens, and all connections are lost."""
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+        for connection in list(self._http.open):
+            lose(connection)
+
+
+class Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    subject: InferenceServer
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.open: set[socket.socket] = set()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: tests have clients that go."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Faults: "status", "text", "cut", "id", "version", "noise", "shape", "long", "unpacked", "dribble"."""
+
+    protocol_version = "HTTP/1.1"
+    server: Http
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        super().finish()
+
+    def do_GET(self) -> None:
+        self._answer(200, {}, json.dumps(self.server.subject.metadata).encode())
+
+    def do_POST(self) -> None:
+        subject = self.server.subject
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with subject.lock:
+            subject.seen += 1
+        if subject.barrier is not None:
+            subject.barrier.wait(PATIENCE_S)
+        time.sleep(subject.delay_s)
+        try:
+            number, image = read_request(body, self.headers.get(LENGTH_HEADER), subject.engine.input_px)
+        except ProtocolError as error:
+            self._answer(400, {}, json.dumps({"error": str(error)}).encode())
+            return
+        with subject.lock:
+            planes = as_planes(subject.engine.infer(image[None])[0])
+        fault = subject.fault
+        if fault == "noise":
+            planes = planes[:, ::-1] * planes
+        if fault == "shape":
+            planes = planes[..., :-1]
+        sha256 = "f" * 64 if fault == "version" else subject.sha256
+        number = "another" if fault == "id" else number
+        accepted = "" if fault == "unpacked" else self.headers.get("Accept-Encoding", "")
+        headers, answer = write_answer(subject.name, sha256, number, planes, accepted)
+        if fault == "status":
+            self._answer(503, {}, b'{"error": "no room"}')
+        elif fault == "text":
+            self._answer(200, {}, b"<html>a proxy's page</html>")
+        elif fault == "long":
+            self._answer(200, {}, bytes(10_000_000))
+        else:
+            self._answer(200, headers, answer)
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        fault = self.server.subject.fault if self.command == "POST" else ""
+        if self.server.subject.token and self.headers["Authorization"] != f"Bearer {self.server.subject.token}":
+            status, headers, body = 401, {}, b'{"error": "a token is needed"}'
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if fault == "cut":
+            self.wfile.write(body[: len(body) // 2])
+            lose(self.connection)
+        elif fault == "dribble":
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def lose(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # gone already
+        connection.shutdown(socket.SHUT_RDWR)

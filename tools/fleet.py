@@ -1,0 +1,118 @@
+"""Demonstrate a fleet on this machine: two replicas of the network, two servers, twelve simulated drones.
+
+    make fleet
+
+Takes some three minutes. Each server sends its drones' frames to the replicas; in the middle of the flight one replica
+is killed. The drones fly in lock-step, so that a small machine can keep up with twelve of them.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from model.command import command, print_text, run_command
+from tools.simulator.fleet_process import FleetError, FleetProcess, running_fleet
+from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerError, ServerProcess, running_server
+from tools.simulator.world import FRAMES_PER_S
+
+SERVERS, REPLICAS, PEOPLE, TELL_EVERY_S = 2, 2, 10, 5
+# In lock-step nobody flies on meanwhile, so that slow machines may take their time.
+WATCHDOG = ("--watchdog-s", "3")
+
+
+@command("fleet", interrupted="Interrupted; fleet and servers have been stopped.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 0 if drones of both servers followed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--drones", type=int, default=6, help="drones of each server (default: %(default)s)")
+    parser.add_argument("--duration", type=float, default=40.0, help="simulated time, s (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    print("Starting Ray Serve with two replicas of the network, which takes half a minute or more ...", flush=True)
+    try:
+        # Half a core each, as Ray counts: the servers and the drones need the rest of a small machine.
+        with running_fleet(0.5, replicas=REPLICAS, most_replicas=REPLICAS) as fleet, contextlib.ExitStack() as stack:
+            engine = ("--engine", fleet.url, "--fallback", *WATCHDOG)
+            servers = [stack.enter_context(running_server(SHIPPED_WEIGHTS, *engine)) for _ in range(SERVERS)]
+            _introduce(fleet, servers)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            reports = [folder / f"server{number}.json" for number in range(SERVERS)]
+            with _drones(servers, reports, options.drones, options.duration) as drones:
+                _watch(fleet, servers, drones, SERVERS * options.drones * options.duration * FRAMES_PER_S / 2)
+            followed = [_followed(report) for report in reports]
+    except (FleetError, ServerError, OSError) as error:
+        print_text(f"fleet: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{' and '.join(map(str, followed))} of {options.drones} drones each followed their hero. Next: docs/fleet.md"
+    )
+    return 0 if all(followed) else 1
+
+
+def _introduce(fleet: FleetProcess, servers: Sequence[ServerProcess]) -> None:
+    print(f"The fleet is at {fleet.url}: replicas {', '.join(map(str, fleet.replicas()))}. Look at")
+    for number, server in enumerate(servers):
+        print(f"    {server.url}/    page of server {number + 1}: behind its title, where frames are inferred")
+    print(f"    {fleet.url}/v2/models/model_weights    the network's metadata")
+    print("    http://127.0.0.1:8265/    Ray's dashboard, if this port was free; its token: 'ray get-auth-token'")
+    print("In the middle of the flight a replica is killed. Stop the other one yourself: kill -STOP\n", flush=True)
+
+
+@contextlib.contextmanager
+def _drones(
+    servers: Sequence[ServerProcess], reports: Sequence[Path], drones: int, duration_s: float
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The drones of each server in a process, until the block ends."""
+    common = ("--lock-step", "--people", str(PEOPLE), "--drones", str(drones), "--duration", str(duration_s))
+    running = []
+    for number, (server, report) in enumerate(zip(servers, reports, strict=True)):
+        own = ("--server", server.url, "--seed", str(number * drones), "--report", str(report))
+        command = [sys.executable, str(REPOSITORY / "tools" / "simulate.py"), *common, *own]
+        running.append(subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL))
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def _watch(
+    fleet: FleetProcess, servers: Sequence[ServerProcess], drones: Sequence[subprocess.Popen[bytes]], middle: float
+) -> None:
+    """Tell of each server every some seconds until all drones have landed; kill a replica after `middle` frames."""
+    victims = fleet.replicas()[:1]
+    while any(process.poll() is None for process in drones):
+        healths = [server.health(timeout_s=30.0)[1] for server in servers]
+        for number, health in enumerate(healths):
+            following = sum(session["is_told_to_follow"] for session in health["sessions"])
+            drones_here = f"{following} of {len(health['sessions'])} drones follow"
+            print(
+                f"server {number + 1}: {health['frames']} frames, {drones_here}; network: {health['engine']}",
+                flush=True,
+            )
+        if victims and sum(health["frames"] for health in healths) > middle:
+            os.kill(victims[0], signal.SIGKILL)
+            print(f"Killed replica {victims.pop()}.", flush=True)
+        time.sleep(TELL_EVERY_S)
+
+
+def _followed(report: Path) -> int:
+    """How many drones of a report have followed."""
+    drones = json.loads(report.read_bytes())["drones"]
+    return sum(drone["summary"]["first_followed_s"] is not None for drone in drones)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,162 @@
+"""Run a fleet as separate processes on this machine, for tests and `make fleet`; needs the extra `fleet`."""
+
+import contextlib
+import http.client
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tools.simulator.server_process import REPOSITORY, free_port
+
+READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
+# Serve gives a proxy 5 s to begin, and Ray a machine 30 s, which cannot be set: on a busy machine it is tried again.
+PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+MOST_STARTS = 3
+
+
+class FleetError(ChildProcessError):
+    """The fleet did not start; the message ends with the last lines of its output."""
+
+
+class FleetProcess:
+    """A fleet started by `running_fleet`: Ray's head, Serve and the replicas.
+
+    Args:
+        arguments: of `server.fleet.app`.
+        replica_cpus: of each replica of the network, as Ray counts them.
+        folder: for Ray's files; a short path, for sockets are in it.
+
+    Attributes:
+        process: `serve run`; Ray ends with it.
+        url: of the fleet.
+    """
+
+    def __init__(self, arguments: dict[str, Any], replica_cpus: float, folder: Path) -> None:
+        port = free_port()
+        self.url, self._folder = f"http://127.0.0.1:{port}", folder
+        application = {
+            "name": "fleet",
+            "import_path": "server.fleet:app",
+            "args": arguments,
+            "deployments": [{"name": "Network", "ray_actor_options": {"num_cpus": replica_cpus}}],
+        }
+        config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application]}
+        file = folder / "fleet.json"  # JSON is YAML
+        file.write_text(json.dumps(config))
+        self._output = folder / "output"
+        command = [str(Path(sys.executable).with_name("serve")), "run", "--address", "local", str(file)]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+            "RAY_TMPDIR": str(folder),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            **PATIENT,
+        }
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for whoever stops it
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until a replica answers.
+
+        Raises:
+            FleetError: if the process ends before, or none does within `READY_S`.
+        """
+        until_s = time.monotonic() + READY_S
+        while time.monotonic() < until_s and self.process.poll() is None:
+            if self._status("/v2/health/ready") == http.HTTPStatus.OK:
+                return
+            time.sleep(POLL_S)
+        lines = self._output.read_text(errors="replace").splitlines()[-15:]
+        raise FleetError("\n    ".join(["expected a running fleet, got none. Its last lines:", *lines]))
+
+    def replicas(self, deployment: str = "Network") -> list[int]:
+        """Process ids of the replicas."""
+        title = f"ServeReplica:fleet:{deployment}"
+        found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        named = [line.split()[0] for line in found.splitlines() if title in line]
+        return [int(number) for number in named if str(self._folder) in _environment(number)]
+
+    def metrics(self) -> str:
+        """What Ray tells Prometheus, of all processes.
+
+        Raises:
+            OSError: if it tells nothing yet.
+        """
+        text = ""
+        for group in json.loads((self._folder / "ray" / "prom_metrics_service_discovery.json").read_bytes()):
+            for target in group["targets"]:
+                connection = http.client.HTTPConnection(target, timeout=10)
+                connection.request("GET", "/metrics")
+                text += connection.getresponse().read().decode()
+                connection.close()
+        return text
+
+    def stop(self) -> None:
+        """Stop it; kills what does not end within `STOP_S`."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # what is Ray's ends when it finds its parent gone
+            self.process.wait()
+
+    def _status(self, path: str) -> int:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
+            connection.request("GET", path)
+            return connection.getresponse().status
+        return 0
+
+
+def _environment(process: str) -> str:
+    try:
+        return Path(f"/proc/{process}/environ").read_bytes().decode(errors="replace")
+    except OSError:  # it has ended
+        return ""
+
+
+@contextlib.contextmanager
+def running_fleet(replica_cpus: float = 1.0, **arguments: Any) -> Iterator[FleetProcess]:
+    """Run a fleet until the block ends.
+
+    Args:
+        replica_cpus: of each replica of the network, as Ray counts them.
+        arguments: of `server.fleet.app`.
+
+    Raises:
+        FleetError: if Ray is not installed, or the fleet does not get ready.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise FleetError("ray is not installed: 'make fleet' installs it")
+    with contextlib.ExitStack() as stack:
+        for start in range(1, MOST_STARTS + 1):
+            folder = Path(tempfile.mkdtemp(prefix="fleet"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            fleet = FleetProcess(arguments, replica_cpus, folder)
+            stack.callback(fleet.stop)
+            try:
+                fleet.wait_ready()
+                break
+            except FleetError:
+                if start == MOST_STARTS:
+                    raise
+                fleet.stop()
+        yield fleet

@@ -54,9 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FleetError, ServerError, OSError) as error:
         print_text(f"fleet: {error}", file=sys.stderr)
         return 1
-    print(
-        f"{' and '.join(map(str, followed))} of {options.drones} drones each followed their hero. Next: docs/fleet.md"
-    )
+    print(f"{sum(followed)} of {SERVERS * options.drones} drones followed their hero. Next: docs/fleet.md")
     return 0 if all(followed) else 1
 
 

@@ -64,6 +64,7 @@ class InferenceServer:
 class Http(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # of connections that wait: a busy machine accepts late
     subject: InferenceServer
 
     def __init__(self, *arguments: Any) -> None:

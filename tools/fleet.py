@@ -13,6 +13,7 @@ begin_command(__name__)  # before the imports that take seconds
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drones", type=int, default=6, help="drones of each server (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=40.0, help="simulated time, s (default: %(default)s)")
     options = parser.parse_args(arguments)
+    if options.drones < 1:
+        parser.error(f"expected --drones of at least 1, got {options.drones}")
+    if not 0 < options.duration < math.inf:
+        parser.error(f"expected --duration above 0 and finite, got {options.duration}")
     print("Starting Ray Serve with two replicas of the network, which takes half a minute or more ...", flush=True)
     try:
         # Half a core each, as Ray counts: the servers and the drones need the rest of a small machine.

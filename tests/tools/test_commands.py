@@ -85,6 +85,8 @@ CASES = [
     ("measure_range broken --duration 0", "expected --duration of at least 1"),
     ("plot_people nope --out people.png", "No such file or directory: 'nope'"),
     ("plot_people text --out people.png", "text: expected a whole MCAP file"),
+    ("fleet --drones 0", "expected --drones of at least 1, got 0"),
+    ("fleet --duration 0", "expected --duration above 0 and finite, got 0.0"),
     ("play_frames nope", "expected a folder of images, found none at nope"),
     ("play_frames text", "expected a folder of images, found none at text"),
     ("play_video nope", "expected a video, a folder of images or a camera's number, found none at nope"),

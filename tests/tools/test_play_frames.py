@@ -60,7 +60,7 @@ def unhurried(monkeypatch):
             assert time.monotonic() < deadline_s
             time.sleep(0.001)
 
-    monkeypatch.setattr(play_frames, "QuadSimClient", CountingClient)
+    monkeypatch.setattr(player, "QuadSimClient", CountingClient)
     monkeypatch.setattr(player, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait_until_answered))
 
 

@@ -215,7 +215,7 @@ def test_recordings_that_are_held_out_are_scored_apart_and_listed(killed, tmp_pa
     assert set(card["validation_parts"]) == {"held out", "validation"}
     assert "--hold-out r1cam1 --crop-px 16" in card["command"]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["second", "r1cam1", "held", "out", "2", "0", "1", "1", "64", "64", "64"]
+    assert lines[3].split() == ["second", "r1cam1", "held", "out", "2", "0", "1", "1", "64", "64", "64"]
     assert any(line.startswith("held out: score 0.") for line in lines)
 
 
@@ -525,45 +525,6 @@ def test_an_exam_that_lacks_a_set_is_refused_before_the_first_step(data, capsys)
     missing = data / "sample_evaluation_data" / "patrol_non_targ"
     assert reason == f"train: expected the set patrol_non_targ in {data}, found no {missing}"
     assert not out.exists()
-
-
-# --- the commit that trained
-
-
-def git(folder, *words):
-    names = ["-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
-    done = subprocess.run(["git", "-C", str(folder), *names, *words], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def code(tmp_path, monkeypatch):
-    """A folder that holds the tool, and lies in no repository."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    (tmp_path / "train.py").write_text("print()\n")
-    monkeypatch.setattr(tool, "__file__", str(tmp_path / "train.py"))
-    return tmp_path
-
-
-@pytest.mark.skipif(not shutil.which("git"), reason="no git here")
-def test_the_commit_is_told_and_whether_files_differ_from_it(code):
-    git(code, "init", "--quiet")
-    git(code, "add", "train.py")
-    git(code, "commit", "--quiet", "--message", "All there is")
-    head = git(code, "rev-parse", "HEAD")
-    assert re.fullmatch("[0-9a-f]{40}", head)
-    assert commit() == head
-    (code / "train.py").write_text("print(1)\n")
-    assert commit() == f"{head}, changed"
-
-
-def test_code_outside_of_a_repository_has_no_commit(code):
-    assert commit() == "unknown: not in a git repository"
-
-
-def test_without_git_there_is_no_commit(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert commit() == "unknown: not in a git repository"
 
 
 # --- samples

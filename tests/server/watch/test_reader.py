@@ -140,9 +140,9 @@ def test_the_mcap_of_another_program_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("spoiled", "complaint"),
     [
-        ({"format": 4}, "expected a recording of format 1 to 3, got format 4: it was made by another version"),
-        ({"format": "x"}, "expected a recording of format 1 to 3, got format 'x'"),
-        ({"format": [1]}, "expected a recording of format 1 to 3, got format list of 1"),
+        ({"format": 5}, "expected a recording of format 1 to 4, got format 5: it was made by another version"),
+        ({"format": "x"}, "expected a recording of format 1 to 4, got format 'x'"),
+        ({"format": [1]}, "expected a recording of format 1 to 4, got format list of 1"),
         ({"kind": "frame"}, "expected a message of the kind start, got 'frame'"),
         ({"watchdog_s": float("nan")}, "expected a finite number, got NaN"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),

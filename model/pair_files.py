@@ -29,6 +29,13 @@ def partial_file(file: Path) -> Path:
     return file.with_name(f"{file.name}{PARTIAL}")
 
 
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file so that a kill leaves the former one, or none, and never a half of the new one."""
+    partial = partial_file(file)
+    partial.write_bytes(content)
+    partial.replace(file)
+
+
 def is_litter(name: str) -> bool:
     """Whether a file or folder of this name is one that a file manager or an archive leaves."""
     return name.startswith(".") or name.lower() in _LITTER

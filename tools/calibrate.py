@@ -29,7 +29,8 @@ from model.command import check_output_file, command, print_text, run_command
 from model.engines import Engine, add_precision_option, load_engine
 from model.engines.second_look import SecondLook, second_look_file
 from model.loading import is_legacy, resolve_weights
-from model.pair_files import PathPair, partial_file
+from model.pair_files import PathPair, replace_file
+from model.provenance import card_content
 from tools.labelled.people import chosen_pairs, people_in
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(f"expected a network with a card, a .keras file, got {weights}")
     read_card(weights)  # refuses one that makes no sense
     card = card_file(weights)
-    content = json.loads(card.read_bytes()) if card.exists() else {}
+    content = card_content(weights) or {}
     check_output_file(card)
     chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
     engine, file = load_engine("auto", options.weights, options.precision), second_look_file(weights)
@@ -66,9 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "others": int((~truth).sum()),
         "held_out_log_loss": round(loss, 5),
     }
-    partial = partial_file(card)
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(card)
+    replace_file(card, (json.dumps(content, indent=1) + "\n").encode())
     if options.plot:
         draw(found, options.plot)
     print_text(f"{card}: {fitted}")

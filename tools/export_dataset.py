@@ -38,7 +38,7 @@ from PIL import Image
 from model.coco import annotations_of
 from model.command import command, harmless, make_output_folder, print_text, run_command
 from model.dataset import read_pair
-from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, partial_file
+from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
 from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
@@ -189,9 +189,7 @@ def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
         (mask_file, lambda: dataset_mask(mask.png)),
     ):
         if not file.exists():
-            partial = partial_file(file)
-            partial.write_bytes(make())
-            partial.replace(file)
+            replace_file(file, make())
     return is_new
 
 
@@ -206,10 +204,7 @@ def write_annotations(out: Path) -> None:
     pairs = list_pairs(out) if list_files(out / "images", IMAGE_ENDINGS) else []
     frames = [(image.name, read_pair(image, mask, IMAGE_PX)[1]) for image, mask in pairs]
     for name, as_polygons in (("masks", False), ("polygons", True)):
-        file = out / "coco" / f"{name}.json"
-        partial = partial_file(file)
-        partial.write_bytes(annotations_of(frames, as_polygons))
-        partial.replace(file)
+        replace_file(out / "coco" / f"{name}.json", annotations_of(frames, as_polygons))
 
 
 def dataset_image(file: bytes) -> bytes:

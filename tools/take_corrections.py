@@ -23,7 +23,7 @@ from PIL import Image
 from model.coco import read_annotations
 from model.command import command, print_text, run_command
 from model.dataset import read_pair
-from model.pair_files import IMAGE_PX, list_pairs, partial_file
+from model.pair_files import IMAGE_PX, list_pairs, replace_file
 from model.scoring import CLASSES
 
 
@@ -58,9 +58,7 @@ def write_mask(file: Path, classes: np.ndarray) -> None:
     """
     png = io.BytesIO()
     Image.fromarray(np.eye(len(CLASSES), dtype=np.uint8)[classes] * np.uint8(255)).save(png, "PNG")
-    partial = partial_file(file)
-    partial.write_bytes(png.getvalue())
-    partial.replace(file)
+    replace_file(file, png.getvalue())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,13 @@ import_keras()  # first, without its start-up notes; imports below need it
 
 import keras
 
-from model.card import card_file
+from model.card import card_file, read_card
 from model.dataset import read_pairs
 from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
-from model.images import MEAN, SCALE
+from model.pair_files import replace_file
 from model.provenance import card_content, commit
-from model.scoring import CLASSES, HERO
+from model.scoring import HERO
+from model.training import write_whole
 from model.validation import predict, validate_by_distance
 from tools.labelled.people import chosen_pairs
 
@@ -51,31 +53,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = options.out / "model_weights.keras"
     options.out.mkdir(parents=True, exist_ok=True)
     check_output_file(out)
-    network, thresholds = without_thresholds(averaged(weights)), None
-    if options.keep_thresholds and (thresholds := thresholds_of(load_network(weights[0]))) is None:
+    network = averaged(weights)
+    thresholds = thresholds_of(network) if options.keep_thresholds else None
+    if options.keep_thresholds and thresholds is None:
         raise ValueError(f"expected a network with two thresholds in {weights[0]}, got one without")
+    network = without_thresholds(network)
     px = network.input_shape[1]
     pairs = [pair for _, some in chosen_pairs(options.data, options.recordings) for pair in some]
     frames = read_pairs(pairs, px, "reading")
     thresholds = thresholds or best_thresholds(map(count, predict(network, frames), frames.masks == HERO))
     network = with_thresholds(network, thresholds)
-    network.save(out)
+    write_whole(out, network.save)
     score = validate_by_distance(network, frames)
     print_text(f"{thresholds}: {score}")
-    cards = [card_content(each) for each in weights]
+    first = read_card(weights[0])
     card = {
         "network": network.name,
-        "classes": CLASSES,
+        "classes": first.classes,
+        "profile": asdict(first.profile),
         "input_px": px,
-        "mean": MEAN,
-        "scale": SCALE,
+        "mean": first.mean,
+        "scale": first.scale,
         "thresholds": thresholds._asdict(),
         "validation_parts": {"held out": score._asdict()},
         "command": shlex.join(["python", "tools/average.py", *(sys.argv[1:] if arguments is None else arguments)]),
         "commit": commit(),
-        "average_of": cards,
+        "average_of": [card_content(each) for each in weights],
     }
-    card_file(out).write_text(json.dumps(card, indent=1) + "\n")
+    replace_file(card_file(out), (json.dumps(card, indent=1) + "\n").encode())
     return 0
 
 

@@ -1,15 +1,18 @@
 """Averages of the weights of two small networks, with thresholds chosen on frames of a dataset folder."""
 
 import json
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
 import pytest
 from support.dataset import save_pair
 
+from model.card import read_card
 from model.hysteresis import Thresholds, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.networks import build
+from model.profile import hero_profile
 from tools.average import main
 
 PX = 32
@@ -56,6 +59,15 @@ def test_each_weight_is_the_mean(save, data, tmp_path, capsys):
     assert "missed" in capsys.readouterr().out
     score = card["validation_parts"]["held out"]
     assert (score["tp"] + score["fn"], score["without_hero"]) == (1, 1)  # the frames of r1 alone
+
+
+def test_the_average_follows_what_the_first_network_follows(save, data, tmp_path):
+    weights = [save("fcn1", 1), save("fcn1", 2)]
+    about = {"classes": ["surroundings", "people", "dog"], "profile": asdict(replace(hero_profile(), name="dog"))}
+    (tmp_path / "fcn1-1" / "model_weights.json").write_text(json.dumps(about))
+    assert main([*weights, "--out", str(tmp_path / "out"), "--data", str(data)]) == 0
+    card = read_card(tmp_path / "out" / "model_weights.keras")
+    assert (card.classes, card.profile.name) == (("surroundings", "people", "dog"), "dog")
 
 
 def test_the_thresholds_of_the_first_network_are_kept(save, data, tmp_path):

@@ -89,9 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_load(versions, frames, options.drones, options.seconds),
         )
     figures, *others = ([figure for part in parts for figure in part] for parts in zip(*measured, strict=True))
-    figures = measure_baseline(weights, precision, frames) + figures
+    engine = load_engine("openvino", weights, precision)
+    figures = measure_baseline(weights, engine, frames) + figures
     figures += measure_watched(here, frames, options.seconds)
-    figures += measure_tracking(load_engine("openvino", weights, precision))
+    figures += measure_tracking(engine)
     figures += measure_simulator(here, options.seconds)
     value = values_of(figures)
     figures.append(
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Figure("over_engine", "frame → command over the engine alone", value["latency"] / value["engine"], "×")
     )
     if options.data:
-        figures += measure_agreement(weights, precision, options.data)
+        figures += measure_agreement(weights, engine, options.data)
     print(*figures, sep="\n")
     if options.compare:
         there = values_of(others[0]) if saved is None else saved
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(figure.is_met is False for figure in figures))
 
 
-def measure_baseline(weights: Path, precision: str, frames: Sequence[EncodedFrame]) -> list[Figure]:
+def measure_baseline(weights: Path, engine: Engine, frames: Sequence[EncodedFrame]) -> list[Figure]:
     """Time of the original's steps on a frame, and of the engine alone, in this process."""
     network = load_network(weights)
     px = input_px(network)
@@ -126,7 +127,6 @@ def measure_baseline(weights: Path, precision: str, frames: Sequence[EncodedFram
         find_parts(probabilities[..., 2] > 0.5, np.zeros((px, px), np.uint8), window=1, min_px=10)
         np.asarray(Image.open(io.BytesIO(frame.depth_png)))
 
-    engine = load_engine("openvino", weights, precision)
     image = np.zeros((1, px, px, 3), np.uint8)
     paused = _median_ms(lambda _: engine.infer(image), frames, FRAME_PERIOD_S)
     in_loop = _median_ms(lambda _: engine.infer(image), [*frames] * 5)
@@ -161,9 +161,9 @@ def measure_simulator(version: Version, seconds: float) -> list[Figure]:
     ]
 
 
-def measure_agreement(weights: Path, precision: str, data: Path) -> list[Figure]:
+def measure_agreement(weights: Path, engine: Engine, data: Path) -> list[Figure]:
     """How well OpenVINO and TensorFlow agree on all evaluation frames."""
-    engines: tuple[Engine, Engine] = load_engine("openvino", weights, precision), load_engine("tensorflow", weights)
+    engines: tuple[Engine, Engine] = engine, load_engine("tensorflow", weights)
     agreements, overlaps = [], []
     for name in EVALUATION_SETS:
         for file in image_files(data / "sample_evaluation_data" / name):

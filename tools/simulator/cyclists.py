@@ -93,31 +93,13 @@ def _build(kit: Kit, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nda
             merged([bar((0.0, 0.0), (-_PEDAL_M * side, 0.0), 0.02, np.array(_METAL), 0.08 * side) for side in (-1, 1)]),
         )
     )
-    elbow = (0.26, 1.16)
+    # From the shoulder by the elbow to the hand: forward, aside, up.
+    arm = [(_SHOULDER_M[0], 0.17, _SHOULDER_M[1]), (0.26, 0.24, 1.16), (_HANDS_M[0], 0.22, _HANDS_M[1])]
     for leg, side in enumerate((1, -1)):
+        shoulder, elbow, hand = ((x, y * side, z) for x, y, z in arm)
         parts += [
-            (
-                BIKE,
-                strut(
-                    (_SHOULDER_M[0], 0.17 * side, _SHOULDER_M[1]),
-                    (elbow[0], 0.24 * side, elbow[1]),
-                    0.055,
-                    0.045,
-                    sides,
-                    jersey,
-                ),
-            ),
-            (
-                BIKE,
-                strut(
-                    (elbow[0], 0.24 * side, elbow[1]),
-                    (_HANDS_M[0], 0.22 * side, _HANDS_M[1]),
-                    0.042,
-                    0.035,
-                    sides,
-                    skin,
-                ),
-            ),
+            (BIKE, strut(shoulder, elbow, 0.055, 0.045, sides, jersey)),
+            (BIKE, strut(elbow, hand, 0.042, 0.035, sides, skin)),
         ]
         hip = (0.0, _HIP_ASIDE_M * side, 0.0)
         thigh = [(-_THIGH_M, 0.0, 0.055, 0.055), (-0.2, 0.0, 0.08, 0.075), (0.0, 0.0, 0.1, 0.09)]

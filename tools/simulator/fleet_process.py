@@ -121,8 +121,9 @@ class FleetProcess:
     def _status(self, path: str) -> int:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
-            connection.request("GET", path)
-            return connection.getresponse().status
+            with contextlib.closing(connection):
+                connection.request("GET", path)
+                return connection.getresponse().status
         return 0
 
 

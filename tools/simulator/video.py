@@ -1,6 +1,7 @@
 """Read pictures of a video file, a folder of images or a camera, at a rate to be played."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -24,7 +25,7 @@ class Picture(NamedTuple):
     image: np.ndarray
 
 
-class Video:
+class Video(ABC):
     """Pictures in order; a context manager, and iterated once.
 
     Attributes:
@@ -40,9 +41,11 @@ class Video:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
-        raise NotImplementedError
+        """The pictures, or in the place of one why it cannot be read."""
 
+    @abstractmethod
     def close(self) -> None:
         """Release what it is read from."""
 
@@ -60,6 +63,9 @@ class _Folder(Video):
                 yield UnreadableImageError(str(error))
             else:
                 yield picture
+
+    def close(self) -> None:
+        """Nothing: each file is closed once it is read."""
 
 
 class _Capture(Video):

@@ -96,22 +96,11 @@ def from_json(data: bytes, now_s: float) -> Answered:
         ValueError: naming what is missing or not as expected.
         RecursionError: if it is nested too deeply.
     """
-    state = msgspec.convert(parse(data), _State)
-    people = tuple(Somebody(**msgspec.structs.asdict(person)) for person in state.people)
-    situation = Situation(
-        state=state.state,
-        is_held=state.is_held,
-        is_told_to_follow=state.is_told_to_follow,
-        position_m=state.position_m,
-        velocity_mps=state.velocity_mps,
-        age_s=state.age_s,
-        people=people,
-        followed=state.followed,
-        chosen=state.chosen,
-        is_undecided=state.is_undecided,
-        marker_m=state.marker_m or hero_profile().marker_m,
-    )
-    answered = Answered(now_s, state.latency_s, situation, state.distance_m)
+    told = msgspec.structs.asdict(msgspec.convert(parse(data), _State))
+    latency_s, distance_m = told.pop("latency_s"), told.pop("distance_m")
+    told["people"] = tuple(Somebody(**msgspec.structs.asdict(person)) for person in told["people"])
+    told["marker_m"] = told["marker_m"] or hero_profile().marker_m
+    answered = Answered(now_s, latency_s, Situation(**told), distance_m)
     check_numbers(answered)
     return answered
 

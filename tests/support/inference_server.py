@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +30,11 @@ class InferenceServer:
         token: that it asks for.
         seen: how many images it has been sent.
         barrier: where images wait until enough of them are in work; None for no waiting.
+        lock: of all servers: an answer that a client no longer waits for is still worked out, by an engine that the
+            next server may have too.
     """
+
+    lock = threading.Lock()
 
     def __init__(self, engine: Engine, name: str, sha256: str | None) -> None:
         assert sha256 is not None
@@ -37,7 +42,6 @@ class InferenceServer:
         self.metadata: dict[str, Any] = describe(name, engine.card, sha256, engine.input_px, engine.description)
         self.delay_s, self.fault, self.token, self.seen = 0.0, "", "", 0
         self.barrier: threading.Barrier | None = None
-        self.lock = threading.Lock()
         self.port = 0
         self.start()
 
@@ -72,7 +76,9 @@ class Http(ThreadingHTTPServer):
         self.open: set[socket.socket] = set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: tests have clients that go."""
+        """Say what went wrong, but for clients that go."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):

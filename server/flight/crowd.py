@@ -187,28 +187,30 @@ def _seen_again(person: Person, fix: Fix, cost: float, motion: Motion) -> Person
     belief = person.belief
     if unseen_s > FRESH_S:  # it is the same person with this probability only
         belief = belief.times(1.0 / (1.0 + math.exp(min(cost, 40.0) / 2)))
-    return _measured(
-        person._replace(
-            track=motion.correct(person.track, fix),
-            belief=belief.after(fix.evidence, unseen_s),
-            sightings=person.sightings + 1,
-            is_loose=False,
-        ),
-        fix,
+    track = motion.correct(person.track, fix)
+    stride_from, speed_mps = _stride(person, track, fix.std_m)
+    return Person(
+        person.number,
+        track,
+        belief.after(fix.evidence, unseen_s),
+        person.sightings + 1,
+        False,
+        stride_from,
+        speed_mps,
+        person.is_refused,
     )
 
 
-def _measured(person: Person, fix: Fix) -> Person:
-    """With the speed, if enough time has passed since it was measured last."""
-    (x_m, y_m, _), begun = person.track.position_m, person.stride_from
-    if fix.std_m > STRIDE_STD_M:
-        return person._replace(stride_from=None, speed_mps=None)
-    if begun is None or fix.time_s - begun[0] > 2 * STRIDE_S:
-        return person._replace(stride_from=(fix.time_s, x_m, y_m))
-    if fix.time_s - begun[0] < STRIDE_S - 1e-6:
-        return person
-    speed_mps = math.hypot(x_m - begun[1], y_m - begun[2]) / (fix.time_s - begun[0])
-    return person._replace(stride_from=(fix.time_s, x_m, y_m), speed_mps=speed_mps)
+def _stride(person: Person, track: Track, std_m: float) -> tuple[tuple[float, float, float] | None, float | None]:
+    """From where the next speed is measured, and the speed, which is new if enough time has passed since the last."""
+    (x_m, y_m, _), time_s, begun = track.position_m, track.time_s, person.stride_from
+    if std_m > STRIDE_STD_M:
+        return None, None
+    if begun is None or time_s - begun[0] > 2 * STRIDE_S:
+        return (time_s, x_m, y_m), person.speed_mps
+    if time_s - begun[0] < STRIDE_S - 1e-6:
+        return begun, person.speed_mps
+    return (time_s, x_m, y_m), math.hypot(x_m - begun[1], y_m - begun[2]) / (time_s - begun[0])
 
 
 def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:

@@ -157,7 +157,7 @@ class Session:
     def situation(self, now_s: float) -> Situation:
         """What it believes and does at `now_s` (monotonic seconds)."""
         state, tracker = self.state, self.state.tracker
-        time_s = state.clock.time_at(now_s)
+        time_s, motion = state.clock.time_at(now_s), tracker.motion
         return Situation(
             state=tracker.state,
             is_held=state.is_held,
@@ -169,7 +169,7 @@ class Session:
                 Somebody(
                     person.number,
                     probability,
-                    tracker.place_of(person, time_s),
+                    motion.predict(person.track, time_s),
                     person.seen_s == tracker.time_s,
                     person.is_refused,
                 )

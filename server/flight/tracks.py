@@ -121,11 +121,12 @@ class Tracker:
         hero = self.hero
         if hero is None:
             raise RuntimeError(f"expected a person to predict from, got none in state {self.state}")
-        return self.place_of(hero, time_s)
+        return self.motion.predict(hero.track, time_s)
 
-    def place_of(self, person: Person, time_s: float) -> Vector:
-        """Where a person is at a time; see `predict`."""
-        return Motion(self.config, self.crowd.pace).predict(person.track, time_s)
+    @property
+    def motion(self) -> Motion:
+        """How people walk at the pace of this world."""
+        return Motion(self.config, self.crowd.pace)
 
     def update(self, time_s: float, sightings: Sequence[Sighting] = (), surfaces: Surfaces | None = None) -> "Tracker":
         """Take in one frame that was understood.
@@ -207,7 +208,7 @@ class Tracker:
             or not self.is_following
             or hero.seen_s == self.time_s
             or hero.track.hidden_s >= self.config.hidden_for_s
-            or not surfaces.hide(self.place_of(hero, self.time_s), self.config.profile.in_front_m)
+            or not surfaces.hide(self.predict(self.time_s), self.config.profile.in_front_m)
         ):
             return replace(self, is_hidden=False)
         track = hero.track._replace(hidden_s=hero.track.hidden_s + step_s)

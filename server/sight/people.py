@@ -136,19 +136,17 @@ def find_people(
 
 def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
     """Where people are, the hero among them: (H, W) bool."""
-    return np.add.reduce([probabilities[..., number] for number in range(1, len(card.classes))]) > PERSON_255 / 255
+    first, *rest = (probabilities[..., number] for number in range(1, len(card.classes)))
+    return sum(rest, first) > PERSON_255 / 255
 
 
 def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: Card) -> list[Looks]:
     """What the evidence of each part depends on; see `find_people`."""
-    seen = probabilities.reshape(-1, len(card.classes))[parts.at]
-    ratios = margins(seen[:, card.hero], sum(seen[:, number] for number in card.others))
+    hero, *others = (probabilities[..., number].ravel()[parts.at] for number in (card.hero, *card.others))
+    ratios = margins(hero, sum(others)).astype(np.float64)
     brightness = parts.sum(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel()[parts.at].astype(np.int64)) / parts.areas
     scale = IMAGE_PX / math.prod(parts.mask_shape)
-    strongest = []
-    for number, area_px in enumerate(parts.areas.tolist()):
-        own, most = ratios[parts.pixels(number)], min(STRONGEST_PX, area_px)
-        strongest.append(float(np.partition(own, area_px - most)[-most:].mean()))
+    strongest = parts.mean_of_largest(ratios, STRONGEST_PX).tolist()
     means = parts.sum(ratios) / parts.areas
     return [
         Looks(mean, strong, scale * area_px, light)

@@ -75,8 +75,9 @@ class ServerPilot:
     def tracked(self) -> tuple[Tracked, ...]:
         """See `Pilot`: everybody whom the latest frame shows, by the session's number."""
         tracker, time_s = self._session.state.tracker, self._session.state.clock.time_at(self._now_s)
+        motion = tracker.motion
         shown = [person for person in tracker.crowd.people if person.seen_s == tracker.time_s]
-        return tuple(Tracked(person.number, *tracker.place_of(person, time_s)[:2]) for person in shown)
+        return tuple(Tracked(person.number, *motion.predict(person.track, time_s)[:2]) for person in shown)
 
 
 class _Leash:

@@ -51,6 +51,13 @@ def test_pixels_are_kept_part_by_part_with_their_places_in_the_mask():
     assert parts.rows[parts.pixels(1)].tolist() == [3, 3, 4, 4]
 
 
+def test_the_largest_values_of_each_part_are_averaged_or_all_of_a_small_part():
+    parts = parts_of(mask_of((3, 2, 5, 4), (9, 7, 10, 12), (20, 20, 21, 22)))
+    assert parts.areas.tolist() == [5, 4, 2]
+    values = np.array([-11.5, 3, 12, -2, 0, 7, 7, 7, -1, -3, -5.5])
+    np.testing.assert_allclose(parts.mean_of_largest(values, 3), [5, 7, -4.25], rtol=1e-12)
+
+
 def test_pixels_that_touch_at_corners_are_one_part():
     # A far hero is a few pixels on a slant.
     assert areas(parts_of(np.eye(NETWORK_PX, dtype=bool))) == [NETWORK_PX]

@@ -79,9 +79,9 @@ def observations(world: World, seed: int, duration_s: int) -> Iterator[Observati
     cameraman = Cameraman(world.drone, np.random.default_rng(seed))
     for _ in range(duration_s):
         for _ in range(round(1 / DIRECT_EVERY_S)):
-            cameraman.direct(world.time_s, world.walkers.hero_position_m)
+            cameraman.direct(world.time_s, world.walkers.positions_m)
             world.step(DIRECT_EVERY_S)
-        yield world.observe(cameraman.camera_pose(world.walkers.hero_position_m))
+        yield world.observe(cameraman.camera_pose(world.walkers.positions_m))
 
 
 def measured(sighting: Sighting, observation: Observation) -> Measured | None:

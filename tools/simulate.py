@@ -130,7 +130,7 @@ def _record(settings: SimulationSettings, recorder: Recorder) -> int:
     count = math.ceil(settings.duration / settings.record_every)
     shown = 0
     with _world(settings, settings.seed) as world:
-        cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]))
+        cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]), settings.lookalikes or 0)
         frames = record_by_truth(world, recorder, cameraman, settings.duration, settings.record_every)
         for observation in tqdm(frames, desc="recording", unit=" frames", total=count):
             shown += observation.truth.hero_px > 0

@@ -1,7 +1,8 @@
 """Direct a drone by the ground truth instead of a server, for recordings with the hero near, far and out of sight.
 
 QuadSim's recordings are flown by hand; its training set shows the hero in 37 % of the frames, in half of these far
-away.
+away. Beside lookalikes, each task is for the hero or for one of them, and most tasks are near: that is where a network
+can learn what tells them from the hero.
 """
 
 from enum import Enum, auto
@@ -23,6 +24,8 @@ class _Task(Enum):
 
 
 _SHARES = {_Task.FOLLOW: 0.08, _Task.KEEP_OFF: 0.1, _Task.WATCH: 0.38, _Task.PATROL: 0.44}
+_SHARES_BESIDE_LOOKALIKES = {_Task.FOLLOW: 0.25, _Task.KEEP_OFF: 0.4, _Task.WATCH: 0.25, _Task.PATROL: 0.1}
+_HERO_SHARE = 0.4  # of the tasks beside lookalikes
 _TASK_S = (8.0, 24.0)
 _ERROR_M = 0.4
 _DISTANCES_M = (3.0, 16.0)
@@ -37,46 +40,52 @@ class Cameraman:
     Args:
         drone: drone to direct.
         rng: decides the tasks, their durations and the errors.
+        lookalikes: number of those besides the hero for whom there are tasks, too.
     """
 
-    def __init__(self, drone: Drone, rng: np.random.Generator) -> None:
-        self._drone, self._rng = drone, rng
+    def __init__(self, drone: Drone, rng: np.random.Generator, lookalikes: int = 0) -> None:
+        self._drone, self._rng, self._lookalikes = drone, rng, lookalikes
         self._next_task_s = 0.0
+        self._subject = 0
 
-    def direct(self, time_s: float, hero_position_m: np.ndarray) -> None:
+    def direct(self, time_s: float, positions_m: np.ndarray) -> None:
         """Send the drone a command; call this every `DIRECT_EVERY_S`.
 
         Args:
             time_s: time since the start of the episode.
-            hero_position_m: (3,) feet of the hero, world frame.
+            positions_m: (n, 3) feet of everybody, world frame: the hero, the lookalikes, the others.
         """
         if time_s >= self._next_task_s:
-            self._begin_task(hero_position_m)
+            self._begin_task(positions_m)
             self._next_task_s = time_s + self._rng.uniform(*_TASK_S)
         if self._task in (_Task.FOLLOW, _Task.KEEP_OFF):
             error_m = self._rng.normal(0.0, _ERROR_M, 2)
-            coordinates_m = hero_position_m + _MIDDLE_M + self._place_m + np.append(error_m, 0.0)
+            coordinates_m = positions_m[self._subject] + _MIDDLE_M + self._place_m + np.append(error_m, 0.0)
             self._drone.on_command(FOLLOW, {"coords": coordinates_m.tolist()})
             self._drone.on_link()
         else:
             self._drone.on_command(PATROL, {"data": ""})
 
-    def camera_pose(self, hero_position_m: np.ndarray) -> Pose:
-        """Pose of the camera to record with: the drone's, or the same position with a direction towards the hero."""
+    def camera_pose(self, positions_m: np.ndarray) -> Pose:
+        """Pose of the camera to record with: the drone's, or the same place with a direction towards its subject."""
         pose = self._drone.gimbal_pose
         if self._task in (_Task.FOLLOW, _Task.PATROL):
             return pose
-        way_m = hero_position_m + _MIDDLE_M - np.array(pose[:3])
+        way_m = positions_m[self._subject] + _MIDDLE_M - np.array(pose[:3])
         off_deg = self._rng.uniform(-_AIM_DEG, _AIM_DEG, 2)
         pitch_deg = np.degrees(np.arctan2(-way_m[2], np.hypot(way_m[0], way_m[1]))) + off_deg[0]
         yaw_deg = np.degrees(np.arctan2(way_m[1], way_m[0])) + off_deg[1]
         return pose._replace(pitch_deg=float(pitch_deg), yaw_deg=float(yaw_deg))
 
-    def _begin_task(self, hero_position_m: np.ndarray) -> None:
-        tasks = list(_SHARES)
-        self._task = tasks[self._rng.choice(len(tasks), p=list(_SHARES.values()))]
+    def _begin_task(self, positions_m: np.ndarray) -> None:
+        shares = _SHARES_BESIDE_LOOKALIKES if self._lookalikes else _SHARES
+        if self._lookalikes:
+            is_hero = self._rng.random() < _HERO_SHARE
+            self._subject = 0 if is_hero else int(self._rng.integers(1, self._lookalikes + 1))
+        tasks = list(shares)
+        self._task = tasks[self._rng.choice(len(tasks), p=list(shares.values()))]
         self._place_m = np.zeros(3)
         if self._task is _Task.KEEP_OFF:
-            way_m = np.array(self._drone.pose[:2]) - hero_position_m[:2]
+            way_m = np.array(self._drone.pose[:2]) - positions_m[self._subject, :2]
             side = way_m / max(float(np.linalg.norm(way_m)), 1e-6)
             self._place_m = np.append(side * self._rng.uniform(*_DISTANCES_M), self._rng.uniform(*_HEIGHTS_M))

@@ -233,9 +233,9 @@ def record_by_truth(
     directed = 0
     while (next_s := min(directed * DIRECT_EVERY_S, recorder.frames * record_every_s)) < duration_s:
         world.step(next_s - world.time_s)
-        hero_m = world.walkers.hero_position_m
+        positions_m = world.walkers.positions_m
         if next_s == directed * DIRECT_EVERY_S:
-            cameraman.direct(next_s, hero_m)
+            cameraman.direct(next_s, positions_m)
             directed += 1
         else:
-            yield recorder.record(world, cameraman.camera_pose(hero_m))
+            yield recorder.record(world, cameraman.camera_pose(positions_m))

@@ -47,15 +47,24 @@ class Flown(NamedTuple):
 def fly_in_turns(
     servers: Sequence[ServerProcess], frames: Sequence[EncodedFrame], seconds: float, drones: int
 ) -> list[Flown]:
-    """Fly to each of the servers for `seconds` in all; if there are several, in `TURNS` turns each."""
+    """Fly to each of the servers for `seconds` in all; if there are several, in `TURNS` turns each.
+
+    Raises:
+        ValueError: if one of them answered no frame or no ping, so that there is nothing to measure.
+    """
     turns = TURNS if len(servers) > 1 else 1
     messages = encode_flight(frames, seconds / turns)
     parts = [[_fly(server, messages, drones) for server in servers] for _ in range(turns)]
-    return [_together(of_one) for of_one in zip(*parts, strict=True)]
+    return [joined(of_one) for of_one in zip(*parts, strict=True)]
 
 
-def _together(parts: Sequence[Flown]) -> Flown:
-    return Flown(
+def joined(parts: Sequence[Flown]) -> Flown:
+    """The turns of one server as one.
+
+    Raises:
+        ValueError: as `fly_in_turns` does.
+    """
+    flown = Flown(
         [latency_ms for part in parts for latency_ms in part.latencies_ms],
         [ping_ms for part in parts for ping_ms in part.pings_ms],
         sum(part.sent for part in parts),
@@ -63,6 +72,12 @@ def _together(parts: Sequence[Flown]) -> Flown:
         sum(part.clients_s for part in parts),
         sum(part.elapsed_s for part in parts),
     )
+    if not flown.latencies_ms or not flown.pings_ms:
+        raise ValueError(
+            f"expected answers to frames and to pings, got {len(flown.latencies_ms)} and {len(flown.pings_ms)} for "
+            f"{flown.sent} frames: this machine is too busy, or --seconds are too few"
+        )
+    return flown
 
 
 def _fly(server: ServerProcess, messages: Sequence[bytes], drones: int) -> Flown:

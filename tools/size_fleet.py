@@ -3,8 +3,8 @@
     python tools/size_fleet.py --drones 50 200 --replicas 8 32 --servers 4
     python tools/size_fleet.py --drones 200 1000 --replicas 2 --servers 16 --gpu
 
-Takes seconds; nothing else is started. What a frame costs each part has been measured (docs/fleet.md), but for Serve's
-proxy and a GPU, where it is an assumption. These times do not vary here: a real fleet's 95th percentile is higher.
+Takes seconds; nothing else is started. What a frame costs each part has been measured (docs/fleet.md), except on a GPU,
+where it is an assumption. These times do not vary here: a real fleet's 95th percentile is higher.
 """
 
 from model.startup import begin_command
@@ -21,14 +21,12 @@ from tools.sizing.fleet import Fleet, Replica
 from tools.sizing.simulation import LEAST_S, Outcome, most_drones, simulate
 
 # Processor time on one core of an x86-64 processor, ms; docs/fleet.md says how it was measured.
-LOOP_MS, BEFORE_MS, AFTER_MS = 3.2, 3.0, 2.7
-CPU_MS = (0.0, 31.0)
-# Assumed: Ray's documentation says that Serve adds 1 to 2 ms to small requests; these have 200 kB.
-PROXY_MS = 4.0
-# Assumed, not measured: 5 ms for a call of TensorFlow, and 3.8 ms for an image. Of these, 1.8 ms are the network's: it
-# does 3.6 GFLOP for 256 × 256 pixels, and an NVIDIA T4 may reach a quarter of the 8.1 TFLOP/s (float32) of its data
-# sheet. 2 ms are for packing the answer, on a processor.
-GPU_MS, GPU_BATCH = (5.0, 3.8), 8
+LOOP_MS, BEFORE_MS, AFTER_MS, PROXY_MS = 3.2, 3.0, 2.7, 7.6
+CPU_MS = (0.0, 41.0)
+# Assumed, not measured: 5 ms for a call of TensorFlow, and 1.8 ms for an image: the network does 3.6 GFLOP for an image
+# of 256 × 256, and an NVIDIA T4 may reach a quarter of the 8.1 TFLOP/s (float32) of its data sheet. 10 ms are measured:
+# what a replica does besides the network, such as packing. The simulation does not let both overlap.
+GPU_MS, GPU_BATCH = (5.0, 11.8), 8
 # So that the next batch collects while one is inferred: `max_ongoing_requests` of fleet.yaml.
 BATCHES_HELD = 2
 SHARE = 0.98
@@ -39,8 +37,6 @@ HEAD = f"{'drones':>8}{'p50':>10}{'p95':>10}{'answered':>10}{'late':>7}{'Gbit/s'
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parse(arguments)
-    if options.proxy_ms == PROXY_MS:
-        print("A proxy's time is an assumption; give a measured one by --proxy-ms.")
     if options.batch_ms is GPU_MS:
         print("The GPU's times are an assumption; give measured ones by --batch-ms.")
     for replicas in options.replicas:
@@ -65,15 +61,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--proxy-ms",
         type=float,
         default=PROXY_MS,
-        help="a proxy's time for an image, ms; assumed (default: %(default)s)",
+        help="a proxy's time for an image, ms (default: %(default)s)",
     )
-    parser.add_argument("--gpu", action="store_true", help="replicas on a GPU each; its times are an assumption")
+    parser.add_argument("--gpu", action="store_true", help="replicas that use a GPU; its times are an assumption")
     parser.add_argument(
         "--batch-ms",
         type=float,
         nargs=2,
         metavar=("FIRST", "EACH"),
-        help=f"a replica's time for a batch and for each of its images, ms (default: {CPU_MS}, with --gpu {GPU_MS})",
+        help="a replica's time for a batch and for each of its images, ms "
+        f"(default: {CPU_MS[0]:g} {CPU_MS[1]:g}, with --gpu {GPU_MS[0]:g} {GPU_MS[1]:g})",
     )
     parser.add_argument("--most-per-batch", type=int, help=f"greatest batch (default: 1, with --gpu {GPU_BATCH})")
     parser.add_argument(

@@ -1,12 +1,15 @@
 # The server alone, without TensorFlow: it serves the networks that are shipped converted.
 #   docker build --tag follow-me .
 #   docker run --rm --publish 127.0.0.1:4567:4567 --volume follow-me:/app/recordings follow-me
+# With Ray, for kuberay.yaml:
+#   docker build --build-arg LOCK=requirements-fleet.lock --tag follow-me-fleet .
 FROM python:3.11-slim
 
 RUN useradd --create-home follower
 WORKDIR /app
-COPY requirements-runtime.lock ./
-RUN pip install --no-cache-dir --require-hashes --requirement requirements-runtime.lock
+ARG LOCK=requirements-runtime.lock
+COPY ${LOCK} ./
+RUN pip install --no-cache-dir --require-hashes --requirement ${LOCK}
 COPY model model
 COPY server server
 COPY weights weights

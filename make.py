@@ -68,7 +68,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "check": (CHECK, ""),
     "quick": (([*PYTEST, "-m", "not slow"],), "The quick tests passed. Next: 'make test' runs all of them."),
     "fleet": ((["tools/fleet.py"],), ""),
-    "fleet-test": ((["-m", "pytest", "tests/server/test_fleet.py"],), ""),
+    "fleet-test": ((["-m", "pytest", "tests/server/test_fleet.py", "tests/server/test_kuberay.py"],), ""),
     "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
 }
 

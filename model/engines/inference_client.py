@@ -181,7 +181,7 @@ class InferenceClient:
             content, tensors = decode(answer.body, answer.headers.get(LENGTH_HEADER), "outputs")
             if content.get("id") != number:
                 raise ProtocolError(f"the answer to image {str(content.get('id'))[:20]} instead of {number}")
-            if content.get("model_version", "") not in ("", *self._versions):
+            if (content.get("model_version") or "") not in ("", *self._versions):
                 raise ProtocolError(f"version {str(content['model_version'])[:20]}, not {', '.join(self._versions)}")
             planes = tensors.get(self._output.name)
             if planes is None or planes.shape != shape or planes.dtype.kind != "f":
@@ -223,7 +223,7 @@ class InferenceClient:
         if CARD in metadata.parameters:
             self._check_card(metadata.parameters[CARD])
         [self._input], [self._output] = metadata.inputs, metadata.outputs
-        self._versions = metadata.versions
+        self._versions = metadata.versions or []
         self.platform = "".join(letter for letter in metadata.platform if letter.isprintable())[:100]
         return sha256 is not None
 

@@ -1,6 +1,6 @@
 """Messages of the Open Inference Protocol v2 over HTTP, with tensors as bytes behind the JSON.
 
-KServe, NVIDIA Triton, MLServer, OpenVINO Model Server and `server/fleet.py` speak it.
+KServe, NVIDIA Triton, OpenVINO Model Server and `server/fleet.py` speak it.
 Source: https://github.com/kserve/open-inference-protocol, and "Binary Tensor Data Extension" in Triton's documentation.
 """
 
@@ -41,7 +41,7 @@ class ModelMetadata(msgspec.Struct):
     name: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
-    versions: list[str] = []
+    versions: list[str] | None = None
     platform: str = ""
     parameters: dict[str, Any] = {}
 

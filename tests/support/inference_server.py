@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from model.engines import Engine
-from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe
+from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe, version
 from model.engines.inference_service import as_planes, read_request, write_answer
 from support.waiting import PATIENCE_S
 
@@ -82,7 +82,10 @@ class Http(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Faults: "status", "text", "cut", "id", "version", "noise", "shape", "long", "unpacked", "dribble"."""
+    """Faults: "status", "text", "cut", "id", "version", "noise", "shape", "long", "unpacked", "dribble".
+
+    "null" is right: the answer has no version.
+    """
 
     protocol_version = "HTTP/1.1"
     server: Http
@@ -120,8 +123,11 @@ class Handler(BaseHTTPRequestHandler):
             planes = planes[..., :-1]
         sha256 = "f" * 64 if fault == "version" else subject.sha256
         number = "another" if fault == "id" else number
-        accepted = "" if fault == "unpacked" else self.headers.get("Accept-Encoding", "")
+        accepted = "" if fault in ("unpacked", "null") else self.headers.get("Accept-Encoding", "")
         headers, answer = write_answer(subject.name, sha256, number, planes, accepted)
+        if fault == "null":  # no version, as KServe says it
+            text = f'"{version(sha256)}"'.encode()
+            answer = answer.replace(text, b"null".ljust(len(text)))
         if fault == "status":
             self._answer(503, {}, b'{"error": "no room"}')
         elif fault == "text":

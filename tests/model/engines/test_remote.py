@@ -190,6 +190,11 @@ def test_a_network_without_parameters_is_known_by_its_answer(server, use, local,
         use()
 
 
+def test_a_machine_may_have_no_versions(server, use, local):
+    server.metadata["versions"], server.fault = None, "null"
+    assert_right(use(), local)
+
+
 class Reversed(Engine):
     """Another network of the same shape: it takes the hero for other people."""
 

@@ -38,7 +38,7 @@ def expecting(frame: Frame, state: SessionState) -> Frame:
 def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Vector | None:
     tracker = state.tracker
     hero = tracker.hero
-    if tracker.state is not TrackState.FOLLOWING or not state.is_told_to_follow or hero is None:
+    if tracker.state is not TrackState.FOLLOWING or not state.is_told_to_follow or hero is None or hero.is_loose:
         return None
     _, time = state.clock.tick(content.timestamp_s, arrival_s)
     if time.is_stale or time.is_rebased or tracker.whole_s is None or time.time_s - tracker.whole_s > WHOLE_AFTER_S:

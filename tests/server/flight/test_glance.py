@@ -114,6 +114,13 @@ def test_from_afar_a_hero_is_compared_with_everybody(away_m, is_near):
     assert (expecting(taken, following().state).expected_m is not None) == is_near
 
 
+def test_where_nobody_has_been_seen_to_stay_nobody_can_be_expected():
+    """Poses or depths that break all tracks: the hero seems to jump from frame to frame."""
+    state = following().state
+    crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_loose=True))
+    assert expecting(frame(4.2), replace(state, tracker=replace(state.tracker, crowd=crowd))).expected_m is None
+
+
 def test_a_frame_at_an_odd_time_is_looked_at_as_a_whole():
     subject = following()
     assert expected_m(subject, 4.0) is None, "sent twice"

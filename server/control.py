@@ -26,6 +26,7 @@ from server.flight.events import (
     Tick,
     answer,
 )
+from server.flight.glance import expecting
 from server.flight.session import Session
 from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
@@ -122,12 +123,14 @@ class Control:
             simulator.frames += 1
             argument = arguments[0] if len(arguments) == 1 else arguments
             frame = Frame.read(simulator.frames, arrival_s, argument)
-            if isinstance(frame.content, BadFrameError):
+            content = frame.content
+            if isinstance(content, BadFrameError):
                 self._take(simulator, Received(now_s, frame.number, None, arrival_s), frame)
-                self._answer(simulator, Perceived(frame, frame.content), [acknowledge])
+                self._answer(simulator, Perceived(frame, content), [acknowledge])
                 return
             self._recognise(sid)
-            superseded = simulator.slot.put(frame, frame.content)
+            frame = expecting(frame, simulator.session.state)
+            superseded = simulator.slot.put(frame, content)
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number
             self._take(simulator, Received(now_s, frame.number, number, arrival_s), frame)

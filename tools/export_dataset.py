@@ -159,8 +159,10 @@ def choose(happened: Sequence[Happened]) -> dict[int, str]:
     latest_s = dict.fromkeys(REASONS, -math.inf)
     for each in happened:
         event = each.event
-        reason = _reason(event, each.state, lost_s) if isinstance(event, Seen) else None
-        if reason is not None and isinstance(event, Seen) and event.arrival_s - latest_s[reason] >= APART_S:
+        if not isinstance(event, Seen) or event.is_part:  # of a part, the mask is black around it
+            continue
+        reason = _reason(event, each.state, lost_s)
+        if reason is not None and event.arrival_s - latest_s[reason] >= APART_S:
             chosen[event.frame] = reason
             latest_s[reason] = event.arrival_s
     return chosen

@@ -34,6 +34,7 @@ from model.command import command, harmless, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
 from server.flight.events import Answer, Received, Tick, answer
+from server.flight.glance import expecting
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
 from server.watch.recording.film import Film
@@ -69,15 +70,21 @@ class Replay:
         # Of the recorded session, as `_follows` tells of this one.
         self._recorded = self._follows()
 
-    def receive(self, number: int, arrival_s: float, argument: str, superseded: int | None = None) -> None:
-        """Keep a frame until its answer, instead of the one that it superseded.
+    def resume(self, in_work: InWork) -> None:
+        """Keep a frame that perception was working on when the recording began, until its answer.
 
         Raises:
-            InconsistentError: if its argument is not JSON, or its arrival is no time of a session.
+            InconsistentError: if its argument is not JSON, or its arrival or the place expected is none of a session.
         """
-        self._frames[number] = restored_frame(number, arrival_s, argument)
-        if superseded is not None:
-            self._frames.pop(superseded, None)
+        frame = restored_frame(in_work.frame, in_work.arrival_s, in_work.argument, in_work.expected_m)
+        self._frames[frame.number] = frame
+
+    def _receive(self, event: Received, argument: str) -> None:
+        """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
+        frame = expecting(restored_frame(event.frame, event.arrival_s, argument), self.session.state)
+        self._frames[frame.number] = frame
+        if event.superseded is not None:
+            self._frames.pop(event.superseded, None)
 
     def take(self, happened: Happened) -> Outcome:
         """Take in a recorded event; one that answers a frame is made anew from the frame.
@@ -89,7 +96,7 @@ class Replay:
         event, late = happened.event, list[Command]()
         check_numbers(event)
         if isinstance(event, Received):
-            self.receive(event.frame, event.arrival_s, happened.argument or "", event.superseded)
+            self._receive(event, happened.argument or "")
         else:
             late = self._watch(happened)
             if isinstance(event, Answer) and event.frame is not None:
@@ -235,7 +242,7 @@ def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Com
         try:
             if isinstance(entry, InWork):
                 comparison.frames += 1
-                subject.receive(entry.frame, entry.arrival_s, entry.argument)
+                subject.resume(entry)
                 continue
             replayed = subject.take(entry)
         except InconsistentError as error:

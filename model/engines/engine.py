@@ -21,6 +21,8 @@ class Engine(ABC):
     Attributes:
         description: engine, device and precision as text.
         input_px: height and width of the input.
+        part_px: height and width of parts of an image that it takes as well, at less cost; None if it takes none. Only
+            of an engine that infers one image at a time.
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
         weights: path of the network as the user gave it; None if it was not loaded from files.
@@ -32,6 +34,7 @@ class Engine(ABC):
 
     description: str
     input_px: int
+    part_px: tuple[int, int] | None = None
     card: Card
     most_per_batch: int
     second_look: SecondLook | None = None
@@ -45,10 +48,10 @@ class Engine(ABC):
         """Compute the class probabilities of camera images.
 
         Args:
-            images: (N, input_px, input_px, 3) uint8 RGB, N at most `most_per_batch`.
+            images: (N, input_px, input_px, 3) uint8 RGB, N at most `most_per_batch`; or parts, (N, *part_px, 3).
 
         Returns:
-            (N, input_px, input_px, classes) float32 in [0, 1].
+            (N, height, width, classes) float32 in [0, 1].
 
         Raises:
             UnavailableError: if they are inferred elsewhere, and not in time or not as they should be.

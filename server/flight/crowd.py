@@ -103,7 +103,9 @@ class Crowd(NamedTuple):
             people=tuple(changed if person.number == changed.number else person for person in self.people)
         )
 
-    def update(self, time_s: float, step_s: float, fixes: Sequence[Fix], config: TrackerConfig) -> "Crowd":
+    def update(
+        self, time_s: float, step_s: float, fixes: Sequence[Fix], config: TrackerConfig, is_part: bool = False
+    ) -> "Crowd":
         """Take in the sightings of one frame.
 
         Args:
@@ -111,12 +113,13 @@ class Crowd(NamedTuple):
             step_s: since the frame before.
             fixes: its sightings with a place.
             config: the tracker's settings.
+            is_part: whether only a part of the frame was looked at: then nobody has vanished who was not seen.
         """
         motion = Motion(config, self.pace)
         known = tuple(person for person in self.people if _is_remembered(person, time_s, config))
         chances = self._replace(people=known).probabilities()
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
-        vanished = _vanished(known, pairs, time_s)
+        vanished = None if is_part else _vanished(known, pairs, time_s)
         people = [
             person._replace(belief=person.belief.faded(step_s))
             if pair is None

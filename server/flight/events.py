@@ -37,7 +37,8 @@ class Received:
 class Seen:
     """A frame that perception understood: its arrival, its own time (seconds since 1970) and who was seen.
 
-    `surfaces` tell who is hidden; None in recordings of versions that did not know.
+    `surfaces` tell who is hidden; None in recordings of versions that did not know. `is_part`: only a part of the frame
+    was looked at.
     """
 
     at_s: float
@@ -46,6 +47,7 @@ class Seen:
     timestamp_s: float | None
     sightings: tuple[Sighting, ...]
     surfaces: Surfaces | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +139,12 @@ def answer(frame: Frame, outcome: View | BadFrameError | None, at_s: float) -> A
         return NotUnderstood(at_s, frame.number, frame.arrival_s, *words)
     if outcome is None or isinstance(frame.content, BadFrameError):
         return Failed(at_s, frame.number)
-    return Seen(at_s, frame.number, frame.arrival_s, frame.content.timestamp_s, outcome.sightings, outcome.surfaces)
+    return Seen(
+        at_s,
+        frame.number,
+        frame.arrival_s,
+        frame.content.timestamp_s,
+        outcome.sightings,
+        outcome.surfaces,
+        outcome.is_part,
+    )

@@ -48,7 +48,7 @@ class Somebody(NamedTuple):
     """A person tracked, for people to look at.
 
     `number` identifies them within the session, `probability` is that of being the hero, `position_m` (x, y, z) in the
-    ROS world frame. `is_in_view`: seen in the latest frame.
+    ROS world frame. `is_in_view`: seen in the latest whole frame, or since.
     """
 
     number: int
@@ -170,7 +170,7 @@ class Session:
                     person.number,
                     probability,
                     motion.predict(person.track, time_s),
-                    person.seen_s == tracker.time_s,
+                    tracker.is_in_view(person),
                     person.is_refused,
                 )
                 for person, probability in zip(tracker.crowd.people, tracker.crowd.probabilities(), strict=True)
@@ -240,7 +240,7 @@ class Session:
             self._change(clock=clock)
             self._count(stale=1)
             return []
-        tracker = self.state.tracker.update(time.time_s, event.sightings, event.surfaces)
+        tracker = self.state.tracker.update(time.time_s, event.sightings, event.surfaces, event.is_part)
         is_accounted_for = tracker.state is TrackState.FOLLOWING or tracker.is_hidden
         self._change(
             clock=clock,

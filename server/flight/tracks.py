@@ -59,6 +59,7 @@ class Tracker:
         chosen: number of the person whom the operator has chosen; None without one.
         seen_s: when the one followed was seen last, with a place or without; None without one.
         time_s: session time of the latest frame; None before the first.
+        whole_s: session time of the latest frame of which not only a part was looked at; None before the first.
         is_hidden: whether the latest frame shows what hides the one followed.
     """
 
@@ -69,6 +70,7 @@ class Tracker:
     chosen: int | None = None
     seen_s: float | None = None
     time_s: float | None = None
+    whole_s: float | None = None
     is_hidden: bool = False
 
     @property
@@ -90,6 +92,10 @@ class Tracker:
     def age_s(self, time_s: float) -> float | None:
         """Seconds from the latest sighting of `hero` to `time_s`; None without one."""
         return None if self.hero is None or self.seen_s is None else time_s - self.seen_s
+
+    def is_in_view(self, person: Person) -> bool:
+        """Whether somebody was seen in the latest whole frame, or since."""
+        return self.whole_s is not None and person.seen_s >= self.whole_s
 
     @property
     def candidates(self) -> list[tuple[Person, float]]:
@@ -128,7 +134,13 @@ class Tracker:
         """How people walk at the pace of this world."""
         return Motion(self.config, self.crowd.pace)
 
-    def update(self, time_s: float, sightings: Sequence[Sighting] = (), surfaces: Surfaces | None = None) -> "Tracker":
+    def update(
+        self,
+        time_s: float,
+        sightings: Sequence[Sighting] = (),
+        surfaces: Surfaces | None = None,
+        is_part: bool = False,
+    ) -> "Tracker":
         """Take in one frame that was understood.
 
         A sighting without a place that speaks for the hero keeps a track that is followed, but can't move or start
@@ -138,6 +150,7 @@ class Tracker:
             time_s: session time of the frame.
             sightings: in that frame.
             surfaces: what that frame shows of who is hidden; None if that is not known.
+            is_part: whether only a part of it was looked at.
 
         Raises:
             ValueError: if the time, a position or an evidence is not finite, or a standard deviation not positive and
@@ -147,7 +160,8 @@ class Tracker:
         if self.time_s is not None and time_s <= self.time_s:
             return self
         step_s = 0.0 if self.time_s is None else time_s - self.time_s
-        seen = replace(self, time_s=time_s, crowd=self.crowd.update(time_s, step_s, fixes, self.config))
+        crowd = self.crowd.update(time_s, step_s, fixes, self.config, is_part)
+        seen = replace(self, time_s=time_s, whole_s=self.whole_s if is_part else time_s, crowd=crowd)
         seen = seen._hidden(step_s, surfaces)
         has_glimpse = any(sighting.place is None and sighting.is_candidate for sighting in sightings)
         return seen._without_wrong_one()._decided(has_glimpse)

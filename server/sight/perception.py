@@ -18,6 +18,7 @@ import numpy as np
 
 from model.engines.engine import UnavailableError
 from server.sight.images import Size
+from server.sight.region import Region
 from server.sight.sight import Sight, View
 from server.supervision import Faults
 from server.wire.messages import BadFrameError, Frame, SensorFrame
@@ -83,12 +84,13 @@ class _Waiting:
 
 
 class _Decoded(NamedTuple):
-    """A frame whose camera image is decoded: (px, px, 3) uint8 RGB."""
+    """A frame whose camera image is decoded, (px, px, 3) uint8 RGB, and the part of it to look at; None: all."""
 
     slot: Slot
     waiting: _Waiting
     image: np.ndarray
     size: Size
+    region: Region | None
     spent: Spent
 
 
@@ -250,8 +252,9 @@ class Perception:
             with self._faults.contained("perception"):
                 try:
                     image, size = self.sight.decode(waiting.content)
+                    region = self.sight.region(waiting.frame, size)
                     spent = Spent(taken_s - waiting.frame.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
-                    decoded.append(_Decoded(slot, waiting, image, size, spent))
+                    decoded.append(_Decoded(slot, waiting, image, size, region, spent))
                     continue
                 except BadFrameError as error:
                     outcome = error.as_value()
@@ -266,10 +269,10 @@ class Perception:
         begun_s = time.monotonic()
         probabilities = None
         with self._faults.contained("perception"), contextlib.suppress(UnavailableError):  # which the engine tells
-            probabilities = self.sight.engine.infer(np.stack([each.image for each in decoded]))
+            probabilities = self.sight.infer([each.image for each in decoded], [each.region for each in decoded])
         inference_s = time.monotonic() - begun_s
         results = []
-        for number, (slot, waiting, image, size, spent) in enumerate(decoded):
+        for number, (slot, waiting, image, size, region, spent) in enumerate(decoded):
             outcome: View | BadFrameError | None = None
             if probabilities is not None:
                 with self._faults.contained("perception"):
@@ -281,7 +284,7 @@ class Perception:
                         outcome = depth.outcome
                     else:
                         pose = waiting.content.gimbal_pose
-                        outcome = self.sight.find(pose, image, size, probabilities[number], depth.outcome)
+                        outcome = self.sight.find(pose, image, size, probabilities[number], depth.outcome, region)
             self._charge(slot, spent.decode_s + inference_s / len(decoded))
             results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
         return results

@@ -4,6 +4,7 @@
 one by one, so that they overlap.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from model.engines import Engine
 from server.sight.geometry import Camera, Pose
 from server.sight.images import Size, decode_depth, decode_rgb
 from server.sight.people import Sighting, find_people
+from server.sight.region import Region, region_around
 from server.sight.surfaces import Surfaces
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
@@ -24,7 +26,8 @@ class View(NamedTuple):
 
     `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
     float32, of the network with this `card`; `surfaces` tell who is hidden; `remark` is what to tell the client of a
-    frame that was used all the same.
+    frame that was used all the same. `is_part`: only a part of the frame was looked at; the probabilities are 0
+    elsewhere.
     """
 
     sightings: tuple[Sighting, ...]
@@ -33,6 +36,7 @@ class View(NamedTuple):
     card: Card
     surfaces: Surfaces | None = None
     remark: BadFrameError | None = None
+    is_part: bool = False
 
 
 class Sight:
@@ -64,9 +68,10 @@ class Sight:
             return frame.content
         try:
             image, size = self.decode(frame.content)
-            probabilities = self.engine.infer(image[None])[0]
+            region = self.region(frame, size)
+            (probabilities,) = self.infer([image], [region])
             depth_255 = self.decode_depth(frame.content)
-            return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255)
+            return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255, region)
         except BadFrameError as error:
             return error.as_value()
 
@@ -77,6 +82,41 @@ class Sight:
             BadFrameError: if it is not as expected.
         """
         return decode_rgb(frame.rgb_image, self.engine.input_px)
+
+    def region(self, frame: Frame, size: Size) -> Region | None:
+        """The part to look at of a frame whose camera image has this size as received; None for the whole."""
+        part_px = self.engine.part_px
+        if part_px is None or frame.expected_m is None or isinstance(frame.content, BadFrameError):
+            return None
+        camera, pose = self._camera_of(size), frame.content.gimbal_pose
+        return region_around(frame.expected_m, camera, pose, self._card.profile, self.engine.input_px, part_px)
+
+    def infer(self, images: Sequence[np.ndarray], regions: Sequence[Region | None]) -> list[np.ndarray]:
+        """Run the network.
+
+        Args:
+            images: (px, px, 3) uint8 RGB each, in the network's size; as many as the engine takes together.
+            regions: which part of each to look at; None for the whole.
+
+        Returns:
+            (px, px, classes) float32 each, 0 outside of the part.
+
+        Raises:
+            Exception: whatever goes wrong in a network.
+        """
+        if not any(regions):
+            return list(self.engine.infer(np.stack(images)))
+        found = []
+        for image, region in zip(images, regions, strict=True):
+            part = image if region is None else np.ascontiguousarray(region.of(image))
+            probabilities = self.engine.infer(part[None])[0]
+            if region is not None:
+                # Plane by plane, as engines give them.
+                whole = np.moveaxis(np.zeros((probabilities.shape[-1], *image.shape[:2]), np.float32), 0, -1)
+                region.of(whole)[...] = probabilities
+                probabilities = whole
+            found.append(probabilities)
+        return found
 
     def decode_depth(self, frame: SensorFrame) -> np.ndarray | None:
         """The depth image, (H, W) uint8, or None if the frame has none or it is not to be used.
@@ -89,7 +129,13 @@ class Sight:
         return decode_depth(frame.depth_image)
 
     def find(
-        self, pose: Pose, image: np.ndarray, size: Size, probabilities: np.ndarray, depth_255: np.ndarray | None
+        self,
+        pose: Pose,
+        image: np.ndarray,
+        size: Size,
+        probabilities: np.ndarray,
+        depth_255: np.ndarray | None,
+        region: Region | None = None,
     ) -> View:
         """Find and place everybody.
 
@@ -99,15 +145,23 @@ class Sight:
             size: of the camera image as received.
             probabilities: (px, px, classes) float32, of the network.
             depth_255: (H, W) uint8, round(255 · depth / far); None without a depth image.
+            region: that was looked at; None for the whole.
         """
-        camera = self._camera
-        if size.width_px != size.height_px:
-            camera = replace(camera, width_px=round(camera.image_px * size.aspect))
+        camera = self._camera_of(size)
         sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
+        if region is not None:  # who is cut off at its edge looks like somebody else, elsewhere
+            sightings = tuple(sighting for sighting in sightings if region.shows(sighting.box_px, camera))
+        view = View(sightings, camera, probabilities, self._card, is_part=region is not None)
         if depth_255 is None:
-            return View(sightings, camera, probabilities, self._card)
+            return view
         surfaces = Surfaces.of(depth_255, camera, pose)
-        return View(sightings, camera, probabilities, self._card, surfaces, compare_sizes(size, depth_255))
+        return view._replace(surfaces=surfaces, remark=compare_sizes(size, depth_255))
+
+    def _camera_of(self, size: Size) -> Camera:
+        """The camera of an image with this size as received."""
+        if size.width_px == size.height_px:
+            return self._camera
+        return replace(self._camera, width_px=round(self._camera.image_px * size.aspect))
 
 
 def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:

@@ -33,6 +33,7 @@ HERO_RGB, OTHERS_RGB = (52, 226, 112), (64, 140, 255)
 OPACITY = 0.45
 CROSS_RGB = {TrackState.FOLLOWING: (255, 255, 255), TrackState.COASTING: (255, 190, 60)}
 LOST_RGB = (255, 92, 92)
+PART_RGB = (200, 200, 200)
 CROSS_PX, CROSS_GAP_PX = 26, 7
 CAPTION_PX, LETTERS_PX = 40, 22
 
@@ -217,11 +218,14 @@ def _coloured(frame: SensorFrame, view: View, px: int) -> np.ndarray:
     # Resized by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
     image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
     image = cv2.resize(image, (round(px * size.aspect), px), interpolation=cv2.INTER_CUBIC)
-    return draw_masks(
+    drawn = draw_masks(
         image,
         threshold(view.probabilities[..., card.hero], card.hero_threshold_255),
         threshold(view.probabilities[..., card.others].sum(axis=-1)),
     )
+    if view.is_part:
+        draw_part(drawn, np.asarray(view.probabilities.any(axis=-1)))
+    return drawn
 
 
 def _as_jpeg(image: np.ndarray) -> str:
@@ -253,6 +257,15 @@ def draw_masks(image: np.ndarray, hero: np.ndarray, others: np.ndarray) -> np.nd
         outlines, _ = cv2.findContours((cover > 127).view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.polylines(drawn, outlines, True, rgb, 1, cv2.LINE_AA)
     return drawn
+
+
+def draw_part(image: np.ndarray, looked_at: np.ndarray) -> None:
+    """Frame the part of a (H, W, 3) uint8 image that was looked at, (h, w) bool, of any size."""
+    left, top, width, height = cv2.boundingRect(looked_at.view(np.uint8))
+    u_scale, v_scale = image.shape[1] / looked_at.shape[1], image.shape[0] / looked_at.shape[0]
+    first = round(left * u_scale), round(top * v_scale)
+    last = round((left + width) * u_scale) - 1, round((top + height) * v_scale) - 1
+    cv2.rectangle(image, first, last, PART_RGB, 1)
 
 
 def draw_cross(image: np.ndarray, at_px: tuple[float, float], rgb: tuple[int, int, int]) -> None:

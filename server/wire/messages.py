@@ -69,12 +69,15 @@ class Frame(NamedTuple):
         arrival_s: monotonic seconds; the earliest time at which it can have arrived.
         argument: the event's, as received.
         content: what it says; the error if it could not be parsed.
+        expected_m: (x, y, z) in the world of the only one who has to be looked for; None if everybody has to be
+            (`server.flight.glance`).
     """
 
     number: int
     arrival_s: float
     argument: object
     content: "SensorFrame | BadFrameError"
+    expected_m: tuple[float, float, float] | None = None
 
     @classmethod
     def read(cls, number: int, arrival_s: float, argument: object) -> "Frame":

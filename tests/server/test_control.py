@@ -124,6 +124,17 @@ def test_a_bad_frame_is_answered_at_once_and_leaves_the_older_one_in_work(road):
     assert road.acknowledged == [1, 2, 4, 3]
 
 
+def test_perception_is_told_where_the_hero_must_be_once_the_drone_follows(road):
+    near = sighting((7.0, 2.0, 1.0))  # 7.2 m from the camera
+    for number in range(1, 12):
+        road.frame("a", number)
+        assert number > 2 or road.simulator("a").slot.waiting.expected_m is None
+        road.see("a", view(near))
+    road.frame("a", 12)
+    assert road.simulator("a").slot.waiting.expected_m == pytest.approx(near.place.position_m, abs=0.1)
+    assert road.simulator("a").in_work[12].frame.expected_m is not None, "as a recording that begins now must know"
+
+
 def test_mistakes_of_clients_are_complained_of_under_their_name(road):
     complaints = []
     road.complaints.listeners.append(lambda *words: complaints.append(words))

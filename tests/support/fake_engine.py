@@ -35,8 +35,14 @@ class ColourEngine(Engine):
     Two frames of the hero are enough to follow. A magenta image makes it raise, a yellow one makes it hang for 1.5 s.
     """
 
-    def __init__(self, input_px: int = 160, most_per_batch: int = 1, hero: str = "red") -> None:
-        self.input_px, self.most_per_batch, self._hero = input_px, most_per_batch, hero
+    def __init__(
+        self,
+        input_px: int = 160,
+        most_per_batch: int = 1,
+        hero: str = "red",
+        part_px: tuple[int, int] | None = None,
+    ) -> None:
+        self.input_px, self.most_per_batch, self._hero, self.part_px = input_px, most_per_batch, hero, part_px
         self.description = "colours" if hero == "red" else f"colours, the hero in {hero}"
         self.card = Card(evidence=Evidence(largest=8.0))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ def names(out):
 
 
 # --- which
+
+
+def test_no_frame_is_chosen_of_which_only_a_part_was_looked_at():
+    frames = seen((3, TrackState.FOLLOWING, [UNSURE]))
+    parts = [each._replace(event=replace(each.event, is_part=True)) for each in frames]
+    assert choose(frames)
+    assert choose(parts) == {}
 
 
 def seen(*spans):

@@ -119,6 +119,9 @@ def test_a_flight_of_the_stand_in_with_faults_replays_identically(tmp_path, caps
     answers = [each for each in happened(file) if not isinstance(each.event, Received)]
     assert sum(answer.state.is_following for answer in answers) > 10
     assert sum(isinstance(answer.event, NotUnderstood) for answer in answers) > 0
+    looks = [answer.event.is_part for answer in answers if isinstance(answer.event, Seen)]
+    assert looks.count(True) > 5, "of the hero who is followed, often only a part of the frame is looked at"
+    assert looks.count(False) > 5
 
 
 def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(file, tmp_path, capsys):

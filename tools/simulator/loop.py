@@ -11,6 +11,7 @@ import numpy as np
 
 from model.engines import Engine
 from server.flight.events import Received, Tick, answer
+from server.flight.glance import expecting
 from server.flight.session import Session
 from server.settings import Settings, TrackerConfig
 from server.sight.geometry import QUADSIM_CAMERA, world_from_camera
@@ -63,7 +64,7 @@ class ServerPilot:
         """
         self._frames += 1
         self._now_s = now_s
-        frame = Frame.read(self._frames, now_s, fields)
+        frame = expecting(Frame.read(self._frames, now_s, fields), self._session.state)
         received = self._session.take(Received(now_s, frame.number))
         return received + self._session.take(answer(frame, self._sight.look(frame), now_s))
 
@@ -73,10 +74,10 @@ class ServerPilot:
         return self._session.take(Tick(now_s))
 
     def tracked(self) -> tuple[Tracked, ...]:
-        """See `Pilot`: everybody whom the latest frame shows, by the session's number."""
+        """See `Pilot`: everybody in view, by the session's number."""
         tracker, time_s = self._session.state.tracker, self._session.state.clock.time_at(self._now_s)
         motion = tracker.motion
-        shown = [person for person in tracker.crowd.people if person.seen_s == tracker.time_s]
+        shown = [person for person in tracker.crowd.people if tracker.is_in_view(person)]
         return tuple(Tracked(person.number, *motion.predict(person.track, time_s)[:2]) for person in shown)
 
 

@@ -27,6 +27,8 @@ from server.wire.messages import BadFrameError, SensorFrame
 
 # As on the live page.
 WARNING_SHOWN_S, MOST_WARNINGS = 60.0, 5
+# Where the network did not look, a mask is black. Between classes, a scaled one has 85 of some colour at least.
+DARKEST = 64
 
 
 class Film:
@@ -141,7 +143,9 @@ class Film:
             if size.width_px != size.height_px:
                 camera = replace(camera, width_px=round(camera.image_px * size.aspect))
             seen = (classes > 127).astype(np.float32)  # its colours are the classes of `Card`, in their order
-            return *draw(frame, View((), camera, seen, Card()), situation), camera
+            is_part = bool(classes.max(axis=-1).min() < DARKEST)
+            view = View((), camera, seen, Card(), is_part=is_part)
+            return *draw(frame, view, situation), camera
         except BadFrameError:
             return None, (), camera
 

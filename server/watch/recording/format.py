@@ -1,4 +1,4 @@
-"""The messages of a recording's topic /events, format 4: values to JSON and back.
+"""The messages of a recording's topic /events, format 5: values to JSON and back.
 
 Each message is a JSON object of one `kind`:
 
@@ -30,7 +30,7 @@ from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import FOLLOW, Command, shorten
 
-FORMAT = 4
+FORMAT = 5
 EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC = "/events", "/mask", "/state"
 
 Value = TypeVar("Value")
@@ -75,11 +75,13 @@ class InWork:
         frame: its number.
         arrival_s: monotonic seconds.
         argument: of its event, JSON text.
+        expected_m: of the frame (`server.wire.messages.Frame`).
     """
 
     frame: int
     arrival_s: float
     argument: str
+    expected_m: tuple[float, float, float] | None = None
 
 
 class Happened(NamedTuple):

@@ -33,20 +33,23 @@ def restored(start: Start) -> Session:
     return session
 
 
-def restored_frame(number: int, arrival_s: float, argument: str) -> Frame:
+def restored_frame(
+    number: int, arrival_s: float, argument: str, expected_m: tuple[float, float, float] | None = None
+) -> Frame:
     """A frame again, from its event.
 
     Args:
         number: of the frame.
         arrival_s: monotonic seconds.
         argument: of its event, JSON text.
+        expected_m: of the frame.
 
     Raises:
-        InconsistentError: if the argument is not JSON, or the arrival is no time of a session.
+        InconsistentError: if the argument is not JSON, or the arrival or the place is none of a session.
     """
-    check_numbers({"arrival_s": arrival_s})
+    check_numbers({"arrival_s": arrival_s, "expected_m": expected_m})
     try:
-        return Frame.read(number, arrival_s, json.loads(argument))
+        return Frame.read(number, arrival_s, json.loads(argument))._replace(expected_m=expected_m)
     except (ValueError, RecursionError) as error:
         raise InconsistentError(f"expected JSON of frame {number}, got {shorten(argument)}: {error}") from error
 

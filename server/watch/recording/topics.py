@@ -94,7 +94,7 @@ class Topics:
             case Start():
                 self._log_event(item.monotonic_s - BEFORE_ALL_S, to_json(item))
             case Pending(frame):
-                in_work = InWork(frame.number, frame.arrival_s, as_text(frame.argument))
+                in_work = InWork(frame.number, frame.arrival_s, as_text(frame.argument), frame.expected_m)
                 self._log_event(self._clock.monotonic_s, to_json(in_work))  # not before the recording's start
             case Told():
                 self._log_told(item)
@@ -176,13 +176,14 @@ def as_text(argument: object) -> str:
 
 
 def _png(view: View) -> bytes:
-    """What the network saw, in the dataset's colours."""
+    """What the network saw, in the dataset's colours; black where it did not look."""
     probabilities, card = view.probabilities, view.card
     hero = threshold(probabilities[..., card.hero], card.hero_threshold_255)
     likeliest = np.maximum.reduce([probabilities[..., number] for number in card.others], initial=0)
     people = (likeliest > probabilities[..., 0]) & ~hero
+    surroundings = (probabilities[..., 0] > 0) & ~(hero | people)
     # Plane by plane: a third of the time that numpy takes along the last axis.
-    blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, ~(hero | people))])
+    blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, surroundings)])
     _, png = cv2.imencode(".png", blue_green_red)
     return png.tobytes()
 

@@ -1,5 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
+Format 4 knew of whole frames only.
+
 Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
 depth image, so that a camera did not know of the ground.
 
@@ -30,7 +32,7 @@ from server.settings import OWN, TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
-FORMATS = (1, 2, 3)
+FORMATS = (1, 2, 3, 4)
 # Of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
@@ -69,9 +71,10 @@ class Upgrade:
             if self._format < 3:
                 raise ValueError(MID_SESSION)
             tracker = state["tracker"]
-            state = {**state, "tracker": {**tracker, "config": _with_profile(tracker["config"])}}
+            tracker = {**tracker, "whole_s": tracker["time_s"], "config": self._config(tracker["config"])}
+            state = {**state, "tracker": tracker}
         camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
-        return {**fields, "camera": camera, "tracker": _with_profile(fields["tracker"]), "state": state}
+        return {**fields, "camera": camera, "tracker": self._config(fields["tracker"]), "state": state}
 
     def message(self, fields: Fields) -> Fields:
         """Any later message in the present format.
@@ -81,9 +84,13 @@ class Upgrade:
         """
         if self._first is not None:
             fields = self._first.message(fields)
-        if self._format == 3 or fields["kind"] != "seen":
+        if self._format >= 3 or fields["kind"] != "seen":
             return fields
         return {**fields, "sightings": [_with_evidence(sighting) for sighting in fields["sightings"]]}
+
+    def _config(self, settings: Fields) -> Fields:
+        """Settings of a tracker."""
+        return settings if self._format >= 4 else _with_profile(settings)
 
 
 class _FromFormat1:

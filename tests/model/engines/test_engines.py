@@ -327,6 +327,28 @@ def test_int8_that_is_not_there_is_refused_and_auto_does_without(beside, no_conv
     assert not load_engine("openvino", beside).description.endswith("int8")
 
 
+@pytest.mark.parametrize("precision", ["int8", "f32"])
+def test_a_part_of_an_image_gives_what_the_whole_gives_there(precision):
+    """But for its outermost pixels, whose surroundings are missing."""
+    engine = load_engine("openvino", WEIGHTS, precision)
+    assert engine.part_px == (160, 96)
+    frame = known_frame(engine.input_px)
+    whole, part = engine.infer(frame)[:, :160, :96], engine.infer(np.ascontiguousarray(frame[:, :160, :96]))
+    assert part.shape == (1, 160, 96, 3)
+    inside = np.s_[0, :144, :80]
+    people = whole[inside][..., 1:].sum(axis=-1) > 0.5
+    assert people.sum() > 1000
+    assert (threshold(part[inside]) == threshold(whole[inside])).mean() > 0.99
+    # As before: the two sizes do not disturb each other.
+    np.testing.assert_array_equal(engine.infer(frame)[:, :160, :96], whole)
+
+
+def test_a_network_whose_part_gives_something_else_takes_whole_images_only(network, monkeypatch):
+    assert load_engine("openvino", network).part_px == (PX * 5 // 8, PX * 3 // 8)
+    monkeypatch.setattr(openvino_module, "TOLERANCE", -1.0)
+    assert load_engine("openvino", network).part_px is None
+
+
 def test_auto_takes_int8_where_it_was_measured_to_be_the_fastest():
     engine = load_engine("openvino", WEIGHTS)
     assert engine.description.endswith("int8") == (platform.machine().lower() in ("x86_64", "amd64"))

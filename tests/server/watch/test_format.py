@@ -75,6 +75,7 @@ def flight() -> list[Event]:
             **{late: Tick(0.2 * late) for late in range(42, 52)},
             53: Retarget(time_s, DOG_TRACKER),
             55: seen(time_s, sighting(None)),
+            56: replace(seen(time_s, sighting(at)), is_part=True),
             57: seen(time_s - 0.2, sighting(at)),  # sent twice
         }
         events.append(others.get(number) or seen(time_s, sighting(at), elsewhere))
@@ -121,7 +122,8 @@ def test_numbers_come_back_to_the_last_bit():
 
 
 def test_other_messages_come_back_as_they_were():
-    for message in (InWork(7, 12.5, '{"a": "\\ud800"}'), End("stopped by hand")):
+    in_work = InWork(7, 12.5, '{"a": "\\ud800"}')
+    for message in (in_work, replace(in_work, expected_m=(1.5, -2.0, 1 / 3)), End("stopped by hand")):
         assert message_of(stored(message)) == message
     assert start_of(stored(START)) == START
     assert stored(START)["format"] == FORMAT

@@ -82,6 +82,19 @@ def test_masks_of_any_size_cover_the_same_view():
     assert (GREY == 100).all(), "drawn into the caller's image"
 
 
+def test_a_part_that_was_looked_at_is_framed():
+    frame = scene(hero=np.s_[48:80, 64:96])
+    probabilities = frame.view.probabilities.copy()
+    probabilities[32:112, :, 0] = 1.0
+    view = frame.view._replace(probabilities=probabilities, is_part=True)
+    picture = paint(frame._replace(view=view)).image
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture)))).astype(int)
+    scale = PICTURE_PX // len(probabilities)
+    for row in (32 * scale, 112 * scale - 1):
+        assert image[row, 20:-20].min() > 130, "lighter than the grey picture"
+    assert (image[: 30 * scale] < 110).all()
+
+
 def test_the_cross_is_where_the_camera_sees_the_hero():
     hero_m = pixel_to_world((192.0, 64.0), 12.0, QUADSIM_CAMERA, POSE)
     image = drawn(situation=following(hero_m))

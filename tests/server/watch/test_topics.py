@@ -88,9 +88,10 @@ def test_a_frame_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
 
 
 def test_a_frame_in_work_is_recorded_with_its_argument_as_it_came(tmp_path: Path):
-    (event,) = messages(tmp_path, Pending(Frame.read(7, 99.0, ARGUMENT)))["/events"]
+    frame = Frame.read(7, 99.0, ARGUMENT)._replace(expected_m=(1.0, 2.0, 0.5))
+    (event,) = messages(tmp_path, Pending(frame))["/events"]
     assert repr(json.loads(event.pop("argument"))) == repr(ARGUMENT)
-    assert event == {"kind": "in_work", "frame": 7, "arrival_s": 99.0}
+    assert event == {"kind": "in_work", "frame": 7, "arrival_s": 99.0, "expected_m": [1.0, 2.0, 0.5]}
 
 
 def test_an_argument_that_cannot_be_written_keeps_the_texts_that_are_parsed():
@@ -145,6 +146,13 @@ def test_the_mask_of_a_network_that_knows_no_others_shows_the_hero(tmp_path: Pat
     (mask,) = messages(tmp_path, told(probabilities, card=Card(("surroundings", "hero"))))["/mask"]
     pixels = np.asarray(Image.open(io.BytesIO(mask.data)))
     assert pixels[:, 0].tolist() == [[255, 0, 0]] * 4 + [[0, 0, 255]] * 4
+
+
+def test_the_mask_is_black_where_nothing_was_looked_at(tmp_path: Path):
+    probabilities = np.zeros((8, 8, 3), np.float32)
+    probabilities[4:, :, 0] = 1.0
+    (mask,) = messages(tmp_path, told(probabilities))["/mask"]
+    assert np.asarray(Image.open(io.BytesIO(mask.data)))[:, 0].tolist() == [[0, 0, 0]] * 4 + [[255, 0, 0]] * 4
 
 
 def test_a_png_from_a_camera_is_called_one(tmp_path: Path):

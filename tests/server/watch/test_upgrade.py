@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
+from support import seen as made
 from support.fake_engine import ColourEngine
 from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_3_MIDDLE, happened, read, retaken, rewritten
 
 from model.profile import MOTION, hero_profile
 from server.flight.events import NotUnderstood, Received, Seen
+from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
+from server.sight.geometry import Camera
+from server.watch.recording.format import Happened, Start, message_of, start_of, to_json
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.upgrade import FORMATS, MOST_EVIDENCE, Upgrade
@@ -258,3 +262,27 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
     assert (start.state is not None) == (path == FORMAT_3_MIDDLE)
     if start.state is not None:
         assert start.state.tracker.config == expected
+
+
+# --- format 4
+
+
+def of_format_4(message) -> dict:
+    """The fields of a message, as format 4 had them."""
+    fields = json.loads(to_json(message))
+    fields.pop("is_part", None)
+    if fields.get("state") is not None and fields["kind"] == "start":
+        del fields["state"]["tracker"]["whole_s"]
+    return fields | ({"format": 4} if fields["kind"] == "start" else {})
+
+
+def test_all_frames_of_format_4_were_looked_at_as_a_whole():
+    subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
+    for time_s in (0.0, 0.2, 0.4):
+        subject.take(made.seen(time_s, made.sighting()))
+    start = Start("drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 0.4, subject.state)
+    upgrade = Upgrade(4)
+    assert start_of(upgrade.start(of_format_4(start))) == start
+    assert start.state.tracker.whole_s == start.state.tracker.time_s == pytest.approx(0.4)
+    event = Happened(made.seen(0.6, made.sighting()), TrackState.FOLLOWING, [])
+    assert message_of(upgrade.message(of_format_4(event))) == event

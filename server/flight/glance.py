@@ -1,0 +1,55 @@
+"""When it is enough to look at the part of a frame where the one followed must be.
+
+A part costs a quarter of a whole frame (`server.sight.region`). But it shows nobody else: everybody else is only
+predicted meanwhile. So it is for the flight behind a hero beyond doubt, and whole frames come in between.
+"""
+
+import math
+
+from server.flight.motion import Vector
+from server.flight.session import SessionState
+from server.flight.tracks import TrackState
+from server.wire.messages import BadFrameError, Frame, SensorFrame
+
+# A whole frame comes so long after the one before it, at the latest: every fourth of QuadSim's. Others are still known
+# by then (`crowd.FRESH_S`).
+WHOLE_AFTER_S = 0.7
+# Who is followed is the hero with this probability at least: nobody else has more than a twentieth.
+SURE = 0.95
+# They are no further away than this many times their height: 44 px tall in QuadSim's picture, and a thousand pixels
+# behind them as it flies. From afar, others resemble the hero, and whoever is chased should be compared with everybody.
+NEAR_HEIGHTS = 5.0
+# Nobody else was seen so near to them.
+ALONE_M = 2.0
+
+
+def expecting(frame: Frame, state: SessionState) -> Frame:
+    """A frame with the place where the one followed must be in it, if a look at that will do.
+
+    Args:
+        frame: as received.
+        state: of its session, as of the latest event before it.
+    """
+    if isinstance(frame.content, BadFrameError):
+        return frame
+    return frame._replace(expected_m=_expected(state, frame.content, frame.arrival_s))
+
+
+def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Vector | None:
+    tracker = state.tracker
+    hero = tracker.hero
+    if tracker.state is not TrackState.FOLLOWING or not state.is_told_to_follow or hero is None or hero.is_loose:
+        return None
+    _, time = state.clock.tick(content.timestamp_s, arrival_s)
+    if time.is_stale or time.is_rebased or tracker.whole_s is None or time.time_s - tracker.whole_s > WHOLE_AFTER_S:
+        return None
+    if tracker.crowd.probabilities()[tracker.crowd.people.index(hero)] < SURE:
+        return None
+    place_m = tracker.predict(time.time_s)
+    if math.dist(content.gimbal_pose[:3], place_m) > NEAR_HEIGHTS * tracker.config.profile.height_m:
+        return None
+    for person in tracker.crowd.people:
+        (x_m, y_m, _), is_other = person.track.position_m, person.number != hero.number
+        if is_other and tracker.is_in_view(person) and abs(complex(x_m - place_m[0], y_m - place_m[1])) < ALONE_M:
+            return None
+    return place_m

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from model.profile import HERO_FILE
+from model.raw_recordings import find_runs, read_camera
 from model.recipes import TrainingConfig
 from model.training import WEIGHTS
 from tools.teach import main
-from tools.teaching import course, flights
+from tools.teaching import course, flights, recordings
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -81,6 +82,23 @@ def test_recordings_become_a_network_that_has_flown_and_a_report(raw, tmp_path, 
     assert said.count("done before") == 8
     assert (out / "run" / WEIGHTS).read_bytes() == weights
     assert (out / "report.html").read_text() == page
+
+
+def test_the_stand_in_records_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "SEEDS", {"train": (1000, 1001), "validation": (1100,)})
+    monkeypatch.setattr(recordings, "RECORDING_S", 4.0)
+    made = tmp_path / "raw" / "train" / "seed1000" / "IMG" / "cam1_00000.png"
+    made.parent.mkdir(parents=True)
+    made.write_text("recorded before")
+    (tmp_path / "part" / "IMG").mkdir(parents=True)
+    (tmp_path / "part" / "IMG" / "cam1_00000.png").write_text("of a recording that was killed")
+    recordings.record_stand_in("dog", tmp_path / "raw", tmp_path / "part")
+    assert made.read_text() == "recorded before"
+    runs = {f"{run.split}/{run.name}": run.frame_numbers() for run in find_runs(tmp_path / "raw")}
+    new = ["00000", "00001"]
+    assert runs == {"train/seed1000": ["00000"], "train/seed1001": new, "validation/seed1100": new}
+    assert read_camera(made.parents[2] / "seed1001" / "IMG" / "cam1_00000.png").std() > 10
+    assert not (tmp_path / "part").exists()
 
 
 def test_two_recordings_are_too_few_and_the_command_says_what_to_record(raw, tmp_path, capsys):

@@ -10,9 +10,10 @@ from PIL import Image
 from model.dataset import Recording
 from model.profile import HERO_FILE, read_profile
 from model.raw_recordings import Run
-from model.recipes import TrainingConfig
+from model.recipes import TrainingConfig, preset_text
+from model.training import SETTINGS
 from tools.simulator.targets import NAMES
-from tools.teaching import flights, planning, recordings
+from tools.teaching import course, flights, planning, recordings
 from tools.teaching.course import Course
 from tools.teaching.data_check import check_data, words
 from tools.teaching.report import Results, write_report
@@ -253,6 +254,31 @@ def test_too_few_steps_are_told():
 def test_the_average_is_over_the_last_tenth_of_the_steps():
     config = TrainingConfig()
     assert [planning.with_steps(config, steps).average for steps in (5, 100, 1000, 10_000)] == [0.0, 0.9, 0.99, 0.995]
+
+
+# --- training
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "was_begun", "resumes"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_training_that_was_begun_goes_on_and_another_one_begins_in_an_empty_folder(
+    monkeypatch, tmp_path, goes_on, was_begun, resumes
+):
+    begun = []
+
+    def noted(config, folders, out, *, preset, resume):
+        begun.append((config, folders, resume, (out / SETTINGS).exists()))
+
+    monkeypatch.setattr(course, "run_training", noted)
+    teaching = course.Course(HERO_FILE, None, 1.0, tmp_path / "out")
+    teaching.run.mkdir(parents=True)
+    (teaching.out / "plan.toml").write_text(preset_text(TrainingConfig(seed=7)))
+    if was_begun:
+        (teaching.run / SETTINGS).write_text("{}")
+    (train,) = (stage for stage in teaching.stages() if stage.name == "train")
+    train.work(goes_on)
+    assert begun == [(TrainingConfig(seed=7), [teaching.data], resumes, resumes)]
 
 
 # --- report

@@ -21,6 +21,10 @@ LARGEST = 5.0
 FOLDS = 4
 
 
+class OneSidedError(ValueError):
+    """Examples of the hero or of others are missing."""
+
+
 class Example(NamedTuple):
     """One person seen in a frame whose truth is known.
 
@@ -82,7 +86,7 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
         from_px: least area that is worth a second look, pixels in an image of 256 × 256.
 
     Raises:
-        ValueError: if there is nobody, or the hero or anybody else is missing.
+        OneSidedError: if there is nobody, or the hero or anybody else is missing.
     """
     truth = np.array([example.is_hero for example in examples], bool)
     first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth)
@@ -98,7 +102,9 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
 def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
     """Logistic regression on the terms of looks, less the log odds of the examples."""
     if not truth.any() or truth.all():
-        raise ValueError(f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero")
+        raise OneSidedError(
+            f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero"
+        )
     log_odds = math.log(truth.sum() / (~truth).sum())
     terms = np.array([each.terms() for each in looks])
     spread = terms.std(axis=0)

@@ -45,6 +45,7 @@ from model.scoring import (
     FOLLOWING,
     HERO,
     PATROL_WITH,
+    SURROUNDINGS,
     FinalScore,
     HeroScore,
     SetScore,
@@ -156,13 +157,15 @@ def evaluate(weights: Path, folders: dict[str, Path], resolution: str, precision
         precision: as `load_engine` takes it; "f32": the score is the same on every machine.
 
     Raises:
-        ValueError: if images and masks do not pair up, or the network's classes are not `CLASSES`.
+        ValueError: if images and masks do not pair up, or the network's classes are not surroundings, others, target.
     """
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
     engine = load_engine("auto", weights, precision)
-    if engine.card.classes != CLASSES:
+    card = engine.card
+    wanted = (CLASSES[SURROUNDINGS], card.profile.others, card.profile.name)  # as `CLASSES`, of its own target
+    if card.classes != wanted:
         raise ValueError(
-            f"expected a network with classes {', '.join(CLASSES)}, got {', '.join(engine.card.classes)} in {weights}"
+            f"expected a network with classes {', '.join(wanted)}, got {', '.join(card.classes)} in {weights}"
         )
     px = engine.input_px if resolution == "native" else int(resolution)
     served = load_engine("auto", weights)

@@ -35,6 +35,7 @@ SLOW_MODULES = (
     "tools/test_scene.py",
     "tools/test_simulate.py",
     "tools/test_soak.py",
+    "tools/test_teach.py",
     "tools/test_world.py",
 )
 SLOW_FIXTURES = {"browser", "killed", "samples", "searched", "server"}

@@ -26,14 +26,14 @@ from model.loading import import_keras
 
 import_keras()  # first, so that the imports below do not print start-up messages
 
+from model.budget import step_s
 from model.dataset import Frames, read_set
 from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO
-from model.training import SETTINGS, WEIGHTS, compiled_network, draw_batches, train
+from model.training import SETTINGS, WEIGHTS, train
 
-TIMED_STEPS = 8
 SCORED_AT_PX = 160
 
 
@@ -92,13 +92,8 @@ def usual(name: str) -> TrainingConfig:
 
 def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:
     """Set the number of steps that take the CPU time of the budget, measured on a few steps; in a single epoch."""
-    batches, network = draw_batches(config, training), compiled_network(config)
-    network.train_on_batch(*batches[0])  # compiles
-    start = time.process_time()
-    for step in range(1, TIMED_STEPS + 1):
-        network.train_on_batch(*batches[step])
-    step_s = (time.process_time() - start) / TIMED_STEPS
-    return replace(config, epochs=1, steps=max(1, round(budget_s / step_s)), validate_every=1)
+    steps = max(1, round(budget_s / step_s(config, training, time.process_time)))
+    return replace(config, epochs=1, steps=steps, validate_every=1)
 
 
 def describe(name: str, run: Path, folders: dict[str, Path]) -> dict[str, Any]:

@@ -20,28 +20,19 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import os
 import shlex
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
-from model.command import command, harmless, print_text, run_command
+from model.command import command, print_text, run_command
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
-from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
-from model.raw_recordings import SPLITS, find_runs, read_png
+from model.raw_recordings import SPLITS, read_png
 from model.scoring import CLASSES, HERO
+from model.training_set import in_parallel, make_set
 
 HERO_PERCENTILES = (5, 25, 50, 75, 95)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @command("preprocess_ims", interrupted="interrupted; the same command continues")
@@ -61,64 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="folder of the set, with train/ and validation/ in it (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    skipped = preprocess(options.raw, options.out)
+    skipped = make_set(options.raw, options.out)
     for split in SPLITS:
         print_text(describe(options.out / split))
     print_text(next_step(options.out))
     return 1 if skipped else 0
-
-
-def preprocess(raw: Path, out: Path) -> int:
-    """Make the missing pairs, with a progress bar.
-
-    Returns:
-        Number of skipped frames; each is named on standard error.
-
-    Raises:
-        ValueError: if the set would lie among the recordings, or as `find_runs`, `list_frames` and `check_set`; before
-            anything is written.
-        OSError: if a file cannot be written.
-    """
-    for split in SPLITS:
-        folder = (out / split).resolve()
-        if folder.is_relative_to(raw.resolve()) or raw.resolve().is_relative_to(folder):
-            raise ValueError(f"expected --out outside the recordings in {raw}, got {out}")
-    runs = find_runs(raw)
-    frames = [list_frames(run, out) for run in runs]
-    recorded = [frame for of_run in frames for frame in of_run]
-    if not recorded:
-        raise ValueError(f"expected recorded frames in {raw}, got {len(runs)} runs without frames")
-    check_set(out, runs)
-    repair_set(out, runs)  # from here on, every mask has its image
-    for run, of_run in zip(runs, frames, strict=True):
-        if not of_run:
-            print_text(f"{run.split}/{run.name}: no frames yet")
-    missing = [frame for frame in recorded if not is_made(frame)]
-    skipped = 0
-    for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
-        if reason is not None:
-            skipped += 1
-            tqdm.write(f"skipped {harmless(reason)}", file=sys.stderr)
-    made, there = len(missing) - skipped, len(recorded) - len(missing)
-    print(f"pairs made: {made}, already there: {there}, frames skipped: {skipped}")
-    if skipped:
-        print("Run the same command again for skipped frames that QuadSim has completed by then.")
-    return skipped
-
-
-def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], description: str, unit: str) -> Iterator[Result]:
-    """Process each item, with a progress bar; yields the results in order.
-
-    In threads: they are as fast as processes here, because Pillow releases the interpreter's lock, and none survives a
-    kill and keeps writing beside the next run.
-    """
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(items), desc=description, unit=unit, disable=not items) as progress,
-    ):
-        for result in pool.map(work, items):
-            progress.update()
-            yield result
 
 
 def describe(folder: Path) -> str:

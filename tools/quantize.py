@@ -16,58 +16,23 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import dataclasses
-import shutil
-import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-import openvino as ov
-
-from model.card import card_file, read_card
-from model.command import command, make_output_folder, print_text, run_command
-from model.dataset import evenly_spread
-from model.engines.cache import cached
-from model.engines.conversion import annotate, save
-from model.engines.second_look import second_look_files
-from model.engines.shipped import ship, shipped, shipped_folder
-from model.evaluation import VALIDATION, Evaluation, evaluate, find_sets, read_image
-from model.loading import network_files, resolve_weights
-from model.pair_files import list_pairs
-from model.scoring import DETECTION_MORE_THAN_PX, HeroScore
-
-FRAMES = 300
-LEAST_AGREEMENT, LARGEST_LOSS = 0.99, 0.01
+from model.command import command, print_text, run_command
+from tools.shipping.quantizing import LARGEST_LOSS, LEAST_AGREEMENT, ship_quantised
 
 
 @command("quantize")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    weights = resolve_weights(options.weights)
-    training, sets = list_pairs(options.data / "train"), find_sets(options.data, VALIDATION)
-    chosen = [training[number][0] for number in evenly_spread(len(training), FRAMES)]
-    make_output_folder(weights.parent)
-    with tempfile.TemporaryDirectory(dir=weights.parent) as folder:
-        # A copy of the network, in which engines find the new int8; the one that is shipped stays until this is good.
-        staged = stage(weights, Path(folder))
-        made = shipped_folder(staged, "int8")
-        make(staged, chosen, made)
-        exact, quantised = (evaluate(staged, sets, "native", precision) for precision in ("f32", "int8"))
-        comparison = compare(exact, quantised)
-        print_text(str(comparison))
-        if not comparison.is_good:
-            print_text(f"expected at least {LEAST_AGREEMENT:.0%}, and at most {LARGEST_LOSS} less quality: not kept")
-            return 1
-        how = {
-            "calibration": f"{len(chosen)} evenly spread frames of {options.data.name}/train",
-            **comparison.as_json(),
-        }
-        annotate(made, how)
-        print_text(f"shipped as {ship(made, weights, 'int8')}")
+    comparison, folder = ship_quantised(options.weights, options.data)
+    print_text(str(comparison))
+    if folder is None:
+        print_text(f"expected at least {LEAST_AGREEMENT:.0%}, and at most {LARGEST_LOSS} less quality: not kept")
+        return 1
+    print_text(f"shipped as {folder}")
     return 0
 
 
@@ -79,77 +44,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data", type=Path, required=True, help="the dataset: folder with train/ to calibrate on, and validation/"
     )
     return parser.parse_args(arguments)
-
-
-class Comparison(NamedTuple):
-    """int8 and float32 on the same frames.
-
-    Args:
-        exact: score of the network in float32.
-        quantised: score of the network in int8.
-        agreement: share of the frames in which both find a hero, or neither does.
-        frames: number of frames.
-    """
-
-    exact: HeroScore
-    quantised: HeroScore
-    agreement: float
-    frames: int
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the bounds are kept."""
-        return self.agreement >= LEAST_AGREEMENT and self.quantised.quality >= self.exact.quality - LARGEST_LOSS
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures for `conversion.json`."""
-        scores = {"f32": self.exact, "int8": self.quantised}
-        figures = {
-            name: {**each._asdict(), "hero_iou": round(each.hero_iou, 4), "quality": round(each.quality, 4)}
-            for name, each in scores.items()
-        }
-        return {"validation": {"frames": self.frames, "agreement": round(self.agreement, 4), **figures}}
-
-    def __str__(self) -> str:
-        return (
-            f"float32: {self.exact}\nint8:    {self.quantised}\n"
-            f"agreement on hero or none: {self.agreement:.2%} of {self.frames} frames of validation"
-        )
-
-
-def compare(exact: Evaluation, quantised: Evaluation) -> Comparison:
-    """Compare the evaluations of a network in float32 and in int8."""
-    pairs = zip(exact.all_frames, quantised.all_frames, strict=True)
-    same = [len({frame.found_px > DETECTION_MORE_THAN_PX for frame in pair}) == 1 for pair in pairs]
-    scores = [HeroScore.of(evaluation.sets[VALIDATION]) for evaluation in (exact, quantised)]
-    return Comparison(scores[0], scores[1], float(np.mean(same)), len(same))
-
-
-def stage(weights: Path, folder: Path) -> Path:
-    """Copy a resolved network, all that belongs to it and its conversion to float32 into a folder; returns the copy."""
-    for file in (*network_files(weights), card_file(weights), *second_look_files(weights)):
-        if file.exists():
-            shutil.copy(file, folder)
-    staged = folder / weights.name
-    converted = shipped(weights, "f32") or cached(weights)
-    shutil.copytree(converted.folder, shipped_folder(staged, "f32"))
-    return staged
-
-
-def make(weights: Path, images: Sequence[Path], folder: Path) -> None:
-    """Quantise the network of which there is a conversion to float32, into a new folder."""
-    from model.engines.quantization import quantize
-
-    exact = shipped(weights, "f32")
-    if exact is None:
-        raise ValueError(f"{weights}: expected its conversion to float32, found none that is whole")
-    network, card = ov.Core().read_model(exact.file), read_card(weights)
-    px = network.input(0).partial_shape[1].get_length()
-    frames = [(read_image(image, px)[None].astype(np.float32) - card.mean) / card.scale for image in images]
-    print_text(f"calibrating on {len(frames)} frames; takes some minutes")
-    quantised = quantize(network, frames)
-    made_with = f"{exact.conversion.made_with}, NNCF {version('nncf')}"
-    save(quantised, folder, dataclasses.replace(exact.conversion, precision="int8", made_with=made_with))
 
 
 if __name__ == "__main__":

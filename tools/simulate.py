@@ -34,15 +34,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from tqdm import tqdm
 
 from model.command import check_output_file, command, print_text, run_command
 from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
-from tools.simulator.cameraman import Cameraman
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import LOCALES
-from tools.simulator.quadsim import QuadSim, record_by_truth, run
+from tools.simulator.quadsim import QuadSim, record_run, run
 from tools.simulator.recording import RECORD_EVERY_S, Recorder
 from tools.simulator.targets import HERO, LOOKALIKES_HELP, NAMES, lookalikes_of
 from tools.simulator.world import EPOCH_S, MOST_PEOPLE, World, population_rules
@@ -127,13 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _record(settings: SimulationSettings, recorder: Recorder) -> int:
     """Record a flight without a server."""
-    count = math.ceil(settings.duration / settings.record_every)
-    shown = 0
     with _world(settings, settings.seed) as world:
-        cameraman = Cameraman(world.drone, np.random.default_rng([settings.seed, 1]), settings.lookalikes or 0)
-        frames = record_by_truth(world, recorder, cameraman, settings.duration, settings.record_every)
-        for observation in tqdm(frames, desc="recording", unit=" frames", total=count):
-            shown += observation.truth.hero_px > 0
+        shown = record_run(world, recorder, settings.seed, settings.duration, settings.record_every)
     print(f"{recorder.frames} frames in {settings.record}, {shown / recorder.frames:.0%} of them with the hero")
     return 0
 

@@ -27,39 +27,19 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import hashlib
-import json
 import logging
-import shlex
 import sys
-from dataclasses import asdict
-from functools import reduce
 from pathlib import Path
 
-import cv2
-import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
-
 from model.command import run_command
-from model.loading import import_keras, load_network, resolve_weights
+from model.loading import import_keras
 
 import_keras()  # first, without its start-up notes; imports below need it
 
-from model import evaluation
-from model.batches import AugmentedBatches
-from model.card import card_file
-from model.dataset import Dataset, Frames, Recording, read_dataset
-from model.images import MEAN, SCALE
-from model.options import add_options, flag, from_options
-from model.provenance import card_content, commit
+from model.options import add_options, from_options
 from model.recipes import PRESETS, TrainingConfig, find_preset
-from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE, SURROUNDINGS
-from model.training import LOG, SETTINGS, Trained, check_run, train
-from model.training_log import EpochLog, best_epoch, read_log
-from model.validation import DistanceScore, validate_by_distance
-
-OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
+from model.training import SETTINGS
+from model.training_run import run_training
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,30 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("model").setLevel(logging.INFO)
     try:
         config = from_options(TrainingConfig, options, find_preset(options.preset))
-        check_run(out, config, options.resume)
-        print(f"target: {config.target}")
-        exam = exam_sets(folders)
-        data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames)
-        print(table(data.recordings), flush=True)
-        validation = reduce(Frames.joined, data.validation.values())
-        trained = train(
-            config, data.training, validation, out, lambda batches: draw_samples(batches, out / "samples.png")
-        )
-        parts = score_parts(trained.weights, data.validation) if config.sets == "train" else {}
-        for name, score in parts.items():
-            print(f"{name}: {score}")
-        log = read_log(out / LOG)
-        card = {
-            **describe(config, trained, log),
-            "validation_parts": {name: score._asdict() for name, score in parts.items()} if parts else None,
-            "command": command(options.preset, config, folders, out),
-            "commit": commit(),
-            "data": {"names": [folder.name for folder in folders], **describe_data(data)},
-            "started_from": card_content(resolve_weights(config.start)) if config.start else None,
-            "evaluation": examine(trained.weights, exam),
-        }
-        card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
-        draw_curves(log, out / "loss.png")
+        trained = run_training(config, folders, out, preset=options.preset, resume=options.resume)
     except (OSError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -121,127 +78,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add_options(parser, TrainingConfig, presets=PRESETS)
     return parser.parse_args(arguments)
-
-
-def command(preset: str, config: TrainingConfig, data: list[Path], out: Path) -> str:
-    """Command that repeats the whole training, with the settings that differ from the preset.
-
-    A preset from a file is written as settings that differ from `fpn`, because the file may be gone later.
-    """
-    preset = preset if preset in PRESETS else "fpn"
-    usual = asdict(PRESETS[preset])
-    given = [
-        (flag(name), *(value if isinstance(value, tuple) else (value,)))
-        for name, value in asdict(config).items()
-        if value != usual[name]
-    ]
-    options = [("--data", *data), ("--out", out), ("--preset", preset), *given]
-    return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
-
-
-def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
-    """Describe the weights of a run for their card."""
-    best = best_epoch(log)
-    if best is None:
-        raise ValueError("expected at least one epoch with a validation score in the log, found none")
-    return {
-        "network": config.network,
-        "classes": (CLASSES[SURROUNDINGS], config.target.others, config.target.name),
-        "profile": asdict(config.target),
-        "input_px": config.input_px,
-        "mean": MEAN,
-        "scale": SCALE,
-        "settings": asdict(config),
-        "epoch": config.epochs if config.keep == "last" else best[0],
-        "thresholds": trained.thresholds and trained.thresholds._asdict(),
-        # A score on frames that the network learned from would mean nothing.
-        "validation": {"quality": trained.validation.quality, **trained.validation._asdict()}
-        if config.sets == "train"
-        else None,
-    }
-
-
-def table(recordings: list[Recording]) -> str:
-    """Table of the recordings: frames, and the number and sizes (px) of the heroes."""
-    lines = [f"{'folder':12} {'recording':10} {'use':10} frames left out  hero  people only  hero px: 5 %  50 %  95 %"]
-    for each in recordings:
-        sizes = np.percentile(each.hero_px, (5, 50, 95)) if len(each.hero_px) else np.full(3, np.nan)
-        lines.append(
-            f"{each.folder:12} {each.name:10} {each.use:10} {each.frames:6} {each.left_out:8} {len(each.hero_px):5} "
-            f"{each.with_people_only:12} {sizes[0]:13.0f} {sizes[1]:5.0f} {sizes[2]:5.0f}"
-        )
-    return "\n".join(lines)
-
-
-def score_parts(weights: Path, validation: dict[str, Frames]) -> dict[str, DistanceScore]:
-    """Score weights on each part of the validation frames; parts without the hero are left out."""
-    network = load_network(weights)
-    return {
-        name: validate_by_distance(network, frames) for name, frames in validation.items() if frames.shows_hero().any()
-    }
-
-
-def exam_sets(data: list[Path]) -> dict[str, Path]:
-    """Folders of the evaluation sets by name, from the first dataset folder that has them; empty if none has.
-
-    Raises:
-        FileNotFoundError: if that folder has only some of them.
-    """
-    having = [folder for folder in data if (folder / "sample_evaluation_data").is_dir()]
-    return evaluation.find_sets(having[0]) if having else {}
-
-
-def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
-    """Score weights on the evaluation sets at 160 px and at their own input size, for their card; [] without sets."""
-    if not sets:
-        return []
-    figures = [evaluation.describe(evaluation.evaluate(weights, sets, px)) for px in ("160", "native")]
-    shown = ("resolution_px", *EVALUATION_SETS, "final_iou", "weight", "final_score")
-    return [{name: scored[name] for name in shown} for scored in figures]
-
-
-def describe_data(data: Dataset) -> dict:
-    """Describe the frames of training and validation for the card."""
-    digest = hashlib.sha256()
-    for frames in (data.training, *data.validation.values()):
-        digest.update(frames.images.ravel().data)
-        digest.update(frames.masks.ravel().data)
-    return {
-        "train_pairs": len(data.training.images),
-        "validation_pairs": {name: len(frames.images) for name, frames in data.validation.items()},
-        "recordings": {f"{each.folder}/{each.name} ({each.use})": each.frames for each in data.recordings},
-        "sha256_at_input_px": digest.hexdigest(),
-    }
-
-
-def draw_samples(batches: AugmentedBatches, path: Path, columns: int = 8) -> None:
-    """Draw the first training batch as PNG: the hero outlined in green, other people in blue."""
-    tiles = []
-    for image, mask in zip(*batches[0], strict=True):
-        picture = np.round(image * SCALE + MEAN).astype(np.uint8)
-        for class_number, colour in OUTLINES.items():
-            shape = (mask == class_number).astype(np.uint8)
-            picture[cv2.dilate(shape, np.ones((3, 3), np.uint8)) > shape] = colour
-        tiles.append(Image.fromarray(picture))
-    px, rows = tiles[0].width, -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (min(columns, len(tiles)) * px, rows * px))
-    for number, tile in enumerate(tiles):
-        sheet.paste(tile, (number % columns * px, number // columns * px))
-    sheet.save(path)
-
-
-def draw_curves(log: list[EpochLog], path: Path) -> None:
-    """Plot training loss and validation quality of each epoch as PNG."""
-    figure = Figure(figsize=(7, 4))
-    loss = figure.subplots()
-    loss.plot([line.epoch for line in log], [line.loss for line in log], label="training loss")
-    loss.set(xlabel="epoch", ylabel="training loss")
-    scored = [(line.epoch, line.validation.quality) for line in log if line.validation]
-    quality = loss.twinx()
-    quality.plot(*zip(*scored, strict=True), "C1o-", label="validation quality")
-    quality.set(ylabel="hero IoU × share of right detections", ylim=(0, None))
-    figure.legend(loc="upper center", ncols=2)
-    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 from support.fake_engine import ColourEngine
 
 from tools import closed_loop
-from tools.closed_loop import ORIGINAL, Episode, fly_episode
+from tools.simulator import episodes
+from tools.simulator.episodes import ORIGINAL, Episode, fly_episode
 from tools.simulator.faults import FaultConfig
 from tools.simulator.loop_score import Score
 from tools.simulator.loop_table import GOALS, SERVER, Goal, table
@@ -22,7 +23,7 @@ SEED, PEOPLE, DURATION_S = 7, 2, 4.0
 
 @pytest.fixture
 def red_network(monkeypatch):
-    monkeypatch.setattr(closed_loop, "load_engine", lambda *_: ColourEngine(256))
+    monkeypatch.setattr(episodes, "load_engine", lambda *_: ColourEngine(256))
 
 
 def command(*options: str) -> list[str]:
@@ -81,7 +82,7 @@ def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, c
             made.append(options["lookalikes"])
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(closed_loop, "World", NotedWorld)
+    monkeypatch.setattr(episodes, "World", NotedWorld)
     report = run(tmp_path, "alike", "--lookalikes", "2", "--pilots", SERVER)
     assert made == [2]
     assert report["settings"]["lookalikes"] == 2
@@ -97,7 +98,7 @@ def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_
             made.append((options["target"], options["lookalikes"]))
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(closed_loop, "World", NotedWorld)
+    monkeypatch.setattr(episodes, "World", NotedWorld)
     report = run(tmp_path, "car", "--target", "car", "--pilots", SERVER)
     assert made == [("car", 2)]  # as many as there are people
     assert (report["settings"]["target"], report["settings"]["lookalikes"]) == ("car", 2)

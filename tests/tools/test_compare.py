@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from support.eager import eager_steps
 
+from model import budget
 from model.dataset import read_set
 from model.fcn import Widths
 from model.networks import NETWORKS
@@ -44,7 +45,7 @@ def data(tmp_path, monkeypatch):
     for name, widths in TINY.items():
         monkeypatch.setitem(NETWORKS, name, widths)
     monkeypatch.setattr(compare, "SCORED_AT_PX", 32)
-    monkeypatch.setattr(compare, "TIMED_STEPS", 2)
+    monkeypatch.setattr(budget, "TIMED_STEPS", 2)
     for name in ("in_budget", "train"):  # all but the conversion of what was trained
         monkeypatch.setattr(compare, name, eager_steps()(getattr(compare, name)))
     return tmp_path / "data"

@@ -9,8 +9,8 @@ import pytest
 from model.engines import load_engine
 from model.engines.shipped import shipped, shipped_folder
 from model.fcn import Widths
-from tools import convert
 from tools.convert import main
+from tools.shipping import converting
 
 PX = 32
 
@@ -54,7 +54,7 @@ def test_converting_again_renews_what_was_there_and_names_an_int8_of_other_weigh
 
 
 def test_a_conversion_that_answers_otherwise_is_not_kept(network, capsys, monkeypatch):
-    monkeypatch.setattr(convert, "coarse", lambda probabilities: np.zeros((8, 8, 3)))
+    monkeypatch.setattr(converting, "coarse", lambda probabilities: np.zeros((8, 8, 3)))
     assert main([str(network)]) == 2
     assert "expected OpenVINO to answer as Keras does, got a difference of" in capsys.readouterr().err
     assert shipped(network, "f32") is None

@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from support.networks import save_pixel_network
 
 from model.analysis import THRESHOLDS_255
 from model.evaluation import VALIDATION, evaluate
+from model.profile import HERO_FILE, read_profile
 from model.scoring import EVALUATION_SETS, PATROL_WITH, SetScore, final_score
 from tools.evaluate import main
 
@@ -131,6 +133,14 @@ def test_a_network_whose_card_names_other_classes_is_refused(red_is_the_hero, da
         "evaluate: expected a network with classes surroundings, people, hero, "
         f"got surroundings, hero, people in {red_is_the_hero}"
     )
+
+
+def test_a_network_of_another_target_is_scored_by_its_own_classes(red_is_the_hero, data, capsys):
+    profile = asdict(read_profile(HERO_FILE.with_name("dog.toml")))
+    card = {"classes": ["surroundings", profile["others"], "dog"], "profile": profile}
+    red_is_the_hero.with_suffix(".json").write_text(json.dumps(card))
+    assert main([str(red_is_the_hero), "--data", str(data)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "final_score 0.2500 at 32 px"
 
 
 def test_what_lies_behind_the_score_comes_as_json(red_is_the_hero, data, tmp_path):

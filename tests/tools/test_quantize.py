@@ -14,8 +14,9 @@ from model.engines import load_engine
 from model.engines.second_look import second_look_files
 from model.engines.shipped import shipped, shipped_folder
 from model.scoring import HERO, HeroScore
-from tools import quantize
-from tools.quantize import Comparison, main, stage
+from tools.quantize import main
+from tools.shipping import quantizing
+from tools.shipping.quantizing import Comparison, stage
 
 PX = 32
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -66,7 +67,7 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
     frame = np.full((1, PX, PX, 3), RED, np.uint8)
     assert engine.infer(frame)[..., HERO].min() > 0.9
 
-    monkeypatch.setattr(quantize, "LEAST_AGREEMENT", 1.1)
+    monkeypatch.setattr(quantizing, "LEAST_AGREEMENT", 1.1)
     assert main([str(network), "--data", str(data)]) == 1
     assert "not kept" in capsys.readouterr().out
     assert shipped(network, "int8"), "the one before stays"

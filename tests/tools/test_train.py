@@ -13,19 +13,21 @@ import pytest
 from PIL import Image
 from support.eager import eager_steps
 
+from model import training_run as tool
 from model.card import read_card
 from model.dataset import Recording, read_dataset, read_set
 from model.images import normalise
 from model.loading import input_px, load_network
 from model.options import from_options
 from model.profile import HERO_FILE, hero_profile
+from model.provenance import commit
 from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, Trained
 from model.training_log import EpochLog, read_log
+from model.training_run import OUTLINES, command, describe, draw_samples
 from model.validation import validate, validate_by_distance
-from tools import train as tool
-from tools.train import OUTLINES, command, commit, describe, draw_samples, main, parse
+from tools.train import main, parse
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = ["--input-px", "32", "--crop-px", "16"]

@@ -5,9 +5,13 @@ and the server. Otherwise simulated time runs at a multiple of wall-clock time, 
 """
 
 import heapq
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
+
+import numpy as np
+from tqdm import tqdm
 
 from server.wire.messages import FOLLOW
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
@@ -239,3 +243,22 @@ def record_by_truth(
             directed += 1
         else:
             yield recorder.record(world, cameraman.camera_pose(positions_m))
+
+
+def record_run(world: World, recorder: Recorder, seed: int, duration_s: float, record_every_s: float) -> int:
+    """Record a flight without a server, with a progress bar; see `record_by_truth`.
+
+    Args:
+        world: world at its start.
+        recorder: recorder of the frames.
+        seed: decides what the drone is directed to do.
+        duration_s: simulated time.
+        record_every_s: simulated time between recorded frames.
+
+    Returns:
+        Number of frames that show the target.
+    """
+    cameraman = Cameraman(world.drone, np.random.default_rng([seed, 1]), world.lookalikes)
+    frames = record_by_truth(world, recorder, cameraman, duration_s, record_every_s)
+    count = math.ceil(duration_s / record_every_s)
+    return sum(frame.truth.hero_px > 0 for frame in tqdm(frames, desc="recording", unit=" frames", total=count))

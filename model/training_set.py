@@ -1,0 +1,78 @@
+"""Make a training set of raw recordings, with a progress bar: `model.preprocessing` has its parts.
+
+Imports neither Keras nor TensorFlow.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from model.command import harmless, print_text
+from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
+from model.raw_recordings import SPLITS, Run, find_runs
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None) -> int:
+    """Make the missing pairs.
+
+    Args:
+        raw: folder of the recordings.
+        out: folder of the set.
+        runs: recordings to take, each with the split that it is to belong to; None: all, as `find_runs` does.
+
+    Returns:
+        Number of skipped frames; each is named on standard error.
+
+    Raises:
+        ValueError: if the set would lie among the recordings, or as `find_runs`, `list_frames` and `check_set`; before
+            anything is written.
+        OSError: if a file cannot be written.
+    """
+    for split in SPLITS:
+        folder = (out / split).resolve()
+        if folder.is_relative_to(raw.resolve()) or raw.resolve().is_relative_to(folder):
+            raise ValueError(f"expected --out outside the recordings in {raw}, got {out}")
+    runs = find_runs(raw) if runs is None else runs
+    frames = [list_frames(run, out) for run in runs]
+    recorded = [frame for of_run in frames for frame in of_run]
+    if not recorded:
+        raise ValueError(f"expected recorded frames in {raw}, got {len(runs)} runs without frames")
+    check_set(out, runs)
+    repair_set(out, runs)  # from here on, every mask has its image
+    for run, of_run in zip(runs, frames, strict=True):
+        if not of_run:
+            print_text(f"{run.split}/{run.name}: no frames yet")
+    missing = [frame for frame in recorded if not is_made(frame)]
+    skipped = 0
+    for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
+        if reason is not None:
+            skipped += 1
+            tqdm.write(f"skipped {harmless(reason)}", file=sys.stderr)
+    made, there = len(missing) - skipped, len(recorded) - len(missing)
+    print(f"pairs made: {made}, already there: {there}, frames skipped: {skipped}")
+    if skipped:
+        print("Run the same command again for skipped frames that QuadSim has completed by then.")
+    return skipped
+
+
+def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], description: str, unit: str) -> Iterator[Result]:
+    """Process each item, with a progress bar; yields the results in order.
+
+    In threads: they are as fast as processes here, because Pillow releases the interpreter's lock, and none survives a
+    kill and keeps writing beside the next run.
+    """
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(items), desc=description, unit=unit, disable=not items) as progress,
+    ):
+        for result in pool.map(work, items):
+            progress.update()
+            yield result

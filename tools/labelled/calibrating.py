@@ -1,0 +1,116 @@
+"""Calibrate a network on labelled frames: fit how much its output speaks for the hero, and keep that on its card."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from model.calibration import Example, Fitted, Reliability, fit, held_out, log_loss, reliability
+from model.card import card_file, read_card
+from model.command import check_output_file
+from model.engines import Engine, load_engine
+from model.engines.second_look import SecondLook, second_look_file
+from model.loading import is_legacy, resolve_weights
+from model.pair_files import PathPair, replace_file
+from model.provenance import card_content
+from tools.labelled.people import people_in
+
+
+class Calibrated(NamedTuple):
+    """What a calibration found; each figure is of recordings that were left out of its fit.
+
+    Args:
+        fitted: what is on the card now.
+        reliability: the evidence said against the evidence observed.
+        loss: mean log loss, nats.
+        loss_without: log loss without any evidence.
+    """
+
+    fitted: Fitted
+    reliability: Reliability
+    loss: float
+    loss_without: float
+
+
+def check_calibratable(network: Path) -> Path:
+    """Check, before the work, that a network has a card that can be read and written; returns its resolved weights.
+
+    Raises:
+        OSError, ValueError: if it has not.
+    """
+    weights = resolve_weights(network)
+    if is_legacy(weights):
+        raise ValueError(f"expected a network with a card, a .keras file, got {weights}")
+    read_card(weights)  # refuses one that makes no sense
+    check_output_file(card_file(weights))
+    return weights
+
+
+def calibrate(
+    network: Path,
+    chosen: Sequence[tuple[str, list[PathPair]]],
+    of_similar: Sequence[tuple[str, list[PathPair]]] = (),
+    precision: str = "auto",
+) -> Calibrated:
+    """Fit the evidence to everybody whom a network sees, and write it to the network's card.
+
+    Args:
+        network: as `model.loading.load_network` takes.
+        chosen: name and pairs of each dataset folder; frames from which the network has not learned.
+        of_similar: the same with lookalikes, for the second look only.
+        precision: as `load_engine` takes it.
+
+    Raises:
+        OSError, ValueError: as `check_calibratable`, `load_engine` and `fit`.
+    """
+    weights = check_calibratable(network)
+    card, content = card_file(weights), card_content(weights) or {}
+    engine, file = load_engine("auto", network, precision), second_look_file(weights)
+    second_look = SecondLook(file) if file.exists() else None
+    examples, similar = ([*examples_of(engine, second_look, some)] for some in (chosen, of_similar))
+    from_px = engine.card.profile.second_look_from_px
+    fitted = fit(examples, similar, from_px=from_px)
+    evidence, truth = held_out(examples, similar, from_px=from_px), np.array([example.is_hero for example in examples])
+    loss = log_loss(evidence, truth)
+    content["evidence"] = asdict(fitted.first)
+    content["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
+    content["calibration"] = {
+        "recordings": sorted({example.recording for example in examples}),
+        "similar": sorted({example.recording for example in similar}),
+        "heroes": int(truth.sum()),
+        "others": int((~truth).sum()),
+        "held_out_log_loss": round(loss, 5),
+    }
+    replace_file(card, (json.dumps(content, indent=1) + "\n").encode())
+    return Calibrated(fitted, reliability(evidence, truth), loss, log_loss(np.zeros(len(truth)), truth))
+
+
+def examples_of(
+    engine: Engine, second_look: SecondLook | None, chosen: Sequence[tuple[str, list[PathPair]]]
+) -> Iterator[Example]:
+    """Everybody whom a network sees; who is worth a second look, after it, if there is one."""
+    for folder, pairs in chosen:
+        for person in people_in(engine, folder, pairs):
+            looks = person.looks
+            if second_look is not None and looks.is_worth_second_look(engine.card.profile.second_look_from_px):
+                looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
+            yield Example(person.recording, looks, person.is_hero)
+
+
+def draw_reliability(found: Reliability, path: Path) -> None:
+    """Draw the reliability diagram as PNG: the evidence said against the evidence observed."""
+    figure = Figure(figsize=(6, 5))
+    axes = figure.subplots()
+    axes.plot([-6, 6], [-6, 6], "--", color="grey", label="as it should be")
+    shown = np.isfinite(found.observed)
+    # Of counts, the standard error of a log-likelihood ratio is √(1/heroes + 1/others).
+    errors = np.sqrt(1 / found.heroes[shown] + 1 / found.others[shown])
+    axes.errorbar(found.evidence[shown], found.observed[shown], errors, fmt="o", label="on recordings left out")
+    axes.set(xlabel="evidence said, nats", ylabel="evidence observed, nats")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

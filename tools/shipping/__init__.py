@@ -1,0 +1,1 @@
+"""Makes trained networks ready to be served: converted for OpenVINO, and quantised."""

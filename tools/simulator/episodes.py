@@ -1,0 +1,94 @@
+"""Seeded flights of the loop, one after another or in several processes."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+import numpy as np
+
+from model.command import interrupt_ignored
+from model.engines import Engine, load_engine
+from tools.simulator.faults import FaultConfig, Faults
+from tools.simulator.flight import Flight
+from tools.simulator.loop import ServerPilot, fly
+from tools.simulator.loop_table import SERVER
+from tools.simulator.original import OriginalPilot
+from tools.simulator.targets import HERO
+from tools.simulator.world import World
+
+ORIGINAL = "original"
+PILOTS = (SERVER, ORIGINAL)
+
+
+class Episode(NamedTuple):
+    """Conditions of a flight besides the network.
+
+    Args:
+        pilot: a member of `PILOTS`.
+        seed: of the world and of the faults, which hit the same frames for every pilot.
+        people: besides the hero.
+        duration_s: simulated time.
+        faults: on the way of the frames.
+        hides: whether the hero walks through houses.
+        lookalikes: number of the people who look similar to the hero.
+        pace: how many times as fast the world moves.
+        target: what the drone is to follow.
+    """
+
+    pilot: str
+    seed: int
+    people: int
+    duration_s: float
+    faults: FaultConfig
+    hides: bool = False
+    lookalikes: int | None = 0
+    pace: int = 1
+    target: str = HERO
+
+
+def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int) -> Iterator[Flight]:
+    """Fly episodes in `jobs` processes; yields the flight of each, in order.
+
+    Raises:
+        ValueError, OSError: as `load_engine`, or if a process ends early.
+    """
+    # With several processes, too: a bad network fails here, in one line.
+    engine = load_engine("auto", weights, precision)
+    if jobs == 1:
+        yield from (fly_episode(episode, engine) for episode in episodes)
+        return
+    context = multiprocessing.get_context("spawn")  # neither the network's threads nor the renderer survive a fork
+    with ProcessPoolExecutor(jobs, context, _load_engine, (weights, precision)) as workers:
+        try:
+            with interrupt_ignored():  # workers inherit this: Ctrl-C is for the parent, which ends them
+                flown = [workers.submit(_fly_in_worker, episode) for episode in episodes]
+            yield from (flight.result() for flight in flown)
+        except BrokenProcessPool as error:
+            raise OSError("expected each worker process to fly its episodes, one ended early") from error
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def fly_episode(episode: Episode, engine: Engine) -> Flight:
+    """Fly one episode with a loaded engine."""
+    faults = Faults(episode.faults, np.random.default_rng(episode.seed))
+    same = (episode.seed, episode.people)
+    with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
+        if episode.pilot == ORIGINAL:
+            return fly(world, OriginalPilot(engine), episode.duration_s, faults, episode.pace)
+        return fly(world, ServerPilot(engine), episode.duration_s, faults, episode.pace)
+
+
+_engine_of_worker: list[Engine] = []
+
+
+def _load_engine(weights: str, precision: str) -> None:
+    _engine_of_worker.append(load_engine("auto", weights, precision))
+
+
+def _fly_in_worker(episode: Episode) -> Flight:
+    return fly_episode(episode, _engine_of_worker[0])

@@ -1,0 +1,72 @@
+"""Teach a network another target: one command from recordings to flight.
+
+    python tools/teach.py model/profiles/dog.toml --stand-in --hours 2
+    python tools/teach.py dog.toml --raw data/raw_sim_data --out runs/dog
+
+The first argument is the target's profile (docs/targets.md). The recordings are QuadSim's raw ones, at least three in
+`<raw>/train/<name>/IMG`, with the target in the hero's layer; with `--stand-in`, the stand-in for QuadSim records by
+itself, if it has such a target (docs/simulator.md). The stages make a dataset of which whole recordings are held out,
+check it and say what it lacks, choose a training that fits the hours, train on from the shipped network, calibrate,
+convert, quantise and score it, fly it in the stand-in, and write a report.
+
+`--out` gets everything: `report.html` is a single page with pictures, `run/model_weights` the network, which the server
+takes. Besides the hours of the training, the stages take about a quarter of an hour on two CPU cores. Ctrl-C or a kill
+costs at most one epoch: the same command continues. What has changed, such as a new recording or the profile, is made
+anew with all that depends on it.
+
+Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.command import command, make_output_folder, print_text, run_command
+from model.loading import import_keras
+
+import_keras()  # first, without its start-up notes; imports below need it
+
+from tools.teaching.course import Course
+from tools.teaching.stages import run_stages
+
+
+@command("teach", interrupted="interrupted; the same command continues")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("model").setLevel(logging.INFO)
+    course = parse(arguments)
+    make_output_folder(course.out)
+    run_stages(course.stages(), course.state)
+    print_text(f"report: {course.out / 'report.html'}\nserve it: python server/follower.py {course.weights}")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> Course:
+    """Parse the command line.
+
+    Raises:
+        OSError, ValueError: as `Course`.
+    """
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("profile", type=Path, help="TOML file of the target's profile")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--raw", type=Path, help="folder of raw recordings, with train/<name>/IMG in it")
+    source.add_argument("--stand-in", action="store_true", help="let the stand-in record")
+    parser.add_argument("--hours", type=float, default=2.0, help="time for the training, hours (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for everything that is made (default: runs/PROFILE)")
+    options = parser.parse_args(arguments)
+    if not 0 < options.hours < math.inf:
+        parser.error(f"expected --hours above 0 and finite, got {options.hours}")
+    out = options.out or Path("runs") / options.profile.stem
+    return Course(options.profile, options.raw, options.hours, out)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,82 @@
+"""Choose the training that fits the time given: size of the crops, precision, number of steps."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import openvino as ov
+
+from model.budget import step_s
+from model.dataset import evenly_spread, read_pairs
+from model.pair_files import list_pairs
+from model.recipes import PRESETS, TrainingConfig
+from tools.simulator.server_process import REPOSITORY
+
+START = REPOSITORY / "weights" / "model_weights.keras"
+# Of the shipped network. FCN4, with a thirteenth of its weights, is no faster to train: a step at 160 px takes 2.5 s of
+# a CPU core in float32, one of this with crops of 192 px 4.0 s, and of 128 px less than half of that.
+TRANSFER = replace(PRESETS["fpn"], start=str(START), learning_rate=1e-3, near_weight=2.0, people_weight=2.0)
+CROPS_PX = (192, 128, 96)
+LEAST_STEPS = 200  # where fewer fit into the time, smaller crops are learned from
+STEPS_PER_EPOCH = 50  # about; a kill costs at most one epoch
+TIMED_FRAMES = 200
+
+
+def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
+    """Settings of a training that takes about the time given on this machine; a few steps are timed.
+
+    Args:
+        hours: wall-clock time for the training.
+        data: the dataset folder.
+        profile: TOML file of the target.
+
+    Raises:
+        OSError, ValueError: if the data can't be read.
+    """
+    pairs = list_pairs(data / "train")
+    timed = [pairs[number] for number in evenly_spread(len(pairs), TIMED_FRAMES)]
+    frames = read_pairs(timed, TRANSFER.input_px, "frames to time a step")
+    for crop_px in CROPS_PX:
+        config = replace(TRANSFER, crop_px=crop_px, profile=str(profile), precision=best_precision())
+        a_step_s = step_s(config, frames, time.perf_counter)
+        steps = int(3600 * hours / a_step_s)
+        print(f"a step with crops of {crop_px} px takes {a_step_s:.2f} s: {steps} fit", flush=True)
+        if steps >= LEAST_STEPS:
+            break
+    return with_steps(config, steps)
+
+
+def with_steps(config: TrainingConfig, steps: int) -> TrainingConfig:
+    """Settings of about so many steps, whose weights are averaged over the last tenth of them."""
+    steps = max(2, steps)
+    epochs = max(1, round(steps / STEPS_PER_EPOCH))
+    per_epoch = steps // epochs
+    average = min(0.995, max(0.0, 1 - 10 / (epochs * per_epoch)))
+    return replace(
+        config, epochs=epochs, steps=per_epoch, validate_every=epochs, validation_steps=20, average=round(average, 4)
+    )
+
+
+def best_precision() -> str:
+    """The precision in which this CPU trains fastest."""
+    has_bfloat16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "mixed_bfloat16" if has_bfloat16 else "float32"
+
+
+def plan_advice(config: TrainingConfig) -> list[str]:
+    """What would make the training better, in words."""
+    steps = config.epochs * config.steps
+    if steps >= LEAST_STEPS:
+        return []
+    return [
+        f"Only {steps} steps fitted into the time, and {LEAST_STEPS} are few. Give more --hours, or a machine with "
+        "nothing else to do; with plan.toml deleted, the same hours are planned anew."
+    ]
+
+
+def describe_plan(config: TrainingConfig) -> str:
+    """The training in a line, for people."""
+    return (
+        f"{config.network} at {config.input_px} px, {config.epochs * config.steps} steps of {config.batch} crops of "
+        f"{config.crop_px} px in {config.precision}, starting from {Path(config.start).name}"
+    )

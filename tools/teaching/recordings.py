@@ -1,0 +1,67 @@
+"""The recordings to teach from: which of them are held out, and those that the stand-in makes."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.raw_recordings import SPLITS, Run
+from tools.simulator.quadsim import record_run
+from tools.simulator.recording import RECORD_EVERY_S, Recorder
+from tools.simulator.targets import lookalikes_of
+from tools.simulator.world import World
+
+LEAST_RECORDINGS = 3
+HELD_OUT_SHARE = 4  # one recording of so many is held out
+
+# The stand-in's: seeds of its worlds, none of them in both splits. 200 frames each.
+SEEDS = {"train": tuple(range(1000, 1010)), "validation": (1100, 1101, 1102)}
+RECORDING_S = 606.0
+PEOPLE = 30
+
+
+def split_recordings(runs: Sequence[Run]) -> list[Run]:
+    """Put whole recordings into the splits to learn from and to hold out, `SPLITS`; those without frames are left out.
+
+    Recordings that come in both splits stay there. Otherwise one of each `HELD_OUT_SHARE` is held out.
+
+    Raises:
+        ValueError: if there are too few.
+    """
+    having = [run for run in runs if run.frame_numbers()]
+    if len(having) < LEAST_RECORDINGS:
+        names = ", ".join(f"{run.split}/{run.name}" for run in having) or "none"
+        raise ValueError(
+            f"expected at least {LEAST_RECORDINGS} recordings with frames, got {len(having)} ({names}): some to learn "
+            "from, and a whole one to test with, for neighbouring frames of a recording are alike. Record "
+            f"{LEAST_RECORDINGS - len(having)} more, each a flight of its own of some minutes, "
+            "as train/<name>/IMG beside them"
+        )
+    learning, held_out = SPLITS
+    if len({run.split for run in having}) == len(SPLITS):
+        return having
+    count = max(1, len(having) // HELD_OUT_SHARE)
+    chosen = {(number + 1) * len(having) // count - 1 for number in range(count)}
+    return [run._replace(split=held_out if number in chosen else learning) for number, run in enumerate(having)]
+
+
+def record_stand_in(target: str, raw: Path, part: Path) -> None:
+    """Record flights of the stand-in around a target, those that are missing in `raw`.
+
+    Args:
+        target: name of a target of the stand-in.
+        raw: folder of the recordings.
+        part: folder for a recording that is not yet whole.
+
+    Raises:
+        OSError: if a frame cannot be written.
+    """
+    for split, seeds in SEEDS.items():
+        for seed in seeds:
+            folder = raw / split / f"seed{seed}"
+            if folder.exists():
+                continue
+            shutil.rmtree(part, ignore_errors=True)
+            with World(seed, PEOPLE, lookalikes=lookalikes_of(target, None, PEOPLE), target=target) as world:
+                record_run(world, Recorder(part), seed, RECORDING_S, RECORD_EVERY_S)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(folder)

@@ -1,0 +1,93 @@
+"""Stages that are done one after another; a second run goes on after the last one that is done.
+
+A stage is done when it has ended, its outputs are there, and its inputs are as they were then. What is known of each is
+in a small JSON file, which is written before a stage begins and after it has ended.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model.command import print_text
+from model.pair_files import replace_file
+
+
+class Stage(NamedTuple):
+    """A part of the work.
+
+    Args:
+        name: of the stage, unique.
+        purpose: what it does, for people.
+        inputs: gives all that its result depends on, ready for JSON; called when the stages before it are done.
+        outputs: files or folders that it makes.
+        work: does it. Its argument says whether the same work was begun before and may go on.
+    """
+
+    name: str
+    purpose: str
+    inputs: Callable[[], Any]
+    outputs: Sequence[Path]
+    work: Callable[[bool], None]
+
+
+def run_stages(stages: Sequence[Stage], state_file: Path) -> None:
+    """Do those of the stages that are not done, in order, and tell of each.
+
+    Raises:
+        ValueError: if the file of the state is no JSON.
+        Exception: as the work of a stage; the next run begins with that stage.
+    """
+    state = read_state(state_file)
+    for number, stage in enumerate(stages, start=1):
+        title = f"[{number}/{len(stages)}] {stage.name}"
+        inputs, before = json.loads(json.dumps(stage.inputs())), state.get(stage.name, {})
+        is_same = before.get("inputs") == inputs
+        if is_same and before["is_done"] and all(output.exists() for output in stage.outputs):
+            print_text(f"{title}: done before")
+            continue
+        print_text(f"{title}: {stage.purpose}")
+        state[stage.name] = {"inputs": inputs, "is_done": False}
+        write_state(state_file, state)
+        stage.work(is_same and not before["is_done"])
+        state[stage.name]["is_done"] = True
+        write_state(state_file, state)
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """What is known of each stage, by its name; nothing if there is no file.
+
+    Raises:
+        ValueError: if the file holds anything else.
+    """
+    try:
+        state = json.loads(file.read_bytes())
+        if isinstance(state, dict) and all(each.keys() == {"inputs", "is_done"} for each in state.values()):
+            return state
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        pass
+    raise ValueError(f"expected the stages that are done in {file}, got something else: delete it to begin anew")
+
+
+def write_state(file: Path, state: dict[str, Any]) -> None:
+    """Write what is known of each stage; a kill leaves the old file or the new one."""
+    replace_file(file, (json.dumps(state, indent=1) + "\n").encode())
+
+
+def fingerprint(*paths: Path) -> str:
+    """Digest of the names, sizes and times of files, and of all files in folders; another one if any of them changes.
+
+    Raises:
+        FileNotFoundError: if a path does not exist.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            status = file.stat()
+            if not file.is_dir():
+                digest.update(f"{file.relative_to(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

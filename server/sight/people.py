@@ -15,7 +15,7 @@ import numpy as np
 from model.card import Card
 from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
-from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins, objected
+from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, among_lookalikes, margins
 from model.profile import Profile
 from server.sight.geometry import Camera, Pose, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
@@ -167,6 +167,7 @@ def _evidence(
     """For the hero, nats; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
     looks = looks_of(parts, probabilities, image, card)
     found = [card.evidence.of(each) for each in looks]
+    is_in_doubt = _doubts(parts, probabilities, card, places)
     if second_look is not None and card.second_evidence is not None:
         candidates = [
             number for number, each in enumerate(looks) if each.is_worth_second_look(card.profile.second_look_from_px)
@@ -177,8 +178,10 @@ def _evidence(
         candidates = candidates[:MOST_LOOKED_AT]
         crops = crops_of(parts, image, candidates)
         for number, likeness in zip(candidates, second_look.likeness(crops).tolist(), strict=True):
-            found[number] = objected(found[number], card.second_evidence.of(looks[number]._replace(likeness=likeness)))
-    is_in_doubt = _doubts(parts, probabilities, card, places)
+            second = card.second_evidence.of(looks[number]._replace(likeness=likeness))
+            found[number] = among_lookalikes(found[number], second)
+            if is_in_doubt[number]:  # such as of two people in one part, who are like nobody
+                found[number] = max(found[number], 0.0)
     found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
     return [
         min(each, 0.0) if place is not None and place.area_m2 < card.profile.least_body_m2 else each

@@ -6,7 +6,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from model.evidence import LARGEST_MARGIN, Evidence, Looks, margins
+from model.evidence import LARGEST_MARGIN, Evidence, Looks, among_lookalikes, margins
 
 TYPICAL = Looks(mean_margin=0.0, strongest_margin=0.0, area_px=60.0, brightness=54.0)
 
@@ -71,3 +71,16 @@ def test_margins_are_logarithms_of_the_ratio_within_their_bound():
 def test_margins_of_a_networks_float32_are_finite():
     tiny = np.array([1e-45, 0.0, 1.0], np.float32)
     assert np.isfinite(margins(tiny, tiny[::-1])).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        (5.0, 5.0, 5.0),
+        (5.0, -5.0, -2.005),  # −log(0.95·e⁻⁵ + 0.05·e⁵)
+        (5.0, 0.0, 2.875),  # a second look that tells nothing leaves one lookalike in twenty
+        (-2.0, 5.0, -1.949),
+    ],
+)
+def test_who_is_not_the_hero_is_anybody_or_a_lookalike(first, second, both):
+    assert among_lookalikes(first, second) == pytest.approx(both, abs=0.001)

@@ -10,7 +10,17 @@ import pytest
 from mcap.reader import make_reader
 from support import seen as made
 from support.fake_engine import ColourEngine
-from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_3_MIDDLE, happened, read, retaken, rewritten
+from support.recorded_session import (
+    FORMAT_1,
+    FORMAT_2,
+    FORMAT_3,
+    FORMAT_3_MIDDLE,
+    FORMAT_4,
+    happened,
+    read,
+    retaken,
+    rewritten,
+)
 
 from model.profile import MOTION, hero_profile
 from server.flight.events import NotUnderstood, Received, Seen
@@ -232,14 +242,14 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
     assert "\n" not in str(told.value)
 
 
-# --- format 3
+# --- formats 3 and 4
 
 
-@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE])
-def test_the_hero_is_followed_exactly_as_before_targets_had_profiles(path):
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4])
+def test_the_hero_is_followed_exactly_as_then(path):
     """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
     with Recording(path) as recording:
-        engine = ColourEngine(hero="red" if path == FORMAT_3 else "blue")
+        engine = ColourEngine(hero="blue" if path == FORMAT_3_MIDDLE else "red")
         assert engine.description == recording.start.engine
         comparison = replay(recording, engine, recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()

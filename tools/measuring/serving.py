@@ -110,42 +110,53 @@ def _start(version: Version) -> list[Figure]:
         ]
 
 
-def measure_latency(versions: Sequence[Version], frames: Sequence[EncodedFrame], seconds: float) -> list[list[Figure]]:
-    """Latency, frame → command, and CPU time of one QuadSim at 5 Hz."""
+def measure_latency(
+    versions: Sequence[Version], frames: Sequence[EncodedFrame], seconds: float, kind: str = ""
+) -> list[list[Figure]]:
+    """Latency, frame → command, and CPU time of one QuadSim at 5 Hz; `kind` of frames is part of keys and names."""
+    key, name = (f"{kind}_", f"{kind}: ") if kind else ("", "")
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(version.running()) for version in versions]
         return [
             [
-                Figure("latency", "frame → command, median", statistics.median(flown.latencies_ms), "ms"),
-                Figure("latency_p99", "frame → command, p99", float(np.percentile(flown.latencies_ms, 99)), "ms"),
-                Figure("cpu_ms", "CPU time of the server per frame", flown.server_ms_per_frame, "ms"),
+                Figure(f"{key}latency", f"{name}frame → command, median", statistics.median(flown.latencies_ms), "ms"),
+                Figure(
+                    f"{key}latency_p99",
+                    f"{name}frame → command, p99",
+                    float(np.percentile(flown.latencies_ms, 99)),
+                    "ms",
+                ),
+                Figure(f"{key}cpu_ms", f"{name}CPU time of the server per frame", flown.server_ms_per_frame, "ms"),
             ]
             for flown in fly_in_turns(servers, frames, seconds, drones=1)
         ]
 
 
 def measure_load(
-    versions: Sequence[Version], frames: Sequence[EncodedFrame], drones: int, seconds: float
+    versions: Sequence[Version], frames: Sequence[EncodedFrame], drones: int, seconds: float, kind: str = ""
 ) -> list[list[Figure]]:
-    """Latency and load with many QuadSims at 5 Hz each."""
+    """Latency and load with many QuadSims at 5 Hz each; `kind` of frames is part of keys and names."""
+    key, name = (f"{kind}_", f"{kind}, ") if kind else ("", "")
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(version.running()) for version in versions]
         flights = fly_in_turns(servers, frames, seconds, drones)
         memory_mb = [psutil.Process(server.process.pid).memory_info().rss / 1e6 for server in servers]
-    return [_load(flown, memory, f"{drones} QuadSims") for flown, memory in zip(flights, memory_mb, strict=True)]
+    return [
+        _load(flown, memory, f"{name}{drones} QuadSims", key) for flown, memory in zip(flights, memory_mb, strict=True)
+    ]
 
 
-def _load(flown: Flown, memory_mb: float, many: str) -> list[Figure]:
+def _load(flown: Flown, memory_mb: float, many: str, key: str) -> list[Figure]:
     p95_ms, answered = float(np.percentile(flown.latencies_ms, 95)), 100 * len(flown.latencies_ms) / flown.sent
     return [
-        Figure("many_p95", f"{many}: frame → command, p95", p95_ms, "ms", 100),
-        Figure("many_latency", f"{many}: frame → command, median", statistics.median(flown.latencies_ms), "ms"),
-        Figure("many_answered", f"{many}: frames answered", answered, "%", 98, True),
-        Figure("many_ping", f"{many}: ping answered, p99", float(np.percentile(flown.pings_ms, 99)), "ms", 20),
-        Figure("many_cpu_ms", f"{many}: CPU time of the server per frame", flown.server_ms_per_frame, "ms"),
-        Figure("many_cores", f"{many}: cores busy, server", flown.server_s / flown.elapsed_s, "cores"),
-        Figure("many_clients", f"{many}: cores busy, these clients", flown.clients_s / flown.elapsed_s, "cores"),
-        Figure("memory_after", "resident memory after this load", memory_mb, "MB", 500),
+        Figure(f"{key}many_p95", f"{many}: frame → command, p95", p95_ms, "ms", 100),
+        Figure(f"{key}many_latency", f"{many}: frame → command, median", statistics.median(flown.latencies_ms), "ms"),
+        Figure(f"{key}many_answered", f"{many}: frames answered", answered, "%", 98, True),
+        Figure(f"{key}many_ping", f"{many}: ping answered, p99", float(np.percentile(flown.pings_ms, 99)), "ms", 20),
+        Figure(f"{key}many_cpu_ms", f"{many}: CPU time of the server per frame", flown.server_ms_per_frame, "ms"),
+        Figure(f"{key}many_cores", f"{many}: cores busy, server", flown.server_s / flown.elapsed_s, "cores"),
+        Figure(f"{key}many_clients", f"{many}: cores busy, these clients", flown.clients_s / flown.elapsed_s, "cores"),
+        Figure(f"{key}memory_after", f"{many}: resident memory afterwards", memory_mb, "MB", 500),
     ]
 
 

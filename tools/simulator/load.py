@@ -33,21 +33,23 @@ FRAMES = 40
 
 
 class EncodedFrame(NamedTuple):
-    """Images of a frame that shows the hero, as QuadSim encodes them."""
+    """Images of a frame that shows the hero, as QuadSim encodes them, and the camera's pose."""
 
     jpeg: bytes
     depth_png: bytes
+    pose: Pose = CAMERA_POSE
 
     def fields(self, timestamp_s: float) -> dict[str, str]:
         """The argument of the `sensor_frame` event for this frame."""
-        return sensor_frame_fields(self.jpeg, self.depth_png, CAMERA_POSE, timestamp_s=timestamp_s)
+        return sensor_frame_fields(self.jpeg, self.depth_png, self.pose, timestamp_s=timestamp_s)
 
 
 def encoded_frames(data: Path | None) -> list[EncodedFrame]:
-    """Encode `FRAMES` frames of a near hero.
+    """Encode frames of a near hero.
 
     Args:
-        data: dataset whose images are used, with synthetic depth; None for simulated frames.
+        data: dataset whose images are used, every fourth, with synthetic depth: the hero jumps from frame to frame.
+            None for a simulated flight behind the hero.
     """
     frames: Sequence[PlayedFrame | UnreadableImageError]
     if data is not None:
@@ -64,16 +66,16 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
         assert frame.depth_m is not None, "both give all frames depth"
         # Real depth images are not as smooth as flat ground: noise of half a metre makes the files as large.
         rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
-        encoded.append(EncodedFrame(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0)))
+        encoded.append(EncodedFrame(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0), frame.gimbal_pose))
     return encoded
 
 
 def simulated_frames() -> list[PlayedFrame]:
-    """Render `FRAMES` frames from the following drone's position: 2 m behind the hero, 3 m above the ground."""
+    """Render a flight 2 m behind the hero, 3 m above the ground: `FRAMES` frames, and back again to the first."""
     frames = []
     with World(seed=0) as world:
         for number in range(FRAMES):
-            world.step(0.5)
+            world.step(FRAME_PERIOD_S)
             hero = world.walkers.people[0]
             heading_rad = math.radians(hero.heading_deg)
             pose = Pose(
@@ -81,7 +83,7 @@ def simulated_frames() -> list[PlayedFrame]:
             )
             view = world.observe(pose).view
             frames.append(PlayedFrame(f"simulated {number}", view.rgb, view.depth_m, pose))
-    return frames
+    return frames + frames[-2:0:-1]
 
 
 def encode_flight(frames: Sequence[EncodedFrame], seconds: float) -> list[bytes]:

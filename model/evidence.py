@@ -18,6 +18,9 @@ MOST_NATS = 20.0  # that a frame may say: one error in 500 million, more than an
 # Who has no part of which the network is so sure, nats, is not looked at twice. The mean over all of them would not do:
 # nearby, the network is sure of parts of a lookalike only. Chosen on flights of the stand-in, seed 514.
 HERO_IN_PART = 3.0
+# A part of which the network is as sure as of hardly anybody but the hero, and the rest is not the hero: two people in
+# one. That is like neither, and not looked at twice. Chosen on flights of the stand-in, seeds 511 and 521.
+SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
 # The share of lookalikes among those who look like the hero and are not. Not tuned: one of 20 people.
 LOOKALIKE_SHARE = 0.05
 STRONGEST_PX = 4  # pixels: a far hero may have no more that the network is sure of
@@ -44,7 +47,8 @@ class Looks(NamedTuple):
 
     def is_worth_second_look(self, from_px: float) -> bool:
         """Whether a part of the person looks like the hero to the network, and there is enough to see: `from_px`."""
-        return self.strongest_margin >= HERO_IN_PART and self.area_px >= from_px
+        is_two = self.strongest_margin >= SURELY_HERO and self.mean_margin < TWO_IN_ONE
+        return self.strongest_margin >= HERO_IN_PART and not is_two and self.area_px >= from_px
 
     def terms(self) -> tuple[float, ...]:
         """The terms of the regression, in the order of the weights of `Evidence`."""

@@ -84,3 +84,19 @@ def test_margins_of_a_networks_float32_are_finite():
 )
 def test_who_is_not_the_hero_is_anybody_or_a_lookalike(first, second, both):
     assert among_lookalikes(first, second) == pytest.approx(both, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("mean", "strongest", "area_px", "is_worth"),
+    [
+        (8.0, 11.0, 40.0, True),
+        (8.0, 11.0, 39.0, False),  # too small to tell
+        (-1.0, 6.0, 800.0, True),  # the hero in part, such as a lookalike nearby
+        (-1.0, 2.9, 800.0, False),
+        (-2.8, 12.0, 4000.0, False),  # the hero and somebody else in one
+        (6.0, 12.0, 2000.0, True),
+    ],
+)
+def test_who_may_be_the_hero_alone_and_is_large_enough_is_worth_a_second_look(mean, strongest, area_px, is_worth):
+    looks = TYPICAL._replace(mean_margin=mean, strongest_margin=strongest, area_px=area_px)
+    assert looks.is_worth_second_look(40.0) is is_worth

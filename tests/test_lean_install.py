@@ -78,7 +78,7 @@ def test_the_stand_in_flies_with_what_the_demo_installs(demo, tmp_path):
 @pytest.mark.parametrize(
     ("line", "package"),
     [
-        ("train --data data --out out", "matplotlib"),
+        ("train --data data --out out", "keras"),
         ("benchmark", "psutil"),
         ("plot_people recording.mcap --out people.png", "matplotlib"),
     ],

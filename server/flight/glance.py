@@ -19,6 +19,8 @@ SURE = 0.95
 # They are no further away than this many times their height: 44 px tall in QuadSim's picture, and a thousand pixels
 # behind them as it flies. From afar, others resemble the hero, and whoever is chased should be compared with everybody.
 NEAR_HEIGHTS = 5.0
+# The world moves at most so many times as fast as usual: at three times, heroes were lost between whole frames.
+FASTEST_PACE = 1.25
 # Nobody else was seen so near to them.
 ALONE_M = 2.0
 
@@ -43,7 +45,7 @@ def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Ve
     _, time = state.clock.tick(content.timestamp_s, arrival_s)
     if time.is_stale or time.is_rebased or tracker.whole_s is None or time.time_s - tracker.whole_s > WHOLE_AFTER_S:
         return None
-    if tracker.crowd.probabilities()[tracker.crowd.people.index(hero)] < SURE:
+    if tracker.crowd.pace > FASTEST_PACE or tracker.crowd.probabilities()[tracker.crowd.people.index(hero)] < SURE:
         return None
     place_m = tracker.predict(time.time_s)
     if math.dist(content.gimbal_pose[:3], place_m) > NEAR_HEIGHTS * tracker.config.profile.height_m:

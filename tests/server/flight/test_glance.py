@@ -53,6 +53,14 @@ def test_every_fourth_frame_is_looked_at_as_a_whole():
     assert looks == [True, True, True, False, True, True, True, False, True, True]
 
 
+def test_in_a_world_that_moves_fast_all_frames_are_looked_at_as_a_whole():
+    subject = following()
+    for pace, is_part in ((1.2, True), (1.3, False), (3.0, False)):
+        crowd = subject.state.tracker.crowd._replace(pace=pace)
+        state = replace(subject.state, tracker=replace(subject.state.tracker, crowd=crowd))
+        assert (expecting(frame(4.2), state).expected_m is not None) is is_part
+
+
 def test_a_whole_frame_is_due_by_time_however_few_frames_come():
     subject = following()  # until 4.0 s
     assert expected_m(subject, 4.6)

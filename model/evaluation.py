@@ -45,7 +45,6 @@ from model.scoring import (
     FOLLOWING,
     HERO,
     PATROL_WITH,
-    SURROUNDINGS,
     FinalScore,
     HeroScore,
     SetScore,
@@ -162,7 +161,7 @@ def evaluate(weights: Path, folders: dict[str, Path], resolution: str, precision
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
     engine = load_engine("auto", weights, precision)
     card = engine.card
-    wanted = (CLASSES[SURROUNDINGS], card.profile.others, card.profile.name)  # as `CLASSES`, of its own target
+    wanted = card.profile.classes
     if card.classes != wanted:
         raise ValueError(
             f"expected a network with classes {', '.join(wanted)}, got {', '.join(card.classes)} in {weights}"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from model.scoring import CLASSES, SURROUNDINGS
+
 HERO_FILE = Path(__file__).with_name("profiles") / "hero.toml"
 LONGEST_NAME = 40
 # Least and most of each number, and of each number in a list. Wide enough for a mouse and for a ship: they refuse
@@ -105,7 +107,7 @@ class Profile:
             if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
                 shown = repr(name[:LONGEST_NAME])
                 raise ValueError(f"expected {key} of 1 to {LONGEST_NAME} printable characters, got {shown}")
-        if len({self.name, self.others, "surroundings"}) < 3:
+        if len(set(self.classes)) < 3:
             raise ValueError(
                 f"expected a name, a name of others, and neither of them surroundings, got {self.name}, {self.others}"
             )
@@ -116,6 +118,11 @@ class Profile:
                     raise ValueError(f"expected {key} of {least:g} to {most:g}, got {number!r}")
         if self.pasted_px[0] > self.pasted_px[1]:
             raise ValueError(f"expected pasted_px from the smallest to the largest, got {list(self.pasted_px)}")
+
+    @property
+    def classes(self) -> tuple[str, str, str]:
+        """Of a network for this target, as `CLASSES` are of one for the hero."""
+        return CLASSES[SURROUNDINGS], self.others, self.name
 
     def __str__(self) -> str:
         posture = "upright" if self.is_upright else "not upright"

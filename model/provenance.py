@@ -1,10 +1,11 @@
-"""Where a network comes from, for its card."""
+"""Where a network comes from, for its card; and the card's whole content, read and written."""
 
 import json
 import subprocess
 from pathlib import Path
 
 from model.card import card_file
+from model.pair_files import replace_file
 
 
 def commit() -> str:
@@ -24,3 +25,12 @@ def card_content(weights: Path) -> dict | None:
     """
     card = card_file(weights)
     return json.loads(card.read_bytes()) if card.exists() else None
+
+
+def write_card(weights: Path, content: dict) -> None:
+    """Write the whole content of the card of these weights.
+
+    Raises:
+        OSError: if it can't be written.
+    """
+    replace_file(card_file(weights), (json.dumps(content, indent=1) + "\n").encode())

@@ -1,7 +1,6 @@
 """A whole training: from dataset folders to weights with their card, a table of the data, and pictures."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,14 +14,13 @@ from PIL import Image
 
 from model import evaluation
 from model.batches import AugmentedBatches
-from model.card import card_file
 from model.dataset import Dataset, Frames, Recording, read_dataset
 from model.images import MEAN, SCALE
 from model.loading import load_network, resolve_weights
 from model.options import flag
-from model.provenance import card_content, commit
+from model.provenance import card_content, commit, write_card
 from model.recipes import PRESETS, TrainingConfig
-from model.scoring import CLASSES, EVALUATION_SETS, HERO, PEOPLE, SURROUNDINGS
+from model.scoring import EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, Trained, check_run, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
@@ -66,7 +64,7 @@ def run_training(
         "started_from": card_content(resolve_weights(config.start)) if config.start else None,
         "evaluation": examine(trained.weights, exam),
     }
-    card_file(trained.weights).write_text(json.dumps(card, indent=1) + "\n")
+    write_card(trained.weights, card)
     draw_curves(log, out / CURVES)
     return trained
 
@@ -94,7 +92,7 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
     return {
         "network": config.network,
-        "classes": (CLASSES[SURROUNDINGS], config.target.others, config.target.name),
+        "classes": config.target.classes,
         "profile": asdict(config.target),
         "input_px": config.input_px,
         "mean": MEAN,

@@ -16,7 +16,6 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,11 +31,10 @@ import_keras()  # first, without its start-up notes; imports below need it
 
 import keras
 
-from model.card import card_file, read_card
+from model.card import read_card
 from model.dataset import read_pairs
 from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
-from model.pair_files import replace_file
-from model.provenance import card_content, commit
+from model.provenance import card_content, commit, write_card
 from model.scoring import HERO
 from model.training import write_whole
 from model.validation import predict, validate_by_distance
@@ -80,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "commit": commit(),
         "average_of": [card_content(each) for each in weights],
     }
-    replace_file(card_file(out), (json.dumps(card, indent=1) + "\n").encode())
+    write_card(out, card)
     return 0
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from model import provenance
-from model.provenance import card_content, commit
+from model.provenance import card_content, commit, write_card
 
 
 def git(folder, *words):
@@ -51,3 +51,11 @@ def test_the_whole_content_of_a_card_is_read_where_there_is_one(tmp_path):
     assert card_content(weights) is None
     (tmp_path / "network.json").write_text('{"seed": 1, "anything": [2]}')
     assert card_content(weights) == {"seed": 1, "anything": [2]}
+
+
+def test_the_whole_content_of_a_card_is_written(tmp_path):
+    weights = tmp_path / "network.keras"
+    write_card(weights, {"seed": 1})
+    write_card(weights, {"seed": 2, "anything": [3]})
+    assert card_content(weights) == {"seed": 2, "anything": [3]}
+    assert [file.name for file in tmp_path.iterdir()] == ["network.json"]

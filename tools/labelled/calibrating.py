@@ -1,6 +1,5 @@
 """Calibrate a network on labelled frames: fit how much its output speaks for the hero, and keep that on its card."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +14,8 @@ from model.command import check_output_file
 from model.engines import Engine, load_engine
 from model.engines.second_look import SecondLook, second_look_file
 from model.loading import is_legacy, resolve_weights
-from model.pair_files import PathPair, replace_file
-from model.provenance import card_content
+from model.pair_files import PathPair
+from model.provenance import card_content, write_card
 from tools.labelled.people import people_in
 
 
@@ -68,7 +67,7 @@ def calibrate(
         OSError, ValueError: as `check_calibratable`, `load_engine` and `fit`.
     """
     weights = check_calibratable(network)
-    card, content = card_file(weights), card_content(weights) or {}
+    content = card_content(weights) or {}
     engine, file = load_engine("auto", network, precision), second_look_file(weights)
     second_look = SecondLook(file) if file.exists() else None
     examples, similar = ([*examples_of(engine, second_look, some)] for some in (chosen, of_similar))
@@ -85,7 +84,7 @@ def calibrate(
         "others": int((~truth).sum()),
         "held_out_log_loss": round(loss, 5),
     }
-    replace_file(card, (json.dumps(content, indent=1) + "\n").encode())
+    write_card(weights, content)
     return Calibrated(fitted, reliability(evidence, truth), loss, log_loss(np.zeros(len(truth)), truth))
 
 

@@ -11,7 +11,7 @@ The per-frame functions use plain floats: numpy's call overhead on three numbers
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +96,10 @@ class Camera:
     def focal_px(self) -> float:
         """Focal length, the same for u and v: f = (H/2) / tan(fov/2), 221.70 px for QuadSim."""
         return self.image_px / 2 / math.tan(math.radians(self.vertical_fov_deg) / 2)
+
+    def of_shape(self, width_px: int, height_px: int) -> "Camera":
+        """The same camera where images of this size are received: wider or narrower, and as high as its own."""
+        return self if width_px == height_px else replace(self, width_px=round(self.image_px * (width_px / height_px)))
 
 
 QUADSIM_CAMERA = Camera()

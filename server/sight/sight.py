@@ -88,7 +88,7 @@ class Sight:
         part_px = self.engine.part_px
         if part_px is None or frame.expected_m is None or isinstance(frame.content, BadFrameError):
             return None
-        camera, pose = self._camera_of(size), frame.content.gimbal_pose
+        camera, pose = self._camera.of_shape(*size), frame.content.gimbal_pose
         return region_around(frame.expected_m, camera, pose, self._card.profile, self.engine.input_px, part_px)
 
     def infer(self, images: Sequence[np.ndarray], regions: Sequence[Region | None]) -> list[np.ndarray]:
@@ -147,7 +147,7 @@ class Sight:
             depth_255: (H, W) uint8, round(255 · depth / far); None without a depth image.
             region: that was looked at; None for the whole.
         """
-        camera = self._camera_of(size)
+        camera = self._camera.of_shape(*size)
         sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
         if region is not None:  # who is cut off at its edge looks like somebody else, elsewhere
             sightings = tuple(sighting for sighting in sightings if region.shows(sighting.box_px, camera))
@@ -156,12 +156,6 @@ class Sight:
             return view
         surfaces = Surfaces.of(depth_255, camera, pose)
         return view._replace(surfaces=surfaces, remark=compare_sizes(size, depth_255))
-
-    def _camera_of(self, size: Size) -> Camera:
-        """The camera of an image with this size as received."""
-        if size.width_px == size.height_px:
-            return self._camera
-        return replace(self._camera, width_px=round(self._camera.image_px * size.aspect))
 
 
 def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:

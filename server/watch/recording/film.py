@@ -5,7 +5,6 @@ holds no images.
 """
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,8 +139,7 @@ class Film:
         try:
             classes, _ = decode_rgb(mask.png, camera.image_px)
             _, size = decode_rgb(frame.rgb_image, camera.image_px)
-            if size.width_px != size.height_px:
-                camera = replace(camera, width_px=round(camera.image_px * size.aspect))
+            camera = camera.of_shape(*size)
             seen = (classes > 127).astype(np.float32)  # its colours are the classes of `Card`, in their order
             is_part = bool(classes.max(axis=-1).min() < DARKEST)
             view = View((), camera, seen, Card(), is_part=is_part)

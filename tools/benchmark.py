@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_output_file(options.json)
     saved = read_values(options.compare) if options.compare and options.compare.suffix == ".json" else None
     frames = encoded_frames(options.data)
-    flight = encoded_frames(None)
+    flight = encoded_frames(None) if options.data else frames
     kind = "recorded" if options.data else "simulated"
     print(f"{len(frames)} {kind} frames, {mean_message_kb(frames):.0f} kB per message")
     here = Version("here", REPOSITORY, weights, () if precision == "auto" else ("--precision", precision))

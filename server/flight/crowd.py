@@ -192,15 +192,13 @@ def _seen_again(person: Person, fix: Fix, cost: float, motion: Motion) -> Person
         belief = belief.times(1.0 / (1.0 + math.exp(min(cost, 40.0) / 2)))
     track = motion.correct(person.track, fix)
     stride_from, speed_mps = _stride(person, track, fix.std_m)
-    return Person(
-        person.number,
-        track,
-        belief.after(fix.evidence, unseen_s),
-        person.sightings + 1,
-        False,
-        stride_from,
-        speed_mps,
-        person.is_refused,
+    return person._replace(
+        track=track,
+        belief=belief.after(fix.evidence, unseen_s),
+        sightings=person.sightings + 1,
+        is_loose=False,
+        stride_from=stride_from,
+        speed_mps=speed_mps,
     )
 
 

@@ -51,7 +51,7 @@ def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Ve
     if math.dist(content.gimbal_pose[:3], place_m) > NEAR_HEIGHTS * tracker.config.profile.height_m:
         return None
     for person in tracker.crowd.people:
-        (x_m, y_m, _), is_other = person.track.position_m, person.number != hero.number
-        if is_other and tracker.is_in_view(person) and abs(complex(x_m - place_m[0], y_m - place_m[1])) < ALONE_M:
+        apart_m = math.dist(person.track.position_m[:2], place_m[:2])
+        if person.number != hero.number and tracker.is_in_view(person) and apart_m < ALONE_M:
             return None
     return place_m

@@ -18,6 +18,7 @@ from model.engines.cache import cached
 from model.engines.conversion import ConvertedNetwork
 from model.engines.engine import Engine, checked_card
 from model.engines.reshaping import reshape
+from model.engines.second_look import UNPINNED
 from model.engines.self_test import TOLERANCE, agrees, known_frame
 from model.engines.shipped import MADE_BY, shipped, shipped_folder
 from model.loading import one_line
@@ -79,6 +80,8 @@ class OpenVinoEngine(Engine):
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         is_int8 = converted.conversion.precision == "int8"
         settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
+        if device == "CPU":
+            settings.update(UNPINNED)
         if self._threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self._threads
         if is_int8 or precision == "f32":

@@ -12,6 +12,9 @@ import numpy as np
 from model.crops import CROP_PX
 from model.loading import one_line
 
+# For OpenVINO on the CPU. By default it pins the thread that asks to a core, and in each process to the same one: two
+# processes with one thread each would share that core while another is idle.
+UNPINNED = {"ENABLE_CPU_PINNING": False}
 BATCH = 4
 
 
@@ -47,6 +50,7 @@ class SecondLook:
             network = core.read_model(file)
             network.reshape([BATCH, *CROP_PX, 4])
             settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+            settings.update(UNPINNED)
             self._request = core.compile_model(network, "CPU", settings).create_infer_request()
             answer = self.likeness(np.full((1, *CROP_PX, 4), 127, np.uint8))
         except RuntimeError as error:  # of OpenVINO

@@ -1,6 +1,7 @@
 """A second look made, saved, loaded beside a network, and asked."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,12 @@ def test_one_that_is_no_number_is_refused(tmp_path):
     write_network(openvino_model(broken), file, is_half=True)
     with pytest.raises(ValueError, match="expected a second look with one finite output"):
         SecondLook(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system doesn't tell")
+def test_whoever_asks_stays_free_to_run_on_any_core(network, made):
+    """OpenVINO would pin them to a core, in each process to the same one."""
+    before = os.sched_getaffinity(0)
+    load_engine("openvino", network, threads=1).infer(np.zeros((1, 32, 32, 3), np.uint8))
+    SecondLook(made[0]).likeness(made[1])
+    assert os.sched_getaffinity(0) == before

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.evidence import Evidence, Looks, among_lookalikes
+from model.evidence import LOOKALIKE_SHARE, Evidence, Looks, among_lookalikes
 
 # Pull of the weights towards 0, as of so many examples. Chosen by the held-out log loss of the shipped network.
 _REGULARISATION = 3.0
@@ -74,7 +74,7 @@ class Fitted(NamedTuple):
         first = self.first.of(looks._replace(likeness=0.0))
         if self.second is None or not looks.is_worth_second_look(self.from_px):
             return first
-        return among_lookalikes(first, self.second.of(looks))
+        return among_lookalikes(first, self.second.of(looks), LOOKALIKE_SHARE)
 
 
 def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> Fitted:

@@ -21,8 +21,10 @@ HERO_IN_PART = 3.0
 # A part of which the network is as sure as of hardly anybody but the hero, and the rest is not the hero: two people in
 # one. That is like neither, and not looked at twice. Chosen on flights of the stand-in, seeds 511 and 521.
 SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
-# The share of lookalikes among those who look like the hero and are not. Not tuned: one of 20 people.
-LOOKALIKE_SHARE = 0.05
+# The share of lookalikes among those who are not the hero, before any has been met: one in 150 people. Chosen on
+# flights of the stand-in, seeds 500 to 509, and with six lookalikes 510 to 525: with twice as many, far heroes are
+# followed late where there are no lookalikes; with half as many, more lookalikes are followed.
+LOOKALIKE_SHARE = 1 / 150
 STRONGEST_PX = 4  # pixels: a far hero may have no more that the network is sure of
 IMAGE_PX = 256 * 256
 _TYPICAL_PX, _TYPICAL_BRIGHTNESS = 60.0, 60.0  # where the logarithms are 0
@@ -100,8 +102,8 @@ def margins(hero: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.clip(ratios, -LARGEST_MARGIN, LARGEST_MARGIN)
 
 
-def among_lookalikes(first: float, second: float) -> float:
-    """Evidence after a second look, nats.
+def among_lookalikes(first: float, second: float, share: float) -> float:
+    """Evidence of both looks, nats.
 
     Whoever is not the hero is anybody, of whom the first look tells, or a lookalike, of whom only the second one does:
 
@@ -112,5 +114,6 @@ def among_lookalikes(first: float, second: float) -> float:
     Args:
         first: evidence for the hero against anybody.
         second: evidence for the hero against a lookalike.
+        share: of lookalikes among those who are not the hero.
     """
-    return -math.log((1.0 - LOOKALIKE_SHARE) * math.exp(-first) + LOOKALIKE_SHARE * math.exp(-second))
+    return -math.log((1.0 - share) * math.exp(-first) + share * math.exp(-second))

@@ -18,7 +18,7 @@ import lap
 import numpy as np
 
 from server.flight import identity
-from server.flight.identity import Belief
+from server.flight.identity import Belief, Means
 from server.flight.motion import Fix, Motion, Track
 from server.settings import TrackerConfig
 
@@ -54,6 +54,7 @@ class Person(NamedTuple):
         stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured.
         speed_mps: over ground, by the latest such measurement; None before, and for somebody far away.
         is_refused: whether the operator has said that this is not the one to follow.
+        is_lookalike: whether they have been found to be one of the hero's.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Person(NamedTuple):
     stride_from: tuple[float, float, float] | None = None
     speed_mps: float | None = None
     is_refused: bool = False
+    is_lookalike: bool = False
 
     @property
     def seen_s(self) -> float:
@@ -78,11 +80,13 @@ class Crowd(NamedTuple):
         people: those remembered.
         next_number: of the next newcomer.
         pace: how many times as fast as usual the world moves.
+        lookalikes: of the hero: how many have been met.
     """
 
     people: tuple[Person, ...] = ()
     next_number: int = 1
     pace: float = 1.0
+    lookalikes: int = 0
 
     def person(self, number: int | None) -> Person | None:
         """Who has a number; None if nobody has."""
@@ -90,7 +94,8 @@ class Crowd(NamedTuple):
 
     def probabilities(self) -> list[float]:
         """Of each of `people` to be the hero."""
-        return identity.probabilities(None if person.is_refused else person.belief for person in self.people)
+        beliefs = (None if person.is_refused else person.belief for person in self.people)
+        return identity.probabilities(beliefs, self.lookalikes)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
         """With somebody who is never to be taken for the hero, or who may be again."""
@@ -132,12 +137,16 @@ class Crowd(NamedTuple):
         heir = max(new, key=lambda at: fixes[at].evidence, default=None)
         for at in new:
             fix = fixes[at]
-            newcomer = Person(next(numbers), motion.start(fix), Belief(fix.evidence))
+            newcomer = Person(next(numbers), motion.start(fix), Belief.first(fix.evidence, fix.second_evidence))
             if at == heir and vanished is not None and fix.evidence > 0:
                 newcomer = _taking_over(newcomer, people[vanished], fix)
-                people[vanished] = people[vanished]._replace(belief=Belief(0.0))
+                people[vanished] = people[vanished]._replace(belief=Belief.first(0.0, 0.0))
             people.append(newcomer)
-        return Crowd(_most_important(people), next(numbers), _paced(self.pace, people, time_s, step_s, config))
+        met = [at for at, person in enumerate(people) if person.belief.is_of_lookalike and not person.is_lookalike]
+        for at in met:
+            people[at] = people[at]._replace(is_lookalike=True)
+        pace = _paced(self.pace, people, time_s, step_s, config)
+        return Crowd(_most_important(people), next(numbers), pace, self.lookalikes + len(met))
 
 
 class _Pair(NamedTuple):
@@ -194,7 +203,7 @@ def _seen_again(person: Person, fix: Fix, cost: float, motion: Motion) -> Person
     stride_from, speed_mps = _stride(person, track, fix.std_m)
     return person._replace(
         track=track,
-        belief=belief.after(fix.evidence, unseen_s),
+        belief=belief.after(fix.evidence, fix.second_evidence, unseen_s),
         sightings=person.sightings + 1,
         is_loose=False,
         stride_from=stride_from,
@@ -221,14 +230,15 @@ def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -
         for number, person in enumerate(known)
         if person.is_loose and number not in pairs and time_s - person.seen_s <= FRESH_S
     ]
-    return max(broken, key=lambda number: known[number].belief.nats, default=None)
+    return max(broken, key=lambda number: known[number].belief.anybody.nats, default=None)
 
 
 def _taking_over(newcomer: Person, vanished: Person, fix: Fix) -> Person:
-    settled = vanished.belief.settled + JUMP_WORTH * vanished.belief.present
+    looks = vanished.belief.anybody
+    settled = looks.settled + JUMP_WORTH * looks.present
     if settled <= 0.0 or vanished.is_refused:
         return newcomer
-    belief = Belief(fix.evidence, min(settled, MOST_TAKEN_OVER))
+    belief = newcomer.belief._replace(anybody=Means(fix.evidence, min(settled, MOST_TAKEN_OVER)))
     return newcomer._replace(belief=belief, sightings=vanished.sightings + 1)
 
 

@@ -7,13 +7,19 @@ of anybody to be the hero,
 
 where the 1 stands for "elsewhere". Frames of one person err alike as long as distance, light and pose stay: the
 evidence of a stranger has a correlation of 0.7 after a second and of 0.2 after four and more. Their sum would make a
-slight resemblance a certainty; they are worth hardly more than three independent frames. Therefore a belief has two
-parts: the present look, a short mean, and the settled one, a long mean.
+slight resemblance a certainty; they are worth hardly more than three independent frames. Therefore the evidence of all
+frames is kept as two means: the present look, a short mean, and the settled one, a long mean.
+
+Whoever is not the hero is anybody, or a lookalike, whom only the second look tells from the hero. How many lookalikes
+there are is learned: from somebody far away, whom the second look cannot tell, the hero is the less likely the more
+lookalikes have been met.
 """
 
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from model.evidence import LOOKALIKE_SHARE, among_lookalikes
 
 # One hero among some thirty people in QuadSim's scenes, of whom half come into view. Chosen with `SETTLED_WORTH` on
 # flights of the stand-in, seeds 500 to 505.
@@ -26,15 +32,19 @@ PRESENT_S, SETTLED_S = 1.0, 2.5
 LONGEST_STEP_S = 0.4
 # What the long mean is worth, beside the short one.
 SETTLED_WORTH = 2.0
-# The largest settled belief either way: no network is so sure that it could not be talked out of it.
+# The largest settled evidence either way: no network is so sure that it could not be talked out of it.
 LARGEST_SETTLED = 5.0
 # A resemblance from afar is soon forgotten, so that it does not outweigh the hero who comes into view elsewhere; that
 # somebody is not the hero is remembered.
 FOR_FORGOTTEN_S, AGAINST_FORGOTTEN_S = 10.0, 60.0
+# Somebody is a lookalike for whom so much speaks by the first look, and so much against by the second, nats. Chosen on
+# flights of the stand-in with lookalikes, seeds 510 to 525: the drone gives them up soon after.
+MET_NATS = 4.0
+MOST_LOOKALIKES = 0.5  # as a share of those who are not the hero
 
 
-class Belief(NamedTuple):
-    """How much speaks for a person to be the hero, nats: the short mean, and what the long one is worth."""
+class Means(NamedTuple):
+    """The evidence of all frames, nats: its short mean, and what the long one is worth."""
 
     present: float
     settled: float = 0.0
@@ -44,25 +54,63 @@ class Belief(NamedTuple):
         """Both together."""
         return self.present + self.settled
 
-    def after(self, evidence: float, step_s: float) -> "Belief":
+    def after(self, evidence: float, step_s: float) -> "Means":
         """After a frame that says `evidence` by itself, `step_s` after the person's frame before."""
         wanted = min(max(SETTLED_WORTH * evidence, -LARGEST_SETTLED), LARGEST_SETTLED)
         settled_s = min(step_s, LONGEST_STEP_S)
         settled = self.settled + (wanted - self.settled) * (1.0 - math.exp(-settled_s / SETTLED_S))
         present = self.present + (evidence - self.present) * (1.0 - math.exp(-step_s / PRESENT_S))
-        return Belief(present, settled)
+        return Means(present, settled)
 
-    def faded(self, step_s: float) -> "Belief":
+    def faded(self, step_s: float) -> "Means":
         """As much of it as is left after some time out of view."""
         return self.times(math.exp(-step_s / (FOR_FORGOTTEN_S if self.nats > 0 else AGAINST_FORGOTTEN_S)))
 
+    def times(self, share: float) -> "Means":
+        """A share of it."""
+        return Means(share * self.present, share * self.settled)
+
+
+class Belief(NamedTuple):
+    """How much speaks for a person to be the hero: against `anybody`, and against a `lookalike` by the second look."""
+
+    anybody: Means
+    lookalike: Means
+
+    @classmethod
+    def first(cls, evidence: float, second_evidence: float | None) -> "Belief":
+        """After the first frame of a person."""
+        return cls(Means(evidence), Means(second_evidence or 0.0))
+
+    def nats(self, lookalikes: int) -> float:
+        """Both together, where so many lookalikes have been met."""
+        share = min(LOOKALIKE_SHARE + CHANCE * lookalikes, MOST_LOOKALIKES)
+        return among_lookalikes(self.anybody.nats, self.lookalike.nats, share)
+
+    @property
+    def is_of_lookalike(self) -> bool:
+        """Whether the person looks like the hero and is not, by the second look."""
+        return self.anybody.nats >= MET_NATS and self.lookalike.nats <= -MET_NATS
+
+    def after(self, evidence: float, second_evidence: float | None, step_s: float) -> "Belief":
+        """After a frame, `step_s` after the person's frame before."""
+        lookalike = self.lookalike if second_evidence is None else self.lookalike.after(second_evidence, step_s)
+        return Belief(self.anybody.after(evidence, step_s), lookalike)
+
+    def faded(self, step_s: float) -> "Belief":
+        """As much of it as is left after some time out of view."""
+        return Belief(self.anybody.faded(step_s), self.lookalike.faded(step_s))
+
     def times(self, share: float) -> "Belief":
         """A share of it."""
-        return Belief(share * self.present, share * self.settled)
+        return Belief(self.anybody.times(share), self.lookalike.times(share))
 
 
-def probabilities(beliefs: Iterable[Belief | None]) -> list[float]:
-    """The probability of each person to be the hero; None for somebody who certainly is not."""
-    odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats) for belief in beliefs]
+def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0) -> list[float]:
+    """The probability of each person to be the hero, where so many lookalikes have been met.
+
+    None is the belief in somebody who certainly is not the hero.
+    """
+    odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats(lookalikes)) for belief in beliefs]
     whole = 1.0 + sum(odds)
     return [each / whole for each in odds]

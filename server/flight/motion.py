@@ -12,12 +12,13 @@ Vector = tuple[float, float, float]
 
 
 class Fix(NamedTuple):
-    """A sighting with a place: where, its standard deviation along each axis, and its evidence for the hero, nats."""
+    """A sighting with a place: where, its standard deviation along each axis, and its evidence, as a sighting's."""
 
     time_s: float
     position_m: Vector
     std_m: float
     evidence: float
+    second_evidence: float | None
 
 
 class Spread(NamedTuple):

@@ -242,7 +242,7 @@ class Tracker:
 
     def _state_without_candidates(self) -> TrackState:
         hero = self.hero
-        is_remembered = hero is not None and not hero.is_refused and hero.belief.nats > 0
+        is_remembered = hero is not None and not hero.is_refused and hero.belief.nats(self.crowd.lookalikes) > 0
         return TrackState.LOST if is_remembered else TrackState.PATROL
 
 
@@ -253,11 +253,13 @@ def _fixes(time_s: float, sightings: Sequence[Sighting]) -> list[Fix]:
     for sighting in sightings:
         if not math.isfinite(sighting.evidence):
             raise ValueError(f"expected evidence finite, got {sighting.evidence}")
+        if sighting.second_evidence is not None and not math.isfinite(sighting.second_evidence):
+            raise ValueError(f"expected second evidence finite, got {sighting.second_evidence}")
         if (place := sighting.place) is None:
             continue
         if len(place.position_m) != 3 or not all(map(math.isfinite, place.position_m)):
             raise ValueError(f"expected position_m of three finite coordinates, got {place.position_m}")
         if not 0 < place.std_m < math.inf:
             raise ValueError(f"expected std_m positive and finite, got {place.std_m}")
-        fixes.append(Fix(time_s, place.position_m, place.std_m, sighting.evidence))
+        fixes.append(Fix(time_s, place.position_m, place.std_m, sighting.evidence, sighting.second_evidence))
     return fixes

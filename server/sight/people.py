@@ -15,7 +15,7 @@ import numpy as np
 from model.card import Card
 from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
-from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, among_lookalikes, margins
+from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins
 from model.profile import Profile
 from server.sight.geometry import Camera, Pose, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
@@ -57,8 +57,10 @@ class Sighting(NamedTuple):
     """A person seen in one frame.
 
     `centroid_px`, `feet_px` (the middle of the lowest row's lower edge) and `box_px` are continuous coordinates of the
-    camera's image, `area_px` counts the network's pixels. `evidence` is the log-likelihood ratio that this is the hero,
-    nats, of this frame alone. `place` is None where the frame does not tell how far away they are.
+    camera's image, `area_px` counts the network's pixels. `evidence` is the log-likelihood ratio that this is the hero
+    and not anybody, nats, of this frame alone. `second_evidence` is the one that it is the hero and not a lookalike:
+    None where the frame does not tell, the same as `evidence` without a second look. `place` is None where the frame
+    does not tell how far away they are.
     """
 
     centroid_px: tuple[float, float]
@@ -66,12 +68,13 @@ class Sighting(NamedTuple):
     box_px: Box
     area_px: int
     evidence: float
+    second_evidence: float | None
     place: Place | None = None
 
     @property
     def is_candidate(self) -> bool:
         """Whether it is rather the hero than anybody else, by this frame alone."""
-        return self.evidence > 0
+        return self.evidence > 0 and (self.second_evidence is None or self.second_evidence > 0)
 
 
 def find_people(
@@ -121,8 +124,8 @@ def find_people(
     outlines = outline(parts, camera)
     places = _places(parts, outlines, window, camera, pose, profile, has_depth)
     return tuple(
-        Sighting((u, v), (feet_u, feet_v), Box(*box), int(area_px), evidence, place)
-        for (u, v), (feet_u, feet_v), box, area_px, evidence, place in zip(
+        Sighting((u, v), (feet_u, feet_v), Box(*box), int(area_px), evidence, second_evidence, place)
+        for (u, v), (feet_u, feet_v), box, area_px, (evidence, second_evidence), place in zip(
             outlines.centroids_px.tolist(),
             outlines.feet_px.tolist(),
             outlines.boxes_px.tolist(),
@@ -163,30 +166,33 @@ def _evidence(
     card: Card,
     places: list[Place | None],
     second_look: SecondLook | None,
-) -> list[float]:
-    """For the hero, nats; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
+) -> list[tuple[float, float | None]]:
+    """Both looks' evidence; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
     looks = looks_of(parts, probabilities, image, card)
-    found = [card.evidence.of(each) for each in looks]
     is_in_doubt = _doubts(parts, probabilities, card, places)
-    if second_look is not None and card.second_evidence is not None:
-        candidates = [
-            number for number, each in enumerate(looks) if each.is_worth_second_look(card.profile.second_look_from_px)
-        ]
-        candidates.sort(key=lambda number: -found[number])
-        for number in candidates[MOST_LOOKED_AT:]:
-            found[number] = min(found[number], 0.0)
-        candidates = candidates[:MOST_LOOKED_AT]
-        crops = crops_of(parts, image, candidates)
-        for number, likeness in zip(candidates, second_look.likeness(crops).tolist(), strict=True):
-            second = card.second_evidence.of(looks[number]._replace(likeness=likeness))
-            found[number] = among_lookalikes(found[number], second)
-            if is_in_doubt[number]:  # such as of two people in one part, who are like nobody
-                found[number] = max(found[number], 0.0)
-    found = [min(each, MOST_IN_DOUBT) if doubt else each for each, doubt in zip(found, is_in_doubt, strict=True)]
-    return [
-        min(each, 0.0) if place is not None and place.area_m2 < card.profile.least_body_m2 else each
-        for each, place in zip(found, places, strict=True)
+    first = [
+        min(card.evidence.of(each), MOST_IN_DOUBT if doubt else math.inf)
+        for each, doubt in zip(looks, is_in_doubt, strict=True)
     ]
+    first = [
+        min(each, 0.0) if place is not None and place.area_m2 < card.profile.least_body_m2 else each
+        for each, place in zip(first, places, strict=True)
+    ]
+    if second_look is None or card.second_evidence is None:
+        return [(each, each) for each in first]
+    from_px = card.profile.second_look_from_px
+    candidates = [
+        number for number, each in enumerate(looks) if not is_in_doubt[number] and each.is_worth_second_look(from_px)
+    ]
+    candidates.sort(key=lambda number: -first[number])
+    for number in candidates[MOST_LOOKED_AT:]:
+        first[number] = min(first[number], 0.0)
+    candidates = candidates[:MOST_LOOKED_AT]
+    second: list[float | None] = [None] * len(looks)
+    likeness = second_look.likeness(crops_of(parts, image, candidates)).tolist()
+    for number, like in zip(candidates, likeness, strict=True):
+        second[number] = card.second_evidence.of(looks[number]._replace(likeness=like))
+    return list(zip(first, second, strict=True))
 
 
 def crops_of(parts: Parts, image: np.ndarray, numbers: Sequence[int]) -> np.ndarray:

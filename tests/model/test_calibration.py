@@ -8,7 +8,7 @@ import pytest
 
 from model import calibration
 from model.calibration import LARGEST, Example, Reliability, log_loss, reliability
-from model.evidence import Evidence, Looks, among_lookalikes
+from model.evidence import LOOKALIKE_SHARE, Evidence, Looks, among_lookalikes
 
 FROM_PX = 100.0  # least area worth a second look
 fit, held_out = partial(calibration.fit, from_px=FROM_PX), partial(calibration.held_out, from_px=FROM_PX)
@@ -116,7 +116,11 @@ def test_the_second_look_takes_away_from_the_first_and_adds_nothing():
     assert fitted.of(looks._replace(likeness=-9.0)) < 0
     for likeness in (-3.0, 0.0, 3.0):
         second = fitted.second.of(looks._replace(likeness=likeness))
-        assert fitted.of(looks._replace(likeness=likeness)) == among_lookalikes(first, second) < first + 0.06
+        assert (
+            fitted.of(looks._replace(likeness=likeness))
+            == among_lookalikes(first, second, LOOKALIKE_SHARE)
+            < first + 0.06
+        )
 
 
 def test_lookalikes_change_the_second_look_only():

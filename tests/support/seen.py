@@ -23,9 +23,12 @@ def session(**tracker) -> Session:
 
 
 def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 5.0) -> Sighting:
-    """Somebody at a position in the world, the hero unless told otherwise; None for a sighting without a place."""
+    """Somebody at a position in the world, the hero unless told otherwise; None for a sighting without a place.
+
+    There is no second look.
+    """
     place = None if position_m is None else Place(tuple(map(float, position_m)), std_m, depth_m=10.0, area_m2=0.4)
-    return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, evidence, place)
+    return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, evidence, evidence, place)
 
 
 def stranger(position_m=HERE, std_m: float = 0.2) -> Sighting:

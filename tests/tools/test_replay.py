@@ -327,7 +327,7 @@ def test_a_state_that_no_session_can_have_had_is_refused(change, complaint):
     level = hero.track.level._replace(**picked(change, ("position_variance",)))
     hero = hero._replace(
         track=hero.track._replace(level=level, **picked(change, ("time_s", "position_m"))),
-        belief=hero.belief._replace(**picked(change, ("settled",))),
+        belief=hero.belief._replace(lookalike=hero.belief.lookalike._replace(**picked(change, ("settled",)))),
     )
     crowd = tracker.crowd._replace(people=(hero,))
     tracker = replace(tracker, crowd=crowd, **picked(change, ("seen_s", "followed")))

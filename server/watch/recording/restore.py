@@ -11,7 +11,7 @@ from server.wire.messages import Frame, shorten
 # Far beyond every time, position and variance of a session, whose tracker computes with squares and cubes of them.
 LARGEST_NUMBER = 1e40
 # Logarithms of likelihoods, of which the exponential is taken.
-LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "present", "settled"), 100.0
+LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "second_evidence", "present", "settled"), 100.0
 
 
 class InconsistentError(ValueError):

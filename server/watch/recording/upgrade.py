@@ -1,5 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
+Format 5 knew of a sighting what both looks say together, and had one belief in a person.
+
 Format 4 knew of whole frames only.
 
 Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
@@ -32,7 +34,7 @@ from server.settings import OWN, TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
-FORMATS = (1, 2, 3, 4)
+FORMATS = (1, 2, 3, 4, 5)
 # Of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
@@ -70,8 +72,10 @@ class Upgrade:
         if state is not None:
             if self._format < 3:
                 raise ValueError(MID_SESSION)
-            tracker = state["tracker"]
-            tracker = {**tracker, "whole_s": tracker["time_s"], "config": self._config(tracker["config"])}
+            tracker = {**state["tracker"], "config": self._config(state["tracker"]["config"])}
+            if self._format < 5:
+                tracker["whole_s"] = tracker["time_s"]
+            tracker["crowd"] = _with_both_beliefs(tracker["crowd"])
             state = {**state, "tracker": tracker}
         camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
         return {**fields, "camera": camera, "tracker": self._config(fields["tracker"]), "state": state}
@@ -84,9 +88,12 @@ class Upgrade:
         """
         if self._first is not None:
             fields = self._first.message(fields)
-        if self._format >= 3 or fields["kind"] != "seen":
+        if fields["kind"] != "seen":
             return fields
-        return {**fields, "sightings": [_with_evidence(sighting) for sighting in fields["sightings"]]}
+        sightings = fields["sightings"]
+        if self._format < 3:
+            sightings = [_with_evidence(sighting) for sighting in sightings]
+        return {**fields, "sightings": [_with_second_evidence(sighting) for sighting in sightings]}
 
     def _config(self, settings: Fields) -> Fields:
         """Settings of a tracker."""
@@ -192,6 +199,19 @@ def _with_evidence(sighting: list[Any]) -> list[Any]:
     *before, confidence, place = sighting
     share = min(max(msgspec.convert(confidence, float), 1e-6), 1 - 1e-6)
     return [*before, min(max(math.log(share / (1 - share)), -MOST_EVIDENCE), MOST_EVIDENCE), place]
+
+
+def _with_second_evidence(sighting: list[Any]) -> list[Any]:
+    """A sighting whose evidence is that of both looks."""
+    *before, evidence, place = sighting
+    return [*before, evidence, evidence, place]
+
+
+def _with_both_beliefs(crowd: list[Any]) -> list[Any]:
+    """A crowd that has met no lookalike; its beliefs are by the evidence of both looks."""
+    people, *others = crowd
+    known = [[number, track, [belief, belief], *about, False] for number, track, belief, *about in people]
+    return [known, *others, 0]
 
 
 def _sighting(target: Fields) -> list[Any]:

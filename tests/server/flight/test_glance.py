@@ -160,7 +160,7 @@ def test_who_was_not_looked_at_has_not_vanished():
         subject = session()
         subject.take(seen(0.0, sighting(FAR_AWAY)))
         subject.take(look(0.2, sighting(HERE)))
-        beliefs.append([person.belief.nats for person in subject.state.tracker.crowd.people])
+        beliefs.append([person.belief.nats(0) for person in subject.state.tracker.crowd.people])
     (gone, heir), (kept, newcomer) = beliefs
     assert gone == 0.0 < kept
     assert heir > newcomer

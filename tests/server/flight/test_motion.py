@@ -21,7 +21,7 @@ def walk(speed_mps: float, turn_deg_per_s: float, frames: int) -> np.ndarray:
 
 
 def tracked(motion: Motion, positions_m: np.ndarray, std_m: float = 0.2) -> Track:
-    fixes = [Fix(FRAME_S * frame, tuple(at_m.tolist()), std_m, 0.0) for frame, at_m in enumerate(positions_m)]
+    fixes = [Fix(FRAME_S * frame, tuple(at_m.tolist()), std_m, 0.0, None) for frame, at_m in enumerate(positions_m)]
     track = motion.start(fixes[0])
     for fix in fixes[1:]:
         track = motion.correct(track, fix)
@@ -45,9 +45,9 @@ def test_filtered_positions_are_better_than_raw_ones_on_a_walk_with_turns():
     rng, motion = np.random.default_rng(0), Motion(CONFIG)
     true_m = walk(1.4, 25.0, 200)
     seen_m = true_m + rng.normal(scale=0.3, size=true_m.shape)
-    track, errors_m = motion.start(Fix(0.0, tuple(seen_m[0].tolist()), 0.3, 0.0)), []
+    track, errors_m = motion.start(Fix(0.0, tuple(seen_m[0].tolist()), 0.3, 0.0, None)), []
     for frame in range(1, 200):
-        track = motion.correct(track, Fix(FRAME_S * frame, tuple(seen_m[frame].tolist()), 0.3, 0.0))
+        track = motion.correct(track, Fix(FRAME_S * frame, tuple(seen_m[frame].tolist()), 0.3, 0.0, None))
         errors_m.append(math.dist(track.position_m[:2], true_m[frame][:2]))
     raw_m = np.linalg.norm((seen_m - true_m)[1:, :2], axis=1)
     assert np.median(errors_m) < 0.85 * np.median(raw_m)
@@ -78,5 +78,5 @@ def test_one_long_step_and_many_short_ones_spread_alike():
     motion = Motion(CONFIG)
     track = tracked(motion, walk(1.0, 0.0, 30))
     long = motion.variances(track, track.time_s + 0.4)[0]
-    vague = Fix(track.time_s + 0.2, motion.predict(track, track.time_s + 0.2), 1e3, 0.0)
+    vague = Fix(track.time_s + 0.2, motion.predict(track, track.time_s + 0.2), 1e3, 0.0, None)
     assert motion.variances(motion.correct(track, vague), track.time_s + 0.4)[0] == pytest.approx(long, rel=0.02)

@@ -26,7 +26,7 @@ from server.wire.messages import Command, Frame, SensorFrame, object_lost
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
 CARD = Card()
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
-SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2)
+SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2, -0.7)
 MARKER_M = (0.7, 0.7, 2.0)
 NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False, MARKER_M)
 # Three people, of whom the second is followed.

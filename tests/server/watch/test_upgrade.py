@@ -16,6 +16,7 @@ from support.recorded_session import (
     FORMAT_3,
     FORMAT_3_MIDDLE,
     FORMAT_4,
+    FORMAT_5,
     happened,
     read,
     retaken,
@@ -242,10 +243,10 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
     assert "\n" not in str(told.value)
 
 
-# --- formats 3 and 4
+# --- from format 3 on
 
 
-@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4])
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5])
 def test_the_hero_is_followed_exactly_as_then(path):
     """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
     with Recording(path) as recording:
@@ -274,25 +275,38 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
         assert start.state.tracker.config == expected
 
 
-# --- format 4
+# --- formats 4 and 5
+
+
+def of_format_5(message) -> dict:
+    """The fields of a message, as format 5 had them."""
+    fields = json.loads(to_json(message))
+    for sighting in fields.get("sightings", []):
+        del sighting[-2]
+    if fields.get("state") is not None and fields["kind"] == "start":
+        people, *others, _ = fields["state"]["tracker"]["crowd"]
+        fields["state"]["tracker"]["crowd"] = [[[*who[:2], who[2][0], *who[3:-1]] for who in people], *others]
+    return fields | ({"format": 5} if fields["kind"] == "start" else {})
 
 
 def of_format_4(message) -> dict:
     """The fields of a message, as format 4 had them."""
-    fields = json.loads(to_json(message))
+    fields = of_format_5(message)
     fields.pop("is_part", None)
     if fields.get("state") is not None and fields["kind"] == "start":
         del fields["state"]["tracker"]["whole_s"]
     return fields | ({"format": 4} if fields["kind"] == "start" else {})
 
 
-def test_all_frames_of_format_4_were_looked_at_as_a_whole():
+@pytest.mark.parametrize(("number", "written"), [(4, of_format_4), (5, of_format_5)])
+def test_a_session_in_its_middle_goes_on(number, written):
+    """All frames of format 4 were looked at as a whole; until format 5, the evidence was that of both looks."""
     subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
     for time_s in (0.0, 0.2, 0.4):
         subject.take(made.seen(time_s, made.sighting()))
     start = Start("drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 0.4, subject.state)
-    upgrade = Upgrade(4)
-    assert start_of(upgrade.start(of_format_4(start))) == start
+    upgrade = Upgrade(number)
+    assert start_of(upgrade.start(written(start))) == start
     assert start.state.tracker.whole_s == start.state.tracker.time_s == pytest.approx(0.4)
     event = Happened(made.seen(0.6, made.sighting()), TrackState.FOLLOWING, [])
-    assert message_of(upgrade.message(of_format_4(event))) == event
+    assert message_of(upgrade.message(written(event))) == event

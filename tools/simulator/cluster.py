@@ -1,0 +1,41 @@
+"""Seeded flights of the loop on a Ray cluster: many machines, or all cores of this one. Only this module needs Ray."""
+
+from collections.abc import Iterator, Sequence
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from model.engines import load_engine
+from model.loading import resolve_weights
+from tools.simulator.episodes import Episode, fly_in_worker
+from tools.simulator.flight import Flight
+
+
+def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str) -> Iterator[Flight]:
+    """Fly episodes as tasks of Ray, one on each CPU; yields the flight of each, in order.
+
+    The cluster is that of the environment's RAY_ADDRESS, else the one that this machine belongs to (`ray start`), else
+    one of this machine alone, until the end. A task whose machine or process dies is flown again.
+
+    Args:
+        episodes: what to fly.
+        weights: of the network; on each machine at the same path, as this repository is.
+        precision: as `load_engine` takes it.
+
+    Raises:
+        ValueError, OSError: as `load_engine`, here or on another machine, or if a task cannot be flown.
+    """
+    path = str(resolve_weights(weights).resolve())
+    load_engine("auto", path, precision)  # a bad network fails here, in one line
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        fly = ray.remote(fly_in_worker)
+        flown = [fly.remote(episode, path, precision) for episode in episodes]
+        for flight in flown:
+            yield ray.get(flight)
+    except RayTaskError as error:  # its text is a traceback of several lines
+        raise error.cause from error
+    except RayError as error:
+        raise OSError(f"expected Ray to fly each episode, got: {' '.join(str(error).split())[:500]}") from error
+    finally:
+        ray.shutdown()

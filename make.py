@@ -61,7 +61,12 @@ CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."],
 # Two test files at a time: most tests wait for a server, a renderer or a process of their own.
 PYTEST = ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile"]
 PIP = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-NEED_RAY = ("tests/server/test_fleet.py", "tests/server/test_kuberay.py", "tests/tools/test_cluster.py")
+NEED_RAY = (
+    "tests/server/test_fleet.py",
+    "tests/server/test_kuberay.py",
+    "tests/tools/test_cluster.py",
+    "tests/tools/test_measuring_fleet.py",
+)
 # What Python runs, and the last words.
 TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "setup": ((), "Everything is installed in .venv."),

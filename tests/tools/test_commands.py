@@ -49,6 +49,7 @@ CASES = [
     ("benchmark --json nodir/x.json", "expected to be able to write nodir/x.json"),
     ("benchmark --seconds 0", "expected --seconds above 0"),
     ("benchmark --compare text.json", "expected figures that benchmark.py wrote with --json"),
+    ("benchmark --fleet --compare HEAD", "expected --fleet without --compare and --precision"),
     ("benchmark --drones 0", "expected --drones of at least 1"),
     ("calibrate nope --data data", "expected a network at nope"),
     ("calibrate broken --data nope", "expected nope/train/images to hold *.jpeg files, found none"),

@@ -43,6 +43,24 @@ def test_what_goes_wrong_in_a_flight_is_told_in_its_own_words(cluster):
         next(flown)
 
 
+@pytest.mark.parametrize(("failing", "tried"), [(2, 3), (9, 3)])
+def test_a_start_that_fails_is_tried_again_and_then_told_in_one_line(cluster, monkeypatch, failing, tried):
+    starts = []
+
+    def init(**_):
+        starts.append(1)
+        if len(starts) <= failing:
+            raise Exception("The current node\n timed out")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    if failing < tried:
+        cluster.connect()
+    else:
+        with pytest.raises(OSError, match=r"^expected a Ray cluster, got: The current node timed out$"):
+            cluster.connect()
+    assert len(starts) == tried
+
+
 def test_without_ray_one_line_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "tools.simulator.cluster", raising=False)

@@ -10,6 +10,9 @@ from model.loading import resolve_weights
 from tools.simulator.episodes import Episode, fly_in_worker
 from tools.simulator.flight import Flight
 
+# Ray gives a machine 30 s to start, which cannot be set: on a busy machine it is tried again.
+MOST_STARTS = 3
+
 
 def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str) -> Iterator[Flight]:
     """Fly episodes as tasks of Ray, one on each CPU; yields the flight of each, in order.
@@ -27,7 +30,7 @@ def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str
     """
     path = str(resolve_weights(weights).resolve())
     load_engine("auto", path, precision)  # a bad network fails here, in one line
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    connect()
     try:
         fly = ray.remote(fly_in_worker)
         flown = [fly.remote(episode, path, precision) for episode in episodes]
@@ -36,6 +39,26 @@ def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str
     except RayTaskError as error:  # its text is a traceback of several lines
         raise error.cause from error
     except RayError as error:
-        raise OSError(f"expected Ray to fly each episode, got: {' '.join(str(error).split())[:500]}") from error
+        raise OSError(f"expected Ray to fly each episode, got: {_in_a_line(error)}") from error
     finally:
         ray.shutdown()
+
+
+def connect() -> None:
+    """Connect to the cluster, or start one of this machine; see `flights_on_cluster`.
+
+    Raises:
+        OSError: if there is none.
+    """
+    for start in range(1, MOST_STARTS + 1):
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            return
+        except Exception as error:  # of no kind of its own
+            ray.shutdown()
+            if start == MOST_STARTS:
+                raise OSError(f"expected a Ray cluster, got: {_in_a_line(error)}") from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

@@ -61,6 +61,12 @@ CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."],
 # Two test files at a time: most tests wait for a server, a renderer or a process of their own.
 PYTEST = ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile"]
 PIP = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+NEED_RAY = (
+    "tests/server/test_fleet.py",
+    "tests/server/test_kuberay.py",
+    "tests/tools/test_cluster.py",
+    "tests/tools/test_measuring_fleet.py",
+)
 # What Python runs, and the last words.
 TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "setup": ((), "Everything is installed in .venv."),
@@ -68,7 +74,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "check": (CHECK, ""),
     "quick": (([*PYTEST, "-m", "not slow"],), "The quick tests passed. Next: 'make test' runs all of them."),
     "fleet": ((["tools/fleet.py"],), ""),
-    "fleet-test": ((["-m", "pytest", "tests/server/test_fleet.py", "tests/server/test_kuberay.py"],), ""),
+    "fleet-test": ((["-m", "pytest", *NEED_RAY],), ""),
     "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
 }
 

@@ -35,6 +35,9 @@ def exit_interrupted(*_: object) -> None:
 
 def how_to_install(package: str) -> str:
     """The clause for people about a package that is not installed, for `make demo` installs a part of them."""
+    if package == "ray":  # the one package that not even the tests of everything else need
+        pip = ".venv/bin/pip install --require-hashes --requirement requirements-fleet.lock"
+        return f"ray is not installed: '{pip}' installs it"
     return f"{package} is not installed: 'make setup' installs everything"
 
 

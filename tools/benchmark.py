@@ -2,11 +2,15 @@
 
     python tools/benchmark.py [--weights weights/model_weights] [--data ../shared/data] [--json FILE]
     python tools/benchmark.py --compare HEAD~10
+    python tools/benchmark.py --fleet [--seconds 30]
 
 Takes seven minutes on an otherwise idle machine. The baseline is the original follower's work on a frame, without a
 connection; the server runs as a separate process and is reached through a real websocket, in fragments like QuadSim's.
 The frames come from the dataset if there is one: the hero jumps from one to the next, so that the server looks at the
 whole of each. "flight" is a simulated flight behind the hero, in which it looks at parts of three frames in four.
+
+With --fleet, Ray's replicas on this machine (docs/fleet.md) are measured instead, in four minutes: what they add to the
+latency, and how many frames one and two of them infer.
 """
 
 from model.startup import begin_command
@@ -32,6 +36,7 @@ from model.loading import input_px, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.sight.parts import find_parts
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
+from tools.measuring.fleet import measure_fleet
 from tools.measuring.serving import measure_latency, measure_load, measure_start, measure_watched
 from tools.measuring.tracking import measure_tracking
 from tools.measuring.versions import Version, checked_out
@@ -68,19 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="COMMIT|FILE",
         help="also measure the servers of this commit, in turns, or read the figures that --json wrote into FILE.json",
     )
+    parser.add_argument("--fleet", action="store_true", help="measure a fleet on this machine instead; needs Ray")
     add_precision_option(parser)
     options = parser.parse_args(arguments)
     if not 0 < options.seconds < math.inf:
         parser.error(f"expected --seconds above 0 and finite, got {options.seconds}")
     if options.drones < 1:
         parser.error(f"expected --drones of at least 1, got {options.drones}")
+    if options.fleet and (options.compare or options.precision != "auto"):
+        parser.error("expected --fleet without --compare and --precision")
     weights, precision = resolve_weights(options.weights.resolve()), options.precision
     check_output_file(options.json)
     saved = read_values(options.compare) if options.compare and options.compare.suffix == ".json" else None
     frames = encoded_frames(options.data)
-    flight = encoded_frames(None) if options.data else frames
     kind = "recorded" if options.data else "simulated"
     print(f"{len(frames)} {kind} frames, {mean_message_kb(frames):.0f} kB per message")
+    if options.fleet:
+        return report(measure_fleet(weights, frames, options.seconds), options.json)
+    flight = encoded_frames(None) if options.data else frames
     here = Version("here", REPOSITORY, weights, () if precision == "auto" else ("--precision", precision))
     with contextlib.ExitStack() as stack:
         versions = [here]
@@ -115,12 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.data:
         figures += measure_agreement(weights, engine, options.data)
-    print(*figures, sep="\n")
+    status = report(figures, options.json)
     if options.compare:
         there = values_of(others[0]) if saved is None else saved
         print("", comparison_table(figures, there, str(options.compare)), sep="\n")
-    if options.json:
-        write_figures(options.json, figures)
+    return status
+
+
+def report(figures: Sequence[Figure], file: Path | None) -> int:
+    """Print figures, and write them into a file if there is one; returns 1 if a goal is missed."""
+    print(*figures, sep="\n")
+    if file:
+        write_figures(file, figures)
     return int(any(figure.is_met is False for figure in figures))
 
 

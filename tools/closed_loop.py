@@ -1,14 +1,16 @@
 """Score the closed loop of simulator and server: fly seeded episodes with the server's and the original's logic.
 
     python tools/closed_loop.py [--episodes 20] [--duration 120] [--drop 0.2] [--delay 0.2] [--hide] [--lookalikes 6]
+    python tools/closed_loop.py --ray
 
-Episodes run in lock-step, in this process or in worker processes: the same command gives the same figures on every
-machine whose inference gives the same results. The default is 20 episodes of 120 s of simulated time for each of the
-two pilots, which takes about ten minutes on two cores. A hero who walks in the open stays in the view of a drone that
-follows, so there are hardly any losses. With --hide, the hero also walks through houses: then the drone loses the hero,
-and the time to re-acquire can be measured. With --lookalikes, some of the people share a part of the hero's outfit, and
-one of six crosses the hero's way: they test whether the drone follows the right person. `stranger_score` defines the
-figures about strangers, `track_score` the one about all people, whom the original's logic does not track.
+Episodes run in lock-step, in this process, in worker processes, or on the machines of a Ray cluster (docs/fleet.md):
+the same command gives the same figures on every machine whose inference gives the same results. The default is 20
+episodes of 120 s of simulated time for each of the two pilots, which takes about ten minutes on two cores. A hero who
+walks in the open stays in the view of a drone that follows, so there are hardly any losses. With --hide, the hero also
+walks through houses: then the drone loses the hero, and the time to re-acquire can be measured. With --lookalikes, some
+of the people share a part of the hero's outfit, and one of six crosses the hero's way: they test whether the drone
+follows the right person. `stranger_score` defines the figures about strangers, `track_score` the one about all people,
+whom the original's logic does not track.
 """
 
 from model.startup import begin_command
@@ -20,7 +22,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,8 @@ class LoopSettings:
     pace: int = option(1, f"how many times as fast the world moves, as QuadSim's number keys make it, 1 to {FASTEST}")
     pilots: tuple[str, ...] = option(PILOTS, "logic that directs the drone", choices=PILOTS)
     json: Path | None = option(None, "JSON file for the figures", metavar="FILE")
-    jobs: int = option(os.cpu_count() or 1, "number of processes")
+    jobs: int = option(os.cpu_count() or 1, "number of processes, without --ray")
+    ray: bool = option(False, "fly on a Ray cluster: the one that this machine belongs to, else one of this machine")
 
     def __post_init__(self) -> None:
         check(
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(settings.episodes)
         for pilot in settings.pilots
     ]
-    flown = flights(episodes, settings.weights, settings.precision, settings.jobs)
+    flown = _flights(episodes, settings)
     shown = tqdm(flown, total=len(episodes), unit="flight", disable=not sys.stderr.isatty())
     by_episode = dict(zip(episodes, shown, strict=True))
     by_pilot = {
@@ -130,6 +133,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if settings.json:
         settings.json.write_text(json.dumps(_report(settings, faults, by_episode, scores, goals), indent=1) + "\n")
     return int(SERVER in scores and not all(goal.is_met_by(scores[SERVER]) for goal in goals))
+
+
+def _flights(episodes: Sequence[Episode], settings: LoopSettings) -> Iterator[Flight]:
+    if not settings.ray:
+        return flights(episodes, settings.weights, settings.precision, settings.jobs)
+    from tools.simulator.cluster import flights_on_cluster  # only here: Ray is not installed with everything else
+
+    return flights_on_cluster(episodes, settings.weights, settings.precision)
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:

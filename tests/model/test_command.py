@@ -37,6 +37,12 @@ def raising(error):
             2,
             "tool: nncf is not installed: 'make setup' installs everything\n",
         ),
+        (
+            raising(ModuleNotFoundError("No module named 'ray'", name="ray")),
+            2,
+            "tool: ray is not installed: '.venv/bin/pip install --require-hashes --requirement "
+            "requirements-fleet.lock' installs it\n",
+        ),
         (raising(ValueError("got \x1b[2J\x07")), 2, "tool: got \\x1b[2J\\x07\n"),
         (raising(KeyboardInterrupt), 130, "\ninterrupted; the same command continues\n"),
     ],

@@ -1,4 +1,4 @@
-"""A real fleet on this machine: Ray, Serve, two replicas and a shadow; what it answers, and without one replica."""
+"""A real fleet on this machine: Ray, Serve, two replicas and a shadow; what it answers, and when its parts fail."""
 
 import contextlib
 import os
@@ -16,6 +16,7 @@ from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import LENGTH_HEADER, encode
 from model.engines.remote import Elsewhere, RemoteEngine, connect
 from model.engines.self_test import known_frame
+from tools.fault_injection.relay import Relay
 from tools.simulator.fleet_process import FleetProcess, running_fleet
 from tools.simulator.server_process import SHIPPED_WEIGHTS
 
@@ -33,6 +34,7 @@ def fleet(tmp_path_factory) -> Iterator[FleetProcess]:
     token.write_text(TOKEN)
     with running_fleet(
         replica_cpus=0.5,
+        also=str(SHIPPED_WEIGHTS),
         weights=str(WEIGHTS),
         shadow=str(SHIPPED_WEIGHTS),
         replicas=2,
@@ -63,6 +65,18 @@ def assert_right(engine: Engine, local: Engine) -> None:
 
 def test_a_fleet_answers_as_the_local_engine_does(engine, local):
     assert_right(engine, local)
+
+
+def test_answers_of_another_network_are_not_used(fleet, local):
+    relay = Relay(fleet.port)
+    engine = connect(Elsewhere(relay.url, DEADLINE_S, TOKEN), WEIGHTS)
+    relay.renamed = "fcn4", "model_weights"
+    with pytest.raises(UnavailableError, match=r"status 400: .*expected images uint8"):
+        engine.infer(FRAME)
+    relay.renamed = None
+    assert_right(engine, local)
+    engine.close()
+    relay.close()
 
 
 def post(fleet: FleetProcess, content: dict, tensor: np.ndarray, model: str = "fcn4", token: str = TOKEN):
@@ -116,3 +130,24 @@ def test_a_killed_replica_is_replaced_and_the_other_one_answers_meanwhile(fleet,
             failed += 1
     assert answered > failed
     assert_right(engine, local)
+
+
+def test_a_killed_controller_is_replaced_and_the_replicas_answer_meanwhile(fleet, engine, local):
+    [before], replicas = fleet.controllers(), fleet.replicas()
+    os.kill(before, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        assert_right(engine, local)
+        return fleet.controllers() not in ([], [before])
+
+    wait_until(is_replaced, "another controller", patience_s=120)
+    assert_right(engine, local)
+    assert fleet.replicas() == replicas
+
+
+def test_a_killed_fleet_leaves_nobody_who_answers(fleet, engine):
+    """The last test of this fleet."""
+    fleet.kill()
+    assert fleet.replicas() == fleet.controllers() == []
+    with pytest.raises(UnavailableError):
+        engine.infer(FRAME)

@@ -1,5 +1,6 @@
-"""Seeded flights of the loop, one after another or in several processes."""
+"""Seeded flights of the loop, one after another or in several processes; `cluster.py` flies them on many machines."""
 
+import functools
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -60,10 +61,10 @@ def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int
         yield from (fly_episode(episode, engine) for episode in episodes)
         return
     context = multiprocessing.get_context("spawn")  # neither the network's threads nor the renderer survive a fork
-    with ProcessPoolExecutor(jobs, context, _load_engine, (weights, precision)) as workers:
+    with ProcessPoolExecutor(jobs, context) as workers:
         try:
             with interrupt_ignored():  # workers inherit this: Ctrl-C is for the parent, which ends them
-                flown = [workers.submit(_fly_in_worker, episode) for episode in episodes]
+                flown = [workers.submit(fly_in_worker, episode, weights, precision) for episode in episodes]
             yield from (flight.result() for flight in flown)
         except BrokenProcessPool as error:
             raise OSError("expected each worker process to fly its episodes, one ended early") from error
@@ -83,12 +84,11 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
         return fly(world, ServerPilot(engine), episode.duration_s, faults, episode.pace)
 
 
-_engine_of_worker: list[Engine] = []
+def fly_in_worker(episode: Episode, weights: str, precision: str) -> Flight:
+    """Fly one episode in a process that flies several of them, and loads the network for the first one."""
+    return fly_episode(episode, _engine_of_worker(weights, precision))
 
 
-def _load_engine(weights: str, precision: str) -> None:
-    _engine_of_worker.append(load_engine("auto", weights, precision))
-
-
-def _fly_in_worker(episode: Episode) -> Flight:
-    return fly_episode(episode, _engine_of_worker[0])
+@functools.cache
+def _engine_of_worker(weights: str, precision: str) -> Engine:
+    return load_engine("auto", weights, precision)

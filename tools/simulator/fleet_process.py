@@ -20,6 +20,8 @@ from tools.simulator.server_process import REPOSITORY, free_port
 READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
 # Serve gives a proxy 5 s to begin, and Ray a machine 30 s, which cannot be set: on a busy machine it is tried again.
 PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+# Else Ray runs replicas at a priority that leaves them nothing beside other programs.
+EQUAL = {"RAY_worker_niceness": "0"}
 MOST_STARTS = 3
 
 
@@ -34,22 +36,24 @@ class FleetProcess:
         arguments: of `server.fleet.app`.
         replica_cpus: of each replica of the network, as Ray counts them.
         folder: for Ray's files; a short path, for sockets are in it.
+        also: weights of a second network, which an application of its own serves; None for none.
 
     Attributes:
         process: `serve run`; Ray ends with it.
+        port: of the fleet.
         url: of the fleet.
     """
 
-    def __init__(self, arguments: dict[str, Any], replica_cpus: float, folder: Path) -> None:
-        port = free_port()
+    def __init__(self, arguments: dict[str, Any], replica_cpus: float, folder: Path, also: str | None = None) -> None:
+        self.port = port = free_port()
         self.url, self._folder = f"http://127.0.0.1:{port}", folder
-        application = {
-            "name": "fleet",
-            "import_path": "server.fleet:app",
-            "args": arguments,
-            "deployments": [{"name": "Network", "ray_actor_options": {"num_cpus": replica_cpus}}],
-        }
-        config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application]}
+        applications = [_application("fleet", "/", arguments, replica_cpus)]
+        self._ready = ["/v2/health/ready"]
+        if also is not None:
+            prefix = f"/v2/models/{Path(also).name}"
+            applications.append(_application("also", prefix, {"weights": also}, 0.1))
+            self._ready.append(f"{prefix}/ready")
+        config = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": applications}
         file = folder / "fleet.json"  # JSON is YAML
         file.write_text(json.dumps(config))
         self._output = folder / "output"
@@ -60,6 +64,7 @@ class FleetProcess:
             "RAY_TMPDIR": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
             **PATIENT,
+            **EQUAL,
         }
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -73,14 +78,14 @@ class FleetProcess:
             )
 
     def wait_ready(self) -> None:
-        """Wait until a replica answers.
+        """Wait until a replica of each network answers.
 
         Raises:
             FleetError: if the process ends before, or none does within `READY_S`.
         """
         until_s = time.monotonic() + READY_S
         while time.monotonic() < until_s and self.process.poll() is None:
-            if self._status("/v2/health/ready") == http.HTTPStatus.OK:
+            if all(self._status(path) == http.HTTPStatus.OK for path in self._ready):
                 return
             time.sleep(POLL_S)
         lines = self._output.read_text(errors="replace").splitlines()[-15:]
@@ -88,10 +93,11 @@ class FleetProcess:
 
     def replicas(self, deployment: str = "Network") -> list[int]:
         """Process ids of the replicas."""
-        title = f"ServeReplica:fleet:{deployment}"
-        found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-        named = [line.split()[0] for line in found.splitlines() if title in line]
-        return [int(number) for number in named if str(self._folder) in _environment(number)]
+        return self._processes(f"ServeReplica:fleet:{deployment}")
+
+    def controllers(self) -> list[int]:
+        """Process id of Serve's controller; none while it is being replaced."""
+        return self._processes("ray::ServeController")
 
     def metrics(self) -> str:
         """What Ray tells Prometheus, of all processes.
@@ -108,6 +114,13 @@ class FleetProcess:
                 connection.close()
         return text
 
+    def kill(self) -> None:
+        """Kill all of its processes at once, as if its machine lost power."""
+        for number in self._processes(""):
+            with contextlib.suppress(ProcessLookupError):  # it ended with another one
+                os.kill(number, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self) -> None:
         """Stop it; kills what does not end within `STOP_S`."""
         if self.process.poll() is None:
@@ -118,6 +131,11 @@ class FleetProcess:
             self.process.kill()  # what is Ray's ends when it finds its parent gone
             self.process.wait()
 
+    def _processes(self, title: str) -> list[int]:
+        found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        named = [line.split()[0] for line in found.splitlines() if title in line]
+        return [int(number) for number in named if str(self._folder) in _environment(number)]
+
     def _status(self, path: str) -> int:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
@@ -125,6 +143,16 @@ class FleetProcess:
                 connection.request("GET", path)
                 return connection.getresponse().status
         return 0
+
+
+def _application(name: str, prefix: str, arguments: dict[str, Any], cpus: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "route_prefix": prefix,
+        "import_path": "server.fleet:app",
+        "args": arguments,
+        "deployments": [{"name": "Network", "ray_actor_options": {"num_cpus": cpus}}],
+    }
 
 
 def _environment(process: str) -> str:
@@ -135,11 +163,12 @@ def _environment(process: str) -> str:
 
 
 @contextlib.contextmanager
-def running_fleet(replica_cpus: float = 1.0, **arguments: Any) -> Iterator[FleetProcess]:
+def running_fleet(replica_cpus: float = 1.0, also: str | None = None, **arguments: Any) -> Iterator[FleetProcess]:
     """Run a fleet until the block ends.
 
     Args:
         replica_cpus: of each replica of the network, as Ray counts them.
+        also: as `FleetProcess` takes it.
         arguments: of `server.fleet.app`.
 
     Raises:
@@ -151,7 +180,7 @@ def running_fleet(replica_cpus: float = 1.0, **arguments: Any) -> Iterator[Fleet
         for start in range(1, MOST_STARTS + 1):
             folder = Path(tempfile.mkdtemp(prefix="fleet"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            fleet = FleetProcess(arguments, replica_cpus, folder)
+            fleet = FleetProcess(arguments, replica_cpus, folder, also)
             stack.callback(fleet.stop)
             try:
                 fleet.wait_ready()

@@ -1,0 +1,181 @@
+"""Drones that send frames of a hero whose place is known, and judge what they are told.
+
+The frames are drawn once. The camera is 2 m behind the hero and looks to one side and to the other in turn, so that an
+answer to another frame than its own gives coordinates of another place.
+"""
+
+import contextlib
+import itertools
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from server.sight.geometry import Pose
+from server.wire.messages import FOLLOW, PATROL
+from tools.simulator.frames import encode_depth_png, encode_jpeg
+from tools.simulator.load import EncodedFrame
+from tools.simulator.wire import QuadSimClient
+from tools.simulator.world import FRAMES_PER_S, World
+
+FRAMES = 40
+SIDES_DEG = (-20.0, 0.0, 20.0, 0.0)
+WRONG_M = 1.0
+
+
+class Scene(NamedTuple):
+    """A frame, and the place where it shows the hero: (2,) horizontal, metres, world frame."""
+
+    frame: EncodedFrame
+    hero_m: np.ndarray
+
+
+class Sent(NamedTuple):
+    """A frame that was sent: when (monotonic s), and where it shows the hero."""
+
+    at_s: float
+    hero_m: np.ndarray
+
+
+class Told(NamedTuple):
+    """A command: when it arrived (monotonic s), and (2,) where it leads, metres; None for the order to patrol."""
+
+    at_s: float
+    place_m: np.ndarray | None
+
+
+class Judgement(NamedTuple):
+    """What drones were told in a time.
+
+    Args:
+        follow_commands: orders to follow.
+        wrong: those of them that lead nowhere near the hero of any frame that is recent enough.
+        lost: drones that were told to patrol.
+        longest_patrol_s: longest time from an order to patrol to the next order to follow.
+        longest_silence_s: longest time from an order to follow to the next order.
+    """
+
+    follow_commands: int
+    wrong: int
+    lost: int
+    longest_patrol_s: float
+    longest_silence_s: float
+
+
+def judge(sent: Sequence[Sent], told: Sequence[Told], begin_s: float, end_s: float, fresh_s: float) -> Judgement:
+    """Judge what one drone was told from `begin_s` to `end_s`; of several orders to patrol in a row, give the first.
+
+    An order to follow is wrong, or stale, if it leads more than `WRONG_M` away from the hero of each frame that was
+    sent within `fresh_s` before it.
+    """
+    told = [each for each in told if each.at_s < end_s]
+    ends_s = [*(later.at_s for later in told[1:]), end_s]
+    # The latest order before still holds.
+    lasting = [(each, until_s) for each, until_s in zip(told, ends_s, strict=False) if until_s > begin_s]
+    follows = [each for each, _ in lasting if each.place_m is not None and each.at_s >= begin_s]
+    return Judgement(
+        len(follows),
+        sum(_is_wrong(each, sent, fresh_s) for each in follows),
+        int(any(each.place_m is None for each, _ in lasting)),
+        max((until_s - each.at_s for each, until_s in lasting if each.place_m is None), default=0.0),
+        max((until_s - each.at_s for each, until_s in lasting if each.place_m is not None), default=0.0),
+    )
+
+
+def _is_wrong(told: Told, sent: Sequence[Sent], fresh_s: float) -> bool:
+    assert told.place_m is not None
+    heroes_m = (frame.hero_m for frame in sent if told.at_s - fresh_s <= frame.at_s <= told.at_s)
+    return all(math.dist(told.place_m, hero_m) > WRONG_M for hero_m in heroes_m)
+
+
+def together(judgements: Sequence[Judgement]) -> Judgement:
+    """Those of all drones as one."""
+    follows, wrong, lost, patrols_s, silences_s = zip(*judgements, strict=True)
+    return Judgement(sum(follows), sum(wrong), sum(lost), max(patrols_s), max(silences_s))
+
+
+def draw_scenes() -> list[Scene]:
+    """Draw a flight behind the hero and back again: 16 s at `FRAMES_PER_S`."""
+    scenes = []
+    with World(seed=0) as world:
+        for side_deg in itertools.islice(itertools.cycle(SIDES_DEG), FRAMES):
+            world.step(1 / FRAMES_PER_S)
+            hero = world.walkers.people[0]
+            heading_rad = math.radians(hero.heading_deg)
+            x_m, y_m = hero.x_m - 2 * math.cos(heading_rad), hero.y_m - 2 * math.sin(heading_rad)
+            pose = Pose(x_m, y_m, 3.0, 0.0, 45.0, hero.heading_deg + side_deg)
+            view = world.observe(pose).view
+            images = encode_jpeg(view.rgb), encode_depth_png(view.depth_m, 100.0)
+            scenes.append(Scene(EncodedFrame(*images, pose), np.array([hero.x_m, hero.y_m])))
+    return scenes + scenes[-2:0:-1]
+
+
+class Drone:
+    """Sends a frame in each period, until it is stopped; the hero walks at the usual pace, however long the period is.
+
+    Args:
+        port: of the server.
+        scenes: result of `draw_scenes`.
+        period_s: of its frames.
+        first_s: time of the first frame, monotonic s.
+    """
+
+    def __init__(self, port: int, scenes: Sequence[Scene], period_s: float, first_s: float) -> None:
+        self._client, self._scenes = QuadSimClient(port=port), scenes
+        self._period_s, self._first_s = period_s, first_s
+        self._sent: list[Sent] = []
+        self._is_over = threading.Event()
+        self._client.connect()
+        self._pilot = threading.Thread(target=self._fly, daemon=True)
+        self._pilot.start()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the latest order was to follow."""
+        orders = (event.name for event in reversed(self._client.events) if event.name in (FOLLOW, PATROL))
+        return next(orders, PATROL) == FOLLOW
+
+    def judged(self, begin_s: float, end_s: float, fresh_s: float) -> Judgement:
+        """What it was told; see `judge`."""
+        return judge(list(self._sent), self._told(), begin_s, end_s, fresh_s)
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._is_over.set()
+        self._pilot.join()
+        self._client.close()
+
+    def _told(self) -> list[Told]:
+        told: list[Told] = []
+        for event in self._client.events:
+            if event.name == FOLLOW:
+                told.append(Told(event.arrived_s, np.array(event.argument["coords"][:2], float)))
+            elif event.name == PATROL and not (told and told[-1].place_m is None):
+                told.append(Told(event.arrived_s, None))
+        return told
+
+    def _fly(self) -> None:
+        for number in itertools.count():
+            due_s = self._first_s + number * self._period_s
+            if self._is_over.wait(max(0.0, due_s - time.monotonic())):
+                return
+            scene = self._scenes[round((due_s - self._first_s) * FRAMES_PER_S) % len(self._scenes)]
+            with contextlib.suppress(ConnectionError):  # the server tells why, in its log
+                at_s = self._client.send_frame(scene.frame.fields(time.time()))
+                self._sent.append(Sent(at_s, scene.hero_m))
+
+
+@contextlib.contextmanager
+def flying(port: int, scenes: Sequence[Scene], drones: int, frames_per_s: float) -> Iterator[list[Drone]]:
+    """Fly drones, whose frames are evenly spread in time, until the block ends."""
+    begin_s, period_s = time.monotonic(), 1 / frames_per_s
+    with contextlib.ExitStack() as stack:
+        flown = []
+        for number in range(drones):
+            drone = Drone(port, scenes, period_s, begin_s + period_s * number / drones)
+            stack.callback(drone.stop)
+            flown.append(drone)
+        yield flown

@@ -1,0 +1,142 @@
+"""The faults of a fleet: each happens to it, and returns when it is over."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from model.loading import resolve_weights
+from tools.fault_injection.relay import Relay
+from tools.simulator.fleet_process import FleetProcess, running_fleet
+from tools.simulator.server_process import SHIPPED_WEIGHTS
+
+REPLICAS = 2
+MOST_S = 180.0
+"""Longest time for a fault to be over; Serve takes most of a minute to replace a replica that stands still."""
+HELD_S, DELAY_S = 10.0, 0.3
+_POLL_S = 0.2
+
+
+class Fleet:
+    """A fleet of two replicas, and the relay before it; a second network is in the fleet, too. See `running`.
+
+    Args:
+        weights: of the network.
+        stack: ends what is started here.
+
+    Attributes:
+        network: the network's name.
+        other: the second one's.
+        process: the fleet.
+        relay: before it.
+    """
+
+    def __init__(self, weights: str, stack: contextlib.ExitStack) -> None:
+        self._weights, self._stack = weights, stack
+        self.network = resolve_weights(weights).name.removesuffix(".keras")
+        self.other = next(name for name in ("fcn4", "model_weights") if name != self.network)
+        self.process = self._started()
+        self.relay = Relay(self.process.port)
+        stack.callback(self.relay.close)
+
+    def start_anew(self) -> None:
+        """Start another fleet in the place of one that was killed.
+
+        Raises:
+            FleetError: as `running_fleet` does.
+        """
+        self.process = self._started()
+        self.relay.lead_to(self.process.port)
+
+    def _started(self) -> FleetProcess:
+        # Half a core each, as Ray counts: the server and the drones need the rest of a small machine.
+        also = str(SHIPPED_WEIGHTS.with_name(self.other))
+        fleet = running_fleet(0.5, also, weights=self._weights, replicas=REPLICAS, most_replicas=REPLICAS)
+        return self._stack.enter_context(fleet)
+
+
+@contextlib.contextmanager
+def running(weights: str) -> Iterator[Fleet]:
+    """Run a fleet and a relay before it until the block ends.
+
+    Raises:
+        FleetError: as `running_fleet` does.
+    """
+    with contextlib.ExitStack() as stack:
+        yield Fleet(weights, stack)
+
+
+class Fault(NamedTuple):
+    """A fault: its name for people, and what makes it happen."""
+
+    name: str
+    happen: Callable[[Fleet], None]
+
+
+def _nothing(_: Fleet) -> None:
+    time.sleep(HELD_S)
+
+
+def _kill_replica(fleet: Fleet) -> None:
+    _replaced(fleet, fleet.process.replicas, signal.SIGKILL)
+
+
+def _stop_replica(fleet: Fleet) -> None:
+    _replaced(fleet, fleet.process.replicas, signal.SIGSTOP)
+
+
+def _kill_controller(fleet: Fleet) -> None:
+    _replaced(fleet, fleet.process.controllers, signal.SIGKILL)
+
+
+def _kill_all(fleet: Fleet) -> None:
+    fleet.process.kill()
+    time.sleep(HELD_S)
+    fleet.start_anew()
+
+
+def _delay(fleet: Fleet) -> None:
+    fleet.relay.delay_s = DELAY_S
+    time.sleep(HELD_S)
+    fleet.relay.delay_s = 0.0
+
+
+def _corrupt(fleet: Fleet) -> None:
+    fleet.relay.is_corrupt = True
+    time.sleep(HELD_S)
+    fleet.relay.is_corrupt = False
+
+
+def _mislead(fleet: Fleet) -> None:
+    fleet.relay.renamed = fleet.network, fleet.other
+    time.sleep(HELD_S)
+    fleet.relay.renamed = None
+
+
+def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: int) -> None:
+    """Send a signal to one of some processes, and wait for another one in its place.
+
+    Raises:
+        TimeoutError: if there is none within `MOST_S`.
+    """
+    before = processes()
+    victim, until_s = before[0], time.monotonic() + MOST_S
+    os.kill(victim, signal_number)
+    while victim in (now := processes()) or len(now) < len(before):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"expected another process in the place of {victim} within {MOST_S:g} s, got none")
+        time.sleep(_POLL_S)
+
+
+FAULTS = {
+    "none": Fault(f"nothing fails, for {HELD_S:g} s", _nothing),  # what this machine does by itself
+    "killed-replica": Fault("a replica is killed", _kill_replica),
+    "stopped-replica": Fault("a replica stands still (SIGSTOP)", _stop_replica),
+    "killed-controller": Fault("Serve's controller is killed", _kill_controller),
+    "delay": Fault(f"answers are {1e3 * DELAY_S:.0f} ms late, for {HELD_S:g} s", _delay),
+    "corruption": Fault(f"a byte of each answer is changed, for {HELD_S:g} s", _corrupt),
+    "wrong-network": Fault(f"another network is asked, for {HELD_S:g} s", _mislead),
+    "killed-head": Fault(f"all of Ray is killed, and started anew {HELD_S:g} s later", _kill_all),
+}

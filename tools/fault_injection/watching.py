@@ -1,0 +1,88 @@
+"""Watches where a server has its frames inferred, and whether all drones follow."""
+
+import contextlib
+import http.client
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from tools.fault_injection.drones import Drone
+from tools.simulator.server_process import ServerProcess
+
+POLL_S = 0.1
+STEADY_S, STEADY_WITHIN_S = 5.0, 120.0
+FAILED_IMAGES = 'followme_remote_images_total{outcome="failed"} '
+
+
+class EngineWatch:
+    """Asks a server again and again where its frames are inferred; see `watching`.
+
+    Args:
+        server: with `--engine URL`.
+    """
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
+        self._seen: list[tuple[float, bool]] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether frames are inferred by the fleet now."""
+        return bool(self._seen) and self._seen[-1][1]
+
+    def back_after_s(self, begin_s: float) -> float:
+        """Time from `begin_s` (monotonic) until the fleet inferred for good; 0 if it always did, NaN if it does not."""
+        return back_after_s([(at_s, is_remote) for at_s, is_remote in self._seen if at_s >= begin_s], begin_s)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(POLL_S):
+            with contextlib.suppress(OSError):  # a busy machine: asked again
+                is_remote = self._server.health()[1]["is_remote"]
+                self._seen.append((time.monotonic(), is_remote))
+
+
+def back_after_s(seen: Sequence[tuple[float, bool]], begin_s: float) -> float:
+    """As `EngineWatch.back_after_s`, of moments (monotonic s, whether the fleet infers)."""
+    if not seen or not seen[-1][1]:
+        return math.nan
+    away_s = max((at_s for at_s, is_remote in seen if not is_remote), default=None)
+    return 0.0 if away_s is None else next(at_s for at_s, _ in seen if at_s > away_s) - begin_s
+
+
+@contextlib.contextmanager
+def watching(server: ServerProcess) -> Iterator[EngineWatch]:
+    """Watch a server until the block ends."""
+    watch = EngineWatch(server)
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def becomes_steady(watch: EngineWatch, drones: Sequence[Drone]) -> bool:
+    """Wait until all drones follow by the fleet for `STEADY_S`; False if they don't within `STEADY_WITHIN_S`."""
+    begin_s = since_s = time.monotonic()
+    while (now_s := time.monotonic()) < begin_s + STEADY_WITHIN_S:
+        if not (watch.is_remote and all(drone.is_following for drone in drones)):
+            since_s = now_s
+        elif now_s - since_s > STEADY_S:
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def failed_images(server: ServerProcess) -> int:
+    """Images that the fleet has been asked for in vain so far."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    return sum(int(float(line.removeprefix(FAILED_IMAGES))) for line in lines if line.startswith(FAILED_IMAGES))

@@ -1,0 +1,148 @@
+"""Make a fleet fail in each of several ways while simulated drones follow by it, and tell what they noticed.
+
+    python tools/fleet_faults.py [--drones 12] [--frames-per-s 5] [--watchdog-s 1]
+    python tools/fleet_faults.py --faults killed-replica delay
+
+Takes some seven minutes, and needs Ray (docs/fleet.md). A real fleet of two replicas runs on this machine, and a server
+with `--fallback`; between them is a relay, which delays and changes answers. Each fault happens to drones that all
+follow, at a server of its own. The drones send frames of a hero whose place is known, so that a wrong or stale command
+is found. Two cores don't carry twelve drones at five frames a second each: give fewer frames.
+
+Exit status: 0; 1, a command was wrong, or a drone was on patrol, or left without a command, for too long; 2, failed.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from model.command import command, run_command
+from model.loading import resolve_weights
+from server.settings import Settings
+from tools.fault_injection.drones import Judgement, Scene, draw_scenes, flying, together
+from tools.fault_injection.faults import FAULTS, Fault, Fleet, running
+from tools.fault_injection.watching import STEADY_S, STEADY_WITHIN_S, becomes_steady, failed_images, watching
+from tools.simulator.server_process import SHIPPED_WEIGHTS, running_server
+from tools.simulator.world import FRAMES_PER_S
+
+# The watchdog looks some times a second, and frames and orders have a way to go.
+GRACE_S = 0.25
+LONGEST_WATCHDOG_S = 3.0
+HEAD = (
+    "| fault | frames lost | drones told to patrol | longest patrol | longest without a command | wrong commands "
+    "| fault over after | fleet infers again after |\n|---|---|---|---|---|---|---|---|"
+)
+
+
+class Outcome(NamedTuple):
+    """What came of a fault.
+
+    Args:
+        fault: its name.
+        judgement: on what the drones were told.
+        failed: frames that were sent to the fleet in vain.
+        over_s: time until the fault was over.
+        back_s: time until the fleet inferred again for good; 0 if it did all the time, NaN if it did not within
+            `STEADY_WITHIN_S` after the fault.
+    """
+
+    fault: str
+    judgement: Judgement
+    failed: int
+    over_s: float
+    back_s: float
+
+    def is_good(self, watchdog_s: float) -> bool:
+        """Whether no command was wrong, and no patrol or silence longer than the watchdog's time."""
+        longest_s = max(self.judgement.longest_patrol_s, self.judgement.longest_silence_s)
+        return self.judgement.wrong == 0 and longest_s <= watchdog_s + GRACE_S
+
+    def row(self, drones: int) -> str:
+        """The row of the table."""
+        told, of_all = self.judgement, f"{self.judgement.lost} of {drones}"
+        back = "not again" if math.isnan(self.back_s) else f"{self.back_s:.1f} s" if self.back_s else "all the time"
+        return (
+            f"| {self.fault} | {self.failed} | {of_all} | {told.longest_patrol_s:.2f} s "
+            f"| {told.longest_silence_s:.2f} s | {told.wrong} of {told.follow_commands} "
+            f"| {self.over_s:.1f} s | {back} |"
+        )
+
+
+@command("fleet_faults", interrupted="Interrupted; fleet and server have been stopped.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 1 if a drone was misled or left alone."""
+    options = parse(arguments)
+    weights = resolve_weights(options.weights.resolve())
+    scenes = draw_scenes()
+    outcomes = []
+    print("Starting Ray Serve with two replicas of the network, which takes half a minute or more ...", flush=True)
+    with running(str(weights)) as fleet:
+        print(HEAD, flush=True)
+        for name in options.faults:
+            outcome = suffered(FAULTS[name], fleet, weights, scenes, options)
+            print(outcome.row(options.drones), flush=True)
+            outcomes.append(outcome)
+    return int(not all(outcome.is_good(options.watchdog_s) for outcome in outcomes))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument(
+        "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
+    )
+    parser.add_argument("--drones", type=int, default=12, help="number of drones (default: %(default)s)")
+    parser.add_argument(
+        "--frames-per-s", type=float, default=FRAMES_PER_S, help="frames of each drone, 1/s (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--watchdog-s", type=float, default=Settings().watchdog_s, help="as the server takes it (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), help="what happens (default: all of it)"
+    )
+    options = parser.parse_args(arguments)
+    if options.drones < 1:
+        parser.error(f"expected --drones of at least 1, got {options.drones}")
+    if not 0 < options.watchdog_s <= LONGEST_WATCHDOG_S:
+        parser.error(f"expected --watchdog-s above 0 and up to {LONGEST_WATCHDOG_S:g}, got {options.watchdog_s}")
+    if not 1 / options.watchdog_s < options.frames_per_s < math.inf:  # else the watchdog ends each flight
+        parser.error(f"expected --frames-per-s above {1 / options.watchdog_s:g}, got {options.frames_per_s}")
+    return options
+
+
+def suffered(
+    fault: Fault, fleet: Fleet, weights: Path, scenes: Sequence[Scene], options: argparse.Namespace
+) -> Outcome:
+    """Let a fault happen to drones that follow, at a server of their own; `options` as `parse` gives them.
+
+    Raises:
+        TimeoutError: if they do not all follow before, or the fault does not end.
+    """
+    watchdog = ("--watchdog-s", str(options.watchdog_s))
+    with (
+        running_server(weights, "--engine", fleet.relay.url, "--fallback", *watchdog) as server,
+        watching(server) as watch,
+        flying(server.port, scenes, options.drones, options.frames_per_s) as flown,
+    ):
+        if not becomes_steady(watch, flown):
+            raise TimeoutError(
+                f"expected {options.drones} drones to follow by the fleet for {STEADY_S:g} s, got none of that within "
+                f"{STEADY_WITHIN_S:g} s: fewer --drones or --frames-per-s may be what this machine carries"
+            )
+        failed, begin_s = failed_images(server), time.monotonic()
+        fault.happen(fleet)
+        over_s = time.monotonic() - begin_s
+        becomes_steady(watch, flown)  # the row tells if not
+        told = together([drone.judged(begin_s, time.monotonic(), options.watchdog_s + GRACE_S) for drone in flown])
+        return Outcome(fault.name, told, failed_images(server) - failed, over_s, watch.back_after_s(begin_s))
+
+
+if __name__ == "__main__":
+    run_command(main)

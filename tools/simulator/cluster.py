@@ -1,0 +1,64 @@
+"""Seeded flights of the loop on a Ray cluster: many machines, or all cores of this one. Only this module needs Ray."""
+
+from collections.abc import Iterator, Sequence
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from model.engines import load_engine
+from model.loading import resolve_weights
+from tools.simulator.episodes import Episode, fly_in_worker
+from tools.simulator.flight import Flight
+
+# Ray gives a machine 30 s to start, which cannot be set: on a busy machine it is tried again.
+MOST_STARTS = 3
+
+
+def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str) -> Iterator[Flight]:
+    """Fly episodes as tasks of Ray, one on each CPU; yields the flight of each, in order.
+
+    The cluster is that of the environment's RAY_ADDRESS, else the one that this machine belongs to (`ray start`), else
+    one of this machine alone, until the end. A task whose machine or process dies is flown again.
+
+    Args:
+        episodes: what to fly.
+        weights: of the network; on each machine at the same path, as this repository is.
+        precision: as `load_engine` takes it.
+
+    Raises:
+        ValueError, OSError: as `load_engine`, here or on another machine, or if a task cannot be flown.
+    """
+    path = str(resolve_weights(weights).resolve())
+    load_engine("auto", path, precision)  # a bad network fails here, in one line
+    connect()
+    try:
+        fly = ray.remote(fly_in_worker)
+        flown = [fly.remote(episode, path, precision) for episode in episodes]
+        for flight in flown:
+            yield ray.get(flight)
+    except RayTaskError as error:  # its text is a traceback of several lines
+        raise error.cause from error
+    except RayError as error:
+        raise OSError(f"expected Ray to fly each episode, got: {_in_a_line(error)}") from error
+    finally:
+        ray.shutdown()
+
+
+def connect() -> None:
+    """Connect to the cluster, or start one of this machine; see `flights_on_cluster`.
+
+    Raises:
+        OSError: if there is none.
+    """
+    for start in range(1, MOST_STARTS + 1):
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            return
+        except Exception as error:  # of no kind of its own
+            ray.shutdown()
+            if start == MOST_STARTS:
+                raise OSError(f"expected a Ray cluster, got: {_in_a_line(error)}") from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from model.images import open_image, resize_rgb
 from model.mask_colours import class_numbers
 from model.pair_files import PathPair, list_pairs
-from model.scoring import HERO, PEOPLE
+from model.scoring import HERO, PEOPLE, mask_of_one_target
 
 # A hero that covers a larger share of the frame is near: more than 600 px of 256 × 256.
 NEAR_SHARE = 600 / 256**2
@@ -55,6 +55,10 @@ class Frames(NamedTuple):
     def is_near(self) -> np.ndarray:
         """(N,) bool: which frames show a near hero, larger than `NEAR_SHARE` of the frame."""
         return self.hero_px() > NEAR_SHARE * self.masks[0].size
+
+    def of_one_target(self, target: int) -> "Frames":
+        """As masks of a single target have them: the hero is the target of this class number, others are people."""
+        return Frames(self.images, mask_of_one_target(self.masks, target))
 
     def joined(self, others: "Frames") -> "Frames":
         """These frames, then the others."""

@@ -6,7 +6,7 @@ target of a network are yellow, magenta and cyan.
 
 import numpy as np
 
-from model.scoring import HERO
+from model.scoring import HERO, mask_of_one_target
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255))
 """By the number of the class: surroundings, others, first target, second …"""
@@ -40,3 +40,20 @@ def class_numbers(mask: np.ndarray, targets: int = 1) -> np.ndarray:
         raise ValueError("expected exactly one class per pixel (one channel 255, the others 0)")
     *first, last = NAMES[: HERO + targets]
     raise ValueError(f"expected exactly one class per pixel ({', '.join(first)} or {last})")
+
+
+def with_one_target(mask: np.ndarray, target: int, targets: int) -> np.ndarray:
+    """A mask of several targets as of one of them alone, in blue; the others are people, in green.
+
+    Args:
+        mask: (H, W, 3) uint8.
+        target: number of its class.
+        targets: how many the mask may show.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ValueError: as `class_numbers`.
+    """
+    return np.array(COLOURS, np.uint8)[mask_of_one_target(class_numbers(mask, targets), target)]

@@ -17,7 +17,7 @@ from support.waiting import PATIENCE_S, wait_until
 
 from server.watch.recording.film import Film
 from server.watch.recording.reader import Recording
-from tools.replay import replay
+from tools.replay import differing_circumstances, replay
 from tools.simulator.server_process import ServerProcess, running_server
 
 WATCHDOG = ("--watchdog-s", "3")  # a busy machine may take seconds for a frame
@@ -175,6 +175,9 @@ def test_a_drone_follows_another_target_of_the_network_when_told_to_and_its_reco
     (path,) = records.glob("*.mcap")
     assert_replays(path, has_dog=True)
     with Recording(path, with_states=True) as recording:
+        other_target = "recorded for the dog, replayed for the hero: the network knows no other"
+        assert other_target in differing_circumstances(recording, path, False, ColourEngine())
+        assert other_target not in differing_circumstances(recording, path, False, ColourEngine(has_dog=True))
         film = Film(recording)
         words = [said for _, _, said in film.timeline()["decisions"] if "the target is" in said]
         shown = [film.message(step)["simulators"][0]["target"] for step in range(len(film))]

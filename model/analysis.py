@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, THRESHOLD_255, SetScore, score_set, threshold
+from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, THRESHOLD_255, SetScore, pooled, score_set, threshold
 
 # In steps of 1/51; the threshold of the score, 127, is included.
 THRESHOLDS_255 = tuple(range(2, 255, 5))
@@ -126,16 +126,7 @@ def pooled_score(frames: Sequence[FrameFigures]) -> SetScore:
     Raises:
         ValueError: if there are no frames.
     """
-    if not frames:
-        raise ValueError("expected at least one frame to score, got none")
-    scores = [frame.score for frame in frames]
-    return SetScore(
-        n=len(scores),
-        iou=tuple(float(iou) for iou in np.mean([score.iou for score in scores], axis=0)),
-        tp=sum(score.tp for score in scores),
-        fp=sum(score.fp for score in scores),
-        fn=sum(score.fn for score in scores),
-    )
+    return pooled([frame.score for frame in frames])
 
 
 def recall_by_size(frames: Sequence[FrameFigures]) -> list[SizeRecall]:

@@ -74,7 +74,7 @@ def tint(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def window(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, px: int, around: int, largest: float = 1.35
+    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, px: int, around: np.ndarray, largest: float = 1.35
 ) -> Pair:
     """Crop a random square window and resize it to (px, px).
 
@@ -85,8 +85,8 @@ def window(
         mask: (H, H) uint8 class numbers.
         rng: random generator.
         px: output size, at most H.
-        around: class number; if the image shows this class, the window contains a pixel of it. Resizing may still
-            remove a figure one pixel wide.
+        around: (H, H) bool; if there are such pixels, the window contains one. Resizing may still remove a figure one
+            pixel wide.
         largest: magnification of the smallest window.
 
     Returns:
@@ -95,9 +95,9 @@ def window(
     size = len(mask)
     side = round(px / np.exp(rng.uniform(np.log(px / size), np.log(largest))))
     corner = rng.integers(0, size - side + 1, 2)
-    there = np.argwhere(mask == around)
+    there = np.argwhere(around)
     if len(there):
-        # A random pixel of the class gets a random place in the window, within the limits of the image.
+        # A random one of them gets a random place in the window, within the limits of the image.
         corner = np.clip(there[rng.integers(len(there))] - rng.integers(0, side, 2), 0, size - side)
     top, left = corner
     image, mask = image[top : top + side, left : left + side], mask[top : top + side, left : left + side]
@@ -180,7 +180,7 @@ def paste(
         cover, person = cover[:, ::-1], person[:, ::-1]
     # The hero is never half hidden: a network that accepted brown hair or trousers alone as the hero made nearly all of
     # its false alarms that way.
-    if cutout.class_number != HERO and rng.random() < 0.5:
+    if cutout.class_number < HERO and rng.random() < 0.5:
         hidden = rng.integers(0, max(1, h // 2))
         rows = slice(h - hidden, h) if rng.random() < 0.5 else slice(0, hidden)
         cover, person = cover.copy(), person.copy()

@@ -1,5 +1,7 @@
 """Draw augmented training batches from frames in memory."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -7,7 +9,7 @@ from model import augment
 from model.dataset import Frames
 from model.images import normalise
 from model.profile import Profile
-from model.scoring import CLASSES, HERO, PEOPLE
+from model.scoring import HERO, PEOPLE
 
 AUGMENTATIONS = ("shift", "light", "far")
 
@@ -35,6 +37,7 @@ class AugmentedBatches(keras.utils.PyDataset):
             equally often. Unused if `hero_share` is 0.
         workers: threads that prepare batches in advance; the order of the batches stays the same.
         profile: of the hero: whether figures may be mirrored, how far ones are pasted in.
+        more_profiles: of further targets, each of which counts as the hero does.
 
     Attributes:
         epoch: number of the epoch to draw; training sets it at the start of each epoch.
@@ -57,6 +60,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         profile: Profile,
         weights: np.ndarray | None = None,
         workers: int = 1,
+        more_profiles: Sequence[Profile] = (),
     ) -> None:
         super().__init__(workers=workers)
         shows_hero = frames.shows_hero()
@@ -70,13 +74,16 @@ class AugmentedBatches(keras.utils.PyDataset):
             )
         if not 1 <= batch <= len(frames.images):
             raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
-        self._weights, self._profile = weights, profile
+        self._weights = weights
+        # By the number of the class; people are taken to be like the hero.
+        self._profiles = dict(enumerate((profile, profile, *more_profiles), PEOPLE))
+        self._is_mirrored = all(each.is_mirrored for each in self._profiles.values())
         self._crop_px = crop_px
         self._batch, self._steps, self._seed = batch, steps, seed
         self._heroes = round(hero_share * batch)
         self._augmented = {"shift": self._shifted, "light": self._lit, "far": self._far}[augmentation]
         if augmentation == "far":
-            self._people, self._hero = (_cutouts(frames, class_number) for class_number in (PEOPLE, HERO))
+            self._cutouts = {number: _cutouts(frames, number, each) for number, each in self._profiles.items()}
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -109,24 +116,26 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     def _mirrored(self, number: int, rng: np.random.Generator) -> augment.Pair:
         image, mask = self._frames.images[number], self._frames.masks[number]
-        return augment.flip(image, mask, rng) if self._profile.is_mirrored else (image, mask)
+        return augment.flip(image, mask, rng) if self._is_mirrored else (image, mask)
 
     def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
         image, mask = self._mirrored(number, rng)
-        image, mask = augment.window(image, mask, rng, self._crop_px, around=HERO)
-        pasted = [self._people] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
-        if not (mask == HERO).any() and rng.random() < PASTED_HERO:
-            pasted.append(self._hero)
-        for cutouts in pasted:
-            area_px = np.exp(rng.uniform(*np.log(self._profile.pasted_px)))
+        image, mask = augment.window(image, mask, rng, self._crop_px, around=mask >= HERO)
+        pasted = [PEOPLE] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []
+        if not (mask >= HERO).any() and rng.random() < PASTED_HERO:
+            targets = len(self._profiles) - 1
+            pasted.append(HERO if targets == 1 else HERO + int(rng.integers(targets)))
+        for number in pasted:
+            profile, cutouts = self._profiles[number], self._cutouts[number]
+            area_px = np.exp(rng.uniform(*np.log(profile.pasted_px)))
             cutout = cutouts[rng.integers(len(cutouts))]
-            image, mask = augment.paste(image, mask, cutout, area_px, rng, self._profile)
+            image, mask = augment.paste(image, mask, cutout, area_px, rng, profile)
         if pasted:
             image = augment.compress(image, rng)
         return augment.tint(augment.light(image, rng), rng), mask
 
 
-def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
+def _cutouts(frames: Frames, class_number: int, profile: Profile) -> list[augment.Cutout]:
     """All figures of a class that are large enough and complete."""
     found = [
         cutout
@@ -134,5 +143,6 @@ def _cutouts(frames: Frames, class_number: int) -> list[augment.Cutout]:
         for cutout in augment.cut_out(image, mask, class_number, CUTOUT_LEAST_PX)
     ]
     if not found:
-        raise ValueError(f"expected frames with a whole {CLASSES[class_number]} figure to cut out, got none")
+        name = profile.others if class_number == PEOPLE else profile.name
+        raise ValueError(f"expected frames with a whole {name} figure to cut out, got none")
     return found

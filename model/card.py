@@ -4,7 +4,7 @@ Imports neither Keras nor TensorFlow.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,15 @@ LARGEST_MIN_BLOB_PX = 10_000
 
 
 @dataclass(frozen=True)
+class Target:
+    """One more target of a network; the fields are as in `Card`."""
+
+    profile: Profile
+    evidence: Evidence = field(default_factory=Evidence)
+    second_evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """Settings to run a network; the defaults are those of the original tools, for weights without a card.
 
@@ -38,6 +47,7 @@ class Card:
         evidence: how much its output on a person speaks for the hero.
         second_evidence: the same after a second look, of those who are the hero to it; None without one.
         profile: what its target is like; QuadSim's hero where a card tells of none.
+        more_targets: what else it can follow (`following`). Until then, these count as others.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -53,6 +63,7 @@ class Card:
     evidence: Evidence = field(default_factory=Evidence)
     second_evidence: Evidence | None = None
     profile: Profile = field(default_factory=hero_profile)
+    more_targets: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) > MOST_CLASSES:
@@ -62,9 +73,12 @@ class Card:
                 raise ValueError(
                     f"classes must have printable names of 1 to {LONGEST_NAME} characters, got {name[:LONGEST_NAME]!r}"
                 )
-        target = self.profile.name
-        if self.classes.count(target) != 1:
-            raise ValueError(f"classes must contain {target} once, got {', '.join(self.classes)}")
+        names = [self.profile.name, *(target.profile.name for target in self.more_targets)]
+        for name in names:
+            if self.classes.count(name) != 1:
+                raise ValueError(f"classes must contain {name} once, got {', '.join(self.classes)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"targets must have different names, got {', '.join(names)}")
         if self.classes[0] != "surroundings":
             raise ValueError(f"the first of classes must be surroundings, got {', '.join(self.classes)}")
         if self.input_px is not None and not 1 <= self.input_px <= LARGEST_INPUT_PX:
@@ -89,6 +103,32 @@ class Card:
         """Output channels of other people."""
         return [number for number in range(1, len(self.classes)) if number != self.hero]
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all that it can follow, in the order of its classes."""
+        names = {self.profile.name, *(target.profile.name for target in self.more_targets)}
+        return tuple(name for name in self.classes if name in names)
+
+    def following(self, name: str | None) -> "Card":
+        """The card with the target of that name in place of the present one; None: as it is.
+
+        Raises:
+            ValueError: if the network has no such target.
+        """
+        if name in (None, self.profile.name):
+            return self
+        found = next((target for target in self.more_targets if target.profile.name == name), None)
+        if found is None:
+            raise ValueError(f"expected a target of the network ({', '.join(self.targets)}), got {name}")
+        former = Target(self.profile, self.evidence, self.second_evidence)
+        return replace(
+            self,
+            profile=found.profile,
+            evidence=found.evidence,
+            second_evidence=found.second_evidence,
+            more_targets=tuple(former if target is found else target for target in self.more_targets),
+        )
+
 
 def card_file(weights: Path) -> Path:
     """Path of the card of a resolved weights file."""
@@ -108,8 +148,14 @@ def read_card(weights: Path) -> Card:
         content = json.loads(file.read_bytes())
         if not isinstance(content, dict):
             raise ValueError(f"a JSON value of type {type(content).__name__}, not an object")
-        if "profile" in content:
-            profile_of(content["profile"])  # in its own words, and no unknown value is passed over
+        for target in (content, *_tables(content.get("more_targets"))):
+            if "profile" in target:
+                profile_of(target["profile"])  # in its own words, and no unknown value is passed over
         return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a network's card in {file}, got: {error}") from error
+
+
+def _tables(value: object) -> list[dict[str, object]]:
+    """The tables in a list, if it is one."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -21,19 +21,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.images import open_image, resize_rgb
+from model.mask_colours import class_numbers
 from model.pair_files import PathPair, list_pairs
-from model.scoring import HERO, PEOPLE
+from model.scoring import HERO, PEOPLE, mask_of_one_target
 
 # A hero that covers a larger share of the frame is near: more than 600 px of 256 × 256.
 NEAR_SHARE = 600 / 256**2
 
 
 class Frames(NamedTuple):
-    """Pairs in memory.
+    """Pairs in memory. Of several targets, *the hero* is any of them.
 
     Args:
         images: (N, px, px, 3) uint8 RGB.
-        masks: (N, px, px) uint8, numbers into `scoring.CLASSES`.
+        masks: (N, px, px) uint8, numbers of classes, see `mask_colours.class_numbers`.
     """
 
     images: np.ndarray
@@ -41,7 +42,7 @@ class Frames(NamedTuple):
 
     def hero_px(self) -> np.ndarray:
         """(N,) int: pixels of the hero in each frame."""
-        return np.count_nonzero(self.masks == HERO, axis=(1, 2))
+        return np.count_nonzero(self.masks >= HERO, axis=(1, 2))
 
     def shows_hero(self) -> np.ndarray:
         """(N,) bool: which frames have a pixel of the hero."""
@@ -54,6 +55,10 @@ class Frames(NamedTuple):
     def is_near(self) -> np.ndarray:
         """(N,) bool: which frames show a near hero, larger than `NEAR_SHARE` of the frame."""
         return self.hero_px() > NEAR_SHARE * self.masks[0].size
+
+    def of_one_target(self, target: int) -> "Frames":
+        """As masks of a single target have them: the hero is the target of this class number, others are people."""
+        return Frames(self.images, mask_of_one_target(self.masks, target))
 
     def joined(self, others: "Frames") -> "Frames":
         """These frames, then the others."""
@@ -141,16 +146,17 @@ def cap_hovering(pairs: Sequence[PathPair], most: int) -> list[PathPair]:
     return [pair for pair in pairs if pair not in dropped]
 
 
-def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(image_path: Path, mask_path: Path, px: int, targets: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Read one camera image and its mask.
 
     Args:
         image_path: the image, of any size.
         mask_path: its mask, of the same size.
         px: output height and width; a mask pixel gets the class that covers most of it.
+        targets: how many a mask may show; see `mask_colours`.
 
     Returns:
-        (px, px, 3) uint8 RGB and (px, px) uint8 numbers into `scoring.CLASSES`.
+        (px, px, 3) uint8 RGB and (px, px) uint8 numbers of classes, see `mask_colours.class_numbers`.
 
     Raises:
         ValueError: as `open_image`, if the sizes differ, or a mask pixel has not exactly one class.
@@ -161,18 +167,22 @@ def read_pair(image_path: Path, mask_path: Path, px: int) -> tuple[np.ndarray, n
             f"expected a mask of the image's size, {_size(image)}, in {mask_path} for {image_path.name}, "
             f"got {_size(mask)}"
         )
-    channels = np.asarray(mask)
-    if not ((channels.max(axis=-1) == 255) & (channels.sum(axis=-1, dtype=np.uint16) == 255)).all():
-        raise ValueError(f"expected exactly one class per pixel (one channel 255, the others 0) in {mask_path}")
-    shares = np.asarray(mask.resize((px, px), Image.Resampling.BILINEAR))
-    return resize_rgb(image, px), shares.argmax(axis=-1).astype(np.uint8)
+    try:
+        numbers = class_numbers(np.asarray(mask), targets)
+    except ValueError as error:
+        raise ValueError(f"{error} in {mask_path}") from error
+    if mask.size != (px, px):
+        planes = [Image.fromarray((numbers == number) * np.uint8(255)) for number in range(HERO + targets)]
+        shares = [np.asarray(plane.resize((px, px), Image.Resampling.BILINEAR)) for plane in planes]
+        numbers = np.argmax(shares, axis=0).astype(np.uint8)
+    return resize_rgb(image, px), numbers
 
 
 def _size(image: Image.Image) -> str:
     return f"{image.width}×{image.height}"
 
 
-def read_pairs(pairs: Sequence[PathPair], px: int, title: str) -> Frames:
+def read_pairs(pairs: Sequence[PathPair], px: int, title: str, targets: int = 1) -> Frames:
     """Read pairs at `px` × `px`, with a progress bar of that title.
 
     Raises:
@@ -184,7 +194,7 @@ def read_pairs(pairs: Sequence[PathPair], px: int, title: str) -> Frames:
         ThreadPoolExecutor() as pool,
         tqdm(total=len(pairs), desc=f"reading {title}", unit=" pairs") as progress,
     ):
-        read = pool.map(lambda pair: read_pair(pair[0], pair[1], px), pairs)
+        read = pool.map(lambda pair: read_pair(pair[0], pair[1], px, targets), pairs)
         for number, (image, mask) in enumerate(read):
             images[number], masks[number] = image, mask
             progress.update()
@@ -200,7 +210,13 @@ def read_set(folder: Path, px: int) -> Frames:
     return read_pairs(list_pairs(folder), px, folder.name)
 
 
-def read_dataset(folders: Sequence[Path], px: int, held_out: Collection[str] = (), hovering_frames: int = 0) -> Dataset:
+def read_dataset(
+    folders: Sequence[Path],
+    px: int,
+    held_out: Collection[str] = (),
+    hovering_frames: int = 0,
+    targets: int = 1,
+) -> Dataset:
     """Read dataset folders at `px` × `px`, with progress bars.
 
     Args:
@@ -208,6 +224,7 @@ def read_dataset(folders: Sequence[Path], px: int, held_out: Collection[str] = (
         px: height and width of the frames.
         held_out: recordings of `train` to validate on instead.
         hovering_frames: most frames to use of each run of a hovering camera; 0 for all.
+        targets: how many masks may show.
 
     Raises:
         ValueError: as `list_pairs` and `read_pair` do, if a recording to hold out does not exist, or if nothing is left
@@ -231,7 +248,7 @@ def read_dataset(folders: Sequence[Path], px: int, held_out: Collection[str] = (
         if sources:
             kept = set(cap_hovering([pair for _, pair in sources], hovering_frames))
             used = [source for source in sources if source[1] in kept]
-            read[use] = read_pairs([pair for _, pair in used], px, use)
+            read[use] = read_pairs([pair for _, pair in used], px, use, targets)
             recordings += _count(use, sources, used, read[use])
     training = read.pop("train")
     return Dataset(training, read, recordings)

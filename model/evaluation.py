@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from model.analysis import (
@@ -36,8 +37,10 @@ from model.analysis import (
     worst_misses,
 )
 from model.engines import Engine, load_engine
+from model.engines.one_target import OneTarget
 from model.images import open_image, resize_probabilities, resize_rgb, resize_truth
 from model.loading import resolve_weights
+from model.mask_colours import with_one_target
 from model.pair_files import PathPair, list_pairs
 from model.scoring import (
     CLASSES,
@@ -68,6 +71,8 @@ class Evaluation:
         ms_per_frame: median time of the inference of one image, in the server's precision.
         pairs: image and mask of each frame, by set.
         frames: figures of each frame, by set.
+        target: number of the class of the target that is scored; the engine and the figures know no other one.
+        targets: how many targets the network has, and masks may show.
     """
 
     weights: Path
@@ -76,6 +81,12 @@ class Evaluation:
     ms_per_frame: float
     pairs: dict[str, list[PathPair]]
     frames: dict[str, list[FrameFigures]]
+    target: int = HERO
+    targets: int = 1
+
+    def truth(self, mask: Path) -> np.ndarray:
+        """See `read_truth`."""
+        return read_truth(mask, self.px, self.target, self.targets)
 
     @property
     def label(self) -> str:
@@ -145,7 +156,9 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
     return folders
 
 
-def evaluate(weights: Path, folders: dict[str, Path], resolution: str, precision: str = "f32") -> Evaluation:
+def evaluate(
+    weights: Path, folders: dict[str, Path], resolution: str, precision: str = "f32", target: str | None = None
+) -> Evaluation:
     """Run a network on sets of frames, with a progress bar for each set.
 
     Args:
@@ -154,23 +167,25 @@ def evaluate(weights: Path, folders: dict[str, Path], resolution: str, precision
         resolution: px at which masks are compared; the network's probabilities are resized to it. "native": the
             network's own resolution.
         precision: as `load_engine` takes it; "f32": the score is the same on every machine.
+        target: which of the network's targets to score; None for the first.
 
     Raises:
-        ValueError: if images and masks do not pair up, or the network's classes are not surroundings, others, target.
+        ValueError: if images and masks do not pair up, or the network's classes are not surroundings, others and its
+            targets, or the target is none of them.
     """
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
     engine = load_engine("auto", weights, precision)
-    card = engine.card
-    wanted = card.profile.classes
-    if card.classes != wanted:
-        raise ValueError(
-            f"expected a network with classes {', '.join(wanted)}, got {', '.join(card.classes)} in {weights}"
-        )
+    number, targets = HERO, len(engine.card.targets)
+    if targets > 1:
+        engine = OneTarget(engine, target)
+        number = engine.number
+    elif (classes := engine.card.following(target).classes) != (wanted := engine.card.profile.classes):
+        raise ValueError(f"expected a network with classes {', '.join(wanted)}, got {', '.join(classes)} in {weights}")
     px = engine.input_px if resolution == "native" else int(resolution)
     served = load_engine("auto", weights)
     ms_per_frame = time_inference(served, [image for image, _ in next(iter(pairs.values()))[:TIMED_FRAMES]])
-    frames = {name: analyse(engine, listed, px, name) for name, listed in pairs.items()}
-    return Evaluation(weights, engine, px, ms_per_frame, pairs, frames)
+    frames = {name: analyse(engine, listed, px, name, number, targets) for name, listed in pairs.items()}
+    return Evaluation(weights, engine, px, ms_per_frame, pairs, frames, number, targets)
 
 
 def time_inference(engine: Engine, paths: Sequence[Path]) -> float:
@@ -184,7 +199,9 @@ def time_inference(engine: Engine, paths: Sequence[Path]) -> float:
     return statistics.median(taken_ms)
 
 
-def analyse(engine: Engine, pairs: Sequence[PathPair], px: int, name: str) -> list[FrameFigures]:
+def analyse(
+    engine: Engine, pairs: Sequence[PathPair], px: int, name: str, target: int = HERO, targets: int = 1
+) -> list[FrameFigures]:
     """Run a network on a set and compute the figures of each frame at `px`, with a progress bar.
 
     Each thread processes whole frames, so at most one frame per thread is in memory. Only one thread at a time runs the
@@ -193,7 +210,7 @@ def analyse(engine: Engine, pairs: Sequence[PathPair], px: int, name: str) -> li
     inferring = threading.Lock()
 
     def figures(pair: PathPair) -> FrameFigures:
-        image, truth = read_image(pair[0], engine.input_px), read_truth(pair[1], px)
+        image, truth = read_image(pair[0], engine.input_px), read_truth(pair[1], px, target, targets)
         with inferring:
             probabilities = engine.infer(image[None])[0]
         return analyse_frame(resize_probabilities(probabilities, px), truth)
@@ -207,9 +224,15 @@ def read_image(path: Path, px: int) -> np.ndarray:
     return resize_rgb(open_image(path), px)
 
 
-def read_truth(path: Path, px: int) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1; raises as `open_image`."""
-    return resize_truth(open_image(path), px)
+def read_truth(path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
+    """Read a mask as (px, px, 3) uint8, 0 or 1; raises as `open_image`.
+
+    Of one that may show several targets, `target` is the number of the class that counts as the hero.
+    """
+    mask = open_image(path)
+    if targets > 1:
+        mask = Image.fromarray(with_one_target(np.asarray(mask.convert("RGB")), target, targets))
+    return resize_truth(mask, px)
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:

@@ -22,7 +22,9 @@ CELL_PX, CELLS = 4, 3
 
 
 class Thresholds(NamedTuple):
-    """Two thresholds on the margin of a pixel: the hero's logit minus the largest logit of the other classes.
+    """Two thresholds on the margin of a pixel: the hero's logit minus the larger of surroundings' and other people's.
+
+    Of several targets, each has such a margin, and the thresholds are the same for all.
 
     Args:
         strong: a pixel above this threshold detects a hero in its neighbourhood.
@@ -105,10 +107,10 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
 
     Args:
         probabilities: (H, W, classes) float, from a network without thresholds.
-        truth: (H, W) bool, the hero.
+        truth: (H, W) bool, the hero; of several targets, any of them.
     """
     logarithms = np.log(np.maximum(probabilities.astype(np.float64), 1e-9))
-    margin = logarithms[..., HERO] - logarithms[..., :HERO].max(axis=-1)
+    margin = logarithms[..., HERO:].max(axis=-1) - logarithms[..., :HERO].max(axis=-1)
     height, width = margin.shape
     cells = margin.reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX).max(axis=(1, 3))
     cells = cv2.dilate(cells, np.ones((CELLS, CELLS)))

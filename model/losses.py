@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from model.recipes import TrainingConfig
-from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, PEOPLE
+from model.scoring import DETECTION_MORE_THAN_PX, HERO, PEOPLE
 
 
 class SegmentationLoss(keras.losses.Loss):
@@ -12,6 +12,8 @@ class SegmentationLoss(keras.losses.Loss):
 
     The Jaccard term gives each image's hero the same weight, whether it has 20 pixels or 2000. In an image without the
     class there is no overlap; there the term penalises the false probability instead.
+
+    Of several targets, each counts as the hero does.
 
     The detection term follows the score: more than three pixels of the hero in an image that shows the hero, at most
     three in others. It is the binary cross-entropy of two groups of four pixels: those with the highest probability
@@ -33,16 +35,17 @@ class SegmentationLoss(keras.losses.Loss):
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         """Loss of each image, (N,), from (N, H, W) class indices and (N, H, W, classes) probabilities."""
-        config = self._config
-        truth = ops.one_hot(ops.cast(y_true, "int32"), len(CLASSES))
+        config, classes = self._config, y_pred.shape[-1]
+        targets = range(HERO, classes)
+        truth = ops.one_hot(ops.cast(y_true, "int32"), classes)
         y_pred = ops.clip(y_pred, 1e-6, 1.0 - 1e-6)
-        weights = ops.convert_to_tensor((1.0, config.hero_weight**0.5, config.hero_weight))
+        weights = ops.convert_to_tensor((1.0, config.hero_weight**0.5, *(config.hero_weight for _ in targets)))
         loss = ops.mean(-ops.sum(truth * ops.log(y_pred) * weights, axis=-1), axis=(1, 2))
         if config.jaccard:
-            hero, people = (self._jaccard(truth[..., number], y_pred[..., number]) for number in (HERO, PEOPLE))
-            loss += config.jaccard * (hero + 0.5 * people)
+            people, *heroes = (self._jaccard(truth[..., number], y_pred[..., number]) for number in (PEOPLE, *targets))
+            loss += config.jaccard * (sum(heroes) + 0.5 * people)
         if config.detection:
-            loss += config.detection * self._detection(truth[..., HERO], y_pred[..., HERO])
+            loss += config.detection * sum(self._detection(truth[..., each], y_pred[..., each]) for each in targets)
         return loss
 
     def _jaccard(self, truth: keras.KerasTensor, probability: keras.KerasTensor) -> keras.KerasTensor:

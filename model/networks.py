@@ -3,11 +3,12 @@
 import math
 
 import keras
+import numpy as np
 
 from model.fcn import FCNS, Widths
 from model.fpn import FPN, Pyramid
 from model.inception import INCEPTION
-from model.scoring import CLASSES
+from model.scoring import CLASSES, PEOPLE
 
 NETWORKS: dict[str, Widths | Pyramid] = {**FCNS, "inception": INCEPTION, "fpn": FPN}
 
@@ -43,6 +44,22 @@ def check_buildable(name: str, input_px: int | None) -> None:
     stride = NETWORKS[name].stride
     if input_px is not None and (input_px < stride or input_px % stride):
         raise ValueError(f"input size of {name} must be a multiple of {stride} px, got {input_px}")
+
+
+def weights_for(network: keras.Model, trained: keras.Model) -> list[np.ndarray]:
+    """The weights of a trained network, for one of `build` that may have further classes.
+
+    Until it is trained on, what belongs to a further class is people's: a network that does not know a target takes it
+    for them.
+    """
+    weights = trained.get_weights()
+    for number in (-2, -1):  # kernel and bias of the logits
+        shape = network.get_weights()[number].shape
+        for axis, size in enumerate(shape[: weights[number].ndim]):
+            more = max(0, size - weights[number].shape[axis])
+            copies = np.take(weights[number], [PEOPLE] * more, axis)
+            weights[number] = np.concatenate([weights[number], copies], axis)
+    return weights
 
 
 def multiply_adds(network: keras.Model) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from model.mask_colours import COLOURS
 from model.pair_files import (
     IMAGE_ENDINGS,
     JPEG_QUALITY,
@@ -23,6 +24,7 @@ from model.pair_files import (
     partial_file,
 )
 from model.raw_recordings import SPLITS, Run, read_camera, recorded_ns
+from model.scoring import HERO
 
 _PAIR = re.compile(r"(?P<prefix>(?P<fold>\d+)_(?P<run>.+))_(?:cam1|mask)_(?P<number>\d{5,})\.(?:jpeg|png)")
 
@@ -35,16 +37,26 @@ class Frame(NamedTuple):
         cameras: files of the frame in the order of `CAMERAS`; each may be missing.
         image: file of the colour image to make.
         mask: file of the mask to make.
+        target: number of the class that its hero is; see `mask_colours`.
     """
 
     label: str
     cameras: tuple[Path, ...]
     image: Path
     mask: Path
+    target: int = HERO
+
+    def mask_ns(self) -> int:
+        """The time that its mask gets: of the recording, and a second later for each further colour of the target.
+
+        Raises:
+            FileNotFoundError: as `recorded_ns`.
+        """
+        return recorded_ns(self.cameras) + (self.target - HERO) * 10**9
 
 
-def list_frames(run: Run, out: Path) -> list[Frame]:
-    """List the frames of a run in order, with their pairs in the set at `out`.
+def list_frames(run: Run, out: Path, target: int = HERO) -> list[Frame]:
+    """List the frames of a run in order, with their pairs in the set at `out`; `target` as in `Frame`.
 
     Raises:
         ValueError: if there are other files among the frames.
@@ -54,6 +66,7 @@ def list_frames(run: Run, out: Path) -> list[Frame]:
             f"{run.split}/{run.name} frame {number}",
             run.camera_files(number),
             *pair_paths(out / run.split, run.prefix, number),
+            target,
         )
         for number in run.frame_numbers()
     ]
@@ -91,7 +104,7 @@ def make_pair(frame: Frame) -> str | None:
     """Make the image and the mask of a frame.
 
     A kill at any moment leaves both files, neither of them, or the image alone, which `repair_set` deletes. The mask
-    gets the time of the recording, from which `is_made` tells that both belong together.
+    gets a time by that of the recording, from which `is_made` tells that both belong together.
 
     Returns:
         Why the recording gives no pair; None if the pair was made.
@@ -100,14 +113,16 @@ def make_pair(frame: Frame) -> str | None:
         OSError: if a file cannot be written.
     """
     try:
-        time_ns = recorded_ns(frame.cameras)
+        time_ns = frame.mask_ns()
         colour, people, hero, surroundings = map(read_camera, frame.cameras)
     except (FileNotFoundError, ValueError) as error:
         return f"{frame.label}: {error}"
+    layers = nearest_layer(surroundings[..., 0], people[..., 0], hero[..., 0])
+    layers[layers[..., HERO] > 0] = COLOURS[frame.target]
     image, mask = partial_file(frame.image), partial_file(frame.mask)
     try:
         Image.fromarray(colour).save(image, "JPEG", quality=JPEG_QUALITY)
-        Image.fromarray(nearest_layer(surroundings[..., 0], people[..., 0], hero[..., 0])).save(mask, "PNG")
+        Image.fromarray(layers).save(mask, "PNG")
         os.utime(mask, ns=(time_ns, time_ns))
         frame.mask.unlink(missing_ok=True)  # an older recording's mask must not stand beside the new image
         image.replace(frame.image)
@@ -119,9 +134,9 @@ def make_pair(frame: Frame) -> str | None:
 
 
 def is_made(frame: Frame) -> bool:
-    """Whether the set holds the pair, made from the files that the recording has now."""
+    """Whether the set holds the pair, made from the files that the recording has now, with the target's colour."""
     try:
-        return frame.mask.stat().st_mtime_ns == recorded_ns(frame.cameras)
+        return frame.mask.stat().st_mtime_ns == frame.mask_ns()
     except FileNotFoundError:
         return False
 

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from model.batches import AUGMENTATIONS
+from model.mask_colours import MOST_TARGETS
 from model.networks import check_buildable
 from model.options import option
 from model.profile import Profile, hero_profile, read_profile
@@ -80,6 +81,7 @@ class TrainingConfig:
     )
     workers: int = option(1, "threads that prepare batches")
     profile: str = option("", "TOML file of the target's profile, see docs/targets.md; empty: the hero's")
+    more_profiles: tuple[str, ...] = option((), "TOML files of further targets: yellow, magenta and cyan in the masks")
     start: str = option("", "weights (.keras) of the same network to start from; empty: random weights")
     seed: int = option(0, "seed of weights, batches and augmentation")
 
@@ -136,6 +138,30 @@ class TrainingConfig:
             OSError, ValueError: as `read_profile`.
         """
         return read_profile(Path(self.profile)) if self.profile else hero_profile()
+
+    @property
+    def more_targets(self) -> tuple[Profile, ...]:
+        """What else it is to learn.
+
+        Raises:
+            OSError, ValueError: as `read_profile`, or if there are too many, or two classes have one name.
+        """
+        if len(self.more_profiles) >= MOST_TARGETS:
+            raise ValueError(f"expected at most {MOST_TARGETS - 1} more_profiles, got {len(self.more_profiles)}")
+        more = tuple(read_profile(Path(file)) for file in self.more_profiles)
+        classes = (*self.target.classes, *(profile.name for profile in more))
+        if len(set(classes)) < len(classes):
+            raise ValueError(f"expected targets of different names, got {', '.join(classes)}")
+        return more
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the network: those of the first target, then the further ones.
+
+        Raises:
+            OSError, ValueError: as `more_targets`.
+        """
+        return (*self.target.classes, *(profile.name for profile in self.more_targets))
 
 
 # Common settings of the FCN4s: the original's input size, a single threshold, no special treatment of far heroes.

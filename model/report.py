@@ -22,7 +22,7 @@ from model.analysis import (
     pixels_by_threshold,
     recall_by_size,
 )
-from model.evaluation import WORST, WORST_FRAMES, Evaluation, read_image, read_truth
+from model.evaluation import WORST, WORST_FRAMES, Evaluation, read_image
 from model.images import open_image, resize_probabilities
 from model.scoring import CLASSES, HERO, THRESHOLD_255, threshold
 
@@ -89,7 +89,7 @@ def tiles(evaluation: Evaluation, numbers: Sequence[int]) -> list[Tile]:
         image = read_image(image_path, evaluation.engine.input_px)
         probabilities = resize_probabilities(evaluation.engine.infer(image[None])[0], evaluation.px)
         predicted = threshold(probabilities)[..., HERO]
-        truth = read_truth(mask_path, evaluation.px)[..., HERO].astype(bool)
+        truth = evaluation.truth(mask_path)[..., HERO].astype(bool)
         drawn.append(
             Tile(
                 image=open_image(image_path).convert("RGB"),

@@ -4,7 +4,7 @@ Pure numpy; `images.resize_truth` gives the ground truth as in the original. A s
 it: at 160 px the sets hold 539, 0 and 301 frames with the hero, at 256 px the third set holds 312.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -106,6 +106,28 @@ def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndar
     return intersection / np.maximum(union, 1)
 
 
+def as_of_one_target(probabilities: np.ndarray, target: int = HERO) -> np.ndarray:
+    """What a network of several targets says as one of a single target would: its other targets are people.
+
+    Args:
+        probabilities: (..., classes) float.
+        target: number of its class.
+
+    Returns:
+        (..., 3) float in the order of `CLASSES`.
+    """
+    if probabilities.shape[-1] == len(CLASSES):
+        return probabilities
+    people = [number for number in range(PEOPLE, probabilities.shape[-1]) if number != target]
+    planes = [probabilities[..., SURROUNDINGS], probabilities[..., people].sum(axis=-1), probabilities[..., target]]
+    return np.stack(planes, axis=-1)
+
+
+def mask_of_one_target(numbers: np.ndarray, target: int = HERO) -> np.ndarray:
+    """The same of masks: uint8 numbers of classes, any shape; the result's are those of `CLASSES`."""
+    return np.where(numbers == target, np.uint8(HERO), np.minimum(numbers, np.uint8(PEOPLE)))
+
+
 def has_hero(mask: np.ndarray) -> bool:
     """Whether a (H, W, classes) bool mask shows the hero with more than `DETECTION_MORE_THAN_PX` pixels."""
     return bool(np.count_nonzero(mask[..., HERO]) > DETECTION_MORE_THAN_PX)
@@ -137,6 +159,23 @@ def score_set(probabilities: Iterable[np.ndarray], truths: Iterable[np.ndarray])
         tp=int(np.count_nonzero(is_found & is_there)),
         fp=int(np.count_nonzero(is_found & ~is_there)),
         fn=int(np.count_nonzero(~is_found & is_there)),
+    )
+
+
+def pooled(scores: Sequence[SetScore]) -> SetScore:
+    """Score of sets of the same size together.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if not scores:
+        raise ValueError("expected at least one frame to score, got none")
+    return SetScore(
+        n=sum(score.n for score in scores),
+        iou=tuple(float(iou) for iou in np.mean([score.iou for score in scores], axis=0)),
+        tp=sum(score.tp for score in scores),
+        fp=sum(score.fp for score in scores),
+        fn=sum(score.fn for score in scores),
     )
 
 

@@ -20,7 +20,7 @@ from model.dataset import Frames
 from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.losses import SegmentationLoss
-from model.networks import build
+from model.networks import build, weights_for
 from model.pair_files import is_litter
 from model.progress import Progress
 from model.recipes import TrainingConfig
@@ -92,7 +92,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> None:
     """Save weights in a network of float32 layers, independent of the precision of the training."""
     with layers_in("float32"):
-        plain = build(config.network, config.input_px)
+        plain = build(config.network, config.input_px, len(config.classes))
     plain.set_weights(network.get_weights())
     plain.save(path)
 
@@ -134,10 +134,11 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
         return
     if not settings.exists():
         raise ValueError(f"expected an interrupted run in {out} to resume, found no {SETTINGS}")
-    recorded, given = json.loads(settings.read_text()), json.loads(json.dumps(asdict(config)))
+    usual, given = (json.loads(json.dumps(asdict(each))) for each in (TrainingConfig(), config))
+    recorded = usual | json.loads(settings.read_text())  # a setting that is newer than the run has its default
     for name, value in given.items():
-        if value != recorded.get(name):
-            raise ValueError(f"expected {name} {recorded.get(name)}, as {settings} has it, to resume, got {value}")
+        if value != recorded[name]:
+            raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
 
 
 def train(
@@ -222,7 +223,7 @@ def finish(config: TrainingConfig, validation: Frames, out: Path, given: Thresho
     """
     network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
     if config.decision == "hysteresis":
-        thresholds = given or best_thresholds(map(count, predict(network, validation), validation.masks == HERO))
+        thresholds = given or best_thresholds(map(count, predict(network, validation), validation.masks >= HERO))
         network = with_thresholds(network, thresholds)
     write_whole(out / WEIGHTS, network.save)
     score = validate(network, validation)
@@ -247,13 +248,16 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
         weights=frames.weights(near=config.near_weight, people=config.people_weight),
         workers=config.workers,
         profile=config.target,
+        more_profiles=config.more_targets,
     )
 
 
 def compiled_network(config: TrainingConfig) -> keras.Model:
     """Build the network to train, with its optimizer, schedule and loss."""
     with layers_in(config.precision):  # bfloat16 costs no measurable accuracy; the saved weights are float32
-        network = build(config.network, input_px=None)  # crops in training, whole frames in validation
+        network = build(
+            config.network, input_px=None, classes=len(config.classes)
+        )  # crops in training, whole frames in validation
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "cosine":
@@ -284,13 +288,13 @@ def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> i
 
 
 def start_from(network: keras.Model, weights: Path) -> None:
-    """Copy the weights of a trained network of the same shapes.
+    """Copy the weights of a trained network of the same shapes, or of fewer targets (`weights_for`).
 
     Raises:
         FileNotFoundError, ValueError: as `load_network`; ValueError for a network of other shapes.
     """
     trained = load_network(weights)
     try:
-        network.set_weights(trained.get_weights())
+        network.set_weights(weights_for(network, trained))
     except ValueError as error:
         raise ValueError(f"expected weights of a {network.name} to start from in {weights}, got {error}") from error

@@ -26,7 +26,8 @@ from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
 
 CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.training`
-OUTLINES = {PEOPLE: (0, 90, 255), HERO: (0, 255, 0)}
+# The targets in colours of their own, whatever those of the masks are.
+OUTLINES = {PEOPLE: (0, 90, 255), **dict(enumerate(((0, 255, 0), (255, 255, 0), (255, 0, 255), (0, 255, 255)), HERO))}
 
 
 def run_training(
@@ -45,13 +46,15 @@ def run_training(
         OSError, ValueError: as `check_run`, `read_dataset` and `train`.
     """
     check_run(out, config, resume)
-    print(f"target: {config.target}")
+    targets = (config.target, *config.more_targets)
+    print(*(f"target: {target}" for target in targets), sep="\n")
     exam = exam_sets(folders)
-    data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames)
+    data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames, len(targets))
     print(table(data.recordings), flush=True)
     validation = reduce(Frames.joined, data.validation.values())
     trained = train(config, data.training, validation, out, lambda batches: draw_samples(batches, out / SAMPLES))
-    parts = score_parts(trained.weights, data.validation) if config.sets == "train" else {}
+    names = [target.name for target in targets]
+    parts = score_parts(trained.weights, data.validation, names) if config.sets == "train" else {}
     for name, score in parts.items():
         print(f"{name}: {score}")
     log = read_log(out / LOG)
@@ -92,8 +95,9 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         raise ValueError("expected at least one epoch with a validation score in the log, found none")
     return {
         "network": config.network,
-        "classes": config.target.classes,
+        "classes": config.classes,
         "profile": asdict(config.target),
+        **({"more_targets": [{"profile": asdict(each)} for each in more]} if (more := config.more_targets) else {}),
         "input_px": config.input_px,
         "mean": MEAN,
         "scale": SCALE,
@@ -119,11 +123,18 @@ def table(recordings: list[Recording]) -> str:
     return "\n".join(lines)
 
 
-def score_parts(weights: Path, validation: dict[str, Frames]) -> dict[str, DistanceScore]:
-    """Score weights on each part of the validation frames; parts without the hero are left out."""
+def score_parts(weights: Path, validation: dict[str, Frames], targets: Sequence[str]) -> dict[str, DistanceScore]:
+    """Score weights on each part of the validation frames; parts without the hero are left out.
+
+    Returns:
+        The score by the name of the part, and with several targets by those of the part and the target.
+    """
     network = load_network(weights)
     return {
-        name: validate_by_distance(network, frames) for name, frames in validation.items() if frames.shows_hero().any()
+        part if len(targets) == 1 else f"{part}, {name}": validate_by_distance(network, frames, number)
+        for part, frames in validation.items()
+        for number, name in enumerate(targets, HERO)
+        if (frames.masks == number).any()
     }
 
 
@@ -161,7 +172,10 @@ def describe_data(data: Dataset) -> dict:
 
 
 def draw_samples(batches: AugmentedBatches, path: Path, columns: int = 8) -> None:
-    """Draw the first training batch as PNG: the hero outlined in green, other people in blue."""
+    """Draw the first training batch as PNG: the hero outlined in green, other people in blue.
+
+    Further targets are yellow, magenta and cyan.
+    """
     tiles = []
     for image, mask in zip(*batches[0], strict=True):
         picture = np.round(image * SCALE + MEAN).astype(np.uint8)

@@ -15,18 +15,20 @@ from tqdm import tqdm
 from model.command import harmless, print_text
 from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, Run, find_runs
+from model.scoring import HERO
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None) -> int:
+def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: int = HERO) -> int:
     """Make the missing pairs.
 
     Args:
         raw: folder of the recordings.
         out: folder of the set.
         runs: recordings to take, each with the split that it is to belong to; None: all, as `find_runs` does.
+        target: number of the class that the recordings' hero is; see `model.mask_colours`.
 
     Returns:
         Number of skipped frames; each is named on standard error.
@@ -41,7 +43,7 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None) -> int:
         if folder.is_relative_to(raw.resolve()) or raw.resolve().is_relative_to(folder):
             raise ValueError(f"expected --out outside the recordings in {raw}, got {out}")
     runs = find_runs(raw) if runs is None else runs
-    frames = [list_frames(run, out) for run in runs]
+    frames = [list_frames(run, out, target) for run in runs]
     recorded = [frame for of_run in frames for frame in of_run]
     if not recorded:
         raise ValueError(f"expected recorded frames in {raw}, got {len(runs)} runs without frames")

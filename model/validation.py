@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from model.dataset import Frames
 from model.images import normalise
-from model.scoring import HERO, HeroScore, score_set
+from model.scoring import HERO, HeroScore, as_of_one_target, mask_of_one_target, pooled, score_set
 
 FRAMES_PER_PREDICTION = 32
 
@@ -23,8 +23,17 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
 
 
 def validate(network: keras.Model, frames: Frames) -> HeroScore:
-    """Score a network at its own resolution."""
-    return HeroScore.of(score_set(predict(network, frames), frames.masks))
+    """Score a network at its own resolution; of several targets, their mean IoU and all their detections together."""
+    by_frame = [
+        [
+            score_set([as_of_one_target(found, target)], [mask_of_one_target(truth, target)])
+            for target in range(HERO, found.shape[-1])
+        ]
+        for found, truth in zip(predict(network, frames), frames.masks, strict=True)
+    ]
+    by_target = [HeroScore.of(pooled(scores)) for scores in zip(*by_frame, strict=True)]
+    tp, fp, fn = (sum(getattr(score, kind) for score in by_target) for kind in ("tp", "fp", "fn"))
+    return HeroScore(sum(score.hero_iou for score in by_target) / len(by_target), tp, fp, fn)
 
 
 class DistanceScore(NamedTuple):
@@ -59,15 +68,17 @@ class DistanceScore(NamedTuple):
         )
 
 
-def validate_by_distance(network: keras.Model, frames: Frames) -> DistanceScore:
-    """Score a network at its own resolution, near and far heroes apart.
+def validate_by_distance(network: keras.Model, frames: Frames, target: int = HERO) -> DistanceScore:
+    """Score a network on a target, by the number of its class, at its own resolution, near and far ones apart.
 
     Raises:
         ValueError: if no frame shows the hero.
     """
+    frames = frames.of_one_target(target)
     if not frames.shows_hero().any():
         raise ValueError(f"expected frames with the hero to score, got none of {len(frames.images)}")
-    scores = [score_set([found], [truth]) for found, truth in zip(predict(network, frames), frames.masks, strict=True)]
+    predicted = (as_of_one_target(found, target) for found in predict(network, frames))
+    scores = [score_set([found], [truth]) for found, truth in zip(predicted, frames.masks, strict=True)]
     iou, is_near = np.array([score.iou[HERO] for score in scores]), frames.is_near()
     tp, fp, fn = (sum(getattr(score, kind) for score in scores) for kind in ("tp", "fp", "fn"))
     near_iou, far_iou = (

@@ -11,14 +11,14 @@ import socketio
 from model.engines import Engine
 from server.control import TICK_S, Control
 from server.networks import Networks
-from server.settings import Settings, tracker_for
+from server.settings import Settings, trackers_for
 from server.sight.perception import Perception
 from server.sight.sight import Sight
 from server.simulator import Simulator
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
-from server.watch.orders import Order, OrderError, choice, refusal, switch
+from server.watch.orders import Order, OrderError, aim, choice, refusal, switch
 from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
@@ -62,7 +62,6 @@ class FollowerServer:
         token: str | None = None,
     ) -> None:
         self._settings, self._chosen = settings, chosen
-        tracker = tracker_for(engine.card.profile, chosen)
         faults = Faults()
         self._complaints = RateLimitedWarnings()
         self._loop = EventLoop(faults, self._complaints)
@@ -70,15 +69,15 @@ class FollowerServer:
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
         self._sio = QuadSimServer(self._complaints, faults, logger=quiet, engineio_logger=quiet)
-        see = partial(Sight, camera=settings.camera, min_blob_px=settings.min_blob_px or None)
+        see = partial(Sight, camera=settings.camera, min_blob_px=settings.min_blob_px or None, target=settings.follow)
         sight = see(engine)
         self._perception = Perception(sight, faults)
         self._networks = Networks(
-            weights, engine, settings.networks, load, see, self._perception, self._loop.post, faults
+            weights, sight, settings.networks, load, see, self._perception, self._loop.post, faults
         )
         self._control = Control(
             settings,
-            tracker,
+            trackers_for(sight.card, chosen),
             self._perception,
             self._loop.post,
             self._send,
@@ -92,7 +91,7 @@ class FollowerServer:
 
         self._metrics = Metrics(faults)
         self._overlay = Overlay(self._loop.post, faults, fail)
-        self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, tracker, faults, fail)
+        self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, faults, fail)
         self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
         self._thumbnails = Thumbnails()
         self._networks.listeners.append(self._on_network)
@@ -133,6 +132,7 @@ class FollowerServer:
             "record": switch("is_recorded", self._record),
             "choose": choose,
             "refuse": refuse,
+            "target": aim(self._control.aim, lambda: self._networks.targets),
         }
         http = make_app(
             self._dashboard,
@@ -210,9 +210,8 @@ class FollowerServer:
 
     def _on_network(self, sight: Sight) -> None:
         """Another network sees from now on."""
-        tracker = tracker_for(sight.engine.card.profile, self._chosen)
-        self._control.retarget(tracker)
-        self._recorder.see(sight, tracker)
+        self._control.retarget(trackers_for(sight.card, self._chosen))
+        self._recorder.see(sight)
 
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         self._control.on_disconnect(sid)

@@ -48,7 +48,7 @@ class Control:
 
     Args:
         settings: the user's.
-        tracker: the user's settings of each session's tracker.
+        trackers: settings of a session's tracker for each target of the network; new sessions have the first.
         perception: sees their frames.
         post: has a call run on the event loop, from any thread.
         send: sends a command to the client of an id, and lets others run.
@@ -64,7 +64,7 @@ class Control:
     def __init__(
         self,
         settings: Settings,
-        tracker: TrackerConfig,
+        trackers: Sequence[TrackerConfig],
         perception: Perception,
         post: Callable[..., None],
         send: Callable[[str, Command], None],
@@ -72,7 +72,7 @@ class Control:
         complaints: RateLimitedWarnings,
         faults: Faults,
     ) -> None:
-        self._settings, self._tracker, self._perception = settings, tracker, perception
+        self._settings, self._trackers, self._perception = settings, tuple(trackers), perception
         self._post, self._send_command, self._recognise = post, send, recognise
         self._complaints, self._faults = complaints, faults
         self.listeners: list[Listener] = []
@@ -184,13 +184,23 @@ class Control:
         logger.info("[%s] person %d refused by hand", simulator.name, number)
         self._take(simulator, Refuse(time.monotonic(), number))
 
-    def retarget(self, tracker: TrackerConfig) -> None:
-        """Have all simulators tracked by other settings, if they are other ones; whom they followed is forgotten."""
-        if tracker == self._tracker:
-            return
-        self._tracker = tracker
-        logger.info("target from now on: %s", tracker.profile)
+    def aim(self, simulator: Simulator, target: str) -> None:
+        """Follow another target of the network, by hand. Ends with the connection."""
+        logger.info("[%s] told by hand to follow the %s", simulator.name, target)
+        self._track(simulator, target)
+
+    def retarget(self, trackers: Sequence[TrackerConfig]) -> None:
+        """Have all simulators tracked for the targets of another network; each keeps its target if that is there."""
+        if trackers[0] != self._trackers[0]:
+            logger.info("target from now on: %s", trackers[0].profile)
+        self._trackers = tuple(trackers)
         for simulator in self.simulators:
+            self._track(simulator, simulator.target)
+
+    def _track(self, simulator: Simulator, target: str) -> None:
+        """Track a target by the present settings; if these are other ones, whom it followed is forgotten."""
+        tracker = next((each for each in self._trackers if each.profile.name == target), self._trackers[0])
+        if tracker != simulator.session.state.tracker.config:
             self._take_or_patrol(simulator, Retarget(time.monotonic(), tracker))
 
     def fail(self, simulator: Simulator) -> None:
@@ -209,7 +219,7 @@ class Control:
 
     def _connect(self, sid: str, host: str, peer: str, now_s: float) -> Simulator:
         name = self._unique_name(peer)
-        session = Session.begin(name, self._tracker, self._settings.watchdog_s)
+        session = Session.begin(name, self._trackers[0], self._settings.watchdog_s)
         slot = self._perception.open_slot(lambda perceived: self._post(self._on_perceived, simulator, perceived))
         simulator = Simulator(sid, host, name, session, slot)
         must_hold = self._must_hold(host)
@@ -276,12 +286,8 @@ class Control:
                 tell(watch)
             except Exception as error:
                 self._faults.report("listener", error)
-                self._leave_out(simulator, watch)
-
-    def _leave_out(self, simulator: Simulator, watch: Watch) -> None:
-        """Go on without a watch that has failed: it would fail again at each frame."""
-        simulator.watches.remove(watch)
-        self._post(self.fail, simulator)  # later: the commands of the present event leave first
+                simulator.watches.remove(watch)  # it would fail again at each frame
+                self._post(self.fail, simulator)  # later: the commands of the present event leave first
 
     def _contained(self, place: str, simulator: Simulator) -> AbstractContextManager[None]:
         return self._faults.contained(place, partial(self.fail, simulator))

@@ -45,12 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prepare_folder(settings.record)
         elsewhere = find_elsewhere(options, settings.watchdog_s)
         engine = load_first(options, elsewhere)
+        card = engine.card.following(settings.follow)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
         print(f"follower: {harmless(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
-    logger.info("target: %s", engine.card.profile)
+    logger.info("target: %s", card.profile)
+    if len(card.targets) > 1:
+        logger.info("targets to choose from: %s", ", ".join(card.targets))
     logger.info("engine: %s", engine.description)
 
     def load(weights: str) -> Engine:

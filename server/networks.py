@@ -58,7 +58,7 @@ class Networks:
 
     Args:
         weights: of the network in use, as the user named it.
-        engine: that network, loaded.
+        sight: what sees with that network.
         folder: of the networks that may be asked for by name; None if none may.
         load: opens and tests a network; called in a thread, raises ValueError or OSError with a single line.
         see: makes what sees with a network.
@@ -67,7 +67,6 @@ class Networks:
         faults: where our own errors are reported.
 
     Attributes:
-        engine: the network in use.
         listeners: called with what sees from now on, between the frames that each network has seen.
         outcomes: how many have been exchanged and how many have failed.
     """
@@ -75,7 +74,7 @@ class Networks:
     def __init__(
         self,
         weights: str,
-        engine: Engine,
+        sight: Sight,
         folder: Path | None,
         load: Callable[[str], Engine],
         see: Callable[[Engine], Sight],
@@ -83,7 +82,7 @@ class Networks:
         post: Callable[..., None],
         faults: Faults,
     ) -> None:
-        self.engine, self._weights, self._folder = engine, weights, folder
+        self._sight, self._weights, self._folder = sight, weights, folder
         self._load, self._see, self._perception, self._post, self._faults = load, see, perception, post, faults
         self.listeners: list[Callable[[Sight], None]] = []
         self.outcomes = Counter({EXCHANGED: 0, FAILED: 0})
@@ -98,6 +97,16 @@ class Networks:
         self._thread.start()
 
     @property
+    def engine(self) -> Engine:
+        """The network in use."""
+        return self._sight.engine
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all that the network in use can follow."""
+        return self._sight.card.targets
+
+    @property
     def is_loading(self) -> bool:
         """Whether another network is being loaded."""
         return self._latest is not None and not self._latest.is_over
@@ -107,7 +116,7 @@ class Networks:
         return {
             "name": self._weights,
             "engine": self.engine.description,
-            "target": self.engine.card.profile.name,
+            "targets": self.targets,
             "loading": self._latest.name if self._latest is not None and self.is_loading else None,
             "trouble": None if self._latest is None else self._latest.trouble,
             "choices": None if self._folder is None else self._choices,
@@ -156,11 +165,18 @@ class Networks:
                 try:
                     if is_of_folder:
                         self._check_place(weights)
-                    self._post(self._exchange, loading, weights, self._see(self._load(weights)))
+                    self._post(self._exchange, loading, weights, self._seeing(self._load(weights)))
                     continue
                 except (ValueError, OSError) as error:
                     trouble = str(error)
             self._post(self._fail, loading, trouble)
+
+    def _seeing(self, engine: Engine) -> Sight:
+        try:
+            return self._see(engine)
+        except ValueError:  # it does not know the target that the user asked for
+            engine.close()
+            raise
 
     def _check_place(self, weights: str) -> None:
         assert self._folder is not None
@@ -176,7 +192,7 @@ class Networks:
 
     def _use(self, loading: Loading, weights: str, sight: Sight) -> None:
         self.engine.close()
-        self.engine, self._weights = sight.engine, weights
+        self._sight, self._weights = sight, weights
         self.outcomes[EXCHANGED] += 1
         loading.is_over = True
         classes = ", ".join(sight.engine.card.classes)

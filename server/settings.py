@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from model.card import LARGEST_MIN_BLOB_PX
+from model.card import LARGEST_MIN_BLOB_PX, Card
 from model.options import option
 from model.profile import MOTION, Profile, hero_profile, profile_of
 from server.sight.geometry import Camera
@@ -37,8 +37,9 @@ class Settings:
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
     depth: str = option("image", "none: do without depth images", choices=("image", "none"))
     ground_m: float = option(0.0, "z of the ground without depth, m")
+    follow: str | None = option(None, "which target (default: the first)", metavar="NAME")
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
-    watchdog_s: float = option(1.0, "longest time for which a drone follows without a fresh frame, seconds")
+    watchdog_s: float = option(1.0, "longest wait for a fresh frame, s")
     pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(
         None, "folder to record every session into (default: record only on demand, into recordings/)"
@@ -163,6 +164,17 @@ def tracker_for(profile: Profile, chosen: Mapping[str, Any]) -> TrackerConfig:
     if motion:
         profile = profile_of({**asdict(profile), **motion})
     return TrackerConfig(**{name: chosen[name] for name in OWN if name in chosen}, profile=profile)
+
+
+def trackers_for(card: Card, chosen: Mapping[str, Any]) -> tuple[TrackerConfig, ...]:
+    """The settings of a tracker of each target of a network; that of the card's present target first.
+
+    Args:
+        card: of the network.
+        chosen: as in `tracker_for`.
+    """
+    names = sorted(card.targets, key=lambda name: name != card.profile.name)
+    return tuple(tracker_for(card.following(name).profile, chosen) for name in names)
 
 
 def read_tracker(file: Path) -> dict[str, Any]:

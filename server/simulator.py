@@ -81,6 +81,11 @@ class Simulator:
     in_work: dict[int, "InWork"] = field(default_factory=dict)
     is_connected: bool = True
 
+    @property
+    def target(self) -> str:
+        """Name of whom its session looks for."""
+        return self.session.state.tracker.config.profile.name
+
     def tracks(self, number: int) -> bool:
         """Whether a person of this number is tracked now."""
         return self.session.state.tracker.crowd.person(number) is not None

@@ -37,7 +37,8 @@ from model.hysteresis import best_thresholds, count, thresholds_of, with_thresho
 from model.provenance import card_content, commit, write_card
 from model.scoring import HERO
 from model.training import write_whole
-from model.validation import predict, validate_by_distance
+from model.training_run import score_parts
+from model.validation import predict
 from tools.labelled.people import chosen_pairs
 
 
@@ -58,22 +59,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = without_thresholds(network)
     px = network.input_shape[1]
     pairs = [pair for _, some in chosen_pairs(options.data, options.recordings) for pair in some]
-    frames = read_pairs(pairs, px, "reading")
-    thresholds = thresholds or best_thresholds(map(count, predict(network, frames), frames.masks == HERO))
+    first = read_card(weights[0])
+    frames = read_pairs(pairs, px, "reading", len(first.targets))
+    thresholds = thresholds or best_thresholds(map(count, predict(network, frames), frames.masks >= HERO))
     network = with_thresholds(network, thresholds)
     write_whole(out, network.save)
-    score = validate_by_distance(network, frames)
-    print_text(f"{thresholds}: {score}")
-    first = read_card(weights[0])
+    scores = score_parts(out, {"held out": frames}, first.targets)
+    for part, score in scores.items():
+        print_text(f"{thresholds}, {part}: {score}")
     card = {
         "network": network.name,
         "classes": first.classes,
         "profile": asdict(first.profile),
+        **(
+            {"more_targets": [{"profile": asdict(each.profile)} for each in more]}
+            if (more := first.more_targets)
+            else {}
+        ),
         "input_px": px,
         "mean": first.mean,
         "scale": first.scale,
         "thresholds": thresholds._asdict(),
-        "validation_parts": {"held out": score._asdict()},
+        "validation_parts": {part: score._asdict() for part, score in scores.items()},
         "command": shlex.join(["python", "tools/average.py", *(sys.argv[1:] if arguments is None else arguments)]),
         "commit": commit(),
         "average_of": [card_content(each) for each in weights],

@@ -5,7 +5,8 @@
 Everybody whom the network sees in frames of known truth is an example: the hero, or not. The frames must be such as the
 network has not learned from, for it is too sure of those. The fit is judged on recordings that were left out of it, in
 turn; the table and the diagram (--plot) show, for each class of evidence, how often it was the hero indeed. Then the
-fit to all of them is written to the card. Takes a minute for a thousand frames.
+fit to all of them is written to the card. Takes a minute for a thousand frames. Of a network with several targets, each
+needs a run of its own (--target).
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -31,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     check_output_file(options.plot)
-    card = card_file(check_calibratable(options.weights))
+    card = card_file(check_calibratable(options.weights, options.target))
     chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
-    found = calibrate(options.weights, chosen, of_similar, options.precision)
+    found = calibrate(options.weights, chosen, of_similar, options.precision, options.target)
     print_text(table(found.reliability))
     print_text(f"log loss on recordings left out: {found.loss:.4f} of {found.loss_without:.4f} without any")
     if options.plot:
@@ -48,6 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to take of them (default: all)")
+    parser.add_argument("--target", metavar="NAME", help="whose evidence to fit (default: the first on the card)")
     add_precision_option(parser)
     parser.add_argument(
         "--similar", type=Path, nargs="+", default=[], help="dataset folders with lookalikes, for the second look only"

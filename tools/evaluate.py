@@ -46,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     check_output_file(options.json)
     if options.report:
         make_output_folder(options.report)
-    evaluations = [evaluate(weights, folders, options.resolution, options.precision) for weights in options.weights]
+    evaluations = [
+        evaluate(weights, folders, options.resolution, options.precision, options.target) for weights in options.weights
+    ]
     print_text(summary(evaluations))
     if options.json:
         figures = [describe(evaluation) for evaluation in evaluations]
@@ -86,6 +88,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="native",
         help="resolution at which masks are compared, px; native: the network's own (default: %(default)s)",
     )
+    parser.add_argument("--target", metavar="NAME", help="which of the network's targets (default: the first)")
     add_precision_option(parser, default="f32")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the figures to this file; a list for several networks"

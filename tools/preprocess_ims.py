@@ -2,6 +2,7 @@
 
     python tools/preprocess_ims.py
     python tools/preprocess_ims.py --raw data/raw_sim_data --out data/processed_sim_data
+    python tools/preprocess_ims.py --raw data/raw_dogs --out data/dogs --colour yellow
 
 Each frame `<raw>/{train,validation}/<run>/IMG/cam{1,2,3,4}_NNNNN.png` becomes a pair in `<out>/<split>`:
 `images/<fold>_<run>_cam1_NNNNN.jpeg` and `masks/<fold>_<run>_mask_NNNNN.png`. The fold is the number of the run: runs
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from model.command import command, print_text, run_command
+from model.mask_colours import MOST_TARGETS, NAMES, class_numbers
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from model.raw_recordings import SPLITS, read_png
 from model.scoring import CLASSES, HERO
@@ -51,8 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path("data/processed_sim_data"),
         help="folder of the set, with train/ and validation/ in it (default: %(default)s)",
     )
+    parser.add_argument(
+        "--colour",
+        choices=NAMES[HERO:],
+        default=NAMES[HERO],
+        help="of the hero in the masks: that of the first target of a network, the second, … (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
-    skipped = make_set(options.raw, options.out)
+    skipped = make_set(options.raw, options.out, target=NAMES.index(options.colour))
     for split in SPLITS:
         print_text(describe(options.out / split))
     print_text(next_step(options.out))
@@ -85,8 +93,12 @@ def describe(folder: Path) -> str:
 
 
 def count_pixels(mask: Path) -> np.ndarray:
-    """Number of pixels of each of `scoring.CLASSES` in a mask, (3,) int."""
-    return np.count_nonzero(read_png(mask)[0], axis=(0, 1))
+    """Number of pixels of each of `scoring.CLASSES` in a mask, (3,) int; all targets are the hero."""
+    try:
+        numbers = class_numbers(read_png(mask)[0], MOST_TARGETS)
+    except ValueError as error:
+        raise ValueError(f"{error} in {mask}") from error
+    return np.bincount(np.minimum(numbers, HERO).ravel(), minlength=len(CLASSES))
 
 
 def next_step(out: Path) -> str:

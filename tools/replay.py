@@ -77,7 +77,8 @@ class Replay:
             InconsistentError: if its argument is not JSON, or its arrival or the place expected is none of a session.
         """
         frame = restored_frame(in_work.frame, in_work.arrival_s, in_work.argument, in_work.expected_m)
-        self._frames[frame.number] = frame
+        # If it was looked through for another target, this session does not answer it (`SessionState.bad_at_s`).
+        self._frames[frame.number] = frame._replace(target=self.session.state.tracker.config.profile.name)
 
     def _receive(self, event: Received, argument: str) -> None:
         """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
@@ -265,6 +266,10 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
         lines.append(f"recorded with {start.weights}, replayed with {weights}, another network")
     if engine.description != start.engine:
         lines.append(f"recorded on {start.engine}, replayed on {engine.description}")
+    if (target := start.tracker.profile.name) not in engine.card.targets:
+        lines.append(
+            f"recorded for the {target}, replayed for the {engine.card.profile.name}: the network knows no other"
+        )
     if recording.end_reason is None:
         lines.append("the recording was cut off; replayed as far as it goes")
     return lines

@@ -11,7 +11,7 @@ Presets: `fpn` (default) is the first training of the shipped network, about two
 instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
 FCN4 of the original report with its settings. `--preset FILE.toml` takes the settings of a file, such as `best.toml` of
 `tools/search.py`. Every setting of a preset can be changed by its option. With `--profile`, the figures that
-the masks call the hero are another target: see docs/targets.md.
+the masks call the hero are another target; with `--more-profiles`, they show further ones: see docs/targets.md.
 
 Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
 each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of

@@ -109,7 +109,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Retarget:
-    """Another network is in use, with another target or other settings of the tracker: begin anew."""
+    """Another target is to be followed, or by other settings of the tracker: begin anew."""
 
     at_s: float
     tracker: TrackerConfig

@@ -26,7 +26,7 @@ ALONE_M = 2.0
 
 
 def expecting(frame: Frame, state: SessionState) -> Frame:
-    """A frame with the place where the one followed must be in it, if a look at that will do.
+    """A frame with its session's target, and the place where that must be in it, if a look at that will do.
 
     Args:
         frame: as received.
@@ -34,7 +34,8 @@ def expecting(frame: Frame, state: SessionState) -> Frame:
     """
     if isinstance(frame.content, BadFrameError):
         return frame
-    return frame._replace(expected_m=_expected(state, frame.content, frame.arrival_s))
+    expected_m = _expected(state, frame.content, frame.arrival_s)
+    return frame._replace(expected_m=expected_m, target=state.tracker.config.profile.name)
 
 
 def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Vector | None:

@@ -100,7 +100,8 @@ class SessionState:
         is_told_to_follow: whether the last command was to follow; None before the first command.
         is_held: whether the drone is kept on patrol by hand.
         fresh_at_s: arrival of the newest frame understood, at first of the first one received; None before.
-        bad_at_s: arrival of the newest frame that was not understood; None if there was none.
+        bad_at_s: frames that arrived by then are not answered any more, because a newer one was not understood, or
+            because they were looked through for another target; None if there was neither.
         seen_at_s: arrival of the newest frame that showed the hero, or what hides them; None if none did.
         markers: sent so far.
     """
@@ -212,7 +213,7 @@ class Session:
                 return [] if self.state.tracker.is_following else self._patrol("refused by hand")
             case Retarget():
                 commands = self._give_up("another target from here on")
-                self._change(tracker=Tracker(event.tracker))
+                self._change(tracker=Tracker(event.tracker), bad_at_s=event.at_s)
                 return commands
             case Shutdown():
                 return self._give_up("the server is shutting down")
@@ -234,7 +235,7 @@ class Session:
             return self._give_up(f"the frame may be older than {self.watchdog_s:g} s")
         if self.state.bad_at_s is not None and event.arrival_s <= self.state.bad_at_s:
             self._count(stale=1)
-            return []  # a newer one was not understood, and has stopped the drone
+            return []  # see `SessionState.bad_at_s`; the drone has been stopped
         clock, time = self.state.clock.tick(event.timestamp_s, event.arrival_s)
         if time.is_stale:
             self._change(clock=clock)

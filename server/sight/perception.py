@@ -283,8 +283,9 @@ class Perception:
                     if isinstance(depth.outcome, BadFrameError):
                         outcome = depth.outcome
                     else:
-                        pose = waiting.content.gimbal_pose
-                        outcome = self.sight.find(pose, image, size, probabilities[number], depth.outcome, region)
+                        outcome = self.sight.find(
+                            waiting.frame, image, size, probabilities[number], depth.outcome, region
+                        )
             self._charge(slot, spent.decode_s + inference_s / len(decoded))
             results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
         return results

@@ -13,7 +13,7 @@ import numpy as np
 
 from model.card import Card
 from model.engines import Engine
-from server.sight.geometry import Camera, Pose
+from server.sight.geometry import Camera
 from server.sight.images import Size, decode_depth, decode_rgb
 from server.sight.people import Sighting, find_people
 from server.sight.region import Region, region_around
@@ -46,17 +46,25 @@ class Sight:
         engine: the loaded network.
         camera: the simulators' camera.
         min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
+        target: name of whom to look for in frames that don't tell; None for the first on the network's card.
 
     Attributes:
         engine: as given.
         min_blob_px: the one in use.
+        card: the network's, with that target and the `min_blob_px` in use.
+
+    Raises:
+        ValueError: if the network has no such target.
     """
 
-    def __init__(self, engine: Engine, camera: Camera, min_blob_px: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, camera: Camera, min_blob_px: int | None = None, target: str | None = None
+    ) -> None:
         cv2.setNumThreads(1)  # its images are small, and the cores are the network's
         self.engine, self._camera = engine, camera
         self.min_blob_px = min_blob_px or engine.card.min_blob_px
-        self._card = replace(engine.card, min_blob_px=self.min_blob_px)
+        self.card = replace(engine.card.following(target), min_blob_px=self.min_blob_px)
+        self._cards = {name: self.card.following(name) for name in self.card.targets}
 
     def look(self, frame: Frame) -> View | BadFrameError:
         """Understand one frame; returns the error that its sender made if it can't be understood.
@@ -71,7 +79,7 @@ class Sight:
             region = self.region(frame, size)
             (probabilities,) = self.infer([image], [region])
             depth_255 = self.decode_depth(frame.content)
-            return self.find(frame.content.gimbal_pose, image, size, probabilities, depth_255, region)
+            return self.find(frame, image, size, probabilities, depth_255, region)
         except BadFrameError as error:
             return error.as_value()
 
@@ -89,7 +97,8 @@ class Sight:
         if part_px is None or frame.expected_m is None or isinstance(frame.content, BadFrameError):
             return None
         camera, pose = self._camera.of_shape(*size), frame.content.gimbal_pose
-        return region_around(frame.expected_m, camera, pose, self._card.profile, self.engine.input_px, part_px)
+        profile = self._card_for(frame.target).profile
+        return region_around(frame.expected_m, camera, pose, profile, self.engine.input_px, part_px)
 
     def infer(self, images: Sequence[np.ndarray], regions: Sequence[Region | None]) -> list[np.ndarray]:
         """Run the network.
@@ -130,7 +139,7 @@ class Sight:
 
     def find(
         self,
-        pose: Pose,
+        frame: Frame,
         image: np.ndarray,
         size: Size,
         probabilities: np.ndarray,
@@ -140,22 +149,27 @@ class Sight:
         """Find and place everybody.
 
         Args:
-            pose: of the camera, world frame.
+            frame: that was understood.
             image: (px, px, 3) uint8 RGB, as the network saw it.
             size: of the camera image as received.
             probabilities: (px, px, classes) float32, of the network.
             depth_255: (H, W) uint8, round(255 · depth / far); None without a depth image.
             region: that was looked at; None for the whole.
         """
-        camera = self._camera.of_shape(*size)
-        sightings = find_people(probabilities, image, depth_255, camera, pose, self._card, self.engine.second_look)
+        assert not isinstance(frame.content, BadFrameError)
+        camera, card, pose = self._camera.of_shape(*size), self._card_for(frame.target), frame.content.gimbal_pose
+        sightings = find_people(probabilities, image, depth_255, camera, pose, card, self.engine.second_look)
         if region is not None:  # who is cut off at its edge looks like somebody else, elsewhere
             sightings = tuple(sighting for sighting in sightings if region.shows(sighting.box_px, camera))
-        view = View(sightings, camera, probabilities, self._card, is_part=region is not None)
+        view = View(sightings, camera, probabilities, card, is_part=region is not None)
         if depth_255 is None:
             return view
         surfaces = Surfaces.of(depth_255, camera, pose)
         return view._replace(surfaces=surfaces, remark=compare_sizes(size, depth_255))
+
+    def _card_for(self, target: str | None) -> Card:
+        """The card with a frame's target; one that the network doesn't know is that of a former network."""
+        return self.card if target is None else self._cards.get(target, self.card)
 
 
 def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:

@@ -10,12 +10,13 @@ from server.watch.labels import Spot, as_json
 
 
 def describe(
-    name: str, situation: Situation, distance_m: float | None, found: Iterable[Spot], camera: Camera
+    name: str, target: str, situation: Situation, distance_m: float | None, found: Iterable[Spot], camera: Camera
 ) -> dict[str, Any]:
     """The page's form of a situation; whoever tells it adds the new `moments` and the `picture`.
 
     Args:
         name: the simulator's.
+        target: name of whom its session looks for.
         situation: its session's.
         distance_m: from the camera to the hero at the latest frame that was understood.
         found: where people are in the latest picture.
@@ -24,6 +25,7 @@ def describe(
     velocity = situation.velocity_mps
     return {
         "name": name,
+        "target": target,
         "state": situation.state.value,
         "is_held": situation.is_held,
         "is_undecided": situation.is_undecided,

@@ -247,8 +247,8 @@ class Dashboard:
 
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
         simulator, picture = shown.simulator, shown.picture
-        situation = simulator.session.situation(now_s)
-        told = describe(simulator.name, situation, shown.distance_m, picture.spots if picture else (), self._camera) | {
+        situation, spots = simulator.session.situation(now_s), picture.spots if picture else ()
+        told = describe(simulator.name, simulator.target, situation, shown.distance_m, spots, self._camera) | {
             "counts": simulator.session.state.counts._asdict(),
             "recording": self._recording(simulator, now_s),
             "warnings": self._warnings(simulator.name, now_s),

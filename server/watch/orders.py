@@ -1,8 +1,8 @@
-"""What an operator may order: to hold or record a simulator, to choose or refuse a person. Checked here, for HTTP and
-Socket.IO alike.
+"""What an operator may order: to hold or record a simulator, to choose or refuse a person, to aim at a target. Checked
+here, for HTTP and Socket.IO alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,22 @@ def choice(do: Callable[[Simulator, int | None], None]) -> Order:
 def refusal(do: Callable[[Simulator, int], None]) -> Order:
     """An order about a person."""
     return Order("person", "a number", _is_number, do, names_person=True)
+
+
+def aim(do: Callable[[Simulator, str], None], targets: Callable[[], Sequence[str]]) -> Order:
+    """An order about a target of the network.
+
+    Args:
+        do: obeys.
+        targets: names of those that there are now.
+    """
+
+    def aim_at(simulator: Simulator, name: str) -> None:
+        if name not in targets():
+            raise OrderError(f"a target of the network ({', '.join(targets())})", is_understood=True)
+        do(simulator, name)
+
+    return Order("target", "the name of a target", lambda value: isinstance(value, str), aim_at)
 
 
 def _is_number(value: object) -> bool:

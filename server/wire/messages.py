@@ -71,6 +71,7 @@ class Frame(NamedTuple):
         content: what it says; the error if it could not be parsed.
         expected_m: (x, y, z) in the world of the only one who has to be looked for; None if everybody has to be
             (`server.flight.glance`).
+        target: name of whom its session looks for; None: whom the network looks for unless told otherwise.
     """
 
     number: int
@@ -78,6 +79,7 @@ class Frame(NamedTuple):
     argument: object
     content: "SensorFrame | BadFrameError"
     expected_m: tuple[float, float, float] | None = None
+    target: str | None = None
 
     @classmethod
     def read(cls, number: int, arrival_s: float, argument: object) -> "Frame":

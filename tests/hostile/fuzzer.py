@@ -25,7 +25,7 @@ PATHS = (
     *(ENGINE_IO + "polling", ENGINE_IO + "polling&sid=nobody", ENGINE_IO + "polling&j=0", ENGINE_IO + "pigeon"),
     *(ENGINE_IO + "websocket", "/socket.io/?EIO=3&transport=polling", "/socket.io/"),
 )
-ORDERS = ("/hold", "/record", "/choose", "/refuse")
+ORDERS = ("/hold", "/record", "/choose", "/refuse", "/target")
 METHODS = ("GET", "GET", "POST", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "CONNECT", "BREW", "")
 FIELDS = ("timestamp", "pose", "gimbal_pose", "rgb_image", "depth_image")
 NUMBERS = (
@@ -294,6 +294,7 @@ class Fuzzer:
                 b'{"simulator":["a"],"is_held":true}',
                 b'{"is_recorded":1}',
                 b'{"simulator":"nobody","person":1}',
+                b'{"simulator":"nobody","target":"dog"}',
                 b'{"simulator":{},"person":' + b"9" * 900 + b"}",
                 b"",
             ),

@@ -166,7 +166,7 @@ def test_the_smallest_scale_shows_the_whole_frame():
     # 16 px to 12: everything 0.75 times as large.
     mask = figure(16, 4, 8, 4)
     drawn = Drawn(math.log(0.75), 0, 0)
-    image, mask = window(showing(mask), mask, drawn, px=12, around=PEOPLE)
+    image, mask = window(showing(mask), mask, drawn, px=12, around=mask == PEOPLE)
     assert drawn.asked == [(math.log(0.75), math.log(1.35)), (0, 1), (0, 1)]
     np.testing.assert_array_equal(mask, figure(12, 3, 6, 3))
     np.testing.assert_array_equal(image, showing(figure(12, 3, 6, 3)))
@@ -174,7 +174,7 @@ def test_the_smallest_scale_shows_the_whole_frame():
 
 def test_scale_1_cuts_out_pixels_as_they_are():
     drawn = Drawn(0.0, 1, 0)
-    image, mask = window(IMAGE, MASK, drawn, px=2, around=HERO + 1)
+    image, mask = window(IMAGE, MASK, drawn, px=2, around=MASK == HERO + 1)
     np.testing.assert_array_equal(image, IMAGE[1:3, 0:2])
     np.testing.assert_array_equal(mask, MASK[1:3, 0:2])
     assert drawn.asked[1:] == [(0, 3), (0, 3)]  # corners 0 to 4 − 2
@@ -183,7 +183,7 @@ def test_scale_1_cuts_out_pixels_as_they_are():
 def test_the_largest_scale_magnifies():
     # 8 / ln⁻¹(ln 2) = 4 of 8 px: a figure of 1 px has 2 × 2.
     mask = figure(8, 3, 2, 1, PEOPLE)
-    image, mask = window(showing(mask), mask, Drawn(math.log(2), 2, 1), px=8, around=HERO, largest=2.0)
+    image, mask = window(showing(mask), mask, Drawn(math.log(2), 2, 1), px=8, around=mask == HERO, largest=2.0)
     np.testing.assert_array_equal(mask, figure(8, 2, 2, 2, PEOPLE))
     # Between pixels the image is interpolated: 50 + 50 · (3/4)² at the four that are a quarter off the figure's centre.
     assert image[2:4, 2:4, 0].tolist() == [[78, 78], [78, 78]]
@@ -194,7 +194,7 @@ def test_a_chosen_pixel_of_the_hero_lands_where_it_is_told():
     mask = np.zeros((8, 8), np.uint8)
     mask[3, 5:7] = HERO
     drawn = Drawn(0.0, 0, 0, 1, 1, 2)
-    _, seen = window(showing(mask), mask, drawn, px=4, around=HERO)
+    _, seen = window(showing(mask), mask, drawn, px=4, around=mask == HERO)
     np.testing.assert_array_equal(seen, mask[2:6, 4:8])
     assert drawn.asked[3:] == [(0, 2), (0, 4), (0, 4)]
 
@@ -204,7 +204,7 @@ def test_the_window_shows_the_hero_wherever_he_is(top, left):
     rng = np.random.default_rng(0)
     mask = figure(16, top, left, 2)
     for _ in range(100):
-        _, seen = window(showing(mask), mask, rng, px=12, around=HERO)
+        _, seen = window(showing(mask), mask, rng, px=12, around=mask == HERO)
         assert (seen == HERO).any()
 
 
@@ -215,7 +215,7 @@ def test_a_window_has_the_size_asked_for_and_image_and_mask_stay_together(px):
     before = mask.copy()
     shares = []
     for _ in range(100):
-        image, seen = window(showing(mask), mask, rng, px=px, around=PEOPLE)
+        image, seen = window(showing(mask), mask, rng, px=px, around=mask == PEOPLE)
         assert (image.shape, image.dtype, seen.shape, seen.dtype) == ((px, px, 3), np.uint8, (px, px), np.uint8)
         # The left half shows 50, the right one 150; where they meet the image is interpolated.
         assert (seen[image[..., 0] < 75] == SURROUNDINGS).all()

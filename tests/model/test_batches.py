@@ -214,6 +214,25 @@ def test_far_pastes_a_hero_where_there_is_none(monkeypatch):
     assert (heroes.reshape(5, 8)[:, 2:] == 16).all()
 
 
+def test_far_pastes_each_of_several_targets_as_its_own_profile_says(monkeypatch):
+    monkeypatch.setattr(module, "PASTED_HERO", 1.0)
+    monkeypatch.setattr(module, "PASTED_PEOPLE", 0.0)
+    drawn_from = scenes(with_hero=4, without=6)
+    drawn_from.masks[:2][drawn_from.masks[:2] == HERO] = HERO + 1
+    profiles = (replace(hero_profile(), pasted_px=(px, px)) for px in (16.0, 9.0))
+    settings = dict(zip(("profile", "more_profiles"), (next(profiles), (next(profiles),)), strict=True))
+    drawn = batches(drawn_from, augmentation="far", crop_px=16, batch=8, hero_share=0.25, steps=5, **settings)
+    masks = np.concatenate([drawn[step][1][2:] for step in range(5)])  # the first two of each show a target
+    shown = {(int(count(mask[None], HERO)[0]), int(count(mask[None], HERO + 1)[0])) for mask in masks}
+    assert shown == {(16, 0), (0, 9)}
+
+
+def test_frames_are_mirrored_only_if_all_targets_may_be():
+    not_mirrored = replace(hero_profile(), is_mirrored=False)
+    drawn = batches(asymmetric(), more_profiles=(not_mirrored,), steps=5)
+    assert not any(is_mirrored(drawn[step][0]).any() for step in range(5))
+
+
 def test_far_pastes_none_to_two_of_the_people(monkeypatch):
     monkeypatch.setattr(module, "PASTED_HERO", 0.0)
     monkeypatch.setattr(module, "PASTED_PEOPLE", 1.0)

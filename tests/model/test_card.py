@@ -60,6 +60,48 @@ def test_a_card_says_what_its_target_is_like_and_which_class_that_is(weights):
     assert (card.hero, card.others) == (2, [1])
 
 
+DOG = {**PROFILE, "name": "dog", "others": "people", "height_m": 0.6}
+SEVERAL = {
+    "classes": [*CLASSES, "dog"],
+    "evidence": {"largest": 5.0},
+    "second_evidence": {"largest": 4.0},
+    "more_targets": [{"profile": DOG, "evidence": {"largest": 2.0}}],
+}
+
+
+def test_a_card_with_several_targets_follows_the_one_it_names_first_and_takes_the_others_for_others(weights):
+    write(weights, SEVERAL)
+    card = read_card(weights)
+    assert (card.profile, card.evidence, card.second_evidence) == (
+        hero_profile(),
+        Evidence(largest=5.0),
+        Evidence(largest=4.0),
+    )
+    assert (card.hero, card.others, card.targets) == (2, [1, 3], ("hero", "dog"))
+    assert card.following(None) is card
+    assert card.following("hero") is card
+
+
+def test_a_card_that_follows_another_of_its_targets_has_its_profile_and_its_evidence(weights):
+    write(weights, SEVERAL)
+    first = read_card(weights)
+    dog = first.following("dog")
+    assert (dog.profile.height_m, dog.evidence, dog.second_evidence) == (0.6, Evidence(largest=2.0), None)
+    assert (dog.hero, dog.others, dog.targets) == (3, [1, 2], ("hero", "dog"))
+    assert dog.following("hero") == first
+
+
+def test_a_target_without_evidence_has_that_of_networks_without_a_calibration(weights):
+    write(weights, {**SEVERAL, "more_targets": [{"profile": DOG}]})
+    assert read_card(weights).following("dog").evidence == Evidence()
+
+
+def test_a_target_that_the_network_does_not_know_is_refused_with_those_that_it_knows(weights):
+    write(weights, SEVERAL)
+    with pytest.raises(ValueError, match=r"^expected a target of the network \(hero, dog\), got people$"):
+        read_card(weights).following("people")
+
+
 def test_the_target_of_a_card_without_a_profile_is_the_hero(weights):
     write(weights, {"input_px": 160})
     assert read_card(weights).profile == hero_profile()
@@ -112,6 +154,11 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
         ({"profile": None}, "expected a profile, a table of values, got NoneType"),
         ({"profile": {}}, "expected name in a profile, got none"),
         ({"profile": {**PROFILE, "name": "dog"}}, "classes must contain dog once, got surroundings, people, hero"),
+        ({"more_targets": {}}, "Expected `array`, got `object` - at `$.more_targets`"),
+        ({"more_targets": [DOG]}, "Object missing required field `profile` - at `$.more_targets[0]`"),
+        ({"more_targets": [{"profile": {**DOG, "wings": 2}}]}, "expected values of a profile (name, others, height_m,"),
+        ({"more_targets": [{"profile": DOG}]}, "classes must contain dog once, got surroundings, people, hero"),
+        ({"more_targets": [{"profile": PROFILE}]}, "targets must have different names, got hero, hero"),
         ("[]", "a JSON value of type list, not an object"),
         ("[" * 100_000, "maximum recursion depth exceeded"),
         ("{", "Expecting property name"),

@@ -123,6 +123,26 @@ def test_a_pixel_of_other_than_one_class_is_refused(folder, pixel):
     refused(folder, rf"exactly one class per pixel \(one channel 255, the others 0\) in {path}")
 
 
+def test_a_mask_of_several_targets_has_a_colour_for_each(tmp_path):
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255)]
+    Image.new("RGB", (6, 6)).save(tmp_path / "0.png")
+    Image.fromarray(np.array([colours] * 6, np.uint8)).save(tmp_path / "1.png")
+    _, mask = read_pair(tmp_path / "0.png", tmp_path / "1.png", 6, targets=4)
+    assert mask.tolist() == [[0, 1, 2, 3, 4, 5]] * 6
+    _, larger = read_pair(tmp_path / "0.png", tmp_path / "1.png", 60, targets=4)
+    assert larger[0, 5::10].tolist() == [0, 1, 2, 3, 4, 5]
+    message = rf"^expected exactly one class per pixel \(red, green, blue or yellow\) in {tmp_path / '1.png'}$"
+    with pytest.raises(ValueError, match=message):
+        read_pair(tmp_path / "0.png", tmp_path / "1.png", 6, targets=2)
+
+
+def test_of_several_targets_each_is_a_hero_in_the_counts():
+    masks = np.array([[[0, 1], [1, 1]], [[0, 2], [3, 3]], [[3, 0], [0, 0]]], np.uint8)
+    frames = Frames(np.zeros((3, 2, 2, 3), np.uint8), masks)
+    assert frames.hero_px().tolist() == [0, 3, 1]
+    assert frames.shows_people().tolist() == [True, False, False]
+
+
 def test_a_grey_mask_is_refused(folder):
     Image.fromarray(np.full((8, 8), 255, np.uint8)).save(folder / "masks" / "run1_mask_00001.png")
     refused(folder, "exactly one class per pixel")

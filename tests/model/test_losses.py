@@ -16,8 +16,9 @@ PLAIN = {"hero_weight": 1.0, "jaccard": 0.0, "empty_pull": 0.5, "detection": 0.0
 
 
 def certain(numbers):
-    """(1, H, W, classes) probabilities that say a mask's class numbers."""
-    return np.eye(len(CLASSES), dtype=np.float32)[np.asarray(numbers)][None]
+    """(1, H, W, classes) probabilities that say a mask's class numbers, of a network of all these classes."""
+    numbers = np.asarray(numbers)
+    return np.eye(max(len(CLASSES), numbers.max() + 1), dtype=np.float32)[numbers][None]
 
 
 def each_loss(numbers, probabilities, **weights):
@@ -34,7 +35,8 @@ def loss_of(numbers, probabilities, **weights):
 def half(numbers, where, class_number):
     """Certain of a mask's classes, but for half of one class and half surroundings at `where`."""
     probabilities = certain(numbers)
-    probabilities[0][where] = 0.5 * (np.eye(3)[class_number] + np.eye(3)[SURROUNDINGS])
+    one_hot = np.eye(probabilities.shape[-1])
+    probabilities[0][where] = 0.5 * (one_hot[class_number] + one_hot[SURROUNDINGS])
     return probabilities
 
 
@@ -129,6 +131,20 @@ def test_what_is_seen_beside_the_hero_is_part_of_the_union():
 def test_half_found_people_cost_half_as_much():
     numbers = np.array([[PEOPLE, 0], [0, 0]])
     assert jaccard_of(numbers, half(numbers, (0, 0), PEOPLE)) == pytest.approx(0.5 * 0.5, abs=NOTHING)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_further_target_costs_what_the_hero_costs(preset):
+    """Two images that differ in who of the two is half found; the other one is there and found."""
+    costs = []
+    for missing, found in ((HERO, HERO + 1), (HERO + 1, HERO)):
+        numbers = np.full((16, 16), SURROUNDINGS)
+        numbers[2:6, 2:6], numbers[10:14, 10:14] = missing, found
+        probabilities = half(numbers, (slice(2, 6), slice(2, 6)), missing)
+        loss = SegmentationLoss(PRESETS[preset])
+        costs.append(float(loss(numbers[None], probabilities)))
+    assert costs[0] == pytest.approx(costs[1], rel=1e-6)
+    assert costs[0] > 0.01
 
 
 @pytest.mark.parametrize("empty_pull", [0.0, 0.5, 1.0])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model import networks
-from model.networks import NETWORKS, build, check_buildable
+from model.networks import NETWORKS, build, check_buildable, weights_for
 from model.training import layers_in
 
 # fcn4 and fcn5 differ from fcn1 in widths alone.
@@ -88,3 +88,20 @@ def test_model_imports_no_backend():
     files = sorted(Path(networks.__file__).parent.glob("*.py"))
     assert len(files) > 5
     assert [file.name for file in files if imports_backend.search(file.read_text())] == []
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_SHAPE)
+def test_a_network_of_more_targets_begins_with_what_one_of_fewer_knows(name):
+    """To one that does not know the further target, it is people: both begin with the same logits."""
+    trained, larger = build(name, 16), build(name, 16, classes=4)
+    larger.set_weights(weights_for(larger, trained))
+    before, after = (np.asarray(network(noise(2, 16))) for network in (trained, larger))
+    np.testing.assert_allclose(after[..., 1], after[..., 3], rtol=1e-5)
+    np.testing.assert_allclose(after[..., 2] / after[..., 0], before[..., 2] / before[..., 0], rtol=1e-3)
+    np.testing.assert_allclose(after[..., 1] / after[..., 0], before[..., 1] / before[..., 0], rtol=1e-3)
+
+
+def test_weights_of_the_same_classes_stay_as_they_are():
+    trained = build("fcn1", 16)
+    for own, given in zip(trained.get_weights(), weights_for(build("fcn1", 16), trained), strict=True):
+        np.testing.assert_array_equal(own, given)

@@ -117,6 +117,7 @@ def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
     assert PRESETS["fpn"] == TrainingConfig()
     assert asdict(TrainingConfig()) == {
         "network": "fpn",
+        "more_profiles": (),
         "input_px": 256,
         "crop_px": 192,
         "augmentation": "far",

@@ -399,7 +399,10 @@ def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
 
     def look(batches):
         told.append(batches[0])
-        assert json.loads((tmp_path / "run" / SETTINGS).read_text()) == asdict(tiny()) | {"hold_out": []}
+        assert json.loads((tmp_path / "run" / SETTINGS).read_text()) == asdict(tiny()) | {
+            "hold_out": [],
+            "more_profiles": [],
+        }
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -34,6 +34,31 @@ def test_hero_iou_is_averaged_over_the_frames_that_show_the_hero():
     assert str(score) == "quality 0.0833, hero IoU 0.2500, tp 1, fp 1, fn 1"
 
 
+class RedAndGreen(RedIsTheHero):
+    """Where red is 200 or more there is the hero, and where green is, a dog."""
+
+    def predict_on_batch(self, images):
+        is_hero, is_dog = (images[..., channel] >= (200 - 127.5) / 127.5 for channel in (0, 1))
+        return np.eye(4, dtype=np.float32)[np.where(is_hero, HERO, np.where(is_dog, HERO + 1, 0))]
+
+
+def of_two_targets():
+    """The hero half found, a dog found, a dog taken for the hero, and nothing; 8 px each."""
+    shown = frames((4, 8), (0, 8), (8, 8), (0, 0))
+    shown.masks[1:3][shown.masks[1:3] == HERO] = HERO + 1
+    shown.images[1].reshape(-1, 3)[:8] = (0, 200, 0)
+    return shown
+
+
+def test_of_several_targets_each_is_scored_and_the_others_are_people_to_it():
+    score = validate(RedAndGreen(), of_two_targets())
+    # The hero: IoU 4/8, a false alarm. The dog: IoU 1 and 0, a miss.
+    assert score == HeroScore(hero_iou=pytest.approx((4 / 8 + 1 / 2) / 2), tp=1 + 1, fp=1 + 0, fn=0 + 1)
+    hero, dog = (validate_by_distance(RedAndGreen(), of_two_targets(), target) for target in (HERO, HERO + 1))
+    assert (hero.near_iou, hero.tp, hero.fp, hero.fn, hero.without_hero) == (0.5, 1, 1, 0, 3)
+    assert (dog.near_iou, dog.tp, dog.fp, dog.fn, dog.without_hero) == (0.5, 1, 0, 1, 2)
+
+
 def test_frames_of_more_than_one_prediction_are_scored_in_order(monkeypatch):
     monkeypatch.setattr(validation, "FRAMES_PER_PREDICTION", 2)
     assert validate(RedIsTheHero(), frames(*((10 + n, 10 + n) for n in range(5)))) == (1.0, 5, 0, 0)

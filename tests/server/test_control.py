@@ -183,7 +183,7 @@ def test_with_a_network_of_another_target_drones_patrol_and_begin_anew(road, cap
     road.frame("b", 1)
     tracker = quick_tracker(profile=replace(hero_profile(), name="dog", others="dogs"))
     for _ in range(2):
-        road.control.retarget(tracker)
+        road.control.retarget([tracker])
     assert road.told("a") == ["object_lost", *FOLLOW, "object_lost"]
     assert road.told("b") == ["object_lost"]
     assert [each.session.state.tracker.config for each in road.control.simulators] == [tracker, tracker]
@@ -191,6 +191,41 @@ def test_with_a_network_of_another_target_drones_patrol_and_begin_anew(road, cap
     assert road.simulator("c").session.state.tracker.config == tracker
     lines = [line.getMessage() for line in caplog.records if "target from now on" in line.getMessage()]
     assert [line.split(": ", 1)[1].split(",")[0] for line in lines] == ["dog"], "once, for the second is the same"
+
+
+DOG = quick_tracker(profile=replace(hero_profile(), name="dog"))
+
+
+def test_a_drone_told_to_follow_another_target_begins_anew_and_no_other_does(road, caplog):
+    caplog.set_level(logging.INFO)
+    road.control.retarget([quick_tracker(), DOG])
+    for sid in ("a", "b"):
+        road.follow(sid, HERO)
+    road.frame("a", 3)
+    for _ in range(2):
+        road.control.aim(road.simulator("a"), "dog")
+    assert road.told("a") == ["object_lost", *FOLLOW, "object_lost"]
+    assert road.told("b") == ["object_lost", *FOLLOW]
+    road.see("a", view(HERO))  # the frame of before, whose evidence is about the hero
+    assert road.told("a")[-1] == "object_lost"
+    assert [each.target for each in road.control.simulators] == ["dog", "hero"]
+    road.frame("a", 4)
+    assert [each.slot.waiting and each.slot.waiting.target for each in road.control.simulators] == ["dog", None]
+    road.frame("c", 1)
+    assert road.simulator("c").target == "hero", "a new one follows the first"
+    assert "[127.0.0.1:a] told by hand to follow the dog" in [line.getMessage() for line in caplog.records]
+
+
+def test_with_another_network_a_drone_keeps_its_target_if_that_is_there(road):
+    road.control.retarget([quick_tracker(), DOG])
+    for sid in ("a", "b"):
+        road.frame(sid, 1)
+    road.control.aim(road.simulator("a"), "dog")
+    before = [each.session.state for each in road.control.simulators]
+    road.control.retarget([DOG, quick_tracker()])
+    assert [each.session.state for each in road.control.simulators] == before, "nobody begins anew"
+    road.control.retarget([quick_tracker()])
+    assert [each.target for each in road.control.simulators] == ["hero", "hero"]
 
 
 STRANGER = stranger((16.0, 2.0, 1.0))

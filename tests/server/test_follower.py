@@ -4,7 +4,7 @@ import re
 
 import pytest
 from support.command import REPOSITORY, follower
-from support.fake_engine import FAKE_SERVER
+from support.fake_engine import FAKE_SERVER, HERO_AND_DOG
 
 from model.profile import MOTION, hero_profile
 from server.settings import OWN, TrackerConfig
@@ -17,6 +17,7 @@ from tools.simulator.server_process import running_server
         ("--port=99999", "port must be 0 to 65535, got 99999"),
         ("--host=", "host must be an address or a name, got ''"),
         ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
+        ("--follow=cat", "expected a target of the network (hero), got cat"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
     ],
 )
@@ -62,6 +63,15 @@ def test_the_start_tells_what_a_user_needs_and_nothing_else():
         "engine: colours",
         f"listening on http://127.0.0.1:{server.port}",
         "ready; QuadSim itself only ever connects to 127.0.0.1:4567",
+    ]
+
+
+def test_the_start_tells_which_target_of_several_is_followed():
+    with running_server(HERO_AND_DOG, "--follow", "dog", script=FAKE_SERVER) as server:
+        lines = [line.split(maxsplit=2)[2] for line in server.log][1:3]
+    assert lines == [
+        "target: dog, 1.75 m high, 0.5 m deep, upright, up to 8 m/s; others: people",
+        "targets to choose from: hero, dog",
     ]
 
 

@@ -1,5 +1,6 @@
 """Another network for a running server: asked for, loaded beside, exchanged between frames; on a real server."""
 
+import itertools
 import math
 import signal
 import threading
@@ -8,23 +9,24 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED, ColourEngine
+from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED, ColourEngine
 from support.live import picture
-from support.page import flying
+from support.page import flying, name_of
 from support.recorded_session import read
 from support.waiting import PATIENCE_S, wait_until
 
+from server.watch.recording.film import Film
 from server.watch.recording.reader import Recording
-from tools.replay import replay
+from tools.replay import differing_circumstances, replay
 from tools.simulator.server_process import ServerProcess, running_server
 
 WATCHDOG = ("--watchdog-s", "3")  # a busy machine may take seconds for a frame
 
 
-def two_people():
-    """The one in red to the left, the one in blue some metres to the right."""
+def two_people(right=BLUE):
+    """The one in red to the left, the one in blue or another colour some metres to the right."""
     image = picture(GREY)
-    image[100:160, 60:80], image[100:160, 170:190] = RED, BLUE
+    image[100:160, 60:80], image[100:160, 170:190] = RED, right
     return image
 
 
@@ -33,7 +35,13 @@ def folder(tmp_path: Path) -> Path:
     """Networks of `support.fake_engine.colour_network`."""
     made = tmp_path / "networks"
     (made / "run1").mkdir(parents=True)
-    for name, words in (("red", "red"), ("run1/blue", "blue"), ("damaged", "damaged"), ("raises", "raises")):
+    for name, words in (
+        ("red", "red"),
+        ("run1/blue", "blue"),
+        ("both", HERO_AND_DOG),
+        ("damaged", "damaged"),
+        ("raises", "raises"),
+    ):
         (made / f"{name}.keras").write_text(words)
     (made / "slow.keras").write_text("")
     return made
@@ -58,10 +66,10 @@ def metric(server: ServerProcess, name: str) -> float:
     return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
-def assert_replays(path: Path, hero: str) -> None:
+def assert_replays(path: Path, hero: str = "red", has_dog: bool = False) -> None:
     """That a recording is whole and gives the same commands again, on the network that it names."""
     with Recording(path) as recording:
-        engine = ColourEngine(hero=hero)
+        engine = ColourEngine(hero=hero, has_dog=has_dog)
         assert recording.start.engine == engine.description
         comparison = replay(recording, engine, recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()
@@ -139,3 +147,49 @@ def test_without_a_folder_no_network_can_be_asked_for():
     with running_server("unused", script=FAKE_SERVER) as server:
         status, text = load(server, "red.keras")
     assert (status, "started with --networks" in text) == (400, True)
+
+
+def aim(server: ServerProcess, target: str) -> tuple[int, str]:
+    """Have the latest simulator follow a target."""
+    wish = {"simulator": name_of(server), "target": target}
+    response = requests.post(f"{server.url}/target", json=wish, timeout=PATIENCE_S)
+    return response.status_code, response.text
+
+
+def test_a_drone_follows_another_target_of_the_network_when_told_to_and_its_recording_replays(folder: Path):
+    records = folder.parent / "recordings"
+    with (
+        running_server(
+            HERO_AND_DOG, *WATCHDOG, "--follow", "dog", "--record", str(records), script=FAKE_SERVER
+        ) as server,
+        flying(server, image=two_people(right=GREEN)) as flight,
+    ):
+        green_m = flight.led_to()
+        status, text = aim(server, "people")
+        assert (status, "expected a target of the network (hero, dog)" in text) == (404, True)
+        assert aim(server, "hero") == (204, "")
+        wait_until(lambda: math.dist(green_m, flight.led_to()) > 3, "the hero followed")
+        flight.wait_frames(3)
+        assert aim(server, "dog") == (204, "")
+        wait_until(lambda: math.dist(green_m, flight.led_to()) < 0.5, "the dog followed again")
+    (path,) = records.glob("*.mcap")
+    assert_replays(path, has_dog=True)
+    with Recording(path, with_states=True) as recording:
+        other_target = "recorded for the dog, replayed for the hero: the network knows no other"
+        assert other_target in differing_circumstances(recording, path, False, ColourEngine())
+        assert other_target not in differing_circumstances(recording, path, False, ColourEngine(has_dog=True))
+        film = Film(recording)
+        words = [said for _, _, said in film.timeline()["decisions"] if "the target is" in said]
+        shown = [film.message(step)["simulators"][0]["target"] for step in range(len(film))]
+    assert [said.split(",")[0] for said in words] == [
+        "the target is the hero from here on",
+        "the target is the dog from here on",
+    ]
+    assert [name for name, _ in itertools.groupby(shown)] == ["dog", "hero", "dog"]
+
+
+def test_a_network_without_the_target_that_the_user_asked_for_is_not_loaded(folder: Path):
+    with running_server(HERO_AND_DOG, "--follow", "dog", "--networks", str(folder), script=FAKE_SERVER) as server:
+        status, text = load(server, "red.keras")
+        assert (status, "expected a target of the network (hero), got dog" in text) == (422, True)
+        assert load(server, "both.keras") == (204, "")

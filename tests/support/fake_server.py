@@ -7,9 +7,11 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]  # a process of its own: pytest's path is not there
 
 from server import follower
-from support.fake_engine import ColourEngine, colour_network
+from support.fake_engine import HERO_AND_DOG, ColourEngine, colour_network
 
 if __name__ == "__main__":
-    follower.load_engine = lambda *_: ColourEngine(most_per_batch=4)  # type: ignore[assignment]
+    follower.load_engine = lambda name, weights, *_: ColourEngine(  # type: ignore[assignment]
+        most_per_batch=4, has_dog=weights == HERO_AND_DOG
+    )
     follower.load_beside = lambda name, weights, *_: colour_network(weights)
     follower.run()

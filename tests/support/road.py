@@ -93,7 +93,7 @@ class Road:
         self.perception, self.faults, self.complaints = HandPerception(), Faults(), RateLimitedWarnings()
         self.control = Control(
             Settings(**settings),
-            quick_tracker(),
+            [quick_tracker()],
             self.perception,
             lambda call, *arguments: self.posted.append((call, arguments)),
             lambda sid, command: self.sent.append((sid, command.event)),

@@ -2,17 +2,19 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.dataset import save_pair
-from support.networks import save_colour_network
+from support.networks import save_colour_network, save_pixel_network
 
 from model.card import read_card
 from model.crops import CROP_PX
 from model.evidence import Evidence, Looks
 from model.pair_files import list_pairs
+from model.profile import hero_profile
 from tools.calibrate import main
 from tools.labelled.people import people_in
 
@@ -151,6 +153,69 @@ def test_a_card_that_makes_no_sense_is_refused_by_its_name(network, data, capsys
     assert calibrated(network, data) == 2
     assert capsys.readouterr().err.startswith(f"calibrate: expected a network's card in {card}, got: a JSON value of")
     assert card.read_text() == "[]"
+
+
+DOG = {**asdict(hero_profile()), "name": "dog", "others": "people"}
+RED, GREEN, YELLOW = (200, 40, 20), (40, 200, 20), (200, 200, 20)
+
+
+@pytest.fixture
+def of_two_targets(tmp_path):
+    """A network to which red is the hero, yellow a dog and green somebody else."""
+    kernel = np.zeros((1, 1, 3, 4))  # of red, green and blue, for surroundings, people, hero and dog
+    kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2], kernel[0, 0, :2, 3] = 20, 2, 2, 4
+    network = save_pixel_network(tmp_path, PX, kernel, np.array([0, 0, 0, -1.0]))
+    classes = ["surroundings", "people", "hero", "dog"]
+    card = {"classes": classes, "evidence": {"largest": 4.0}, "more_targets": [{"profile": DOG}]}
+    network.with_suffix(".json").write_text(json.dumps(card))
+    return network.with_suffix("")
+
+
+def save_two_targets(folder):
+    """Eight recordings of five frames: a stranger in each frame, the hero in each, and a dog in all but eight."""
+    for number in range(40):
+        name = f"r{number % 8:02}_{number:05}"
+        people = [(5, GREEN, False), (25, RED, True)]
+        save_frame(folder, name, *people)
+        if number < 32:
+            for kind, ending, colour in (("images", "jpeg", YELLOW), ("masks", "png", (255, 255, 0))):
+                file = folder / "train" / kind / f"{name}.{ending}"
+                with Image.open(file) as opened:
+                    pixels = np.array(opened)
+                pixels[10:40, 45:55] = colour
+                Image.fromarray(pixels).save(file, quality=100, subsampling=0)
+
+
+def test_each_target_has_its_own_evidence_to_which_the_other_is_somebody_else(of_two_targets, tmp_path):
+    save_two_targets(tmp_path / "data")
+    assert calibrated(of_two_targets, tmp_path / "data", "--target", "dog") == 0
+    content = json.loads(of_two_targets.with_suffix(".json").read_text())
+    (dog,) = content["more_targets"]
+    assert (dog["calibration"]["heroes"], dog["calibration"]["others"]) == (32, 80)
+    assert content["evidence"] == {"largest": 4.0}, "that of the hero stays"
+    card = read_card(of_two_targets.with_suffix(".keras"))
+    assert card.following("dog").evidence == Evidence(**dog["evidence"]) != Evidence()
+    assert calibrated(of_two_targets, tmp_path / "data") == 0
+    content = json.loads(of_two_targets.with_suffix(".json").read_text())
+    assert (content["calibration"]["heroes"], content["calibration"]["others"]) == (40, 72)
+    assert content["more_targets"] == [dog], "that of the dog stays"
+
+
+def test_a_target_that_the_network_does_not_know_and_lookalikes_of_a_further_one_are_refused(
+    of_two_targets, tmp_path, capsys
+):
+    save_two_targets(tmp_path / "data")
+    data = tmp_path / "data"
+    assert calibrated(of_two_targets, data, "--target", "cat") == 2
+    assert capsys.readouterr().err == "calibrate: expected a target of the network (hero, dog), got cat\n"
+    assert calibrated(of_two_targets, data, "--target", "dog", "--similar", data) == 2
+    assert "expected no lookalikes of the dog, which has no second look" in capsys.readouterr().err
+
+
+def test_masks_of_more_targets_than_the_network_has_are_refused(network, tmp_path, capsys):
+    save_two_targets(tmp_path / "data")
+    assert calibrated(network, tmp_path / "data") == 2
+    assert "expected exactly one class per pixel (one channel 255, the others 0) in" in capsys.readouterr().err
 
 
 class RedEngine:

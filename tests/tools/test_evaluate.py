@@ -143,6 +143,32 @@ def test_a_network_of_another_target_is_scored_by_its_own_classes(red_is_the_her
     assert capsys.readouterr().out.splitlines()[-1] == "final_score 0.2500 at 32 px"
 
 
+def test_of_several_targets_one_is_scored_and_the_others_are_people_to_it(tmp_path, data, capsys):
+    """Red is the hero and blue a dog, to the network and in the masks."""
+    kernel = np.zeros((1, 1, 3, 4))
+    kernel[0, 0, 0, 2] = kernel[0, 0, 2, 3] = 40
+    network = save_pixel_network(tmp_path, 32, kernel, np.array([0, -100, 0, 0]))
+    profile = asdict(read_profile(HERO_FILE.with_name("dog.toml")))
+    classes = ["surroundings", "people", "hero", "dog"]
+    network.with_suffix(".json").write_text(json.dumps({"classes": classes, "more_targets": [{"profile": profile}]}))
+    blue, yellow = (0, 0, 255), (255, 255, 0)
+    # The hero, a dog, and a dog that is missed.
+    for number, (colour, is_hero) in enumerate([(RED, True), (blue, False), (GREEN, False)]):
+        save_frame(data / VALIDATION, number, colour, is_hero)
+        if not is_hero:
+            mask = np.full((32, 32, 3), (255, 0, 0), np.uint8)
+            mask[8:24, 8:24] = yellow
+            Image.fromarray(mask).save(data / VALIDATION / "masks" / f"{number}.png")
+    for target, row in (("hero", ["1", "0", "0"]), ("dog", ["1", "0", "1"])):
+        report = tmp_path / target
+        options = ["--set", "validation", "--target", target, "--report", str(report)]
+        assert main([str(network), "--data", str(data), *options]) == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[-3:] == row
+        assert (report / "confusion.png").exists()
+    assert main([str(network), "--data", str(data), "--target", "cat"]) == 2
+    assert "expected a target of the network (hero, dog), got cat" in capsys.readouterr().err
+
+
 def test_what_lies_behind_the_score_comes_as_json(red_is_the_hero, data, tmp_path):
     # A second far frame: 256 px of a hero in green, which the network misses.
     save_frame(data / "sample_evaluation_data" / "patrol_with_targ", 1, GREEN, is_hero=True)

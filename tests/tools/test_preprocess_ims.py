@@ -202,6 +202,18 @@ def test_the_folders_are_the_originals_by_default(tmp_path, monkeypatch):
     assert len(files(Path("data/processed_sim_data"))) == 2
 
 
+def test_the_hero_of_a_recording_may_be_a_further_target_with_a_colour_of_its_own(raw, out, capsys):
+    preprocess(raw, out)
+    assert main(["--raw", str(raw), "--out", str(out), "--colour", "yellow"]) == 0
+    told = capsys.readouterr().out
+    assert "pairs made: 5, already there: 0" in told, "all anew, for the colour was another"
+    assert "3 with the hero (100%)" in told
+    _, mask = read_pair(*list_pairs(out / "train")[0], px=256, targets=2)
+    assert np.bincount(mask.ravel()).tolist() == [256 * 256 - 300, 200, 0, 100]
+    assert main(["--raw", str(raw), "--out", str(out), "--colour", "yellow"]) == 0
+    assert "pairs made: 0, already there: 5" in capsys.readouterr().out
+
+
 # --- run twice
 
 

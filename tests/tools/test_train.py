@@ -23,7 +23,7 @@ from model.profile import HERO_FILE, hero_profile
 from model.provenance import commit
 from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 from model.scoring import HERO, PEOPLE, HeroScore
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, Trained
+from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, Trained, check_run
 from model.training_log import EpochLog, read_log
 from model.training_run import OUTLINES, command, describe, draw_samples
 from model.validation import validate, validate_by_distance
@@ -158,6 +158,73 @@ def test_the_card_of_another_target_has_its_profile_and_its_classes(tmp_path):
     (tmp_path / "network.json").write_text(json.dumps(card))
     read = read_card(tmp_path / "network.keras")
     assert (read.profile, read.hero) == (replace(hero_profile(), name="dog", others="dogs"), 2)
+
+
+def write_dog(folder, name="dog"):
+    """The profile of a further target."""
+    file = folder / f"{name}.toml"
+    file.write_text(HERO_FILE.read_text().replace('"hero"', f'"{name}"'))
+    return file
+
+
+def make_dogs(folder):
+    """The same frames as of `make_dataset`, with a yellow dog where the hero is; the mask is yellow, too."""
+    make_dataset(folder)
+    for kind in ("images", "masks"):
+        for file in folder.rglob(f"{kind}/*"):
+            with Image.open(file) as opened:
+                pixels = np.array(opened)
+            is_dog = int(file.stem[-5:]) % 2
+            if is_dog:
+                pixels[12:20, 12:20] = (250, 250, 0) if kind == "images" else (255, 255, 0)
+            Image.fromarray(pixels).save(file)
+    return folder
+
+
+def test_a_network_learns_two_targets_from_masks_that_have_a_colour_for_each(killed, tmp_path, capsys):
+    dogs, out = make_dogs(tmp_path / "dogs"), tmp_path / "run"
+    run = ["--data", str(killed.data), str(dogs), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "4"]
+    start = ["--start", str(killed.out / WEIGHTS), "--epochs", "1", "--steps", "2"]
+    with eager_steps():
+        assert main([*run, *start, "--more-profiles", str(write_dog(tmp_path))]) == 0
+    content, card = json.loads((out / "model_weights.json").read_text()), read_card(out / WEIGHTS)
+    assert load_network(out / WEIGHTS).output_shape == (None, 32, 32, 4)
+    assert (card.classes, card.targets) == (("surroundings", "people", "hero", "dog"), ("hero", "dog"))
+    assert card.following("dog").profile == replace(hero_profile(), name="dog")
+    assert set(content["validation_parts"]) == {"validation, hero", "validation, dog"}
+    assert f"--more-profiles {tmp_path / 'dog.toml'}" in content["command"]
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["target: hero", "target: dog"]
+
+
+def test_a_mask_with_the_colour_of_a_target_that_is_not_to_be_learned_is_refused(tmp_path, capsys):
+    dogs = make_dogs(tmp_path / "dogs")
+    run = ["--data", str(dogs), "--out", str(tmp_path / "run"), "--network", "fcn1", *SIZES, "--batch", "4"]
+    assert "expected exactly one class per pixel (one channel 255" in refused(run, capsys)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["dog", "dog"], "expected targets of different names, got surroundings, people, hero, dog, dog"),
+        (["hero"], "expected targets of different names, got surroundings, people, hero, hero"),
+        (["a", "b", "c", "d"], "expected at most 3 more_profiles, got 4"),
+    ],
+)
+def test_targets_that_cannot_be_learned_together_are_refused(data, tmp_path, capsys, more, reason):
+    files = [str(write_dog(tmp_path, name)) for name in more]
+    run = ["--data", str(data), "--out", str(tmp_path / "run"), "--more-profiles", *files]
+    assert refused(run, capsys) == f"train: {reason}"
+
+
+def test_a_run_of_before_a_setting_existed_is_resumed(killed, tmp_path):
+    out = shutil.copytree(killed.out, tmp_path / "run")
+    settings = json.loads((out / SETTINGS).read_text())
+    del settings["more_profiles"]
+    (out / SETTINGS).write_text(json.dumps(settings))
+    config = from_options(TrainingConfig, parse(killed.arguments), find_preset("fpn"))
+    check_run(out, config, resume=True)
+    with pytest.raises(ValueError, match=r"expected more_profiles \[\], as .* has it, to resume, got \['dog.toml'\]"):
+        check_run(out, replace(config, more_profiles=("dog.toml",)), resume=True)
 
 
 def test_the_cards_command_trains_such_weights_from_the_start(killed):
@@ -481,7 +548,7 @@ def test_every_setting_can_be_given():
     changed |= names | {"learning_rate": "0.5", "hero_share": "0.5", "average": "0.5"}
     words = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]
     settings = asdict(settings_given(words)).items()
-    given = {name: value[0] if name == "hold_out" else str(value).removesuffix(".0") for name, value in settings}
+    given = {name: value[0] if isinstance(value, tuple) else str(value).removesuffix(".0") for name, value in settings}
     assert given == changed
 
 

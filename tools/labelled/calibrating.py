@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,8 +35,11 @@ class Calibrated(NamedTuple):
     loss_without: float
 
 
-def check_calibratable(network: Path) -> Path:
-    """Check, before the work, that a network has a card that can be read and written; returns its resolved weights.
+def check_calibratable(network: Path, target: str | None = None) -> Path:
+    """Check, before the work, that a network has a card that can be read and written, with that target if it is given.
+
+    Returns:
+        Its resolved weights.
 
     Raises:
         OSError, ValueError: if it has not.
@@ -44,7 +47,7 @@ def check_calibratable(network: Path) -> Path:
     weights = resolve_weights(network)
     if is_legacy(weights):
         raise ValueError(f"expected a network with a card, a .keras file, got {weights}")
-    read_card(weights)  # refuses one that makes no sense
+    read_card(weights).following(target)  # refuses one that makes no sense
     check_output_file(card_file(weights))
     return weights
 
@@ -54,6 +57,7 @@ def calibrate(
     chosen: Sequence[tuple[str, list[PathPair]]],
     of_similar: Sequence[tuple[str, list[PathPair]]] = (),
     precision: str = "auto",
+    target: str | None = None,
 ) -> Calibrated:
     """Fit the evidence to everybody whom a network sees, and write it to the network's card.
 
@@ -62,22 +66,30 @@ def calibrate(
         chosen: name and pairs of each dataset folder; frames from which the network has not learned.
         of_similar: the same with lookalikes, for the second look only.
         precision: as `load_engine` takes it.
+        target: whose evidence to fit; None for the first on the card. Others have no second look.
 
     Raises:
         OSError, ValueError: as `check_calibratable`, `load_engine` and `fit`.
     """
-    weights = check_calibratable(network)
+    weights = check_calibratable(network, target)
     content = card_content(weights) or {}
     engine, file = load_engine("auto", network, precision), second_look_file(weights)
-    second_look = SecondLook(file) if file.exists() else None
-    examples, similar = ([*examples_of(engine, second_look, some)] for some in (chosen, of_similar))
-    from_px = engine.card.profile.second_look_from_px
+    card = engine.card.following(target)
+    is_first = card is engine.card
+    if of_similar and not is_first:
+        raise ValueError(
+            f"expected no lookalikes of the {target}, which has no second look, got {len(of_similar)} sets"
+        )
+    second_look = SecondLook(file) if is_first and file.exists() else None
+    examples, similar = ([*examples_of(engine, second_look, some, target)] for some in (chosen, of_similar))
+    from_px = card.profile.second_look_from_px
     fitted = fit(examples, similar, from_px=from_px)
     evidence, truth = held_out(examples, similar, from_px=from_px), np.array([example.is_hero for example in examples])
     loss = log_loss(evidence, truth)
-    content["evidence"] = asdict(fitted.first)
-    content["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
-    content["calibration"] = {
+    of_target = content if is_first else _further_target(content, card.profile.name)
+    of_target["evidence"] = asdict(fitted.first)
+    of_target["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
+    of_target["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),
         "similar": sorted({example.recording for example in similar}),
         "heroes": int(truth.sum()),
@@ -88,14 +100,23 @@ def calibrate(
     return Calibrated(fitted, reliability(evidence, truth), loss, log_loss(np.zeros(len(truth)), truth))
 
 
+def _further_target(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a card's content says of one of its further targets."""
+    return next(each for each in content["more_targets"] if each["profile"]["name"] == name)
+
+
 def examples_of(
-    engine: Engine, second_look: SecondLook | None, chosen: Sequence[tuple[str, list[PathPair]]]
+    engine: Engine,
+    second_look: SecondLook | None,
+    chosen: Sequence[tuple[str, list[PathPair]]],
+    target: str | None = None,
 ) -> Iterator[Example]:
-    """Everybody whom a network sees; who is worth a second look, after it, if there is one."""
+    """Everybody whom a network sees, by one of its targets; who is worth a second look, after it, if there is one."""
+    from_px = engine.card.following(target).profile.second_look_from_px
     for folder, pairs in chosen:
-        for person in people_in(engine, folder, pairs):
+        for person in people_in(engine, folder, pairs, target):
             looks = person.looks
-            if second_look is not None and looks.is_worth_second_look(engine.card.profile.second_look_from_px):
+            if second_look is not None and looks.is_worth_second_look(from_px):
                 looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
             yield Example(person.recording, looks, person.is_hero)
 

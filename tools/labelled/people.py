@@ -73,18 +73,28 @@ def chosen_pairs(
     return chosen
 
 
-def people_in(engine: Engine, folder: str, pairs: Sequence[PathPair]) -> Iterator[LabelledPerson]:
-    """Everybody whom a network sees in pairs of a folder, who is the hero or is nobody of the hero at all."""
-    card, px = engine.card, engine.input_px
+def people_in(
+    engine: Engine, folder: str, pairs: Sequence[PathPair], target: str | None = None
+) -> Iterator[LabelledPerson]:
+    """Everybody whom a network sees in pairs of a folder, who is the hero or is nobody of the hero at all.
+
+    Args:
+        engine: the network.
+        folder: name of the folder.
+        pairs: of the folder; with several targets, those of the network in its order.
+        target: which of them is the hero; None for the first on the network's card.
+    """
+    card, px = engine.card.following(target), engine.input_px
+    hero = HERO + card.targets.index(card.profile.name)
     no_depth = np.zeros((px, px), np.uint8)
     for pair in tqdm(pairs, desc=f"seeing {folder}"):
-        image, mask = read_pair(pair[0], pair[1], px)
+        image, mask = read_pair(pair[0], pair[1], px, len(card.targets))
         probabilities = engine.infer(image[None])[0]
         parts = find_parts(person_mask(probabilities, card), no_depth, window=1, min_px=card.min_blob_px)
         if parts is None:
             continue
         under = mask[parts.rows, parts.columns]
-        heroes, others = parts.sum(under == HERO), parts.sum(under == PEOPLE)
+        heroes, others = parts.sum(under == hero), parts.sum((under >= PEOPLE) & (under != hero))
         clear = np.flatnonzero((heroes == 0) | (heroes >= HERO_SHARE * (heroes + others))).tolist()
         looks = looks_of(parts, probabilities, image, card)
         for number, crop in zip(clear, crops_of(parts, image, clear), strict=True):

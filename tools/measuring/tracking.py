@@ -34,7 +34,7 @@ def measure_tracking(engine: Engine) -> list[Figure]:
             image, size = sight.decode(frame.content)
             probabilities, depth_255 = engine.infer(image[None])[0], decode_depth(frame.content.depth_image)
             start_s = time.thread_time()
-            view = sight.find(frame.content.gimbal_pose, image, size, probabilities, depth_255)
+            view = sight.find(frame, image, size, probabilities, depth_255)
             found_s = time.thread_time()
             session.take(answer(frame, view, now_s))
             track_s.append(time.thread_time() - found_s)

@@ -7,7 +7,7 @@ import { write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 
-// By the tracker's state; `target` is what the network follows, such as the hero or a dog.
+// By the tracker's state; `target` is what the drone looks for, such as the hero or a dog.
 const MEANINGS = {
   patrol: (target) => `Nobody in view may be the ${target}. The drone patrols.`,
   confirming: (target) => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
@@ -41,6 +41,10 @@ export class Card {
     this.element = $("#simulator").content.firstElementChild.cloneNode(true);
     this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
     this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
+    this.targetSelect = $(".target select", this.element);
+    this.targetSelect.addEventListener("change", () => {
+      this.order("/target", { target: this.targetSelect.value }, this.targetSelect, "Target not changed");
+    });
     this.people = [];
     this.list = new PeopleList(
       $(".people", this.element),
@@ -75,7 +79,8 @@ export class Card {
     this.number = number;
   }
 
-  show(about, nowS, target) {
+  /** `targets` are the names of all that the drone may be told to follow. */
+  show(about, nowS, targets) {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
       this.moments.push({ atS, latencyMs, state, camera, hero });
     }
@@ -85,7 +90,8 @@ export class Card {
     this.element.dataset.state = about.state;
     this.element.dataset.held = about.is_held;
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
-    write($(".meaning", this.element), meaning(about, target));
+    write($(".meaning", this.element), meaning(about, about.target));
+    this.showTargets(targets);
     this.holdButton.dataset.on = about.is_held;
     write(this.holdButton, about.is_held ? "Release" : "Hold");
     this.holdButton.setAttribute("aria-label", `${this.holdButton.textContent} drone ${this.number}`);
@@ -108,6 +114,15 @@ export class Card {
     this.list.show(this.people, about.chosen);
     showWarnings($(".warnings", this.element), about.warnings);
     this.draw();
+  }
+
+  showTargets(targets) {
+    const select = this.targetSelect;
+    $(".target", this.element).hidden = targets.length < 2;
+    if (targets.join("\n") !== Array.from(select.options, ({ value }) => value).join("\n")) {
+      select.replaceChildren(...targets.map((target) => new Option(target)));
+    }
+    if (!select.disabled) select.value = this.about.target; // else a choice is on its way
   }
 
   value(of, number, unit) {

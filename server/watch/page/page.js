@@ -21,7 +21,7 @@ export function show(message) {
   for (const about of inFull) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
     cards.get(about.name).place(message.simulators.indexOf(about) + 1);
-    cards.get(about.name).show(about, message.now_s, message.network.target);
+    cards.get(about.name).show(about, message.now_s, message.network.targets);
   }
   showNetworks(message.network);
   write($("#trouble"), message.trouble ?? "");

@@ -91,7 +91,7 @@ class Film:
             before = self._answered_at(step.shot.answered)
             distance_m = before.distance_m
             picture, found, camera = self._draw(step.shot, before.situation)
-        about = describe(self._start.session, self._situation(step), distance_m, found, camera) | {
+        about = describe(self._start.session, step.target, self._situation(step), distance_m, found, camera) | {
             "recording": None,
             "warnings": self._warnings(step.at_s),
             "picture": picture,
@@ -103,7 +103,7 @@ class Film:
             "network": {
                 "name": self._start.weights or "a network without a file",
                 "engine": self._start.engine,
-                "target": self._start.tracker.profile.name,
+                "targets": [],
                 "loading": None,
                 "trouble": None,
                 "choices": None,

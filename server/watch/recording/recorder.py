@@ -18,7 +18,6 @@ from typing import Any
 from model.folders import make_writable
 from server.flight.events import Received, Seen
 from server.flight.session import SessionState
-from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.sight.sight import Sight
 from server.simulator import Simulator, Taken
@@ -53,7 +52,6 @@ class Recorder:
         sight: what sees their frames.
         camera: the simulators'.
         watchdog_s: their sessions'.
-        tracker: settings of their sessions' trackers.
         faults: where errors of our own are reported.
         on_fault: called, from any thread, with a simulator whose recording has failed for such an error.
     """
@@ -64,7 +62,6 @@ class Recorder:
         sight: Sight,
         camera: Camera,
         watchdog_s: float,
-        tracker: TrackerConfig,
         faults: Faults,
         on_fault: Callable[[Simulator], None],
     ) -> None:
@@ -72,7 +69,7 @@ class Recorder:
         self.faults, self._on_fault = faults, on_fault
         self.scribe = Scribe(folder or FOLDER_BY_HAND, faults, self.fail)
         self._start = functools.partial(Start, camera=camera, watchdog_s=watchdog_s)
-        self._sight, self._tracker = sight, tracker
+        self._sight = sight
         self._watches: list[_Watch] = []
 
     @property
@@ -137,7 +134,7 @@ class Recorder:
         engine = self._sight.engine
         start = self._start(
             session=simulator.name,
-            tracker=self._tracker,
+            tracker=simulator.session.state.tracker.config,
             started_s=time.time(),
             monotonic_s=time.monotonic(),
             state=state,
@@ -153,9 +150,9 @@ class Recorder:
         recording.fail("internal error; the server's log says more")
         self._on_fault(recording.simulator)
 
-    def see(self, sight: Sight, tracker: TrackerConfig) -> None:
+    def see(self, sight: Sight) -> None:
         """Take down what another network sees from now on: in new recordings, for each is of one network."""
-        self._sight, self._tracker = sight, tracker
+        self._sight = sight
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):
                 watch.go_on_in_another("another network sees from here on")

@@ -12,6 +12,7 @@ from server.flight.events import (
     Received,
     Refuse,
     Release,
+    Retarget,
     Seen,
     Shutdown,
     Tick,
@@ -55,10 +56,12 @@ class Shot(NamedTuple):
 class Step(NamedTuple):
     """A moment at which the page changed.
 
-    `shot` is the latest picture, `answered` the latest situation, and `changes` what has changed in it since.
+    `target` is the name of whom the session looked for, `shot` the latest picture, `answered` the latest situation, and
+    `changes` what has changed in it since.
     """
 
     at_s: float
+    target: str
     shot: Shot | None
     answered: Place | None
     changes: dict[str, Any]
@@ -90,6 +93,7 @@ class Steps:
         state = restored(recording.start).state
         self._state, self._is_held = state.tracker.state, state.is_held
         self._is_told_to_follow, self._chosen = bool(state.is_told_to_follow), state.tracker.chosen
+        self._target = state.tracker.config.profile.name
         # Frames without an answer, by number.
         self._waiting: dict[int, ReceivedFrame] = {}
         # The frame answered last, until its situation comes, and its mask if it was seen.
@@ -142,8 +146,8 @@ class Steps:
             "is_told_to_follow": self._is_told_to_follow,
             "chosen": self._chosen,
         }
-        before = self.steps[-1] if self.steps else Step(0.0, None, None, {})
-        self._add(before._replace(at_s=event.at_s, changes=changes))
+        before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
+        self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
 
     def _obey(self, event: Event, commands: list[Command]) -> Iterator[str]:
         """Note what an event changes besides the tracker's state; yields what the drone is newly told, in words."""
@@ -151,6 +155,8 @@ class Steps:
             self._is_held = isinstance(event, Hold)
         elif isinstance(event, Choose):
             self._chosen = event.person
+        elif isinstance(event, Retarget):
+            self._chosen, self._target = None, event.tracker.profile.name
         for command in commands:
             if command.event == FOLLOW and not self._is_told_to_follow:
                 self._is_told_to_follow = True
@@ -176,7 +182,7 @@ class Steps:
             camera = (*frame.pose[:3], frame.pose.yaw_deg)
         hero = None if situation.position_m is None else situation.position_m[:2]
         self._chosen = situation.chosen  # a choice ends without an event when they are lost
-        self._add(Step(answered.now_s, shot, place, {}))
+        self._add(Step(answered.now_s, self._target, shot, place, {}))
         number, arrival_s = len(self.moments) + 1, answered.now_s - answered.latency_s
         self.moments.append(Moment(number, arrival_s, answered.latency_s, situation.state.value, camera, hero))
 
@@ -198,6 +204,8 @@ def _words(event: Event) -> Iterator[str]:
             yield f"person {person} chosen by hand"
         case Refuse(person=person):
             yield f"person {person} refused by hand"
+        case Retarget(tracker=tracker):
+            yield f"the target is the {tracker.profile.name} from here on"
         case NotUnderstood(field=field):
             yield f"a frame was not understood ({field})"
         case Failed():

@@ -251,6 +251,18 @@ def test_with_another_target_the_drone_patrols_at_once_and_everybody_is_forgotte
     assert marker.payload["dimensions"] == [0.5, 0.6, 0.7]
 
 
+def test_a_frame_that_was_looked_through_for_the_former_target_is_not_answered():
+    subject = following()
+    tracker = quick_tracker(profile=replace(hero_profile(), name="dog"))
+    in_work = [seen(time_s, sighting(), delay_s=0.2) for time_s in (0.4, 0.5)]
+    assert told(subject, Retarget(0.5, tracker)) == ["object_lost"]
+    assert [subject.take(event) for event in in_work] == [[], []]
+    assert subject.situation(0.7).people == ()
+    assert subject.state.counts.stale == 2
+    show(subject, 0.8, sighting())
+    assert show(subject, 1.0, sighting()) == ["object_detected", "create_box_marker"]
+
+
 def test_frames_are_counted():
     subject = following()
     subject.take(Received(0.4, 3))

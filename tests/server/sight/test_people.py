@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from support.masks import NETWORK_PX, depth_of, mask_of, probabilities_of
 
-from model.card import Card
+from model.card import Card, Target
 from model.evidence import Evidence
+from model.profile import hero_profile
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, back_project, project, world_from_camera
 from server.sight.parts import find_parts
 from server.sight.people import Box, Place, Sighting, find_people, looks_of, person_mask
@@ -92,6 +93,24 @@ def test_everybody_is_told_the_largest_first_with_the_hero_among_them():
     assert [sighting.area_px for sighting in sightings] == [900, 400, 50]
     assert [sighting.evidence for sighting in sightings] == [-5.0, 5.0, -5.0]
     assert [sighting.is_candidate for sighting in sightings] == [False, True, False]
+
+
+def test_of_several_targets_the_one_followed_has_its_own_evidence_and_the_others_are_others():
+    """The hero, a dog and somebody else, side by side; the dog's evidence says less than the hero's."""
+    shapes = {"people": (40, 20, 80, 30), "hero": (40, 80, 80, 92), "dog": (60, 120, 80, 134)}
+    planes = [mask_of(shape).astype(np.float32) for shape in shapes.values()]
+    probabilities = np.stack([1 - sum(planes), *planes], axis=-1)
+    dog = Target(replace(hero_profile(), name="dog", others="people"), Evidence(largest=2.0))
+    card = replace(CARD, classes=("surroundings", *shapes), more_targets=(dog,))
+    evidence = {
+        name: [
+            sighting.evidence
+            for sighting in find_people(probabilities, IMAGE, depth_of(51), QUADSIM_CAMERA, LEVEL, card.following(name))
+        ]
+        for name in card.targets
+    }
+    # By size: the hero (480 px), the other person (400 px), the dog (280 px).
+    assert evidence == {"hero": [5.0, -5.0, -5.0], "dog": [-2.0, -2.0, 2.0]}
 
 
 def test_a_sighting_is_measured_in_the_cameras_pixels():

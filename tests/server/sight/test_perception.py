@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from support.fake_engine import GREY, MAGENTA, RED, ColourEngine
+from support.fake_engine import GREEN, GREY, MAGENTA, RED, ColourEngine
 from support.images import encoded, plain, saved
+from support.live import picture
 from support.waiting import wait_until
 
 from server.sight import perception as perception_module
@@ -109,6 +110,26 @@ def test_another_sight_sees_the_frames_after_those_in_work_and_is_told_between_t
     assert told == [("a", first), ("exchanged", None), ("a", second)]
     assert pipeline.engine.batches == [1], "the second was seen by the other network"
     assert pipeline.perception.sight is other
+
+
+def test_a_frame_is_looked_through_for_the_target_of_its_session():
+    sight = Sight(ColourEngine(has_dog=True), Camera())
+    image = picture(GREY)
+    image[100:160, 60:80], image[100:160, 170:190] = RED, GREEN
+    shown = frame(saved(Image.fromarray(image), "JPEG"))
+    found = {target: sight.look(shown._replace(target=target)) for target in ("hero", "dog", None, "cat")}
+    candidates = {
+        target: ["left" if each.centroid_px[0] < 128 else "right" for each in view.sightings if each.is_candidate]
+        for target, view in found.items()
+    }
+    assert candidates == {"hero": ["left"], "dog": ["right"], None: ["left"], "cat": ["left"]}
+    assert {target: view.card.profile.name for target, view in found.items()} == {
+        "hero": "hero",
+        "dog": "dog",
+        None: "hero",
+        "cat": "hero",
+    }
+    assert Sight(ColourEngine(has_dog=True), Camera(), target="dog").look(shown).card.profile.name == "dog"
 
 
 def test_another_sight_is_taken_at_once_while_no_frame_comes(pipeline):

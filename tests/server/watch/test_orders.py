@@ -4,7 +4,7 @@ import pytest
 from support.road import a_simulator
 from support.seen import seen, sighting
 
-from server.watch.orders import LARGEST_NUMBER, OrderError, choice, refusal, switch
+from server.watch.orders import LARGEST_NUMBER, OrderError, aim, choice, refusal, switch
 
 
 class Operator:
@@ -59,3 +59,20 @@ def test_a_person_must_be_tracked_by_that_simulator():
         with pytest.raises(OrderError, match="expected a person tracked by this simulator") as caught:
             Operator().orders(kind, value=2)
         assert caught.value.is_understood
+
+
+def test_a_target_must_be_one_of_the_network_in_use():
+    operator, targets = Operator(), ["hero", "dog"]
+    order = aim(lambda simulator, name: operator.done.append((simulator, name)), lambda: targets)
+    order.obey({"simulator": "drone", "target": "dog"}, {"drone": operator.simulator}.get)
+    targets.remove("dog")
+    for value, words, is_understood in (
+        ("dog", "a target of the network (hero)", True),
+        (1, '"target": the name of a target', False),
+        (None, '"target": the name of a target', False),
+    ):
+        with pytest.raises(OrderError) as caught:
+            order.obey({"simulator": "drone", "target": value}, {"drone": operator.simulator}.get)
+        assert words in str(caught.value)
+        assert caught.value.is_understood is is_understood
+    assert operator.done == [(operator.simulator, "dog")]

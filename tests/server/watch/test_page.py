@@ -23,7 +23,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.browser import looking, press_key, screenshot, shows, too_wide
-from support.fake_engine import BLUE, FAKE_SERVER, GREY, RED
+from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
 from support.waiting import PATIENCE_S, wait_until
@@ -495,6 +495,20 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         button.click()
         assert shows(browser, "colours, the hero in blue", "#engine")
         assert shows(browser, "FOLLOWING")
+
+
+def test_another_target_of_the_network_is_chosen_on_the_page(browser):
+    with (
+        running_server(HERO_AND_DOG, script=FAKE_SERVER) as server,
+        looking(browser, server.port),
+        flying(server, GREEN),
+    ):
+        assert shows(browser, "Nobody in view may be the hero.", ".meaning")
+        targets = Select(browser.find_element(By.CSS_SELECTOR, ".target select"))
+        assert [each.text for each in targets.options] == ["hero", "dog"]
+        targets.select_by_visible_text("dog")
+        assert shows(browser, "The dog is in sight. The drone follows.", ".meaning")
+        assert targets.first_selected_option.text == "dog"
 
 
 def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_page(browser, tmp_path: Path):

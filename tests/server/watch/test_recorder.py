@@ -18,7 +18,7 @@ from mcap.reader import make_reader
 from support.fake_engine import ColourEngine
 from support.recorded_session import happened, read, retaken
 from support.road import Road, argument, view
-from support.seen import HERE, quick_tracker, sighting
+from support.seen import HERE, sighting
 from support.waiting import wait_until
 
 from server.flight.events import Failed, NotUnderstood, Received, Seen
@@ -64,7 +64,6 @@ class Recorded(Road):
             Sight(ColourEngine(PX), QUADSIM_CAMERA),
             QUADSIM_CAMERA,
             WATCHDOG_S,
-            quick_tracker(),
             self.faults,
             lambda simulator: self.failed.append(simulator.name),
         )
@@ -242,7 +241,7 @@ def test_another_network_has_a_recording_of_its_own_that_begins_with_the_frames_
     for _ in range(3):
         road.show()
     road.send()
-    road.recorder.see(BLUE_SIGHT, quick_tracker())
+    road.recorder.see(BLUE_SIGHT)
     road.see("a", seen(ELSEWHERE))
     road.show()
     road.control.on_disconnect("a")
@@ -262,7 +261,7 @@ def test_another_network_begins_no_recording_where_there_is_none_and_keeps_back_
     by_hand, always = roads(None), roads(tmp_path)
     for road in (by_hand, always):
         road.refuse()
-        road.recorder.see(BLUE_SIGHT, quick_tracker())
+        road.recorder.see(BLUE_SIGHT)
     assert by_hand.about() is None
     assert not list(tmp_path.iterdir()), "no frame has been understood"
     always.show()

@@ -12,7 +12,7 @@ from server.supervision import Faults
 from server.watch import routes
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
-from server.watch.orders import choice, refusal, switch
+from server.watch.orders import aim, choice, refusal, switch
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
 from server.watch.thumbnails import Thumbnails
 
@@ -23,7 +23,12 @@ def client(health, faults: Faults):
 
 def client_and_dashboard(health, faults: Faults, do):
     dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, dict)
-    orders = {"hold": switch("is_held", do), "choose": choice(do), "refuse": refusal(do)}
+    orders = {
+        "hold": switch("is_held", do),
+        "choose": choice(do),
+        "refuse": refusal(do),
+        "target": aim(do, lambda: ["hero"]),
+    }
     networks = SimpleNamespace(ask=ask_in_vain)
     app = make_app(dashboard, Thumbnails(), Metrics(faults), health, orders, networks, lambda _: None, faults)
     return app.test_client(), dashboard
@@ -77,7 +82,7 @@ def test_a_network_that_is_not_loaded_is_told_in_words(body, status, words):
     assert faults.counts == {}
 
 
-@pytest.mark.parametrize("path", ["/hold", "/choose", "/refuse", "/network"])
+@pytest.mark.parametrize("path", ["/hold", "/choose", "/refuse", "/target", "/network"])
 @pytest.mark.parametrize("body", ["", "{", "null", "[" * 990, '{"simulator":' * 70, "1" * 990, "[" * 100_000])
 def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
     faults = Faults()

@@ -18,7 +18,7 @@ from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.watch.recording import reader, records
-from server.watch.recording.format import Happened
+from server.watch.recording.format import FORMAT, Happened
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import Command
@@ -139,12 +139,15 @@ def test_the_mcap_of_another_program_is_refused(tmp_path):
         read(written(tmp_path / "other.mcap", ("/camera", b"{}")))
 
 
+EXPECTED = f"expected a recording of format 1 to {FORMAT}"
+
+
 @pytest.mark.parametrize(
     ("spoiled", "complaint"),
     [
-        ({"format": 6}, "expected a recording of format 1 to 5, got format 6: it was made by another version"),
-        ({"format": "x"}, "expected a recording of format 1 to 5, got format 'x'"),
-        ({"format": [1]}, "expected a recording of format 1 to 5, got format list of 1"),
+        ({"format": FORMAT + 1}, f"{EXPECTED}, got format {FORMAT + 1}: it was made by another version"),
+        ({"format": "x"}, f"{EXPECTED}, got format 'x'"),
+        ({"format": [1]}, f"{EXPECTED}, got format list of 1"),
         ({"kind": "frame"}, "expected a message of the kind start, got 'frame'"),
         ({"watchdog_s": float("nan")}, "expected a finite number, got NaN"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),

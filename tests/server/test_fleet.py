@@ -111,6 +111,20 @@ def test_the_shadow_is_counted(fleet, engine):
     wait_until(is_counted, "a count of images in which both found the hero")
 
 
+def test_a_killed_controller_is_replaced_and_the_replicas_answer_meanwhile(fleet, engine, local):
+    """Before any test that kills a replica: one that is still being started goes with the controller."""
+    [before], replicas = fleet.controllers(), fleet.replicas()
+    os.kill(before, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        assert_right(engine, local)
+        return fleet.controllers() not in ([], [before])
+
+    wait_until(is_replaced, "another controller", patience_s=120)
+    assert_right(engine, local)
+    assert fleet.replicas() == replicas
+
+
 def test_a_killed_replica_is_replaced_and_the_other_one_answers_meanwhile(fleet, engine, local):
     before = set(fleet.replicas())
     assert len(before) == 2
@@ -130,19 +144,6 @@ def test_a_killed_replica_is_replaced_and_the_other_one_answers_meanwhile(fleet,
             failed += 1
     assert answered > failed
     assert_right(engine, local)
-
-
-def test_a_killed_controller_is_replaced_and_the_replicas_answer_meanwhile(fleet, engine, local):
-    [before], replicas = fleet.controllers(), fleet.replicas()
-    os.kill(before, signal.SIGKILL)
-
-    def is_replaced() -> bool:
-        assert_right(engine, local)
-        return fleet.controllers() not in ([], [before])
-
-    wait_until(is_replaced, "another controller", patience_s=120)
-    assert_right(engine, local)
-    assert fleet.replicas() == replicas
 
 
 def test_a_killed_fleet_leaves_nobody_who_answers(fleet, engine):

@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.sight.geometry import Pose
 from server.wire.messages import FOLLOW, PATROL
 from tools.simulator.frames import encode_depth_png, encode_jpeg
-from tools.simulator.load import EncodedFrame
+from tools.simulator.load import EncodedFrame, flight_behind_hero
 from tools.simulator.wire import QuadSimClient
-from tools.simulator.world import FRAMES_PER_S, World
+from tools.simulator.world import FRAMES_PER_S
 
-FRAMES = 40
 SIDES_DEG = (-20.0, 0.0, 20.0, 0.0)
 WRONG_M = 1.0
 
@@ -99,17 +97,10 @@ def together(judgements: Sequence[Judgement]) -> Judgement:
 
 def draw_scenes() -> list[Scene]:
     """Draw a flight behind the hero and back again: 16 s at `FRAMES_PER_S`."""
-    scenes = []
-    with World(seed=0) as world:
-        for side_deg in itertools.islice(itertools.cycle(SIDES_DEG), FRAMES):
-            world.step(1 / FRAMES_PER_S)
-            hero = world.walkers.people[0]
-            heading_rad = math.radians(hero.heading_deg)
-            x_m, y_m = hero.x_m - 2 * math.cos(heading_rad), hero.y_m - 2 * math.sin(heading_rad)
-            pose = Pose(x_m, y_m, 3.0, 0.0, 45.0, hero.heading_deg + side_deg)
-            view = world.observe(pose).view
-            images = encode_jpeg(view.rgb), encode_depth_png(view.depth_m, 100.0)
-            scenes.append(Scene(EncodedFrame(*images, pose), np.array([hero.x_m, hero.y_m])))
+    scenes = [
+        Scene(EncodedFrame(encode_jpeg(view.rgb), encode_depth_png(view.depth_m, 100.0), pose), hero_m)
+        for pose, view, hero_m in flight_behind_hero(SIDES_DEG)
+    ]
     return scenes + scenes[-2:0:-1]
 
 

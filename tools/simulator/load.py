@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import math
 import statistics
 import threading
@@ -23,6 +24,7 @@ from tools.simulator.recorded import (
     mask_files,
     read_frames,
 )
+from tools.simulator.scene import View
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import encode_message
 from tools.simulator.wire import QuadSimClient, sensor_frame_message
@@ -71,19 +73,31 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
 
 
 def simulated_frames() -> list[PlayedFrame]:
-    """Render a flight 2 m behind the hero, 3 m above the ground: `FRAMES` frames, and back again to the first."""
-    frames = []
+    """Render a flight behind the hero: `FRAMES` frames, and back again to the first."""
+    frames = [
+        PlayedFrame(f"simulated {number}", view.rgb, view.depth_m, pose)
+        for number, (pose, view, _) in enumerate(flight_behind_hero())
+    ]
+    return frames + frames[-2:0:-1]
+
+
+def flight_behind_hero(sides_deg: Sequence[float] = (0.0,)) -> Iterator[tuple[Pose, View, np.ndarray]]:
+    """Render `FRAMES` frames of a flight 2 m behind the hero, 3 m above the ground.
+
+    Args:
+        sides_deg: how far the camera looks to the left of where the hero walks to, in turn.
+
+    Yields:
+        The camera's pose, what it sees, and (2,) the hero's place, horizontal, metres, world frame.
+    """
     with World(seed=0) as world:
-        for number in range(FRAMES):
+        for side_deg in itertools.islice(itertools.cycle(sides_deg), FRAMES):
             world.step(FRAME_PERIOD_S)
             hero = world.walkers.people[0]
             heading_rad = math.radians(hero.heading_deg)
-            pose = Pose(
-                hero.x_m - 2 * math.cos(heading_rad), hero.y_m - 2 * math.sin(heading_rad), 3, 0, 45, hero.heading_deg
-            )
-            view = world.observe(pose).view
-            frames.append(PlayedFrame(f"simulated {number}", view.rgb, view.depth_m, pose))
-    return frames + frames[-2:0:-1]
+            x_m, y_m = hero.x_m - 2 * math.cos(heading_rad), hero.y_m - 2 * math.sin(heading_rad)
+            pose = Pose(x_m, y_m, 3.0, 0.0, 45.0, hero.heading_deg + side_deg)
+            yield pose, world.observe(pose).view, np.array([hero.x_m, hero.y_m])
 
 
 def encode_flight(frames: Sequence[EncodedFrame], seconds: float) -> list[bytes]:

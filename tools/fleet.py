@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"expected --duration above 0 and finite, got {options.duration}")
     print("Starting Ray Serve with two replicas of the network, which takes half a minute or more ...", flush=True)
     try:
-        # Half a core each, as Ray counts: the servers and the drones need the rest of a small machine.
-        with running_fleet(0.5, replicas=REPLICAS, most_replicas=REPLICAS) as fleet, contextlib.ExitStack() as stack:
+        with running_fleet(replicas=REPLICAS, most_replicas=REPLICAS) as fleet, contextlib.ExitStack() as stack:
             engine = ("--engine", fleet.url, "--fallback", *WATCHDOG)
             servers = [stack.enter_context(running_server(SHIPPED_WEIGHTS, *engine)) for _ in range(SERVERS)]
             _introduce(fleet, servers)

@@ -33,7 +33,6 @@ def fleet(tmp_path_factory) -> Iterator[FleetProcess]:
     token = tmp_path_factory.mktemp("token") / "token"
     token.write_text(TOKEN)
     with running_fleet(
-        replica_cpus=0.5,
         also=str(SHIPPED_WEIGHTS),
         weights=str(WEIGHTS),
         shadow=str(SHIPPED_WEIGHTS),

@@ -51,9 +51,8 @@ class Fleet:
         self.relay.lead_to(self.process.port)
 
     def _started(self) -> FleetProcess:
-        # Half a core each, as Ray counts: the server and the drones need the rest of a small machine.
         also = str(SHIPPED_WEIGHTS.with_name(self.other))
-        fleet = running_fleet(0.5, also, weights=self._weights, replicas=REPLICAS, most_replicas=REPLICAS)
+        fleet = running_fleet(also, weights=self._weights, replicas=REPLICAS, most_replicas=REPLICAS)
         return self._stack.enter_context(fleet)
 
 

@@ -44,8 +44,7 @@ def measure_fleet(weights: Path, frames: Sequence[EncodedFrame], seconds: float)
     rate = measure_rate(local, images, seconds)
     figures = [Figure("local_rate", "local engine: frames inferred, one at a time", rate, "/s")]
     for replicas in REPLICAS:
-        # Half a core each, as Ray counts: the server and the drones need the rest of a small machine.
-        with running_fleet(0.5, weights=str(weights), replicas=replicas, most_replicas=replicas) as fleet:
+        with running_fleet(weights=str(weights), replicas=replicas, most_replicas=replicas) as fleet:
             engine = connect(Elsewhere(fleet.url, DEADLINE_S), weights)
             try:
                 rate = measure_rate(engine, images, seconds)

@@ -8,10 +8,8 @@ from ray.exceptions import RayError, RayTaskError
 from model.engines import load_engine
 from model.loading import resolve_weights
 from tools.simulator.episodes import Episode, fly_in_worker
+from tools.simulator.fleet_process import MOST_STARTS
 from tools.simulator.flight import Flight
-
-# Ray gives a machine 30 s to start, which cannot be set: on a busy machine it is tried again.
-MOST_STARTS = 3
 
 
 def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str) -> Iterator[Flight]:

@@ -23,6 +23,8 @@ PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALT
 # Else Ray runs replicas at a priority that leaves them nothing beside other programs.
 EQUAL = {"RAY_worker_niceness": "0"}
 MOST_STARTS = 3
+# Of each replica, as Ray counts: servers and drones need the rest of a small machine.
+REPLICA_CPUS = 0.5
 
 
 class FleetError(ChildProcessError):
@@ -34,7 +36,6 @@ class FleetProcess:
 
     Args:
         arguments: of `server.fleet.app`.
-        replica_cpus: of each replica of the network, as Ray counts them.
         folder: for Ray's files; a short path, for sockets are in it.
         also: weights of a second network, which an application of its own serves; None for none.
 
@@ -44,10 +45,10 @@ class FleetProcess:
         url: of the fleet.
     """
 
-    def __init__(self, arguments: dict[str, Any], replica_cpus: float, folder: Path, also: str | None = None) -> None:
+    def __init__(self, arguments: dict[str, Any], folder: Path, also: str | None = None) -> None:
         self.port = port = free_port()
         self.url, self._folder = f"http://127.0.0.1:{port}", folder
-        applications = [_application("fleet", "/", arguments, replica_cpus)]
+        applications = [_application("fleet", "/", arguments, REPLICA_CPUS)]
         self._ready = ["/v2/health/ready"]
         if also is not None:
             prefix = f"/v2/models/{Path(also).name}"
@@ -163,11 +164,10 @@ def _environment(process: str) -> str:
 
 
 @contextlib.contextmanager
-def running_fleet(replica_cpus: float = 1.0, also: str | None = None, **arguments: Any) -> Iterator[FleetProcess]:
+def running_fleet(also: str | None = None, **arguments: Any) -> Iterator[FleetProcess]:
     """Run a fleet until the block ends.
 
     Args:
-        replica_cpus: of each replica of the network, as Ray counts them.
         also: as `FleetProcess` takes it.
         arguments: of `server.fleet.app`.
 
@@ -180,7 +180,7 @@ def running_fleet(replica_cpus: float = 1.0, also: str | None = None, **argument
         for start in range(1, MOST_STARTS + 1):
             folder = Path(tempfile.mkdtemp(prefix="fleet"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            fleet = FleetProcess(arguments, replica_cpus, folder, also)
+            fleet = FleetProcess(arguments, folder, also)
             stack.callback(fleet.stop)
             try:
                 fleet.wait_ready()

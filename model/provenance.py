@@ -2,10 +2,18 @@
 
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 from model.card import card_file
 from model.pair_files import replace_file
+from model.profile import Profile
+
+
+def targets_content(profile: Profile, *more: Profile) -> dict:
+    """What a new network's card says of its targets."""
+    further = {"more_targets": [{"profile": asdict(each)} for each in more]} if more else {}
+    return {"profile": asdict(profile), **further}
 
 
 def commit() -> str:

@@ -18,7 +18,7 @@ from model.dataset import Dataset, Frames, Recording, read_dataset
 from model.images import MEAN, SCALE
 from model.loading import load_network, resolve_weights
 from model.options import flag
-from model.provenance import card_content, commit, write_card
+from model.provenance import card_content, commit, targets_content, write_card
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO, PEOPLE
 from model.training import LOG, Trained, check_run, train
@@ -96,8 +96,7 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
     return {
         "network": config.network,
         "classes": config.classes,
-        "profile": asdict(config.target),
-        **({"more_targets": [{"profile": asdict(each)} for each in more]} if (more := config.more_targets) else {}),
+        **targets_content(config.target, *config.more_targets),
         "input_px": config.input_px,
         "mean": MEAN,
         "scale": SCALE,

@@ -19,7 +19,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ import keras
 from model.card import read_card
 from model.dataset import read_pairs
 from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
-from model.provenance import card_content, commit, write_card
+from model.provenance import card_content, commit, targets_content, write_card
 from model.scoring import HERO
 from model.training import write_whole
 from model.training_run import score_parts
@@ -70,12 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card = {
         "network": network.name,
         "classes": first.classes,
-        "profile": asdict(first.profile),
-        **(
-            {"more_targets": [{"profile": asdict(each.profile)} for each in more]}
-            if (more := first.more_targets)
-            else {}
-        ),
+        **targets_content(first.profile, *(each.profile for each in first.more_targets)),
         "input_px": px,
         "mean": first.mean,
         "scale": first.scale,

@@ -255,9 +255,8 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
 def compiled_network(config: TrainingConfig) -> keras.Model:
     """Build the network to train, with its optimizer, schedule and loss."""
     with layers_in(config.precision):  # bfloat16 costs no measurable accuracy; the saved weights are float32
-        network = build(
-            config.network, input_px=None, classes=len(config.classes)
-        )  # crops in training, whole frames in validation
+        # Crops in training, whole frames in validation.
+        network = build(config.network, input_px=None, classes=len(config.classes))
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "cosine":

@@ -80,9 +80,11 @@ def validate_by_distance(network: keras.Model, frames: Frames, target: int = HER
     predicted = (as_of_one_target(found, target) for found in predict(network, frames))
     scores = [score_set([found], [truth]) for found, truth in zip(predicted, frames.masks, strict=True)]
     iou, is_near = np.array([score.iou[HERO] for score in scores]), frames.is_near()
-    tp, fp, fn = (sum(getattr(score, kind) for score in scores) for kind in ("tp", "fp", "fn"))
+    together = pooled(scores)
     near_iou, far_iou = (
         float(iou[chosen].mean()) if chosen.any() else float("nan")
         for chosen in (is_near, frames.shows_hero() & ~is_near)
     )
-    return DistanceScore(near_iou, far_iou, tp, fp, fn, len(scores) - tp - fn)
+    return DistanceScore(
+        near_iou, far_iou, together.tp, together.fp, together.fn, together.n - together.tp - together.fn
+    )

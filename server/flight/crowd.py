@@ -92,6 +92,10 @@ class Crowd(NamedTuple):
         """Who has a number; None if nobody has."""
         return next((person for person in self.people if person.number == number), None)
 
+    def probability(self, person: Person) -> float:
+        """Of one of `people` to be the hero."""
+        return self.probabilities()[self.people.index(person)]
+
     def probabilities(self) -> list[float]:
         """Of each of `people` to be the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)

@@ -46,7 +46,7 @@ def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> Ve
     _, time = state.clock.tick(content.timestamp_s, arrival_s)
     if time.is_stale or time.is_rebased or tracker.whole_s is None or time.time_s - tracker.whole_s > WHOLE_AFTER_S:
         return None
-    if tracker.crowd.pace > FASTEST_PACE or tracker.crowd.probabilities()[tracker.crowd.people.index(hero)] < SURE:
+    if tracker.crowd.pace > FASTEST_PACE or tracker.crowd.probability(hero) < SURE:
         return None
     place_m = tracker.predict(time.time_s)
     if math.dist(content.gimbal_pose[:3], place_m) > NEAR_HEIGHTS * tracker.config.profile.height_m:

@@ -233,7 +233,7 @@ class Tracker:
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self
-        if self.crowd.probabilities()[self.crowd.people.index(hero)] >= self.config.give_up_below:
+        if self.crowd.probability(hero) >= self.config.give_up_below:
             return self
         return replace(self, followed=None, seen_s=None, state=TrackState.PATROL)
 

@@ -170,14 +170,11 @@ def _evidence(
     """Both looks' evidence; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
     looks = looks_of(parts, probabilities, image, card)
     is_in_doubt = _doubts(parts, probabilities, card, places)
-    first = [
-        min(card.evidence.of(each), MOST_IN_DOUBT if doubt else math.inf)
-        for each, doubt in zip(looks, is_in_doubt, strict=True)
-    ]
-    first = [
-        min(each, 0.0) if place is not None and place.area_m2 < card.profile.least_body_m2 else each
-        for each, place in zip(first, places, strict=True)
-    ]
+    first = []
+    for each, doubt, place in zip(looks, is_in_doubt, places, strict=True):
+        is_too_little = place is not None and place.area_m2 < card.profile.least_body_m2
+        most = 0.0 if is_too_little else MOST_IN_DOUBT if doubt else math.inf
+        first.append(min(card.evidence.of(each), most))
     if second_look is None or card.second_evidence is None:
         return [(each, each) for each in first]
     from_px = card.profile.second_look_from_px

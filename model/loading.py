@@ -50,6 +50,11 @@ def resolve_weights(path: Path | str) -> Path:
     return file
 
 
+def network_name(file: Path) -> str:
+    """By which the network of a weights file is asked for where several are served."""
+    return file.name.removesuffix(".keras")
+
+
 def _check_config(file: Path) -> None:
     """Check that a legacy network has a config, without reading it."""
     config = legacy_config(file)

@@ -29,7 +29,7 @@ from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, descr
 from model.engines.inference_service import as_planes, read_request, write_answer
 from model.engines.self_test import agrees, coarse, known_frame
 from model.images import resize_rgb
-from model.loading import resolve_weights
+from model.loading import network_name, resolve_weights
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Network:
         engine = self._network.engine
         assert engine.weights_sha256 is not None
         self._sha256 = engine.weights_sha256
-        self._name = model_name(settings.weights)
+        self._name = network_name(Path(settings.weights))
         self._metadata = describe(self._name, engine.card, self._sha256, engine.input_px, engine.description)
         self._most_bytes = 3 * engine.input_px**2 + MOST_JSON_BYTES
         self._images = Counter("followme_fleet_images", "Images by what came of them", ("outcome",))
@@ -220,11 +220,6 @@ def deployment(kind: type, cpus: float, **options: Any) -> Any:
 def refusal(status: HTTPStatus, words: str) -> Response:
     """An answer of the protocol that says what is wrong."""
     return JSONResponse({"error": words}, status)
-
-
-def model_name(weights: str) -> str:
-    """By which a network is asked for."""
-    return Path(weights).name.removesuffix(".keras")
 
 
 def app(arguments: dict[str, Any]) -> serve.Application:

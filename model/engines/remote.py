@@ -20,7 +20,7 @@ from model.engines.engine import Engine, UnavailableError
 from model.engines.inference_client import MOST_TOGETHER, InferenceClient
 from model.engines.second_look import SecondLook, second_look_file
 from model.engines.shipped import MADE_BY, shipped
-from model.loading import resolve_weights, weights_sha256
+from model.loading import network_name, resolve_weights, weights_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def connect(elsewhere: Elsewhere, weights: str | Path, local: Engine | None = No
     answers = (converted.answer for kind in MADE_BY if (converted := shipped(path, kind)) is not None)
     client = InferenceClient(
         elsewhere.url,
-        path.name.removesuffix(".keras"),
+        network_name(path),
         card,
         card.input_px if local is None else local.input_px,
         sha256,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from model.loading import resolve_weights
+from model.loading import network_name, resolve_weights
 from tools.fault_injection.relay import Relay
 from tools.simulator.fleet_process import FleetProcess, running_fleet
 from tools.simulator.server_process import SHIPPED_WEIGHTS
@@ -35,7 +35,7 @@ class Fleet:
 
     def __init__(self, weights: str, stack: contextlib.ExitStack) -> None:
         self._weights, self._stack = weights, stack
-        self.network = resolve_weights(weights).name.removesuffix(".keras")
+        self.network = network_name(resolve_weights(weights))
         self.other = next(name for name in ("fcn4", "model_weights") if name != self.network)
         self.process = self._started()
         self.relay = Relay(self.process.port)

@@ -50,7 +50,6 @@ class Sight:
 
     Attributes:
         engine: as given.
-        min_blob_px: the one in use.
         card: the network's, with that target and the `min_blob_px` in use.
 
     Raises:
@@ -62,8 +61,8 @@ class Sight:
     ) -> None:
         cv2.setNumThreads(1)  # its images are small, and the cores are the network's
         self.engine, self._camera = engine, camera
-        self.min_blob_px = min_blob_px or engine.card.min_blob_px
-        self.card = replace(engine.card.following(target), min_blob_px=self.min_blob_px)
+        card = engine.card.following(target)
+        self.card = replace(card, min_blob_px=min_blob_px or card.min_blob_px)
         self._cards = {name: self.card.following(name) for name in self.card.targets}
 
     def look(self, frame: Frame) -> View | BadFrameError:

@@ -138,7 +138,7 @@ class Recorder:
             started_s=time.time(),
             monotonic_s=time.monotonic(),
             state=state,
-            min_blob_px=self._sight.min_blob_px,
+            min_blob_px=self._sight.card.min_blob_px,
             weights=engine.weights,
             weights_sha256=engine.weights_sha256,
             engine=engine.description,

@@ -49,8 +49,12 @@ class SecondLook:
         try:
             network = core.read_model(file)
             network.reshape([BATCH, *CROP_PX, 4])
-            settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-            settings.update(UNPINNED)
+            settings = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": 1,
+                "INFERENCE_PRECISION_HINT": "f32",
+                **UNPINNED,
+            }
             self._request = core.compile_model(network, "CPU", settings).create_infer_request()
             answer = self.likeness(np.full((1, *CROP_PX, 4), 127, np.uint8))
         except RuntimeError as error:  # of OpenVINO

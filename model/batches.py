@@ -1,7 +1,13 @@
 """Draw augmented training batches from frames in memory."""
 
+import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
+from threading import Thread
 
+import cv2
 import keras
 import numpy as np
 
@@ -35,7 +41,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         seed: the same seed gives the same batches.
         weights: (N,) how often to draw each frame, relative to the others with (or without) the hero; None draws them
             equally often. Unused if `hero_share` is 0.
-        workers: threads that prepare batches in advance; the order of the batches stays the same.
+        workers: how many batches are prepared at the same time, each in a process of its own if there are several (in a
+            thread where the system cannot fork processes); the batches and their order stay the same.
         profile: of the hero: whether figures may be mirrored, how far ones are pasted in.
         more_profiles: of further targets, each of which counts as the hero does.
 
@@ -62,7 +69,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         workers: int = 1,
         more_profiles: Sequence[Profile] = (),
     ) -> None:
-        super().__init__(workers=workers)
+        super().__init__(workers=workers, max_queue_size=max(10, 2 * workers))
         shows_hero = frames.shows_hero()
         self._frames = frames
         self._with_hero = np.flatnonzero(shows_hero)
@@ -85,20 +92,27 @@ class AugmentedBatches(keras.utils.PyDataset):
         if augmentation == "far":
             self._cutouts = {number: _cutouts(frames, number, each) for number, each in self._profiles.items()}
         self.epoch = 0
+        self._processes = _forked(self, workers) if workers > 1 else None
 
     def __len__(self) -> int:
         return self._steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers."""
-        rng = np.random.default_rng([self._seed, self.epoch, step])
+        drawn = self._processes.submit(_draw_inherited, self.epoch, step).result() if self._processes else None
+        images, masks = drawn or self.draw(self.epoch, step)
+        return normalise(images), masks
+
+    def draw(self, epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images, (batch, px, px, 3) uint8, and the masks, (batch, px, px) uint8, of a step."""
+        rng = np.random.default_rng([self._seed, epoch, step])
         if self._heroes:
             counts = ((self._with_hero, self._heroes), (self._without, self._batch - self._heroes))
             chosen = np.concatenate([self._draw(numbers, count, rng) for numbers, count in counts])
         else:
             chosen = rng.choice(len(self._frames.images), self._batch, replace=False)
         images, masks = zip(*(self._augmented(number, rng) for number in chosen), strict=True)
-        return normalise(np.stack(images)), np.stack(masks)
+        return np.stack(images), np.stack(masks)
 
     def _draw(self, numbers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draw `count` of the frame numbers by the frames' weights, with replacement."""
@@ -146,3 +160,34 @@ def _cutouts(frames: Frames, class_number: int, profile: Profile) -> list[augmen
         name = profile.others if class_number == PEOPLE else profile.name
         raise ValueError(f"expected frames with a whole {name} figure to cut out, got none")
     return found
+
+
+# What a forked process draws from. It shares the frames with the process that it was forked from, and copies none.
+_inherited: AugmentedBatches
+
+
+def _forked(batches: AugmentedBatches, workers: int) -> ProcessPoolExecutor | None:
+    """Processes to draw batches in; None where the system cannot fork."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return None
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _inherit, (batches,))
+    pool.submit(os.getpid).result()  # forks now, before the network's backend has threads
+    return pool
+
+
+def _inherit(batches: AugmentedBatches) -> None:
+    """Prepare a forked process: it draws from `batches`, and ends with the process that it was forked from."""
+    global _inherited
+    _inherited = batches
+    cv2.setNumThreads(0)  # the threads of OpenCV are not forked
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
+        os._exit(0)
+
+
+def _draw_inherited(epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    return _inherited.draw(epoch, step)

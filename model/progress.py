@@ -1,4 +1,7 @@
-"""The progress bar of a training run."""
+"""What is shown of a training run while it goes on: a progress bar, and logs for TensorBoard."""
+
+from importlib.util import find_spec
+from pathlib import Path
 
 import keras
 from tqdm import tqdm
@@ -11,7 +14,8 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, config: TrainingConfig, done: int) -> None:
         super().__init__()
-        self._bar = tqdm(total=config.epochs * config.steps, initial=done * config.steps, unit=" batches")
+        total = config.epochs * config.steps
+        self._bar = tqdm(total=total, initial=done * config.steps, unit=" batches", mininterval=1.0)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keras calls this with the epoch counted from 0."""
@@ -19,9 +23,14 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict) -> None:
         """Keras calls this with the mean loss of the epoch so far."""
-        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-        self._bar.update()
+        if self._bar.update():  # once a second: on JAX, reading the loss waits for the step to end
+            self._bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Keras calls this after the last epoch."""
         self._bar.close()
+
+
+def tensorboard(folder: Path) -> list[keras.callbacks.Callback]:
+    """Writer of logs for TensorBoard; none without TensorFlow, which Keras needs for it on any backend."""
+    return [keras.callbacks.TensorBoard(folder, write_graph=False)] if find_spec("tensorflow") else []

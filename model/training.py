@@ -22,7 +22,7 @@ from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build, weights_for
 from model.pair_files import is_litter
-from model.progress import Progress
+from model.progress import Progress, tensorboard
 from model.recipes import TrainingConfig
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
@@ -102,6 +102,7 @@ def averaged_weights(network: keras.Model) -> Iterator[None]:
     """Replace a network's weights by their moving average, if its optimizer has one; restore them afterwards."""
     own = network.get_weights()
     network.optimizer.finalize_variable_values(network.trainable_variables)
+    network.set_weights(network.get_weights())  # copies: on JAX, predicting frees what it reads
     try:
         yield
     finally:
@@ -190,7 +191,7 @@ def train(
             Progress(config, done),
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)),
             RunKeeper(out, config, validation, log),
-            keras.callbacks.TensorBoard(out / TENSORBOARD, write_graph=False),
+            *tensorboard(out / TENSORBOARD),
             *callbacks,
         ],
     )
@@ -255,8 +256,7 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
 def compiled_network(config: TrainingConfig) -> keras.Model:
     """Build the network to train, with its optimizer, schedule and loss."""
     with layers_in(config.precision):  # bfloat16 costs no measurable accuracy; the saved weights are float32
-        # Crops in training, whole frames in validation.
-        network = build(config.network, input_px=None, classes=len(config.classes))
+        network = build(config.network, None, len(config.classes))  # crops in training, whole frames in validation
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "cosine":
@@ -266,7 +266,8 @@ def compiled_network(config: TrainingConfig) -> keras.Model:
     average = {"use_ema": True, "ema_momentum": config.average} if config.average else {}
     optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **average)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    network.compile(optimizer, SegmentationLoss(config), jit_compile=False)
+    # JAX is slow without compiling; TensorFlow's graphs are as fast, and start sooner.
+    network.compile(optimizer, SegmentationLoss(config), jit_compile=keras.config.backend() == "jax")
     return network
 
 

@@ -1,7 +1,12 @@
+import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
+from support.command import REPOSITORY
 
 from model import batches as module
 from model.batches import AUGMENTATIONS, AugmentedBatches
@@ -115,9 +120,36 @@ def test_without_a_share_frames_are_drawn_from_all_and_none_of_them_twice():
         assert len(set(greys(fewer[step][0]))) == 5
 
 
-def test_a_batch_may_be_drawn_ahead_by_several_threads():
-    assert batches().workers == 1
-    assert batches(workers=3).workers == 3
+@pytest.mark.parametrize("can_fork", [True, False])
+def test_batches_may_be_drawn_ahead_in_processes_and_are_the_same(monkeypatch, can_fork):
+    if not can_fork:  # as on Windows
+        monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    before = set(psutil.Process().children())
+    alone, ahead = batches(scenes(), crop_px=32), batches(scenes(), crop_px=32, workers=3)
+    assert len(set(psutil.Process().children()) - before) == 3 * can_fork
+    assert (alone.workers, ahead.workers) == (1, 3)
+    for alone.epoch in range(2):
+        ahead.epoch = alone.epoch
+        for step in range(3):
+            assert same(alone[step], ahead[step])
+
+
+def test_processes_that_draw_end_when_the_training_is_killed(tmp_path):
+    script = f"""
+import sys, time
+sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "model")]}
+from test_batches import batches
+ahead = batches(workers=3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None and training.stdout.readline() == "ready\n"
+        drawing = psutil.Process(training.pid).children()
+        training.kill()
+    assert len(drawing) == 3
+    _, left = psutil.wait_procs(drawing, timeout=60)
+    assert not left
 
 
 # --- augmentations

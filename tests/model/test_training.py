@@ -335,7 +335,7 @@ def test_the_average_survives_a_kill(tmp_path, monkeypatch):
     assert_same_run(tmp_path / "killed", tmp_path / "whole", averaging)
 
 
-def test_the_same_seed_gives_the_same_weights_however_many_threads_draw_batches(tmp_path, whole):
+def test_the_same_seed_gives_the_same_weights_however_many_processes_draw_batches(tmp_path, whole):
     train(tiny(workers=3), frames(), frames(1), tmp_path)
     assert_same_run(tmp_path, whole)
 

@@ -1,6 +1,6 @@
 """The part of a frame to look at, where somebody is expected: it costs a quarter of the whole.
 
-    whole frame: who is where ─▶ parts around the one followed ─▶ whole frame again, after 0.7 s or at any doubt
+    whole frame: who is where ─▶ parts around the one followed ─▶ every fourth frame whole, and at any doubt
 
 `server.flight.glance` decides when a part will do. Outside of it nothing was looked at.
 """

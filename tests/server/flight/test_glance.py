@@ -61,10 +61,13 @@ def test_in_a_world_that_moves_fast_all_frames_are_looked_at_as_a_whole():
         assert (expecting(frame(4.2), state).expected_m is not None) is is_part
 
 
-def test_a_whole_frame_is_due_by_time_however_few_frames_come():
+def test_of_the_few_frames_that_a_busy_server_sees_parts_will_do_until_a_whole_one_is_due_by_time():
     subject = following()  # until 4.0 s
-    assert expected_m(subject, 4.6)
-    assert expected_m(subject, 4.8) is None
+    for time_s, is_part in ((4.6, True), (5.2, True), (5.8, False), (6.4, True)):
+        assert (expected_m(subject, time_s) is not None) is is_part
+        subject.take(replace(seen(time_s, sighting()), is_part=is_part))
+    assert expected_m(subject, 7.2) is not None
+    assert expected_m(subject, 7.4) is None
 
 
 @pytest.mark.parametrize(

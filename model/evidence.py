@@ -21,10 +21,10 @@ HERO_IN_PART = 3.0
 # A part of which the network is as sure as of hardly anybody but the hero, and the rest is not the hero: two people in
 # one. That is like neither, and not looked at twice. Chosen on flights of the stand-in, seeds 511 and 521.
 SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
-# The share of lookalikes among those who are not the hero, before any has been met: one in 150 people. Chosen on
+# The share of lookalikes among those who are not the hero, before any has been met: one in 300 people. Chosen on
 # flights of the stand-in, seeds 500 to 509, and with six lookalikes 510 to 525: with twice as many, far heroes are
-# followed late where there are no lookalikes; with half as many, more lookalikes are followed.
-LOOKALIKE_SHARE = 1 / 150
+# followed late or not at all; a wrong person is followed for a little less of the time.
+LOOKALIKE_SHARE = 1 / 300
 STRONGEST_PX = 4  # pixels: a far hero may have no more that the network is sure of
 IMAGE_PX = 256 * 256
 _TYPICAL_PX, _TYPICAL_BRIGHTNESS = 60.0, 60.0  # where the logarithms are 0

@@ -85,9 +85,9 @@ def from_afar() -> Belief:
     return belief
 
 
-@pytest.mark.parametrize(("met", "odds"), [(0, 10.0), (1, 10 / 11), (3, 10 / 31)])
+@pytest.mark.parametrize(("met", "odds"), [(0, 20.0), (1, 20 / 21), (3, 20 / 61)])
 def test_from_afar_the_hero_is_the_less_likely_the_more_lookalikes_were_met(met, odds):
-    # The hero is one of 15 people, a lookalike one of 150, and each one met another of 15.
+    # The hero is one of 15 people, a lookalike one of 300, and each one met another of 15.
     (probability,) = probabilities([from_afar()], met)
     assert probability == pytest.approx(odds / (1 + odds), abs=0.001)
 

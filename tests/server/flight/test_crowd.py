@@ -58,6 +58,14 @@ def test_two_who_cross_keep_their_numbers(street):
         assert (one.number, other.number) == (1, 2), frame
 
 
+def test_two_who_cross_keep_their_numbers_where_each_hides_a_part_of_the_other(street):
+    """What is left of each to see pulls their places to where the other one is predicted to be."""
+    for frame in range(21):
+        x, pulled = 0.28 * (frame - 10), 0.9 if frame in (11, 12) else 0.0
+        one, other = street.show((x - pulled, 0.1, HERO), (pulled - x, -0.1, STRANGER))
+        assert (one.number, other.number) == (1, 2), frame
+
+
 def test_the_hero_is_told_from_a_stranger_close_by_by_their_looks(street):
     """The stranger comes from behind the hero, who is hidden from then on."""
     for _ in range(10):

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shlex
 import shutil
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +288,24 @@ def test_recordings_that_are_held_out_are_scored_apart_and_listed(killed, tmp_pa
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].split() == ["second", "r1cam1", "held", "out", "2", "0", "1", "1", "64", "64", "64"]
     assert any(line.startswith("held out: score 0.") for line in lines)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_keras_trains_on_another_backend_and_the_weights_open_as_usual(data, tmp_path, backend):
+    if find_spec(backend) is None:
+        pytest.skip(f"NO {backend}: training on it is not tested; install it to test that")
+    out = tmp_path / "out"
+    given = ["--data", data, "--out", out, *SETTINGS_OF_THE_RUN, "--workers", "2", "--average", "0.9"]
+    subprocess.run(
+        [sys.executable, "tools/train.py", *map(str, given), "--precision", "float32"],
+        cwd=REPOSITORY,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+        capture_output=True,
+    )
+    assert [line.epoch for line in read_log(out / LOG)] == [1, 2, 3, 4]
+    probabilities = load_network(out / WEIGHTS)(np.zeros((1, 32, 32, 3), np.float32))
+    np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1.0, atol=1e-3)
 
 
 def test_samples_are_a_sheet_of_the_first_batch(killed):

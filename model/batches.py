@@ -4,8 +4,6 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import wait
-from threading import Thread
 
 import cv2
 import keras
@@ -16,6 +14,7 @@ from model.dataset import Frames
 from model.images import normalise
 from model.profile import Profile
 from model.scoring import HERO, PEOPLE
+from model.startup import end_with_parent
 
 AUGMENTATIONS = ("shift", "light", "far")
 
@@ -180,13 +179,7 @@ def _inherit(batches: AugmentedBatches) -> None:
     global _inherited
     _inherited = batches
     cv2.setNumThreads(0)  # the threads of OpenCV are not forked
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        wait([parent.sentinel])
-        os._exit(0)
+    end_with_parent()
 
 
 def _draw_inherited(epoch: int, step: int) -> tuple[np.ndarray, np.ndarray]:

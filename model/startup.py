@@ -1,4 +1,4 @@
-"""How a command starts: Ctrl-C, or a package that is not installed, ends it in one line while it imports its libraries.
+"""How a command starts and ends: Ctrl-C, or a package that is not installed, ends it in one line while it imports.
 
 Imports nearly nothing, because Ctrl-C shows a traceback until `begin_command` has run.
 """
@@ -58,3 +58,17 @@ def _explain(kind: type[BaseException], error: BaseException, traceback: Traceba
 
     os.write(sys.stderr.fileno(), f"{Path(sys.argv[0]).stem}: {how_to_install(package)}\n".encode())
     os._exit(FAILED)
+
+
+def end_with_parent() -> None:
+    """In a process of `multiprocessing`: end it as soon as its parent is gone, also if that was killed."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+    from threading import Thread
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            wait([parent.sentinel])
+            os._exit(FAILED)
+
+    Thread(target=watch, daemon=True).start()

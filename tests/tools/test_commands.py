@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -185,7 +186,11 @@ def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
     assert (process.returncode, errors.strip()) in [(130, "interrupted"), (130, "")]
 
 
-def test_ctrl_c_while_episodes_fly_ends_the_workers_too(tmp_path):
+@pytest.mark.parametrize(
+    ("end", "status", "message"),
+    [(signal.SIGINT, 130, r"\ninterrupted\n"), (signal.SIGKILL, -signal.SIGKILL, r"(?s).*")],  # multiprocessing warns
+)
+def test_workers_that_fly_episodes_end_with_the_command(tmp_path, end, status, message):
     command = [sys.executable, REPOSITORY / "tools" / "closed_loop.py", "--weights", SHIPPED_WEIGHTS, "--jobs", "2"]
     process = subprocess.Popen(
         [*command, "--duration", "1e6"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -193,9 +198,13 @@ def test_ctrl_c_while_episodes_fly_ends_the_workers_too(tmp_path):
     family = psutil.Process(process.pid)
     # The third one belongs to multiprocessing.
     workers = wait_until(lambda: len(family.children()) == 3 and family.children(), "two workers")
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does
+    else:
+        process.kill()
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "\ninterrupted\n")
+    assert process.returncode == status
+    assert re.fullmatch(message, errors)
     wait_until(lambda: not any(map(runs, workers)), "the end of all workers")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from model.command import interrupt_ignored
 from model.engines import Engine, load_engine
+from model.startup import end_with_parent
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Flight
 from tools.simulator.loop import ServerPilot, fly
@@ -61,7 +62,7 @@ def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int
         yield from (fly_episode(episode, engine) for episode in episodes)
         return
     context = multiprocessing.get_context("spawn")  # neither the network's threads nor the renderer survive a fork
-    with ProcessPoolExecutor(jobs, context) as workers:
+    with ProcessPoolExecutor(jobs, context, end_with_parent) as workers:
         try:
             with interrupt_ignored():  # workers inherit this: Ctrl-C is for the parent, which ends them
                 flown = [workers.submit(fly_in_worker, episode, weights, precision) for episode in episodes]

@@ -79,7 +79,7 @@ class TrainingConfig:
         "times the time on a CPU without",
         choices=PRECISIONS,
     )
-    workers: int = option(1, "processes that prepare batches; a GPU needs about 8; 1: a thread")
+    workers: int = option(1, "processes that prepare batches, for a GPU; 1: a thread")
     profile: str = option("", "TOML file of the target's profile, see docs/targets.md; empty: the hero's")
     more_profiles: tuple[str, ...] = option((), "TOML files of further targets: yellow, magenta and cyan in the masks")
     start: str = option("", "weights (.keras) of the same network to start from; empty: random weights")

@@ -134,7 +134,7 @@ def test_batches_may_be_drawn_ahead_in_processes_and_are_the_same(monkeypatch, c
             assert same(alone[step], ahead[step])
 
 
-def test_processes_that_draw_end_when_the_training_is_killed(tmp_path):
+def test_processes_that_draw_end_when_the_training_is_killed():
     script = f"""
 import sys, time
 sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "model")]}

@@ -44,10 +44,17 @@ MOST_LOOKALIKES = 0.5  # as a share of those who are not the hero
 
 
 class Means(NamedTuple):
-    """The evidence of all frames, nats: its short mean, and what the long one is worth."""
+    """The evidence of all frames, nats.
+
+    Args:
+        present: its short mean.
+        settled: what the long mean is worth.
+        weight: of all frames in the short mean; the latest one has 1, and those before it the less, the older they are.
+    """
 
     present: float
     settled: float = 0.0
+    weight: float = 1.0
 
     @property
     def nats(self) -> float:
@@ -59,8 +66,9 @@ class Means(NamedTuple):
         wanted = min(max(SETTLED_WORTH * evidence, -LARGEST_SETTLED), LARGEST_SETTLED)
         settled_s = min(step_s, LONGEST_STEP_S)
         settled = self.settled + (wanted - self.settled) * (1.0 - math.exp(-settled_s / SETTLED_S))
-        present = self.present + (evidence - self.present) * (1.0 - math.exp(-step_s / PRESENT_S))
-        return Means(present, settled)
+        # The first frames count alike: else the very first one, after a start or a gap, would decide for a second.
+        weight = self.weight * math.exp(-step_s / PRESENT_S) + 1.0
+        return Means(self.present + (evidence - self.present) / weight, settled, weight)
 
     def faded(self, step_s: float) -> "Means":
         """As much of it as is left after some time out of view."""
@@ -68,7 +76,7 @@ class Means(NamedTuple):
 
     def times(self, share: float) -> "Means":
         """A share of it."""
-        return Means(share * self.present, share * self.settled)
+        return self._replace(present=share * self.present, settled=share * self.settled)
 
 
 class Belief(NamedTuple):

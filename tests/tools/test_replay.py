@@ -314,6 +314,7 @@ def test_an_answer_to_a_frame_that_is_not_there_is_refused(file, tmp_path, capsy
         ({"position_m": (1e300, 0.0, 0.0)}, "expected position_m of at most"),
         ({"position_variance": -1.0}, "expected position_variance to be positive, got -1"),
         ({"settled": 1e3}, "expected settled of at most 100, got 1000"),
+        ({"weight": 0.0}, "expected weight to be positive, got 0"),
         ({"followed": None}, "expected a state that follows to have a track, got none"),
         ({"arrival_s": 1e300}, "expected arrival_s of at most"),
     ],
@@ -327,7 +328,7 @@ def test_a_state_that_no_session_can_have_had_is_refused(change, complaint):
     level = hero.track.level._replace(**picked(change, ("position_variance",)))
     hero = hero._replace(
         track=hero.track._replace(level=level, **picked(change, ("time_s", "position_m"))),
-        belief=hero.belief._replace(lookalike=hero.belief.lookalike._replace(**picked(change, ("settled",)))),
+        belief=hero.belief._replace(lookalike=hero.belief.lookalike._replace(**picked(change, ("settled", "weight")))),
     )
     crowd = tracker.crowd._replace(people=(hero,))
     tracker = replace(tracker, crowd=crowd, **picked(change, ("seen_s", "followed")))

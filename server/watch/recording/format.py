@@ -1,4 +1,4 @@
-"""The messages of a recording's topic /events, format 6: values to JSON and back.
+"""The messages of a recording's topic /events, format 7: values to JSON and back.
 
 Each message is a JSON object of one `kind`:
 
@@ -30,7 +30,7 @@ from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import FOLLOW, Command, shorten
 
-FORMAT = 6
+FORMAT = 7
 EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC = "/events", "/mask", "/state"
 
 Value = TypeVar("Value")

@@ -67,7 +67,7 @@ def check_numbers(value: object) -> None:
             raise InconsistentError(f"expected {name} of at most {LARGEST_NUMBER:g}, got {number:g}")
         if name in LOGARITHMS and not abs(number) <= LARGEST_LOGARITHM:
             raise InconsistentError(f"expected {name} of at most {LARGEST_LOGARITHM:g}, got {number:g}")
-        if (name == "std_m" and number <= 0) or (name == "position_variance" and number < 0):
+        if (name in ("std_m", "weight") and number <= 0) or (name == "position_variance" and number < 0):
             raise InconsistentError(f"expected {name} to be positive, got {number:g}")
 
 

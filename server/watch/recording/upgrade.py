@@ -1,5 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
+Format 6 did not know how many frames a belief's short mean was of, and took it for many.
+
 Format 5 knew of a sighting what both looks say together, and had one belief in a person.
 
 Format 4 knew of whole frames only.
@@ -29,14 +31,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from model.profile import MOTION, hero_profile
+from server.flight.identity import PRESENT_S
 from server.flight.tracks import TrackState
 from server.settings import OWN, TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
-FORMATS = (1, 2, 3, 4, 5)
+FORMATS = (1, 2, 3, 4, 5, 6)
 # Of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
+# Of a mean of many frames, five a second.
+STEADY_WEIGHT = 1 / (1 - math.exp(-0.2 / PRESENT_S))
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
 TIMES = ("started_s", "monotonic_s")
 MID_SESSION = (
@@ -75,7 +80,9 @@ class Upgrade:
             tracker = {**state["tracker"], "config": self._config(state["tracker"]["config"])}
             if self._format < 5:
                 tracker["whole_s"] = tracker["time_s"]
-            tracker["crowd"] = _with_both_beliefs(tracker["crowd"])
+            if self._format < 6:
+                tracker["crowd"] = _with_both_beliefs(tracker["crowd"])
+            tracker["crowd"] = _with_weights(tracker["crowd"])
             state = {**state, "tracker": tracker}
         camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
         return {**fields, "camera": camera, "tracker": self._config(fields["tracker"]), "state": state}
@@ -93,7 +100,9 @@ class Upgrade:
         sightings = fields["sightings"]
         if self._format < 3:
             sightings = [_with_evidence(sighting) for sighting in sightings]
-        return {**fields, "sightings": [_with_second_evidence(sighting) for sighting in sightings]}
+        if self._format < 6:
+            sightings = [_with_second_evidence(sighting) for sighting in sightings]
+        return {**fields, "sightings": sightings}
 
     def _config(self, settings: Fields) -> Fields:
         """Settings of a tracker."""
@@ -212,6 +221,15 @@ def _with_both_beliefs(crowd: list[Any]) -> list[Any]:
     people, *others = crowd
     known = [[number, track, [belief, belief], *about, False] for number, track, belief, *about in people]
     return [known, *others, 0]
+
+
+def _with_weights(crowd: list[Any]) -> list[Any]:
+    """A crowd whose beliefs are of many frames."""
+    people, *others = crowd
+    known = [
+        [number, track, [[*means, STEADY_WEIGHT] for means in belief], *about] for number, track, belief, *about in people
+    ]
+    return [known, *others]
 
 
 def _sighting(target: Fields) -> list[Any]:

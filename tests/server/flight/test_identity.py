@@ -56,6 +56,20 @@ def test_the_nearer_look_of_a_slight_resemblance_takes_longer():
     assert frames[2] * FRAME_S < 2.0
 
 
+@pytest.mark.parametrize("evidence", [(1.0, 5.0, 3.0), (5.0, 3.0, 1.0)])
+def test_of_the_first_frames_each_counts_nearly_alike(evidence):
+    # With the weights e^-0.4, e^-0.2 and 1: (0.67·1 + 0.82·5 + 3) / 2.49 = 3.12, and (0.67·5 + 0.82·3 + 1) / 2.49 = 2.74.
+    belief = Belief.first(evidence[0], None)
+    for nats in evidence[1:]:
+        belief = belief.after(nats, None, FRAME_S)
+    assert belief.anybody.present == pytest.approx(3.12 if evidence[0] == 1.0 else 2.74, abs=0.01)
+
+
+def test_after_a_gap_the_first_frames_count_anew():
+    belief = after(50, -5.0, looks(-5.0)).after(3.0, 3.0, 10.0).after(1.0, 1.0, FRAME_S)
+    assert belief.anybody.present == pytest.approx(1.9, abs=0.01)  # (0.82·3 + 1) / 1.82
+
+
 def test_a_track_that_passes_to_somebody_else_is_noticed_within_some_frames():
     hero = after(50, 5.0, looks(5.0))
     assert probabilities([hero])[0] > 0.98

@@ -17,6 +17,7 @@ from support.recorded_session import (
     FORMAT_3_MIDDLE,
     FORMAT_4,
     FORMAT_5,
+    FORMAT_6,
     happened,
     read,
     retaken,
@@ -246,7 +247,7 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
 # --- from format 3 on
 
 
-@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5])
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5, FORMAT_6])
 def test_the_hero_is_followed_exactly_as_then(path):
     """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
     with Recording(path) as recording:
@@ -275,12 +276,22 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
         assert start.state.tracker.config == expected
 
 
-# --- formats 4 and 5
+# --- from format 4 on
+
+
+def of_format_6(message) -> dict:
+    """The fields of a message, as format 6 had them."""
+    fields = json.loads(to_json(message))
+    if fields.get("state") is not None and fields["kind"] == "start":
+        people, *others = fields["state"]["tracker"]["crowd"]
+        people = [[*who[:2], [means[:-1] for means in who[2]], *who[3:]] for who in people]
+        fields["state"]["tracker"]["crowd"] = [people, *others]
+    return fields | ({"format": 6} if fields["kind"] == "start" else {})
 
 
 def of_format_5(message) -> dict:
     """The fields of a message, as format 5 had them."""
-    fields = json.loads(to_json(message))
+    fields = of_format_6(message)
     for sighting in fields.get("sightings", []):
         del sighting[-2]
     if fields.get("state") is not None and fields["kind"] == "start":
@@ -298,15 +309,23 @@ def of_format_4(message) -> dict:
     return fields | ({"format": 4} if fields["kind"] == "start" else {})
 
 
-@pytest.mark.parametrize(("number", "written"), [(4, of_format_4), (5, of_format_5)])
+@pytest.mark.parametrize(("number", "written"), [(4, of_format_4), (5, of_format_5), (6, of_format_6)])
 def test_a_session_in_its_middle_goes_on(number, written):
-    """All frames of format 4 were looked at as a whole; until format 5, the evidence was that of both looks."""
+    """All frames of format 4 were looked at as a whole; until format 5, the evidence was that of both looks.
+
+    Until format 6, nobody knew how many frames were in a mean: it is taken to be of many.
+    """
     subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
-    for time_s in (0.0, 0.2, 0.4):
-        subject.take(made.seen(time_s, made.sighting()))
-    start = Start("drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 0.4, subject.state)
+    for frame in range(100):
+        subject.take(made.seen(0.2 * frame, made.sighting()))
+    start = Start("drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 19.8, subject.state)
     upgrade = Upgrade(number)
-    assert start_of(upgrade.start(written(start))) == start
-    assert start.state.tracker.whole_s == start.state.tracker.time_s == pytest.approx(0.4)
-    event = Happened(made.seen(0.6, made.sighting()), TrackState.FOLLOWING, [])
+    upgraded = start_of(upgrade.start(written(start)))
+    (hero,), (known,) = start.state.tracker.crowd.people, upgraded.state.tracker.crowd.people
+    assert known.belief.anybody.weight == pytest.approx(hero.belief.anybody.weight)
+    crowd = upgraded.state.tracker.crowd.with_person(known._replace(belief=hero.belief))
+    state = replace(upgraded.state, tracker=replace(upgraded.state.tracker, crowd=crowd))
+    assert replace(upgraded, state=state) == start
+    assert start.state.tracker.whole_s == start.state.tracker.time_s == pytest.approx(19.8)
+    event = Happened(made.seen(20.0, made.sighting()), TrackState.FOLLOWING, [])
     assert message_of(upgrade.message(written(event))) == event

@@ -6,12 +6,12 @@ log-likelihood ratio. Whether it is right is judged on recordings that it was no
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from model.evidence import LOOKALIKE_SHARE, Evidence, Looks, among_lookalikes
+from model.evidence import LOOKALIKE_SHARE, Doubt, Evidence, Looks, among_lookalikes
 
 # Pull of the weights towards 0, as of so many examples. Chosen by the held-out log loss of the shipped network.
 _REGULARISATION = 3.0
@@ -19,6 +19,11 @@ _ANY = 100.0  # what is the same for all has no weight
 # A frame may not say more than the examples can show: e⁵ is one error in 150.
 LARGEST = 5.0
 FOLDS = 4
+# Shares of the heroes, near and far, whom a network should not doubt. For the network shipped in November 2026 this
+# gives about the doubt that had been chosen on flights of the stand-in, seeds 500 to 519.
+NEAR_BEYOND_DOUBT, FAR_BEYOND_DOUBT = 0.96, 0.8
+FAR_PX = 100.0  # pixels of an image of 256 × 256; the hero is 25 m away there
+LEAST_HEROES = 20  # fewer don't tell such a share
 
 
 class OneSidedError(ValueError):
@@ -32,11 +37,13 @@ class Example(NamedTuple):
         recording: that the frame is from.
         looks: what the network made of the person.
         is_hero: the truth.
+        distance_m: from the camera.
     """
 
     recording: str
     looks: Looks
     is_hero: bool
+    distance_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,22 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
     alone = [each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_ANY) for each in looked_at]
     second = _regression(alone, np.array([example.is_hero for example in looked_at], bool))
     return Fitted(first, second, from_px)
+
+
+def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
+    """Fit when a network is in doubt, so that it is of few of those heroes for whom its evidence speaks.
+
+    Where there are too few, near or far, that value stays the default.
+    """
+    heroes = [each for each in examples if each.is_hero and evidence.of(each.looks._replace(likeness=0.0)) > 0]
+    near = [1.0 - each.looks.sureness for each in heroes if each.looks.area_px >= FAR_PX]
+    far = [(1.0 - each.looks.sureness) / each.distance_m for each in heroes if 0 < each.looks.area_px < FAR_PX]
+    doubt = Doubt()
+    if len(near) >= LEAST_HEROES:
+        doubt = replace(doubt, near=round(float(np.quantile(near, NEAR_BEYOND_DOUBT)), 4))
+    if len(far) >= LEAST_HEROES:
+        doubt = replace(doubt, per_m=round(float(np.quantile(far, FAR_BEYOND_DOUBT)), 5))
+    return doubt
 
 
 def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:

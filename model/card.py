@@ -6,10 +6,11 @@ Imports neither Keras nor TensorFlow.
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from model.evidence import Evidence
+from model.evidence import Doubt, Evidence
 from model.images import MEAN, SCALE
 from model.loading import is_legacy
 from model.profile import LONGEST_NAME, Profile, hero_profile, profile_of
@@ -21,6 +22,8 @@ LARGEST_INPUT_PX = 4096
 SCALES = (0.01, 10_000.0)
 # More pixels than a person covers, even in the input of a large network; a larger minimum would hide every hero.
 LARGEST_MIN_BLOB_PX = 10_000
+# Cards from before the doubt had a place of its own have its values in the profile.
+FORMER_DOUBT = {"near_doubt": "near", "doubt_per_m": "per_m"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Target:
     profile: Profile
     evidence: Evidence = field(default_factory=Evidence)
     second_evidence: Evidence | None = None
+    doubt: Doubt = field(default_factory=Doubt)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Card:
         min_blob_px: smallest person to believe, in pixels of the network.
         evidence: how much its output on a person speaks for the hero.
         second_evidence: the same after a second look, of those who are the hero to it; None without one.
+        doubt: when its output on a person is doubted.
         profile: what its target is like; QuadSim's hero where a card tells of none.
         more_targets: what else it can follow (`following`). Until then, these count as others.
 
@@ -62,6 +67,7 @@ class Card:
     min_blob_px: int = 8
     evidence: Evidence = field(default_factory=Evidence)
     second_evidence: Evidence | None = None
+    doubt: Doubt = field(default_factory=Doubt)
     profile: Profile = field(default_factory=hero_profile)
     more_targets: tuple[Target, ...] = ()
 
@@ -120,12 +126,13 @@ class Card:
         found = next((target for target in self.more_targets if target.profile.name == name), None)
         if found is None:
             raise ValueError(f"expected a target of the network ({', '.join(self.targets)}), got {name}")
-        former = Target(self.profile, self.evidence, self.second_evidence)
+        former = Target(self.profile, self.evidence, self.second_evidence, self.doubt)
         return replace(
             self,
             profile=found.profile,
             evidence=found.evidence,
             second_evidence=found.second_evidence,
+            doubt=found.doubt,
             more_targets=tuple(former if target is found else target for target in self.more_targets),
         )
 
@@ -149,6 +156,7 @@ def read_card(weights: Path) -> Card:
         if not isinstance(content, dict):
             raise ValueError(f"a JSON value of type {type(content).__name__}, not an object")
         for target in (content, *_tables(content.get("more_targets"))):
+            _move_doubt(target)
             if "profile" in target:
                 profile_of(target["profile"])  # in its own words, and no unknown value is passed over
         return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
@@ -156,6 +164,15 @@ def read_card(weights: Path) -> Card:
         raise ValueError(f"expected a network's card in {file}, got: {error}") from error
 
 
-def _tables(value: object) -> list[dict[str, object]]:
+def _move_doubt(target: dict[str, Any]) -> None:
+    """Take the doubt out of the profile of a former card."""
+    profile = target.get("profile")
+    if isinstance(profile, dict):
+        former = {name: profile.pop(key) for key, name in FORMER_DOUBT.items() if key in profile}
+        if former:
+            target.setdefault("doubt", former)
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
     """The tables in a list, if it is one."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -39,6 +39,7 @@ class Looks(NamedTuple):
         area_px: pixels of the person, in an image of 256 × 256.
         brightness: mean of the person's luma, 0 to 255.
         likeness: what the second look says, nats (`model.engines.second_look`); 0 if there is none.
+        sureness: mean probability of the hero over the pixels that are the hero's; 0 without any.
     """
 
     mean_margin: float
@@ -46,6 +47,7 @@ class Looks(NamedTuple):
     area_px: float
     brightness: float
     likeness: float = 0.0
+    sureness: float = 1.0
 
     def is_worth_second_look(self, from_px: float) -> bool:
         """Whether a part of the person looks like the hero to the network, and there is enough to see: `from_px`."""
@@ -90,6 +92,32 @@ class Evidence:
         """log(how likely such looks are for the hero / how likely for anything else), nats."""
         ratio = sum(weight * term for weight, term in zip(_weights(self), looks.terms(), strict=True))
         return min(max(ratio, -self.largest), self.largest)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """When a network is in doubt of a person, however much its output says: it gives the hero's pixels too little.
+
+    The defaults are for networks whose card has none: few of their heroes are doubted.
+
+    Args:
+        near: from 1 − the mean probability of the hero's pixels on.
+        per_m: the same for each metre of distance, where that is more.
+
+    Raises:
+        ValueError: if one is not in [0, 1].
+    """
+
+    near: float = 0.2
+    per_m: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not all(0 <= value <= 1 for value in astuple(self)):
+            raise ValueError(f"doubt must have values of 0 to 1, got {astuple(self)}")
+
+    def of(self, sureness: float, distance_m: float) -> bool:
+        """Whether the network is in doubt of somebody with this `Looks.sureness`."""
+        return 1.0 - sureness > max(self.near, self.per_m * distance_m)
 
 
 _weights = attrgetter(*(field.name for field in fields(Evidence) if field.name != "largest"))  # astuple copies deeply

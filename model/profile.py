@@ -35,8 +35,6 @@ _RANGES = {
     "spread_mps": (0.001, 1000.0),
     "in_front_m": (0.01, 500.0),
     "second_look_from_px": (1.0, 65_536.0),
-    "near_doubt": (0.0, 1.0),
-    "doubt_per_m": (0.0, 1.0),
     "pasted_px": (1.0, 65_536.0),
     "pasted_stretch": (0.0, 2.0),
 }
@@ -66,8 +64,6 @@ class Profile:
         spread_mps: how fast the place of an unseen one becomes uncertain after that.
         in_front_m: what hides one is nearer than its predicted place by this.
         second_look_from_px: least area for a second look, pixels in an image of 256 × 256.
-        near_doubt: the network is in doubt if it gives the target's pixels less than 1 − this on average.
-        doubt_per_m: the same per metre of distance, where that is more.
         is_mirrored: whether training may mirror it.
         pasted_px: smallest and largest area of far figures that training pastes in, pixels.
         pasted_stretch: log of how many times as tall and narrow training may make these.
@@ -95,8 +91,6 @@ class Profile:
     spread_mps: float
     in_front_m: float
     second_look_from_px: float
-    near_doubt: float
-    doubt_per_m: float
     is_mirrored: bool
     pasted_px: tuple[float, float]
     pasted_stretch: float

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_text(f"log loss on recordings left out: {found.loss:.4f} of {found.loss_without:.4f} without any")
     if options.plot:
         draw_reliability(found.reliability, options.plot)
-    print_text(f"{card}: {found.fitted}")
+    print_text(f"{card}: {found.fitted}, {found.doubt}")
     return 0
 
 

@@ -150,11 +150,13 @@ def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: C
     brightness = parts.sum(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel()[parts.at].astype(np.int64)) / parts.areas
     scale = IMAGE_PX / math.prod(parts.mask_shape)
     strongest = parts.mean_of_largest(ratios, STRONGEST_PX).tolist()
+    is_hero = hero > card.hero_threshold_255 / 255
+    sureness = parts.sum(hero * is_hero) / np.maximum(parts.sum(is_hero.astype(np.int64)), 1)
     means = parts.sum(ratios) / parts.areas
     return [
-        Looks(mean, strong, scale * area_px, light)
-        for mean, strong, area_px, light in zip(
-            means.tolist(), strongest, parts.areas.tolist(), brightness.tolist(), strict=True
+        Looks(mean, strong, scale * area_px, light, sureness=sure)
+        for mean, strong, area_px, light, sure in zip(
+            means.tolist(), strongest, parts.areas.tolist(), brightness.tolist(), sureness.tolist(), strict=True
         )
     ]
 
@@ -169,7 +171,10 @@ def _evidence(
 ) -> list[tuple[float, float | None]]:
     """Both looks' evidence; too little of a body can't speak for the hero, nor can a network in doubt, or hardly."""
     looks = looks_of(parts, probabilities, image, card)
-    is_in_doubt = _doubts(parts, probabilities, card, places)
+    is_in_doubt = [
+        card.doubt.of(each.sureness, 0.0 if place is None else place.depth_m)
+        for each, place in zip(looks, places, strict=True)
+    ]
     first = []
     for each, doubt, place in zip(looks, is_in_doubt, places, strict=True):
         is_too_little = place is not None and place.area_m2 < card.profile.least_body_m2
@@ -196,18 +201,6 @@ def crops_of(parts: Parts, image: np.ndarray, numbers: Sequence[int]) -> np.ndar
     """Some parts cut out for the second look: (n, *CROP_PX, 4) uint8."""
     crops = [crop(image, parts.rows[parts.pixels(number)], parts.columns[parts.pixels(number)]) for number in numbers]
     return np.stack(crops) if crops else np.zeros((0, *CROP_PX, 4), np.uint8)
-
-
-def _doubts(parts: Parts, probabilities: np.ndarray, card: Card, places: list[Place | None]) -> list[bool]:
-    """Whether the network is in doubt of each part's hero."""
-    seen = probabilities[..., card.hero].ravel()[parts.at]
-    is_hero = seen > card.hero_threshold_255 / 255
-    sureness = parts.sum(seen * is_hero) / np.maximum(parts.sum(is_hero.astype(np.int64)), 1)
-    depths_m = [0.0 if place is None else place.depth_m for place in places]
-    return [
-        1 - sure > max(card.profile.near_doubt, card.profile.doubt_per_m * depth_m)
-        for sure, depth_m in zip(sureness.tolist(), depths_m, strict=True)
-    ]
 
 
 def _places(

@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 from model import calibration
-from model.calibration import LARGEST, Example, Reliability, log_loss, reliability
-from model.evidence import LOOKALIKE_SHARE, Evidence, Looks, among_lookalikes
+from model.calibration import (
+    FAR_BEYOND_DOUBT,
+    LARGEST,
+    LEAST_HEROES,
+    NEAR_BEYOND_DOUBT,
+    Example,
+    Reliability,
+    fit_doubt,
+    log_loss,
+    reliability,
+)
+from model.evidence import LOOKALIKE_SHARE, Doubt, Evidence, Looks, among_lookalikes
 
 FROM_PX = 100.0  # least area worth a second look
 fit, held_out = partial(calibration.fit, from_px=FROM_PX), partial(calibration.held_out, from_px=FROM_PX)
@@ -227,3 +237,27 @@ def test_a_fit_can_be_kept_as_json_and_comes_back():
     fitted = fit(examples(500)).first
     assert Evidence(**{name: getattr(fitted, name) for name in Evidence.__dataclass_fields__}) == fitted
     assert all(value == round(value, 4) for value in vars(fitted).values())
+
+
+# --- doubt
+
+
+def heroes(area_px: float, doubts, distance_m: float = 20.0) -> list[Example]:
+    """Heroes for whom the evidence speaks."""
+    return [Example("r", Looks(5.0, 5.0, area_px, 60.0, sureness=1.0 - doubt), True, distance_m) for doubt in doubts]
+
+
+def test_few_heroes_are_doubted():
+    near, far = np.linspace(0.0, 0.1, 101), np.linspace(0.0, 0.2, 101)
+    others = [example._replace(is_hero=False) for example in heroes(300.0, [0.9] * 500)]
+    unlike = [Example("r", Looks(-5.0, -5.0, 300.0, 60.0, sureness=0.0), True)] * 500
+    doubt = fit_doubt([*heroes(300.0, near), *heroes(50.0, far), *others, *unlike], Evidence())
+    assert doubt == Doubt(near=round(0.1 * NEAR_BEYOND_DOUBT, 4), per_m=round(0.2 * FAR_BEYOND_DOUBT / 20.0, 5))
+
+
+@pytest.mark.parametrize(("area_px", "default"), [(300.0, "per_m"), (50.0, "near")])
+def test_with_too_few_heroes_near_or_far_that_doubt_is_the_default(area_px, default):
+    few = heroes(350.0 - area_px, [0.5] * (LEAST_HEROES - 1))
+    doubt = fit_doubt([*few, *heroes(area_px, [0.03] * LEAST_HEROES)], Evidence())
+    fitted = {"near": 0.03, "per_m": 0.0015}
+    assert doubt == Doubt(**{name: value for name, value in fitted.items() if name != default})

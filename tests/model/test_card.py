@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.card import Card, read_card
-from model.evidence import Evidence
+from model.evidence import Doubt, Evidence
 from model.profile import hero_profile
 from model.scoring import CLASSES
 
@@ -102,6 +102,18 @@ def test_a_target_that_the_network_does_not_know_is_refused_with_those_that_it_k
         read_card(weights).following("people")
 
 
+def test_the_doubt_of_a_former_card_is_taken_out_of_its_profile(weights):
+    former = {**PROFILE, "near_doubt": 0.05, "doubt_per_m": 0.002}
+    write(weights, {"profile": former})
+    assert read_card(weights) == replace(Card(), doubt=Doubt(0.05, 0.002))
+    write(weights, {"profile": former, "doubt": {"near": 0.3, "per_m": 0.0}})
+    assert read_card(weights).doubt == Doubt(0.3, 0.0), "its own is the newer one"
+    write(weights, {**SEVERAL, "more_targets": [{"profile": {**DOG, "near_doubt": 0.5, "doubt_per_m": 0.1}}]})
+    card = read_card(weights)
+    assert (card.doubt, card.following("dog").doubt) == (Doubt(), Doubt(0.5, 0.1))
+    assert card.following("dog").following("hero").doubt == Doubt()
+
+
 def test_the_target_of_a_card_without_a_profile_is_the_hero(weights):
     write(weights, {"input_px": 160})
     assert read_card(weights).profile == hero_profile()
@@ -153,6 +165,8 @@ def test_the_original_tools_wrote_no_cards(tmp_path):
         ({"classes": ["hero", 3]}, "Expected `str`, got `int` - at `$.classes[1]`"),
         ({"profile": None}, "expected a profile, a table of values, got NoneType"),
         ({"profile": {}}, "expected name in a profile, got none"),
+        ({"doubt": {"near": 1.5}}, "doubt must have values of 0 to 1, got (1.5, 0.01)"),
+        ({"profile": {**PROFILE, "near_doubt": "much"}}, "Expected `float`, got `str` - at `$.doubt.near`"),
         ({"profile": {**PROFILE, "name": "dog"}}, "classes must contain dog once, got surroundings, people, hero"),
         ({"more_targets": {}}, "Expected `array`, got `object` - at `$.more_targets`"),
         ({"more_targets": [DOG]}, "Object missing required field `profile` - at `$.more_targets[0]`"),

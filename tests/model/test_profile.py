@@ -34,7 +34,7 @@ def test_what_a_user_may_set_with_the_tracker_is_in_a_profile():
         ({"height_m": 175}, "expected height_m of 0.02 to 50, got 175"),
         ({"height_m": float("nan")}, "expected height_m of 0.02 to 50, got nan"),
         ({"max_speed_mps": 0}, "expected max_speed_mps of 0.001 to 1000, got 0"),
-        ({"near_doubt": 1.5}, "expected near_doubt of 0 to 1, got 1.5"),
+        ({"pasted_stretch": 2.5}, "expected pasted_stretch of 0 to 2, got 2.5"),
         ({"marker_m": [0.7, 0.7, -2]}, "expected marker_m of 0.01 to 500, got -2"),
         ({"marker_m": [0.7, 0.7]}, "Expected `array` of length 3, got 2 - at `$.marker_m`"),
         ({"pasted_px": [150, 9]}, "expected pasted_px from the smallest to the largest, got [150.0, 9.0]"),

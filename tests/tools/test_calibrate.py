@@ -12,7 +12,7 @@ from support.networks import save_colour_network, save_pixel_network
 
 from model.card import read_card
 from model.crops import CROP_PX
-from model.evidence import Evidence, Looks
+from model.evidence import Doubt, Evidence, Looks
 from model.pair_files import list_pairs
 from model.profile import hero_profile
 from tools.calibrate import main
@@ -73,6 +73,10 @@ def test_the_fit_is_kept_on_the_card_with_what_it_is_made_of(network, data, caps
     assert calibrated(network, data) == 0
     content = json.loads(network.with_suffix(".json").read_text())
     assert read_card(network.with_suffix(".keras")).evidence == Evidence(**content["evidence"]) != Evidence()
+    assert read_card(network.with_suffix(".keras")).doubt == Doubt(**content["doubt"])
+    # Colours of 185 and 40: 1 / (1 + e^-2.27) = 0.906 of the hero, less at the edges.
+    assert 0.094 < content["doubt"]["near"] < 0.2
+    assert content["doubt"]["per_m"] == Doubt().per_m, "nobody was far away"
     about = content["calibration"]
     assert about["recordings"] == [f"data/r{number:02}" for number in range(8)]
     assert (about["heroes"], about["others"]) == (40, 160)

@@ -1,5 +1,6 @@
 """Calibrate a network on labelled frames: fit how much its output speaks for the hero, and keep that on its card."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,28 +9,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.calibration import Example, Fitted, Reliability, fit, held_out, log_loss, reliability
+from model.calibration import Example, Fitted, Reliability, fit, fit_doubt, held_out, log_loss, reliability
 from model.card import card_file, read_card
 from model.command import check_output_file
 from model.engines import Engine, load_engine
 from model.engines.second_look import SecondLook, second_look_file
+from model.evidence import Doubt
 from model.loading import is_legacy, resolve_weights
 from model.pair_files import PathPair
 from model.provenance import card_content, write_card
+from server.sight.geometry import QUADSIM_CAMERA
 from tools.labelled.people import people_in
+
+# `Profile.least_body_m2` is about a fifth of the area that a whole body shows.
+BODY_OF_LEAST = 5.0
 
 
 class Calibrated(NamedTuple):
     """What a calibration found; each figure is of recordings that were left out of its fit.
 
     Args:
-        fitted: what is on the card now.
+        fitted, doubt: what is on the card now.
         reliability: the evidence said against the evidence observed.
         loss: mean log loss, nats.
         loss_without: log loss without any evidence.
     """
 
     fitted: Fitted
+    doubt: Doubt
     reliability: Reliability
     loss: float
     loss_without: float
@@ -59,7 +66,7 @@ def calibrate(
     precision: str = "auto",
     target: str | None = None,
 ) -> Calibrated:
-    """Fit the evidence to everybody whom a network sees, and write it to the network's card.
+    """Fit the evidence to everybody whom a network sees, and when it is in doubt, and write both to the network's card.
 
     Args:
         network: as `model.loading.load_network` takes.
@@ -89,6 +96,8 @@ def calibrate(
     of_target = content if is_first else _further_target(content, card.profile.name)
     of_target["evidence"] = asdict(fitted.first)
     of_target["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
+    doubt = fit_doubt(examples, fitted.first)
+    of_target["doubt"] = asdict(doubt)
     of_target["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),
         "similar": sorted({example.recording for example in similar}),
@@ -97,7 +106,7 @@ def calibrate(
         "held_out_log_loss": round(loss, 5),
     }
     write_card(weights, content)
-    return Calibrated(fitted, reliability(evidence, truth), loss, log_loss(np.zeros(len(truth)), truth))
+    return Calibrated(fitted, doubt, reliability(evidence, truth), loss, log_loss(np.zeros(len(truth)), truth))
 
 
 def _further_target(content: dict[str, Any], name: str) -> dict[str, Any]:
@@ -112,13 +121,16 @@ def examples_of(
     target: str | None = None,
 ) -> Iterator[Example]:
     """Everybody whom a network sees, by one of its targets; who is worth a second look, after it, if there is one."""
-    from_px = engine.card.following(target).profile.second_look_from_px
+    profile = engine.card.following(target).profile
+    from_px, body_m2 = profile.second_look_from_px, BODY_OF_LEAST * profile.least_body_m2
     for folder, pairs in chosen:
         for person in people_in(engine, folder, pairs, target):
             looks = person.looks
             if second_look is not None and looks.is_worth_second_look(from_px):
                 looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
-            yield Example(person.recording, looks, person.is_hero)
+            # By the area, for the frames have no depth image. They are as large as QuadSim's.
+            distance_m = QUADSIM_CAMERA.focal_px * math.sqrt(body_m2 / looks.area_px)
+            yield Example(person.recording, looks, person.is_hero, distance_m)
 
 
 def draw_reliability(found: Reliability, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
-Format 6 did not know how many frames a belief's short mean was of, and took it for many.
+Format 6 did not know how many frames a belief's short mean was of, and took it for many. A profile told when a network
+is in doubt.
 
 Format 5 knew of a sighting what both looks say together, and had one belief in a person.
 
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from model.card import FORMER_DOUBT
 from model.profile import MOTION, hero_profile
 from server.flight.identity import PRESENT_S
 from server.flight.tracks import TrackState
@@ -106,7 +108,9 @@ class Upgrade:
 
     def _config(self, settings: Fields) -> Fields:
         """Settings of a tracker."""
-        return settings if self._format >= 4 else _with_profile(settings)
+        settings = settings if self._format >= 4 else _with_profile(settings)
+        profile = {name: value for name, value in dict(settings["profile"]).items() if name not in FORMER_DOUBT}
+        return {**settings, "profile": profile}
 
 
 class _FromFormat1:
@@ -227,7 +231,8 @@ def _with_weights(crowd: list[Any]) -> list[Any]:
     """A crowd whose beliefs are of many frames."""
     people, *others = crowd
     known = [
-        [number, track, [[*means, STEADY_WEIGHT] for means in belief], *about] for number, track, belief, *about in people
+        [number, track, [[*means, STEADY_WEIGHT] for means in belief], *about]
+        for number, track, belief, *about in people
     ]
     return [known, *others]
 

@@ -58,7 +58,7 @@ def test_the_nearer_look_of_a_slight_resemblance_takes_longer():
 
 @pytest.mark.parametrize("evidence", [(1.0, 5.0, 3.0), (5.0, 3.0, 1.0)])
 def test_of_the_first_frames_each_counts_nearly_alike(evidence):
-    # With the weights e^-0.4, e^-0.2 and 1: (0.67·1 + 0.82·5 + 3) / 2.49 = 3.12, and (0.67·5 + 0.82·3 + 1) / 2.49 = 2.74.
+    # With weights of e^-0.4, e^-0.2, 1: (0.67·1 + 0.82·5 + 3) / 2.49 = 3.12, and (0.67·5 + 0.82·3 + 1) / 2.49 = 2.74.
     belief = Belief.first(evidence[0], None)
     for nats in evidence[1:]:
         belief = belief.after(nats, None, FRAME_S)

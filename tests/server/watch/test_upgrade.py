@@ -286,6 +286,8 @@ def of_format_6(message) -> dict:
         people, *others = fields["state"]["tracker"]["crowd"]
         people = [[*who[:2], [means[:-1] for means in who[2]], *who[3:]] for who in people]
         fields["state"]["tracker"]["crowd"] = [people, *others]
+        for settings in (fields["tracker"], fields["state"]["tracker"]["config"]):
+            settings["profile"] |= {"near_doubt": 0.065, "doubt_per_m": 0.0035}
     return fields | ({"format": 6} if fields["kind"] == "start" else {})
 
 
@@ -318,7 +320,9 @@ def test_a_session_in_its_middle_goes_on(number, written):
     subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
     for frame in range(100):
         subject.take(made.seen(0.2 * frame, made.sighting()))
-    start = Start("drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 19.8, subject.state)
+    start = Start(
+        "drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 19.8, subject.state
+    )
     upgrade = Upgrade(number)
     upgraded = start_of(upgrade.start(written(start)))
     (hero,), (known,) = start.state.tracker.crowd.people, upgraded.state.tracker.crowd.people

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from server.wire.connections import Connection, connection_of
 from server.wire.green import eventlet
 from server.wire.messages import shorten
@@ -13,6 +15,9 @@ from server.wire.messages import shorten
 MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
 RECEIVE_BYTES = 32768
+# Header and content of the largest fragment whose rest is awaited, to take it together with those behind it; QuadSim's
+# have 1024 bytes. What a client sends byte by byte is copied so often.
+LARGEST_AWAITED_BYTES = 4096
 # Opcodes.
 TEXT, PING = 1, 9
 CONTROL = (8, PING, 10)
@@ -44,11 +49,11 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
         self._size = self._fragments = 0
         self.data = bytearray()  # eventlet has a list, whose fragments of QuadSim's size scatter over the memory
 
-    def push(self, data: bytes, final: bool = False) -> None:
-        """Take the next piece of the message."""
+    def push(self, data: bytes, final: bool = False, fragments: int = 1) -> None:
+        """Take the next piece of the message, of so many fragments."""
         self.finished = final
         self._size += len(data)
-        self._fragments += 1
+        self._fragments += fragments
         if self._size > MOST_MESSAGE_BYTES or self._fragments > MOST_FRAGMENTS:
             self.data.clear()
         else:
@@ -92,13 +97,19 @@ class BufferedSocket:
     def recv(self, most: int) -> bytes:
         """Up to `most` bytes; empty when the peer has closed."""
         if not self.ahead:
-            self._turns.end()  # a client that sends faster than it is read must not keep the others waiting
-            self.ahead = memoryview(self._receive())
-            self._turns.begin()
+            self.read_on()
         elif self._turns.is_over:  # in the midst of many small fragments or control frames
             self._turns.end()
         piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
         return piece
+
+    def read_on(self) -> bool:
+        """Receive more behind what is ahead; returns False when the peer has closed."""
+        self._turns.end()  # a client that sends faster than it is read must not keep the others waiting
+        piece = self._receive()
+        self.ahead = memoryview(bytes(self.ahead) + piece if self.ahead else piece)
+        self._turns.begin()
+        return bool(piece)
 
     def _receive(self) -> bytes:
         try:
@@ -136,16 +147,35 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         return (int.from_bytes(data, "little") ^ keys).to_bytes(length, "little")
 
     def _recv_frame(self, message: BoundedMessage | None = None) -> BoundedMessage:
-        # The 80 fragments of a frame message that follow the first: masked continuations, their length in 16 bits.
-        # Those that have arrived whole are taken here; anything else is eventlet's.
-        ahead = self.socket.ahead
-        if message is not None and len(ahead) > 8 and ahead[0] in (0x00, 0x80) and ahead[1] == 0xFE:
+        if message is not None and self._take_fragments(message):
+            return message
+        return super()._recv_frame(message)
+
+    def _take_fragments(self, message: BoundedMessage) -> bool:
+        """Take the next of the 80 fragments of a frame message that follow the first, all that are there together.
+
+        They are masked continuations with a length in 16 bits. Anything else is left to eventlet.
+        """
+        while True:
+            ahead = self.socket.ahead
+            if len(ahead) <= 8 or ahead[0] not in (0x00, 0x80) or ahead[1] != 0xFE:
+                return False
             end = 8 + int.from_bytes(ahead[2:4])
             if end <= len(ahead):
-                message.push(self._apply_mask(bytes(ahead[8:end]), ahead[4:8]), final=ahead[0] == 0x80)
-                self.socket.ahead = ahead[end:]
-                return message
-        return super()._recv_frame(message)
+                break
+            if end > LARGEST_AWAITED_BYTES or not self.socket.read_on():
+                return False
+        is_last, count = ahead[0] == 0x80, 1
+        if is_last or end % 4 or 2 * end > len(ahead):
+            content = self._apply_mask(bytes(ahead[8:end]), ahead[4:8])
+        else:  # as QuadSim's: of equal length, a multiple of 4, each with its own key
+            fragments = np.frombuffer(ahead, "<u4", len(ahead) // end * (end // 4)).reshape(-1, end // 4)
+            is_other = fragments[:, 0] != fragments[0, 0]
+            count = int(is_other.argmax()) if is_other.any() else len(fragments)
+            content = (fragments[:count, 2:] ^ fragments[:count, 1:2]).tobytes()
+        message.push(content, is_last, count)
+        self.socket.ahead = ahead[count * end :]
+        return True
 
     def _handle_control_frame(self, opcode: int, data: bytes) -> None:
         # Of pings that have arrived together only the last is answered (RFC 6455, 5.5.3): each answer is a system call.

@@ -76,7 +76,7 @@ class Means(NamedTuple):
 
     def times(self, share: float) -> "Means":
         """A share of it."""
-        return self._replace(present=share * self.present, settled=share * self.settled)
+        return Means(share * self.present, share * self.settled, self.weight)
 
 
 class Belief(NamedTuple):

@@ -4,10 +4,13 @@ Dicts exist here and at the socket; everything behind this module handles `Senso
 """
 
 import binascii
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import pybase64
 
 from server.sight.geometry import Pose
 
@@ -208,12 +211,18 @@ def _image(data: Mapping[str, object], field: str, kind: str) -> bytes:
     expected = f"{kind} in base64"
     text = _text(data, field, expected)
     try:
-        image = binascii.a2b_base64(text, strict_mode=True)
+        image = _bytes(text)
     except ValueError as error:  # binascii.Error, or characters outside ASCII
         raise BadFrameError(field, expected, f"{shorten(text, 24)}: {error}") from error
     if not image:
         raise BadFrameError(field, expected, "nothing")
     return image
+
+
+def _bytes(text: str) -> bytes:
+    with contextlib.suppress(ValueError):
+        return pybase64.b64decode(text, validate=True)
+    return binascii.a2b_base64(text, strict_mode=True)  # takes forty times as long, and says what is wrong
 
 
 def _pose(data: Mapping[str, object], field: str) -> Pose:

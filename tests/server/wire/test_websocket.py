@@ -47,6 +47,46 @@ def test_messages_arrive_whole_however_the_network_cuts_them(largest_piece):
     assert complaints == []
 
 
+def fragments_of(content: bytes, lengths: list[int]) -> bytes:
+    """A text message in masked fragments of these lengths, each in 16 bits; each has a key of its own."""
+    rng, sent = np.random.default_rng(len(lengths)), bytearray()
+    for number, length in enumerate(lengths):
+        piece, content = content[:length], content[length:]
+        header = (number == 0) | 0x80 * (number == len(lengths) - 1)
+        key = rng.bytes(4)
+        sent += bytes([header, 0xFE]) + length.to_bytes(2, "big") + key
+        sent += bytes(byte ^ key[at % 4] for at, byte in enumerate(piece))
+    return bytes(sent)
+
+
+@pytest.mark.parametrize("largest_piece", [3, 1100, 10**6])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [1016] * 9,  # QuadSim's
+        [1016] * 5 + [300],
+        [400, 500, 500, 500, 400, 400, 200],
+        [501] * 7,  # not in words
+        [0, 0, 0, 0, 8, 0],
+        [5000] * 3,  # too long to wait for the rest of one
+    ],
+)
+def test_fragments_of_any_lengths_make_the_message(lengths, largest_piece):
+    content = "42" + "".join(map(chr, np.random.default_rng(1).integers(32, 127, sum(lengths) - 2)))
+    wire = Wire(fragments_of(content.encode(), lengths) + encode_message("40"), largest_piece)
+    subject, complaints = websocket(wire)
+    assert [subject.wait(), subject.wait()] == [content, "40"]
+    assert complaints == []
+
+
+def test_very_many_fragments_are_complained_of_however_they_arrive():
+    many = fragments_of(b"42" + bytes(8), [2, *[0] * 20_000, 8])
+    for largest_piece in (1000, 10**6):
+        subject, complaints = websocket(Wire(many + encode_message("40"), largest_piece))
+        assert subject.wait() == "40"
+        assert complaints == ["expected at most 10000 fragments, got 20002"]
+
+
 def test_a_ping_is_answered_between_messages_and_not_passed_on():
     wire = Wire(b"".join(map(encode_message, ["2", "40", "2"])), 100)
     subject, _ = websocket(wire)

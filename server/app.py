@@ -1,6 +1,8 @@
 """Wiring: the event loop, the road from frames to commands, and who listens."""
 
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,6 +12,7 @@ import socketio
 
 from model.engines import Engine
 from server.control import TICK_S, Control
+from server.front import TELL_EVERY_S, Front, Holds, Link
 from server.networks import Networks
 from server.settings import Settings, trackers_for
 from server.sight.perception import Perception
@@ -30,6 +33,7 @@ from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.messages import Command, shorten
 from server.wire.quadsim import QuadSimServer
+from server.wire.shared_port import guard_shared_port
 from server.wire.token import require_token
 
 logger = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ class FollowerServer:
         engine: that network, loaded.
         load: opens and tests another network beside it; see `Networks`.
         token: that clients of other machines must show; None if they need none.
+        front: which one this is of several that share the port; None if there are no others.
     """
 
     def __init__(
@@ -60,8 +65,9 @@ class FollowerServer:
         engine: Engine,
         load: Callable[[str], Engine],
         token: str | None = None,
+        front: Front | None = None,
     ) -> None:
-        self._settings, self._chosen = settings, chosen
+        self._settings, self._chosen, self._front = settings, chosen, front
         faults = Faults()
         self._complaints = RateLimitedWarnings()
         self._loop = EventLoop(faults, self._complaints)
@@ -92,7 +98,9 @@ class FollowerServer:
         self._metrics = Metrics(faults)
         self._overlay = Overlay(self._loop.post, faults, fail)
         self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, faults, fail)
-        self._dashboard = Dashboard(settings.camera, self._recorder.about, self._control.trouble, self._networks.about)
+        self._dashboard = Dashboard(
+            settings.camera, self._recorder.about, self._control.trouble, self._networks.about, front
+        )
         self._thumbnails = Thumbnails()
         self._networks.listeners.append(self._on_network)
         self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
@@ -105,6 +113,11 @@ class FollowerServer:
         ]
         if self._live is not None:
             self._control.listeners.append(self._live)
+        self._link = self._holds = None
+        if front is not None:
+            self._link = Link(self._on_hold_elsewhere, on_end=partial(os.kill, os.getpid(), signal.SIGTERM))
+            self._holds = Holds(self._link.tell_hold)
+            self._control.listeners.append(self._holds)
         self._complaints.listeners.append(self._dashboard.on_complaint)
         self._overlay.viewers += [
             Viewer(lambda _: settings.pred_viz, self._metrics.show),
@@ -145,6 +158,8 @@ class FollowerServer:
             faults,
         )
         wsgi = report_errors(socketio.WSGIApp(self._sio, http), faults)
+        if front is not None:
+            wsgi = guard_shared_port(wsgi, front.shared_port, front.ports, self._complaints)
         if token is not None:
             wsgi = require_token(wsgi, token, self._complaints)
         self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.names, self._complaints), self._complaints)
@@ -155,8 +170,10 @@ class FollowerServer:
         Raises:
             OSError: if the address cannot be listened on.
         """
+        front = self._front
+        ports = (self._settings.port, None) if front is None else (front.port, front.shared_port)
         host, port = self._loop.serve(
-            self._wsgi, self._settings.host, self._settings.port, self._stop, self._networks.reload
+            self._wsgi, self._settings.host, ports[0], self._stop, self._networks.reload, ports[1]
         )
         if self._live is not None:
             logger.info("Foxglove: open a connection to %s", self._live.start())
@@ -169,6 +186,10 @@ class FollowerServer:
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if self._settings.without_token and not is_loopback(host):
             logger.warning("whoever can connect may lead the drones, for no token is asked for")
+        if self._link is not None and self._holds is not None:
+            self._loop.every(TELL_EVERY_S, self._holds.tell_again, "holds")
+            self._link.start()
+        port = self._settings.port if front is not None else port
         if host == "127.0.0.1" and port == 4567:
             logger.info("ready: start QuadSim and choose Follow Me; it connects by itself")
         else:
@@ -195,6 +216,7 @@ class FollowerServer:
         return {
             "ready": trouble is None,
             "trouble": trouble,
+            **({} if self._front is None else {"front": self._front.number}),
             "engine": engine.description,
             "is_remote": engine.is_remote,
             "input_px": engine.input_px,
@@ -207,6 +229,10 @@ class FollowerServer:
             self._recorder.begin(simulator)
         else:
             self._recorder.end(simulator, "stopped by hand")
+
+    def _on_hold_elsewhere(self, host: str, is_held: bool) -> None:
+        holds = self._control.kept_holds
+        self._loop.post(holds.keep if is_held else holds.drop, host)
 
     def _on_network(self, sight: Sight) -> None:
         """Another network sees from now on."""

@@ -59,6 +59,7 @@ class Control:
     Attributes:
         listeners: watch each simulator from its first frame on.
         frames: received so far from all.
+        kept_holds: of simulators that have left.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Control:
         self.listeners: list[Listener] = []
         self.frames = 0
         self._simulators: dict[str, Simulator] = {}
-        self._kept_holds = KeptHolds()
+        self.kept_holds = KeptHolds()
         self._ticked_s = time.monotonic()
         self._is_stopping = False
 
@@ -145,7 +146,7 @@ class Control:
         simulator.is_connected = False
         simulator.slot.close()
         if simulator.session.state.is_held:
-            self._kept_holds.keep(simulator.host)
+            self.kept_holds.keep(simulator.host)
         for watch in simulator.watches:
             with self._faults.contained("listener"):
                 watch.disconnected()
@@ -168,7 +169,7 @@ class Control:
             self._take(simulator, Hold(time.monotonic()))
         else:
             logger.info("[%s] released by hand", simulator.name)
-            self._kept_holds.drop(simulator.host)
+            self.kept_holds.drop(simulator.host)
             self._take(simulator, Release(time.monotonic()))
 
     def choose(self, simulator: Simulator, number: int | None) -> None:
@@ -242,7 +243,7 @@ class Control:
     def _must_hold(self, host: str) -> bool:
         """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""
         is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
-        return is_there or host in self._kept_holds
+        return is_there or host in self.kept_holds
 
     def _on_perceived(self, simulator: Simulator, perceived: Perceived) -> None:
         if not simulator.is_connected or self._is_stopping:

@@ -26,6 +26,8 @@ from model.engines.remote import Elsewhere, connect
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
+from server.front import Front
+from server.fronts import Fronts, own_command
 from server.settings import Settings, read_tracker
 from server.watch.recording.recorder import prepare_folder
 from server.wire.token import read_token
@@ -36,9 +38,11 @@ logger = logging.getLogger("follower")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line until the server is stopped; returns the exit status."""
     options = parse(arguments)
-    logs.set_up(options.log_level)
+    logs.set_up(options.log_level, "" if options.front is None else f"front {options.front}: ")
     try:
         settings = from_options(Settings, options)
+        if settings.fronts > 1 and options.front is None:
+            return Fronts(own_command(sys.argv[1:] if arguments is None else arguments), settings.fronts).run()
         chosen = {} if options.tracker is None else read_tracker(options.tracker)
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
@@ -62,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         local = load_beside("auto", weights, options.precision, options.device) if options.fallback else None
         return connect(elsewhere, weights, local)
 
-    server = FollowerServer(settings, chosen, options.weights, engine, load, token)
+    front = None if options.front is None else Front(options.front, settings.fronts, settings.port)
+    server = FollowerServer(settings, chosen, options.weights, engine, load, token, front)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()
     gc.freeze()
@@ -143,6 +148,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of OpenVINO: CPU, GPU, NPU or AUTO (default: CPU)",
     )
     add_options(parser, Settings)
+    parser.add_argument("--front", type=int, help=argparse.SUPPRESS)  # which one: its parent says it (server/fronts.py)
     parser.add_argument("--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker")
     parser.add_argument(
         "--log-level",

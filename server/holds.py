@@ -24,6 +24,11 @@ class KeptHolds:
     def __len__(self) -> int:
         return len(self._until_s)
 
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses."""
+        return [host for host in self._until_s if host in self]
+
     def keep(self, host: str) -> None:
         """Note that a simulator on hold has left, and forget those of which that is long ago."""
         now_s = self._clock()

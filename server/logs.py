@@ -106,16 +106,18 @@ class NonBlockingStream(io.TextIOBase):
                     self._write(item)
 
 
-def set_up(level: str) -> None:
+def set_up(level: str, who: str = "") -> None:
     """Log to the process's standard error, which is non-blocking from now on for all of Python that writes to it.
 
     Args:
         level: least severe lines to log: debug, info or warning.
+        who: stands before each message, of one of several processes.
     """
     _open_standard_descriptors()
     sys.stderr = stream = NonBlockingStream(_write_to_stderr)
     handler = LogHandler(stream)
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    form = f"%(asctime)s %(levelname)-7s {who}%(message)s"
+    logging.basicConfig(format=form, datefmt="%H:%M:%S", handlers=[handler])
     logging.getLogger().setLevel(logging.WARNING)
     for name in ("server", "follower", "model"):
         logging.getLogger(name).setLevel(level.upper())

@@ -1,6 +1,7 @@
 """What a user may choose: `Settings` of the server, `TrackerConfig` of each simulator's tracker."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +15,7 @@ from server.sight.geometry import Camera
 from server.wire.addresses import is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # as browsers send it: bücher.example is xn--bcher-kva.example
+MOST_FRONTS = 64
 LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
 
 
@@ -33,6 +35,7 @@ class Settings:
         is_repeated=True,
     )
     port: int = option(4567, "port to listen on; QuadSim only connects to 4567")
+    fronts: int = option(1, "processes that share the port")
     vertical_fov_deg: float = option(60.0, "vertical field of view, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
     depth: str = option("image", "none: do without depth images", choices=("image", "none"))
@@ -41,9 +44,7 @@ class Settings:
     min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
     watchdog_s: float = option(1.0, "longest wait for a fresh frame, s")
     pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
-    record: Path | None = option(
-        None, "folder to record every session into (default: record only on demand, into recordings/)"
-    )
+    record: Path | None = option(None, "record every session, into this folder")
     foxglove: int | None = option(
         None, "serve what recordings hold to Foxglove, live, on this port of 127.0.0.1", metavar="PORT", alone=8765
     )
@@ -75,6 +76,7 @@ class Settings:
             raise ValueError(f"port must be 0 to 65535, got {self.port}")
         if not 0 <= (self.foxglove or 0) <= 65535:
             raise ValueError(f"foxglove must be a port, 0 to 65535, got {self.foxglove}")
+        self._check_fronts()
         if self.networks is not None and not self.networks.is_dir():
             raise ValueError(f"expected a folder of networks at {self.networks}, got none")
         _ = self.camera  # checks its own two
@@ -82,6 +84,19 @@ class Settings:
             raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
         if not 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
             raise ValueError(f"min_blob_px must be 0 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
+
+    def _check_fronts(self) -> None:
+        if not 1 <= self.fronts <= MOST_FRONTS:
+            raise ValueError(f"fronts must be 1 to {MOST_FRONTS}, got {self.fronts}")
+        if self.fronts == 1:
+            return
+        if sys.platform != "linux":
+            raise ValueError(f"expected Linux with --fronts, for others do not share a port out, got {sys.platform}")
+        last = 65535 - self.fronts
+        if not 1 <= self.port <= last:
+            raise ValueError(f"port must be 1 to {last} with {self.fronts} fronts, got {self.port}")
+        if self.foxglove is not None:
+            raise ValueError("expected --foxglove without --fronts, got both")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from server.front import Front
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
 from server.watch.about import describe, describe_briefly, rounded
@@ -106,6 +107,7 @@ class Dashboard:
         recording: what to tell of a simulator's latest recording at a time (monotonic seconds); None if there is none.
         trouble: why drones can't be led now, in words, or None.
         network: tells what network is used and loaded, as JSON.
+        front: which one this server is of several; None if there are no others.
     """
 
     def __init__(
@@ -114,8 +116,10 @@ class Dashboard:
         recording: Callable[[Simulator, float], dict[str, Any] | None],
         trouble: Callable[[], str | None],
         network: Callable[[], dict[str, Any]],
+        front: Front | None = None,
     ) -> None:
         self._camera = camera
+        self._front = None if front is None else {"name": str(front), "shared_port": front.shared_port}
         self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[Shown] = []
         self._complaints: dict[tuple[str, str], Complaint] = {}
@@ -236,6 +240,7 @@ class Dashboard:
             "now_s": round(now_s, 3),
             "trouble": self._trouble(),
             "network": self._network(),
+            "front": self._front,
             "others": self._warnings(None, now_s),
             "simulators": abouts,
         }

@@ -28,6 +28,8 @@ SWITCH_INTERVAL_S = 0.001
 EXPIRE_S = 0.5
 # Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
 BACKLOG = 1024
+# On a port beside the shared one, for pages and metrics: a part of the connections that there may be on that one.
+FEW = 10
 
 
 class EventLoop:
@@ -80,7 +82,13 @@ class EventLoop:
         eventlet.spawn(repeat)
 
     def serve(
-        self, wsgi: Callable[..., Any], host: str, port: int, stop: Callable[[], None], reload: Callable[[], None]
+        self,
+        wsgi: Callable[..., Any],
+        host: str,
+        port: int,
+        stop: Callable[[], None],
+        reload: Callable[[], None],
+        shared_port: int | None = None,
     ) -> tuple[str, int]:
         """Listen, and serve from when `wait` is called.
 
@@ -90,22 +98,31 @@ class EventLoop:
             port: 0 for any that is free.
             stop: called on SIGTERM, Ctrl-C and the terminal's end.
             reload: called on any other SIGHUP.
+            shared_port: listened on as well, as other processes do; `port` then is for few clients. None for none.
 
         Returns:
             The address and the port that it listens on.
 
         Raises:
-            OSError: if the address cannot be listened on.
+            OSError: if the address cannot be listened on; its `filename` says which.
         """
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = eventlet.listen((host, port), family, backlog=BACKLOG, reuse_port=False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
+        listener = _listen(host, port)
+        shared = None if shared_port is None else _listen(host, shared_port, is_shared=True)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         eventlet.spawn(self._mailbox.run)
         on_signals(lambda: self.post(stop), lambda: self.post(reload))
         pace = Pace()
         self.every(STOOD_STILL_S / 3, pace.beat, "pace")
-        connections = Connections(listener, self._complaints, pace, most_connections())
+        most = most_connections()
+        if shared is not None:
+            self._accept(shared, wsgi, pace, most, stop)
+            most = max(1, most // FEW)
+        self._accept(listener, wsgi, pace, most, stop)
+        return listener.getsockname()[:2]
+
+    def _accept(self, listener: Any, wsgi: Callable[..., Any], pace: Pace, most: int, stop: Callable[[], None]) -> None:
+        """Serve the clients of one listening socket, at most so many at once."""
+        connections = Connections(listener, self._complaints, pace, most)
         self.every(EXPIRE_S, connections.expire, "connections")
         eventlet.spawn(
             eventlet.wsgi.server,
@@ -121,7 +138,6 @@ class EventLoop:
             keepalive=IDLE_S,
             minimum_chunk_size=1,  # an event leaves at once
         ).link(self._on_http_end, stop)
-        return listener.getsockname()[:2]
 
     def wait(self) -> None:
         """Run until `end`.
@@ -151,6 +167,16 @@ class EventLoop:
             self._faults.report("http", error)
             self._failure = f"the HTTP server has ended: {error!r}"
         self.post(stop)
+
+
+def _listen(host: str, port: int, is_shared: bool = False) -> Any:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = eventlet.listen((host, port), family, backlog=BACKLOG, reuse_port=is_shared)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections inherit it
+    return listener
 
 
 class _Silent:

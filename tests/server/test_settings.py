@@ -26,12 +26,24 @@ from server.settings import OWN, Settings, TrackerConfig, read_tracker, tracker_
         ({"min_blob_px": -1}, "min_blob_px must be 0 to 10000, got -1"),
         ({"min_blob_px": 10_001}, "min_blob_px must be 0 to 10000, got 10001"),
         ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180.0"),
+        ({"fronts": 0}, "fronts must be 1 to 64, got 0"),
+        ({"fronts": 65}, "fronts must be 1 to 64, got 65"),
+        ({"fronts": 2, "port": 0}, "port must be 1 to 65533 with 2 fronts, got 0"),
+        ({"fronts": 2, "port": 65534}, "port must be 1 to 65533 with 2 fronts, got 65534"),
+        ({"fronts": 2, "foxglove": 8765}, "expected --foxglove without --fronts, got both"),
         ({"depth_far_m": 0.0}, "expected far_m of 1 to 10000, got 0.0"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         Settings(**setting)
+
+
+def test_several_fronts_need_a_system_that_shares_a_port_out(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert Settings().fronts == 1
+    with pytest.raises(ValueError, match=r"expected Linux with --fronts, .*, got darwin"):
+        Settings(fronts=2)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "fe80::1%eth0", "localhost", "bücher.example"])

@@ -24,6 +24,7 @@ export function show(message) {
     cards.get(about.name).show(about, message.now_s, message.network.targets);
   }
   showNetworks(message.network);
+  showFront(message.front);
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
   $("#nobody").hidden = message.simulators.length > 0;
@@ -31,6 +32,14 @@ export function show(message) {
   $("#others").hidden = !message.others.length;
   const [first] = inFull;
   document.title = first ? `${first.is_held ? "on hold" : first.state} · Follow me` : "Follow me";
+}
+
+/** Says which of several servers this is; its link leads to the list of them. */
+function showFront(front) {
+  $("#front").hidden = !front;
+  if (!front) return;
+  write($("#front a"), front.name);
+  $("#front a").href = `//${location.hostname}:${front.shared_port}/`;
 }
 
 /** Forgets all moments: the next message brings the whole history. */

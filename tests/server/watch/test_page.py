@@ -24,6 +24,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.browser import looking, press_key, screenshot, shows, too_wide
 from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED
+from support.fronts import running_fronts
 from support.live import BOX, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
 from support.waiting import PATIENCE_S, wait_until
@@ -528,6 +529,18 @@ def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_pag
         finally:
             browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
             browser.delete_all_cookies()
+
+
+def test_the_page_of_one_of_several_fronts_says_which_it_is_and_leads_to_the_others(server: ServerProcess, browser):
+    with looking(browser, server.port):
+        assert shows(browser, "live", "#link")
+        assert not browser.find_element(By.ID, "front").is_displayed()
+    with running_fronts() as several, looking(browser, several.port + 1):
+        assert shows(browser, "front 1 of 2", "#front")
+        browser.find_element(By.CSS_SELECTOR, "#front a").click()
+        assert shows(browser, "Front 2", "a")
+        browser.find_element(By.LINK_TEXT, "Front 2").click()
+        assert shows(browser, "front 2 of 2", "#front")
 
 
 def test_the_page_reconnects_by_itself(browser):

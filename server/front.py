@@ -1,0 +1,152 @@
+"""One of several fronts that share a port (`server/fronts.py`), in its own process: which it is, and its link.
+
+The link is a socket to the parent process: standard input. A front says on it when it listens, and which addresses are
+on hold. The parent passes these on to the other fronts, for a QuadSim that connects again may land on any of them. When
+the link ends, the parent is gone, and the front ends as well.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from server.flight.events import Hold, Release
+from server.simulator import Simulator, Taken
+
+logger = logging.getLogger(__name__)
+
+STDIN = 0
+READY = {"is_ready": True}
+# How often a hold is told again: several times within the time for which another front keeps it (`server/holds.py`).
+TELL_EVERY_S = 10.0
+
+
+class Front(NamedTuple):
+    """Which front a process is.
+
+    Attributes:
+        number: from 1 on.
+        total: how many fronts there are.
+        shared_port: the port that simulators connect to.
+    """
+
+    number: int
+    total: int
+    shared_port: int
+
+    @property
+    def port(self) -> int:
+        """Its own port, for its page, metrics and orders."""
+        return self.shared_port + self.number
+
+    @property
+    def ports(self) -> list[int]:
+        """The own ports of all fronts."""
+        return [self.shared_port + number for number in range(1, self.total + 1)]
+
+    def __str__(self) -> str:
+        return f"front {self.number} of {self.total}"
+
+
+class Link:
+    """This front's end of the link.
+
+    Args:
+        on_hold: called in a thread with an address and whether it is on hold, as another front says.
+        on_end: called in that thread when the parent is gone.
+        link: a socket to the parent; None for standard input.
+    """
+
+    def __init__(
+        self, on_hold: Callable[[str, bool], None], on_end: Callable[[], None], link: socket.socket | None = None
+    ) -> None:
+        self._on_hold, self._on_end = on_hold, on_end
+        self._socket = socket.socket(fileno=os.dup(STDIN)) if link is None else link
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, which ends with the process, and say that this front listens."""
+        self._thread.start()
+        self._send(READY)
+
+    def tell_hold(self, host: str, is_held: bool) -> None:
+        """Tell the other fronts whether an address is on hold; never waits."""
+        self._send(hold_message(host, is_held))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        # Without room, the parent stands still: holds are told again later.
+        with contextlib.suppress(OSError):
+            self._socket.send(encode(message), socket.MSG_DONTWAIT)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
+            for line in lines:
+                message = json.loads(line)
+                self._on_hold(message["host"], message["is_held"])
+        logger.error("the process that started this front is gone: it ends as well")
+        self._on_end()
+
+
+class Holds:
+    """Tells the other fronts which addresses are on hold; a listener.
+
+    Args:
+        tell: called with an address and whether it is on hold.
+    """
+
+    def __init__(self, tell: Callable[[str, bool], None]) -> None:
+        self._tell = tell
+        self._simulators: list[Simulator] = []
+
+    def connected(self, simulator: Simulator) -> "_Watch":
+        """See `Listener.connected`."""
+        self._simulators.append(simulator)
+        return _Watch(self, simulator)
+
+    def told(self, simulator: Simulator, is_held: bool) -> None:
+        """Note a hold, or the end of one."""
+        self._tell(simulator.host, is_held)
+
+    def remove(self, simulator: Simulator) -> None:
+        """Note that a simulator has gone; its hold is kept for a time, counted from now."""
+        self._simulators.remove(simulator)
+        if simulator.session.state.is_held:
+            self._tell(simulator.host, True)
+
+    def tell_again(self) -> None:
+        """Tell all holds again; called every `TELL_EVERY_S`."""
+        for host in {each.host for each in self._simulators if each.session.state.is_held}:
+            self._tell(host, True)
+
+
+class _Watch:
+    """Of one simulator; see `Holds`."""
+
+    def __init__(self, holds: Holds, simulator: Simulator) -> None:
+        self._holds, self._simulator = holds, simulator
+
+    def taken(self, taken: Taken) -> None:
+        """See `Watch`."""
+        if isinstance(taken.event, Hold | Release):
+            self._holds.told(self._simulator, isinstance(taken.event, Hold))
+
+    def answered(self, taken: Taken, now_s: float) -> None:
+        """Do nothing."""
+
+    def disconnected(self) -> None:
+        """See `Watch`."""
+        self._holds.remove(self._simulator)
+
+
+def hold_message(host: str, is_held: bool) -> dict[str, Any]:
+    """The message that says whether an address is on hold."""
+    return {"host": host, "is_held": is_held}
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """A message as it passes the link: a line of JSON."""
+    return json.dumps(message).encode() + b"\n"

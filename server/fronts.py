@@ -1,0 +1,196 @@
+"""Several fronts: processes that each run the whole server, share one port, and are started and watched by this one.
+
+    parent ─▶ front 1 ─▶ front 2 ─▶ ...     each is started once the one before listens
+
+Linux gives each new connection to one of the processes that listen on the port with SO_REUSEPORT. A front that ends is
+started again. The parent serves nobody: while it stands still, the fronts go on.
+"""
+
+import contextlib
+import json
+import logging
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from server.front import encode, hold_message
+from server.holds import KeptHolds
+from server.wire.signals import DEADLINE_S, on_signals
+
+logger = logging.getLogger(__name__)
+
+# A front that has ended is started again after the first time, and after twice the time before if it ran for less than
+# `STABLE_S`; never after more than the last one.
+FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S = 0.5, 30.0, 60.0
+# From the signal until fronts that still run are killed: longer than they give themselves.
+END_S = DEADLINE_S + 1.0
+RECEIVE_BYTES = 65536
+# What signals have the loop told.
+STOP, RELOAD = b"s", b"r"
+# Of a front that was told to end: by itself, while it was still starting, and by Ctrl-C meanwhile.
+ENDED = (0, -signal.SIGTERM, 130)
+
+
+@dataclass
+class _Running:
+    """A front's process, and the parent's end of its link."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    link: socket.socket
+    since_s: float = field(default_factory=time.monotonic)
+    is_ready: bool = False
+    received: bytes = b""
+
+
+class Fronts:
+    """See the module.
+
+    Args:
+        command: of a front, but for its number.
+        count: of fronts.
+    """
+
+    def __init__(self, command: Sequence[str], count: int) -> None:
+        self._command, self._count = command, count
+        self._running: dict[int, _Running] = {}
+        self._due_s: dict[int, float] = {1: 0.0}  # when to start which front, monotonic seconds
+        self._waits_s: dict[int, float] = {}
+        self._have_all_listened = False
+        self._stopped_s: float | None = None
+        self._status = 0
+        self._holds = KeptHolds()
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._wake = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+
+    def run(self) -> int:
+        """Run until SIGTERM, Ctrl-C or the terminal's end, or until a front does not start.
+
+        Returns:
+            The exit status: 0, or that of the front that did not start, or 1 if a front did not end in order.
+        """
+        on_signals(partial(self._wake.sendall, STOP), partial(self._wake.sendall, RELOAD), END_S + 1.0)
+        while self._running or self._stopped_s is None:
+            for key, _ in self._selector.select(self._patience_s()):
+                if key.data is None:
+                    self._take_signals(self._woken.recv(RECEIVE_BYTES))
+                else:
+                    self._read(key.data)
+            self._start_due()
+            self._kill_late()
+        return self._status
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for signals and links; None for ever."""
+        if self._stopped_s is not None:
+            return max(0.0, self._stopped_s + END_S - time.monotonic())
+        return max(0.0, min(self._due_s.values()) - time.monotonic()) if self._due_s else None
+
+    def _take_signals(self, letters: bytes) -> None:
+        if STOP in letters:
+            self._stop()
+        elif RELOAD in letters:
+            self._signal(signal.SIGHUP)
+
+    def _start_due(self) -> None:
+        now_s = time.monotonic()
+        for number in [number for number, due_s in self._due_s.items() if due_s <= now_s]:
+            del self._due_s[number]
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen([*self._command, "--front", str(number)], stdin=theirs.fileno())
+        ours.setblocking(False)
+        running = self._running[number] = _Running(number, process, ours)
+        self._selector.register(ours, selectors.EVENT_READ, running)
+        for host in self._holds.hosts:
+            self._send(running, encode(hold_message(host, True)))
+
+    def _read(self, front: _Running) -> None:
+        try:
+            data = front.link.recv(RECEIVE_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._take_end(front)
+            return
+        *lines, front.received = (front.received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "is_ready" in message:
+                self._take_ready(front)
+            else:
+                (self._holds.keep if message["is_held"] else self._holds.drop)(message["host"])
+                for other in self._running.values():
+                    if other is not front:
+                        self._send(other, line + b"\n")
+
+    @staticmethod
+    def _send(front: _Running, data: bytes) -> None:
+        # A front that does not read stands still, and one that has ended is seen to when its link is read.
+        with contextlib.suppress(OSError):
+            front.link.send(data)
+
+    def _take_ready(self, front: _Running) -> None:
+        front.is_ready = True
+        if not self._have_all_listened and front.number < self._count:
+            self._due_s[front.number + 1] = 0.0
+        elif not self._have_all_listened:
+            self._have_all_listened = True
+            logger.info("all %d fronts listen", self._count)
+
+    def _take_end(self, front: _Running) -> None:
+        self._selector.unregister(front.link)
+        front.link.close()
+        del self._running[front.number]
+        status = front.process.wait()
+        if self._stopped_s is not None:
+            if status not in ENDED:
+                self._status = self._status or 1
+        elif not self._have_all_listened:
+            self._status = status if status > 0 else 1
+            self._stop()
+        else:
+            has_lasted = time.monotonic() - front.since_s > STABLE_S
+            wait_s = FIRST_WAIT_S if has_lasted else self._waits_s.get(front.number, FIRST_WAIT_S)
+            self._waits_s[front.number] = min(2 * wait_s, LONGEST_WAIT_S)
+            self._due_s[front.number] = time.monotonic() + wait_s
+            how = f"with status {status}" if status >= 0 else f"by signal {-status}"
+            logger.warning("front %d has ended %s; it is started again in %g s", front.number, how, wait_s)
+
+    def _stop(self) -> None:
+        if self._stopped_s is None:
+            self._stopped_s = time.monotonic()
+        self._due_s.clear()
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to all fronts; SIGHUP only to those that listen, for it would end the others."""
+        for front in self._running.values():
+            if front.is_ready or number != signal.SIGHUP:
+                front.process.send_signal(number)
+
+    def _kill_late(self) -> None:
+        if self._stopped_s is not None and time.monotonic() - self._stopped_s >= END_S:
+            for front in self._running.values():
+                front.process.kill()
+
+
+def own_command(arguments: Sequence[str]) -> list[str]:
+    """The command that runs this program again.
+
+    Args:
+        arguments: for it.
+    """
+    program = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    return [sys.executable, *program, *arguments]

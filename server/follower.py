@@ -90,7 +90,7 @@ def find_elsewhere(options: argparse.Namespace, watchdog_s: float) -> Elsewhere 
     if options.engine in ENGINES:
         for option, value in (("--fallback", options.fallback), ("--engine-token-file", options.engine_token_file)):
             if value:
-                raise ValueError(f"expected --engine http://HOST:PORT with {option}, got {options.engine}")
+                raise ValueError(f"expected --engine http:// or grpc://HOST:PORT with {option}, got {options.engine}")
         return None
     token = None if options.engine_token_file is None else read_token(options.engine_token_file)
     # Half of it, so that what waits for the answer on the frame before is answered within the watchdog's time, too.
@@ -114,7 +114,7 @@ def engine_name(text: str) -> str:
     if text in ENGINES:
         return text
     if "://" not in text:
-        raise argparse.ArgumentTypeError(f"expected {', '.join(ENGINES)} or http://HOST:PORT, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {', '.join(ENGINES)}, http:// or grpc://HOST:PORT, got {text!r}")
     try:
         return check_url(text)
     except ValueError as error:
@@ -134,12 +134,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=engine_name,
         default="auto",
         metavar="ENGINE",
-        help="openvino, tensorflow or http://... (default: auto)",
+        help="openvino, tensorflow, http://HOST:PORT or grpc://HOST:PORT (default: auto)",
     )
-    parser.add_argument("--fallback", action="store_true", help="infer here while --engine http://... does not")
-    parser.add_argument(
-        "--engine-token-file", type=Path, metavar="FILE", help="file with the token for --engine http://..."
-    )
+    parser.add_argument("--fallback", action="store_true", help="infer here while other machines do not")
+    parser.add_argument("--engine-token-file", type=Path, metavar="FILE", help="file with the token for other machines")
     add_precision_option(parser)
     parser.add_argument(
         "--device",

@@ -41,7 +41,7 @@ class Settings:
     depth: str = option("image", "none: do without depth images", choices=("image", "none"))
     ground_m: float = option(0.0, "z of the ground without depth, m")
     follow: str | None = option(None, "which target (default: the first)", metavar="NAME")
-    min_blob_px: int = option(0, "smallest person to believe, pixels of the network; 0 for the value on its card")
+    min_blob_px: int = option(0, "smallest person, px; 0: the card's")
     watchdog_s: float = option(1.0, "longest wait for a fresh frame, s")
     pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(None, "record every session, into this folder")

@@ -68,6 +68,12 @@ def test_a_network_that_is_not_converted_is_refused_in_one_line(runtime, tmp_pat
     ) in str(refused.value)
 
 
+def test_other_machines_are_asked_by_grpc_only_where_it_is_installed(runtime):
+    started = run(runtime, "server/follower.py", str(SHIPPED_WEIGHTS), "--engine", "grpc://127.0.0.1:1")
+    assert started.returncode == 2
+    assert started.stderr == "follower: grpcio is not installed: 'make setup' installs everything\n"
+
+
 def test_the_stand_in_flies_with_what_the_demo_installs(demo, tmp_path):
     flown = run(demo, "tools/simulate.py", "--no-server", "--duration", "0.4", "--record", str(tmp_path / "run"))
     assert flown.returncode == 0, flown.stderr

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -16,22 +15,19 @@ from model.card import Card
 from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import (
     CARD,
-    LENGTH_HEADER,
     SHA256,
     ModelMetadata,
     ProtocolError,
     TensorMetadata,
-    decode,
-    encode,
 )
-from model.engines.lane import Lane
+from model.engines.lane import Lane, Question, open_lane
 from model.engines.self_test import agrees, check_probabilities, known_frame
 from model.loading import MOST_INPUT_PX
 
 # As many images are under way at once, each on a connection of its own: the other side divides them among its programs.
 MOST_TOGETHER = 8
-MOST_METADATA_BYTES = 100_000
-MOST_JSON_BYTES = 10_000
+# Of an answer, besides its tensor.
+MOST_OTHER_BYTES = 10_000
 OUTPUT_TYPES = ("FP16", "FP32")
 ANSWERED, FAILED = "answered", "failed"
 
@@ -42,13 +38,16 @@ class InferenceClient:
     """One network on another machine. One thread at a time uses it.
 
     Args:
-        url: result of `check_url`.
+        url: result of `check_url`, which says by what the machine is asked.
         name: of the model there.
         card: of the network that is expected there.
         input_px: height and width of its input; None if only its metadata tell.
         sha256: digest of its weights.
         known_answer: what it answers to the known frame, as `self_test.coarse` gives it; None if nobody knows.
         token: to show; None for none.
+
+    Raises:
+        ValueError: if a package for that is not installed; a single line.
 
     Attributes:
         url: as given.
@@ -70,13 +69,12 @@ class InferenceClient:
         self.url, self._name, self._card, self._sha256 = url, name, card, sha256
         self.input_px = input_px or 0
         self._known_answer, self._token = known_answer, token
-        self._path = f"/v2/models/{quote(name, safe='')}"
         self._input = self._output = TensorMetadata("", "", [])
         self._versions: list[str] = []
         self.platform = ""
         self.outcomes = Counter({ANSWERED: 0, FAILED: 0})
         self._numbers = itertools.count(1)
-        self._lanes = [Lane(url, token) for _ in range(MOST_TOGETHER)]
+        self._lanes = [open_lane(url, token) for _ in range(MOST_TOGETHER)]
         self._pool = ThreadPoolExecutor(MOST_TOGETHER, thread_name_prefix="remote")
 
     def check(self, deadline_s: float) -> None:
@@ -89,11 +87,7 @@ class InferenceClient:
             UnavailableError: if it is not there, or does not answer in time.
             ValueError: if it is another network; a single line.
         """
-        [body] = self._together([self._ask_metadata], deadline_s)
-        try:
-            metadata = msgspec.json.decode(body, type=ModelMetadata)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise UnavailableError(f"{self.url}: expected a model's metadata, got: {error}") from error
+        [metadata] = self._together([lambda lane, until_s: lane.metadata(self._name, until_s)], deadline_s)
         try:
             is_known = self._check_metadata(metadata)
         except ValueError as error:
@@ -148,7 +142,7 @@ class InferenceClient:
         for number in late:  # nobody reads what still comes on this connection
             futures[number].cancel()
             self._lanes[number].abort()
-            self._lanes[number] = Lane(self.url, self._token)
+            self._lanes[number] = open_lane(self.url, self._token)
         try:
             if not late:
                 return [future.result() for future in futures]
@@ -158,27 +152,14 @@ class InferenceClient:
             pass
         raise UnavailableError(f"{self.url}: expected an answer within {longest_s * 1000:.0f} ms, got none")
 
-    def _ask_metadata(self, lane: Lane, deadline_s: float) -> bytes:
-        return lane.ask(self._path, deadline_s, MOST_METADATA_BYTES).body
-
     def _inference(self, image: np.ndarray) -> Callable[[Lane, float], np.ndarray]:
         """Asks for the planes of one image, (classes, px, px) float32."""
         number = str(next(self._numbers))
         shape = (1, len(self._card.classes), self.input_px, self.input_px)
 
         def ask(lane: Lane, deadline_s: float) -> np.ndarray:
-            parameters = {"binary_data_output": True}
-            json_bytes, body = encode(
-                {"id": number, "parameters": parameters}, "inputs", {self._input.name: image[None]}
-            )
-            headers = {
-                LENGTH_HEADER: str(json_bytes),
-                "Content-Type": "application/octet-stream",
-                "Accept-Encoding": "deflate",
-            }
-            most_bytes = 4 * int(np.prod(shape)) + MOST_JSON_BYTES
-            answer = lane.ask(f"{self._path}/infer", deadline_s, most_bytes, body, headers)
-            content, tensors = decode(answer.body, answer.headers.get(LENGTH_HEADER), "outputs")
+            question = Question(self._name, number, self._input.name, image[None])
+            content, tensors = lane.infer(question, deadline_s, 4 * int(np.prod(shape)) + MOST_OTHER_BYTES)
             if content.get("id") != number:
                 raise ProtocolError(f"the answer to image {str(content.get('id'))[:20]} instead of {number}")
             if (content.get("model_version") or "") not in ("", *self._versions):

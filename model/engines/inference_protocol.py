@@ -124,7 +124,7 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
             if not (size is None or (type(size) is int and size >= 0)):
                 raise ProtocolError(f"expected a size of at least 0 bytes, got {str(size)[:20]}")
             data = each["data"] if size is None else body[at : at + size]
-            tensors[str(each["name"])] = _tensor(each["datatype"], each["shape"], data)
+            tensors[str(each["name"])] = read_tensor(each["datatype"], each["shape"], data)
             at += size or 0
     except ProtocolError:
         raise
@@ -135,7 +135,13 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
     return Message(content, tensors)
 
 
-def _tensor(datatype: str, shape: list[int], data: Any) -> np.ndarray:
+def read_tensor(datatype: str, shape: list[int], data: Any) -> np.ndarray:
+    """An array of its bytes, or of a list of its values.
+
+    Raises:
+        ProtocolError: if type, shape and data do not fit each other.
+        ValueError, TypeError, OverflowError: of numpy, likewise.
+    """
     if datatype not in TYPES:
         raise ProtocolError(f"expected a tensor of {', '.join(TYPES)}, got {str(datatype)[:20]}")
     if not (len(shape) <= MOST_DIMENSIONS and all(type(size) is int and size >= 0 for size in shape)):

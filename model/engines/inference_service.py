@@ -1,6 +1,7 @@
-"""The other side of `inference_client.py`: from a request's bytes to an image, and from probabilities to an answer."""
+"""The other side of `http_lane.py`: from a request's bytes to an image, and from probabilities to an answer."""
 
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -28,14 +29,27 @@ def read_request(body: bytes, json_bytes: str | None, input_px: int) -> tuple[st
         ProtocolError: if it is no such request.
     """
     content, tensors = decode(body, json_bytes, "inputs")
+    image, number = the_image(tensors, input_px), content.get("id", "")
+    if not isinstance(number, str):
+        raise ProtocolError(f"expected an id that is text, got {str(number)[:20]}")
+    return number, image
+
+
+def the_image(tensors: Mapping[str, np.ndarray], input_px: int) -> np.ndarray:
+    """The image of a request, (input_px, input_px, 3) uint8.
+
+    Args:
+        tensors: of the request, by name.
+        input_px: height and width of the network's input.
+
+    Raises:
+        ProtocolError: if there is none, or something else.
+    """
     image, shape = tensors.get(INPUT), (1, input_px, input_px, 3)
     if image is None or image.dtype != np.uint8 or image.shape != shape or len(tensors) > 1:
         got = ", ".join(f"{name[:20]} {tensor.dtype} {tensor.shape}" for name, tensor in tensors.items())[:100]
         raise ProtocolError(f"expected {INPUT} uint8 {shape} alone, got {got or 'nothing'}")
-    number = content.get("id", "")
-    if not isinstance(number, str):
-        raise ProtocolError(f"expected an id that is text, got {str(number)[:20]}")
-    return number, image[0]
+    return image[0]
 
 
 def as_planes(probabilities: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ def test_a_wrong_network_and_wrong_options_end_the_start_in_one_line(elsewhere, 
     (tmp_path / "token").write_text("0123456789abcdef")
     for arguments, words in (
         (("--engine", elsewhere.url), "expected the network fcn4 with weights_sha256 "),
-        (("--fallback",), "expected --engine http://HOST:PORT with --fallback, got auto"),
+        (("--fallback",), "expected --engine http:// or grpc://HOST:PORT with --fallback, got auto"),
         (
             ("--engine-token-file", str(tmp_path / "token")),
             "with --engine-token-file, got auto",

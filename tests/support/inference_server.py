@@ -9,6 +9,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
+
 from model.engines import Engine
 from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe, version
 from model.engines.inference_service import as_planes, read_request, write_answer
@@ -44,6 +46,22 @@ class InferenceServer:
         self.barrier: threading.Barrier | None = None
         self.port = 0
         self.start()
+
+    def infer(self, number: str, image: np.ndarray) -> tuple[str, str, np.ndarray]:
+        """The answer to an image: the request's id, the digest of the weights, the planes; with the fault."""
+        with self.lock:
+            self.seen += 1
+        if self.barrier is not None:
+            self.barrier.wait(PATIENCE_S)
+        time.sleep(self.delay_s)
+        with self.lock:
+            planes = as_planes(self.engine.infer(image[None])[0])
+        if self.fault == "noise":
+            planes = planes[:, ::-1] * planes
+        if self.fault == "shape":
+            planes = np.ascontiguousarray(planes[..., :-1])
+        sha256 = "f" * 64 if self.fault == "version" else self.sha256
+        return "another" if self.fault == "id" else number, sha256, planes
 
     @property
     def url(self) -> str:
@@ -104,25 +122,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         subject = self.server.subject
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        with subject.lock:
-            subject.seen += 1
-        if subject.barrier is not None:
-            subject.barrier.wait(PATIENCE_S)
-        time.sleep(subject.delay_s)
         try:
             number, image = read_request(body, self.headers.get(LENGTH_HEADER), subject.engine.input_px)
         except ProtocolError as error:
             self._answer(400, {}, json.dumps({"error": str(error)}).encode())
             return
-        with subject.lock:
-            planes = as_planes(subject.engine.infer(image[None])[0])
+        number, sha256, planes = subject.infer(number, image)
         fault = subject.fault
-        if fault == "noise":
-            planes = planes[:, ::-1] * planes
-        if fault == "shape":
-            planes = planes[..., :-1]
-        sha256 = "f" * 64 if fault == "version" else subject.sha256
-        number = "another" if fault == "id" else number
         accepted = "" if fault in ("unpacked", "null") else self.headers.get("Accept-Encoding", "")
         headers, answer = write_answer(subject.name, sha256, number, planes, accepted)
         if fault == "null":  # no version, as KServe says it

@@ -1,4 +1,4 @@
-"""A network served by KServe's Python server: a script, `kserve_server.py WEIGHTS --http_port PORT`."""
+"""A network served by KServe's Python server: `kserve_server.py WEIGHTS --http_port PORT --grpc_port PORT`."""
 
 import argparse
 import sys
@@ -34,7 +34,8 @@ class Network(kserve.Model):
     def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> kserve.InferResponse:
         [image] = payload.inputs
         planes = np.concatenate([as_planes(each) for each in self._engine.infer(image.as_numpy())])
-        output = kserve.InferOutput(OUTPUT, list(planes.shape), "FP16", planes)
+        output = kserve.InferOutput(OUTPUT, list(planes.shape), "FP16")
+        output.set_data_from_numpy(planes, binary_data=True)  # of an array that is given above, gRPC's side fails
         return kserve.InferResponse(payload.id, self.name, [output], use_binary_outputs=True)
 
 
@@ -42,4 +43,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[kserve.model_server.parser])
     parser.add_argument("weights")
     options = parser.parse_args()
-    kserve.ModelServer(http_port=options.http_port, enable_grpc=False).start([Network(options.weights)])
+    server = kserve.ModelServer(http_port=options.http_port, grpc_port=options.grpc_port)
+    server.start([Network(options.weights)])

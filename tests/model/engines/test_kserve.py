@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,16 +20,18 @@ DEADLINE_S = 30.0
 SERVER = REPOSITORY / "tests" / "support" / "kserve_server.py"
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    with (tmp_path / "output").open("wb") as output:
-        command = [sys.executable, str(SERVER), str(SHIPPED_WEIGHTS), "--http_port", str(port)]
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory) -> Iterator[dict[str, int]]:
+    """By protocol."""
+    folder, ports = tmp_path_factory.mktemp("kserve"), {"http": free_port(), "grpc": free_port()}
+    with (folder / "output").open("wb") as output:
+        listening = [f"--{kind}_port={port}" for kind, port in ports.items()]
+        command = [sys.executable, str(SERVER), str(SHIPPED_WEIGHTS), *listening]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{ports['http']}"
 
     def is_ready() -> bool:
-        assert process.poll() is None, (tmp_path / "output").read_text()
+        assert process.poll() is None, (folder / "output").read_text()
         try:
             return requests.get(f"{url}/v2/models/model_weights/ready", timeout=DEADLINE_S).ok
         except requests.ConnectionError:
@@ -38,13 +39,15 @@ def url(tmp_path: Path) -> Iterator[str]:
 
     try:
         wait_until(is_ready, "KServe's server")
-        yield url
+        yield ports
     finally:
         process.kill()
         process.wait()
 
 
-def test_kserve_gives_what_the_local_engine_gives(url):
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_kserve_gives_what_the_local_engine_gives(ports, kind):
+    url = f"{kind}://127.0.0.1:{ports[kind]}"
     local, remote = load_engine("openvino", SHIPPED_WEIGHTS), connect(Elsewhere(url, DEADLINE_S), SHIPPED_WEIGHTS)
     frame = known_frame(local.input_px)
     answers, expected = remote.infer(np.repeat(frame, 4, axis=0)), local.infer(frame)[0]

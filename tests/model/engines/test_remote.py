@@ -1,10 +1,11 @@
-"""A network on another machine: a real HTTP server with the real local engine behind it, and what may go wrong."""
+"""A network on another machine: real servers with the real local engine behind them, and what may go wrong."""
 
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from support.grpc_server import WORKERS, GrpcInferenceServer
 from support.inference_server import InferenceServer
 from support.waiting import PATIENCE_S, wait_until
 
@@ -33,9 +34,12 @@ def engine_there() -> Engine:
     return load_engine("openvino", WEIGHTS, "f32")
 
 
-@pytest.fixture
-def server(engine_there) -> Iterator[InferenceServer]:
-    subject = InferenceServer(engine_there, "fcn4", engine_there.weights_sha256)
+KINDS = {"http": InferenceServer, "grpc": GrpcInferenceServer}
+
+
+@pytest.fixture(params=KINDS)
+def server(engine_there, request) -> Iterator[InferenceServer]:
+    subject = KINDS[request.param](engine_there, "fcn4", engine_there.weights_sha256)
     yield subject
     subject.fault = ""
     subject.stop()
@@ -85,17 +89,29 @@ def test_images_of_a_batch_are_under_way_at_once(server, use, local):
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("server", "fault", "words"),
     [
-        ("status", 'status 503: {"error": "no room"}'),
-        ("text", "expected JSON with outputs"),
-        ("cut", "bytes early"),
-        ("id", "the answer to image another instead of"),
-        ("version", "version ffffffffffff, not"),
-        ("noise", "expected probabilities"),
-        ("shape", "no probabilities of shape"),
-        ("long", "an answer of more than"),
+        ("http", "status", 'status 503: {"error": "no room"}'),
+        ("http", "text", "expected JSON with outputs"),
+        ("http", "cut", "bytes early"),
+        ("http", "long", "an answer of more than"),
+        ("grpc", "status", 'status UNAVAILABLE: {"error": "no room"}'),
+        ("grpc", "text", "27 bytes that are no Answer of the protocol"),
+        ("grpc", "bytes", "expected the bytes of 1 tensors, got those of 0"),
+        ("grpc", "size", "expected the bytes of a tensor, got: "),
+        ("grpc", "long", "status RESOURCE_EXHAUSTED"),
+        *(
+            (kind, fault, words)
+            for kind in KINDS
+            for fault, words in (
+                ("id", "the answer to image another instead of"),
+                ("version", "version ffffffffffff, not"),
+                ("noise", "expected probabilities"),
+                ("shape", "no probabilities of shape"),
+            )
+        ),
     ],
+    indirect=["server"],
 )
 def test_a_wrong_answer_is_a_failure_and_the_next_right_one_is_taken(server, use, local, fault, words):
     engine = use()
@@ -108,7 +124,11 @@ def test_a_wrong_answer_is_a_failure_and_the_next_right_one_is_taken(server, use
     assert engine.remote_outcomes == {"answered": 3, "failed": 3}
 
 
-@pytest.mark.parametrize("slowness", [{"delay_s": 3.0}, {"fault": "dribble"}])
+@pytest.mark.parametrize(
+    ("server", "slowness"),
+    [("http", {"delay_s": 3.0}), ("http", {"fault": "dribble"}), ("grpc", {"delay_s": 3.0})],
+    indirect=["server"],
+)
 def test_an_answer_after_its_deadline_is_taken_for_no_other_image(server, use, local, slowness):
     engine = use(deadline_s=0.5)
     for name, value in slowness.items():
@@ -207,14 +227,14 @@ class Reversed(Engine):
 
 def test_a_machine_with_a_token_wants_it_shown(server, use, local):
     server.token = "0123456789abcdef"
-    with pytest.raises(UnavailableError, match="status 401"):
+    with pytest.raises(UnavailableError, match=r"status (401|UNAUTHENTICATED): .*a token is needed"):
         use(token="another")
     assert_right(use(token=server.token), local)
 
 
 def test_nobody_there_is_told_in_one_line(server, use):
     server.stop()
-    with pytest.raises(UnavailableError, match=f"^{server.url}: expected an answer, got: .*Connection refused$"):
+    with pytest.raises(UnavailableError, match=f"^{server.url}: expected an answer, got: .*Connection refused.*$"):
         use()
     server.start()
 
@@ -282,7 +302,7 @@ def test_a_closed_engine_ends_its_threads(server, use, local):
     engine = use(local=local)
     engine.infer(IMAGES)
     engine.close()
-    wait_until(lambda: threading.active_count() <= before + MOST_TOGETHER)  # the server's own
+    wait_until(lambda: threading.active_count() <= before + WORKERS)  # the server's own
     wait_until(
         lambda: not any(each.name == "probe" or each.name.startswith("remote_") for each in threading.enumerate())
     )
@@ -294,6 +314,8 @@ def test_a_closed_engine_ends_its_threads(server, use, local):
         ("http://gpu:8000", "http://gpu:8000"),
         ("http://[::1]:8000/", "http://[::1]:8000"),
         ("https://gpu", "https://gpu"),
+        ("grpc://gpu:8001/", "grpc://gpu:8001"),
+        ("grpcs://gpu", "grpcs://gpu"),
     ],
 )
 def test_an_address_is_a_scheme_a_host_and_perhaps_a_port(url, same):
@@ -302,7 +324,17 @@ def test_an_address_is_a_scheme_a_host_and_perhaps_a_port(url, same):
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://gpu", "http://", "http://gpu:port", "http://gpu:99999", "http://me@gpu", "http://gpu/v2", "http://g\n"],
+    [
+        "ftp://gpu",
+        "grpc://",
+        "grpc://gpu:8001/v2",
+        "http://",
+        "http://gpu:port",
+        "http://gpu:99999",
+        "http://me@gpu",
+        "http://gpu/v2",
+        "http://g\n",
+    ],
 )
 def test_any_other_address_is_refused(url):
     with pytest.raises(ValueError, match="expected an address such as"):

@@ -14,6 +14,7 @@ SLOW_MODULES = (
     "model/engines/test_remote.py",
     "model/test_training.py",
     "server/test_follower.py",
+    "server/test_fronts.py",
     "server/test_real_frames.py",
     "server/test_remote_inference.py",
     "server/watch/test_reader.py",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -110,6 +111,31 @@ def test_a_killed_front_is_started_again_ever_later_and_drones_of_the_other_noti
             assert {event.name for event in flight.client.events[count:]} == {"object_detected", "create_box_marker"}
 
 
+def test_a_front_that_is_started_again_knows_who_is_on_hold_at_once():
+    with running_fronts() as server, spread(server):
+        hold(server, 2, next(iter(fronts_of(server)[2].sessions())))
+        logged = len(server.log)
+        processes(server)[1].send_signal(signal.SIGKILL)
+        server.wait_for_log("front 1: listening on", PATIENCE_S, after=logged)
+
+        def first_there() -> str | None:
+            """The name of the first simulator of the new front 1."""
+            with QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S) as client:
+                client.send_frame("{}")
+                client.wait_for("object_lost", timeout_s=PATIENCE_S)
+            found = (re.search(r"front 1: \[(.+)\] simulator connected", line) for line in server.log[logged:])
+            return next((match[1] for match in found if match), None)
+
+        name = wait_until(first_there)
+        server.wait_for_log(f"front 1: [{name}] on hold: another simulator from this address is on hold", PATIENCE_S)
+
+
+def hold(server: ServerProcess, front: int, name: str) -> None:
+    """Put a simulator of a front on hold."""
+    order = json.dumps({"simulator": name, "is_held": True})
+    assert request(fronts_of(server)[front], "POST", "/hold", order, Content_Type="application/json")[0] == 204
+
+
 def test_fronts_end_with_the_process_that_started_them():
     with running_fronts() as server, spread(server) as flights:
         running = list(processes(server).values())
@@ -133,9 +159,8 @@ def test_a_hangup_that_somebody_sends_has_all_fronts_read_their_network_again(se
 def test_a_hold_outlasts_the_way_to_another_front(server):
     with flying_to(server) as fly:
         number, name, _ = fly()
-        front, other = fronts_of(server)[number], FRONTS + 1 - number
-        order = json.dumps({"simulator": name, "is_held": True})
-        assert request(front, "POST", "/hold", order, Content_Type="application/json")[0] == 204
+        hold(server, number, name)
+        other = FRONTS + 1 - number
 
         def is_held_at_the_other() -> bool:
             """Whether a new simulator was led there and began on hold."""

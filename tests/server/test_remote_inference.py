@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import requests
 from support.command import REPOSITORY, follower
+from support.grpc_server import GrpcInferenceServer
 from support.inference_server import InferenceServer
 from support.page import Flight, Viewer, flying
 from support.waiting import PATIENCE_S, wait_until
@@ -30,9 +31,10 @@ FOLLOWER = REPOSITORY / "server" / "follower.py"
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[InferenceServer]:
+def elsewhere(request) -> Iterator[InferenceServer]:
+    """By HTTP, unless a test says another kind."""
     engine = load_engine("openvino", WEIGHTS, "f32")
-    subject = InferenceServer(engine, "fcn4", engine.weights_sha256)
+    subject = getattr(request, "param", InferenceServer)(engine, "fcn4", engine.weights_sha256)
     yield subject
     subject.stop()
 
@@ -50,6 +52,7 @@ def wait_lost(flight: Flight, before: int) -> None:
     wait_until(lambda: any(event.name == "object_lost" for event in flight.client.events[before:]), "object_lost")
 
 
+@pytest.mark.parametrize("elsewhere", [InferenceServer, GrpcInferenceServer], indirect=True)
 def test_a_drone_is_told_of_the_failure_and_then_led_by_the_local_engine_until_the_machine_is_back(elsewhere):
     with (
         running_server(WEIGHTS, *WATCHDOG, "--engine", elsewhere.url, "--fallback") as server,
@@ -65,11 +68,12 @@ def test_a_drone_is_told_of_the_failure_and_then_led_by_the_local_engine_until_t
         np.testing.assert_allclose(flight.led_to(), place_m, atol=0.5)  # of an engine of another precision
         health = server.health()[1]
         assert not health["is_remote"]
-        assert "because http" in health["engine"]
+        assert f"because {elsewhere.url}: " in health["engine"]
         assert metrics(server)["followme_remote"] == 0
         assert metrics(server)['followme_remote_images_total{outcome="failed"}'] == 1
         viewer = Viewer(server)
-        assert "because http" in viewer.next_that(lambda message: "network" in message)["network"]["engine"]
+        told = viewer.next_that(lambda message: "network" in message)
+        assert f"because {elsewhere.url}: " in told["network"]["engine"]
         viewer.close()
         elsewhere.start()
         wait_until(lambda: is_remote(server), "its return")

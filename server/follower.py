@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = from_options(Settings, options)
         if settings.fronts > 1 and options.front is None:
             return Fronts(own_command(sys.argv[1:] if arguments is None else arguments), settings.fronts).run()
+        front = None if options.front is None else Front.begun(options.front, settings.fronts, settings.port)
         chosen = {} if options.tracker is None else read_tracker(options.tracker)
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
@@ -66,7 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         local = load_beside("auto", weights, options.precision, options.device) if options.fallback else None
         return connect(elsewhere, weights, local)
 
-    front = None if options.front is None else Front(options.front, settings.fronts, settings.port)
     server = FollowerServer(settings, chosen, options.weights, engine, load, token, front)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
     gc.collect()

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -37,6 +38,17 @@ class Front(NamedTuple):
     number: int
     total: int
     shared_port: int
+
+    @classmethod
+    def begun(cls, number: int, total: int, shared_port: int) -> "Front":
+        """The front that this process is.
+
+        Raises:
+            ValueError: if it has no link: not `server/fronts.py` has started it.
+        """
+        if not stat.S_ISSOCK(os.fstat(STDIN).st_mode):
+            raise ValueError("expected --fronts N, which gives each front its --front, got --front by itself")
+        return cls(number, total, shared_port)
 
     @property
     def port(self) -> int:

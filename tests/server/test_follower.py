@@ -19,6 +19,7 @@ from tools.simulator.server_process import running_server
         ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
         ("--follow=cat", "expected a target of the network (hero), got cat"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
+        ("--front=1", "expected --fronts N, which gives each front its --front, got --front by itself"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_told_in_one_line(option, message):

@@ -11,5 +11,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def follower(*arguments: str, script: Path = FAKE_SERVER) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, script, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY
+        [sys.executable, script, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=REPOSITORY,
     )

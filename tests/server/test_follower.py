@@ -5,6 +5,7 @@ import re
 import pytest
 from support.command import REPOSITORY, follower
 from support.fake_engine import FAKE_SERVER, HERO_AND_DOG
+from support.waiting import PATIENCE_S
 
 from model.profile import MOTION, hero_profile
 from server.settings import OWN, TrackerConfig
@@ -57,6 +58,7 @@ def test_a_server_for_all_machines_without_a_token_says_so():
 
 def test_the_start_tells_what_a_user_needs_and_nothing_else():
     with running_server("unused", script=FAKE_SERVER) as server:
+        server.wait_for_log("ready;", PATIENCE_S)
         lines = [line.split(maxsplit=2)[2] for line in server.log]
     assert lines == [
         "network: unused, 160 px, classes surroundings, people, hero",

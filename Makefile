@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hostile check format setup fleet fleet-test lock weights clean
+.PHONY: demo test quick hostile check format setup fleet fleet-test image lock weights clean
 
 demo:
 	@$(PYTHON) make.py demo
@@ -27,6 +27,10 @@ fleet:
 
 fleet-test:
 	@$(PYTHON) make.py fleet-test
+
+# As root, with buildah and debootstrap: the image, and a flight with the server in it; docs/server.md.
+image:
+	@$(PYTHON) make.py image
 
 # Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
 SEED ?= 1

@@ -7,6 +7,7 @@
     python make.py setup    the setup alone
     python make.py fleet    Ray Serve on this machine, for two servers with six simulated drones each: some minutes
     python make.py fleet-test    the tests of it
+    python make.py image    as root, on Linux: the Dockerfile's image without Docker, and a flight with the server in it
 
 The Makefile calls this file. Standard library only; not run on Windows yet.
 """
@@ -74,6 +75,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "check": (CHECK, ""),
     "quick": (([*PYTEST, "-m", "not slow"],), "The quick tests passed. Next: 'make test' runs all of them."),
     "fleet": ((["tools/fleet.py"],), ""),
+    "image": ((["tools/image.py"],), ""),
     "fleet-test": ((["-m", "pytest", *NEED_RAY],), ""),
     "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
 }
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = parser.parse_args(arguments).target
     commands, last_words = TARGETS[target]
     # The demos need a part of the packages; where all have been installed, they are kept up to date instead.
-    setup = FOR_THE_DEMO if target in ("demo", "fleet") and not EVERYTHING.stamp.exists() else EVERYTHING
+    setup = FOR_THE_DEMO if target in ("demo", "fleet", "image") and not EVERYTHING.stamp.exists() else EVERYTHING
     # Ctrl-C is for the program that runs here: it tidies up and ends, and then this one does.
     signal.signal(signal.SIGINT, lambda *_: None)
     status = set_up(setup)

@@ -29,6 +29,7 @@ SLOW_MODULES = (
     "tools/test_doctor.py",
     "tools/test_evaluate.py",
     "tools/test_export_dataset.py",
+    "tools/test_image.py",
     "tools/test_loop.py",
     "tools/test_measuring_fleet.py",
     "tools/test_quantize.py",

@@ -83,6 +83,7 @@ CASES = [
     ("export_dataset nope --out out", "No such file or directory: 'nope'"),
     ("export_dataset recording.mcap text --out out", "text: expected a whole MCAP file"),
     ("export_dataset recording.mcap --out text", "expected to be able to write into the folder text/images"),
+    ("image --duration 0", "expected --duration above 0 and finite, got 0.0"),
     ("measure_range nope", "expected a network at nope"),
     ("measure_range broken --duration 0", "expected --duration of at least 1"),
     ("plot_people nope --out people.png", "No such file or directory: 'nope'"),

@@ -22,7 +22,7 @@ FOLDS = 4
 # Shares of the heroes, near and far, whom a network should not doubt. For the network shipped in November 2026 this
 # gives about the doubt that had been chosen on flights of the stand-in, seeds 500 to 519.
 NEAR_BEYOND_DOUBT, FAR_BEYOND_DOUBT = 0.96, 0.8
-FAR_PX = 100.0  # pixels of an image of 256 × 256; the hero is 25 m away there
+FAR_PX = 100  # pixels of an image of 256 × 256; the hero is 25 m away there
 LEAST_HEROES = 20  # fewer don't tell such a share
 
 
@@ -109,11 +109,15 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
 def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
     """Fit when a network is in doubt, so that it is of few of those heroes for whom its evidence speaks.
 
+    Args:
+        examples: as `fit` takes them.
+        evidence: `Fitted.first`.
+
     Where there are too few, near or far, that value stays the default.
     """
-    heroes = [each for each in examples if each.is_hero and evidence.of(each.looks._replace(likeness=0.0)) > 0]
+    heroes = [each for each in examples if each.is_hero and evidence.of(each.looks) > 0]
     near = [1.0 - each.looks.sureness for each in heroes if each.looks.area_px >= FAR_PX]
-    far = [(1.0 - each.looks.sureness) / each.distance_m for each in heroes if 0 < each.looks.area_px < FAR_PX]
+    far = [(1.0 - each.looks.sureness) / each.distance_m for each in heroes if each.looks.area_px < FAR_PX]
     doubt = Doubt()
     if len(near) >= LEAST_HEROES:
         doubt = replace(doubt, near=round(float(np.quantile(near, NEAR_BEYOND_DOUBT)), 4))

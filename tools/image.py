@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from model.command import command, print_text, run_command
+from model.options import check
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.server_process import REPOSITORY, ServerError, ServerProcess, free_port
@@ -51,6 +52,7 @@ SEED, PEOPLE, DURATION_S = 0, 30, 20.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 0 if the server in the image followed the hero."""
     options = _parse(arguments)
+    check(options, ("duration", 0 < options.duration < math.inf, "above 0 and finite"))
     _check_machine(["buildah"] if options.base else ["buildah", "debootstrap"])
     try:
         if not options.base:
@@ -82,10 +84,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--duration", type=float, default=DURATION_S, help="length of the flight, simulated s (default: %(default)s)"
     )
-    options = parser.parse_args(arguments)
-    if not 0 < options.duration < math.inf:
-        parser.error(f"expected --duration above 0 and finite, got {options.duration}")
-    return options
+    return parser.parse_args(arguments)
 
 
 def _check_machine(programs: Sequence[str]) -> None:

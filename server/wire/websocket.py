@@ -166,7 +166,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
             if end > LARGEST_AWAITED_BYTES or not self.socket.read_on():
                 return False
         is_last, count = ahead[0] == 0x80, 1
-        if is_last or end % 4 or 2 * end > len(ahead):
+        if is_last or end % 4:
             content = self._apply_mask(bytes(ahead[8:end]), ahead[4:8])
         else:  # as QuadSim's: of equal length, a multiple of 4, each with its own key
             fragments = np.frombuffer(ahead, "<u4", len(ahead) // end * (end // 4)).reshape(-1, end // 4)

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from model.calibration import FAR_PX
 from model.dataset import NEAR_SHARE, Recording
 from model.pair_files import IMAGE_PX
 from model.profile import Profile
 
 LEARNING, HELD_OUT = "train", "validation"  # uses of a `Recording`
 NEAR_PX = NEAR_SHARE * IMAGE_PX**2
-FAR_PX = 100  # pixels of an image of 256 × 256; the hero is 25 m away there
 LEAST_WITH_TARGET, LEAST_HELD_OUT = 300, 50  # frames; fewer teach, or tell, too little
 LEAST_SHARE = 0.05  # of near and of far targets, among those in view
 LEAST_WITHOUT, MOST_WITHOUT = 0.1, 0.85  # share of frames without the target

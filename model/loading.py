@@ -1,4 +1,4 @@
-"""Find and open networks: `.keras` files, or pairs of files from the original tools.
+"""Find and open networks: `.keras` files, pairs of files from the original tools, or conversions for OpenVINO alone.
 
 Finding imports neither Keras nor TensorFlow: the server starts without them if the network is converted already.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Beyond any camera here; an engine takes the memory for an image of this size at once.
 MOST_INPUT_PX = 2048
 
+KERAS, CONVERTED = ".keras", ".openvino"
 _CONFIG = "config_"
 _DEPTHS = ("", "*/", "*/*/")
 _LFS_POINTER = b"version https://git-lfs.github.com/"
@@ -26,33 +27,46 @@ def resolve_weights(path: Path | str) -> Path:
     """Find the file that holds a network's weights.
 
     Args:
-        path: a `.keras` file, with or without its ending, or either file of a legacy pair.
+        path: a `.keras` file, with or without its ending, or either file of a legacy pair; or a folder `*.openvino`,
+            with or without its ending, if there are no such files.
 
     Returns:
-        The existing file; for a legacy network, its `legacy_config` exists, too, unless the file itself holds it.
+        What exists of them; for a legacy network, its `legacy_config` exists, too, unless the file itself holds it.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is a Git LFS pointer, or neither `.keras` nor HDF5.
     """
     path = Path(path)
-    with_ending = path.with_name(f"{path.name}.keras")
+    with_ending = path.with_name(f"{path.name}{KERAS}")
     of_config = path.with_name(path.name.removeprefix(_CONFIG)) if is_legacy(path) else path
     file = next((candidate for candidate in (of_config, path, with_ending) if candidate.is_file()), None)
     if file is None:
-        raise FileNotFoundError(
-            f"expected a network at {path}: a .keras file (with or without its ending) or a legacy HDF5 file "
-            f"with {legacy_config(path).name} beside it; found neither"
-        )
+        return _resolve_converted(path)
     _refuse_pointer(file)
     if is_legacy(file):
         _check_config(file)
     return file
 
 
+def _resolve_converted(path: Path) -> Path:
+    """Find the conversion that is there without weights."""
+    folder = path if path.suffix == CONVERTED else path.with_name(f"{path.name}{CONVERTED}")
+    if not _conversion_files(folder):
+        raise FileNotFoundError(
+            f"expected a network at {path}: a {KERAS} file (with or without its ending), a legacy HDF5 file "
+            f"with {legacy_config(path).name} beside it, or a folder {folder.name}; found none of them"
+        )
+    return folder
+
+
+def _conversion_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(file for file in folder.glob("*/*") if file.is_file()))
+
+
 def network_name(file: Path) -> str:
     """By which the network of a weights file is asked for where several are served."""
-    return file.name.removesuffix(".keras")
+    return file.name.removesuffix(KERAS).removesuffix(CONVERTED)
 
 
 def _check_config(file: Path) -> None:
@@ -75,8 +89,13 @@ def _refuse_pointer(file: Path) -> None:
 
 
 def is_legacy(file: Path) -> bool:
-    """Whether a resolved file is from the original tools: any name except `*.keras`."""
-    return file.suffix != ".keras"
+    """Whether a resolved file is from the original tools: any name except `*.keras` and `*.openvino`."""
+    return file.suffix not in (KERAS, CONVERTED)
+
+
+def is_converted(file: Path) -> bool:
+    """Whether a resolved file is a folder of conversions, which can be served by OpenVINO but not trained on."""
+    return file.suffix == CONVERTED
 
 
 def legacy_config(file: Path) -> Path:
@@ -89,10 +108,13 @@ def networks_in(folder: Path) -> list[Path]:
 
     Nothing else is looked at: a folder of runs may hold many thousand other files.
     """
-    found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*.keras")]
+    found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*{KERAS}")]
+    converted = [part for depth in _DEPTHS for part in folder.glob(f"{depth}*{CONVERTED}")]
     configs = [file for depth in _DEPTHS for file in folder.glob(f"{depth}{_CONFIG}*")]
     found += [file.with_name(file.name.removeprefix(_CONFIG)) for file in configs]
-    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    files = [file for file in found if file.is_file()]
+    alone = [part for part in converted if part.with_suffix(KERAS) not in files and _conversion_files(part)]
+    return sorted(file for file in [*files, *alone] if not file.name.startswith("."))
 
 
 def network_files(path: Path | str) -> tuple[Path, ...]:
@@ -102,6 +124,8 @@ def network_files(path: Path | str) -> tuple[Path, ...]:
         FileNotFoundError, ValueError: as `resolve_weights` does.
     """
     file = resolve_weights(path)
+    if is_converted(file):
+        return _conversion_files(file)
     config = legacy_config(file)
     return (file, config) if is_legacy(file) and config.is_file() else (file,)
 
@@ -117,9 +141,15 @@ def load_network(path: Path | str) -> "keras.Model":
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is damaged or holds another kind of network; a single line that names it.
+        ValueError: if a file is damaged or holds another kind of network, or there is only a conversion; a single line
+            that names it.
     """
     file = resolve_weights(path)
+    if is_converted(file):
+        raise ValueError(
+            f"expected {file.with_suffix(KERAS).name}, the network itself, beside {file}, which only OpenVINO can run; "
+            "found none"
+        )
     if is_legacy(file):
         for part in network_files(file):
             check_reading_ends(part)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.engines.engine import Engine
 from model.engines.second_look import SecondLook, second_look_file
-from model.loading import import_keras, resolve_weights, weights_sha256
+from model.loading import import_keras, is_converted, resolve_weights, weights_sha256
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "add_precision_option", "load_engine"]
 
@@ -39,7 +39,7 @@ def load_engine(
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     path = resolve_weights(weights)
     if name == "auto":
-        is_free = precision in ("auto", "f32") and device == "CPU"
+        is_free = precision in ("auto", "f32") and device == "CPU" and not is_converted(path)
         name = "tensorflow" if is_free and tensorflow_sees_gpu() else "openvino"
     engine: Engine
     # Import an engine's library only if it is used: importing TensorFlow takes seconds.

@@ -18,7 +18,7 @@ import numpy as np
 
 from model.card import read_card
 from model.engines.self_test import coarse, known_frame
-from model.loading import input_px, load_network, one_line, weights_sha256
+from model.loading import input_px, is_converted, load_network, one_line, weights_sha256
 from model.startup import how_to_install
 
 if TYPE_CHECKING:
@@ -52,9 +52,13 @@ class Conversion:
     answer: list[list[list[float]]]
 
     def is_of(self, weights: Path) -> bool:
-        """Whether it was made from these weights, a resolved file, with the normalisation on their card."""
+        """Whether it was made from these weights, a resolved file, with the normalisation on their card.
+
+        Without the weights, nothing but the normalisation can be compared.
+        """
         card = read_card(weights)
-        return (self.weights_sha256, self.mean, self.scale) == (weights_sha256(weights), card.mean, card.scale)
+        is_same = is_converted(weights) or self.weights_sha256 == weights_sha256(weights)
+        return is_same and (self.mean, self.scale) == (card.mean, card.scale)
 
 
 class ConvertedNetwork:

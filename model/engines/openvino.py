@@ -21,7 +21,7 @@ from model.engines.reshaping import reshape
 from model.engines.second_look import UNPINNED
 from model.engines.self_test import TOLERANCE, agrees, known_frame
 from model.engines.shipped import MADE_BY, shipped, shipped_folder
-from model.loading import one_line
+from model.loading import is_converted, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -155,15 +155,16 @@ def _candidates(weights: Path, precision: str, device: str) -> Iterator[Converte
         ValueError: as `OpenVinoEngine` does.
     """
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    automatic = ("int8", "f32") if is_x86 and device == "CPU" else ("f32",)
+    automatic = ("int8", "f32") if (is_x86 and device == "CPU") or is_converted(weights) else ("f32",)
     for kind in {"auto": automatic, "int8": ("int8",)}.get(precision, ("f32",)):
         network = shipped(weights, kind)
         if network is not None:
             yield network
             logger.warning("%s does not give its known answer and is not used", network.folder)
-    if precision == "int8":
+    if precision == "int8" or is_converted(weights):
+        kind = "f32" if precision in ("f32", "bf16") else "int8"
         raise ValueError(
-            f"{weights}: expected its int8 conversion in {shipped_folder(weights, 'int8')}, which {MADE_BY['int8']} "
+            f"{weights}: expected its {kind} conversion in {shipped_folder(weights, kind)}, which {MADE_BY[kind]} "
             "makes; found none that can be used"
         )
     for _ in range(2):

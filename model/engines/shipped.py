@@ -1,7 +1,7 @@
 """Converted networks that are shipped beside their weights, so that serving needs no TensorFlow.
 
 `weights/NAME.openvino/f32` and `.../int8` belong to `weights/NAME.keras`; `tools/convert.py` and `tools/quantize.py`
-make them.
+make them. With the card, `weights/NAME.json`, they can also be served without `weights/NAME.keras`.
 """
 
 import logging
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from model.engines.conversion import ConvertedNetwork, read_conversion
+from model.loading import CONVERTED, network_name
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ MADE_BY = {"f32": "tools/convert.py", "int8": "tools/quantize.py"}
 
 def shipped_folder(weights: Path, precision: str) -> Path:
     """Folder of the conversion of a resolved file of weights to a precision, a key of `MADE_BY`."""
-    return weights.with_name(f"{weights.name.removesuffix('.keras')}.openvino") / precision
+    return weights.with_name(f"{network_name(weights)}{CONVERTED}") / precision
 
 
 def shipped(weights: Path, precision: str) -> ConvertedNetwork | None:

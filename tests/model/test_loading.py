@@ -10,7 +10,17 @@ import keras
 import numpy as np
 import pytest
 
-from model.loading import input_px, is_legacy, legacy_config, load_network, network_files, networks_in, resolve_weights
+from model.loading import (
+    input_px,
+    is_converted,
+    is_legacy,
+    legacy_config,
+    load_network,
+    network_files,
+    network_name,
+    networks_in,
+    resolve_weights,
+)
 from tools.simulator.server_process import REPOSITORY
 
 
@@ -77,14 +87,30 @@ def test_the_files_of_a_network_are_all_that_it_depends_on(saved, legacy_pair):
     assert network_files(legacy_pair) == (legacy_pair, legacy_config(legacy_pair))
 
 
+def test_a_conversion_without_weights_stands_for_its_network(tmp_path):
+    folder = tmp_path / "run.2.openvino"
+    (folder / "int8").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):  # for nothing is in it
+        resolve_weights(folder)
+    (folder / "int8" / "network.bin").write_text("")
+    assert resolve_weights(tmp_path / "run.2") == resolve_weights(folder) == folder
+    assert (is_legacy(folder), is_converted(folder)) == (False, True)
+    assert (network_name(folder), network_files(folder)) == ("run.2", (folder / "int8" / "network.bin",))
+    with pytest.raises(ValueError, match="only OpenVINO can run") as caught:
+        load_network(folder)
+    assert str(caught.value).startswith(f"expected run.2.keras, the network itself, beside {folder}")
+    folder.with_suffix(".keras").touch()
+    assert resolve_weights(tmp_path / "run.2") == folder.with_suffix(".keras")
+
+
 def test_nothing_found_says_where_and_what_was_expected(tmp_path):
     (tmp_path / "weights").mkdir()
     for path in (tmp_path / "nowhere", tmp_path / "weights"):
         with pytest.raises(FileNotFoundError) as caught:
             resolve_weights(path)
         assert str(caught.value) == (
-            f"expected a network at {path}: a .keras file (with or without its ending) or a legacy HDF5 file with "
-            f"config_{path.name} beside it; found neither"
+            f"expected a network at {path}: a .keras file (with or without its ending), a legacy HDF5 file with "
+            f"config_{path.name} beside it, or a folder {path.name}.openvino; found none of them"
         )
 
 
@@ -280,8 +306,11 @@ def test_the_networks_of_a_folder_are_found_by_their_names(tmp_path):
     (tmp_path / "run" / "best").mkdir(parents=True)
     for name in ("a.keras", "a.json", "model", "config_model", "config_alone", "._a.keras", "run/best/b.keras"):
         (tmp_path / name).write_text("")
+    for name in ("a", "run/c"):
+        (tmp_path / f"{name}.openvino" / "f32").mkdir(parents=True)
+        (tmp_path / f"{name}.openvino" / "f32" / "network.bin").write_text("")
     names = [file.relative_to(tmp_path).as_posix() for file in networks_in(tmp_path)]
-    assert names == ["a.keras", "model", "run/best/b.keras"]
+    assert names == ["a.keras", "model", "run/best/b.keras", "run/c.openvino"]
 
 
 def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):

@@ -279,7 +279,7 @@ def test_a_missing_file_is_told(tmp_path, capsys):
 
 
 def test_networks_that_are_gone_or_others_are_told_with_what_to_do(file, tmp_path, capsys):
-    for weights, complaint in (("weights/none", "found neither"), (str(FCN4), "got another one")):
+    for weights, complaint in (("weights/none", "found none of them"), (str(FCN4), "got another one")):
         copy = rewritten(
             file, tmp_path, lambda number, event, weights=weights: event | ({} if number else {"weights": weights})
         )

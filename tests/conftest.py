@@ -24,6 +24,7 @@ SLOW_MODULES = (
     "tools/test_cluster.py",
     "tools/test_commands.py",
     "tools/test_compare.py",
+    "tools/test_learning_curve.py",
     "tools/test_convert.py",
     "tools/test_demo.py",
     "tools/test_doctor.py",

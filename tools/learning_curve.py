@@ -1,0 +1,149 @@
+"""How many frames does it take? Train with more and more of a dataset, and compare the scores.
+
+    python tools/learning_curve.py --data runs/car/data --preset runs/car/plan.toml --steps 250 --out runs/curve
+
+Each training takes the first frames of `train` in the order of their names, recording by recording, so that the larger
+numbers include the smaller ones. All of them have the same settings and the same number of steps, and start from the
+weights of the preset. With --random-weights, each is done once more from random weights, to show what the start is
+worth. The score is of `validation`, which must show other recordings.
+
+The table is printed and saved as `curve.json` and `curve.png`; trainings that are in --out are not done again.
+"""
+
+from model.startup import begin_command
+
+begin_command(__name__)  # before the imports that take seconds
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from model.command import command, make_output_folder, print_text, run_command
+from model.loading import import_keras
+
+import_keras()  # first, without its start-up notes; imports below need it
+
+from model.dataset import Frames, read_pairs, read_set
+from model.evaluation import VALIDATION, evaluate, find_sets
+from model.pair_files import list_pairs
+from model.recipes import TrainingConfig, find_preset
+from model.scoring import HeroScore
+from model.training import WEIGHTS, train
+from tools.teaching.planning import with_steps
+
+FRAMES = (100, 300, 1000, 3000)
+PRESET_WEIGHTS, RANDOM_WEIGHTS = "preset", "random"
+
+
+class Point(NamedTuple):
+    """A training of the curve.
+
+    Args:
+        frames: number of frames that it learned from.
+        start: `PRESET_WEIGHTS` or `RANDOM_WEIGHTS`.
+        score: on the validation set.
+    """
+
+    frames: int
+    start: str
+    score: HeroScore
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures for `curve.json`."""
+        return {"frames": self.frames, "start": self.start, "quality": self.score.quality, **self.score._asdict()}
+
+
+@command("learning_curve", interrupted="interrupted; the same command goes on with the trainings that are missing")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(arguments)
+    preset = find_preset(options.preset)
+    config = preset if options.steps is None else with_steps(preset, options.steps)
+    pairs, counts = list_pairs(options.data / "train"), sorted(set(options.frames))
+    sets = find_sets(options.data, VALIDATION)
+    if counts[-1] > len(pairs):
+        raise ValueError(f"expected --frames of at most {len(pairs)}, those of {options.data}/train, got {counts[-1]}")
+    make_output_folder(options.out)
+    training = read_pairs(pairs[: counts[-1]], config.input_px, "train")
+    validation = read_set(options.data / VALIDATION, config.input_px)
+    points = []
+    for start in (PRESET_WEIGHTS, RANDOM_WEIGHTS)[: 1 + options.random_weights]:
+        for count in counts:
+            run = options.out / f"{start}-{count}"
+            if not (run / WEIGHTS).exists():
+                print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
+                train(started_from(start, config), first(training, count), validation, run)
+            score = HeroScore.of(evaluate(run / WEIGHTS, sets, "native").sets[VALIDATION])
+            points.append(Point(count, start, score))
+    (options.out / "curve.json").write_text(json.dumps([point.as_json() for point in points], indent=1) + "\n")
+    draw(points, options.out / "curve.png")
+    print_text(table(points))
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--data", type=Path, required=True, help="dataset folder with train/ and validation/")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the trainings, the table and the picture")
+    parser.add_argument("--preset", default="fpn", help="settings, as tools/train.py takes them (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="batches of each training (default: those of the preset)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        nargs="+",
+        default=FRAMES,
+        help=f"how many frames to learn from (default: {' '.join(map(str, FRAMES))})",
+    )
+    parser.add_argument("--random-weights", action="store_true", help="also train from random weights")
+    options = parser.parse_args(arguments)
+    if min(options.frames) < 1:
+        parser.error(f"expected --frames of at least 1, got {min(options.frames)}")
+    if options.steps is not None and options.steps < 2:
+        parser.error(f"expected --steps of at least 2, got {options.steps}")
+    return options
+
+
+def started_from(start: str, config: TrainingConfig) -> TrainingConfig:
+    """The settings with that start."""
+    return config if start == PRESET_WEIGHTS else replace(config, start="")
+
+
+def first(frames: Frames, count: int) -> Frames:
+    """The first of the frames."""
+    return Frames(frames.images[:count], frames.masks[:count])
+
+
+def table(points: Sequence[Point]) -> str:
+    """Format the points as a Markdown table."""
+    lines = ["| frames | start | quality | hero IoU | missed | false alarms |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {frames} | {start} weights | {score.quality:.3f} | {score.hero_iou:.3f} | {score.fn} | {score.fp} |"
+        for frames, start, score in points
+    ]
+    return "\n".join(lines)
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Draw the quality over the number of frames as PNG, a line for each start."""
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for start in dict.fromkeys(point.start for point in points):
+        mine = [(point.frames, point.score.quality) for point in points if point.start == start]
+        axes.plot(*zip(*mine, strict=True), "o-", label=f"from {start} weights")
+    axes.set(xscale="log", xlabel="frames to learn from", ylabel="IoU × share of right detections", ylim=(0, 1))
+    counts = sorted({point.frames for point in points})
+    axes.set_xticks(counts, [str(count) for count in counts], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    run_command(main)

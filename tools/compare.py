@@ -1,6 +1,6 @@
 """Train each network with the same budget of CPU time, and compare their scores.
 
-    python tools/compare.py --data ../shared/data --out runs/compare --minutes 20
+    python tools/compare.py --data ../shared/data ../shared/data_extra --out runs/compare --minutes 15
 
 Each of the seven networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
 that other load on the machine does not affect the comparison. All settings except the network and its resolution are
@@ -18,6 +18,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from model.loading import import_keras
 import_keras()  # first, so that the imports below do not print start-up messages
 
 from model.budget import step_s
-from model.dataset import Frames, read_set
+from model.dataset import Frames, read_dataset
 from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import EVALUATION_SETS, HERO
 from model.training import SETTINGS, WEIGHTS, train
+from model.training_run import exam_sets
 
 SCORED_AT_PX = 160
 
@@ -41,14 +43,15 @@ SCORED_AT_PX = 160
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    sets = find_sets(options.data)
+    sets = exam_sets(options.data) or find_sets(options.data[0])  # which tells what is missing
     make_output_folder(options.out)
     results = []
     for px in sorted({usual(name).input_px for name in NETWORKS}):
         names = [name for name in NETWORKS if usual(name).input_px == px]
         waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
         if waiting:
-            training, validation = (read_set(options.data / part, px) for part in ("train", "validation"))
+            data = read_dataset(options.data, px)
+            training, validation = data.training, reduce(Frames.joined, data.validation.values())
         for name in waiting:
             config = in_budget(usual(name), training, 60 * options.minutes)
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
@@ -66,7 +69,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--data",
         type=Path,
         required=True,
-        help="the dataset: folder with train/, validation/ and sample_evaluation_data/",
+        nargs="+",
+        help="dataset folders with train/ and possibly validation/; the exam is that of the first that has one",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for the run folders of the networks and for the table"

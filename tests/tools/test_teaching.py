@@ -239,10 +239,16 @@ def test_the_training_fits_the_hours_and_a_short_one_has_smaller_crops(monkeypat
     monkeypatch.setattr(planning, "step_s", lambda config, frames, clock: seconds[config.crop_px])
     monkeypatch.setattr(planning, "list_pairs", lambda folder: [])
     monkeypatch.setattr(planning, "read_pairs", lambda pairs, px, title: None)
+    monkeypatch.chdir(planning.START.parents[1])
     config = planning.plan_training(hours, tmp_path, HERO_FILE)
     assert (config.crop_px, config.epochs * config.steps) == (crop_px, steps)
     assert config.validate_every == config.epochs
-    assert config.start == str(planning.START)
+    assert config.start == "weights/model_weights.keras"
+
+
+def test_a_start_in_another_folder_is_told_in_full(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert planning.as_typed(planning.START) == str(planning.START)
 
 
 def test_too_few_steps_are_told():

@@ -15,7 +15,7 @@ from tools.simulator.server_process import REPOSITORY
 START = REPOSITORY / "weights" / "model_weights.keras"
 # Of the shipped network. FCN4, with a thirteenth of its weights, is no faster to train: a step at 160 px takes 2.5 s of
 # a CPU core in float32, one of this with crops of 192 px 4.0 s, and of 128 px less than half of that.
-TRANSFER = replace(PRESETS["fpn"], start=str(START), learning_rate=1e-3, near_weight=2.0, people_weight=2.0)
+TRANSFER = replace(PRESETS["fpn"], learning_rate=1e-3, near_weight=2.0, people_weight=2.0)
 CROPS_PX = (192, 128, 96)
 LEAST_STEPS = 200  # where fewer fit into the time, smaller crops are learned from
 STEPS_PER_EPOCH = 50  # about; a kill costs at most one epoch
@@ -37,13 +37,21 @@ def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
     timed = [pairs[number] for number in evenly_spread(len(pairs), TIMED_FRAMES)]
     frames = read_pairs(timed, TRANSFER.input_px, "frames to time a step")
     for crop_px in CROPS_PX:
-        config = replace(TRANSFER, crop_px=crop_px, profile=str(profile), precision=best_precision())
+        config = replace(
+            TRANSFER, start=as_typed(START), crop_px=crop_px, profile=str(profile), precision=best_precision()
+        )
         a_step_s = step_s(config, frames, time.perf_counter)
         steps = int(3600 * hours / a_step_s)
         print(f"a step with crops of {crop_px} px takes {a_step_s:.2f} s: {steps} fit", flush=True)
         if steps >= LEAST_STEPS:
             break
     return with_steps(config, steps)
+
+
+def as_typed(path: Path) -> str:
+    """A path as somebody in this folder would type it: the card that tells it may be read on another machine."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def with_steps(config: TrainingConfig, steps: int) -> TrainingConfig:

@@ -28,6 +28,8 @@ NEWCOMERS_PER_M2 = 0.01
 # and of one that was not, which must be likelier than a newcomer.
 DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S = 1.0
+# Somebody seen within `FRESH_S` has turned round or stopped since with this probability: about once in ten seconds.
+TURNS = 0.02
 # People who are so near to each other hide parts of each other, and the place of either may be off by as much as this.
 # So they are told apart by their looks rather than by their places. Tried on flights of the stand-in with lookalikes,
 # seeds 510 to 525: four times, the hero's track had gone on with somebody who crossed their way; with this rule never.
@@ -136,7 +138,7 @@ class Crowd(NamedTuple):
         people = [
             person._replace(belief=person.belief.faded(step_s))
             if pair is None
-            else _seen_again(person, fixes[pair.fix], pair.cost, motion)
+            else _seen_again(person, fixes[pair.fix], pair, motion)
             for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
         ]
         numbers = itertools.count(self.next_number)
@@ -158,10 +160,11 @@ class Crowd(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """A sighting assigned to a person, and its cost."""
+    """A sighting assigned to a person, its cost, and whether the person has rather turned than walked on."""
 
     fix: int
     cost: float
+    has_turned: bool
 
 
 def _assign(
@@ -177,18 +180,23 @@ def _assign(
         return {}
     predicted_m = np.array([motion.predict(person.track, time_s) for person in known])
     own = np.array([motion.variances(person.track, time_s) for person in known])
+    turning = np.array([motion.turn_variances(person.track, time_s) for person in known])
     seen_m = np.array([fix.position_m for fix in fixes])
     noise = np.array([fix.std_m for fix in fixes]) ** 2
     looks = np.array([fix.evidence for fix in fixes])
     is_fresh = np.array([time_s - person.seen_s <= FRESH_S for person in known])
     between_m = np.hypot(*(np.subtract.outer(axis, axis) for axis in predicted_m[:, :2].T))
     is_crossing = ((between_m < CROSSING_M) & is_fresh & ~np.eye(len(known), dtype=bool)).any(axis=1)
-    own += np.outer(is_crossing, (CROSSING_STD_M**2, 0.0))
+    crossing = np.outer(is_crossing, (CROSSING_STD_M**2, 0.0))
     apart = (predicted_m[:, np.newaxis] - seen_m) ** 2
-    level, upright = own[:, 0, np.newaxis] + noise, own[:, 1, np.newaxis] + noise
-    misfit = (apart[..., 0] + apart[..., 1]) / level + apart[..., 2] / upright
-    # Likelihood of the place over that of a newcomer, on the ground; and of the look, by what is known of the person.
-    cost = misfit + 2 * np.log(2 * math.pi * level * NEWCOMERS_PER_M2)
+    misfit, cost = _by_place(apart, own + crossing, noise)
+    misfit_turned, cost_turned = _by_place(apart, own + turning + crossing, noise)
+    cost_turned += 2 * np.log(np.where(is_fresh, 1 / TURNS, np.inf))[:, np.newaxis]
+    has_turned = cost_turned < cost
+    misfit, cost = (
+        np.where(has_turned, turned, straight) for turned, straight in ((misfit_turned, misfit), (cost_turned, cost))
+    )
+    # The look, by what is known of the person.
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
     dearest = np.where(is_fresh, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
     is_possible = (misfit <= gate_sigma**2) & (cost <= dearest)
@@ -200,17 +208,33 @@ def _assign(
         persons = np.flatnonzero(of_person >= 0)
         numbers = of_person[persons]
     return {
-        person: _Pair(number, float(cost[person, number]))
+        person: _Pair(number, float(cost[person, number]), bool(has_turned[person, number]))
         for person, number in zip(persons.tolist(), numbers.tolist(), strict=True)
     }
 
 
-def _seen_again(person: Person, fix: Fix, cost: float, motion: Motion) -> Person:
+def _by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How badly each sighting fits each prediction, and −2·log of the likelihood of its place over a newcomer's.
+
+    Args:
+        apart: (people, sightings, 3) squared distances along the axes, m².
+        own: (people, 2) variances of the predictions along a horizontal and the vertical axis, m².
+        noise: (sightings,) variances of the sightings along each axis, m².
+
+    Returns:
+        Two arrays (people, sightings); the first is the squared Mahalanobis distance.
+    """
+    level, upright = own[:, 0, np.newaxis] + noise, own[:, 1, np.newaxis] + noise
+    misfit = (apart[..., 0] + apart[..., 1]) / level + apart[..., 2] / upright
+    return misfit, misfit + 2 * np.log(2 * math.pi * level * NEWCOMERS_PER_M2)
+
+
+def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person:
     unseen_s = fix.time_s - person.seen_s
     belief = person.belief
     if unseen_s > FRESH_S:  # it is the same person with this probability only
-        belief = belief.times(1.0 / (1.0 + math.exp(min(cost, 40.0) / 2)))
-    track = motion.correct(person.track, fix)
+        belief = belief.times(1.0 / (1.0 + math.exp(min(pair.cost, 40.0) / 2)))
+    track = motion.correct(motion.turned(person.track) if pair.has_turned else person.track, fix)
     stride_from, speed_mps = _stride(person, track, fix.std_m)
     return person._replace(
         track=track,

@@ -62,6 +62,8 @@ class Motion:
         profile = config.profile
         self._walk_on_s = profile.walk_on_s
         self._start_variance = (profile.walking_std_mps * pace) ** 2
+        # The difference of two velocities that have nothing to do with each other has twice the variance of one.
+        self._turn_variance = 2 * self._start_variance
         self._drift = (profile.drift_mps * pace) ** 2 * pace  # (m/s)² per s along a horizontal axis
         self._max_speed_mps = profile.max_speed_mps
         self._spread_mps = profile.spread_mps * pace
@@ -72,6 +74,17 @@ class Motion:
         variance, vertical = fix.std_m**2, self._vertical
         level, upright = (Spread(variance, 0.0, self._start_variance * share) for share in (1.0, vertical))
         return Track(fix.time_s, fix.position_m, (0.0, 0.0, 0.0), level, upright)
+
+    def turned(self, track: Track) -> Track:
+        """Somebody who has turned or stopped since the latest sighting: they may walk anywhere.
+
+        `turn_variances` is what this adds to `variances`.
+        """
+        level, upright = (
+            spread._replace(velocity_variance=spread.velocity_variance + self._turn_variance * share)
+            for spread, share in ((track.level, 1.0), (track.upright, self._vertical))
+        )
+        return track._replace(level=level, upright=upright)
 
     def predict(self, track: Track, time_s: float) -> Vector:
         """(x, y, z) position at a time; after `walk_on_s` without a sighting the person is taken to wait.
@@ -89,6 +102,12 @@ class Motion:
             self._position_variance(track.level, self._drift, step_s),
             self._position_variance(track.upright, self._drift * self._vertical, step_s),
         )
+
+    def turn_variances(self, track: Track, time_s: float) -> tuple[float, float]:
+        """What having turned since the latest sighting adds to `variances`, m²."""
+        walked_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s)
+        level = self._turn_variance * walked_s * walked_s
+        return level, level * self._vertical
 
     def correct(self, track: Track, fix: Fix) -> Track:
         """Take in a sighting that is not earlier than the latest one of the track."""

@@ -149,6 +149,23 @@ def test_the_pace_of_the_world_is_learned_from_how_fast_people_walk(street, pace
     assert street.crowd.pace == pytest.approx(max(1.0, 1.4 * pace / 2.0), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("course", "evidence"),
+    [((-1.0, 0.0), HERO), ((0.0, 1.0), HERO), ((0.0, 0.0), HERO), ((0.0, 1.0), STRANGER), ((0.0, 0.0), STRANGER)],
+    ids=["back", "aside", "stops", "a stranger aside", "a stranger stops"],
+)
+def test_somebody_who_turns_in_a_fast_world_is_still_the_same(street, evidence, course):
+    """Walking 1.4 m/s in a world of three times the pace; seen nearby, so that each place is known well."""
+    frame_m = 3 * 1.4 * FRAME_S
+    for frame in range(15):
+        street.show((frame * frame_m, 0.0, evidence), std_m=0.05)
+    for frame in range(1, 6):
+        x, y = (14 + course[0] * frame) * frame_m, course[1] * frame * frame_m
+        (person,) = street.show((x, y, evidence), std_m=0.05)
+        assert person.number == 1, frame
+        assert np.hypot(person.track.position_m[0] - x, person.track.position_m[1] - y) < 0.25, frame
+
+
 def test_standing_people_and_a_walking_one_are_a_world_at_its_usual_pace(street):
     rng = np.random.default_rng(0)
     for frame in range(60):

@@ -62,6 +62,21 @@ def test_the_spread_of_an_unseen_persons_position_grows_by_a_walk_and_no_faster(
     assert stds_m[-1] < 20 * 1.0
 
 
+def test_somebody_who_has_turned_may_walk_anywhere_from_where_they_were_seen():
+    motion = Motion(CONFIG)
+    track = tracked(motion, walk(1.4, 0.0, 30))
+    turned = motion.turned(track)
+    assert motion.predict(turned, track.time_s + FRAME_S) == motion.predict(track, track.time_s + FRAME_S)
+    for ahead_s in (0.0, 0.5, 2.0):
+        at_s = track.time_s + ahead_s
+        more = np.subtract(motion.variances(turned, at_s), motion.variances(track, at_s))
+        assert motion.turn_variances(track, at_s) == pytest.approx(tuple(more))
+    assert motion.turn_variances(track, track.time_s + 0.5)[0] == 2 * (0.5 * CONFIG.profile.walking_std_mps) ** 2
+    back_m = (track.position_m[0] - 0.28, *track.position_m[1:])
+    after = motion.correct(turned, Fix(track.time_s + FRAME_S, back_m, 0.05, 0.0, None))
+    assert after.velocity_mps[0] < -0.8
+
+
 def test_people_hardly_move_up_and_down():
     motion = Motion(CONFIG)
     track = tracked(motion, walk(1.0, 0.0, 30))

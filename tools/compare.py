@@ -2,11 +2,11 @@
 
     python tools/compare.py --data ../shared/data ../shared/data_extra --out runs/compare --minutes 15
 
-Each of the seven networks gets --minutes of CPU time, which takes half as long on two cores. The budget is CPU time, so
-that other load on the machine does not affect the comparison. All settings except the network and its resolution are
-those of the `fpn` preset: FCN1 to FCN5 and `inception` train at the report's 160 px, the FPN on 192-px crops of 256 px.
-The number of steps in the budget is measured first, so that each learning rate reaches the end of its schedule. The
-table is printed and saved as `comparison.json`; networks in --out are not trained again.
+Each of the seven networks, or of --networks, gets --minutes of CPU time, which takes half as long on two cores. The
+budget is CPU time, so that other load on the machine does not affect the comparison. All settings except the network
+and its resolution are those of the `fpn` preset: FCN1 to FCN5 and `inception` train at the report's 160 px, the FPN on
+192-px crops of 256 px. The number of steps in the budget is measured first, so that each learning rate reaches the end
+of its schedule. The table is printed and saved as `comparison.json`; networks in --out are not trained again.
 """
 
 from model.startup import begin_command
@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     sets = exam_sets(options.data) or find_sets(options.data[0])  # which tells what is missing
     make_output_folder(options.out)
     results = []
-    for px in sorted({usual(name).input_px for name in NETWORKS}):
-        names = [name for name in NETWORKS if usual(name).input_px == px]
+    for px in sorted({usual(name).input_px for name in options.networks}):
+        names = [name for name in options.networks if usual(name).input_px == px]
         waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
         if waiting:
             data = read_dataset(options.data, px)
@@ -80,6 +80,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         type=float,
         default=20.0,
         help="CPU time for the training of each network, minutes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--networks", nargs="+", choices=tuple(NETWORKS), default=tuple(NETWORKS), help="which (default: all)"
     )
     options = parser.parse_args(arguments)
     if not 0 < options.minutes < math.inf:

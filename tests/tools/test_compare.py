@@ -56,11 +56,10 @@ def test_networks_are_trained_scored_and_compared_in_one_table_and_not_trained_a
 ):
     out = tmp_path / "runs"
     arguments = ["--data", str(data), "--out", str(out), "--minutes", "1e-9"]  # one batch
-    monkeypatch.setattr(compare, "NETWORKS", {"small": TINY["small"]})
-    assert main(arguments) == 0
+    monkeypatch.setattr(compare, "NETWORKS", TINY)
+    assert main([*arguments, "--networks", "small"]) == 0
     assert "small: 1 batches of 16\n" in capsys.readouterr().out
     before = (out / "small" / WEIGHTS).read_bytes()
-    monkeypatch.setattr(compare, "NETWORKS", TINY)
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "larger: " in output

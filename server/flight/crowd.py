@@ -28,7 +28,8 @@ NEWCOMERS_PER_M2 = 0.01
 # and of one that was not, which must be likelier than a newcomer.
 DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S = 1.0
-# Somebody seen within `FRESH_S` has turned round or stopped since with this probability: about once in ten seconds.
+# Somebody seen within `FRESH_S` has turned or stopped since the frame before with this probability: about once in ten
+# seconds. Set beforehand, and kept after flights in a world three times as fast, seeds 601 to 605.
 TURNS = 0.02
 # People who are so near to each other hide parts of each other, and the place of either may be off by as much as this.
 # So they are told apart by their looks rather than by their places. Tried on flights of the stand-in with lookalikes,

@@ -161,10 +161,12 @@ def _candidates(weights: Path, precision: str, device: str) -> Iterator[Converte
         if network is not None:
             yield network
             logger.warning("%s does not give its known answer and is not used", network.folder)
-    if precision == "int8" or is_converted(weights):
-        kind = "f32" if precision in ("f32", "bf16") else "int8"
+    if is_converted(weights):
+        there = ", ".join(sorted(folder.name for folder in weights.iterdir()))
+        raise ValueError(f"{weights}: expected a conversion that can be used for precision {precision}, got {there}")
+    if precision == "int8":
         raise ValueError(
-            f"{weights}: expected its {kind} conversion in {shipped_folder(weights, kind)}, which {MADE_BY[kind]} "
+            f"{weights}: expected its int8 conversion in {shipped_folder(weights, 'int8')}, which {MADE_BY['int8']} "
             "makes; found none that can be used"
         )
     for _ in range(2):

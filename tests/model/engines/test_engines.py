@@ -325,11 +325,11 @@ def test_a_conversion_is_served_without_its_weights(beside, no_conversions):
     engine = load_engine("auto", beside.with_suffix(""))
     np.testing.assert_array_equal(engine.infer(images(1)), with_weights)
     assert engine.weights_sha256 == weights_sha256(beside.with_suffix(".openvino"))
-    with pytest.raises(ValueError, match=r"expected its int8 conversion in .*int8, which tools/quantize\.py makes"):
+    with pytest.raises(ValueError, match=r"expected a conversion that can be used for precision int8, got f32$"):
         load_engine("openvino", beside.with_suffix(""), "int8")
     DAMAGES["cut"](shipped_folder(beside, "f32") / "network.bin")
-    with pytest.raises(ValueError, match=r"expected its f32 conversion in .*f32, which tools/convert\.py makes"):
-        load_engine("openvino", beside.with_suffix(""), "f32")
+    with pytest.raises(ValueError, match=r"expected a conversion that can be used for precision auto, got f32$"):
+        load_engine("openvino", beside.with_suffix(""))
 
 
 def test_int8_that_is_not_there_is_refused_and_auto_does_without(beside, no_conversions):

@@ -13,6 +13,7 @@ distance is estimated from, and the scored masks come from the same camera.
 import re
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,6 +115,11 @@ class Dataset(NamedTuple):
     training: Frames
     validation: dict[str, Frames]
     recordings: list[Recording]
+
+    @property
+    def all_validation(self) -> Frames:
+        """The frames to validate on, of every origin."""
+        return reduce(Frames.joined, self.validation.values())
 
 
 def recording_of(name: str) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -51,8 +50,9 @@ def run_training(
     exam = exam_sets(folders)
     data = read_dataset(folders, config.input_px, config.hold_out, config.hovering_frames, len(targets))
     print(table(data.recordings), flush=True)
-    validation = reduce(Frames.joined, data.validation.values())
-    trained = train(config, data.training, validation, out, lambda batches: draw_samples(batches, out / SAMPLES))
+    trained = train(
+        config, data.training, data.all_validation, out, lambda batches: draw_samples(batches, out / SAMPLES)
+    )
     names = [target.name for target in targets]
     parts = score_parts(trained.weights, data.validation, names) if config.sets == "train" else {}
     for name, score in parts.items():

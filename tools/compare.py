@@ -18,7 +18,6 @@ import json
 import math
 import time
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
         if waiting:
             data = read_dataset(options.data, px)
-            training, validation = data.training, reduce(Frames.joined, data.validation.values())
+            training, validation = data.training, data.all_validation
         for name in waiting:
             config = in_budget(usual(name), training, 60 * options.minutes)
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")

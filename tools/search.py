@@ -24,7 +24,6 @@ import logging
 import math
 import shutil
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 
 from model.command import command, make_output_folder, run_command
@@ -53,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     data = read_dataset(options.data, config.input_px, config.hold_out, config.hovering_frames)
     make_output_folder(options.out)
     shutil.copyfile(options.space, options.out / SPACE)
-    run(space, data.training, reduce(Frames.joined, data.validation.values()), options)
+    run(space, data.training, data.all_validation, options)
     return summary(space, options.out)
 
 

@@ -1,6 +1,6 @@
 """How many frames does it take? Train with more and more of a dataset, and compare the scores.
 
-    python tools/learning_curve.py --data runs/car/data --preset runs/car/plan.toml --steps 250 --out runs/curve
+    python tools/learning_curve.py --data data/cars --preset runs/car/plan.toml --steps 200 --out runs/curve
 
 Each training takes the first frames of `train` in the order of their names, recording by recording, so that the larger
 numbers include the smaller ones. All of them have the same settings and the same number of steps, and start from the
@@ -31,13 +31,12 @@ import_keras()  # first, without its start-up notes; imports below need it
 from model.dataset import Frames, read_pairs, read_set
 from model.evaluation import VALIDATION, evaluate, find_sets
 from model.pair_files import list_pairs
-from model.recipes import TrainingConfig, find_preset
+from model.recipes import find_preset
 from model.scoring import HeroScore
 from model.training import WEIGHTS, train
 from tools.teaching.planning import with_steps
 
 FRAMES = (100, 300, 1000, 3000)
-PRESET_WEIGHTS, RANDOM_WEIGHTS = "preset", "random"
 
 
 class Point(NamedTuple):
@@ -45,7 +44,7 @@ class Point(NamedTuple):
 
     Args:
         frames: number of frames that it learned from.
-        start: `PRESET_WEIGHTS` or `RANDOM_WEIGHTS`.
+        start: from which weights, "preset" or "random".
         score: on the validation set.
     """
 
@@ -71,13 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_output_folder(options.out)
     training = read_pairs(pairs[: counts[-1]], config.input_px, "train")
     validation = read_set(options.data / VALIDATION, config.input_px)
+    starts = {"preset": config}
+    if options.random_weights:
+        starts["random"] = replace(config, start="")
     points = []
-    for start in (PRESET_WEIGHTS, RANDOM_WEIGHTS)[: 1 + options.random_weights]:
+    for start, settings in starts.items():
         for count in counts:
             run = options.out / f"{start}-{count}"
             if not (run / WEIGHTS).exists():
                 print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
-                train(started_from(start, config), first(training, count), validation, run)
+                train(settings, Frames(training.images[:count], training.masks[:count]), validation, run)
             score = HeroScore.of(evaluate(run / WEIGHTS, sets, "native").sets[VALIDATION])
             points.append(Point(count, start, score))
     (options.out / "curve.json").write_text(json.dumps([point.as_json() for point in points], indent=1) + "\n")
@@ -107,16 +109,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.steps is not None and options.steps < 2:
         parser.error(f"expected --steps of at least 2, got {options.steps}")
     return options
-
-
-def started_from(start: str, config: TrainingConfig) -> TrainingConfig:
-    """The settings with that start."""
-    return config if start == PRESET_WEIGHTS else replace(config, start="")
-
-
-def first(frames: Frames, count: int) -> Frames:
-    """The first of the frames."""
-    return Frames(frames.images[:count], frames.masks[:count])
 
 
 def table(points: Sequence[Point]) -> str:

@@ -1,9 +1,8 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
+from support.dataset import save_frames
 from support.eager import eager_steps
 
 from model import budget
@@ -11,30 +10,12 @@ from model.dataset import read_set
 from model.fcn import Widths
 from model.networks import NETWORKS
 from model.recipes import PRESETS
-from model.scoring import EVALUATION_SETS, HERO
+from model.scoring import EVALUATION_SETS
 from model.training import WEIGHTS
 from tools import compare
 from tools.compare import main, usual
 
 TINY = {"small": Widths((), 4, ()), "larger": Widths((4,), 4, (4,))}
-
-
-def save_frames(folder, count):
-    """Frames of 32 px: noise with a person, and in every other one the hero."""
-    rng = np.random.default_rng(0)
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
-    for number in range(count):
-        image = rng.integers(0, 100, (32, 32, 3), dtype=np.uint8)
-        classes = np.zeros((32, 32), int)
-        classes[4:12, 20:26] = 1
-        if number % 2:
-            classes[12:20, 12:20] = HERO
-        image[classes == HERO] = (250, 20, 20)
-        Image.fromarray(image).save(folder / "images" / f"run1cam1_{number:05}.jpeg")
-        Image.fromarray((np.eye(3)[classes] * 255).astype(np.uint8)).save(
-            folder / "masks" / f"run1_mask_{number:05}.png"
-        )
 
 
 @pytest.fixture

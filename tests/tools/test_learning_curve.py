@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.dataset import save_frames
 from support.eager import eager_steps
 
 from model.fcn import Widths
 from model.networks import NETWORKS, build
-from model.scoring import HERO, HeroScore
+from model.scoring import HeroScore
 from model.training import SETTINGS, WEIGHTS
 from tools import learning_curve
 from tools.learning_curve import Point, main, table
@@ -21,20 +22,6 @@ batch = 4
 augmentation = "light"
 start = "{start}"
 """
-
-
-def save_frames(folder, count):
-    """Frames of 32 px, each of another brightness, with the hero in every other one."""
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
-    for number in range(count):
-        classes = np.zeros((32, 32), int)
-        if number % 2:
-            classes[12:20, 12:20] = HERO
-        image = np.full((32, 32, 3), 10 * number, np.uint8)
-        image[classes == HERO] = (250, 20, 20)
-        Image.fromarray(image).save(folder / "images" / f"run1_{number:05}.jpeg")
-        Image.fromarray((np.eye(3)[classes] * 255).astype(np.uint8)).save(folder / "masks" / f"run1_{number:05}.png")
 
 
 @pytest.fixture

@@ -106,7 +106,8 @@ def legacy_config(file: Path) -> Path:
 def networks_in(folder: Path) -> list[Path]:
     """List the networks of a folder and two levels below it by the names of their files, without opening them.
 
-    Nothing else is looked at: a folder of runs may hold many thousand other files.
+    A conversion is listed if it is alone, without its weights. Nothing else is looked at: a folder of runs may hold
+    many thousand other files.
     """
     found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*{KERAS}")]
     converted = [part for depth in _DEPTHS for part in folder.glob(f"{depth}*{CONVERTED}")]

@@ -192,7 +192,7 @@ def _assign(
     apart = (predicted_m[:, np.newaxis] - seen_m) ** 2
     misfit, cost = _by_place(apart, own + crossing, noise)
     misfit_turned, cost_turned = _by_place(apart, own + turning + crossing, noise)
-    cost_turned += 2 * np.log(np.where(is_fresh, 1 / TURNS, np.inf))[:, np.newaxis]
+    cost_turned += np.where(is_fresh, -2 * math.log(TURNS), math.inf)[:, np.newaxis]
     has_turned = cost_turned < cost
     misfit, cost = (
         np.where(has_turned, turned, straight) for turned, straight in ((misfit_turned, misfit), (cost_turned, cost))

@@ -11,7 +11,7 @@ from support.networks import save_pixel_network
 from model.crops import CROP_PX
 from model.engines import load_engine
 from model.engines.conversion import openvino_model, write_network
-from model.engines.second_look import BATCH, SecondLook, second_look_file
+from model.engines.second_look import SecondLook, second_look_file
 from model.second_look import build, likeness
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -22,14 +22,14 @@ def made(tmp_path_factory) -> tuple[Path, np.ndarray, np.ndarray]:
     """A file, crops, and what Keras says of them."""
     file, network = tmp_path_factory.mktemp("look") / "network.second_look.xml", build()
     write_network(openvino_model(network), file, is_half=True)
-    crops = np.random.default_rng(0).integers(0, 256, (2 * BATCH + 1, *CROP_PX, 4), dtype=np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (9, *CROP_PX, 4), dtype=np.uint8)
     return file, crops, likeness(network, crops)
 
 
 def test_openvino_says_what_keras_says_of_any_number_of_crops(made):
     file, crops, expected = made
     look = SecondLook(file)
-    for count in (0, 1, BATCH, BATCH + 1, len(crops)):
+    for count in (0, 1, len(crops)):
         # Its weights are saved in half precision.
         np.testing.assert_allclose(look.likeness(crops[:count]), expected[:count], atol=0.02)
 
@@ -72,7 +72,7 @@ def test_one_that_is_no_number_is_refused(tmp_path):
     broken.layers[-1].set_weights([np.full((32, 1), np.nan), np.zeros(1)])
     file = tmp_path / "network.second_look.xml"
     write_network(openvino_model(broken), file, is_half=True)
-    with pytest.raises(ValueError, match="expected a second look with one finite output"):
+    with pytest.raises(ValueError, match="expected a second look with a finite output"):
         SecondLook(file)
 
 

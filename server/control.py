@@ -30,7 +30,8 @@ from server.flight.glance import expecting
 from server.flight.session import Session
 from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
-from server.sight.perception import Perceived, Perception
+from server.sight.frame_queue import Perceived
+from server.sight.perception import Perception
 from server.simulator import InWork, Listener, Simulator, Taken, Watch
 from server.supervision import Faults
 from server.wire.complaints import RateLimitedWarnings

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from server.flight.events import Event
 from server.flight.session import Session
-from server.sight.perception import Perceived, Slot
+from server.sight.frame_queue import Perceived, Slot
 from server.sight.sight import View
 from server.wire.messages import Command, Frame
 

@@ -33,7 +33,7 @@ from tqdm import tqdm
 from model.command import command, harmless, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
-from server.flight.events import Answer, Received, Tick, answer
+from server.flight.events import Answer, Received, Seen, Tick, answer
 from server.flight.glance import expecting
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
@@ -78,7 +78,9 @@ class Replay:
         """
         frame = restored_frame(in_work.frame, in_work.arrival_s, in_work.argument, in_work.expected_m)
         # If it was looked through for another target, this session does not answer it (`SessionState.bad_at_s`).
-        self._frames[frame.number] = frame._replace(target=self.session.state.tracker.config.profile.name)
+        target = self.session.state.tracker.config.profile.name
+        # Whether the whole was due is not recorded. Then the answer tells what was looked at.
+        self._frames[frame.number] = frame._replace(target=target, is_whole_due=True)
 
     def _receive(self, event: Received, argument: str) -> None:
         """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
@@ -101,20 +103,21 @@ class Replay:
         else:
             late = self._watch(happened)
             if isinstance(event, Answer) and event.frame is not None:
-                event = self._answer(event.frame, event.at_s)
+                event = self._answer(event, event.frame)
         commands = self.session.take(event)
         return Outcome(event, self.session.state.tracker.state, late + commands)
 
-    def _answer(self, number: int, at_s: float) -> Answer:
+    def _answer(self, recorded: Answer, number: int) -> Answer:
+        """Answer a frame, of which only a part is looked at if the server was too busy for the whole."""
         frame = self._frames.pop(number, None)
         if frame is None:
             raise InconsistentError(f"expected frame {number} before its answer, got none that waits for one")
         outcome: View | BadFrameError | None = None
         try:
-            outcome = self._sight.look(frame)
+            outcome = self._sight.look(frame, is_busy=isinstance(recorded, Seen) and recorded.is_part)
         except Exception as error:  # as in the server: a network may raise anything
             tqdm.write(harmless(f"perception failed on a frame: {error!r}"), file=sys.stderr)
-        return answer(frame, outcome, at_s)
+        return answer(frame, outcome, recorded.at_s)
 
     def _watch(self, happened: Happened) -> list[Command]:
         """Let the watchdog look at the time if the recorded one cannot have done so for this session.

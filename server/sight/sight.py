@@ -65,8 +65,12 @@ class Sight:
         self.card = replace(card, min_blob_px=min_blob_px or card.min_blob_px)
         self._cards = {name: self.card.following(name) for name in self.card.targets}
 
-    def look(self, frame: Frame) -> View | BadFrameError:
+    def look(self, frame: Frame, *, is_busy: bool = False) -> View | BadFrameError:
         """Understand one frame; returns the error that its sender made if it can't be understood.
+
+        Args:
+            frame: to understand.
+            is_busy: as for `region`.
 
         Raises:
             Exception: whatever goes wrong in a network.
@@ -75,7 +79,7 @@ class Sight:
             return frame.content
         try:
             image, size = self.decode(frame.content)
-            region = self.region(frame, size)
+            region = self.region(frame, size, is_busy=is_busy)
             (probabilities,) = self.infer([image], [region])
             depth_255 = self.decode_depth(frame.content)
             return self.find(frame, image, size, probabilities, depth_255, region)
@@ -90,10 +94,18 @@ class Sight:
         """
         return decode_rgb(frame.rgb_image, self.engine.input_px)
 
-    def region(self, frame: Frame, size: Size) -> Region | None:
-        """The part to look at of a frame whose camera image has this size as received; None for the whole."""
+    def region(self, frame: Frame, size: Size, *, is_busy: bool = False) -> Region | None:
+        """The part of a frame to look at; None for the whole.
+
+        Args:
+            frame: whose part it is.
+            size: of its camera image as received.
+            is_busy: whether other frames wait: then a whole look that may wait is put off.
+        """
         part_px = self.engine.part_px
         if part_px is None or frame.expected_m is None or isinstance(frame.content, BadFrameError):
+            return None
+        if frame.is_whole_due and not is_busy:
             return None
         camera, pose = self._camera.of_shape(*size), frame.content.gimbal_pose
         profile = self._card_for(frame.target).profile

@@ -74,6 +74,7 @@ class Frame(NamedTuple):
         content: what it says; the error if it could not be parsed.
         expected_m: (x, y, z) in the world of the only one who has to be looked for; None if everybody has to be
             (`server.flight.glance`).
+        is_whole_due: whether everybody should be looked for all the same, unless other frames wait.
         target: name of whom its session looks for; None: whom the network looks for unless told otherwise.
     """
 
@@ -83,6 +84,7 @@ class Frame(NamedTuple):
     content: "SensorFrame | BadFrameError"
     expected_m: tuple[float, float, float] | None = None
     target: str | None = None
+    is_whole_due: bool = False
 
     @classmethod
     def read(cls, number: int, arrival_s: float, argument: object) -> "Frame":

@@ -8,8 +8,8 @@ from model.card import Card
 from server.control import Control
 from server.flight.session import Session
 from server.settings import Settings
+from server.sight.frame_queue import Perceived, Spent
 from server.sight.geometry import QUADSIM_CAMERA
-from server.sight.perception import Perceived, Spent
 from server.sight.sight import View
 from server.simulator import Simulator
 from server.supervision import Faults

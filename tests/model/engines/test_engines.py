@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -354,6 +355,19 @@ def test_a_part_of_an_image_gives_what_the_whole_gives_there(precision):
     assert (threshold(part[inside]) == threshold(whole[inside])).mean() > 0.99
     # As before: the two sizes do not disturb each other.
     np.testing.assert_array_equal(engine.infer(frame)[:, :160, :96], whole)
+
+
+@pytest.mark.parametrize("precision", ["int8", "f32"])
+def test_images_at_the_same_time_give_what_each_gives_alone(precision):
+    """So a replay, which has one at a time, decides as the server did: wholes are the same to the last digit."""
+    engine = load_engine("openvino", WEIGHTS, precision)
+    whole = known_frame(engine.input_px)
+    images = [whole, whole[:, ::-1].copy(), whole[:, :160, :96].copy()] * 4
+    alone = [engine.infer(image) for image in images]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(engine.infer, images))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=0 if len(one[0]) == engine.input_px else 1e-5)
 
 
 def test_a_network_whose_part_gives_something_else_takes_whole_images_only(network, monkeypatch):

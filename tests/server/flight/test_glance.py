@@ -42,15 +42,20 @@ def test_the_hero_beyond_doubt_is_expected_where_they_walk_to():
     np.testing.assert_allclose(expected_m(subject, 4.0), (10.0, 2.0, 1.0), atol=0.1)
 
 
-def test_every_fourth_frame_is_looked_at_as_a_whole():
+@pytest.mark.parametrize(
+    ("is_busy", "expected"),
+    [(False, [True, True, True, False] * 4), (True, [True] * 7 + [False] + [True] * 7 + [False])],
+)
+def test_every_fourth_frame_is_looked_at_as_a_whole_or_if_the_server_is_busy_the_first_after_a_second_and_a_half(
+    is_busy, expected
+):
     subject = following()
     looks = []
-    for number in range(21, 31):
-        place_m = expected_m(subject, 0.2 * number)
-        looks.append(place_m is not None)
-        event = seen(0.2 * number, sighting())
-        subject.take(replace(event, is_part=place_m is not None))
-    assert looks == [True, True, True, False, True, True, True, False, True, True]
+    for number in range(21, 37):
+        taken = expecting(frame(0.2 * number), subject.state)
+        looks.append(taken.expected_m is not None and (is_busy or not taken.is_whole_due))
+        subject.take(replace(seen(0.2 * number, sighting()), is_part=looks[-1]))
+    assert looks == expected
 
 
 def test_in_a_world_that_moves_fast_all_frames_are_looked_at_as_a_whole():

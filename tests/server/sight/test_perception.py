@@ -1,8 +1,10 @@
 """Perception's threads, on a network that waits for the test; and what one frame looks like to `Sight`."""
 
+import contextlib
 import math
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,7 @@ from support.images import encoded, plain, saved
 from support.live import picture
 from support.waiting import wait_until
 
+from server.sight import frame_queue
 from server.sight import perception as perception_module
 from server.sight.geometry import Camera, Pose
 from server.sight.perception import Perception
@@ -32,8 +35,9 @@ def frame(rgb_image: bytes | None = None, depth_image: bytes | None = DEPTH, num
 class GatedEngine(ColourEngine):
     """Waits for a test to open the gate before each batch."""
 
-    def __init__(self) -> None:
-        super().__init__(most_per_batch=4)
+    def __init__(self, most_per_batch: int = 4, most_at_once: int = 1) -> None:
+        super().__init__(most_per_batch=most_per_batch, part_px=(112, 64))
+        self.most_at_once = most_at_once
         self.gate = threading.Semaphore(0)
         self.batches: list[int] = []
 
@@ -46,8 +50,8 @@ class GatedEngine(ColourEngine):
 class Pipeline:
     """Perception with what it delivers: (name of the slot, what came of a frame)."""
 
-    def __init__(self) -> None:
-        self.engine, self.faults, self.results = GatedEngine(), Faults(), []
+    def __init__(self, engine: GatedEngine | None = None) -> None:
+        self.engine, self.faults, self.results = engine or GatedEngine(), Faults(), []
         self.perception = Perception(Sight(self.engine, Camera()), self.faults)
         self.slots = {
             name: self.perception.open_slot(lambda perceived, name=name: self.results.append((name, perceived)))
@@ -66,8 +70,19 @@ class Pipeline:
 @pytest.fixture
 def pipeline(monkeypatch):
     # On a slow machine every frame is expensive.
-    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", math.inf)
-    subject = Pipeline()
+    monkeypatch.setattr(frame_queue, "DECODED_TOGETHER_S", math.inf)
+    with running(Pipeline()) as subject:
+        yield subject
+
+
+@pytest.fixture
+def two_at_once():
+    with running(Pipeline(GatedEngine(most_per_batch=1, most_at_once=2))) as subject:
+        yield subject
+
+
+@contextlib.contextmanager
+def running(subject: Pipeline) -> Iterator[Pipeline]:
     subject.perception.start()
     yield subject
     for _ in range(10):
@@ -112,6 +127,58 @@ def test_another_sight_sees_the_frames_after_those_in_work_and_is_told_between_t
     assert pipeline.perception.sight is other
 
 
+def test_frames_of_several_simulators_are_in_work_at_once_and_none_overtakes_an_earlier_one_of_its_own(two_at_once):
+    first, second, other, more = (frame(number=number) for number in range(4))
+    two_at_once.put("a", first)
+    wait_until(lambda: len(two_at_once.engine.batches) == 1)
+    assert two_at_once.put("a", second) is None, "a thread is idle, and this one is not taken"
+    two_at_once.put("b", other)
+    wait_until(lambda: len(two_at_once.engine.batches) == 2)
+    two_at_once.put("c", more)
+    assert two_at_once.put("a", second) is second, "it still waits"
+    assert len(two_at_once.engine.batches) == 2
+    for _ in range(4):
+        two_at_once.engine.gate.release()
+    two_at_once.outcomes(4)
+    assert [perceived.frame for name, perceived in two_at_once.results if name == "a"] == [first, second]
+
+
+def test_another_sight_waits_for_all_that_is_in_work_and_may_have_more_threads(two_at_once):
+    other = GatedEngine(most_per_batch=1, most_at_once=3)
+    for name in "ab":
+        two_at_once.put(name, frame())
+    wait_until(lambda: len(two_at_once.engine.batches) == 2)
+    two_at_once.perception.exchange(Sight(other, Camera()), lambda: two_at_once.results.append(("exchanged", None)))
+    for name in "cd":
+        two_at_once.put(name, frame())
+    two_at_once.engine.gate.release()
+    wait_until(lambda: len(two_at_once.results) == 1)
+    assert other.batches == []
+    two_at_once.engine.gate.release()
+    wait_until(lambda: len(other.batches) == 2)
+    assert [name for name, _ in two_at_once.results][2:] == ["exchanged"]
+    two_at_once.put("a", frame())
+    wait_until(lambda: len(other.batches) == 3)
+    for _ in range(3):
+        other.gate.release()
+    wait_until(lambda: len(two_at_once.results) == 6)
+
+
+def test_a_whole_look_that_is_due_is_put_off_while_other_frames_wait(two_at_once):
+    due = frame(saved(Image.new("RGB", (160, 160)), "PNG"))._replace(expected_m=(10.0, 0.0, 5.0), is_whole_due=True)
+    two_at_once.put("a", due)
+    wait_until(lambda: len(two_at_once.engine.batches) == 1)
+    two_at_once.put("b", frame())
+    wait_until(lambda: len(two_at_once.engine.batches) == 2)
+    for name in "cd":
+        two_at_once.put(name, due)
+    for _ in range(4):
+        two_at_once.engine.gate.release()
+    two_at_once.outcomes(4)
+    looks = {name: perceived.outcome.is_part for name, perceived in two_at_once.results}
+    assert looks == {"a": False, "b": False, "c": True, "d": False}
+
+
 def test_a_frame_is_looked_through_for_the_target_of_its_session():
     sight = Sight(ColourEngine(has_dog=True), Camera())
     image = picture(GREY)
@@ -139,7 +206,7 @@ def test_another_sight_is_taken_at_once_while_no_frame_comes(pipeline):
 
 
 def test_an_expensive_frame_keeps_no_other_of_its_batch_waiting(pipeline, monkeypatch):
-    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
+    monkeypatch.setattr(frame_queue, "DECODED_TOGETHER_S", 1.0)
     pipeline.put("a", frame())
     wait_until(lambda: pipeline.engine.batches == [1])
     for name, cost_s in (("b", 0.3), ("c", 0.8), ("d", 0.6)):
@@ -153,7 +220,7 @@ def test_an_expensive_frame_keeps_no_other_of_its_batch_waiting(pipeline, monkey
 
 
 def test_a_newcomers_frame_which_may_cost_anything_has_a_batch_of_its_own(pipeline, monkeypatch):
-    monkeypatch.setattr(perception_module, "DECODED_TOGETHER_S", 1.0)
+    monkeypatch.setattr(frame_queue, "DECODED_TOGETHER_S", 1.0)
     for name in "abc":
         pipeline.put(name, frame())
     for _ in range(3):
@@ -184,9 +251,10 @@ def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
             return super().infer(images)
 
     def monotonic() -> float:  # the other thread's depth images cost nothing
-        return now_s[0] if threading.current_thread().name == "perception" else 0.0
+        return now_s[0] if threading.current_thread().name == "perception 1" else 0.0
 
-    monkeypatch.setattr(perception_module, "time", SimpleNamespace(monotonic=monotonic))
+    for module in (frame_queue, perception_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=monotonic))
     perception, order = Perception(Sight(Slow(), Camera()), Faults()), []
     blue, grey = frame(plain((0, 0, 255))), frame(plain())
 

@@ -8,8 +8,8 @@ from support.road import a_simulator, argument, view
 from support.seen import bad, seen, sighting, stranger
 
 from server.flight.events import Choose, Refuse, Seen, Tick
+from server.sight.frame_queue import Perceived
 from server.sight.geometry import Camera
-from server.sight.perception import Perceived
 from server.simulator import Taken
 from server.watch import dashboard as dashboard_module
 from server.watch.dashboard import MOST_TOLD, NOBODY, PERIOD_S, Dashboard, Sent, Shown

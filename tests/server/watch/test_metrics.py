@@ -6,7 +6,7 @@ from support.road import a_simulator, argument, view
 from support.seen import bad, failed, seen, session, sighting, stranger
 
 from server.flight.events import Hold, Received
-from server.sight.perception import Perceived, Spent
+from server.sight.frame_queue import Perceived, Spent
 from server.simulator import Taken
 from server.supervision import Faults
 from server.watch.metrics import Metrics

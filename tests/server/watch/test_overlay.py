@@ -14,8 +14,8 @@ from support.seen import seen
 from model.card import Card
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
+from server.sight.frame_queue import Perceived
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
-from server.sight.perception import Perceived
 from server.sight.sight import View
 from server.simulator import Taken
 from server.supervision import Faults

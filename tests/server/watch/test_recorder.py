@@ -22,8 +22,8 @@ from support.seen import HERE, sighting
 from support.waiting import wait_until
 
 from server.flight.events import Failed, NotUnderstood, Received, Seen
+from server.sight.frame_queue import Perceived, Spent
 from server.sight.geometry import QUADSIM_CAMERA
-from server.sight.perception import Perceived, Spent
 from server.sight.sight import Sight, View
 from server.watch.recording import recorder, scribe, topics
 from server.watch.recording.format import Happened, InWork, to_json

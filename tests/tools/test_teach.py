@@ -12,6 +12,7 @@ from model.profile import HERO_FILE
 from model.raw_recordings import find_runs, read_camera
 from model.recipes import TrainingConfig
 from model.training import WEIGHTS
+from tools.simulator.world import World
 from tools.teach import main
 from tools.teaching import course, flights, recordings
 
@@ -92,7 +93,16 @@ def test_the_stand_in_records_what_is_missing(tmp_path, monkeypatch):
     made.write_text("recorded before")
     (tmp_path / "part" / "IMG").mkdir(parents=True)
     (tmp_path / "part" / "IMG" / "cam1_00000.png").write_text("of a recording that was killed")
+    others = []
+
+    class Counted(World):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            others.append(self.lookalikes)
+
+    monkeypatch.setattr(recordings, "World", Counted)
     recordings.record_stand_in("dog", tmp_path / "raw", tmp_path / "part")
+    assert others == [12, 6], "more to learn from than fly later"
     assert made.read_text() == "recorded before"
     runs = {f"{run.split}/{run.name}": run.frame_numbers() for run in find_runs(tmp_path / "raw")}
     new = ["00000", "00001"]

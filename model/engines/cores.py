@@ -48,7 +48,7 @@ class Cores:
             now_s = time.monotonic()
             if self._at_work:
                 self._shared_s = now_s
-            is_alone = now_s - self._shared_s > SHARED_S or not self._on_some
+            is_alone = now_s - self._shared_s > SHARED_S
             requests = self._on_all if is_alone else self._on_some.pop()
             self._at_work += 1
         try:

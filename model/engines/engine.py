@@ -10,10 +10,6 @@ import numpy as np
 from model.card import Card, read_card
 from model.engines.second_look import SecondLook
 
-# Images that any engine infers at the same time. On more cores, each of them gets several: Python's part of the work
-# would keep no more of them busy.
-MOST_AT_ONCE = 4
-
 
 class UnavailableError(ConnectionError):
     """A network that runs elsewhere has not answered, or not as it should: no error of this program. A single line."""
@@ -29,7 +25,7 @@ class Engine(ABC):
             of an engine that infers one image at a time.
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
-        most_at_once: how many threads may infer at the same time, `MOST_AT_ONCE` at most.
+        most_at_once: how many threads may infer at the same time.
         weights: path of the network as the user gave it; None if it was not loaded from files.
         second_look: at those who are the hero to the network; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.

@@ -7,7 +7,7 @@ It reads a network that was converted before, so that a start does not import Te
 import logging
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from model.card import Card
 from model.engines.cache import cached
 from model.engines.conversion import ConvertedNetwork
 from model.engines.cores import Cores, Requests
-from model.engines.engine import MOST_AT_ONCE, Engine, checked_card
+from model.engines.engine import Engine, checked_card
 from model.engines.reshaping import reshape
 from model.engines.second_look import UNPINNED
 from model.engines.self_test import TOLERANCE, agrees, known_frame
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 PRECISION = "INFERENCE_PRECISION_HINT"
 # Parts of an image, as shares of its height and width: upright, as people are; a quarter of the cost.
 PART = (5 / 8, 3 / 8)
+# On more cores, each of so many images at the same time gets several: Python's part of the work would keep no more of
+# them busy.
+MOST_AT_ONCE = 4
 
 
 class OpenVinoEngine(Engine):
@@ -57,16 +60,17 @@ class OpenVinoEngine(Engine):
         got = "none"
         for network in _candidates(weights, precision, device):
             try:
-                self._compile(weights, network, precision, device)
+                every = self._compile(weights, network, precision, device)
             except RuntimeError as error:  # of OpenVINO, for files that it can't read, or a device that can't run them
                 got = one_line(error)
                 continue
-            if self._knows(network.answer):
+            if self._knows(network.answer, every):
                 return
             got = "another from OpenVINO"
         raise ValueError(f"{weights}: expected the network's known answer on a known frame, got {got}")
 
-    def _compile(self, weights: Path, converted: ConvertedNetwork, precision: str, device: str) -> None:
+    def _compile(self, weights: Path, converted: ConvertedNetwork, precision: str, device: str) -> list[Requests]:
+        """Get ready to infer; returns all requests, which the network has to be checked with."""
         import openvino as ov
 
         self._files = converted  # they may be temporary
@@ -79,9 +83,7 @@ class OpenVinoEngine(Engine):
             raise ValueError(f"expected a network for RGB images, got {channels} channels in {weights}")
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         is_int8 = converted.conversion.precision == "int8"
-        settings: dict[str, str | int] = {}
-        if device == "CPU":
-            settings.update(UNPINNED)
+        settings: dict[str, str | int] = {**UNPINNED} if device == "CPU" else {}
         if self._threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self._threads
         if is_int8 or precision == "f32":
@@ -100,8 +102,8 @@ class OpenVinoEngine(Engine):
                 self.part_px = height, width
             except RuntimeError as error:  # another kind of network, or of another size
                 logger.debug("whole images only: %s", one_line(error))
-        self._every = [Requests(*each) for each in zip(whole, part, strict=True)]
-        self._cores = Cores(self._every[0], self._every[1:])
+        every = [Requests(*each) for each in zip(whole, part, strict=True)]
+        self._cores = Cores(every[0], every[1:])
         self.most_at_once = self._cores.most_at_once
         compiled = whole[0].get_compiled_model()
         # AUTO does not tell.
@@ -110,6 +112,7 @@ class OpenVinoEngine(Engine):
             "int8" if is_int8 else compiled.get_property(PRECISION).to_string() if has_told else "any precision"
         )
         self.description = f"OpenVINO {ov.__version__.split('-')[0]} on the {device}, {computes_in}"
+        return every
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
@@ -122,13 +125,13 @@ class OpenVinoEngine(Engine):
         planes = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return np.moveaxis(planes, 1, -1)
 
-    def _knows(self, answer: np.ndarray) -> bool:
+    def _knows(self, answer: np.ndarray, every: Sequence[Requests]) -> bool:
         """Whether it gives the known answer on a known frame, whichever cores infer it.
 
         If a corner of it, with the hero, gives something else than within the whole, no parts are taken from now on.
         """
         frame = known_frame(self.input_px)
-        for requests in self._every:
+        for requests in every:
             whole = self._infer(requests, frame)
             if not agrees(whole, answer):
                 return False

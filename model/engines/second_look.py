@@ -61,7 +61,7 @@ class SecondLook:
         except (RuntimeError, ValueError) as error:  # of OpenVINO; more outputs than one
             raise ValueError(f"expected a second look of {CROP_PX} px in {file}, got: {one_line(error)}") from error
         if not np.isfinite(answer).all():
-            raise ValueError(f"expected a second look with a finite output in {file}, got {answer}")
+            raise ValueError(f"expected a second look with one finite output in {file}, got {answer}")
 
     def likeness(self, crops: np.ndarray) -> np.ndarray:
         """How much each crop looks like the hero.

@@ -213,9 +213,11 @@ class FrameQueue:
     def _next_slots(self) -> list[Slot]:
         """Whose turn it is, and who shares it."""
         ready = sorted((slot for slot in self._waiting if not self._is_in_work(slot)), key=lambda slot: slot.turn_s)
-        slots, cost_s = ready[:1], sum(slot.cost_s for slot in ready[:1])
-        for slot in ready[1:]:
-            if len(slots) < self.sight.engine.most_per_batch and cost_s + slot.cost_s <= DECODED_TOGETHER_S:
+        slots: list[Slot] = []
+        cost_s = 0.0
+        for slot in ready:
+            has_room = len(slots) < self.sight.engine.most_per_batch and cost_s + slot.cost_s <= DECODED_TOGETHER_S
+            if not slots or has_room:
                 slots.append(slot)
                 cost_s += slot.cost_s
         return slots

@@ -122,7 +122,6 @@ class Perception:
         """What comes of each frame of a batch, in any order; a failure is that frame's alone where that can be told."""
         results: list[tuple[Slot, Perceived]] = []
         decoded: list[_Decoded] = []
-        taken_s = time.monotonic()
         for slot, waiting in work.batch:
             begun_s = time.monotonic()
             outcome: BadFrameError | None = None
@@ -130,7 +129,7 @@ class Perception:
                 try:
                     image, size = work.sight.decode(waiting.content)
                     region = work.sight.region(waiting.frame, size, is_busy=work.others_wait)
-                    spent = Spent(taken_s - waiting.frame.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
+                    spent = Spent(work.since_s - waiting.frame.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
                     decoded.append(_Decoded(slot, waiting, image, size, region, spent))
                     continue
                 except BadFrameError as error:

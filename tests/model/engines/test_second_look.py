@@ -72,7 +72,7 @@ def test_one_that_is_no_number_is_refused(tmp_path):
     broken.layers[-1].set_weights([np.full((32, 1), np.nan), np.zeros(1)])
     file = tmp_path / "network.second_look.xml"
     write_network(openvino_model(broken), file, is_half=True)
-    with pytest.raises(ValueError, match="expected a second look with a finite output"):
+    with pytest.raises(ValueError, match="expected a second look with one finite output"):
         SecondLook(file)
 
 

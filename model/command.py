@@ -90,6 +90,19 @@ def interrupt_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def interrupt_put_off() -> Iterator[None]:
+    """Have Ctrl-C in this block take effect at its end, so that what the block begins is known to who must end it."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 def harmless(text: str) -> str:
     """Escape what is not printable in a line from a file or a network, so that no terminal obeys it."""
     return "".join(

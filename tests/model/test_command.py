@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from model.command import check_output_file, command, harmless, make_output_folder, print_text
+from model.command import check_output_file, command, harmless, interrupt_put_off, make_output_folder, print_text
 
 
 def main_that(act):
@@ -141,3 +141,24 @@ def test_ctrl_c_shows_no_traceback_at_any_moment(moment, status):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == status
     assert errors == ("\ninterrupted\n" if status else "")
+
+
+def test_ctrl_c_while_something_is_begun_takes_effect_when_it_is_known():
+    begun = []
+
+    def act():
+        with interrupt_put_off():
+            signal.raise_signal(signal.SIGINT)
+            begun.append("a process")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            act()
+        assert begun == ["a process"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with interrupt_put_off():
+            begun.append("another")
+        assert begun == ["a process", "another"], "nothing came, and nothing is raised"
+    finally:
+        signal.signal(signal.SIGINT, before)

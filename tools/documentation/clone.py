@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from model.command import interrupt_put_off
 from tools.documentation.commands import Command
 
 LONGEST_S = 3600.0
@@ -59,14 +60,17 @@ class Clone:
         if command.is_server:
             mistake = self.stop_server() or self._start_server(command, text)
         else:
-            process = self._start(command, text)
+            process = None
             try:
+                with interrupt_put_off():
+                    process = self._start(command, text)
                 process.wait(LONGEST_S)
                 mistake = self._mistake(command, process)
             except subprocess.TimeoutExpired:
                 mistake = f"expected it to end within {LONGEST_S:.0f} s"
             finally:
-                _end(process, signal.SIGKILL)
+                if process is not None:
+                    _end(process, signal.SIGKILL)
         return Outcome(mistake, time.monotonic() - start_s)
 
     def stop_server(self) -> str:
@@ -97,8 +101,9 @@ class Clone:
             )
 
     def _start_server(self, command: Command, text: str) -> str:
-        process = self._start(command, text)
-        self._server = command, process
+        with interrupt_put_off():
+            process = self._start(command, text)
+            self._server = command, process
         deadline_s = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline_s and process.poll() is None:
             with contextlib.suppress(OSError), urllib.request.urlopen(SERVER, timeout=5):

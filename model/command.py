@@ -99,8 +99,8 @@ def interrupt_put_off() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+        if came and before is not signal.SIG_IGN:
+            raise KeyboardInterrupt
 
 
 def harmless(text: str) -> str:

@@ -106,7 +106,8 @@ class Crowd(NamedTuple):
     def probabilities(self) -> list[float]:
         """Of each of `people` to be the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)
-        return identity.probabilities(beliefs, self.lookalikes)
+        seen_once = {at for at, person in enumerate(self.people) if person.sightings == 1}
+        return identity.probabilities(beliefs, self.lookalikes, seen_once)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
         """With somebody who is never to be taken for the hero, or who may be again."""

@@ -16,7 +16,7 @@ lookalikes have been met.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from model.evidence import LOOKALIKE_SHARE, among_lookalikes
@@ -114,11 +114,15 @@ class Belief(NamedTuple):
         return Belief(self.anybody.times(share), self.lookalike.times(share))
 
 
-def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0) -> list[float]:
-    """The probability of each person to be the hero, where so many lookalikes have been met.
+def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, seen_once: Container[int] = ()) -> list[float]:
+    """The probability of each person to be the hero.
 
-    None is the belief in somebody who certainly is not the hero.
+    Args:
+        beliefs: in each person; None in somebody who certainly is not the hero.
+        lookalikes: of the hero: how many have been met.
+        seen_once: of whom there was a single sighting, by the place in `beliefs`. It may have been a flicker of the
+            network, so it takes nothing from the others.
     """
     odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats(lookalikes)) for belief in beliefs]
-    whole = 1.0 + sum(odds)
-    return [each / whole for each in odds]
+    lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in seen_once)
+    return [each / (lasting + each if at in seen_once else lasting) for at, each in enumerate(odds)]

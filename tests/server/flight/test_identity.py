@@ -38,6 +38,12 @@ def test_there_is_one_hero_two_who_look_alike_share_the_probability():
     assert one < 0.5
 
 
+def test_who_was_seen_once_takes_nothing_from_the_others():
+    hero, newcomer = probabilities([looks(8.0), looks(8.0)], seen_once={1})
+    assert hero == probabilities([looks(8.0)])[0]
+    assert newcomer == probabilities([looks(8.0), looks(8.0)])[1] < 0.5
+
+
 def test_who_is_refused_is_not_the_hero_and_leaves_the_others_as_they_are():
     assert probabilities([None, looks(5.0)]) == [0.0, *probabilities([looks(5.0)])]
 

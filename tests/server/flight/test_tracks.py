@@ -114,6 +114,16 @@ def test_the_hero_is_followed_beside_strangers_who_come_and_go():
     assert tracker.predict(tracker.time_s) == pytest.approx(tuple(HERO_M), abs=0.1)
 
 
+def test_flickers_that_look_like_the_hero_do_not_make_the_drone_give_up_a_hero_seen_a_few_times():
+    tracker = Tracker()
+    for _ in range(3):
+        tracker.see((HERO_M, HERO - 1.0))
+    assert tracker.state is FOLLOWING
+    flickers = [(ELSEWHERE_M + np.array([0.0, metres, 0.0]), HERO) for metres in (0.0, 3.0, 6.0)]
+    assert tracker.see((HERO_M, HERO - 1.0), *flickers) is FOLLOWING
+    assert tracker.see((HERO_M, HERO - 1.0)) is FOLLOWING
+
+
 def test_a_miss_coasts_and_a_hit_follows_again():
     tracker = following()
     assert tracker.see() is COASTING

@@ -25,7 +25,7 @@ class Engine(ABC):
             of an engine that infers one image at a time.
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
-        most_at_once: how many threads may infer at the same time.
+        most_at_once: how many threads may infer at the same time now.
         weights: path of the network as the user gave it; None if it was not loaded from files.
         second_look: at those who are the hero to the network; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.

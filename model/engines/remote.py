@@ -66,6 +66,9 @@ class RemoteEngine(Engine):
     ) -> None:
         self._client, self._deadline_s, self._local = client, deadline_s, local
         self._trouble = trouble
+        self._asking = (
+            threading.Lock()
+        )  # the client answers one thread; several may come when the other machine is back
         self._is_away = threading.Event()  # set while the local engine infers
         self._is_closed = threading.Event()
         self._returned_s, self._probes = -math.inf, FEWEST_PROBES
@@ -92,6 +95,11 @@ class RemoteEngine(Engine):
         return MOST_TOGETHER if self._local is None or self.is_remote else self._local.most_per_batch
 
     @property
+    def most_at_once(self) -> int:  # type: ignore[override]
+        """See `Engine`."""
+        return 1 if self._local is None or self.is_remote else self._local.most_at_once
+
+    @property
     def remote_outcomes(self) -> Mapping[str, int]:  # type: ignore[override]
         """See `Engine`."""
         return self._client.outcomes
@@ -101,7 +109,8 @@ class RemoteEngine(Engine):
         if self._local is not None and not self.is_remote:
             return self._local.infer(images)
         try:
-            probabilities = self._client.infer(images, self._deadline_s)
+            with self._asking:
+                probabilities = self._client.infer(images, self._deadline_s)
         except UnavailableError as error:
             self._fail(str(error))
             raise

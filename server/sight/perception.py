@@ -51,6 +51,7 @@ class Perception:
         # Decodes depth images, beside the camera image and inference.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()  # guards the growth of the list above
 
     @property
     def sight(self) -> Sight:
@@ -100,13 +101,16 @@ class Perception:
 
     def _start_threads(self, sight: Sight) -> None:
         """Start as many as a sight has use for, beside those that run; none is ended before `stop`."""
-        while len(self._threads) < sight.engine.most_at_once:
-            name = f"perception {len(self._threads) + 1}"
-            self._threads.append(threading.Thread(target=self._run, name=name, daemon=True))
-            self._threads[-1].start()
+        with self._starting:
+            while len(self._threads) < sight.engine.most_at_once:
+                name = f"perception {len(self._threads) + 1}"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def _run(self) -> None:
         while (work := self._queue.take()) is not None:
+            self._start_threads(work.sight)  # a remote engine has use for more when a local one takes over
             results = self._perceive(work)
             has_failed = any(perceived.outcome is None for _, perceived in results)
             self._failed_at_s = time.monotonic() if has_failed else None

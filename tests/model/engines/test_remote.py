@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from support.waiting import PATIENCE_S, wait_until
 from model.card import Card
 from model.engines import Engine, load_engine, remote
 from model.engines.engine import UnavailableError
-from model.engines.inference_client import MOST_TOGETHER
+from model.engines.inference_client import MOST_TOGETHER, InferenceClient
 from model.engines.lane import check_url
 from model.engines.remote import FEWEST_PROBES, Elsewhere, RemoteEngine, connect
 from model.engines.self_test import known_frame
@@ -255,14 +256,34 @@ def test_the_local_engine_takes_over_until_the_other_machine_is_healthy(server, 
     assert not engine.is_remote
     assert engine.description.startswith(f"{local.description}, because {server.url}: expected an answer, got: status")
     assert engine.most_per_batch == local.most_per_batch
+    assert engine.most_at_once == local.most_at_once
     seen, server.fault = server.seen, ""
     wait_until(lambda: engine.is_remote)
     assert server.seen - seen >= FEWEST_PROBES - 1  # one may have been in work
+    assert engine.most_at_once == 1
     assert_right(engine, local)
     said = [record.message for record in caplog.records if record.message.startswith(server.url)]
     assert len(said) == 2
     assert said[0].endswith(f"frames are inferred here from now on, by {local.description}")
     assert said[1].endswith("answers again; frames are inferred there from now on")
+
+
+def test_threads_that_began_while_the_local_engine_inferred_ask_the_other_machine_in_turns(
+    server, use, local, monkeypatch
+):
+    engine = use(local=local)
+    asking, infer = threading.Lock(), InferenceClient.infer
+
+    def alone(*arguments) -> np.ndarray:
+        assert asking.acquire(blocking=False), "another thread asks"
+        try:
+            return infer(*arguments)
+        finally:
+            asking.release()
+
+    monkeypatch.setattr(InferenceClient, "infer", alone)
+    with ThreadPoolExecutor(3) as threads:
+        assert len(list(threads.map(lambda _: assert_right(engine, local), range(6)))) == 6
 
 
 def test_a_machine_that_fails_again_soon_must_prove_itself_for_longer(server, use, local, quick_probe):

@@ -143,6 +143,20 @@ def test_frames_of_several_simulators_are_in_work_at_once_and_none_overtakes_an_
     assert [perceived.frame for name, perceived in two_at_once.results if name == "a"] == [first, second]
 
 
+def test_an_engine_that_takes_more_at_once_than_at_the_start_gets_more_threads(pipeline):
+    pipeline.engine.most_per_batch = 1
+    pipeline.engine.gate.release()
+    pipeline.put("a", frame())
+    pipeline.outcomes(1)
+    pipeline.engine.most_at_once = 2
+    for name in "bc":
+        pipeline.put(name, frame())
+    wait_until(lambda: len(pipeline.engine.batches) == 3)  # two in work, as none of the two gates is open
+    for _ in range(2):
+        pipeline.engine.gate.release()
+    pipeline.outcomes(3)
+
+
 def test_another_sight_waits_for_all_that_is_in_work_and_may_have_more_threads(two_at_once):
     other = GatedEngine(most_per_batch=1, most_at_once=3)
     for name in "ab":

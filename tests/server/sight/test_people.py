@@ -323,6 +323,13 @@ def test_too_little_of_a_body_may_speak_against_the_hero():
     assert sighting.evidence == -5.0
 
 
+@pytest.mark.parametrize(("depth", "pixels", "seen"), [(6, 30, 0), (6, 40, 1), (51, 1, 1)])
+def test_a_speck_near_the_camera_is_nobody(depth, pixels, seen):
+    """At 2.4 m a pixel is 0.00029 m², and 30 of them are less than 0.01 m²; at 20 m a single one is more."""
+    mask = mask_of((40, 80, 41, 80 + pixels))
+    assert len(find(0 * mask, mask, depth_of(depth), card=replace(CARD, min_blob_px=1))) == seen
+
+
 def test_who_has_no_place_may_be_the_hero_however_few_pixels():
     # The head may be outside the image, so that nothing tells the distance.
     (sighting,) = find(mask_of((0, 80, 1, 90)), depth_255=depth_of(255))

@@ -24,10 +24,10 @@ from server.settings import TrackerConfig
 
 # People and what is taken for people, per m² of the places where people walk: QuadSim's scenes and the stand-in's.
 NEWCOMERS_PER_M2 = 0.01
-# A pair that costs more is two people: of a track that was seen within `FRESH_S`, which turns and stops as people do;
+# A pair that costs more is two people: of a track that was seen within `JUST_S`, which turns and stops as people do;
 # and of one that was not, which must be likelier than a newcomer.
 DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
-FRESH_S = 1.0
+FRESH_S, JUST_S = 1.0, 0.5
 # Somebody seen within `FRESH_S` has turned or stopped since the frame before with this probability: about once in ten
 # seconds. Set beforehand, and kept after flights in a world three times as fast, seeds 601 to 605.
 TURNS = 0.02
@@ -37,9 +37,8 @@ TURNS = 0.02
 CROSSING_M, CROSSING_STD_M = 1.5, 0.5
 # Somebody of whom there was a single sighting is forgotten after this time: a flicker of the network.
 FLICKER_S = 1.0
-# Poses or depths that cannot be relied on break all tracks: the hero then seems to jump from frame to frame. The
-# newcomer who looks most like the hero takes over the belief in the last one who jumped: a share of their look, up to
-# a bound.
+# Poses or depths that cannot be relied on break all tracks: the hero then seems to jump. The newcomer who looks most
+# like the hero takes over the belief in the last one who jumped: a share of their look, up to a bound.
 JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
 # The pace of the world is measured by how far people walk in this time, of those who are placed this well, m: those
 # nearby. Not by the filter's velocity, whose noise grows with the pace that it believes in.
@@ -186,7 +185,8 @@ def _assign(
     seen_m = np.array([fix.position_m for fix in fixes])
     noise = np.array([fix.std_m for fix in fixes]) ** 2
     looks = np.array([fix.evidence for fix in fixes])
-    is_fresh = np.array([time_s - person.seen_s <= FRESH_S for person in known])
+    unseen_s = np.array([time_s - person.seen_s for person in known])
+    is_fresh = unseen_s <= FRESH_S
     between_m = np.hypot(*(np.subtract.outer(axis, axis) for axis in predicted_m[:, :2].T))
     is_crossing = ((between_m < CROSSING_M) & is_fresh & ~np.eye(len(known), dtype=bool)).any(axis=1)
     crossing = np.outer(is_crossing, (CROSSING_STD_M**2, 0.0))
@@ -200,7 +200,7 @@ def _assign(
     )
     # The look, by what is known of the person.
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
-    dearest = np.where(is_fresh, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
+    dearest = np.where(unseen_s <= JUST_S, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
     is_possible = (misfit <= gate_sigma**2) & (cost <= dearest)
     if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:
         persons, numbers = np.nonzero(is_possible)

@@ -101,7 +101,9 @@ class Belief(NamedTuple):
         return self.anybody.nats >= MET_NATS and self.lookalike.nats <= -MET_NATS
 
     def after(self, evidence: float, second_evidence: float | None, step_s: float) -> "Belief":
-        """After a frame, `step_s` after the person's frame before."""
+        """After a frame, `step_s` after the person's frame before. Evidence of 0 is as if they were out of view."""
+        if evidence == 0.0:
+            return self.faded(min(step_s, LONGEST_STEP_S))
         lookalike = self.lookalike if second_evidence is None else self.lookalike.after(second_evidence, step_s)
         return Belief(self.anybody.after(evidence, step_s), lookalike)
 

@@ -94,6 +94,15 @@ def test_a_chance_resemblance_is_forgotten_sooner_than_that_somebody_is_not_the_
     assert disliked < -3.0
 
 
+def test_frames_that_say_nothing_leave_the_belief_as_if_the_person_were_unseen():
+    hero = after(50, 5.0, looks(5.0))
+    glimpsed = hero
+    for _ in range(10):
+        glimpsed = glimpsed.after(0.0, -3.0, FRAME_S)
+    assert glimpsed.nats(0) == pytest.approx(hero.faded(10 * FRAME_S).nats(0))
+    assert probabilities([glimpsed])[0] > 0.95
+
+
 # --- lookalikes
 
 

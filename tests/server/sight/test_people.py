@@ -144,6 +144,16 @@ def test_the_hero_beside_somebody_at_one_depth_is_a_sighting_of_their_own():
     assert [(sighting.area_px, sighting.evidence) for sighting in sightings] == [(480, -5.0), (400, 5.0)]
 
 
+def test_ground_that_is_taken_for_people_is_nobody_and_leaves_the_hero_who_stands_on_it():
+    """At 3.9 m a pixel is 0.0008 m²: 60 × 60 of them are 2.9 m², which nobody shows; at 20 m they may be a crowd."""
+    hero = mask_of((50, 70, 70, 80))
+    ground = mask_of((40, 40, 100, 100)) & ~hero
+    (sighting,) = find(hero, ground, depth_of(10))
+    assert (sighting.area_px, sighting.evidence) == (200, 5.0)
+    assert find(0 * hero, ground | hero, depth_of(10)) == ()
+    assert [sighting.area_px for sighting in find(hero, ground, depth_of(51))] == [3600]
+
+
 def test_people_who_touch_are_placed_each_at_their_own_depth():
     # Columns 80…89 at 20 m, 90…99 at 60 m; rows 40…79 are 32 px above the axis in the middle.
     depth = depth_of(51)

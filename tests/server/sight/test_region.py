@@ -97,14 +97,14 @@ def picture() -> np.ndarray:
 
 
 def look(expected_m, **engine):
-    rgb_image, depth_image = Image.fromarray(picture()), Image.new("L", (160, 160), 20)  # 20 / 255 · 100 m = 7.8 m
+    rgb_image, depth_image = Image.fromarray(picture()), Image.new("L", (160, 160), 18)  # 18 / 255 · 100 m = 7.1 m
     content = SensorFrame(None, saved(rgb_image, "PNG"), saved(depth_image, "PNG"), LEVEL, LEVEL)
     frame = Frame(1, 0.0, None, content, expected_m)
     return Sight(ColourEngine(**engine), Camera()).look(frame)
 
 
 def test_only_the_part_is_looked_at_and_who_is_cut_off_is_nobody():
-    whole, part = look(None, part_px=(112, 64)), look((7.8, 0.0, 1.0), part_px=(112, 64))
+    whole, part = look(None, part_px=(112, 64)), look((7.1, 0.0, 1.0), part_px=(112, 64))
     assert (whole.is_part, part.is_part) == (False, True)
     assert len(whole.sightings) == 3
     (sighting,) = part.sightings
@@ -117,5 +117,5 @@ def test_only_the_part_is_looked_at_and_who_is_cut_off_is_nobody():
 
 
 def test_a_network_that_takes_no_parts_looks_at_the_whole():
-    assert look((7.8, 0.0, 1.0)).sightings == look(None).sightings
-    assert not look((7.8, 0.0, 1.0)).is_part
+    assert look((7.1, 0.0, 1.0)).sightings == look(None).sightings
+    assert not look((7.1, 0.0, 1.0)).is_part

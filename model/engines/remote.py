@@ -66,9 +66,8 @@ class RemoteEngine(Engine):
     ) -> None:
         self._client, self._deadline_s, self._local = client, deadline_s, local
         self._trouble = trouble
-        self._asking = (
-            threading.Lock()
-        )  # the client answers one thread; several may come when the other machine is back
+        # The client answers one thread, and several may still come when the other machine is back.
+        self._asking = threading.Lock()
         self._is_away = threading.Event()  # set while the local engine infers
         self._is_closed = threading.Event()
         self._returned_s, self._probes = -math.inf, FEWEST_PROBES

@@ -136,7 +136,7 @@ def find_people(
 
     found = find(mask)
     if found is not None and (ground := _ground(found[0], found[2], profile)) is not None:
-        mask.ravel()[ground] &= is_hero.ravel()[ground]
+        mask.flat[ground] = is_hero.flat[ground]
         found = find(mask)
     if found is None:
         return ()

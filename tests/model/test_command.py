@@ -106,6 +106,7 @@ def test_an_output_folder_is_made_and_one_that_cannot_be_is_refused(tmp_path):
         make_output_folder(tmp_path / "file")
 
 
+# It waits in short steps: a signal that comes just before a sleep begins is handled after it.
 PROGRAM = """
 import sys, time
 from model.command import command, run_command
@@ -119,7 +120,8 @@ def main():
 def wait(moment):
     if sys.argv[1] == moment:
         print(moment, flush=True)
-        time.sleep(600)
+        while True:
+            time.sleep(0.1)
 
 begin_command(__name__)
 wait("importing")

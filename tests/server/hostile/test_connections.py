@@ -232,13 +232,15 @@ def test_malformed_handshakes_are_refused_and_leave_nothing_behind(server, has_s
         assert not any("Traceback" in line or " ERROR " in line for line in told), told
 
 
+# In short steps: a signal that comes just before a sleep begins is handled after it.
 SLOW_IMPORT = """
 import sys, time
 class Slow:
     def find_spec(self, name, *_):
         if name == "model.engines":
             print("busy", flush=True)
-            time.sleep(600)
+            while True:
+                time.sleep(0.1)
 sys.meta_path.insert(0, Slow())
 import server.follower
 """
@@ -247,7 +249,8 @@ import sys, time
 from server import follower
 def load(*_):
     print("busy", flush=True)
-    time.sleep(600)
+    while True:
+        time.sleep(0.1)
 follower.load_engine = load
 sys.argv[1:] = ["weights"]
 follower.run()

@@ -10,7 +10,6 @@ Source: Blackman, Popoli, Design and Analysis of Modern Tracking Systems, 6.4 (g
 
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ import numpy as np
 from server.flight import identity
 from server.flight.identity import Belief, Means
 from server.flight.motion import Fix, Motion, Track
+from server.flight.strides import Stride, paced
 from server.settings import TrackerConfig
 
 # People and what is taken for people, per m² of the places where people walk: QuadSim's scenes and the stand-in's.
@@ -35,16 +35,10 @@ TURNS = 0.02
 # So they are told apart by their looks rather than by their places. Tried on flights of the stand-in with lookalikes,
 # seeds 510 to 525: four times, the hero's track had gone on with somebody who crossed their way; with this rule never.
 CROSSING_M, CROSSING_STD_M = 1.5, 0.5
-# Somebody of whom there was a single sighting is forgotten after this time: a flicker of the network.
-FLICKER_S = 1.0
+FLICKER_S = 1.0  # after which somebody of whom there was a single sighting is forgotten
 # Poses or depths that cannot be relied on break all tracks: the hero then seems to jump. The newcomer who looks most
 # like the hero takes over the belief in the last one who jumped: a share of their look, up to a bound.
 JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
-# The pace of the world is measured by how far people walk in this time, of those who are placed this well, m: those
-# nearby. Not by the filter's velocity, whose noise grows with the pace that it believes in.
-STRIDE_S, STRIDE_STD_M = 0.6, 0.25
-PACE_S = 2.0  # in which most of a change of the pace is learned
-FASTEST_PACE = 6.0
 MOST_PEOPLE = 200
 
 
@@ -57,8 +51,7 @@ class Person(NamedTuple):
         belief: in this being the hero.
         sightings: how many.
         is_loose: whether no sighting has fitted the first one yet.
-        stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured.
-        speed_mps: over ground, by the latest such measurement; None before, and for somebody far away.
+        stride: how fast they walk.
         is_refused: whether the operator has said that this is not the one to follow.
         is_lookalike: whether they have been found to be one of the hero's.
     """
@@ -68,8 +61,7 @@ class Person(NamedTuple):
     belief: Belief
     sightings: int = 1
     is_loose: bool = True
-    stride_from: tuple[float, float, float] | None = None
-    speed_mps: float | None = None
+    stride: Stride = Stride()
     is_refused: bool = False
     is_lookalike: bool = False
 
@@ -77,6 +69,11 @@ class Person(NamedTuple):
     def seen_s(self) -> float:
         """Session time of the latest sighting."""
         return self.track.time_s
+
+    @property
+    def is_glimpsed(self) -> bool:
+        """Whether there was a single sighting, which may have been a flicker of the network, or a moment's light."""
+        return self.sightings == 1
 
 
 class Crowd(NamedTuple):
@@ -105,8 +102,8 @@ class Crowd(NamedTuple):
     def probabilities(self) -> list[float]:
         """Of each of `people` to be the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)
-        seen_once = {at for at, person in enumerate(self.people) if person.sightings == 1}
-        return identity.probabilities(beliefs, self.lookalikes, seen_once)
+        glimpsed = {at for at, person in enumerate(self.people) if person.is_glimpsed}
+        return identity.probabilities(beliefs, self.lookalikes, glimpsed)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
         """With somebody who is never to be taken for the hero, or who may be again."""
@@ -156,7 +153,9 @@ class Crowd(NamedTuple):
         met = [at for at, person in enumerate(people) if person.belief.is_of_lookalike and not person.is_lookalike]
         for at in met:
             people[at] = people[at]._replace(is_lookalike=True)
-        pace = _paced(self.pace, people, time_s, step_s, config)
+        speeds = (person.stride.speed_mps for person in people if person.seen_s == time_s)
+        known_speeds = [speed for speed in speeds if speed is not None]
+        pace = paced(self.pace, known_speeds, step_s, config.profile.brisk_mps)
         return Crowd(_most_important(people), next(numbers), pace, self.lookalikes + len(met))
 
 
@@ -237,27 +236,13 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
     if unseen_s > FRESH_S:  # it is the same person with this probability only
         belief = belief.times(1.0 / (1.0 + math.exp(min(pair.cost, 40.0) / 2)))
     track = motion.correct(motion.turned(person.track) if pair.has_turned else person.track, fix)
-    stride_from, speed_mps = _stride(person, track, fix.std_m)
     return person._replace(
         track=track,
         belief=belief.after(fix.evidence, fix.second_evidence, unseen_s),
         sightings=person.sightings + 1,
         is_loose=False,
-        stride_from=stride_from,
-        speed_mps=speed_mps,
+        stride=person.stride.after(track.time_s, *track.position_m[:2], fix.std_m),
     )
-
-
-def _stride(person: Person, track: Track, std_m: float) -> tuple[tuple[float, float, float] | None, float | None]:
-    """From where the next speed is measured, and the speed, which is new if enough time has passed since the last."""
-    (x_m, y_m, _), time_s, begun = track.position_m, track.time_s, person.stride_from
-    if std_m > STRIDE_STD_M:
-        return None, None
-    if begun is None or time_s - begun[0] > 2 * STRIDE_S:
-        return (time_s, x_m, y_m), person.speed_mps
-    if time_s - begun[0] < STRIDE_S - 1e-6:
-        return begun, person.speed_mps
-    return (time_s, x_m, y_m), math.hypot(x_m - begun[1], y_m - begun[2]) / (time_s - begun[0])
 
 
 def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
@@ -280,7 +265,7 @@ def _taking_over(newcomer: Person, vanished: Person, fix: Fix) -> Person:
 
 
 def _is_remembered(person: Person, time_s: float, config: TrackerConfig) -> bool:
-    return time_s - person.seen_s <= (FLICKER_S if person.sightings == 1 else config.remember_s)
+    return time_s - person.seen_s <= (FLICKER_S if person.is_glimpsed else config.remember_s)
 
 
 def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:
@@ -289,12 +274,3 @@ def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:
         return tuple(people)
     kept = sorted(people, key=lambda person: person.seen_s)[-MOST_PEOPLE:]
     return tuple(sorted(kept, key=lambda person: person.number))
-
-
-def _paced(pace: float, people: Sequence[Person], time_s: float, step_s: float, config: TrackerConfig) -> float:
-    """The pace of the world after a frame: how many times as fast as a brisk walk most of those nearby move."""
-    speeds = [person.speed_mps for person in people if person.seen_s == time_s and person.speed_mps is not None]
-    if not speeds:
-        return pace
-    wanted = min(max(1.0, statistics.median(speeds) / config.profile.brisk_mps), FASTEST_PACE)
-    return pace + (wanted - pace) * (1 - math.exp(-step_s / PACE_S))

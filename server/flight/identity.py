@@ -116,15 +116,15 @@ class Belief(NamedTuple):
         return Belief(self.anybody.times(share), self.lookalike.times(share))
 
 
-def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, seen_once: Container[int] = ()) -> list[float]:
+def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, glimpsed: Container[int] = ()) -> list[float]:
     """The probability of each person to be the hero.
 
     Args:
         beliefs: in each person; None in somebody who certainly is not the hero.
         lookalikes: of the hero: how many have been met.
-        seen_once: of whom there was a single sighting, by the place in `beliefs`. It may have been a flicker of the
+        glimpsed: of whom there was a single sighting, by the place in `beliefs`. It may have been a flicker of the
             network, so it takes nothing from the others.
     """
     odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats(lookalikes)) for belief in beliefs]
-    lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in seen_once)
-    return [each / (lasting + each if at in seen_once else lasting) for at, each in enumerate(odds)]
+    lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in glimpsed)
+    return [each / (lasting + each if at in glimpsed else lasting) for at, each in enumerate(odds)]

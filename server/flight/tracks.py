@@ -26,8 +26,6 @@ from server.sight.people import Sighting
 from server.sight.surfaces import Surfaces
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
-# Somebody who has been seen less often may be a flicker of the network, or a picture of a moment's light.
-LEAST_SIGHTINGS = 2
 # Who is the hero with less than this probability is nobody to look at twice.
 CANDIDATE = 0.2
 
@@ -206,7 +204,7 @@ class Tracker:
         candidates = self.candidates
         if candidates and chosen is None:
             best, probability = candidates[0]
-            if best.sightings >= LEAST_SIGHTINGS and probability >= self.config.follow_above:
+            if not best.is_glimpsed and probability >= self.config.follow_above:
                 return self._following(best)
         state = TrackState.CONFIRMING if candidates else self._state_without_candidates()
         is_lost = chosen is None or (self.is_following and self.followed == self.chosen)

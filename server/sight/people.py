@@ -67,9 +67,9 @@ class Sighting(NamedTuple):
 
     `centroid_px`, `feet_px` (the middle of the lowest row's lower edge) and `box_px` are continuous coordinates of the
     camera's image, `area_px` counts the network's pixels. `evidence` is the log-likelihood ratio that this is the hero
-    and not anybody, nats, of this frame alone. `second_evidence` is the one that it is the hero and not a lookalike:
-    None where the frame does not tell, the same as `evidence` without a second look. `place` is None where the frame
-    does not tell how far away they are.
+    and not anybody, nats, of this frame alone; 0 where the frame does not tell. `second_evidence` is the one that it is
+    the hero and not a lookalike: None where the frame does not tell, the same as `evidence` without a second look.
+    `place` is None where the frame does not tell how far away they are.
     """
 
     centroid_px: tuple[float, float]

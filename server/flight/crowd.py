@@ -51,7 +51,8 @@ class Person(NamedTuple):
         belief: in this being the hero.
         sightings: how many.
         is_loose: whether no sighting has fitted the first one yet.
-        stride: how fast they walk.
+        stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured (`strides.Stride`).
+        speed_mps: over ground, by the latest such measurement; None before, and for somebody far away.
         is_refused: whether the operator has said that this is not the one to follow.
         is_lookalike: whether they have been found to be one of the hero's.
     """
@@ -61,7 +62,8 @@ class Person(NamedTuple):
     belief: Belief
     sightings: int = 1
     is_loose: bool = True
-    stride: Stride = Stride()
+    stride_from: tuple[float, float, float] | None = None
+    speed_mps: float | None = None
     is_refused: bool = False
     is_lookalike: bool = False
 
@@ -153,9 +155,8 @@ class Crowd(NamedTuple):
         met = [at for at, person in enumerate(people) if person.belief.is_of_lookalike and not person.is_lookalike]
         for at in met:
             people[at] = people[at]._replace(is_lookalike=True)
-        speeds = (person.stride.speed_mps for person in people if person.seen_s == time_s)
-        known_speeds = [speed for speed in speeds if speed is not None]
-        pace = paced(self.pace, known_speeds, step_s, config.profile.brisk_mps)
+        speeds_mps = [each.speed_mps for each in people if each.seen_s == time_s and each.speed_mps is not None]
+        pace = paced(self.pace, speeds_mps, step_s, config.profile.brisk_mps)
         return Crowd(_most_important(people), next(numbers), pace, self.lookalikes + len(met))
 
 
@@ -236,12 +237,14 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
     if unseen_s > FRESH_S:  # it is the same person with this probability only
         belief = belief.times(1.0 / (1.0 + math.exp(min(pair.cost, 40.0) / 2)))
     track = motion.correct(motion.turned(person.track) if pair.has_turned else person.track, fix)
+    stride = Stride(person.stride_from, person.speed_mps).after(track.time_s, *track.position_m[:2], fix.std_m)
     return person._replace(
         track=track,
         belief=belief.after(fix.evidence, fix.second_evidence, unseen_s),
         sightings=person.sightings + 1,
         is_loose=False,
-        stride=person.stride.after(track.time_s, *track.position_m[:2], fix.std_m),
+        stride_from=stride.begun,
+        speed_mps=stride.speed_mps,
     )
 
 

@@ -47,7 +47,7 @@ class EventLoop:
         self._failure: str | None = None
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Have a call run on the loop; any thread and signal handlers may ask, and never wait."""
+        """Have a call run on the loop; any thread may ask, and never waits."""
         self._mailbox.post(call, *arguments)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""How native threads and signal handlers reach the event loop: they post calls, and the loop runs them."""
+"""How native threads reach the event loop: they post calls, and the loop runs them."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from server.wire.green import eventlet
 
 
 class Mailbox:
-    """Calls posted by native threads and signal handlers, run one after the other on the event loop.
+    """Calls posted by native threads, run one after the other on the event loop.
 
     Args:
         faults: where errors in the calls are reported.

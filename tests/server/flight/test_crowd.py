@@ -187,6 +187,16 @@ def test_each_update_gives_a_new_value_and_leaves_the_old_one(street):
     assert street.crowd.people[0].sightings == 2
 
 
+@pytest.mark.parametrize(("lost_frames", "number"), [(2, 1), (3, 2)])
+def test_who_was_not_seen_in_two_frames_may_be_where_hardly_expected(street, lost_frames, number):
+    for _ in range(5):
+        street.show((0.0, 0.0, HERO))
+    for _ in range(lost_frames):
+        street.show()
+    (person,) = street.show((2.0, 0.0, 0.0))
+    assert person.number == number
+
+
 def test_after_a_longer_one_somebody_nearby_is_as_likely_a_newcomer(street):
     for _ in range(20):
         street.show((0.0, 0.0, STRANGER))

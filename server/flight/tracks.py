@@ -8,8 +8,8 @@ COASTING    follows  the latest frame doesn't; the person is predicted to walk o
 LOST        patrols  out of sight for too long, or suspended; followed again when seen, if still likely enough
 
 A person is followed who is in view and the hero with at least `follow_above`, and is given up when that falls below
-`give_up_below`, or unseen for `lost_after_s`. Whom the operator has chosen is followed whoever it is, until released,
-lost or changed; whom the operator has refused is not.
+`give_up_below`, when somebody else reaches `follow_above`, or unseen for `lost_after_s`. Whom the operator has chosen
+is followed whoever it is, until released, lost or changed; whom the operator has refused is not.
 
 All times are session times in seconds (`server.flight.clock`), all positions metres in the ROS world frame.
 """
@@ -104,6 +104,14 @@ class Tracker:
             if person.seen_s == self.time_s and probability >= CANDIDATE
         ]
         return sorted(found, key=lambda pair: -pair[1])
+
+    @property
+    def _likely(self) -> Person | None:
+        """Who in the latest frame is likely enough to be followed; None without anybody."""
+        for person, probability in self.candidates[:1]:
+            if not person.is_glimpsed and probability >= self.config.follow_above:
+                return person
+        return None
 
     @property
     def is_undecided(self) -> bool:
@@ -201,12 +209,10 @@ class Tracker:
             assert self.seen_s is not None
             if self.time_s - self.seen_s - hero.track.hidden_s < self.config.lost_after_s - ROUNDING_S:
                 return replace(self, state=TrackState.COASTING)
-        candidates = self.candidates
-        if candidates and chosen is None:
-            best, probability = candidates[0]
-            if not best.is_glimpsed and probability >= self.config.follow_above:
-                return self._following(best)
-        state = TrackState.CONFIRMING if candidates else self._state_without_candidates()
+        likely = self._likely
+        if likely is not None and chosen is None:
+            return self._following(likely)
+        state = TrackState.CONFIRMING if self.candidates else self._state_without_candidates()
         is_lost = chosen is None or (self.is_following and self.followed == self.chosen)
         return replace(self, chosen=None if is_lost else self.chosen, state=state)
 
@@ -227,11 +233,12 @@ class Tracker:
         return replace(self, is_hidden=True, crowd=self.crowd.with_person(hero._replace(track=track)))
 
     def _without_wrong_one(self) -> "Tracker":
-        """Without following somebody who is hardly the hero any more."""
+        """Without following somebody who is hardly the hero any more, or while somebody else is to be followed."""
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self
-        if self.crowd.probability(hero) >= self.config.give_up_below:
+        is_outdone = (likely := self._likely) is not None and likely is not hero
+        if self.crowd.probability(hero) >= self.config.give_up_below and not is_outdone:
             return self
         return replace(self, followed=None, seen_s=None, state=TrackState.PATROL)
 

@@ -173,8 +173,10 @@ def test_a_stranger_who_was_taken_for_the_hero_is_given_up_and_not_chased_again(
     assert not set(again) & {FOLLOWING, COASTING}
 
 
-def test_the_hero_is_followed_instead_of_whom_was_followed_by_mistake():
-    tracker = Tracker()
+@pytest.mark.parametrize("give_up_below", [0.1, 1e-12])
+def test_the_hero_is_followed_instead_of_whom_was_followed_by_mistake(give_up_below):
+    """Also if nobody is ever given up for themselves."""
+    tracker = Tracker(give_up_below=give_up_below)
     for _ in range(5):
         tracker.see((ELSEWHERE_M, HERO))
     for _ in range(15):

@@ -269,7 +269,8 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
         return event
 
     start = read(rewritten(path, tmp_path, change))[0].start
-    expected = TrackerConfig(profile=replace(hero_profile(), max_speed_mps=3.0))
+    # What is the default now was 0.3 when they were recorded.
+    expected = TrackerConfig(give_up_below=0.3, profile=replace(hero_profile(), max_speed_mps=3.0))
     assert start.tracker == expected
     assert (start.state is not None) == (path == FORMAT_3_MIDDLE)
     if start.state is not None:

@@ -37,9 +37,10 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None], deadline_s:
     sender.setblocking(False)
     arguments = (receiver, _has_terminal(), stop, reload, deadline_s)
     threading.Thread(target=_run, args=arguments, name="signals", daemon=True).start()
-    for number in [*SIGNALS, *HANGUPS]:
-        signal.signal(number, lambda *_: None)  # only for signals with a handler does Python write to the socket
+    # In this order, so that no signal is lost between. Python writes only signals to the socket that have a handler.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
+    for number in [*SIGNALS, *HANGUPS]:
+        signal.signal(number, lambda *_: None)
 
 
 def _run(
@@ -50,9 +51,9 @@ def _run(
     deadline_s: float,
 ) -> None:
     while (number := receiver.recv(1)[0]) not in SIGNALS:
-        if number in HANGUPS and had_terminal and not _has_terminal():
-            break
         if number in HANGUPS:
+            if had_terminal and not _has_terminal():
+                break
             reload()
     stop()
     time.sleep(deadline_s)

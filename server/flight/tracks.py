@@ -107,10 +107,11 @@ class Tracker:
 
     @property
     def _likely(self) -> Person | None:
-        """Who in the latest frame is likely enough to be followed; None without anybody."""
-        for person, probability in self.candidates[:1]:
-            if not person.is_glimpsed and probability >= self.config.follow_above:
-                return person
+        """Who in the latest frame is likely enough to be followed; None without, or if the operator has chosen."""
+        if self.crowd.person(self.chosen) is None:
+            for person, probability in self.candidates[:1]:
+                if not person.is_glimpsed and probability >= self.config.follow_above:
+                    return person
         return None
 
     @property
@@ -209,8 +210,7 @@ class Tracker:
             assert self.seen_s is not None
             if self.time_s - self.seen_s - hero.track.hidden_s < self.config.lost_after_s - ROUNDING_S:
                 return replace(self, state=TrackState.COASTING)
-        likely = self._likely
-        if likely is not None and chosen is None:
+        if (likely := self._likely) is not None:
             return self._following(likely)
         state = TrackState.CONFIRMING if self.candidates else self._state_without_candidates()
         is_lost = chosen is None or (self.is_following and self.followed == self.chosen)

@@ -245,6 +245,18 @@ def test_a_choice_of_somebody_out_of_view_outlasts_whoever_is_followed_and_ends_
     assert tracker.chosen is None
 
 
+def test_while_somebody_chosen_is_out_of_view_the_hero_is_not_given_up_for_somebody_else():
+    tracker = Tracker(give_up_below=1e-12)
+    for _ in range(3):
+        tracker.see((ELSEWHERE_M, STRANGER))
+    for _ in range(10):
+        tracker.see((HERO_M, HERO))
+    tracker.value = tracker.value.choose(1)
+    for _ in range(15):
+        assert tracker.see((HERO_M, STRANGER), (HERO_M + 9.0 * FORWARD_M, HERO)) is FOLLOWING
+    assert tracker.followed == 2
+
+
 def test_somebody_unknown_cannot_be_chosen_or_refused():
     tracker = following()
     assert tracker.value.choose(99) == tracker.value

@@ -125,7 +125,7 @@ class TrackerConfig:
 
     Why give up below 0.1 only: from afar the looks vary from frame to frame, and on the way to somebody the drone soon
     sees them better, while turning away costs many seconds until they are found again. Chosen on seeds 530 to 549:
-    with 0.3, three of twenty heroes were given up who were being approached; with 0.1, none.
+    with 0.3, two of twenty heroes were given up who were being approached, one of them twice; with 0.1, none.
 
     Args:
         follow_above: follow a person who is the hero with at least this probability.

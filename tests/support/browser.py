@@ -22,11 +22,18 @@ def looking(browser, port: int, width: int = 1400, height: int = 900, scheme: st
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
     browser.get_log("browser")
     browser.get(f"http://127.0.0.1:{port}/")
+    wait_loaded(browser)
     yield browser
     complaints = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
     browser.get("about:blank")
     # But for a server that has been stopped, and a network that could not be loaded.
     assert [line for line in complaints if not re.search("net::ERR_|status of 422", line)] == []
+
+
+def wait_loaded(browser) -> None:
+    """Chromium says now and then that a page is loaded before its text and its style sheet are."""
+    script = "return document.readyState === 'complete' && document.styleSheets.length > 0"
+    WebDriverWait(browser, PATIENCE_S, 0.05).until(lambda _: browser.execute_script(script), "expected a loaded page")
 
 
 def shows(browser, words: str, selector: str = ".state") -> bool:

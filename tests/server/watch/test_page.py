@@ -21,6 +21,7 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.browser import looking, press_key, screenshot, shows, too_wide
 from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED
@@ -519,9 +520,9 @@ def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_pag
         browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "192.0.2.7"}})
         try:
             browser.get(server.url)
-            assert "expected a token, got none" in browser.page_source
+            assert shows(browser, "expected a token, got none", "body")
             browser.get(f"{server.url}/?token=of-0123456789-abcdef")
-            assert browser.current_url == f"{server.url}/"
+            WebDriverWait(browser, PATIENCE_S, 0.05).until(expected_conditions.url_to_be(f"{server.url}/"))
             with looking(browser, server.port), flying(server):
                 assert shows(browser, "FOLLOWING")
                 browser.find_element(By.CSS_SELECTOR, "button.hold").click()

@@ -25,14 +25,23 @@ class Goal(NamedTuple):
         return value >= self.bound if self.at_least else value <= self.bound
 
 
-GOALS = (
-    Goal("on_target", 0.95, at_least=True),
-    Goal("wrong_person", 0.005),
-    Goal("error_m", 0.5),
-    Goal("reacquire_s", 3.0),
+# What this project has set out to reach; docs/results.md has the same goals.
+ERROR = Goal("error_m", 0.5)
+REACQUIRED = Goal("reacquire_s", 1.5)
+OF_THE_HERO = (
+    Goal("acquire_shown_s", 0.6),
+    Goal("acquire_shown_p90_s", 6.0),
+    Goal("on_target", 0.995, at_least=True),
+    Goal("wrong_person", 0.0005),
+    ERROR,
+    REACQUIRED,
 )
-GOALS_WITH_FAULTS = (Goal("on_target", 0.90, at_least=True),)
-GOALS_WITH_HIDING = (Goal("wrong_person", 0.005), Goal("reacquire_s", 3.0))
+WITH_LOOKALIKES = (Goal("wrong_person", 0.003), ERROR)
+WITH_HIDING = (Goal("on_target", 0.85, at_least=True), ERROR, REACQUIRED)
+WITH_FAULTS = (Goal("on_target", 0.99, at_least=True), ERROR)
+AT_A_FASTER_PACE = (Goal("on_target", 0.99, at_least=True), Goal("error_p95_m", 0.5))
+OF_ANOTHER_TARGET = (Goal("on_target", 0.95, at_least=True), Goal("wrong_person", 0.01))
+
 
 # Title, unit and number format of each figure.
 FIGURES = {

@@ -26,9 +26,9 @@ def separable_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, nam
     return layers.BatchNormalization(name=f"{name}_norm")(x)
 
 
-def pointwise_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, name: str) -> keras.KerasTensor:
+def pointwise_block(x: keras.KerasTensor, filters: int, *, name: str) -> keras.KerasTensor:
     """Apply a 1×1 convolution, which mixes channels but not positions, ReLU and batch norm."""
-    x = layers.Conv2D(filters, 1, strides=strides, activation="relu", name=f"{name}_pointwise")(x)
+    x = layers.Conv2D(filters, 1, activation="relu", name=f"{name}_pointwise")(x)
     return layers.BatchNormalization(name=f"{name}_norm")(x)
 
 

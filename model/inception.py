@@ -25,8 +25,11 @@ def inception_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, nam
     )
     at_5x5 = separable_block(at_5x5, branch // 2, name=f"{name}_5x5_1")
     pooled = pointwise_block(x, branch, name=f"{name}_pool_bottleneck")
+    # A strided 1×1 convolution would compute the same, but its training damages memory in TensorFlow 2.21 on a CPU, if
+    # it has fewer than 16 input channels.
+    thinned = x if strides == 1 else layers.MaxPooling2D(1, strides, name=f"{name}_thinned")(x)
     branches = [
-        pointwise_block(x, branch, strides=strides, name=f"{name}_1x1"),
+        pointwise_block(thinned, branch, name=f"{name}_1x1"),
         separable_block(at_3x3, branch, strides=strides, name=f"{name}_3x3"),
         separable_block(at_5x5, branch, strides=strides, name=f"{name}_5x5_2"),
         layers.MaxPooling2D(3, strides, padding="same", name=f"{name}_pool")(pooled),

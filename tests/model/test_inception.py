@@ -53,6 +53,13 @@ def test_a_block_sees_at_four_scales_side_by_side(network):
         assert branch is network.get_layer(f"decoder1_1_{name}").output
 
 
+def test_no_1x1_convolution_is_strided_which_training_on_a_cpu_would_not_survive(network):
+    pointwise_layers = [each for each in network.layers if getattr(each, "kernel_size", None) == (1, 1)]
+    assert len(pointwise_layers) > 10
+    assert {each.strides for each in pointwise_layers} == {(1, 1)}
+    np.testing.assert_array_equal(network.get_layer("encoder1_thinned").output.shape[1:], (8, 8, 3))
+
+
 def test_the_image_goes_into_its_block_without_a_bottleneck(network):
     assert network.get_layer("encoder1_3x3_separable").input is network.input
     bottleneck = network.get_layer("decoder2_1_3x3_bottleneck_norm").output

@@ -51,5 +51,6 @@ class Surfaces(NamedTuple):
         column, row = point.u_px / self.camera.image_width_px * BLOCKS, point.v_px / self.camera.image_px * BLOCKS
         if not (0 <= column < BLOCKS and 0 <= row < BLOCKS):
             return False
-        depth_m = self.depths_255[int(row) * BLOCKS + int(column)] / 255 * self.camera.far_m
-        return depth_m < point.depth_m - in_front_m
+        depth_255 = self.depths_255[int(row) * BLOCKS + int(column)]
+        # 0 and 255 are no measurements, see `parts.stretches`.
+        return 0 < depth_255 < 255 and depth_255 / 255 * self.camera.far_m < point.depth_m - in_front_m

@@ -37,6 +37,13 @@ def test_a_place_that_is_seen_through_a_gap_is_not_hidden():
     assert not Surfaces.of(image, QUADSIM_CAMERA, LEVEL).hide(AHEAD, IN_FRONT_M)
 
 
+@pytest.mark.parametrize("depth_255", [0, 255])
+def test_a_depth_that_is_no_measurement_hides_nobody(depth_255):
+    surfaces = Surfaces.of(np.full((256, 256), depth_255, np.uint8), QUADSIM_CAMERA, LEVEL)
+    assert not surfaces.hide(AHEAD, IN_FRONT_M)
+    assert not surfaces.hide((QUADSIM_CAMERA.far_m + 10.0, 0.0, 2.0), IN_FRONT_M)
+
+
 @pytest.mark.parametrize("place", [(-20.0, 0.0, 2.0), (20.0, 15.0, 2.0), (20.0, -15.0, 2.0), (20.0, 0.0, 40.0)])
 def test_nothing_is_known_of_a_place_outside_of_the_picture(place):
     assert not Surfaces.of(depth(HOUSE_M), QUADSIM_CAMERA, LEVEL).hide(place, IN_FRONT_M)

@@ -7,22 +7,26 @@ chunks takes no more than the file's length, keeps what the picture needs, and r
 Sources: ITU-T T.81 (JPEG), annex B; W3C PNG specification, third edition, sections 5 and 11.
 """
 
+import re
 import struct
 from typing import NamedTuple
+
+import numpy as np
 
 # A baseline JPEG has one scan, or one for each of up to four channels.
 MOST_SCANS = 4
 # Tables and scans of a JPEG, chunks of a PNG: encoders write some ten; QuadSim's PNGs have a chunk for each 8 kB.
 MOST_PARTS = 256
 
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _BASELINE = (0xC0, 0xC1)  # sequential, Huffman: 8 bits, and up to 12
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Quantisation and Huffman tables, restart interval; Adobe's segment tells the colour transform.
 _TABLES, _ADOBE = (0xDB, 0xC4, 0xDD), 0xEE
 _APPLICATION_OR_COMMENT = (*range(0xE0, 0xF0), 0xFE)
-# What may follow 0xFF within a scan: a byte 0xFF of the data, and restarts.
-_WITHIN_SCAN = frozenset((0x00, *range(0xD0, 0xD8)))
+_FILL = re.compile(rb"\xff*")
+# Which bytes may follow 0xFF within a scan: 0 after a byte 0xFF of the data, restarts, and 0xFF after a fill byte.
+_WITHIN_SCAN = np.isin(np.arange(256), (0x00, *range(0xD0, 0xD8), 0xFF))
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -97,8 +101,8 @@ def _plain_jpeg(file: bytes) -> PlainImage:
 def _next_marker(file: bytes, at: int) -> tuple[int, int]:
     """The marker at a place, after any fill bytes, and the place behind it."""
     begin = at
-    while file[at : at + 1] == b"\xff":
-        at += 1
+    if fill := _FILL.match(file, at):  # which always matches
+        at = fill.end()
     if at == begin or at >= len(file):
         raise UnusualImageError("a whole JPEG", f"no marker at byte {begin} of {len(file)}")
     return file[at], at + 1
@@ -106,15 +110,13 @@ def _next_marker(file: bytes, at: int) -> tuple[int, int]:
 
 def _end_of_scan(file: bytes, at: int) -> int:
     """The place of the marker that ends a scan whose data begins at `at`."""
-    # By `find`: a regular expression takes 25 times as long.
-    while (at := file.find(b"\xff", at)) >= 0 and at + 1 < len(file):
-        if file[at + 1] in _WITHIN_SCAN:
-            at += 2
-        elif file[at + 1] == 0xFF:  # a fill byte
-            at += 1
-        else:
-            return at
-    raise UnusualImageError("a whole JPEG", "one without an end")
+    # By numpy: a loop in Python takes 0.3 s for a message that is full of 0xFF.
+    data = np.frombuffer(file, np.uint8)[at:]
+    marks = np.flatnonzero(data[:-1] == 0xFF)
+    ends = marks[~_WITHIN_SCAN[data[marks + 1]]]
+    if not len(ends):
+        raise UnusualImageError("a whole JPEG", "one without an end")
+    return at + int(ends[0])
 
 
 def _plain_png(file: bytes) -> PlainImage:

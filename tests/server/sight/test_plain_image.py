@@ -95,6 +95,12 @@ def test_parts_that_the_picture_does_not_need_are_dropped(file):
     assert plain_image(plain.file) == plain
 
 
+def test_fill_bytes_before_a_marker_are_passed_over():
+    file = saved("JPEG")
+    filled = file[:2] + bytes([0xFF] * 5) + file[2:-2] + bytes([0xFF] * 5) + file[-2:]
+    np.testing.assert_array_equal(pixels(plain_image(filled).file), pixels(file))
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [

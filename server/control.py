@@ -148,7 +148,7 @@ class Control:
         simulator.slot.close()
         if simulator.session.state.is_held:
             self.kept_holds.keep(simulator.host)
-        for watch in simulator.watches:
+        for watch in (*simulator.watches, *simulator.failed_watches):
             with self._faults.contained("listener"):
                 watch.disconnected()
         logger.info("[%s] simulator disconnected after %d frames", simulator.name, simulator.frames)
@@ -289,6 +289,7 @@ class Control:
             except Exception as error:
                 self._faults.report("listener", error)
                 simulator.watches.remove(watch)  # it would fail again at each frame
+                simulator.failed_watches.append(watch)
                 self._post(self.fail, simulator)  # later: the commands of the present event leave first
 
     def _contained(self, place: str, simulator: Simulator) -> AbstractContextManager[None]:

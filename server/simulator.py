@@ -33,7 +33,7 @@ class Taken(NamedTuple):
 class Watch(Protocol):
     """Is told what happens to one simulator, on the event loop; must not wait.
 
-    A watch that raises is told nothing more.
+    A watch that raises is told nothing more, except `disconnected`.
     """
 
     def taken(self, taken: Taken) -> None:
@@ -66,6 +66,7 @@ class Simulator:
 
     Attributes:
         watches: told what happens to it.
+        failed_watches: those that have raised.
         frames: received so far; the newest one's number.
         in_work: its frames that perception has still to answer, by number, oldest first.
         is_connected: whether it is still there.
@@ -77,6 +78,7 @@ class Simulator:
     session: Session
     slot: Slot
     watches: list[Watch] = field(default_factory=list)
+    failed_watches: list[Watch] = field(default_factory=list)
     frames: int = 0
     in_work: dict[int, "InWork"] = field(default_factory=dict)
     is_connected: bool = True

@@ -391,6 +391,8 @@ def test_a_listener_that_raises_is_left_out_for_that_simulator(road, point):
     assert len(faulty.notes) == before, "it is told nothing more of this simulator"
     assert road.told("a")[-2:] == FOLLOW, "which is led without it"
     assert notes.events.count("Seen") == 7, "the other listener has been told everything"
+    road.control.on_disconnect("a")
+    assert faulty.notes[before:] == [("disconnected",)], "but that it has gone"
 
 
 def test_a_listener_that_raises_at_the_beginning_or_the_end_changes_nothing(road):

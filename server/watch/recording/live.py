@@ -93,8 +93,14 @@ class Live:
     def log(self, streamed: "_Streamed", item: Told | Answered) -> None:
         """Have an item sent, unless too many wait."""
         topics = streamed.topics
-        if topics is not None and len(self._waiting) < MOST_WAITING and topics.is_wanted:
-            self._put(streamed, lambda: topics.log(item))
+        if topics is None or streamed.has_failed or len(self._waiting) >= MOST_WAITING or not topics.is_wanted:
+            return
+
+        def send() -> None:
+            if not streamed.has_failed:
+                topics.log(item)
+
+        self._put(streamed, send)
 
     def _put(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
         self._waiting.append((streamed, work))
@@ -108,8 +114,13 @@ class Live:
                 self._do(*self._waiting.popleft())
 
     def _do(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
-        with self._faults.contained("foxglove", lambda: self._on_fault(streamed.simulator)):
+        with self._faults.contained("foxglove", lambda: self._give_up(streamed)):
             work()
+
+    def _give_up(self, streamed: "_Streamed") -> None:
+        """Send nothing more of a simulator: the fault is an event, too, which would fail again without end."""
+        streamed.has_failed = True
+        self._on_fault(streamed.simulator)
 
 
 class _Streamed:
@@ -118,11 +129,13 @@ class _Streamed:
     Attributes:
         simulator: as given.
         topics: its own, once the thread has made them.
+        has_failed: whether its messages could not be made, so that there are no more.
     """
 
     def __init__(self, live: Live, simulator: Simulator) -> None:
         self._live, self.simulator = live, simulator
         self.topics: Topics | None = None
+        self.has_failed = False
         self._place: int | None = None
         self._latest = simulator.session.state
 

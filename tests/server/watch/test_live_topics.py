@@ -138,6 +138,32 @@ def test_items_that_the_thread_cannot_keep_up_with_are_left_out(monkeypatch):
     assert len(live._waiting) == MOST_WAITING + 1, "but never that a simulator has gone"
 
 
+def test_a_message_that_cannot_be_made_is_one_fault_and_the_last_message_of_that_simulator():
+    road, faults = Road(), Faults()
+    live = Live(0, faults, lambda simulator: road.control.fail(simulator))  # whose thread is not started
+    road.control.listeners.append(live)
+    road.frame("a", 1)
+    road.see("a", view(sighting()))
+    (streamed,) = road.simulator("a").watches
+    live._waiting.clear()
+    tried = []
+
+    def fail(item) -> None:
+        tried.append(item)
+        raise ZeroDivisionError
+
+    streamed.topics = SimpleNamespace(is_wanted=True, log=fail, close=lambda: tried.append("closed"))
+    for number in range(2, 5):
+        road.frame("a", number)
+        road.see("a", view(sighting()))
+    while live._waiting:
+        live._do(*live._waiting.popleft())
+    assert (len(tried), faults.counts) == (1, {"foxglove": 1}), "the fault is an event, too"
+    road.control.on_disconnect("a")
+    live._do(*live._waiting.popleft())
+    assert tried[1:] == ["closed"]
+
+
 def test_a_taken_port_is_told_in_one_line(server: ServerProcess):
     port = server.wait_for_log("Foxglove: ").rpartition(":")[2]
     run = follower("unused", "--port", "0", "--foxglove", port)

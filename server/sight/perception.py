@@ -21,7 +21,7 @@ from server.sight.sight import Sight, View
 from server.supervision import Faults
 from server.wire.messages import BadFrameError, SensorFrame
 
-# How long a failure of perception is told when no frame comes that would show it mended.
+# How long a failure is reported if no later frame succeeds.
 FAILURE_TOLD_S = 10.0
 
 
@@ -112,8 +112,11 @@ class Perception:
         while (work := self._queue.take()) is not None:
             self._start_threads(work.sight)  # a remote engine has use for more when a local one takes over
             results = self._perceive(work)
-            has_failed = any(perceived.outcome is None for _, perceived in results)
-            self._failed_at_s = time.monotonic() if has_failed else None
+            outcomes = [perceived.outcome for _, perceived in results]
+            if None in outcomes:
+                self._failed_at_s = time.monotonic()
+            elif any(isinstance(outcome, View) for outcome in outcomes):  # a bad image says nothing of perception
+                self._failed_at_s = None
             for slot, perceived in results:
                 with self._faults.contained("delivery"):
                     slot.deliver(perceived)

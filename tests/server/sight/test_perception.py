@@ -334,9 +334,12 @@ def test_a_network_that_raises_is_reported_and_the_next_frame_is_served(pipeline
     assert pipeline.outcomes(1) == [None]
     assert pipeline.faults.counts == {"perception": 1}
     assert pipeline.perception.trouble(60.0) == "perception failed on the last frame"
+    pipeline.put("b", frame(b"no image"))
+    assert isinstance(pipeline.outcomes(2)[1], BadFrameError)
+    assert pipeline.perception.trouble(60.0) == "perception failed on the last frame", "a bad image mends nothing"
     pipeline.put("a", frame())
     pipeline.engine.gate.release()
-    assert isinstance(pipeline.outcomes(2)[1], View)
+    assert isinstance(pipeline.outcomes(3)[2], View)
     assert pipeline.perception.trouble(60.0) is None
 
 

@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -190,7 +191,7 @@ def shorten(value: object, most: int = 60) -> str:
         return f"{shown}… ({len(value)} characters)" if len(value) > most else shown
     if isinstance(value, Mapping | list):
         return f"{type(value).__name__} of {len(value)}"
-    return repr(value)[:most]
+    return reprlib.repr(value)[:most]  # which stops early: the whole of a long tuple takes 10 ms
 
 
 def _finite(position_m: Sequence[float]) -> list[float]:

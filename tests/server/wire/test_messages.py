@@ -16,6 +16,7 @@ from server.wire.messages import (
     parse_numbers,
     parse_sensor_frame,
     parse_timestamp,
+    shorten,
 )
 
 IMAGE = base64.b64encode(b"any bytes").decode()
@@ -31,6 +32,13 @@ def frame(**changes: object) -> dict[str, object]:
         "depth_image": IMAGE,
     }
     return {key: value for key, value in {**fields, **changes}.items() if value is not None}
+
+
+def test_a_received_value_is_shown_shortened():
+    assert shorten("a" * 100) == f"{'a' * 60!r}… (100 characters)"
+    assert shorten({"a": 1}) == "dict of 1"
+    assert shorten((1, "a", None)) == "(1, 'a', None)"
+    assert len(shorten(tuple("a" * 1000 for _ in range(1000)))) <= 60
 
 
 def test_a_frame_as_quadsim_sends_it_is_understood():

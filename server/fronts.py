@@ -31,9 +31,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S = 0.5, 30.0, 60.0
 # From the signal until fronts that still run are killed: longer than they give themselves.
 END_S = DEADLINE_S + 1.0
 RECEIVE_BYTES = 65536
-# What signals have the loop told.
+# What the thread of signals sends to the loop.
 STOP, RELOAD = b"s", b"r"
-# Of a front that was told to end: by itself, while it was still starting, and by Ctrl-C meanwhile.
+# Exit statuses of a front that was told to end: in order, by SIGTERM while it was starting, by Ctrl-C while starting.
 ENDED = (0, -signal.SIGTERM, 130)
 
 
@@ -104,12 +104,22 @@ class Fronts:
         now_s = time.monotonic()
         for number in [number for number, due_s in self._due_s.items() if due_s <= now_s]:
             del self._due_s[number]
-            self._start(number)
+            try:
+                self._start(number)
+            except OSError as error:  # no memory for a process, no descriptors
+                if not self._have_all_listened:
+                    raise
+                self._due_s[number] = now_s + LONGEST_WAIT_S
+                logger.warning(
+                    "front %d cannot be started (%s); it is tried again in %g s", number, error, LONGEST_WAIT_S
+                )
 
     def _start(self, number: int) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             process = subprocess.Popen([*self._command, "--front", str(number)], stdin=theirs.fileno())
+            undo.pop_all()
         ours.setblocking(False)
         running = self._running[number] = _Running(number, process, ours)
         self._selector.register(ours, selectors.EVENT_READ, running)

@@ -1,10 +1,12 @@
 """Several fronts behind one port: real processes, real websockets; only the network is the fake one."""
 
 import contextlib
+import errno
 import json
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -17,6 +19,7 @@ from support.live import follow
 from support.page import Flight, Viewer, request
 from support.waiting import PATIENCE_S, wait_until
 
+from server.fronts import Fronts
 from tools.simulator.server_process import ServerProcess, is_port_free
 from tools.simulator.wire import QuadSimClient
 
@@ -196,6 +199,20 @@ def test_requests_that_take_more_than_one_connection_are_led_to_the_fronts_own_p
     assert request(fronts[1], "GET", "/socket.io/?EIO=4&transport=polling")[0] == 200
     links = request(shared, "GET", "/", Host=f"localhost:{server.port}")[1].decode()
     assert all(f'href="//localhost:{front.port}/"' in links for front in fronts.values())
+
+
+def test_a_front_that_cannot_be_started_again_is_tried_later_and_leaves_the_others_running(monkeypatch, caplog):
+    def no_memory(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    several = Fronts(["unused"], 2)
+    monkeypatch.setattr("subprocess.Popen", no_memory)
+    with pytest.raises(BlockingIOError):
+        several._start_due()
+    several._have_all_listened, several._due_s = True, {1: 0.0}
+    several._start_due()
+    assert several._due_s[1] > time.monotonic()
+    assert "front 1 cannot be started ([Errno 11] Resource temporarily unavailable)" in caplog.text
 
 
 def test_a_front_that_does_not_start_ends_all_in_one_line():

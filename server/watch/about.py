@@ -8,6 +8,9 @@ from server.flight.session import Situation
 from server.sight.geometry import Camera
 from server.watch.labels import Spot, as_json
 
+# Warnings about a simulator's input: how long each is shown, and how many.
+WARNING_SHOWN_S, WARNINGS_SHOWN = 60.0, 5
+
 
 def describe(
     name: str, target: str, situation: Situation, distance_m: float | None, found: Iterable[Spot], camera: Camera

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from server.front import Front
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
-from server.watch.about import describe, describe_briefly, rounded
+from server.watch.about import WARNING_SHOWN_S, WARNINGS_SHOWN, describe, describe_briefly, rounded
 from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
@@ -33,7 +33,6 @@ MOST_MOMENTS_TOGETHER = 50_000
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
 # What a viewer of the wall has in full: no simulator has this name.
 NOBODY = ""
-WARNING_SHOWN_S = 60.0
 MOST_WARNINGS = 100
 
 
@@ -269,7 +268,7 @@ class Dashboard:
             {"client": client, "words": said.words, "count": said.count, "age_s": rounded(now_s - said.at_s)}
             for (client, _), said in reversed(self._complaints.items())
             if (client == name or (name is None and client not in shown)) and now_s - said.at_s < WARNING_SHOWN_S
-        ][:5]
+        ][:WARNINGS_SHOWN]
 
 
 def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from model.card import Card
+from model.profile import Profile
 from server.flight.session import Situation
 from server.sight.geometry import Camera
 from server.sight.images import decode_rgb
 from server.sight.sight import View
-from server.watch.about import describe, rounded
+from server.watch.about import WARNING_SHOWN_S, WARNINGS_SHOWN, describe, rounded
 from server.watch.labels import Spot
 from server.watch.overlay import draw
 from server.watch.recording.items import Answered
@@ -24,8 +25,6 @@ from server.watch.recording.restore import InconsistentError, restored, restored
 from server.watch.recording.steps import Shot, Step, Steps
 from server.wire.messages import BadFrameError, SensorFrame
 
-# As on the live page.
-WARNING_SHOWN_S, MOST_WARNINGS = 60.0, 5
 # Where the network did not look, a mask is black. Between classes, a scaled one has 85 of some colour at least.
 DARKEST = 64
 
@@ -90,8 +89,8 @@ class Film:
         if step.shot is not None:
             before = self._answered_at(step.shot.answered)
             distance_m = before.distance_m
-            picture, found, camera = self._draw(step.shot, before.situation)
-        about = describe(self._start.session, step.target, self._situation(step), distance_m, found, camera) | {
+            picture, found, camera = self._draw(step.shot, before.situation, step.target)
+        about = describe(self._start.session, step.target.name, self._situation(step), distance_m, found, camera) | {
             "recording": None,
             "warnings": self._warnings(step.at_s),
             "picture": picture,
@@ -129,7 +128,7 @@ class Film:
             situation = situation._replace(age_s=situation.age_s + step.at_s - answered.now_s)
         return situation._replace(**step.changes)
 
-    def _draw(self, shot: Shot, situation: Situation) -> tuple[str | None, tuple[Spot, ...], Camera]:
+    def _draw(self, shot: Shot, situation: Situation, target: Profile) -> tuple[str | None, tuple[Spot, ...], Camera]:
         """The picture, None if its image or mask cannot be decoded; where people are in it, and the camera."""
         number, place, arrival_s, _ = shot.frame
         frame = restored_frame(number, arrival_s, self._recording.argument_at(place)).content
@@ -140,9 +139,10 @@ class Film:
             classes, _ = decode_rgb(mask.png, camera.image_px)
             _, size = decode_rgb(frame.rgb_image, camera.image_px)
             camera = camera.of_shape(*size)
-            seen = (classes > 127).astype(np.float32)  # its colours are the classes of `Card`, in their order
+            seen = (classes > 127).astype(np.float32)  # red, green and blue are the classes of this card
+            card = Card(("surroundings", "people", target.name), profile=target)
             is_part = bool(classes.max(axis=-1).min() < DARKEST)
-            view = View((), camera, seen, Card(), is_part=is_part)
+            view = View((), camera, seen, card, is_part=is_part)
             return *draw(frame, view, situation), camera
         except BadFrameError:
             return None, (), camera
@@ -151,7 +151,7 @@ class Film:
         """The latest ones, the newest first."""
         recent = [(at_s, words) for at_s, words in self._read.complaints if 0 <= now_s - at_s < WARNING_SHOWN_S]
         counts, latest = Counter(words for _, words in recent), {words: at_s for at_s, words in recent}
-        newest = sorted(latest, key=lambda words: -latest[words])[:MOST_WARNINGS]
+        newest = sorted(latest, key=lambda words: -latest[words])[:WARNINGS_SHOWN]
         name = self._start.session
         return [
             {"client": name, "words": words, "count": counts[words], "age_s": rounded(now_s - latest[words])}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from model.profile import Profile
 from server.flight.events import (
     Choose,
     Event,
@@ -56,12 +57,12 @@ class Shot(NamedTuple):
 class Step(NamedTuple):
     """A moment at which the page changed.
 
-    `target` is the name of whom the session looked for, `shot` the latest picture, `answered` the latest situation, and
+    `target` is whom the session looked for, `shot` the latest picture, `answered` the latest situation, and
     `changes` what has changed in it since.
     """
 
     at_s: float
-    target: str
+    target: Profile
     shot: Shot | None
     answered: Place | None
     changes: dict[str, Any]
@@ -93,7 +94,7 @@ class Steps:
         state = restored(recording.start).state
         self._state, self._is_held = state.tracker.state, state.is_held
         self._is_told_to_follow, self._chosen = bool(state.is_told_to_follow), state.tracker.chosen
-        self._target = state.tracker.config.profile.name
+        self._target = state.tracker.config.profile
         # Frames without an answer, by number.
         self._waiting: dict[int, ReceivedFrame] = {}
         # The frame answered last, until its situation comes, and its mask if it was seen.
@@ -155,8 +156,10 @@ class Steps:
             self._is_held = isinstance(event, Hold)
         elif isinstance(event, Choose):
             self._chosen = event.person
+        elif isinstance(event, Refuse) and event.person == self._chosen:
+            self._chosen = None
         elif isinstance(event, Retarget):
-            self._chosen, self._target = None, event.tracker.profile.name
+            self._chosen, self._target = None, event.tracker.profile
         for command in commands:
             if command.event == FOLLOW and not self._is_told_to_follow:
                 self._is_told_to_follow = True
@@ -208,6 +211,8 @@ def _words(event: Event) -> Iterator[str]:
             yield f"the target is the {tracker.profile.name} from here on"
         case NotUnderstood(field=field):
             yield f"a frame was not understood ({field})"
+        case Failed(frame=None):
+            yield "internal error"
         case Failed():
             yield "perception failed"
         case Tick():

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_1, FORMAT_2, rewritten
+from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_6, rewritten
 
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
@@ -97,6 +97,39 @@ def test_a_hold_is_shown_until_its_release(film: Film):
     assert not about(film, held - 1)["is_held"]
     assert all(about(film, step)["is_held"] for step in range(held, released))
     assert not about(film, released)["is_held"]
+
+
+def test_a_fault_of_the_servers_own_is_not_called_one_of_perception(tmp_path):
+    failed = {"kind": "failed", "frame": None, "state": "lost"}
+    copy = rewritten(FORMAT_6, tmp_path, lambda _, event: event | failed if event["kind"] == "hold" else event)
+    with Recording(copy, with_states=True) as recording:
+        decisions = [words for _, _, words in Film(recording).timeline()["decisions"]]
+    assert any(words.startswith("internal error") for words in decisions)
+
+
+def test_who_is_refused_is_no_longer_chosen_from_then_on(tmp_path):
+    orders = {"hold": {"kind": "choose", "person": 1}, "release": {"kind": "refuse", "person": 1}}
+    copy = rewritten(FORMAT_6, tmp_path, lambda _, event: event | orders.get(event["kind"], {}))
+    with Recording(copy, with_states=True) as recording:
+        film = Film(recording)
+        chosen, refused = step_of(film, "person 1 chosen by hand"), step_of(film, "person 1 refused by hand")
+        assert about(film, chosen)["chosen"] == 1
+        assert about(film, refused)["chosen"] is None
+
+
+def test_labels_are_above_the_head_of_whoever_the_target_is(tmp_path):
+    def with_a_tall_target(number: int, event: dict) -> dict:
+        if number == 0:
+            event["tracker"]["profile"]["height_m"] = 3.0
+        return event
+
+    copy = rewritten(FORMAT_6, tmp_path, with_a_tall_target)
+    pictures = []
+    for path in (FORMAT_6, copy):
+        with Recording(path, with_states=True) as recording:
+            film = Film(recording)
+            pictures.append(about(film, step_of(film, "the drone is told to follow"))["picture"])
+    assert pictures[0] != pictures[1], "the label is higher"
 
 
 def test_a_bad_frame_is_a_warning_for_a_while(film: Film):

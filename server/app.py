@@ -266,6 +266,7 @@ class FollowerServer:
         except OrderError as error:
             self._complaints.warn(str(self._sio.peer(sid)), event, error.expected, shorten(arguments))
         else:
+            self._sio.recognise(sid)
             self._dashboard.on_change()
         acknowledge()
 

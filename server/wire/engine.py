@@ -200,7 +200,8 @@ class EngineServer(engineio.Server):
         expected, more = f"at most {MOST_SESSIONS}", f"one more from {Peer.of(environ).host}"
         silent_s, longest_silent = min((session.heard_s, sid) for sid, session in self.sessions.items())
         if strangers:
-            expected = f"at most {MOST_STRANGERS} of clients none of whose frames was understood"
+            if len(strangers) >= MOST_STRANGERS:
+                expected = f"at most {MOST_STRANGERS} of clients that have sent no valid event"
             self.complaints.warn(SERVER, "sessions", expected, f"{more}, for which the oldest was closed")
             # The first, that is the oldest.
             self.disconnect(min(strangers, key=lambda sid: self.sessions[sid].standing))

@@ -145,6 +145,16 @@ def test_the_oldest_stranger_makes_room_for_another_session(web, monkeypatch):
     assert list(web.server.eio.sessions) == [known, second, third]
     assert web.post(first, b"40") == 400
     assert [field for _, field, _, _ in web.mistakes] == ["sessions", "session"]  # the reason, and the refusal
+    assert "at most 2 of clients that have sent no valid event" in web.mistakes[0]
+
+
+def test_a_stranger_makes_room_when_there_are_as_many_sessions_as_there_may_be(web, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_SESSIONS", 2)
+    known = web.shake_hands()
+    web.post(known, b'42["sensor_frame",{}]')
+    _, newest = web.shake_hands(), web.shake_hands()
+    assert list(web.server.eio.sessions) == [known, newest]
+    assert [expected for _, _, expected, _ in web.mistakes] == ["at most 2"]
 
 
 def test_a_session_is_refused_when_all_that_there_may_be_are_known(web, monkeypatch):

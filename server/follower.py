@@ -93,7 +93,7 @@ def find_elsewhere(options: argparse.Namespace, watchdog_s: float) -> Elsewhere 
                 raise ValueError(f"expected --engine http:// or grpc://HOST:PORT with {option}, got {options.engine}")
         return None
     token = None if options.engine_token_file is None else read_token(options.engine_token_file)
-    # Half of it, so that what waits for the answer on the frame before is answered within the watchdog's time, too.
+    # Half of the watchdog's time: a frame that waits for the previous answer must also be answered in time.
     return Elsewhere(options.engine, watchdog_s / 2, token)
 
 
@@ -136,14 +136,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="ENGINE",
         help="openvino, tensorflow, http://HOST:PORT or grpc://HOST:PORT (default: auto)",
     )
-    parser.add_argument("--fallback", action="store_true", help="infer here while other machines do not")
+    parser.add_argument("--fallback", action="store_true", help="run the network here if the other machine fails")
     parser.add_argument("--engine-token-file", type=Path, metavar="FILE", help="file with the token for other machines")
     add_precision_option(parser)
     parser.add_argument(
         "--device",
         default="CPU",
         metavar="DEVICE",
-        help="of OpenVINO: CPU, GPU, NPU or AUTO (default: CPU)",
+        help="CPU, GPU, NPU or AUTO, for OpenVINO (default: CPU)",
     )
     add_options(parser, Settings)
     parser.add_argument("--front", type=int, help=argparse.SUPPRESS)  # which one: its parent says it (server/fronts.py)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from model.card import LARGEST_MIN_BLOB_PX, Card
-from model.options import option
+from model.options import check, option
 from model.profile import MOTION, Profile, hero_profile, profile_of
-from server.sight.geometry import Camera
+from server.sight.geometry import FAR_LIMITS_M, FARTHEST_GROUND_M, FIELDS_OF_VIEW_DEG, Camera
 from server.wire.addresses import is_loopback
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # as browsers send it: bücher.example is xn--bcher-kva.example
 MOST_FRONTS = 64
+LAST_PORT = 65535
+LONGEST_WATCHDOG_S = 3.0
 LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
 
 
@@ -38,11 +40,11 @@ class Settings:
     fronts: int = option(1, "processes that share the port")
     vertical_fov_deg: float = option(60.0, "vertical field of view, degrees")
     depth_far_m: float = option(100.0, "depth that 255 stands for, metres; 50 in some releases of QuadSim")
-    depth: str = option("image", "none: do without depth images", choices=("image", "none"))
-    ground_m: float = option(0.0, "z of the ground without depth, m")
-    follow: str | None = option(None, "which target (default: the first)", metavar="NAME")
+    depth: str = option("image", "use depth images or not", choices=("image", "none"))
+    ground_m: float = option(0.0, "height (z) of the ground, m")
+    follow: str | None = option(None, "target to follow (default: the first)", metavar="NAME")
     min_blob_px: int = option(0, "smallest person, px; 0: the card's")
-    watchdog_s: float = option(1.0, "longest wait for a fresh frame, s")
+    watchdog_s: float = option(1.0, "seconds to follow without a frame")
     pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(None, "record every session, into this folder")
     foxglove: int | None = option(
@@ -59,42 +61,49 @@ class Settings:
     def __post_init__(self) -> None:
         # An empty address would mean all of this machine's.
         if not self.host.strip() or not self.host.isprintable():
-            raise ValueError(f"host must be an address or a name, got {self.host!r}")
+            raise ValueError(f"expected --host with an address or a name, got {self.host!r}")
         try:
             self.host.encode("idna")  # as sockets do
         except UnicodeError as error:
-            raise ValueError(f"host must be an address or a name, got {self.host!r}: {error}") from error
+            raise ValueError(f"expected --host with an address or a name, got {self.host!r}: {error}") from error
         for name in self.allow_host:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"allow_host must be a name without scheme and port, got {name!r}")
+                raise ValueError(f"expected --allow-host with a name without scheme and port, got {name!r}")
         if not (is_loopback(self.host) or self.token_file or self.without_token):
             raise ValueError(
                 f"expected --token-file with --host {self.host}, because other machines may reach the server there; "
                 "--without-token serves them all"
             )
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be 0 to 65535, got {self.port}")
-        if not 0 <= (self.foxglove or 0) <= 65535:
-            raise ValueError(f"foxglove must be a port, 0 to 65535, got {self.foxglove}")
-        self._check_fronts()
+        smallest_deg, largest_deg = FIELDS_OF_VIEW_DEG
+        nearest_m, farthest_m = FAR_LIMITS_M
+        check(
+            self,
+            ("port", 0 <= self.port <= LAST_PORT, f"from 0 to {LAST_PORT}"),
+            ("foxglove", 0 <= (self.foxglove or 0) <= LAST_PORT, f"from 0 to {LAST_PORT}"),
+            ("fronts", 1 <= self.fronts <= MOST_FRONTS, f"from 1 to {MOST_FRONTS}"),
+            (
+                "vertical_fov_deg",
+                smallest_deg <= self.vertical_fov_deg <= largest_deg,
+                f"from {smallest_deg:g} to {largest_deg:g}",
+            ),
+            ("depth_far_m", nearest_m <= self.depth_far_m <= farthest_m, f"from {nearest_m:g} to {farthest_m:g}"),
+            ("ground_m", abs(self.ground_m) <= FARTHEST_GROUND_M, f"within ±{FARTHEST_GROUND_M:g}"),
+            ("min_blob_px", 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX, f"from 0 to {LARGEST_MIN_BLOB_PX}"),
+            ("watchdog_s", 0 < self.watchdog_s <= LONGEST_WATCHDOG_S, f"above 0, at most {LONGEST_WATCHDOG_S:g}"),
+        )
+        if self.fronts > 1:
+            self._check_fronts()
         if self.networks is not None and not self.networks.is_dir():
             raise ValueError(f"expected a folder of networks at {self.networks}, got none")
-        _ = self.camera  # checks its own two
-        if not 0 < self.watchdog_s <= 3:
-            raise ValueError(f"watchdog_s must be in (0, 3], got {self.watchdog_s}")
-        if not 0 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
-            raise ValueError(f"min_blob_px must be 0 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
     def _check_fronts(self) -> None:
-        if not 1 <= self.fronts <= MOST_FRONTS:
-            raise ValueError(f"fronts must be 1 to {MOST_FRONTS}, got {self.fronts}")
-        if self.fronts == 1:
-            return
         if sys.platform != "linux":
-            raise ValueError(f"expected Linux with --fronts, for others do not share a port out, got {sys.platform}")
-        last = 65535 - self.fronts
-        if not 1 <= self.port <= last:
-            raise ValueError(f"port must be 1 to {last} with {self.fronts} fronts, got {self.port}")
+            raise ValueError(
+                "expected Linux with --fronts (other systems do not spread connections over processes), "
+                f"got {sys.platform}"
+            )
+        last = LAST_PORT - self.fronts
+        check(self, ("port", 1 <= self.port <= last, f"from 1 to {last} with {self.fronts} fronts"))
         if self.foxglove is not None:
             raise ValueError("expected --foxglove without --fronts, got both")
 

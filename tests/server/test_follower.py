@@ -15,8 +15,8 @@ from tools.simulator.server_process import running_server
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--port=99999", "port must be 0 to 65535, got 99999"),
-        ("--host=", "host must be an address or a name, got ''"),
+        ("--port=99999", "expected --port from 0 to 65535, got 99999"),
+        ("--host=", "expected --host with an address or a name, got ''"),
         ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
         ("--follow=cat", "expected a target of the network (hero), got cat"),
         ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),

@@ -11,27 +11,31 @@ from server.settings import OWN, Settings, TrackerConfig, read_tracker, tracker_
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"port": 99999}, "port must be 0 to 65535, got 99999"),
-        ({"host": ""}, "host must be an address or a name, got ''"),
-        ({"host": " \t"}, r"host must be an address or a name, got ' \\t'"),
-        ({"host": "a\x1b[2J"}, r"host must be an address or a name, got 'a\\x1b\[2J'"),
-        ({"host": "ä..ö"}, "host must be an address or a name, got 'ä..ö': .*label empty"),
-        ({"host": "a" * 70}, "host must be an address or a name, got 'a+': .*label too long"),
-        ({"host": "\udcff"}, r"host must be an address or a name, got '\\udcff'"),
-        ({"allow_host": ("good", "follow-me:4567")}, "allow_host must be a name without .* port, got 'follow-me:4567'"),
-        ({"allow_host": ("http://follow-me",)}, "allow_host must be a name without scheme"),
-        ({"allow_host": ("*",)}, r"allow_host must be a name .*, got '\*'"),
-        ({"allow_host": ("",)}, "allow_host must be a name .*, got ''"),
-        ({"watchdog_s": 9}, r"watchdog_s must be in \(0, 3\], got 9"),
-        ({"min_blob_px": -1}, "min_blob_px must be 0 to 10000, got -1"),
-        ({"min_blob_px": 10_001}, "min_blob_px must be 0 to 10000, got 10001"),
-        ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180.0"),
-        ({"fronts": 0}, "fronts must be 1 to 64, got 0"),
-        ({"fronts": 65}, "fronts must be 1 to 64, got 65"),
-        ({"fronts": 2, "port": 0}, "port must be 1 to 65533 with 2 fronts, got 0"),
-        ({"fronts": 2, "port": 65534}, "port must be 1 to 65533 with 2 fronts, got 65534"),
+        ({"port": 99999}, "expected --port from 0 to 65535, got 99999"),
+        ({"host": ""}, "expected --host with an address or a name, got ''"),
+        ({"host": " \t"}, r"expected --host with an address or a name, got ' \\t'"),
+        ({"host": "a\x1b[2J"}, r"expected --host with an address or a name, got 'a\\x1b\[2J'"),
+        ({"host": "ä..ö"}, "expected --host with an address or a name, got 'ä..ö': .*label empty"),
+        ({"host": "a" * 70}, "expected --host with an address or a name, got 'a+': .*label too long"),
+        ({"host": "\udcff"}, r"expected --host with an address or a name, got '\\udcff'"),
+        (
+            {"allow_host": ("good", "follow-me:4567")},
+            "expected --allow-host with a name without .* port, got 'follow-me:4567'",
+        ),
+        ({"allow_host": ("http://follow-me",)}, "expected --allow-host with a name without scheme"),
+        ({"allow_host": ("*",)}, r"expected --allow-host with a name .*, got '\*'"),
+        ({"allow_host": ("",)}, "expected --allow-host with a name .*, got ''"),
+        ({"watchdog_s": 9}, "expected --watchdog-s above 0, at most 3, got 9"),
+        ({"min_blob_px": -1}, "expected --min-blob-px from 0 to 10000, got -1"),
+        ({"min_blob_px": 10_001}, "expected --min-blob-px from 0 to 10000, got 10001"),
+        ({"vertical_fov_deg": 180.0}, "expected --vertical-fov-deg from 1 to 179, got 180.0"),
+        ({"fronts": 0}, "expected --fronts from 1 to 64, got 0"),
+        ({"fronts": 65}, "expected --fronts from 1 to 64, got 65"),
+        ({"fronts": 2, "port": 0}, "expected --port from 1 to 65533 with 2 fronts, got 0"),
+        ({"fronts": 2, "port": 65534}, "expected --port from 1 to 65533 with 2 fronts, got 65534"),
         ({"fronts": 2, "foxglove": 8765}, "expected --foxglove without --fronts, got both"),
-        ({"depth_far_m": 0.0}, "expected far_m of 1 to 10000, got 0.0"),
+        ({"depth_far_m": 0.0}, "expected --depth-far-m from 1 to 10000, got 0.0"),
+        ({"ground_m": float("inf")}, r"expected --ground-m within ±1e\+06, got inf"),
     ],
 )
 def test_a_setting_out_of_range_is_refused(setting, message):
@@ -42,7 +46,7 @@ def test_a_setting_out_of_range_is_refused(setting, message):
 def test_several_fronts_need_a_system_that_shares_a_port_out(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
     assert Settings().fronts == 1
-    with pytest.raises(ValueError, match=r"expected Linux with --fronts, .*, got darwin"):
+    with pytest.raises(ValueError, match=r"expected Linux with --fronts .*, got darwin"):
         Settings(fronts=2)
 
 

@@ -30,6 +30,7 @@ from model.engines.inference_service import as_planes, read_request, write_answe
 from model.engines.self_test import agrees, coarse, known_frame
 from model.images import resize_rgb
 from model.loading import network_name, resolve_weights
+from model.scoring import threshold
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Batches:
     def has_hero(self, probabilities: np.ndarray) -> bool:
         """Whether enough pixels are the hero's."""
         card = self.engine.card
-        return bool((probabilities[..., card.hero] * 255 > card.hero_threshold_255).sum() >= card.min_blob_px)
+        return bool(threshold(probabilities[..., card.hero], card.hero_threshold_255).sum() >= card.min_blob_px)
 
 
 class Shadow:

@@ -259,13 +259,10 @@ class _Watch:
         self.kept_bytes += self._kept[-1][1]
         if isinstance(item, Told) and isinstance(item.event, Seen):
             self._keep_back_no_longer()
-        elif isinstance(item, Told) and isinstance(item.event, Received) and not self._is_in_work(item.event):
-            pass  # the answer to a frame that cannot be parsed follows at once, and needs it
+        elif isinstance(item, Told) and isinstance(item.event, Received):
+            pass  # its answer follows, and needs it
         elif len(self._kept) > MOST_KEPT or self._recorder.kept_bytes > MOST_KEPT_BYTES:
             self.begin_anew(self._simulator.session.state)
-
-    def _is_in_work(self, event: Received) -> bool:
-        return event.frame in self._simulator.in_work
 
     def _keep_back_no_longer(self) -> None:
         if self.recording is not None and self._kept is not None:

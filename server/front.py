@@ -44,7 +44,7 @@ class Front(NamedTuple):
         """The front that this process is.
 
         Raises:
-            ValueError: if it has no link: not `server/fronts.py` has started it.
+            ValueError: if standard input is no socket, because `server/fronts.py` did not start it.
         """
         if not stat.S_ISSOCK(os.fstat(STDIN).st_mode):
             raise ValueError("expected --fronts N, which gives each front its --front, got --front by itself")

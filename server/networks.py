@@ -187,7 +187,7 @@ class Networks:
         self._choices = names
 
     def _exchange(self, loading: Loading, weights: str, sight: Sight) -> None:
-        """Have perception see with it; what it has seen before that has been answered when `_use` runs."""
+        """Hand the network to perception; `_use` runs once the frames of the former network have been answered."""
         self._perception.exchange(sight, lambda: self._post(self._use, loading, weights, sight))
 
     def _use(self, loading: Loading, weights: str, sight: Sight) -> None:

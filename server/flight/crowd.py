@@ -24,9 +24,10 @@ from server.settings import TrackerConfig
 
 # People and what is taken for people, per m² of the places where people walk: QuadSim's scenes and the stand-in's.
 NEWCOMERS_PER_M2 = 0.01
-# A pair that costs more is two people: of a track that was seen within `JUST_S`, which turns and stops as people do;
-# and of one that was not, which must be likelier than a newcomer. With 0.5 s in place of 0.7, frames of `validation`
-# and `train` in which the hero jumps were followed half as often; heroes behind houses, seeds 530 to 549, alike.
+# Largest cost of a pair, −2·log of a likelihood ratio; beyond it, the sighting is a newcomer. Fresh: a track that was
+# seen within `JUST_S`; people turn and stop, so it may cost more. Stale: any other; it must fit better than a newcomer.
+# With 0.5 s in place of 0.7, frames of `validation` and `train` in which the hero jumps were followed half as often;
+# heroes behind houses, seeds 530 to 549, alike.
 DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S, JUST_S = 1.0, 0.7
 # Somebody seen within `FRESH_S` has turned or stopped since the frame before with this probability: about once in ten

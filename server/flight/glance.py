@@ -11,10 +11,10 @@ from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
-# Every fourth frame is looked at as a whole; while other frames wait, only the first one after `WHOLE_AFTER_S` must be.
-# So the whole frames of many simulators spread over the time when cores are idle, whenever they were due. Without that,
-# those that are due at once wait for each other. Fewer whole frames were tried on flights of the stand-in with three
-# frames in five lost, seeds 700 to 705: on target for 88 % of the time rather than 90 % with as many frames.
+# Every fourth frame is looked at as a whole. While frames of other simulators wait, a whole look is put off until
+# `WHOLE_AFTER_S` after the last one; otherwise whole looks that are due together would wait for each other. Fewer whole
+# frames were tried on flights of the stand-in with three frames in five lost, seeds 700 to 705: on target for 88 % of
+# the time rather than 90 % with as many frames.
 WHOLE_EVERY, WHOLE_AFTER_S = 3.5, 1.5  # the half: frames come a little early or late
 # Who is followed is the hero with this probability at least: nobody else has more than a twentieth.
 SURE = 0.95

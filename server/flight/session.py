@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Counts(NamedTuple):
-    """Frames of a session so far, for /healthz."""
+    """Frames of a session so far, for /healthz, /metrics and the page."""
 
     received: int = 0
     understood: int = 0
@@ -94,12 +94,13 @@ class SessionState:
     """Everything that a session's next answers depend on.
 
     Args:
-        tracker: the hero, and the evidence of the latest frames.
+        tracker: everybody tracked, and who is followed.
         clock: of its frames.
         counts: of its frames.
         is_told_to_follow: whether the last command was to follow; None before the first command.
         is_held: whether the drone is kept on patrol by hand.
-        fresh_at_s: arrival of the newest frame understood, at first of the first one received; None before.
+        fresh_at_s: arrival of the newest frame understood; until there is one, when the first frame was read; None
+            before. Monotonic seconds.
         bad_at_s: frames that arrived by then are not answered any more, because a newer one was not understood, or
             because they were looked through for another target; None if there was neither.
         seen_at_s: arrival of the newest frame that showed the hero, or what hides them; None if none did.
@@ -118,7 +119,7 @@ class SessionState:
 
 
 class Session:
-    """The tracker of one simulator, and the promise that it never follows on stale or failed perception.
+    """Decides what one simulator is told; never to follow on stale or failed perception.
 
     `object_detected` answers each fresh frame while the hero is followed. `object_lost` is sent when that ends and
     as a session's first answer, and not again: it starts a patrol, which must not start over at each frame.

@@ -1,7 +1,7 @@
 """Whom to follow: the tracker of one simulator, on top of everybody's tracks and probabilities.
 
 state       drone    meaning
-PATROL      patrols  nobody in view may be the hero
+PATROL      patrols  nobody in view is likely to be the hero
 CONFIRMING  patrols  somebody in view may be, but not yet likely enough; or several may, and none more than the others
 FOLLOWING   follows  the latest frame shows the person who is followed
 COASTING    follows  the latest frame doesn't; the person is predicted to walk on, for longer if something hides them
@@ -26,7 +26,7 @@ from server.sight.people import Sighting
 from server.sight.surfaces import Surfaces
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
-# Who is the hero with less than this probability is nobody to look at twice.
+# People less likely to be the hero than this are no candidates.
 CANDIDATE = 0.2
 
 
@@ -233,7 +233,7 @@ class Tracker:
         return replace(self, is_hidden=True, crowd=self.crowd.with_person(hero._replace(track=track)))
 
     def _without_wrong_one(self) -> "Tracker":
-        """Without following somebody who is hardly the hero any more, or while somebody else is to be followed."""
+        """With following ended, if the person is hardly the hero any more, or somebody else is to be followed."""
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self

@@ -113,7 +113,9 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "followme_frames_answered", "Frames understood in time and answered", value=counts["understood"]
         )
-        dropped = CounterMetricFamily("followme_frames_dropped", "Frames not followed upon", labels=["reason"])
+        dropped = CounterMetricFamily(
+            "followme_frames_dropped", "Frames that led to no decision, by reason", labels=["reason"]
+        )
         for reason in DROPS:
             dropped.add_metric([reason], counts[reason])
         yield dropped

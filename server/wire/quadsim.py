@@ -24,12 +24,12 @@ from server.wire.websocket import MOST_MESSAGE_BYTES, OLDER_CLIENT
 
 # Names that python-socketio raises itself; a client must not.
 RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
-# An answer repeats a namespace, and would make a lot of a client's text wait for it.
+# Characters. An answer repeats the namespace, and waits in memory until the client reads it.
 LONGEST_NAMESPACE = 100
 # Reading JSON takes 0.1 s a megabyte if it is all empty lists; a frame is one object of texts, with some 30 commas.
 VALUE_MARKS, MOST_VALUES = b",[{", 1000
-# The server pings as often, too. Clients of Engine.IO 3 take its ping for nothing and ping themselves, as often as they
-# are told; their ping must come before the server gives up waiting for the pong.
+# Clients of Engine.IO 3 ignore the server's pings and send their own, at the interval that the server tells them. Their
+# ping must come before the server gives up waiting for a pong.
 PING_INTERVAL_S, PING_TIMEOUT_S = 15, 20
 
 

@@ -9,14 +9,14 @@ const HISTORY_S = 180; // as the server keeps it
 
 // By the tracker's state; `target` is what the drone looks for, such as the hero or a dog.
 const MEANINGS = {
-  patrol: (target) => `Nobody in view may be the ${target}. The drone patrols.`,
+  patrol: (target) => `Nobody in view is likely to be the ${target}. The drone patrols.`,
   confirming: (target) => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
   following: (target) => `The ${target} is in sight. The drone follows.`,
   coasting: () => "Out of sight for a moment. The drone follows the prediction.",
   lost: () => "Out of sight too long. The drone patrols.",
 };
 
-const undecided = (target) => `Several may be the ${target}, and none is likely enough. The drone stays on patrol.`;
+const undecided = (target) => `Several people could be the ${target}, and none is likely enough. The drone stays on patrol.`;
 
 function meaning({ state, is_held, is_undecided, chosen, followed }, target) {
   if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;

@@ -20,7 +20,8 @@ from server.wire.messages import BadFrameError, Command, Frame, SensorFrame
 
 logger = logging.getLogger(__name__)
 
-# So many values of an argument are measured; an argument of more counts as a message of 1 MB at its worst.
+# Most values of an argument that are measured. An argument with more counts as the bytes of memory that a message of
+# 1 MB takes at its worst.
 MOST_MEASURED, ODD_ARGUMENT_BYTES = 200, 25_000_000
 # Of the JSON of a frame that cannot be parsed: enough to see what is wrong.
 LONGEST_BAD_TEXT = 2000

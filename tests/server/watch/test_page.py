@@ -433,7 +433,7 @@ def test_a_person_refused_is_left_for_patrol_and_one_chosen_from_the_list_is_fol
 
 def test_the_page_says_when_several_may_be_the_hero_and_a_click_on_the_map_decides(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server, image=two_people(right=RED)) as flight:
-        assert shows(browser, "Several may be the hero", ".meaning")
+        assert shows(browser, "Several people could be the hero", ".meaning")
         assert [event.name for event in flight.client.events] == ["object_lost"]
         assert shows(browser, "50 %", ".people .chance")
         canvas = browser.find_element(By.CSS_SELECTOR, ".map canvas")
@@ -505,7 +505,7 @@ def test_another_target_of_the_network_is_chosen_on_the_page(browser):
         looking(browser, server.port),
         flying(server, GREEN),
     ):
-        assert shows(browser, "Nobody in view may be the hero.", ".meaning")
+        assert shows(browser, "Nobody in view is likely to be the hero.", ".meaning")
         targets = Select(browser.find_element(By.CSS_SELECTOR, ".target select"))
         assert [each.text for each in targets.options] == ["hero", "dog"]
         targets.select_by_visible_text("dog")

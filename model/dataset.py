@@ -10,6 +10,7 @@ the grass hides (about 1 % of the frames of other people's recordings). They sta
 distance is estimated from, and the scored masks come from the same camera.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,13 @@ class Frames(NamedTuple):
     def of_one_target(self, target: int) -> "Frames":
         """As masks of a single target have them: the hero is the target of this class number, others are people."""
         return Frames(self.images, mask_of_one_target(self.masks, target))
+
+    def sha256(self) -> str:
+        """SHA-256 of images and masks, which identifies them."""
+        digest = hashlib.sha256()
+        for part in self:
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
 
     def joined(self, others: "Frames") -> "Frames":
         """These frames, then the others."""

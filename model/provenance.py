@@ -29,10 +29,13 @@ def card_content(weights: Path) -> dict | None:
     """The whole content of the card of these weights; None if they have no card.
 
     Raises:
-        ValueError: if the card is no JSON.
+        ValueError: if the card is no JSON; names it.
     """
     card = card_file(weights)
-    return json.loads(card.read_bytes()) if card.exists() else None
+    try:
+        return json.loads(card.read_bytes()) if card.exists() else None
+    except ValueError as error:
+        raise ValueError(f"expected a network's card in {card}, got: {error}") from error
 
 
 def write_card(weights: Path, content: dict) -> None:

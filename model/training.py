@@ -4,11 +4,9 @@ A run folder holds the settings, the checkpoint to resume from, a log with a lin
 epoch. At the end it also holds that network with its thresholds: the weights to use.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +19,14 @@ from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, 
 from model.loading import load_network
 from model.losses import SegmentationLoss
 from model.networks import build, weights_for
-from model.pair_files import is_litter
 from model.progress import Progress, tensorboard
 from model.recipes import TrainingConfig
+from model.run_folder import CHECKPOINT, KEPT, LOG, TENSORBOARD, WEIGHTS, begin_run, check_frames, write_whole
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
 from model.validation import predict, validate
 
 logger = logging.getLogger(__name__)
-
-# In a run folder.
-SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
-CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
 
 
 class Trained(NamedTuple):
@@ -82,13 +76,6 @@ class RunKeeper(keras.callbacks.Callback):
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a kill leaves either the old file or the new one, never a partial file."""
-    part = path.with_name(f"part-{path.name}")
-    write(part)
-    part.replace(path)
-
-
 def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> None:
     """Save weights in a network of float32 layers, independent of the precision of the training."""
     with layers_in("float32"):
@@ -120,28 +107,6 @@ def layers_in(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
-    """Check that a run can start in the folder `out`, or resume there with the same settings.
-
-    Raises:
-        ValueError: if it cannot.
-    """
-    settings = out / SETTINGS
-    if not resume:
-        if settings.exists():
-            raise ValueError(f"expected a new run folder, but {out} holds a run; --resume goes on with it")
-        if out.exists() and not all(is_litter(file.name) for file in out.iterdir()):
-            raise ValueError(f"expected a new or empty run folder, but {out} holds other files")
-        return
-    if not settings.exists():
-        raise ValueError(f"expected an interrupted run in {out} to resume, found no {SETTINGS}")
-    usual, given = (json.loads(json.dumps(asdict(each))) for each in (TrainingConfig(), config))
-    recorded = usual | json.loads(settings.read_text())  # a setting that is newer than the run has its default
-    for name, value in given.items():
-        if value != recorded[name]:
-            raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
-
-
 def train(
     config: TrainingConfig,
     training: Frames,
@@ -161,11 +126,12 @@ def train(
         callbacks: called after each epoch is logged and its checkpoint is saved.
 
     Raises:
-        ValueError: if there are too few frames or the weights to start from do not fit (before anything is written), or
-            if the checkpoint is damaged.
+        ValueError: if there are too few frames, the weights to start from do not fit, or the run was begun with other
+            frames (before anything is written), or if the checkpoint is damaged.
         FileNotFoundError: if the weights to start from do not exist.
     """
-    batches = draw_batches(config, training if config.sets == "train" else training.joined(validation))
+    learned = training if config.sets == "train" else training.joined(validation)
+    digest, batches = check_frames(out, learned), draw_batches(config, learned)
     if config.validation_steps:
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
@@ -177,8 +143,7 @@ def train(
     if config.start and not done:
         start_from(network, Path(config.start))
 
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
+    begin_run(out, config, digest)
     on_start(batches)
     log = read_log(out / LOG)[:done]  # an epoch that was logged but not saved is repeated
     network.fit(
@@ -296,5 +261,7 @@ def start_from(network: keras.Model, weights: Path) -> None:
     trained = load_network(weights)
     try:
         network.set_weights(weights_for(network, trained))
-    except ValueError as error:
-        raise ValueError(f"expected weights of a {network.name} to start from in {weights}, got {error}") from error
+    except (IndexError, ValueError) as error:
+        raise ValueError(
+            f"expected weights of a {network.name} to start from in {weights}, got those of a {trained.name}"
+        ) from error

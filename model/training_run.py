@@ -19,12 +19,13 @@ from model.loading import load_network, resolve_weights
 from model.options import flag
 from model.provenance import card_content, commit, targets_content, write_card
 from model.recipes import PRESETS, TrainingConfig
+from model.run_folder import LOG, check_run
 from model.scoring import EVALUATION_SETS, HERO, PEOPLE
-from model.training import LOG, Trained, check_run, train
+from model.training import Trained, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
 
-CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.training`
+CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.run_folder`
 # The targets in colours of their own, whatever those of the masks are.
 OUTLINES = {PEOPLE: (0, 90, 255), **dict(enumerate(((0, 255, 0), (255, 255, 0), (255, 0, 255), (0, 255, 255)), HERO))}
 
@@ -45,6 +46,7 @@ def run_training(
         OSError, ValueError: as `check_run`, `read_dataset` and `train`.
     """
     check_run(out, config, resume)
+    started_from = card_content(resolve_weights(config.start)) if config.start else None
     targets = (config.target, *config.more_targets)
     print(*(f"target: {target}" for target in targets), sep="\n")
     exam = exam_sets(folders)
@@ -64,7 +66,7 @@ def run_training(
         "command": command(preset, config, folders, out),
         "commit": commit(),
         "data": {"names": [folder.name for folder in folders], **describe_data(data)},
-        "started_from": card_content(resolve_weights(config.start)) if config.start else None,
+        "started_from": started_from,
         "evaluation": examine(trained.weights, exam),
     }
     write_card(trained.weights, card)

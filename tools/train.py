@@ -28,36 +28,27 @@ begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
-from model.command import run_command
+from model.command import command, run_command
 from model.loading import import_keras
 
 import_keras()  # first, without its start-up notes; imports below need it
 
 from model.options import add_options, from_options
 from model.recipes import PRESETS, TrainingConfig, find_preset
-from model.training import SETTINGS
 from model.training_run import run_training
 
 
+@command("train", interrupted="interrupted; once training has begun, the same command with --resume goes on")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     folders, out = options.data, options.out
     logging.basicConfig(format="%(message)s")
     logging.getLogger("model").setLevel(logging.INFO)
-    try:
-        config = from_options(TrainingConfig, options, find_preset(options.preset))
-        trained = run_training(config, folders, out, preset=options.preset, resume=options.resume)
-    except (OSError, ValueError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        way_on = "; the same command with --resume goes on" if (out / SETTINGS).exists() else ""
-        print(f"\ninterrupted{way_on}", file=sys.stderr)
-        return 130
+    config = from_options(TrainingConfig, options, find_preset(options.preset))
+    trained = run_training(config, folders, out, preset=options.preset, resume=options.resume)
     print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {folders[0]}")
     return 0
 

@@ -14,21 +14,15 @@ from model.batches import AugmentedBatches
 from model.dataset import Frames
 from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
-from model.networks import NETWORKS
+from model.networks import NETWORKS, build
 from model.profile import hero_profile
 from model.recipes import PRECISIONS, TrainingConfig
+from model.run_folder import CHECKPOINT, FRAMES_SHA256, KEPT, LOG, SETTINGS, TENSORBOARD, WEIGHTS, check_run
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import (
-    CHECKPOINT,
-    KEPT,
-    LOG,
-    SETTINGS,
-    TENSORBOARD,
-    WEIGHTS,
     RunKeeper,
     Trained,
     averaged_weights,
-    check_run,
     compiled_network,
     finish,
     layers_in,
@@ -407,7 +401,7 @@ def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), frames(), frames(1), tmp_path / "run", look)
-    assert [file.name for file in (tmp_path / "run").iterdir()] == [SETTINGS]
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {SETTINGS, FRAMES_SHA256}
     expected = AugmentedBatches(
         frames(),
         augmentation="light",
@@ -476,9 +470,24 @@ def test_tensorboard_shows_loss_and_validation_quality(whole):
 
 def test_a_run_cannot_start_from_weights_of_other_shapes(tmp_path, whole):
     larger = tiny(start=str(whole / WEIGHTS), network="fcn1")
-    with pytest.raises(ValueError, match=r"expected weights of a fcn1 to start from in .*model_weights\.keras, got"):
+    complaint = r"expected weights of a fcn1 to start from in .*model_weights\.keras, got those of a "
+    with pytest.raises(ValueError, match=complaint):
         train(larger, frames(), frames(1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="expected weights of a fpn to start from in "):
+        training.start_from(build("fpn", 32), whole / WEIGHTS)
+
+
+def test_a_run_cannot_go_on_with_other_frames(tmp_path):
+    def stop(batches):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), frames(), frames(1), tmp_path, stop)
+    with pytest.raises(ValueError, match=r"expected the frames that the run in .* was begun with, got others"):
+        train(tiny(), frames(2), frames(1), tmp_path, stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), frames(), frames(1), tmp_path, stop)
 
 
 def test_a_run_that_keeps_thresholds_needs_a_start_that_has_some(tmp_path, whole):
@@ -514,6 +523,9 @@ def test_a_new_run_takes_a_new_or_an_empty_folder(tmp_path):
     (tmp_path / ".DS_Store").touch()  # the Finder has looked into it
     check_run(tmp_path, tiny(), resume=False)
     check_run(tmp_path / "new", tiny(), resume=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"expected a run folder, got the file .*/file"):
+        check_run(tmp_path / "file", tiny(), resume=False)
 
 
 def test_a_folder_with_a_run_or_with_anything_else_is_not_overwritten(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from model.profile import HERO_FILE
 from model.raw_recordings import find_runs, read_camera
 from model.recipes import TrainingConfig
-from model.training import WEIGHTS
+from model.run_folder import WEIGHTS
 from tools.simulator.world import World
 from tools.teach import main
 from tools.teaching import course, flights, recordings

@@ -11,7 +11,7 @@ from model.dataset import Recording
 from model.profile import HERO_FILE, read_profile
 from model.raw_recordings import Run
 from model.recipes import TrainingConfig, preset_text
-from model.training import SETTINGS
+from model.run_folder import SETTINGS
 from tools.simulator.targets import NAMES
 from tools.teaching import course, flights, planning, recordings
 from tools.teaching.course import Course

@@ -24,8 +24,9 @@ from model.options import from_options
 from model.profile import HERO_FILE, hero_profile
 from model.provenance import commit
 from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
+from model.run_folder import CHECKPOINT, LOG, SETTINGS, WEIGHTS, check_run
 from model.scoring import HERO, PEOPLE, HeroScore
-from model.training import CHECKPOINT, LOG, SETTINGS, WEIGHTS, Trained, check_run
+from model.training import Trained
 from model.training_log import EpochLog, read_log
 from model.training_run import OUTLINES, command, describe, draw_samples
 from model.validation import validate, validate_by_distance
@@ -463,17 +464,14 @@ def test_a_run_folder_that_cannot_be_made_is_refused_in_one_line(data, capsys):
     assert str(out) in refused(["--data", str(data), "--out", str(out), *SIZES, "--batch", "2"], capsys)
 
 
-@pytest.mark.parametrize(("is_started", "hint"), [(True, "; the same command with --resume goes on"), (False, "")])
-def test_an_interruption_says_how_to_go_on(data, capsys, monkeypatch, is_started, hint):
+def test_an_interruption_says_how_to_go_on(data, capsys, monkeypatch):
     def interrupted(config, training, validation, out, on_start):
-        if is_started:
-            out.mkdir()
-            (out / SETTINGS).touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tool, "train", interrupted)
     assert main(["--data", str(data), "--out", str(data.parent / "run"), *SIZES]) == 130
-    assert capsys.readouterr().err.splitlines()[-1] == f"interrupted{hint}"
+    said = "interrupted; once training has begun, the same command with --resume goes on"
+    assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 # --- command line

@@ -14,8 +14,8 @@ from model.profile import read_profile
 from model.raw_recordings import find_runs
 from model.recipes import TrainingConfig, find_preset, preset_text
 from model.report import draw
+from model.run_folder import SETTINGS, WEIGHTS
 from model.scoring import HeroScore
-from model.training import SETTINGS, WEIGHTS
 from model.training_run import run_training
 from model.training_set import make_set
 from tools.labelled.calibrating import calibrate, draw_reliability

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from model.recipes import TrainingConfig
-from model.training import LOG, WEIGHTS, write_whole
+from model.run_folder import LOG, WEIGHTS, write_whole
 from model.training_log import EpochLog, best_epoch, read_log
 from tools.tuning.space import Parameters
 

@@ -9,7 +9,8 @@ from ray import tune
 
 from model.dataset import Frames
 from model.recipes import TrainingConfig
-from model.training import LOG, train
+from model.run_folder import LOG
+from model.training import train
 from model.training_log import EpochLog, read_log
 from tools.tuning.space import Space
 from tools.tuning.trials import run_folder, scored

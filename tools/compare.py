@@ -31,11 +31,13 @@ from model.dataset import Frames, read_dataset
 from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
+from model.run_folder import SETTINGS, WEIGHTS
 from model.scoring import EVALUATION_SETS, HERO
-from model.training import SETTINGS, WEIGHTS, train
+from model.training import train
 from model.training_run import exam_sets
 
 SCORED_AT_PX = 160
+BUDGET = "minutes.json"
 
 
 @command("compare", interrupted="interrupted; the same command goes on with the networks that are missing")
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     sets = exam_sets(options.data) or find_sets(options.data[0])  # which tells what is missing
     make_output_folder(options.out)
+    check_budget(options.out / BUDGET, options.minutes)
     results = []
     for px in sorted({usual(name).input_px for name in options.networks}):
         names = [name for name in options.networks if usual(name).input_px == px]
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             data = read_dataset(options.data, px)
             training, validation = data.training, data.all_validation
         for name in waiting:
-            config = in_budget(usual(name), training, 60 * options.minutes)
+            config = begun(options.out / name) or in_budget(usual(name), training, 60 * options.minutes)
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
             train(config, training, validation, options.out / name)
         results += [describe(name, options.out / name, sets) for name in names]
@@ -94,6 +97,28 @@ def usual(name: str) -> TrainingConfig:
     if name == "fpn":
         return PRESETS["fpn"]
     return replace(PRESETS["fpn"], network=name, input_px=SCORED_AT_PX, crop_px=SCORED_AT_PX)
+
+
+def check_budget(file: Path, minutes: float) -> None:
+    """Note the budget of a folder's trainings, which its file tells.
+
+    Raises:
+        ValueError: if they were begun with another budget.
+    """
+    if file.exists() and (noted := json.loads(file.read_text())) != minutes:
+        raise ValueError(f"expected --minutes {noted}, as {file} has it, got {minutes}: choose another --out")
+    file.write_text(f"{minutes}\n")
+
+
+def begun(run: Path) -> TrainingConfig | None:
+    """The settings of a training that was interrupted; its steps were measured at its start. None if there is none."""
+    file = run / SETTINGS
+    if not file.exists():
+        return None
+    settings = json.loads(file.read_text())
+    return replace(
+        usual(settings["network"]), **{name: settings[name] for name in ("epochs", "steps", "validate_every")}
+    )
 
 
 def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:

@@ -4,8 +4,8 @@
 
 Each training takes the first frames of `train` in the order of their names, recording by recording, so that the larger
 numbers include the smaller ones. All of them have the same settings and the same number of steps, and start from the
-weights of the preset. With --random-weights, each is done once more from random weights, to show what the start is
-worth. The score is of `validation`, which must show other recordings.
+weights of the preset, if it has any. With --random-weights, each is then done once more from random weights, to show
+what the start is worth. The score is of `validation`, which must show other recordings.
 
 The table is printed and saved as `curve.json` and `curve.png`; trainings that are in --out are not done again.
 """
@@ -32,8 +32,9 @@ from model.dataset import Frames, read_pairs, read_set
 from model.evaluation import VALIDATION, evaluate, find_sets
 from model.pair_files import list_pairs
 from model.recipes import find_preset
+from model.run_folder import SETTINGS, WEIGHTS, check_frames, check_run
 from model.scoring import HeroScore
-from model.training import WEIGHTS, train
+from model.training import train
 from tools.teaching.planning import with_steps
 
 FRAMES = (100, 300, 1000, 3000)
@@ -63,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     preset = find_preset(options.preset)
     config = preset if options.steps is None else with_steps(preset, options.steps)
+    if (config.sets, config.hold_out, config.more_profiles) != ("train", (), ()):
+        raise ValueError(
+            f"expected settings without sets both, hold_out and more_profiles: the score is of {VALIDATION}/, "
+            f"got them in {options.preset}"
+        )
     pairs, counts = list_pairs(options.data / "train"), sorted(set(options.frames))
     sets = find_sets(options.data, VALIDATION)
     if counts[-1] > len(pairs):
@@ -70,16 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_output_folder(options.out)
     training = read_pairs(pairs[: counts[-1]], config.input_px, "train")
     validation = read_set(options.data / VALIDATION, config.input_px)
-    starts = {"preset": config}
-    if options.random_weights:
+    starts = {"preset" if config.start else "random": config}
+    if options.random_weights and config.start:
         starts["random"] = replace(config, start="")
     points = []
     for start, settings in starts.items():
         for count in counts:
-            run = options.out / f"{start}-{count}"
+            run, frames = options.out / f"{start}-{count}", Frames(training.images[:count], training.masks[:count])
+            check_run(run, settings, resume=(run / SETTINGS).exists())
+            check_frames(run, frames)
             if not (run / WEIGHTS).exists():
                 print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
-                train(settings, Frames(training.images[:count], training.masks[:count]), validation, run)
+                train(settings, frames, validation, run)
             score = HeroScore.of(evaluate(run / WEIGHTS, sets, "native").sets[VALIDATION])
             points.append(Point(count, start, score))
     (options.out / "curve.json").write_text(json.dumps([point.as_json() for point in points], indent=1) + "\n")

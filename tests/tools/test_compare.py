@@ -10,8 +10,8 @@ from model.dataset import read_set
 from model.fcn import Widths
 from model.networks import NETWORKS
 from model.recipes import PRESETS
+from model.run_folder import WEIGHTS
 from model.scoring import EVALUATION_SETS
-from model.training import WEIGHTS
 from tools import compare
 from tools.compare import main, usual
 
@@ -59,6 +59,17 @@ def test_networks_are_trained_scored_and_compared_in_one_table_and_not_trained_a
         assert 0 <= row["final_score"] <= 1
         assert row["false_alarms"] <= 6
         assert row["missed"] <= 6
+
+
+def test_a_budget_and_measured_steps_are_kept(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "NETWORKS", {"small": TINY["small"]})
+    arguments = ["--data", str(data), "--out", str(tmp_path / "runs"), "--networks", "small"]
+    assert main([*arguments, "--minutes", "1e-9"]) == 0
+    assert main([*arguments, "--minutes", "2"]) == 2
+    assert "expected --minutes 1e-09, as " in capsys.readouterr().err
+    begun = compare.begun(tmp_path / "runs" / "small")
+    assert (begun.network, begun.epochs, begun.steps) == ("small", 1, 1)
+    assert compare.begun(tmp_path / "runs" / "other") is None
 
 
 def test_the_steps_are_those_that_take_the_budgets_cpu_time(data, monkeypatch):

@@ -10,8 +10,8 @@ from support.eager import eager_steps
 
 from model.fcn import Widths
 from model.networks import NETWORKS, build
+from model.run_folder import SETTINGS, WEIGHTS
 from model.scoring import HeroScore
-from model.training import SETTINGS, WEIGHTS
 from tools import learning_curve
 from tools.learning_curve import Point, main, table
 
@@ -66,6 +66,23 @@ def test_each_number_of_frames_is_trained_once_from_both_starts_scored_and_drawn
     assert all(row["tp"] + row["fn"] == 2 for row in rows)
     assert Image.open(out / "curve.png").width > 400
     assert capsys.readouterr().out.splitlines()[-6].startswith("| frames | start |")
+
+
+def test_a_training_is_only_taken_over_with_the_same_settings_and_frames(arguments, tmp_path, capsys):
+    assert main(arguments) == 0
+    assert main([*arguments, "--steps", "4"]) == 2
+    assert "settings.json has it, to resume, got " in capsys.readouterr().err
+    first, second = sorted((tmp_path / "data" / "train" / "images").iterdir())[:2]
+    first.write_bytes(second.read_bytes())
+    assert main(arguments) == 2
+    assert "expected the frames that the run in " in capsys.readouterr().err
+
+
+def test_settings_that_would_learn_from_what_is_scored_are_refused(arguments, tmp_path, capsys):
+    preset = tmp_path / "preset.toml"
+    preset.write_text(preset.read_text() + 'hold_out = ["r03"]\n')
+    assert main(arguments) == 2
+    assert "expected settings without sets both, hold_out and more_profiles" in capsys.readouterr().err
 
 
 def test_the_table_has_a_line_for_each_training():

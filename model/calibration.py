@@ -107,7 +107,7 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
 
 
 def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
-    """Fit when a network is in doubt, so that it is of few of those heroes for whom its evidence speaks.
+    """Choose the bounds of `Doubt`, so that few heroes with positive evidence are doubted, near ones and far ones.
 
     Args:
         examples: as `fit` takes them.
@@ -135,7 +135,7 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
     log_odds = math.log(truth.sum() / (~truth).sum())
     terms = np.array([each.terms() for each in looks])
     spread = terms.std(axis=0)
-    scale = np.where(spread > 1e-6, spread, np.inf)  # what is the same for all says nothing: its weight becomes 0
+    scale = np.where(spread > 1e-6, spread, np.inf)  # a term that is the same for all examples gets weight 0
     scale[0] = 1.0
     scaled, weights = terms / scale, np.zeros(terms.shape[1])
     penalty = np.full(terms.shape[1], _REGULARISATION)
@@ -154,16 +154,22 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
 
 
 def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> np.ndarray:
-    """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`."""
+    """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`.
+
+    Of a single recording, without a quarter of it: of its heroes and of its others, in the order of the frames.
+    """
     recordings = sorted({example.recording for example in examples})
+    folds = np.array([recordings.index(example.recording) % FOLDS for example in examples])
+    if len(recordings) == 1:
+        is_hero = np.array([example.is_hero for example in examples], bool)
+        for kind in (is_hero, ~is_hero):
+            folds[kind] = np.arange(kind.sum()) * FOLDS // max(1, kind.sum())
     evidence = np.zeros(len(examples))
-    for fold in range(min(FOLDS, len(recordings))):
-        left_out = set(recordings[fold::FOLDS])
-        kept = [example for example in examples if example.recording not in left_out] or examples
+    for fold in np.unique(folds):
+        kept = [example for example, own in zip(examples, folds, strict=True) if own != fold]
         fitted = fit(kept, similar, from_px=from_px)
-        for number, example in enumerate(examples):
-            if example.recording in left_out:
-                evidence[number] = fitted.of(example.looks)
+        for number in np.flatnonzero(folds == fold):
+            evidence[number] = fitted.of(examples[number].looks)
     return evidence
 
 

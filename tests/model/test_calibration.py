@@ -179,10 +179,14 @@ def test_of_recordings_that_lie_held_out_evidence_is_no_better_than_chance():
     assert log_loss(held_out(learned_by_heart), truth) > log_loss(np.zeros(len(truth)), truth) - 0.05
 
 
-def test_a_single_recording_is_judged_by_itself():
-    known = examples(200, recordings=1)
-    fitted = fit(known)
-    assert held_out(known).tolist() == [fitted.of(example.looks) for example in known]
+def test_a_single_recording_is_judged_on_parts_that_the_fit_has_not_seen():
+    rng = np.random.default_rng(3)
+    noise = [Example("r0", Looks(*rng.normal(size=2), 60.0, 100.0), number % 2 == 0) for number in range(40)]
+    truth = np.array([example.is_hero for example in noise])
+    assert log_loss(held_out(noise), truth) > log_loss(np.zeros(len(truth)), truth), "noise tells nothing"
+    known = examples(400, recordings=1)
+    truth = np.array([example.is_hero for example in known])
+    assert log_loss(held_out(known), truth) < log_loss(np.zeros(len(truth)), truth)
 
 
 # --- reliability

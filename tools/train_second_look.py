@@ -4,7 +4,8 @@
 
 The network sees the frames of the dataset folders; everybody whom it sees is an example: the hero, or not. Each folder
 counts alike. The second look is written beside the network; `tools/calibrate.py` then says how much it is worth, on
-recordings that neither has learned from, and until then nobody uses it. Takes some minutes for a thousand frames.
+recordings that neither has learned from. Until then it is not used; one that was in use is taken off the card. Takes
+some minutes for a thousand frames.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -32,6 +33,7 @@ from model.engines import add_precision_option, load_engine
 from model.engines.conversion import openvino_model, write_network
 from model.engines.second_look import second_look_file
 from model.options import check
+from model.provenance import card_content, write_card
 from model.second_look import Examples, likeness, train
 from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 
@@ -46,12 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("steps", options.steps >= 1, "of at least 1"),
         ("seed", 0 <= options.seed < 2**32, "from 0 to 4294967295"),
     )
-    file = second_look_file(resolve_weights(options.weights))
+    weights = resolve_weights(options.weights)
+    file = second_look_file(weights)
     check_output_file(file)
     chosen = chosen_pairs(options.data, but=options.hold_out, most=options.most)
     judging = chosen_pairs(options.data, options.hold_out, most=options.most, may_lack=True) if options.hold_out else []
     engine = load_engine("auto", options.weights, options.precision)
     people = [list(people_in(engine, *some)) for some in chosen]
+    for (name, _), some in zip(chosen, people, strict=True):
+        heroes = sum(person.is_hero for person in some)
+        if not 0 < heroes < len(some):
+            raise ValueError(
+                f"expected the network to see the hero and others in {name}, got {heroes} of the hero and "
+                f"{len(some) - heroes} of others"
+            )
     held_out = [person for some in judging for person in people_in(engine, *some)]
     examples = as_examples(people)
     print_text(f"{examples.is_hero.sum()} heroes and {(~examples.is_hero).sum()} others to learn from")
@@ -64,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network = train(examples, options.steps, options.seed, tell)
     if held_out:
         print_text(table(network, held_out, engine.card.profile.second_look_from_px))
+    card = card_content(weights)
+    if card and card.get("second_evidence"):  # fitted to the second look that is replaced here
+        write_card(weights, card | {"second_evidence": None})
     write_network(openvino_model(network), file, is_half=True)
     content = {
         "data": [name for name, _ in chosen],

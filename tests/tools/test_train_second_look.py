@@ -69,5 +69,8 @@ def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_p
     image[10:50, 20:32], mask[10:50, 20:32] = (200, 30, 20), (0, 255, 0)
     save_pair(tmp_path, "r00_00000", image, mask)
     assert main([str(network), "--data", str(tmp_path)]) == 2
-    complaint = "train_second_look: expected examples of the hero in each dataset folder, got none in one"
+    complaint = (
+        f"train_second_look: expected the network to see the hero and others in {tmp_path.name}, "
+        "got 0 of the hero and 1 of others"
+    )
     assert capsys.readouterr().err.splitlines()[-1] == complaint

@@ -7,8 +7,8 @@ A network that is trained on with other data gains there and loses a little of w
 after keeps most of both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022). It costs nothing: the result
 is one network of the same shape.
 
-The frames choose the thresholds and score the result. They must be such as none of the networks has learned from. The
-output folder gets the weights (`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
+The frames choose the thresholds and score the result. None of the networks may have learned from them. The output
+folder gets the weights (`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
 """
 
 from model.startup import begin_command
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.command import check_output_file, command, print_text, run_command
+from model.command import command, make_output_folder, print_text, run_command
 from model.loading import import_keras, load_network, resolve_weights
 
 import_keras()  # first, without its start-up notes; imports below need it
@@ -34,8 +34,8 @@ from model.card import read_card
 from model.dataset import read_pairs
 from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
 from model.provenance import card_content, commit, targets_content, write_card
+from model.run_folder import WEIGHTS, write_whole
 from model.scoring import HERO
-from model.training import write_whole
 from model.training_run import score_parts
 from model.validation import predict
 from tools.labelled.people import chosen_pairs
@@ -48,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(options.weights) < 2:
         raise ValueError(f"expected at least two networks to average, got {len(options.weights)}")
     weights = [resolve_weights(each) for each in options.weights]
-    out: Path = options.out / "model_weights.keras"
-    options.out.mkdir(parents=True, exist_ok=True)
-    check_output_file(out)
+    out: Path = options.out / WEIGHTS
+    if out.exists():
+        raise ValueError(f"expected a folder without {WEIGHTS}, got {options.out}: choose another --out")
+    make_output_folder(options.out)
+    averaged_cards = [card_content(each) for each in weights]
     network = averaged(weights)
     thresholds = thresholds_of(network) if options.keep_thresholds else None
     if options.keep_thresholds and thresholds is None:
@@ -73,11 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "input_px": px,
         "mean": first.mean,
         "scale": first.scale,
+        "hero_threshold_255": first.hero_threshold_255,
+        "min_blob_px": first.min_blob_px,
         "thresholds": thresholds._asdict(),
         "validation_parts": {part: score._asdict() for part, score in scores.items()},
         "command": shlex.join(["python", "tools/average.py", *(sys.argv[1:] if arguments is None else arguments)]),
         "commit": commit(),
-        "average_of": [card_content(each) for each in weights],
+        "average_of": averaged_cards,
     }
     write_card(out, card)
     return 0

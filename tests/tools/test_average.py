@@ -85,6 +85,15 @@ def test_thresholds_that_the_first_network_lacks_can_not_be_kept(save, data, tmp
     assert "expected a network with two thresholds in" in capsys.readouterr().err
 
 
+def test_a_folder_with_weights_is_not_overwritten(save, data, tmp_path, capsys):
+    weights = [save("fcn1", 1), save("fcn1", 2)]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model_weights.keras").write_text("mine")
+    assert main([*weights, "--out", str(tmp_path / "out"), "--data", str(data)]) == 2
+    assert "expected a folder without model_weights.keras, got " in capsys.readouterr().err
+    assert (tmp_path / "out" / "model_weights.keras").read_text() == "mine"
+
+
 def test_networks_of_other_shapes_are_named(save, data, tmp_path, capsys):
     weights = [save("fcn1", 1), save("fcn2", 1)]
     assert main([*weights, "--out", str(tmp_path / "out"), "--data", str(data)]) == 2

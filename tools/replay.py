@@ -174,6 +174,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error(f"expected --port of 0 to 65535, got {options.port}")
+    if options.page and (options.weights, options.engine, options.precision) != (None, "auto", "auto"):
+        parser.error("expected --page without --weights, --engine and --precision: it shows what was recorded")
     if options.token_file is None and not is_loopback(options.host):
         parser.error(f"expected --token-file with --host {options.host}, because other machines may see the page there")
     return options

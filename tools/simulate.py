@@ -36,7 +36,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from model.command import check_output_file, command, print_text, run_command
-from model.options import add_options, check, from_options, option
+from model.options import add_options, check, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import LOCALES
@@ -86,6 +86,9 @@ class SimulationSettings:
         object.__setattr__(self, "lookalikes", lookalikes_of(self.target, self.lookalikes, self.people))
         if self.no_server and self.record is None:
             raise ValueError("expected --record with --no-server, got none: there would be nothing to do")
+        for name in ("report", "lock_step"):
+            if self.no_server and getattr(self, name):
+                raise ValueError(f"expected {flag(name)} only with a server, got it with --no-server")
         if self.record is not None and self.drones > 1:
             raise ValueError(f"expected one drone with --record, got {self.drones}: record each in its own process")
 
@@ -282,9 +285,12 @@ def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultCo
     add_options(parser, FaultConfig, title="faults on the way from the simulator to the server")
     options = parser.parse_args(arguments)
     try:
-        return from_options(SimulationSettings, options), from_options(FaultConfig, options)
+        settings, faults = from_options(SimulationSettings, options), from_options(FaultConfig, options)
     except ValueError as error:
         parser.error(str(error))
+    if settings.no_server and faults != FaultConfig():
+        parser.error("expected faults on the way to the server only with a server, got them with --no-server")
+    return settings, faults
 
 
 if __name__ == "__main__":

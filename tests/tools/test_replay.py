@@ -271,6 +271,13 @@ def test_a_network_that_fails_is_told_and_stops_the_drone(capsys):
 # --- how it fails
 
 
+@pytest.mark.parametrize("option", [["--weights", "x"], ["--engine", "openvino"], ["--precision", "f32"]])
+def test_a_page_sees_with_no_other_network(option, capsys):
+    with pytest.raises(SystemExit):
+        replay.main(["x.mcap", "--page", *option])
+    assert "expected --page without --weights, --engine and --precision" in capsys.readouterr().err
+
+
 def test_a_missing_file_is_told(tmp_path, capsys):
     status, _, errors = replayed(tmp_path / "none.mcap", capsys)
     assert status == 2

@@ -88,6 +88,10 @@ def calibrate(
             f"expected no lookalikes of the {target}, which has no second look, got {len(of_similar)} sets"
         )
     second_look = SecondLook(file) if is_first and file.exists() else None
+    if of_similar and second_look is None:
+        raise ValueError(
+            f"expected a second look in {file} for --similar, found none: tools/train_second_look.py makes it"
+        )
     examples, similar = ([*examples_of(engine, second_look, some, target)] for some in (chosen, of_similar))
     from_px = card.profile.second_look_from_px
     fitted = fit(examples, similar, from_px=from_px)

@@ -36,17 +36,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     pairs = {image.stem: (image, mask) for image, mask in list_pairs(options.folder)}
     corrected = read_annotations(options.file, list(pairs), IMAGE_PX)
-    changed = 0
-    for name, classes in corrected.items():
-        image, mask = pairs[name]
-        if not np.array_equal(read_pair(image, mask, IMAGE_PX)[1], classes):
-            write_mask(mask, classes)
-            changed += 1
+    changed = [name for name, classes in corrected.items() if not is_mask(*pairs[name], classes)]
+    for name in changed:
+        write_mask(pairs[name][1], corrected[name])
     print_text(
-        f"{options.folder}: {changed} masks corrected, {len(corrected) - changed} as they were, "
+        f"{options.folder}: {len(changed)} masks corrected, {len(corrected) - len(changed)} as they were, "
         f"{len(pairs) - len(corrected)} not in {options.file.name}"
     )
     return 0
+
+
+def is_mask(image: Path, mask: Path, classes: np.ndarray) -> bool:
+    """Whether the mask of an image shows these classes; not if it is damaged, for then it is to be replaced."""
+    try:
+        return np.array_equal(read_pair(image, mask, IMAGE_PX)[1], classes)
+    except ValueError:
+        return False
 
 
 def write_mask(file: Path, classes: np.ndarray) -> None:

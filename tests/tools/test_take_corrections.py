@@ -105,6 +105,15 @@ def test_a_corrected_mask_comes_back_corrected_and_no_other_changes(candidates, 
         np.testing.assert_array_equal(classes, before[other])
 
 
+def test_a_damaged_mask_is_replaced_by_its_correction(candidates, taken):
+    before, corrections = classes_of(candidates), annotations(candidates)
+    _, mask = list_pairs(candidates)[1]
+    mask.write_bytes(b"no PNG")
+    status, said = taken(candidates, corrections)
+    assert (status, "1 masks corrected" in said) == (0, True)
+    assert all(np.array_equal(classes, before[name]) for name, classes in classes_of(candidates).items())
+
+
 def test_an_image_without_annotations_shows_surroundings_and_one_that_is_not_listed_stays(candidates, taken):
     before = classes_of(candidates)
     shown = [name for name, classes in before.items() if classes.any()]

@@ -22,7 +22,6 @@ import argparse
 import importlib.util
 import logging
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from model.loading import import_keras
 import_keras()  # first, so that the imports below do not print start-up messages
 
 from model.dataset import Frames, read_dataset
-from model.pair_files import is_litter
+from model.pair_files import is_litter, replace_file
 from tools.tuning.space import Space, read_space
 from tools.tuning.table import SCORE, best_trial, rows
 from tools.tuning.trials import read_trials
@@ -45,13 +44,13 @@ PACKAGES = ("optuna", "plotly", "ray")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    space = read_space(options.space)
+    space, content = read_space(options.space), options.space.read_bytes()
     check_packages()
     check_folder(options.out, space)
     config = space.base
     data = read_dataset(options.data, config.input_px, config.hold_out, config.hovering_frames)
     make_output_folder(options.out)
-    shutil.copyfile(options.space, options.out / SPACE)
+    replace_file(options.out / SPACE, content)
     run(space, data.training, data.all_validation, options)
     return summary(space, options.out)
 

@@ -53,6 +53,13 @@ def test_another_commit_is_checked_out_for_the_time_of_the_measurement() -> None
 
 
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this copy is no git repository")
+def test_weights_that_the_other_commit_lacks_are_taken_from_here() -> None:
+    weights = REPOSITORY / "runs" / "new" / "model_weights.keras"
+    with checked_out("HEAD", weights) as version:
+        assert version.weights == weights
+
+
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this copy is no git repository")
 def test_an_unknown_commit_is_refused() -> None:
     with pytest.raises(ValueError, match="nosuchcommit"), checked_out("nosuchcommit", SHIPPED_WEIGHTS):
         pytest.fail("it was checked out")

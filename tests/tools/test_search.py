@@ -17,8 +17,8 @@ from support.dataset import save_pair
 from support.waiting import wait_until
 
 from model.recipes import PRESETS, find_preset
+from model.run_folder import LOG, WEIGHTS
 from model.scoring import HERO, PEOPLE, HeroScore
-from model.training import LOG, WEIGHTS
 from model.training_log import EpochLog, read_log, write_log
 from tools import search as tool
 from tools.simulator.server_process import REPOSITORY

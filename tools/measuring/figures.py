@@ -44,7 +44,7 @@ def values_of(figures: Sequence[Figure]) -> dict[str, float]:
 
 
 def comparison_table(figures: Sequence[Figure], other: Mapping[str, float], other_name: str) -> str:
-    """A table of the figures that `other` has, too: here, there, and here over there."""
+    """A table of the figures that `other` has, too: the value here, the value there, and the ratio here / there."""
     lines = [f"{'':<58}{'here':>9}{other_name[:16]:>18}{'ratio':>9}"]
     for figure in figures:
         there = other.get(figure.key)

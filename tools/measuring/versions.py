@@ -38,7 +38,7 @@ def checked_out(revision: str, weights: Path) -> Iterator[Version]:
 
     Args:
         revision: a commit, branch or tag of this repository.
-        weights: the network to serve; the commit's own file is used if it lies in the repository.
+        weights: the network to serve; the commit's own file is used if it has one.
 
     Raises:
         ValueError: if this repository has no such commit.
@@ -48,7 +48,8 @@ def checked_out(revision: str, weights: Path) -> Iterator[Version]:
         _git("worktree", "add", "--detach", "--quiet", str(folder), revision)
         try:
             if weights.is_relative_to(REPOSITORY):
-                weights = folder / weights.relative_to(REPOSITORY)
+                own = folder / weights.relative_to(REPOSITORY)
+                weights = own if own.with_suffix(".json").exists() or own.exists() else weights
             yield Version(revision, folder, weights)
         finally:
             _git("worktree", "remove", "--force", str(folder))

@@ -35,8 +35,8 @@ def command(
 ) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
     """Decorate the main function of a command, which returns its exit status.
 
-    An `OSError`, a `ValueError` or a package that is not installed becomes a line on standard error and the status 2,
-    Ctrl-C the status 130.
+    An `OSError`, a `ValueError`, a lack of memory or a package that is not installed becomes a line on standard error
+    and the status 2, Ctrl-C the status 130.
 
     Args:
         name: of the command, for the line.

@@ -15,11 +15,11 @@ import numpy as np
 # Of a pixel, nats: beyond it, a network's logarithms are no evidence any more.
 LARGEST_MARGIN = 12.0
 MOST_NATS = 20.0  # that a frame may say: one error in 500 million, more than any examples can show
-# Who has no part of which the network is so sure, nats, is not looked at twice. The mean over all of them would not do:
-# nearby, the network is sure of parts of a lookalike only. Chosen on flights of the stand-in, seed 514.
+# Least `strongest_margin` for a second look, nats. The mean margin would not do: the network takes only some parts of a
+# near lookalike for the hero. Chosen on flights of the stand-in, seed 514.
 HERO_IN_PART = 3.0
-# A part of which the network is as sure as of hardly anybody but the hero, and the rest is not the hero: two people in
-# one. That is like neither, and not looked at twice. Chosen on flights of the stand-in, seeds 511 and 521.
+# A `strongest_margin` from the first with a `mean_margin` below the second: one part is surely the hero and the rest is
+# not, so two people were taken for one. They get no second look. Chosen on flights of the stand-in, seeds 511 and 521.
 SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
 # The share of lookalikes among those who are not the hero, before any has been met: one in 300 people. Chosen on
 # flights of the stand-in, seeds 500 to 509, and with six lookalikes 510 to 525: with twice as many, far heroes are
@@ -96,13 +96,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Doubt:
-    """When a network is in doubt of a person, however much its output says: it gives the hero's pixels too little.
+    """When a person is doubted whatever the evidence: the hero's pixels have too low a probability.
 
     The defaults are for networks whose card has none: few of their heroes are doubted.
 
     Args:
-        near: from 1 − the mean probability of the hero's pixels on.
-        per_m: the same for each metre of distance, where that is more.
+        near: a person is doubted whose 1 − `Looks.sureness` is above this.
+        per_m: the same bound for each metre of distance, 1/m; the larger of the two bounds holds.
 
     Raises:
         ValueError: if one is not in [0, 1].

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from model.command import make_output_folder
 from model.mask_colours import COLOURS
 from model.pair_files import (
     IMAGE_ENDINGS,
@@ -189,7 +190,7 @@ def repair_set(out: Path, runs: Sequence[Run]) -> None:
     for split in {run.split for run in runs}:
         own = {run.prefix for run in runs if run.split == split}
         for kind in ("images", "masks"):
-            (out / split / kind).mkdir(parents=True, exist_ok=True)
+            make_output_folder(out / split / kind)
         for file, name in named_as_pairs(out / split):
             image, mask = pair_paths(out / split, name["prefix"], name["number"])
             is_alone = file == image and name["prefix"] in own and not mask.exists()

@@ -24,7 +24,7 @@ _RANGES = {
     "depth_m": (0.02, 500.0),
     "height_std": (0.001, 1.0),
     "centroid_std_m": (0.001, 50.0),
-    "least_body_m2": (0.0, 1000.0),
+    "least_body_m2": (1e-6, 1000.0),
     "marker_m": (0.01, 500.0),
     "walking_std_mps": (0.001, 1000.0),
     "drift_mps": (0.001, 1000.0),

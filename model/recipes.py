@@ -169,7 +169,7 @@ _FCN4 = TrainingConfig(
     network="fcn4", input_px=160, crop_px=160, weight_decay=0.0, detection=0.0, keep="best", decision="half"
 )
 PRESETS = {
-    # First training of the shipped network; its card has the three further trainings.
+    # First training of the shipped network; its card has the trainings and the average that followed.
     "fpn": TrainingConfig(),
     # The best FCN4 of this project, at 160 px.
     "fcn4": replace(_FCN4, augmentation="light", epochs=55, steps=100, validate_every=5, hero_share=0.5),

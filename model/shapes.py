@@ -3,8 +3,8 @@
 Polygons are in continuous pixel coordinates, x right, y down: pixel (row, column) covers [column, column + 1] ×
 [row, row + 1]. A pixel belongs to a polygon if its centre does.
 
-Source of the runs: COCO's own library, pycocotools (`maskApi.c`): column by column, the first run is outside; packed, a
-run is a number of 5 bits a character, from the third on the difference to the last but one.
+Source of the runs: COCO's own library, pycocotools (`maskApi.c`): column by column, the first run is outside. Packed,
+each run is a number in characters of 5 bits each; from the fourth run on, it is the difference from the run two before.
 """
 
 from collections.abc import Sequence

@@ -200,7 +200,7 @@ def measure_agreement(weights: Path, engine: Engine, data: Path) -> list[Figure]
     return [
         Figure(
             "agreement",
-            "engines agree on a hero or none, 1134 recorded frames",
+            f"engines agree on a hero or none, {len(agreements)} recorded frames",
             100 * statistics.mean(agreements),
             "%",
             99,

@@ -2,11 +2,11 @@
 
     python tools/calibrate.py weights/model_weights --data ../shared/data_extra --recordings r03 r07 r11 r16
 
-Everybody whom the network sees in frames of known truth is an example: the hero, or not. The frames must be such as the
-network has not learned from, for it is too sure of those. The fit is judged on recordings that were left out of it, in
-turn; the table and the diagram (--plot) show, for each class of evidence, how often it was the hero indeed. Then the
-fit to all of them is written to the card. Takes a minute for a thousand frames. Of a network with several targets, each
-needs a run of its own (--target).
+Everybody whom the network sees in frames of known truth is an example: the hero, or not. The network must not have
+learned from these frames: it is too sure of frames that it knows. The fit is judged on recordings that were left out of
+it, in turn; the table and the diagram (--plot) show, for each class of evidence, how often it was the hero indeed. Then
+the fit to all of them is written to the card. Takes a minute for a thousand frames. Of a network with several targets,
+each needs a run of its own (--target).
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """

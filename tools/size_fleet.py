@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         carried = most_drones(fleet, SHARE, options.seconds, options.seed)
         limits = sorted(fleet.limits().items(), key=lambda limit: limit[1])
         print(f"\n{replicas} replicas carry {carried} drones ({SHARE:.0%} of the frames answered).")
-        print("As many would each kind of part carry alone:", ", ".join(f"{part} {most:.0f}" for part, most in limits))
+        print(
+            "Drones that each part could serve if it were the only limit:",
+            ", ".join(f"{part} {most:.0f}" for part, most in limits),
+        )
         print(HEAD, flush=True)
         for drones in options.drones:
             print(_row(fleet, drones, simulate(fleet, drones, options.seconds, options.seed)), flush=True)

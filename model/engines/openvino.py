@@ -166,7 +166,7 @@ def _check(precision: str, device: str) -> None:
 
 
 def _candidates(weights: Path, precision: str, device: str) -> Iterator[ConvertedNetwork]:
-    """Conversions to try, the best first. Whoever takes another one says that the one before does not work.
+    """Conversions to try, the best first. To ask for the next one says that the one before failed.
 
     int8 is the fastest on every x86-64 CPU that was measured (docs/writeup.md); on others nothing was measured.
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from model.engines.grpc_messages import INFER, METADATA, MetadataRequest, parse
-from model.engines.grpc_service import read_request, write_answer, write_metadata
+from support.grpc_service import read_request, write_answer, write_metadata
 from support.inference_server import InferenceServer
 
 WORKERS = 20  # more than a client has under way; answers that it has given up go on

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.command import make_output_folder
 from model.pair_files import is_litter
 from model.scoring import HERO, PEOPLE
 from server.sight.geometry import QUADSIM_CAMERA, Pose
@@ -35,7 +36,7 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self._images = folder / "IMG"
-        self._images.mkdir(parents=True, exist_ok=True)
+        make_output_folder(self._images)
         if not all(is_litter(file.name) for file in self._images.iterdir()):
             raise FileExistsError(f"expected no recording in {self._images}, found one: choose another folder")
         self.frames = 0

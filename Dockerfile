@@ -3,6 +3,8 @@
 #   docker run --rm --publish 127.0.0.1:4567:4567 --volume follow-me:/app/recordings follow-me
 # With Ray, for kuberay.yaml:
 #   docker build --build-arg LOCK=requirements-fleet.lock --tag follow-me-fleet .
+# With TensorFlow for a GPU, to be run with --gpus all:
+#   docker build --build-arg LOCK=requirements-gpu.lock --tag follow-me-gpu .
 # Another base with Python 3.11 and pip, such as that of tools/image.py: --build-arg BASE=...
 ARG BASE=python:3.11-slim
 FROM ${BASE}

@@ -49,6 +49,7 @@ lock:
 	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --upgrade --extra demo --constraint requirements.lock --output-file requirements-demo.lock pyproject.toml
 	$(COMPILE) --upgrade --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(COMPILE) --upgrade --extra gpu --constraint requirements.lock --output-file requirements-gpu.lock pyproject.toml
 	$(COMPILE) --upgrade --extra search --constraint requirements.lock --output-file requirements-search.lock pyproject.toml
 	$(COMPILE) --upgrade --extra fleet --constraint requirements.lock --output-file requirements-fleet.lock pyproject.toml
 

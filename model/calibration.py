@@ -168,7 +168,7 @@ def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, fr
     for fold in np.unique(folds):
         kept = [example for example, own in zip(examples, folds, strict=True) if own != fold]
         fitted = fit(kept, similar, from_px=from_px)
-        for number in np.flatnonzero(folds == fold):
+        for number in np.flatnonzero(folds == fold).tolist():
             evidence[number] = fitted.of(examples[number].looks)
     return evidence
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Beyond any camera here; an engine takes the memory for an image of this size at once.
 MOST_INPUT_PX = 2048
+GPU_MEMORY_MB = "FOLLOWME_GPU_MEMORY_MB"  # in the environment, so that processes started here have it, too
 
 KERAS, CONVERTED = ".keras", ".openvino"
 _CONFIG = "config_"
@@ -177,10 +178,13 @@ def input_px(network: "keras.Model") -> int:
 
 
 def import_keras() -> ModuleType:
-    """Import Keras and its backend without their start-up messages on stderr.
+    """Import Keras and its backend without their start-up messages on stderr, and bound TensorFlow's use of a GPU.
 
     TensorFlow 2.21 writes some messages from native code, before it reads TF_CPP_MIN_LOG_LEVEL. So the file descriptor
     is redirected during the import. Import errors are raised as usual.
+
+    Raises:
+        ValueError: if the environment's `GPU_MEMORY_MB` is no whole number above 0.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Else TensorFlow takes all of a GPU's memory at once, also of the one that QuadSim draws on.
@@ -193,7 +197,25 @@ def import_keras() -> ModuleType:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+    if (most := os.environ.get(GPU_MEMORY_MB)) and keras.backend.backend() == "tensorflow":
+        bound_gpu_memory(most)
     return keras
+
+
+def bound_gpu_memory(megabytes: str) -> None:
+    """Let TensorFlow take no more of each GPU's memory; without effect once it has begun to use them.
+
+    Raises:
+        ValueError: if that is no whole number above 0.
+    """
+    import tensorflow as tf
+
+    if not megabytes.isdecimal() or int(megabytes) == 0:
+        raise ValueError(f"expected megabytes, a whole number above 0, in {GPU_MEMORY_MB}, got {megabytes!r}")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        if tf.config.get_logical_device_configuration(gpu) is None:
+            bound = tf.config.LogicalDeviceConfiguration(memory_limit=int(megabytes))
+            tf.config.set_logical_device_configuration(gpu, [bound])
 
 
 def _load_keras(file: Path) -> "keras.Model":

@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.command import harmless
-from model.engines import ENGINES, Engine, add_precision_option, load_engine
+from model.engines import ENGINES, Engine, add_precision_option, load_engine, tensorflow_sees_gpu
 from model.engines.beside import load_beside
 from model.engines.lane import check_url
 from model.engines.remote import Elsewhere, connect
+from model.loading import GPU_MEMORY_MB
 from model.options import add_options, from_options
 from server import logs
 from server.app import FollowerServer
@@ -101,12 +102,29 @@ def load_first(options: argparse.Namespace, elsewhere: Elsewhere | None) -> Engi
     """Load the network of the command line, or connect to where it runs.
 
     Raises:
-        ValueError, OSError: as `load_engine` and `connect` do.
+        ValueError, OSError: as `bound_memory`, `load_engine` and `connect` do.
     """
+    bound_memory(options)
     if elsewhere is None:
         return load_engine(options.engine, options.weights, options.precision, options.device)
     local = load_engine("auto", options.weights, options.precision, options.device) if options.fallback else None
     return connect(elsewhere, options.weights, local)
+
+
+def bound_memory(options: argparse.Namespace) -> None:
+    """Bound what TensorFlow takes of a GPU's memory, before it is loaded.
+
+    Raises:
+        ValueError: if the bound is not positive, or there is nothing to bound.
+    """
+    most = options.gpu_memory_mb
+    if most is None:
+        return
+    if most < 1:
+        raise ValueError(f"expected --gpu-memory-mb of at least 1, got {most}")
+    os.environ[GPU_MEMORY_MB] = str(most)
+    if options.engine == "openvino" or not tensorflow_sees_gpu():
+        raise ValueError("expected TensorFlow and a GPU with --gpu-memory-mb, found none: see docs/server.md")
 
 
 def engine_name(text: str) -> str:
@@ -145,6 +163,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DEVICE",
         help="CPU, GPU, NPU or AUTO, for OpenVINO (default: CPU)",
     )
+    parser.add_argument("--gpu-memory-mb", type=int, metavar="INT", help="most memory of a GPU for TensorFlow")
     add_options(parser, Settings)
     parser.add_argument("--front", type=int, help=argparse.SUPPRESS)  # which one: its parent says it (server/fronts.py)
     parser.add_argument("--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker")

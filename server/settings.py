@@ -54,9 +54,7 @@ class Settings:
     token_file: Path | None = option(
         None, "file with the token that clients of other machines must show; --host needs it beyond loopback"
     )
-    without_token: bool = option(
-        False, "serve everybody who can connect, also beyond loopback: for a container with a private port"
-    )
+    without_token: bool = option(False, "serve everybody who can connect, without a token")
 
     def __post_init__(self) -> None:
         # An empty address would mean all of this machine's.

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from model.loading import (
+    GPU_MEMORY_MB,
+    import_keras,
     input_px,
     is_converted,
     is_legacy,
@@ -322,3 +324,26 @@ def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert printed.stdout == "true\n"
+
+
+# --- a GPU's memory
+
+
+def test_a_gpus_memory_is_bounded_before_it_is_used(monkeypatch):
+    import tensorflow as tf
+
+    bounds = {"GPU:0": None, "GPU:1": "bounded before"}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [*bounds] if kind == "GPU" else [])
+    monkeypatch.setattr(tf.config, "get_logical_device_configuration", bounds.get)
+    monkeypatch.setattr(tf.config, "set_logical_device_configuration", bounds.__setitem__)
+    monkeypatch.setenv(GPU_MEMORY_MB, "512")
+    import_keras()
+    ((bound,), other) = bounds.values()
+    assert (bound.memory_limit, other) == (512, "bounded before")
+
+
+@pytest.mark.parametrize("megabytes", ["0", "-1", "1.5", "all"])
+def test_a_bound_of_memory_that_is_no_number_of_megabytes_is_refused(monkeypatch, megabytes):
+    monkeypatch.setenv(GPU_MEMORY_MB, megabytes)
+    with pytest.raises(ValueError, match=f"expected megabytes, .* in {GPU_MEMORY_MB}, got '{megabytes}'"):
+        import_keras()

@@ -72,7 +72,7 @@ def buildah(tmp_path, monkeypatch):
 
 def test_what_the_dockerfile_copies_exists_and_reaches_the_build():
     copied = re.findall(r"^COPY (\S+) ", DOCKERFILE, re.MULTILINE)
-    locks = {"requirements-runtime.lock", "requirements-fleet.lock"}
+    locks = {"requirements-runtime.lock", "requirements-fleet.lock", "requirements-gpu.lock"}
     assert set(copied) == {"${LOCK}", "model", "server", "weights"}
     ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
     for name in {*copied, *locks} - {"${LOCK}"}:

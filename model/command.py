@@ -17,6 +17,7 @@ Imports the standard library only.
 
 import contextlib
 import functools
+import re
 import signal
 import sys
 import warnings
@@ -108,6 +109,16 @@ def harmless(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+
+
+def one_line(said: Exception | str, most: int = 200) -> str:
+    """What an error says, which may be pages with colours, in a line of at most so many characters.
+
+    Without what Keras adds about the layer that was called; the error's kind if it says nothing.
+    """
+    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(said)).split())
+    line = re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", line)
+    return line[:most] or type(said).__name__
 
 
 def print_text(text: str, file: TextIO | None = None) -> None:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from model.legacy_files import LegacyNetworkError, Weight, one_line, read_config, read_weights
+from model.command import one_line
+from model.legacy_files import LegacyNetworkError, Weight, read_config, read_weights
 from model.legacy_layers import least_weights, make_layer
 
 # Weights that a config may have beyond those in the file: a small difference is found when the weights are assigned,

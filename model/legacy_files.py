@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from model.command import one_line
+
 # FCN-8s, the largest usual network for segmentation, has 134 million weights.
 MOST_VALUES = 200_000_000
 MOST_CONFIG_BYTES = 10_000_000
@@ -37,12 +39,6 @@ class Weight(NamedTuple):
     def name(self) -> str:
         """Name of the weight within its layer, without the output number and the suffix that made it unique."""
         return re.sub(r"(_\d+)?(:\d+)?$", "", self.path.rpartition("/")[2])
-
-
-def one_line(error: Exception) -> str:
-    """Text of an error without line breaks and Keras's additions, at most 200 characters."""
-    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())
-    return re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", text)[:200]
 
 
 def holds_config(weights_path: Path) -> bool:

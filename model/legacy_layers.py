@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from model.legacy_files import LegacyNetworkError, one_line
+from model.command import one_line
+from model.legacy_files import LegacyNetworkError
 
 
 @keras.saving.register_keras_serializable(package="follow_me")

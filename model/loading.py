@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from model.command import one_line
 from model.hdf5_guard import check_reading_ends
 
 if TYPE_CHECKING:
@@ -227,11 +228,6 @@ def _load_keras(file: Path) -> "keras.Model":
     # Keras and the libraries below it raise nearly anything on a broken file.
     except Exception as error:
         raise ValueError(f"{file}: expected a network saved by Keras 3, got {one_line(error)}") from error
-
-
-def one_line(error: Exception) -> str:
-    """What an error of Keras, TensorFlow or OpenVINO says, which may be pages, in at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _is_square_map(shape: object) -> bool:

@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 
 from model.card import read_card
+from model.command import one_line
 from model.engines.self_test import coarse, known_frame
-from model.loading import input_px, is_converted, load_network, one_line, weights_sha256
+from model.loading import input_px, is_converted, load_network, weights_sha256
 from model.startup import how_to_install
 
 if TYPE_CHECKING:

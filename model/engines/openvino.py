@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from model.command import one_line
 from model.engines.cache import cached
 from model.engines.conversion import ConvertedNetwork
 from model.engines.cores import Cores, Requests
@@ -22,7 +23,7 @@ from model.engines.rewriting import gives_planes, split_transposed_convolutions,
 from model.engines.second_look import UNPINNED
 from model.engines.self_test import TOLERANCE, agrees, known_frame
 from model.engines.shipped import MADE_BY, shipped, shipped_folder
-from model.loading import is_converted, one_line
+from model.loading import is_converted
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from model.command import one_line
 from model.crops import CROP_PX
-from model.loading import one_line
 
 # For OpenVINO on the CPU. By default it pins the thread that asks to a core, and in each process to the same one: two
 # processes with one thread each would share that core while another is idle.

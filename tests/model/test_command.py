@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from model.command import check_output_file, command, harmless, make_output_folder, print_text
+from model.command import check_output_file, command, harmless, make_output_folder, one_line, print_text
 
 
 def main_that(act):
@@ -163,3 +163,10 @@ def test_ctrl_c_while_something_is_begun_takes_effect_when_it_is_known(before, s
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.stdout.strip(), ran.stderr) == (said, "")
+
+
+def test_an_error_of_many_lines_is_told_in_one():
+    pages = "\x1b[1mException encountered when calling Conv2D.call().\x1b[0m\n\nthe shapes\n differ"
+    assert one_line(ValueError(f"{pages}\n\nArguments received by Conv2D")) == "the shapes differ"
+    assert one_line("ab " * 100, 5) == "ab ab"
+    assert one_line(KeyboardInterrupt()) == "KeyboardInterrupt"

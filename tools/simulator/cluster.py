@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from model.command import one_line
 from model.engines import load_engine
 from model.loading import resolve_weights
 from tools.simulator.episodes import Episode, fly_in_worker
@@ -37,7 +38,7 @@ def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str
     except RayTaskError as error:  # its text is a traceback of several lines
         raise error.cause from error
     except RayError as error:
-        raise OSError(f"expected Ray to fly each episode, got: {_in_a_line(error)}") from error
+        raise OSError(f"expected Ray to fly each episode, got: {one_line(error, 500)}") from error
     finally:
         ray.shutdown()
 
@@ -55,8 +56,4 @@ def connect() -> None:
         except Exception as error:  # of no kind of its own
             ray.shutdown()
             if start == MOST_STARTS:
-                raise OSError(f"expected a Ray cluster, got: {_in_a_line(error)}") from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
+                raise OSError(f"expected a Ray cluster, got: {one_line(error, 500)}") from error

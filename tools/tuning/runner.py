@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from model.command import one_line
 from model.dataset import Frames
 from tools.tuning.space import Parameters, Range, Space
 from tools.tuning.trials import Record, Trial, end, read_trials, run_folder, scored, write_record
@@ -191,17 +192,11 @@ def reason_of(trial: Any) -> str:
     """Why a trial of Ray's failed, in a line."""
     # Ray has files of its own machine only, so far; its methods look for their copies.
     if trial.pickled_error_file is None:
-        return one_line(Path(trial.error_file).read_text())
+        return one_line(Path(trial.error_file).read_text(), LONGEST_REASON)
     error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     cause = getattr(error, "cause", None) or error
     # Of a worker that died, Ray first tells numbers of its own.
-    return one_line(f"{type(cause).__name__}: {str(cause).rpartition(DEAD_ACTOR)[-1]}")
-
-
-def one_line(text: str) -> str:
-    """A text of several lines as one, cut to a length for a table."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
+    return one_line(f"{type(cause).__name__}: {str(cause).rpartition(DEAD_ACTOR)[-1]}", LONGEST_REASON)
 
 
 def search(

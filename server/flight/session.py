@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Counts(NamedTuple):
-    """Frames of a session so far, for /healthz, /metrics and the page."""
+    """Frames of a session so far, for /healthz and /metrics."""
 
     received: int = 0
     understood: int = 0

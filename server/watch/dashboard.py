@@ -253,7 +253,6 @@ class Dashboard:
         simulator, picture = shown.simulator, shown.picture
         situation, spots = simulator.session.situation(now_s), picture.spots if picture else ()
         told = describe(simulator.name, simulator.target, situation, shown.distance_m, spots, self._camera) | {
-            "counts": simulator.session.state.counts._asdict(),
             "recording": self._recording(simulator, now_s),
             "warnings": self._warnings(simulator.name, now_s),
         }

@@ -106,9 +106,11 @@ def answer_errors(app: Flask, faults: Faults) -> None:
     """Have our own errors reported and told in a line, without what they are about."""
 
     @app.errorhandler(Exception)
-    def on_error(error: Exception) -> Response | HTTPException:
+    def on_error(error: Exception) -> Any:
         if isinstance(error, HTTPException):  # the client's mistake
-            return error
+            response = error.get_response()
+            response.data, response.mimetype = f"{error.description}\n", "text/plain"
+            return response
         faults.report("http", error)
         return Response("internal error: see the server's log\n", 500, mimetype="text/plain")
 

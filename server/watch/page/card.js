@@ -3,7 +3,7 @@
 import { latestRate, drawLatency, drawRate } from "/page/chart.js";
 import { drawMap } from "/page/map.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
-import { write } from "/page/words.js";
+import { ask, write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 
@@ -22,7 +22,7 @@ function meaning({ state, is_held, is_undecided, chosen, followed }, target) {
   if (is_held) return `Kept on patrol by hand. Tracker: ${state}.`;
   if (chosen !== null && followed === null) return `Person ${chosen} is chosen, but not in sight. The drone patrols.`;
   if (chosen !== null && chosen !== followed) {
-    return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until then.`;
+    return `Person ${chosen} is chosen, but not in sight. The drone follows person ${followed} until person ${chosen} is in sight.`;
   }
   if (chosen !== null && state === "following") return `Person ${chosen} is chosen and in sight. The drone follows.`;
   if (is_undecided) return isRecording() ? undecided(target) : `${undecided(target)} Click the right one to decide.`;
@@ -65,6 +65,11 @@ export class Card {
   set isCurrent(isCurrent) {
     if (isCurrent) this.element.setAttribute("aria-current", "true");
     else this.element.removeAttribute("aria-current");
+  }
+
+  /** Whether a screen reader tells of changes by itself; of several drones, only of the current one. */
+  set isTold(isTold) {
+    $(".meaning", this.element).setAttribute("aria-live", isTold ? "polite" : "off");
   }
 
   get isHeld() {
@@ -122,7 +127,7 @@ export class Card {
     if (targets.join("\n") !== Array.from(select.options, ({ value }) => value).join("\n")) {
       select.replaceChildren(...targets.map((target) => new Option(target)));
     }
-    if (!select.disabled) select.value = this.about.target; // else a choice is on its way
+    if (select.ariaBusy !== "true") select.value = this.about.target; // else a choice is on its way
   }
 
   value(of, number, unit) {
@@ -148,7 +153,8 @@ export class Card {
   /** Has a button, on or not, send its wish to the server; `failed` says what has not come of it. */
   button(selector, path, wish, failed) {
     const button = $(selector, this.element);
-    button.addEventListener("click", () => {
+    button.addEventListener("click", (event) => {
+      if (event.detail > 1) return; // the second click of a double click must not undo the first
       const isWished = button.dataset.on !== "true";
       this.order(path, { [wish]: isWished }, button, failed[isWished ? 0 : 1]);
     });
@@ -171,21 +177,17 @@ export class Card {
 
   /** Sends an order to the server; `failed` says what has not come of it. */
   async order(path, wish, button, failed) {
+    if (button?.ariaBusy === "true") return;
     const refused = $(".refused", this.element);
-    if (button) button.disabled = true;
+    if (button) button.ariaBusy = "true"; // not disabled, which would take away the keyboard's focus
     refused.hidden = true;
     try {
-      const response = await fetch(path, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ simulator: this.name, ...wish }),
-      });
-      if (!response.ok) throw new Error(`the server said ${response.status}`);
+      await ask(path, { simulator: this.name, ...wish });
     } catch (error) {
       refused.textContent = `${failed}: ${error.message}`;
       refused.hidden = false;
     } finally {
-      if (button) button.disabled = false;
+      if (button) button.ariaBusy = "false";
     }
   }
 }
@@ -202,14 +204,15 @@ function showRecording(line, recording) {
 }
 
 export function showWarnings(list, warnings) {
-  list.replaceChildren(
-    ...warnings.map(({ client, words, count, age_s }) => {
+  while (list.children.length > warnings.length) list.lastElementChild.remove();
+  warnings.forEach(({ client, words, count, age_s }, index) => {
+    if (!list.children[index]) {
       const item = document.createElement("li");
-      item.textContent = list.closest("#others") ? `${client}: ${words}` : words;
-      const times = document.createElement("small");
-      times.textContent = `${count > 1 ? `${count} times, ` : ""}${Math.round(age_s)} s ago`;
-      item.append(times);
-      return item;
-    }),
-  );
+      item.append(document.createElement("span"), document.createElement("small"));
+      list.append(item);
+    }
+    const [said, times] = list.children[index].children;
+    write(said, list.closest("#others") ? `${client}: ${words}` : words);
+    write(times, `${count > 1 ? `${count} times, ` : ""}${Math.round(age_s)} s ago`);
+  });
 }

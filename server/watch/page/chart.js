@@ -37,7 +37,7 @@ export function drawLatency(canvas, moments, nowS) {
 export function drawRate(canvas, moments, nowS) {
   const bins = new Array(SPAN_S / BIN_S).fill(0);
   for (const { atS } of moments) {
-    const bin = bins.length - 1 - Math.floor((nowS - atS) / BIN_S);
+    const bin = bins.length - 1 - Math.max(Math.floor((nowS - atS) / BIN_S), 0); // some come while the message is made
     if (bin >= 0) bins[bin] += 1 / BIN_S;
   }
   const top = roundUp(Math.max(...bins, 5) * 1.05, STEPS);

@@ -12,20 +12,25 @@ export function onKeys(obey) {
   document.addEventListener("keydown", (event) => {
     if (!isWanted.checked || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.target.closest?.(TYPING)) return;
-    if (obey(event)) event.preventDefault();
+    if (!event.defaultPrevented && obey(event)) event.preventDefault();
   });
 }
 
-/** Has keys act on cards, in the order of the page; each has an element, its buttons, and `isHeld`. */
+/** Has keys act on cards, in the order of the page; each has a name, an element, its buttons, and `isHeld`. */
 export function listenToKeys(cards) {
+  let meant = null; // name of the drone chosen last
   onKeys((event) => {
     if (event.repeat) return false;
     const there = [...cards.values()];
     const chosen = there.length === 1 ? there[0] : there.find((card) => card.isCurrent);
     const digit = /^[1-9]$/.test(event.key) ? there[event.key - 1] : null;
-    if (digit) choose(there, digit);
-    else if (chosen && event.key.toLowerCase() === "h") press(chosen.holdButton, chosen.isHeld === event.shiftKey);
-    else if (chosen && event.key.toLowerCase() === "r" && !event.shiftKey) press(chosen.recordButton, true);
+    const isGone = meant !== null && !cards.has(meant); // then only a hold, which does no harm, may reach another one
+    if (digit) {
+      meant = digit.name;
+      choose(there, digit);
+    } else if (chosen && event.key.toLowerCase() === "h" && !(isGone && event.shiftKey)) {
+      press(chosen.holdButton, chosen.isHeld === event.shiftKey);
+    } else if (chosen && event.key.toLowerCase() === "r" && !event.shiftKey && !isGone) press(chosen.recordButton, true);
     else return false;
     return true;
   });
@@ -39,5 +44,5 @@ function choose(cards, chosen) {
 
 /** H must never release: whoever is in doubt presses it again. */
 function press(button, isNeeded) {
-  if (isNeeded && !button.disabled) button.click();
+  if (isNeeded) button.click();
 }

@@ -2,13 +2,14 @@
 
 import { listenToKeys, onKeys } from "/page/keys.js";
 import { cards, show, startAnew, tellLink } from "/page/page.js";
-import { inFull, obeyOnWall, showWall } from "/page/wall.js";
+import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
 
 const SILENCE_MS = 5000; // the server gives a sign of life each second
 const RETRY_MS = 1000;
 
 let source = null;
 let silence = null;
+let isNewView = false;
 
 function disconnect() {
   clearTimeout(silence);
@@ -41,17 +42,22 @@ function connect() {
     const message = JSON.parse(event.data);
     show(message);
     showWall(message);
+    if (isNewView) focusView();
+    isNewView = false;
     tellLink("live", "live");
   };
 }
 
 // Nobody looks at a hidden page, so that the server need not draw for it.
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) disconnect();
-  else connect();
+  if (document.hidden) {
+    disconnect();
+    tellLink("connecting", "connecting …");
+  } else connect();
 });
 // Another view needs other messages.
 window.addEventListener("hashchange", () => {
+  isNewView = true;
   if (!document.hidden) connect();
   window.scrollTo(0, 0);
 });

@@ -167,7 +167,7 @@ function drawPerson(context, { at }, person) {
     context.arc(u, v, 11, 0, 2 * Math.PI);
     context.stroke();
   }
+  context.globalAlpha = 1; // of a number, which would be too pale to read
   context.fillStyle = person.isFollowed || person.isChosen ? colour("text") : shade;
   if (hasNumber(person)) context.fillText(`${person.number} ${percent(person)}`, u + 8, v - 8);
-  context.globalAlpha = 1;
 }

@@ -1,12 +1,14 @@
 // The network in use, and its exchange for another one of the server's folder.
 
-import { write } from "/page/words.js";
+import { ask, write } from "/page/words.js";
 
 const $ = (selector) => document.querySelector(selector);
 const form = $("#networks");
 const select = form.querySelector("select");
 const button = form.querySelector("button");
 let offered = "";
+let refused = "";
+let isLoading = false;
 
 /** Shows what the server tells of its networks. */
 export function showNetworks({ name, engine, loading, trouble, choices }) {
@@ -18,8 +20,10 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
     select.replaceChildren(...choices.map((choice) => new Option(choice)));
     if (choices.includes(chosen)) select.value = chosen;
   }
-  button.disabled = loading !== null || !choices?.length;
-  const words = loading !== null ? `Loading ${loading} …` : trouble !== null ? `Network not loaded: ${trouble}` : "";
+  isLoading = loading !== null;
+  if (isLoading) refused = "";
+  button.disabled = isLoading || !choices?.length;
+  const words = loading !== null ? `Loading ${loading} …` : trouble !== null ? `Network not loaded: ${trouble}` : refused;
   write($("#network"), words);
   $("#network").hidden = !words;
 }
@@ -27,10 +31,9 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   button.disabled = true; // until the server says that it can take another
-  // What comes of it is told to all pages by the stream.
-  fetch("/network", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ network: select.value }),
+  refused = "";
+  // Loading takes longer than other orders; what comes of it is told to all pages by the stream.
+  ask("/network", { network: select.value }).catch((error) => {
+    if (!isLoading) refused = `Network not loaded: ${error.message}`;
   });
 });

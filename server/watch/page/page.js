@@ -23,6 +23,7 @@ export function show(message) {
     cards.get(about.name).place(message.simulators.indexOf(about) + 1);
     cards.get(about.name).show(about, message.now_s, message.network.targets);
   }
+  for (const card of cards.values()) card.isTold = cards.size === 1 || card.isCurrent;
   showNetworks(message.network);
   showFront(message.front);
   write($("#trouble"), message.trouble ?? "");
@@ -49,8 +50,11 @@ export function startAnew() {
 
 /** Says where messages come from, and whether they come: "connecting", "live" or "lost". */
 export function tellLink(link, words) {
-  $("#link").dataset.link = link;
+  document.documentElement.dataset.link = $("#link").dataset.link = link;
+  if (link === "lost") document.title = "no connection · Follow me";
   write($("#link"), words);
 }
 
-window.addEventListener("resize", () => cards.forEach((card) => card.draw()));
+const redraw = () => cards.forEach((card) => card.draw());
+window.addEventListener("resize", redraw);
+window.matchMedia("(prefers-color-scheme: light)").addEventListener("change", redraw);

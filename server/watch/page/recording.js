@@ -3,7 +3,7 @@
 import { begin, colour } from "/page/canvas.js";
 import { onKeys } from "/page/keys.js";
 import { show, startAnew, tellLink } from "/page/page.js";
-import { write } from "/page/words.js";
+import { ask, write } from "/page/words.js";
 
 const HISTORY_S = 180; // as on the live page
 const RETRY_MS = 1000;
@@ -53,6 +53,7 @@ class Player {
 
   /** Goes on until the end; time runs by the screen's pictures. */
   run() {
+    cancelAnimationFrame(this.loop); // of a pause that has just ended
     let beforeMs = performance.now();
     const goOn = (nowMs) => {
       if (!this.isPlaying) return;
@@ -60,9 +61,9 @@ class Player {
       beforeMs = nowMs;
       if (this.nowS >= this.durationS) [this.nowS, this.isPlaying] = [this.durationS, false];
       this.tell();
-      requestAnimationFrame(goOn);
+      this.loop = requestAnimationFrame(goOn);
     };
-    requestAnimationFrame(goOn);
+    this.loop = requestAnimationFrame(goOn);
   }
 
   seek(toS) {
@@ -76,13 +77,22 @@ class Player {
     this.seek(this.times[Math.min(Math.max(step, 0), this.times.length - 1)]);
   }
 
+  /** The next step, or the one before; the time tells steps apart, so before means at another time. */
+  stepBeside(sign) {
+    let step = this.step + sign;
+    while (step > 0 && this.times[step] === this.times[this.step]) step += sign;
+    return step;
+  }
+
   /** Shows the time, and has what is to be seen fetched. */
   tell() {
     write(this.play, this.isPlaying ? "Pause" : "Play");
     if (document.activeElement !== this.scrub || this.isPlaying || Number(this.scrub.value) !== this.nowS) {
       this.scrub.value = this.nowS;
     }
-    this.scrub.setAttribute("aria-valuetext", `${this.nowS.toFixed(1)} of ${this.durationS.toFixed(1)} seconds`);
+    if (!this.isPlaying) {
+      this.scrub.setAttribute("aria-valuetext", `${this.nowS.toFixed(1)} of ${this.durationS.toFixed(1)} seconds`);
+    }
     write($("#player .now"), clock(this.nowS));
     write($("#player .whole"), clock(this.durationS));
     write($("#player .day"), new Date((this.timeline.begun_s + this.nowS) * 1000).toLocaleString());
@@ -92,12 +102,15 @@ class Player {
 
   /** Fetches one step at a time: where that takes longer than the time between two, some are left out. */
   async fetch() {
-    if (this.isFetching || this.step === this.shown?.step) return;
+    if (this.isFetching) return;
+    if (this.step === this.shown?.step) {
+      tellLink("live", `recording ${this.timeline.file}`);
+      return;
+    }
     this.isFetching = true;
     const step = this.step;
     try {
-      const response = await fetch(`/recording/${step}`);
-      if (!response.ok) throw new Error(`the server said ${response.status}`);
+      const response = await ask(`/recording/${step}`);
       this.show(step, await response.json());
       tellLink("live", `recording ${this.timeline.file}`);
     } catch (error) {
@@ -174,7 +187,7 @@ class Player {
     } else if (key === "ArrowLeft" || key === "ArrowRight") {
       const sign = key === "ArrowLeft" ? -1 : 1;
       if (shiftKey) this.seek(this.nowS + sign * LEAP_S);
-      else this.stopAt(this.step + sign);
+      else this.stopAt(this.stepBeside(sign));
     } else if (key === "Home") this.stopAt(0);
     else if (key === "End") this.stopAt(this.times.length - 1);
     else return false;
@@ -201,8 +214,7 @@ function clock(seconds) {
 
 async function start() {
   try {
-    const response = await fetch("/recording");
-    if (!response.ok) throw new Error(`the server said ${response.status}`);
+    const response = await ask("/recording");
     const player = new Player(await response.json());
     onKeys((event) => player.obey(event));
     // A button with the focus would be pressed, too.

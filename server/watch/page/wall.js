@@ -10,12 +10,20 @@ const DRONE = "#drone=";
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const tiles = new Map();
+let names = []; // of all simulators, in the order of the page
+let opened = ""; // the drone that was in full last
 let asked = 0; // how many simulators' thumbnails have been asked for in this round
 
 /** The simulator that is to be seen in full: its name, "" for none as on the wall, or null for all. */
 export function inFull() {
   if (location.hash === WALL) return "";
-  return location.hash.startsWith(DRONE) ? decodeURIComponent(location.hash.slice(DRONE.length)) : null;
+  if (!location.hash.startsWith(DRONE)) return null;
+  const name = location.hash.slice(DRONE.length);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // typed by hand
+  }
 }
 
 const addressOf = (name) => DRONE + encodeURIComponent(name);
@@ -23,6 +31,8 @@ const addressOf = (name) => DRONE + encodeURIComponent(name);
 /** Shows a message about all simulators: tiles on the wall, and the way there where it is of use. */
 export function showWall({ simulators }) {
   const isWall = inFull() === "";
+  names = simulators.map(({ name }) => name);
+  opened = inFull() || opened;
   const button = $("#views button");
   write(button, isWall ? "All in full" : "Wall");
   $("#views").hidden = simulators.length < 2 && inFull() === null;
@@ -38,6 +48,12 @@ export function showWall({ simulators }) {
   const gone = Boolean(inFull()) && !simulators.some(({ name }) => name === inFull());
   $("#gone").hidden = !gone;
   if (gone) write($("#gone b"), inFull());
+}
+
+/** Moves the keyboard's focus to the drone that has been opened, or back to its tile. */
+export function focusView() {
+  const target = inFull() === "" ? tiles.get(opened)?.querySelector("a") : inFull() && $("#simulators .simulator");
+  target?.focus?.({ preventScroll: true });
 }
 
 function showTile({ name, state, is_held, distance_m }, number) {
@@ -56,7 +72,8 @@ function showTile({ name, state, is_held, distance_m }, number) {
   write($(".name", link), `${number} · ${name}`);
   write($(".state", link), says);
   write($(".distance", link), distance);
-  const label = `Drone ${number}, ${name}, ${says}${distance && `, ${distance} to the person`}`;
+  const near = distance && `, ${distance_m.toFixed(0)} m to the person`; // in whole metres, not to be read out all the time
+  const label = `Drone ${number}, ${name}, ${says}${near}`;
   if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
 }
 
@@ -91,8 +108,8 @@ export function obeyOnWall({ key, shiftKey, repeat }) {
   if (repeat || shiftKey) return false;
   if (key.toLowerCase() === "w") turn();
   else if (key === "Escape" && inFull() !== null) turn();
-  else if (/^[1-9]$/.test(key) && inFull() === "" && tiles.size >= key) {
-    location.hash = addressOf([...tiles.keys()][key - 1]);
+  else if (/^[1-9]$/.test(key) && inFull() !== null && names.length >= key) {
+    location.hash = addressOf(names[key - 1]);
   } else return false;
   return true;
 }

@@ -544,6 +544,64 @@ def test_the_page_of_one_of_several_fronts_says_which_it_is_and_leads_to_the_oth
         assert shows(browser, "front 2 of 2", "#front")
 
 
+def test_the_second_click_of_a_double_click_does_not_release(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server) as flight:
+        assert shows(browser, "FOLLOWING")
+        ActionChains(browser).double_click(browser.find_element(By.CSS_SELECTOR, "button.hold")).perform()
+        assert shows(browser, "ON HOLD")
+        flight.wait_frames(5)
+        assert metric(server, "followme_sessions_held") == 1
+
+
+def test_a_button_keeps_the_keyboards_focus_when_it_is_pressed(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        browser.find_element(By.CSS_SELECTOR, "button.hold").send_keys(Keys.ENTER)
+        assert shows(browser, "ON HOLD")
+        button = browser.switch_to.active_element
+        assert button.accessible_name == "Release drone 1"
+        wait_until(lambda: button.get_attribute("aria-busy") == "false", "the answer to the first order")
+        button.send_keys(Keys.ENTER)
+        assert shows(browser, "FOLLOWING")
+
+
+def test_keys_that_end_a_hold_do_not_reach_another_drone_than_the_one_chosen(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server) as first:
+        with flying(server, GREY) as second:
+            assert shows(browser, "2 · ", ".name")
+            for flight in (first, second):
+                flight.wait_frames(1)
+            for number in ("1", "2"):
+                press_key(browser, number)
+                press_key(browser, "h")
+            wait_until(lambda: metric(server, "followme_sessions_held") == 2)
+        wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1)
+        press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)  # for the second one, which has gone
+        first.wait_frames(5)
+        assert metric(server, "followme_sessions_held") == 1
+        press_key(browser, "1")
+        press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
+        wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+
+
+def test_a_refusal_is_told_in_the_servers_words(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        said = (
+            "const { ask } = await import('/page/words.js');"
+            "try { await ask('/choose', { simulator: 'nobody', person: 1 }); } catch (error) { return error.message; }"
+        )
+        assert browser.execute_script(said) == "expected a connected simulator"
+        browser.get_log("browser")  # its 404
+
+
+def test_an_address_typed_by_hand_shows_no_drone_and_breaks_nothing(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        browser.execute_script("location.hash = '#drone=100%'")
+        assert shows(browser, "100%", "#gone b")
+
+
 def test_the_page_reconnects_by_itself(browser):
     port = free_port()
     with running_server("unused", script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
@@ -552,6 +610,9 @@ def test_the_page_reconnects_by_itself(browser):
         later = stack.pop_all()
     with later:
         assert shows(browser, "no connection", "#link")
+        assert browser.title == "no connection · Follow me"
+        paleness = "return getComputedStyle(document.querySelector('#simulators')).filter"
+        assert browser.execute_script(paleness) == "grayscale(1)", "what is old does not look live"
         with running_server("unused", script=FAKE_SERVER, port=port) as server, flying(server):
             assert shows(browser, "live", "#link")
             assert shows(browser, "FOLLOWING")

@@ -65,6 +65,17 @@ def test_a_recording_plays_pauses_and_is_gone_through_by_keys(server, browser):
         assert now_s(browser) == 0
 
 
+def test_the_left_arrow_leads_from_the_end_to_the_beginning_past_steps_of_the_same_time(server, browser):
+    with looking(browser, server):
+        assert shows(browser, "CONFIRMING")
+        press_key(browser, Keys.END)
+        assert shows(browser, "0:09.3", "#player .now")
+        for _ in range(300):  # presses, more than there are steps
+            press_key(browser, Keys.ARROW_LEFT)
+        assert now_s(browser) == 0
+        assert shows(browser, "CONFIRMING")
+
+
 def test_a_decision_is_a_way_to_its_moment(server, browser):
     with looking(browser, server):
         assert shows(browser, "CONFIRMING")

@@ -71,7 +71,7 @@ def test_a_route_that_does_not_exist_is_the_clients_mistake():
         ('{"network": "busy"}', 409, "another is being loaded"),
         ('{"network": "damaged"}', 422, "it is damaged"),
         ('{"network": null}', 400, "expected another name"),
-        ('{"path": "damaged"}', 400, "expected {&#34;network&#34;"),
+        ('{"path": "damaged"}', 400, 'expected {"network"'),
     ],
 )
 def test_a_network_that_is_not_loaded_is_told_in_words(body, status, words):
@@ -97,7 +97,7 @@ def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
         ('{"simulator": "drone", "person": 1}', 204, ""),
         ('{"simulator": "drone", "person": 7}', 404, "expected a person tracked by this simulator"),
         ('{"simulator": "nobody", "person": 1}', 404, "expected a connected simulator"),
-        ('{"simulator": "drone", "person": true}', 400, "&#34;person&#34;: a number"),
+        ('{"simulator": "drone", "person": true}', 400, '"person": a number'),
     ],
 )
 @pytest.mark.parametrize("path", ["/choose", "/refuse"])

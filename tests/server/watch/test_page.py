@@ -551,6 +551,7 @@ def test_the_second_click_of_a_double_click_does_not_release(server: ServerProce
         assert shows(browser, "ON HOLD")
         flight.wait_frames(5)
         assert metric(server, "followme_sessions_held") == 1
+        assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
 
 
 def test_a_button_keeps_the_keyboards_focus_when_it_is_pressed(server: ServerProcess, browser):

@@ -20,11 +20,21 @@ from tools.simulator.wire import QuadSimClient
 def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None) -> Iterator["Flight"]:
     """A simulator that flies on its own, with a hero as long as its colour is red; or with another image."""
     with QuadSimClient(port=server.port) as client:
+        name = client.name
         flight = Flight(client, colour, image)
         flight.start()
         yield flight
         flight.stop()
     assert not client.violations
+    wait_until(lambda: not is_known(server, name), f"{name} gone, or it would be in the next test's way")
+
+
+def is_known(server: ServerProcess, name: str) -> bool:
+    """Whether the server has a simulator of this name; not if it has been stopped."""
+    try:
+        return any(session["name"] == name for session in server.health()[1]["sessions"])
+    except OSError:
+        return False
 
 
 def request(server: ServerProcess, method: str, path: str, body: str | None = None, **headers: str):

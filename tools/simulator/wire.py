@@ -125,6 +125,7 @@ class QuadSimClient:
         self._connect_timeout_s = connect_timeout_s
         self._on_event = on_event
         self._socket: socket.socket | None = None
+        self._name = ""
         self._reader: threading.Thread | None = None
         self._send_lock = threading.Lock()  # a ping must not land between the fragments of a message
         self._changed = threading.Condition()
@@ -171,6 +172,11 @@ class QuadSimClient:
         return self._close_reason
 
     @property
+    def name(self) -> str:
+        """What the server calls it: the address of this end of the connection; empty without one."""
+        return self._name
+
+    @property
     def is_connected(self) -> bool:
         """Whether the connection is open, as far as this side knows."""
         return self._close_reason is None
@@ -202,7 +208,7 @@ class QuadSimClient:
         except BaseException:
             sock.close()
             raise
-        self._socket = sock
+        self._socket, self._name = sock, "{}:{}".format(*sock.getsockname())
         self._session_id = None
         self._unanswered.clear()
         self._is_closing = False

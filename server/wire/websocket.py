@@ -179,7 +179,8 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
 
     def _handle_control_frame(self, opcode: int, data: bytes) -> None:
         # Of pings that have arrived together only the last is answered (RFC 6455, 5.5.3): each answer is a system call.
-        if opcode != PING or not self.socket.ahead:
+        ahead = self.socket.ahead
+        if opcode != PING or not ahead or ahead[0] & 0x0F != PING:
             super()._handle_control_frame(opcode, data)
 
     def wait(self) -> str | None:

@@ -1,6 +1,7 @@
 """Our websocket on top of eventlet's, over bytes that arrive in any pieces."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from server.wire.connections import Connection
 from server.wire.green import eventlet
 from server.wire.pace import Pace
 from server.wire.websocket import MOST_MESSAGE_BYTES, BufferedSocket, WebSocket, is_packet
-from tools.simulator.websocket import encode_message
+from tools.simulator.websocket import encode_frame, encode_message
 
 
 class Wire:
@@ -36,6 +37,16 @@ def websocket(wire: Wire) -> tuple[WebSocket, list[str]]:
     subject = WebSocket(BufferedSocket(wire, Connection([None, wire, None], Pace())), {}, 13, max_frame_length=2**63)
     subject.complain = lambda expected, received: complaints.append(f"expected {expected}, got {received}")
     return subject, complaints
+
+
+@pytest.mark.parametrize("behind", [b"", encode_message("40"), encode_frame(10, b"")])
+def test_of_pings_that_arrive_together_the_last_is_answered_whatever_follows(behind):
+    wire = Wire(encode_frame(9, b"a") + encode_frame(9, b"b") + behind, 10**6)
+    wire._rng = SimpleNamespace(integers=lambda _, most: most - 1)  # all at once
+    subject, _ = websocket(wire)
+    while subject.wait() is not None:
+        pass
+    assert wire.sent == b"\x8a\x01b"
 
 
 @pytest.mark.parametrize("largest_piece", [1, 7, 1024, 3000, 10**6])

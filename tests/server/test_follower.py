@@ -76,6 +76,7 @@ def test_the_start_tells_what_a_user_needs_and_nothing_else():
 
 def test_the_start_tells_which_target_of_several_is_followed():
     with running_server(HERO_AND_DOG, "--follow", "dog", script=FAKE_SERVER) as server:
+        server.wait_for_log("targets to choose from", PATIENCE_S)
         lines = [line.split(maxsplit=2)[2] for line in server.log][1:3]
     assert lines == [
         "target: dog, 1.75 m high, 0.5 m deep, upright, up to 8 m/s; others: people",

@@ -149,6 +149,14 @@ def hold(server: ServerProcess, front: int, name: str) -> None:
     assert request(fronts_of(server)[front], "POST", "/hold", order, Content_Type="application/json")[0] == 204
 
 
+def test_a_front_that_stands_still_is_killed_at_the_end_which_is_then_told():
+    with running_fronts() as server:
+        front = processes(server)[2]
+        front.send_signal(signal.SIGSTOP)
+        assert server.stop() == 1
+        wait_until(lambda: not front.is_running())
+
+
 def test_fronts_end_with_the_process_that_started_them():
     with running_fronts() as server, spread(server) as flights:
         running = list(processes(server).values())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED, ColourEngine
-from support.live import picture
+from support.live import WATCHDOG, picture
 from support.page import flying, name_of
 from support.recorded_session import read
 from support.waiting import PATIENCE_S, wait_until
@@ -19,8 +19,6 @@ from server.watch.recording.film import Film
 from server.watch.recording.reader import Recording
 from tools.replay import differing_circumstances, replay
 from tools.simulator.server_process import ServerProcess, running_server
-
-WATCHDOG = ("--watchdog-s", "3")  # a busy machine may take seconds for a frame
 
 
 def two_people(right=BLUE):

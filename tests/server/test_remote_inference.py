@@ -9,6 +9,7 @@ import requests
 from support.command import REPOSITORY, follower
 from support.grpc_server import GrpcInferenceServer
 from support.inference_server import InferenceServer
+from support.live import WATCHDOG
 from support.page import Flight, Viewer, flying
 from support.waiting import PATIENCE_S, wait_until
 
@@ -26,7 +27,6 @@ from tools.simulator.recorded import image_files, mask_files, read_frames
 from tools.simulator.server_process import SHIPPED_WEIGHTS, ServerProcess, running_server
 
 WEIGHTS = SHIPPED_WEIGHTS.with_name("fcn4")
-WATCHDOG = ("--watchdog-s", "3")  # a busy machine may take seconds for a frame
 FOLLOWER = REPOSITORY / "server" / "follower.py"
 
 

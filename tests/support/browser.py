@@ -10,7 +10,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from support.waiting import PATIENCE_S
+from support.waiting import PATIENCE_S, wait_until
 
 
 @contextlib.contextmanager
@@ -44,6 +44,11 @@ def shows(browser, words: str, selector: str = ".state") -> bool:
         return any(words in text for text in texts)
 
     return WebDriverWait(browser, PATIENCE_S, 0.05).until(is_shown, f"expected {words!r} in {selector}")
+
+
+def wait_idle(button) -> None:
+    """Its latest order has been answered; until then it takes no other."""
+    wait_until(lambda: button.get_attribute("aria-busy") != "true", "an answer to the order")
 
 
 def screenshot(browser, selector: str) -> np.ndarray:

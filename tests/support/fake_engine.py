@@ -14,7 +14,7 @@ from model.scoring import CLASSES
 
 RED, BLUE, MAGENTA, YELLOW, GREY = (220, 20, 20), (20, 20, 220), (220, 20, 220), (220, 220, 20), (128, 128, 128)
 GREEN = (20, 220, 20)
-STALL_S = 1.5
+STALL_S = 5.0  # longer than any watchdog
 # The name of a network with two targets.
 HERO_AND_DOG = "hero and dog"
 DOG = replace(hero_profile(), name="dog", others="people", marker_m=(0.5, 0.5, 0.9))

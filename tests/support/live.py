@@ -11,6 +11,9 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 _numbers = itertools.count(1)
 
+# For the server: a busy machine may take seconds for a frame.
+WATCHDOG = ("--watchdog-s", "3")
+
 POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
 
 

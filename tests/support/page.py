@@ -33,7 +33,7 @@ def is_known(server: ServerProcess, name: str) -> bool:
     """Whether the server has a simulator of this name; not if it has been stopped."""
     try:
         return any(session["name"] == name for session in server.health()[1]["sessions"])
-    except OSError:
+    except ConnectionError:
         return False
 
 

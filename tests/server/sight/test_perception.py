@@ -343,6 +343,15 @@ def test_a_network_that_raises_is_reported_and_the_next_frame_is_served(pipeline
     assert pipeline.perception.trouble(60.0) is None
 
 
+def test_a_failure_is_told_for_a_while_if_no_frame_comes(pipeline, monkeypatch):
+    pipeline.put("a", frame(plain(MAGENTA)))
+    pipeline.engine.gate.release()
+    assert pipeline.outcomes(1) == [None]
+    assert pipeline.perception.trouble(60.0) == "perception failed on the last frame"
+    monkeypatch.setattr(perception_module, "FAILURE_TOLD_S", 0.0)
+    assert pipeline.perception.trouble(60.0) is None
+
+
 def test_an_error_in_finding_fails_that_frame_only(pipeline, monkeypatch):
     pipeline.put("a", frame())
     wait_until(lambda: pipeline.engine.batches == [1])

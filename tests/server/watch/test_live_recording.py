@@ -8,7 +8,7 @@ from pathlib import Path
 from mcap.reader import make_reader
 from support.command import follower
 from support.fake_engine import FAKE_SERVER, GREY, MAGENTA, ColourEngine
-from support.live import fields, picture
+from support.live import WATCHDOG, fields, picture
 from support.page import Viewer
 from support.recorded_session import PATIENCE_S, SCHEMAS, Sender, happened, order
 from support.waiting import wait_until
@@ -20,7 +20,6 @@ from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.wire import QuadSimClient
 
 # A busy machine may take seconds for a frame.
-WATCHDOG = ("--watchdog-s", "3")
 
 
 def told_of(server: ServerProcess) -> dict | None:
@@ -143,6 +142,7 @@ def test_a_drone_is_led_on_when_its_recording_cannot_go_on(tmp_path: Path):
         sender.send(fields())
         assert [event.name for event in client.events[told:]] == ["object_detected", "create_box_marker"]
         assert server.health()[0] == 200
+        server.wait_for_log("recording stopped, following goes on", PATIENCE_S)
         assert sum("recording stopped, following goes on" in line for line in server.log) == 1
         assert "Traceback" not in "".join(server.log)
 

@@ -10,6 +10,7 @@ import pytest
 import websocket
 from support.command import follower
 from support.fake_engine import FAKE_SERVER, GREY
+from support.live import WATCHDOG
 from support.page import flying
 from support.recorded_session import SCHEMAS
 from support.road import Road, view
@@ -67,7 +68,7 @@ class Foxglove:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    with running_server("unused", "--foxglove", "0", script=FAKE_SERVER) as process:
+    with running_server("unused", "--foxglove", "0", *WATCHDOG, script=FAKE_SERVER) as process:
         yield process
 
 

@@ -23,10 +23,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from support.browser import looking, press_key, screenshot, shows, too_wide
+from support.browser import looking, press_key, screenshot, shows, too_wide, wait_idle
 from support.fake_engine import BLUE, FAKE_SERVER, GREEN, GREY, HERO_AND_DOG, RED
 from support.fronts import running_fronts
-from support.live import BOX, answers, fields, follow, picture
+from support.live import BOX, WATCHDOG, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
 from support.waiting import PATIENCE_S, wait_until
 
@@ -53,7 +53,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 @pytest.fixture(scope="module")
 def server():
-    with running_server("unused", script=FAKE_SERVER) as process:
+    with running_server("unused", *WATCHDOG, script=FAKE_SERVER) as process:
         yield process
 
 
@@ -189,7 +189,7 @@ def test_nothing_is_drawn_while_nobody_looks_and_a_viewer_is_no_simulator(server
 
 
 def test_pred_viz_draws_without_a_viewer():
-    with running_server("unused", "--pred_viz", script=FAKE_SERVER) as server, flying(server):
+    with running_server("unused", "--pred_viz", *WATCHDOG, script=FAKE_SERVER) as server, flying(server):
         wait_until(lambda: metric(server, "followme_pictures_total") >= 2)
         assert metric(server, "followme_viewers") == 0
 
@@ -352,8 +352,10 @@ def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
         assert shows(browser, "ON HOLD")
         assert shows(browser, "Release", "button.hold")
         assert [event.name for event in flight.client.events if event.arrived_s > lost.arrived_s] == []
+        button = browser.find_element(By.CSS_SELECTOR, "button.hold")
+        wait_idle(button)
         released_s = time.monotonic()
-        browser.find_element(By.CSS_SELECTOR, "button.hold").click()
+        button.click()
         assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
         assert shows(browser, "FOLLOWING")
 
@@ -444,7 +446,7 @@ def test_the_page_says_when_several_may_be_the_hero_and_a_click_on_the_map_decid
 
 def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_path: Path):
     with (
-        running_server("unused", "--record", str(tmp_path / "folder"), script=FAKE_SERVER) as server,
+        running_server("unused", "--record", str(tmp_path / "folder"), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port, width=360, height=740),
         flying(server),
     ):
@@ -458,6 +460,7 @@ def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_pat
         button.click()
         assert shows(browser, "Recorded", ".recording")
         assert shows(browser, "Record", "button.record")
+        wait_idle(button)
         button.click()
         assert shows(browser, "Stop recording", "button.record")
         wait_until(lambda: len(list((tmp_path / "folder").iterdir())) == 2, "a second file")
@@ -479,7 +482,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
     (tmp_path / "blue.keras").write_text("blue")
     (tmp_path / "damaged.keras").write_text("damaged")
     with (
-        running_server("unused", "--networks", str(tmp_path), script=FAKE_SERVER) as server,
+        running_server("unused", "--networks", str(tmp_path), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
         flying(server, BLUE),
     ):
@@ -501,7 +504,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
 
 def test_another_target_of_the_network_is_chosen_on_the_page(browser):
     with (
-        running_server(HERO_AND_DOG, script=FAKE_SERVER) as server,
+        running_server(HERO_AND_DOG, *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
         flying(server, GREEN),
     ):
@@ -515,7 +518,7 @@ def test_another_target_of_the_network_is_chosen_on_the_page(browser):
 
 def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_page(browser, tmp_path: Path):
     (tmp_path / "token").write_text("of-0123456789-abcdef")
-    with running_server("unused", "--token-file", str(tmp_path / "token"), script=FAKE_SERVER) as server:
+    with running_server("unused", "--token-file", str(tmp_path / "token"), *WATCHDOG, script=FAKE_SERVER) as server:
         browser.execute_cdp_cmd("Network.enable", {})
         browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "192.0.2.7"}})
         try:
@@ -561,7 +564,7 @@ def test_a_button_keeps_the_keyboards_focus_when_it_is_pressed(server: ServerPro
         assert shows(browser, "ON HOLD")
         button = browser.switch_to.active_element
         assert button.accessible_name == "Release drone 1"
-        wait_until(lambda: button.get_attribute("aria-busy") == "false", "the answer to the first order")
+        wait_idle(button)
         button.send_keys(Keys.ENTER)
         assert shows(browser, "FOLLOWING")
 
@@ -604,7 +607,7 @@ def test_an_address_typed_by_hand_shows_no_drone_and_breaks_nothing(server: Serv
 
 def test_the_page_reconnects_by_itself(browser):
     port = free_port()
-    with running_server("unused", script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
+    with running_server("unused", *WATCHDOG, script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
         stack.enter_context(looking(browser, port))
         assert shows(browser, "live", "#link")
         later = stack.pop_all()
@@ -613,7 +616,7 @@ def test_the_page_reconnects_by_itself(browser):
         assert browser.title == "no connection · Follow me"
         paleness = "return getComputedStyle(document.querySelector('#simulators')).filter"
         assert browser.execute_script(paleness) == "grayscale(1)", "what is old does not look live"
-        with running_server("unused", script=FAKE_SERVER, port=port) as server, flying(server):
+        with running_server("unused", *WATCHDOG, script=FAKE_SERVER, port=port) as server, flying(server):
             assert shows(browser, "live", "#link")
             assert shows(browser, "FOLLOWING")
 
@@ -651,7 +654,7 @@ def test_the_colours_are_readable_and_differ_for_colour_blind_eyes(server: Serve
 
 def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_path: Path):
     with (
-        running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server,
+        running_server("unused", "--record", str(tmp_path), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
         flying(server) as first,
     ):
@@ -669,7 +672,8 @@ def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_pat
             press_key(browser, "h")  # does not release
             first.wait_frames(5)
             assert metric(server, "followme_sessions_held") == 1
-            assert not [event for event in first.client.events if event.name == "object_lost"][1:]
+            first.led_to()
+            wait_idle(browser.find_element(By.CSS_SELECTOR, ".simulator[aria-current=true] .hold"))
             press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
             wait_until(lambda: metric(server, "followme_sessions_held") == 0)
             press_key(browser, "r")

@@ -121,14 +121,6 @@ def test_an_error_in_the_pages_stream_ends_that_stream_and_is_reported(monkeypat
     assert faults.counts == {"page": 1}
 
 
-@pytest.mark.parametrize("route", ["/hold", "/choose", "/refuse"])
-def test_deeply_nested_json_is_the_clients_mistake(route):
-    faults = Faults()
-    response = client(dict, faults).post(route, data="[" * 990, content_type="application/json")
-    assert response.status_code == 400
-    assert faults.counts == {}
-
-
 def test_viewers_are_limited(monkeypatch):
     monkeypatch.setattr(routes, "MOST_VIEWERS", 0)
     assert client(dict, Faults()).get("/events").status_code == 503

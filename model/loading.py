@@ -198,25 +198,11 @@ def import_keras() -> ModuleType:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-    if (most := os.environ.get(GPU_MEMORY_MB)) and keras.backend.backend() == "tensorflow":
+    if (most := os.environ.get(GPU_MEMORY_MB)) and keras.config.backend() == "tensorflow":
+        from model.engines.gpu_memory import bound_gpu_memory  # not above: it imports TensorFlow
+
         bound_gpu_memory(most)
     return keras
-
-
-def bound_gpu_memory(megabytes: str) -> None:
-    """Let TensorFlow take no more of each GPU's memory; without effect once it has begun to use them.
-
-    Raises:
-        ValueError: if that is no whole number above 0.
-    """
-    import tensorflow as tf
-
-    if not megabytes.isdecimal() or int(megabytes) == 0:
-        raise ValueError(f"expected megabytes, a whole number above 0, in {GPU_MEMORY_MB}, got {megabytes!r}")
-    for gpu in tf.config.list_physical_devices("GPU"):
-        if tf.config.get_logical_device_configuration(gpu) is None:
-            bound = tf.config.LogicalDeviceConfiguration(memory_limit=int(megabytes))
-            tf.config.set_logical_device_configuration(gpu, [bound])
 
 
 def _load_keras(file: Path) -> "keras.Model":

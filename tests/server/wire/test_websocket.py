@@ -39,7 +39,9 @@ def websocket(wire: Wire) -> tuple[WebSocket, list[str]]:
     return subject, complaints
 
 
-@pytest.mark.parametrize("behind", [b"", encode_message("40"), encode_frame(10, b"")])
+@pytest.mark.parametrize(
+    "behind", [b"", encode_message("40"), encode_frame(10, b"")], ids=["nothing", "a message", "a pong"]
+)
 def test_of_pings_that_arrive_together_the_last_is_answered_whatever_follows(behind):
     wire = Wire(encode_frame(9, b"a") + encode_frame(9, b"b") + behind, 10**6)
     wire._rng = SimpleNamespace(integers=lambda _, most: most - 1)  # all at once

@@ -62,13 +62,6 @@ class Frames(NamedTuple):
         """As masks of a single target have them: the hero is the target of this class number, others are people."""
         return Frames(self.images, mask_of_one_target(self.masks, target))
 
-    def sha256(self) -> str:
-        """SHA-256 of images and masks, which identifies them."""
-        digest = hashlib.sha256()
-        for part in self:
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
-
     def joined(self, others: "Frames") -> "Frames":
         """These frames, then the others."""
         return Frames(np.concatenate([self.images, others.images]), np.concatenate([self.masks, others.masks]))
@@ -194,6 +187,15 @@ def read_pair(image_path: Path, mask_path: Path, px: int, targets: int = 1) -> t
 
 def _size(image: Image.Image) -> str:
     return f"{image.width}×{image.height}"
+
+
+def sha256_of(sets: Iterable[Frames]) -> str:
+    """SHA-256 of the images and masks of sets of frames, which identifies them."""
+    digest = hashlib.sha256()
+    for frames in sets:
+        for part in frames:
+            digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 def read_pairs(pairs: Sequence[PathPair], px: int, title: str, targets: int = 1) -> Frames:

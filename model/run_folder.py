@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from model.dataset import Frames
+from model.dataset import Frames, sha256_of
 from model.pair_files import is_litter
 from model.recipes import TrainingConfig
 
@@ -54,7 +54,7 @@ def check_frames(out: Path, frames: Frames) -> str:
     Raises:
         ValueError: if it was begun with others.
     """
-    digest, noted = frames.sha256(), out / FRAMES_SHA256
+    digest, noted = sha256_of([frames]), out / FRAMES_SHA256
     if noted.exists() and noted.read_text().strip() != digest:
         raise ValueError(f"expected the frames that the run in {out} was begun with, got others: give the same --data")
     return digest

@@ -1,6 +1,5 @@
 """A whole training: from dataset folders to weights with their card, a table of the data, and pictures."""
 
-import hashlib
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from PIL import Image
 
 from model import evaluation
 from model.batches import AugmentedBatches
-from model.dataset import Dataset, Frames, Recording, read_dataset
+from model.dataset import Dataset, Frames, Recording, read_dataset, sha256_of
 from model.images import MEAN, SCALE
 from model.loading import load_network, resolve_weights
 from model.options import flag
@@ -160,15 +159,11 @@ def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
 
 def describe_data(data: Dataset) -> dict:
     """Describe the frames of training and validation for the card."""
-    digest = hashlib.sha256()
-    for frames in (data.training, *data.validation.values()):
-        digest.update(frames.images.ravel().data)
-        digest.update(frames.masks.ravel().data)
     return {
         "train_pairs": len(data.training.images),
         "validation_pairs": {name: len(frames.images) for name, frames in data.validation.items()},
         "recordings": {f"{each.folder}/{each.name} ({each.use})": each.frames for each in data.recordings},
-        "sha256_at_input_px": digest.hexdigest(),
+        "sha256_at_input_px": sha256_of([data.training, *data.validation.values()]),
     }
 
 

@@ -84,8 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for count in counts:
             run, frames = options.out / f"{start}-{count}", Frames(training.images[:count], training.masks[:count])
             check_run(run, settings, resume=(run / SETTINGS).exists())
-            check_frames(run, frames)
-            if not (run / WEIGHTS).exists():
+            if (run / WEIGHTS).exists():
+                check_frames(run, frames)
+            else:
                 print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
                 train(settings, frames, validation, run)
             score = HeroScore.of(evaluate(run / WEIGHTS, sets, "native").sets[VALIDATION])

@@ -1,9 +1,10 @@
 // One simulator: its picture, state, map, people and curves, and the operator's buttons.
 
+import { ask } from "/page/ask.js";
 import { latestRate, drawLatency, drawRate } from "/page/chart.js";
 import { drawMap } from "/page/map.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
-import { ask, write } from "/page/words.js";
+import { write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 

@@ -1,6 +1,7 @@
 // The network in use, and its exchange for another one of the server's folder.
 
-import { ask, write } from "/page/words.js";
+import { ask } from "/page/ask.js";
+import { write } from "/page/words.js";
 
 const $ = (selector) => document.querySelector(selector);
 const form = $("#networks");

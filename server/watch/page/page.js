@@ -50,9 +50,10 @@ export function startAnew() {
 
 /** Says where messages come from, and whether they come: "connecting", "live" or "lost". */
 export function tellLink(link, words) {
+  write($("#link"), words);
+  if ($("#link").dataset.link === link) return; // told with each picture of a recording
   document.documentElement.dataset.link = $("#link").dataset.link = link;
   if (link === "lost") document.title = "no connection · Follow me";
-  write($("#link"), words);
 }
 
 const redraw = () => cards.forEach((card) => card.draw());

@@ -1,9 +1,10 @@
 // Shows a recording: its timeline is fetched once, and what is to be seen of each step when its turn comes.
 
+import { ask } from "/page/ask.js";
 import { begin, colour } from "/page/canvas.js";
 import { onKeys } from "/page/keys.js";
 import { show, startAnew, tellLink } from "/page/page.js";
-import { ask, write } from "/page/words.js";
+import { write } from "/page/words.js";
 
 const HISTORY_S = 180; // as on the live page
 const RETRY_MS = 1000;

@@ -2,25 +2,3 @@
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
-
-const PATIENCE_MS = 5000;
-
-/** Asks the server; raises an error in the server's words if it refuses, and in ours if it does not answer. */
-export async function ask(path, argument = undefined) {
-  const order = argument && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(argument),
-    // A browser has six connections to a server: one for each window of the page, so that an order might wait for ever.
-    signal: AbortSignal.timeout(PATIENCE_MS),
-  };
-  let response;
-  try {
-    response = await fetch(path, order);
-  } catch (error) {
-    if (error.name !== "TimeoutError") throw error;
-    throw new Error("no answer from the server for 5 s (are more than five windows of this page open?)");
-  }
-  if (!response.ok) throw new Error((await response.text()).trim() || `the server said ${response.status}`);
-  return response;
-}

@@ -591,7 +591,7 @@ def test_a_refusal_is_told_in_the_servers_words(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server):
         assert shows(browser, "FOLLOWING")
         said = (
-            "const { ask } = await import('/page/words.js');"
+            "const { ask } = await import('/page/ask.js');"
             "try { await ask('/choose', { simulator: 'nobody', person: 1 }); } catch (error) { return error.message; }"
         )
         assert browser.execute_script(said) == "expected a connected simulator"

@@ -93,14 +93,8 @@ class Live:
     def log(self, streamed: "_Streamed", item: Told | Answered) -> None:
         """Have an item sent, unless too many wait."""
         topics = streamed.topics
-        if topics is None or streamed.has_failed or len(self._waiting) >= MOST_WAITING or not topics.is_wanted:
-            return
-
-        def send() -> None:
-            if not streamed.has_failed:
-                topics.log(item)
-
-        self._put(streamed, send)
+        if topics is not None and len(self._waiting) < MOST_WAITING and topics.is_wanted:
+            self._put(streamed, lambda: None if streamed.has_failed else topics.log(item))
 
     def _put(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
         self._waiting.append((streamed, work))

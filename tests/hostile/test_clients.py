@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.fake_engine import FAKE_SERVER
-from support.live import answers, fields
+from support.live import WATCHDOG, answers, fields
 from support.page import request
 
 from hostile.crowd import PATIENCE_S, Neighbours
@@ -23,7 +23,7 @@ DEEP = "[" * 100_000
 
 
 # Warnings only: the log takes 50 lines a second, and these tests make more of the others.
-OPTIONS = ("--watchdog-s", "3", "--log-level", "warning")
+OPTIONS = (*WATCHDOG, "--log-level", "warning")
 
 
 def serving(recordings: Path) -> contextlib.AbstractContextManager[ServerProcess]:
@@ -150,7 +150,7 @@ def test_binary_in_a_frame_is_refused_and_the_session_recorded_on(server, neighb
 
 def test_a_server_under_fire_stops_the_drones_and_ends(expensive):
     message = encode_message(sensor_frame_message(fields(depth_image=expensive["noise of 640 × 480"])))
-    with running_server("unused", "--watchdog-s", "3", script=FAKE_SERVER) as server:
+    with running_server("unused", *WATCHDOG, script=FAKE_SERVER) as server:
         with flood(server, message):
             client = QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S)
             client.connect()

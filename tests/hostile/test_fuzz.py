@@ -10,6 +10,7 @@ from itertools import islice
 
 import pytest
 from support.fake_engine import FAKE_SERVER
+from support.live import WATCHDOG
 from support.recorded_session import SHIPPED, real_frames
 
 from hostile.crowd import Attackers, Neighbours
@@ -60,13 +61,13 @@ def messages(pytestconfig) -> int:
 
 
 def test_nothing_that_clients_send_misleads_a_drone_or_stops_the_server(seed, messages, tmp_path):
-    with running_server("unused", "--watchdog-s", "3", "--record", str(tmp_path), script=FAKE_SERVER) as server:
+    with running_server("unused", *WATCHDOG, "--record", str(tmp_path), script=FAKE_SERVER) as server:
         attack(server, seed, messages)
 
 
 def test_nor_with_a_real_network(seed, messages, data_dir):
     frame = real_frames(data_dir, "following_images", 4)[3]
-    with running_server(SHIPPED, "--watchdog-s", "3") as server:
+    with running_server(SHIPPED, *WATCHDOG) as server:
         attack(server, seed + 1, messages // 5, sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import requests
 
 from support.fake_engine import FAKE_SERVER
+from support.live import WATCHDOG
 from support.waiting import PATIENCE_S
 from tools.simulator.server_process import ServerProcess, free_port, is_port_free, running_server
 
 FRONTS = 2
 # A busy machine may take seconds for a frame.
-OPTIONS = ("--fronts", str(FRONTS), "--watchdog-s", "3")
+OPTIONS = ("--fronts", str(FRONTS), *WATCHDOG)
 
 
 class One:

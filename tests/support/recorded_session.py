@@ -15,6 +15,7 @@ from server.watch.recording.format import Happened
 from server.watch.recording.reader import Entry, Recording
 from server.watch.recording.restore import restored
 from server.wire.messages import Command
+from support.live import WATCHDOG
 from support.waiting import PATIENCE_S
 from tools.simulator.frames import format_timestamp, sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, image_files, mask_files, read_frames
@@ -87,7 +88,7 @@ def record_everything(folder: Path, data_dir: Path) -> tuple[Path, list[dict[str
         The file, the frames' fields as sent, and what the client was told.
     """
     near, empty = real_frames(data_dir, "following_images", 36), real_frames(data_dir, "patrol_non_targ", 34)
-    options = ("--watchdog-s", "3", "--record", str(folder))  # a busy machine may take seconds for a frame
+    options = (*WATCHDOG, "--record", str(folder))
     with running_server(SHIPPED, *options) as server, QuadSimClient(port=server.port) as client:
         sender = Sender(client)
         sender.play(near[:10])

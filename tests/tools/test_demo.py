@@ -5,6 +5,7 @@ import re
 import socket
 
 import pytest
+from support.live import WATCHDOG
 
 from tools import demo
 from tools.simulator.quadsim import QuadSim, run
@@ -20,7 +21,7 @@ def as_fast_as_it_goes(monkeypatch):
         run(simulators, duration_s, speed=None, on_frame=on_frame)
 
     def patient_server(weights, port):
-        return running_server(weights, "--watchdog-s", "3", port=port)
+        return running_server(weights, *WATCHDOG, port=port)
 
     monkeypatch.setattr(demo, "running_server", patient_server)
     monkeypatch.setattr(demo, "QuadSim", functools.partial(QuadSim, is_lock_step=True))

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from support.live import WATCHDOG
 from support.recorded_session import SHIPPED, happened, read, real_frames
 from support.waiting import wait_until
 
@@ -66,7 +67,7 @@ def test_a_network_is_tried_on_a_video_and_the_server_records_whom_it_sees_and_w
         for frame in real_frames(data_dir, "following_images", 12)
     ]
     save_video(tmp_path / "video.avi", images, 5.0)
-    with running_server(SHIPPED, "--record", str(tmp_path / "recordings"), "--watchdog-s", "3") as server:
+    with running_server(SHIPPED, "--record", str(tmp_path / "recordings"), *WATCHDOG) as server:
         assert play_video.main([str(tmp_path / "video.avi"), "--server", server.url, "--fps", "5"]) == 0
         wait_until(lambda: any(" MB into " in line for line in server.log), "the recording finished")
         server.stop()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 from support.fake_engine import RED, ColourEngine
+from support.live import WATCHDOG
 from support.recorded_session import COMMANDS, FCN4, FORMAT_1, FORMAT_2, SHIPPED, happened, rewritten
 from support.seen import quick_tracker, seen, session, sighting
 from support.worlds import world_near_hero
@@ -107,7 +108,7 @@ def test_a_frame_is_answered_once(file, tmp_path, capsys):
 def test_a_flight_of_the_stand_in_with_faults_replays_identically(tmp_path, capsys):
     faults = Faults(FaultConfig(drop=0.1, delay=0.13, duplicate=0.1, corrupt=0.1, clock_jump=4.0), default_rng(0))
     with (
-        running_server(SHIPPED, "--watchdog-s", "3", "--record", str(tmp_path)) as server,
+        running_server(SHIPPED, *WATCHDOG, "--record", str(tmp_path)) as server,
         world_near_hero() as world,
         QuadSim(world, "127.0.0.1", server.port, faults=faults, is_lock_step=True) as simulator,
     ):

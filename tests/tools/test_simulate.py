@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.fake_engine import FAKE_SERVER
+from support.live import WATCHDOG
 from support.waiting import PATIENCE_S
 from support.worlds import SharedWorld, world_near_hero
 
@@ -30,7 +31,7 @@ LAST_GREETING = '42["greeted",{}]'
 @pytest.fixture(scope="module")
 def server():
     # A busy machine may take its time, but must not end what is to be followed.
-    with running_server("unused", "--watchdog-s", "3", script=FAKE_SERVER) as process:
+    with running_server("unused", *WATCHDOG, script=FAKE_SERVER) as process:
         yield process
 
 

@@ -12,7 +12,7 @@ from server.supervision import Faults
 from server.wire import engine
 from server.wire.complaints import SERVER, RateLimitedWarnings
 from server.wire.connections import KEY, SILENT_S, Connection, Standing
-from server.wire.engine import MOST_PACKETS, MOST_QUEUED_BYTES
+from server.wire.engine import MOST_PACKETS, MOST_QUEUED, MOST_QUEUED_BYTES
 from server.wire.green import eventlet
 from server.wire.pace import Pace
 from server.wire.quadsim import QuadSimServer
@@ -190,6 +190,19 @@ def test_a_client_that_does_not_read_is_dropped_by_bytes(web):
     web.server.eio.drop_deaf_clients()
     assert client.closed
     assert web.server.eio.sessions == {}
+
+
+def test_a_client_that_does_not_read_is_dropped_by_packets(web):
+    sid = web.shake_hands()
+    web.post(sid, b"40")
+    client = web.server.eio.sockets[sid]
+    for _ in range(MOST_QUEUED - client.queue.qsize()):
+        web.server.emit("ping", "")
+    web.server.eio.drop_deaf_clients()
+    assert not client.closed
+    web.server.emit("ping", "")
+    web.server.eio.drop_deaf_clients()
+    assert client.closed
 
 
 def test_what_a_client_reads_is_no_longer_counted(web):

@@ -189,3 +189,12 @@ def test_in_a_world_at_three_times_its_speed_the_hero_walks_three_times_as_far()
         hero_m = fly_episode(episode, ColourEngine(256)).hero_m
         ways_m.append(np.linalg.norm(np.diff(hero_m, axis=0), axis=1).sum())
     assert ways_m[1] == pytest.approx(3 * ways_m[0], rel=0.25)
+
+
+@pytest.mark.parametrize(("target", "followed"), [("dog", "dog"), ("car", "hero")])
+def test_the_target_of_a_flight_is_followed_if_the_network_knows_it(monkeypatch, target, followed):
+    pilots = []
+    monkeypatch.setattr(episodes, "fly", lambda world, pilot, *_: pilots.append(pilot))
+    fly_episode(Episode(SERVER, SEED, 0, 2.0, FaultConfig(), target=target), ColourEngine(256, has_dog=True))
+    (pilot,) = pilots
+    assert pilot.session.state.tracker.config.profile.name == followed

@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.fake_engine import ColourEngine
+from support.fake_engine import DOG, ColourEngine
 
-from model.card import Card
+from model.card import Card, Target
 from model.engines import Engine
 from model.evidence import Evidence
+from model.profile import hero_profile
+from model.scoring import HERO
+from server.settings import TrackerConfig
 from server.sight.geometry import Pose
 from server.wire.messages import Command
 from tools.simulator.drone import Drone
@@ -87,6 +90,32 @@ def test_the_server_leads_the_drone_to_the_hero(world):
         assert [person.id for person in tracked if math.dist(person[1:], told_m) < 1e-3] == [hero.id]
     # QuadSim keeps 2 m behind.
     assert np.linalg.norm(np.array(world.drone.pose[:2]) - world.walkers.hero_position_m[:2]) < 4.0
+
+
+class OneOfTwo(TruthEngine):
+    """As `TruthEngine`, of a network whose first target is another one: the hero of the world is its second, a dog."""
+
+    card = Card(
+        evidence=Evidence(largest=8.0),
+        classes=("surroundings", "people", "hero", "dog"),
+        more_targets=(Target(DOG, Evidence(largest=8.0)),),
+    )
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        classes = self._seen.truth.classes
+        return np.eye(4, dtype=np.float32)[np.where(classes == HERO, HERO + 1, classes)][np.newaxis]
+
+
+@pytest.mark.parametrize(("target", "is_followed"), [("dog", True), (None, False)])
+def test_of_a_network_of_two_targets_one_is_followed(world, target, is_followed):
+    pilot = ServerPilot(OneOfTwo(world), target=target)
+    fly(world, pilot, duration_s=2.0)
+    assert world.drone.is_following == is_followed
+
+
+@pytest.mark.parametrize(("target", "profile"), [("dog", DOG), (None, hero_profile())])
+def test_the_target_is_tracked_as_its_profile_says(world, target, profile):
+    assert ServerPilot(OneOfTwo(world), target=target).session.state.tracker.config == TrackerConfig(profile=profile)
 
 
 def test_the_server_tracks_everybody_in_view_from_their_first_frame_on(world):

@@ -82,7 +82,9 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
         if episode.pilot == ORIGINAL:
             return fly(world, OriginalPilot(engine), episode.duration_s, faults, episode.pace)
-        return fly(world, ServerPilot(engine), episode.duration_s, faults, episode.pace)
+        # A network without such a target flies after its own: what it makes of another one is a question, too.
+        target = episode.target if episode.target in engine.card.targets else None
+        return fly(world, ServerPilot(engine, target=target), episode.duration_s, faults, episode.pace)
 
 
 def fly_in_worker(episode: Episode, weights: str, precision: str) -> Flight:

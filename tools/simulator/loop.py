@@ -13,7 +13,7 @@ from model.engines import Engine
 from server.flight.events import Received, Tick, answer
 from server.flight.glance import expecting
 from server.flight.session import Session
-from server.settings import Settings, TrackerConfig
+from server.settings import Settings, TrackerConfig, tracker_for
 from server.sight.geometry import QUADSIM_CAMERA, world_from_camera
 from server.sight.sight import Sight
 from server.wire.messages import FOLLOW, PATROL, Command, Frame
@@ -47,12 +47,17 @@ class ServerPilot:
 
     Args:
         engine: the loaded network.
-        tracker: the session's settings.
+        tracker: the session's settings; None: as the server has them for the network's target.
+        target: name of the target, of a network with several; None: the first.
+
+    Attributes:
+        session: what a server would keep of this drone.
     """
 
-    def __init__(self, engine: Engine, tracker: TrackerConfig | None = None) -> None:
-        self._session = Session.begin("drone", tracker or TrackerConfig(), Settings().watchdog_s)
-        self._sight = Sight(engine, QUADSIM_CAMERA)
+    def __init__(self, engine: Engine, tracker: TrackerConfig | None = None, target: str | None = None) -> None:
+        self._sight = Sight(engine, QUADSIM_CAMERA, target=target)
+        tracker = tracker or tracker_for(self._sight.card.profile, {})
+        self.session = Session.begin("drone", tracker, Settings().watchdog_s)
         self._frames = 0
         self._now_s = 0.0
 
@@ -64,18 +69,18 @@ class ServerPilot:
         """
         self._frames += 1
         self._now_s = now_s
-        frame = expecting(Frame.read(self._frames, now_s, fields), self._session.state)
-        received = self._session.take(Received(now_s, frame.number))
-        return received + self._session.take(answer(frame, self._sight.look(frame), now_s))
+        frame = expecting(Frame.read(self._frames, now_s, fields), self.session.state)
+        received = self.session.take(Received(now_s, frame.number))
+        return received + self.session.take(answer(frame, self._sight.look(frame), now_s))
 
     def on_tick(self, now_s: float) -> list[Command]:
         """See `Pilot`."""
         self._now_s = now_s
-        return self._session.take(Tick(now_s))
+        return self.session.take(Tick(now_s))
 
     def tracked(self) -> tuple[Tracked, ...]:
         """See `Pilot`: everybody in view, by the session's number."""
-        tracker, time_s = self._session.state.tracker, self._session.state.clock.time_at(self._now_s)
+        tracker, time_s = self.session.state.tracker, self.session.state.clock.time_at(self._now_s)
         motion = tracker.motion
         shown = [person for person in tracker.crowd.people if tracker.is_in_view(person)]
         return tuple(Tracked(person.number, *motion.predict(person.track, time_s)[:2]) for person in shown)

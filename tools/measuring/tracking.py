@@ -8,7 +8,7 @@ import numpy as np
 from model.engines import Engine
 from server.flight.events import answer
 from server.flight.session import Session
-from server.settings import Settings, TrackerConfig
+from server.settings import Settings, tracker_for
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.sight.images import decode_depth
 from server.sight.sight import Sight
@@ -23,7 +23,8 @@ OVERVIEW = Pose(-30.0, 0.0, 20.0, 0.0, 35.0, 0.0)
 
 def measure_tracking(engine: Engine) -> list[Figure]:
     """CPU time for a frame of a crowd, after the network: to find and place everybody, and to track them."""
-    sight, session = Sight(engine, QUADSIM_CAMERA), Session.begin("drone", TrackerConfig(), Settings().watchdog_s)
+    sight = Sight(engine, QUADSIM_CAMERA)
+    session = Session.begin("drone", tracker_for(sight.card.profile, {}), Settings().watchdog_s)
     find_s, track_s, people = [], [], []
     with World(seed=0, people=PEOPLE) as world:
         for number in range(FRAMES):

@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as stack:
         versions = [here]
         if options.compare and saved is None:
-            versions.append(stack.enter_context(checked_out(str(options.compare), weights)))
+            versions.append(stack.enter_context(checked_out(str(options.compare), weights, here.options)))
         measured = (
             measure_start(versions),
             measure_latency(versions, frames, options.seconds),

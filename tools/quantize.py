@@ -27,8 +27,8 @@ from tools.shipping.quantizing import LARGEST_LOSS, LEAST_AGREEMENT, ship_quanti
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    comparison, folder = ship_quantised(options.weights, options.data)
-    print_text(str(comparison))
+    comparisons, folder = ship_quantised(options.weights, options.data)
+    print_text("\n".join(f"{name}\n{comparison}" for name, comparison in comparisons.items()))
     if folder is None:
         print_text(f"expected at least {LEAST_AGREEMENT:.0%}, and at most {LARGEST_LOSS} less quality: not kept")
         return 1

@@ -25,114 +25,16 @@ begin_command(__name__)  # before the imports that take seconds
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
-from model.command import command, harmless, print_text, run_command
+from model.command import command, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
-from server.flight.events import Answer, Received, Seen, Tick, answer
-from server.flight.glance import expecting
-from server.sight.sight import Sight, View
-from server.watch.recording.comparison import Comparison, Outcome
 from server.watch.recording.film import Film
-from server.watch.recording.format import Happened, InWork, Start
-from server.watch.recording.items import Answered
-from server.watch.recording.reader import Mask, Recording
-from server.watch.recording.records import UnreadableRecordingError
-from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
+from server.watch.recording.format import Start
+from server.watch.recording.reader import Recording
 from server.wire.addresses import is_loopback
-from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame
-
-
-class Replay:
-    """A session that lives through a recording again.
-
-    Args:
-        start: of the recording.
-        engine: what sees this time.
-        min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
-
-    Attributes:
-        session: as it is now.
-
-    Raises:
-        InconsistentError: if no session can have had the state at the start.
-    """
-
-    def __init__(self, start: Start, engine: Engine, min_blob_px: int | None) -> None:
-        self.session = restored(start)
-        self._sight = Sight(engine, start.camera, min_blob_px)
-        # Frames without an answer, by number.
-        self._frames: dict[int, Frame] = {}
-        # Of the recorded session, as `_follows` tells of this one.
-        self._recorded = self._follows()
-
-    def resume(self, in_work: InWork) -> None:
-        """Keep a frame that perception was working on when the recording began, until its answer.
-
-        Raises:
-            InconsistentError: if its argument is not JSON, or its arrival or the place expected is none of a session.
-        """
-        frame = restored_frame(in_work.frame, in_work.arrival_s, in_work.argument, in_work.expected_m)
-        # If it was looked through for another target, this session does not answer it (`SessionState.bad_at_s`).
-        target = self.session.state.tracker.config.profile.name
-        # Whether the whole was due is not recorded. Then the answer tells what was looked at.
-        self._frames[frame.number] = frame._replace(target=target, is_whole_due=True)
-
-    def _receive(self, event: Received, argument: str) -> None:
-        """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
-        frame = expecting(restored_frame(event.frame, event.arrival_s, argument), self.session.state)
-        self._frames[frame.number] = frame
-        if event.superseded is not None:
-            self._frames.pop(event.superseded, None)
-
-    def take(self, happened: Happened) -> Outcome:
-        """Take in a recorded event; one that answers a frame is made anew from the frame.
-
-        Raises:
-            InconsistentError: if the recording answers a frame that it does not hold, or no session can have had the
-                event.
-        """
-        event, late = happened.event, list[Command]()
-        check_numbers(event)
-        if isinstance(event, Received):
-            self._receive(event, happened.argument or "")
-        else:
-            late = self._watch(happened)
-            if isinstance(event, Answer) and event.frame is not None:
-                event = self._answer(event, event.frame)
-        commands = self.session.take(event)
-        return Outcome(event, self.session.state.tracker.state, late + commands)
-
-    def _answer(self, recorded: Answer, number: int) -> Answer:
-        """Answer a frame, of which only a part is looked at if the server was too busy for the whole."""
-        frame = self._frames.pop(number, None)
-        if frame is None:
-            raise InconsistentError(f"expected frame {number} before its answer, got none that waits for one")
-        outcome: View | BadFrameError | None = None
-        try:
-            outcome = self._sight.look(frame, is_busy=isinstance(recorded, Seen) and recorded.is_part)
-        except Exception as error:  # as in the server: a network may raise anything
-            tqdm.write(harmless(f"perception failed on a frame: {error!r}"), file=sys.stderr)
-        return answer(frame, outcome, recorded.at_s)
-
-    def _watch(self, happened: Happened) -> list[Command]:
-        """Let the watchdog look at the time if the recorded one cannot have done so for this session.
-
-        Only those of the server's ticks are recorded that changed something. Where the two sessions differ, one that is
-        left out may have to stop this drone.
-        """
-        is_different = self._follows() != self._recorded
-        told = [command.event == FOLLOW for command in happened.commands if command.event in (FOLLOW, PATROL)]
-        self._recorded = ([self._recorded[0], *told][-1], happened.state.is_following)
-        return self.session.take(Tick(happened.event.at_s)) if is_different else []
-
-    def _follows(self) -> tuple[bool, bool]:
-        """Whether the drone was told to follow, and whether the tracker follows."""
-        return bool(self.session.state.is_told_to_follow), self.session.state.tracker.is_following
+from tools.replaying.again import replay
 
 
 @command("replay")
@@ -146,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         weights = find_weights(options.weights, recording.start)
         engine = load_engine(options.engine, weights, options.precision)
         is_same_network = engine.weights_sha256 == recording.start.weights_sha256
-        comparison = replay(recording, engine, recording.start.min_blob_px if is_same_network else None)
+        comparison = replay(recording, engine, is_same_network)
     if not comparison.pairs:
         raise ValueError(f"{options.recording}: expected frames to replay, got none that were answered")
     for line in differing_circumstances(recording, weights, is_same_network, engine):
@@ -176,6 +78,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"expected --port of 0 to 65535, got {options.port}")
     if options.page and (options.weights, options.engine, options.precision) != (None, "auto", "auto"):
         parser.error("expected --page without --weights, --engine and --precision: it shows what was recorded")
+    if not options.page and (options.host, options.port, options.token_file) != ("127.0.0.1", 4568, None):
+        parser.error("expected --host, --port and --token-file with --page only")
     if options.token_file is None and not is_loopback(options.host):
         parser.error(f"expected --token-file with --host {options.host}, because other machines may see the page there")
     return options
@@ -225,45 +129,6 @@ def find_weights(chosen: Path | None, start: Start) -> Path:
     return path
 
 
-def replay(recording: Recording, engine: Engine, min_blob_px: int | None) -> Comparison:
-    """Replay a recording, with a progress bar.
-
-    Args:
-        recording: of which only the start has been read.
-        engine: what sees this time.
-        min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
-
-    Raises:
-        UnreadableRecordingError: if the recording answers a frame that it does not hold, holds a state or an event
-            that no session can have had, or is damaged.
-    """
-    start, comparison, newest = recording.start, Comparison(), 0
-    try:
-        subject = Replay(start, engine, min_blob_px)
-    except InconsistentError as error:
-        raise UnreadableRecordingError(f"{recording.path}: {error}") from error
-    for entry in recording.entries("replaying"):
-        if isinstance(entry, Mask | Answered):
-            continue
-        try:
-            if isinstance(entry, InWork):
-                comparison.frames += 1
-                subject.resume(entry)
-                continue
-            replayed = subject.take(entry)
-        except InconsistentError as error:
-            raise UnreadableRecordingError(f"{recording.path}: {error}") from error
-        event = entry.event
-        if isinstance(event, Received):
-            comparison.frames += 1
-            newest = event.frame
-            continue
-        number = event.frame if isinstance(event, Answer) and event.frame is not None else newest
-        recorded = Outcome(event, entry.state, entry.commands)
-        comparison.add(event.at_s - start.monotonic_s, number, recorded, replayed)
-    return comparison
-
-
 def differing_circumstances(recording: Recording, weights: Path, is_same_network: bool, engine: Engine) -> list[str]:
     """Reasons for differences, and what the recording lacks: a line for each, for people."""
     start, lines = recording.start, []
@@ -271,10 +136,13 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
         lines.append(f"recorded with {start.weights}, replayed with {weights}, another network")
     if engine.description != start.engine:
         lines.append(f"recorded on {start.engine}, replayed on {engine.description}")
-    if (target := start.tracker.profile.name) not in engine.card.targets:
+    recorded = start.tracker.profile
+    if recorded.name not in engine.card.targets:
         lines.append(
-            f"recorded for the {target}, replayed for the {engine.card.profile.name}: the network knows no other"
+            f"recorded for the {recorded.name}, replayed for the {engine.card.profile.name}: the network knows no other"
         )
+    elif not is_same_network and recorded != engine.card.profile_of(recorded.name):
+        lines.append(f"the {recorded.name} is tracked as that network's profile says, not as recorded")
     if recording.end_reason is None:
         lines.append("the recording was cut off; replayed as far as it goes")
     return lines

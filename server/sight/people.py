@@ -124,7 +124,7 @@ def find_people(
     profile = card.profile
     window = 1 + math.ceil((profile.depth_m + profile.height_m * axis_down) / step_m)
     mask = person_mask(probabilities, card)
-    is_hero = probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
+    is_hero = hero_mask(probabilities, card)
 
     def find(mask: np.ndarray) -> tuple[Parts, Outlines, list[Place | None]] | None:
         # Of who isn't upright, head and rump lie beside each other.
@@ -161,6 +161,11 @@ def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
     """Where people are, the hero among them: (H, W) bool."""
     first, *rest = (probabilities[..., number] for number in range(1, len(card.classes)))
     return sum(rest, first) > PERSON_255 / 255
+
+
+def hero_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
+    """Where somebody is the hero rather than anybody else: (H, W) bool."""
+    return probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
 
 
 def _ground(parts: Parts, places: Sequence[Place | None], profile: Profile) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -251,3 +251,23 @@ def test_an_example_is_the_hero_or_nobody_of_the_hero_at_all(network, tmp_path):
     assert person.looks.area_px == pytest.approx(300 * 16)  # of 64 px in 256
     height, width = CROP_PX
     assert person.crop[height // 2, width // 2].tolist() == pytest.approx([*red, 255], abs=3)
+
+
+class KnowingEngine(RedEngine):
+    """Takes red for the hero and green for others."""
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        hero, other = images[..., 0] > 100, images[..., 1] > 100
+        return np.stack([~(hero | other), other, hero], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("is_upright", "heroes"), [(True, [False, True]), (False, [True])])
+def test_those_who_stand_side_by_side_are_two_examples_as_they_are_two_people_to_the_server(
+    network, tmp_path, is_upright, heroes
+):
+    data = tmp_path / "side"
+    save_frame(data, "r01_00001", (10, (200, 40, 20), True), (20, (40, 200, 20), False))
+    card = read_card(network.with_suffix(".keras"))
+    engine = KnowingEngine(replace(card, profile=replace(card.profile, is_upright=is_upright)))
+    people = [*people_in(engine, "side", list_pairs(data / "train"))]
+    assert sorted(person.is_hero for person in people) == heroes

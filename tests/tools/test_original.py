@@ -54,6 +54,12 @@ def test_more_than_ten_pixels_are_a_hero_at_once(side, events):
     assert [command.event for command in answer] == events
 
 
+@pytest.mark.parametrize(("target", "events"), [(None, ["object_detected"]), ("dog", [])])
+def test_of_a_network_of_two_targets_one_is_followed(target, events):
+    answer = OriginalPilot(ColourEngine(has_dog=True), target).on_frame(frame((80, 80, 20)), 0.0)
+    assert [command.event for command in answer] == events
+
+
 def test_pixels_count_together_though_no_blob_has_enough():
     answer = OriginalPilot(ColourEngine()).on_frame(frame((20, 20, 3), (100, 100, 3)), 0.0)
     assert [command.event for command in answer] == ["object_detected"]

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from support.dataset import save_pair
+from support.fake_engine import DOG
+from support.networks import save_pixel_network
 
 from model.card import card_file
 from model.engines import load_engine
@@ -71,6 +74,22 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
     assert main([str(network), "--data", str(data)]) == 1
     assert "not kept" in capsys.readouterr().out
     assert shipped(network, "int8"), "the one before stays"
+
+
+def test_of_several_targets_each_is_compared(tmp_path, data, capsys):
+    """Red is the hero; what the network takes for a dog is nowhere in the frames."""
+    kernel = np.zeros((1, 1, 3, 4))  # of red, green and blue, for surroundings, people, hero and dog
+    kernel[0, 0, 0, 2], kernel[0, 0, 1, 0], kernel[0, 0, 2, 3] = 20, 20, 20
+    network = save_pixel_network(tmp_path, PX, kernel, np.zeros(4))
+    card = {"classes": ["surroundings", "people", "hero", "dog"], "more_targets": [{"profile": asdict(DOG)}]}
+    card_file(network).write_text(json.dumps(card))
+    assert main([str(network), "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line in ("hero", "dog")] == ["hero", "dog"]
+    how = json.loads((shipped_folder(network, "int8") / "conversion.json").read_text())["how"]
+    assert how["validation"]["int8"]["tp"] == 5
+    assert how["validation, dog"]["agreement"] == 1.0
+    assert how["validation, dog"]["int8"]["tp"] == 0
 
 
 @pytest.mark.parametrize(

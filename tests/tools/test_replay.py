@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.random import default_rng
-from support.fake_engine import RED, ColourEngine
+from support.fake_engine import DOG, RED, ColourEngine
 from support.live import WATCHDOG
 from support.recorded_session import COMMANDS, FCN4, FORMAT_1, FORMAT_2, SHIPPED, happened, rewritten
 from support.seen import quick_tracker, seen, session, sighting
 from support.worlds import world_near_hero
 
 from model.engines import load_engine
-from server.flight.events import Failed, NotUnderstood, Received, Seen
+from server.flight.events import Failed, NotUnderstood, Received, Retarget, Seen
 from server.flight.tracks import TrackState
 from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.watch.recording.format import Happened, Start
@@ -23,8 +23,8 @@ from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.restore import InconsistentError, check_numbers
 from server.wire.messages import object_lost
-from tools import replay
-from tools.replay import Replay
+from tools.replay import main
+from tools.replaying.again import Replay, replay
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.quadsim import QuadSim, run
@@ -41,7 +41,7 @@ def file(recorded_session):
 
 def replayed(file, capsys, *options):
     """Exit status, standard output and standard error."""
-    status = replay.main([str(file), *map(str, options)])
+    status = main([str(file), *map(str, options)])
     output, errors = capsys.readouterr()
     return status, output, errors
 
@@ -79,7 +79,7 @@ def test_a_recording_of_an_older_version_is_replayed_from_its_frames(path, frame
     The tracker is another one, and its commands may be others.
     """
     with Recording(path) as recording:
-        comparison = replay.replay(recording, ColourEngine(), recording.start.min_blob_px)
+        comparison = replay(recording, ColourEngine(), is_same_network=True)
     assert comparison.frames == frames
     recorded = [each for each in happened(path) if not isinstance(each.event, Received)]
     assert [one.event for one, _ in comparison.pairs] == [each.event for each in recorded]
@@ -171,7 +171,7 @@ def shipped():
 def compared(file, tmp_path, shipped, change):
     """The comparison of an altered recording with its replay."""
     with Recording(rewritten(file, tmp_path, change)) as recording:
-        return replay.replay(recording, shipped, recording.start.min_blob_px)
+        return replay(recording, shipped, is_same_network=True)
 
 
 def test_a_command_that_was_another_is_told_with_its_time(file, tmp_path, shipped):
@@ -216,9 +216,9 @@ def test_a_decision_that_was_another_comes_before_coordinates(file, tmp_path, sh
     assert shown[1].strip() == "replayed: tick, lost, object_lost"
 
 
-def a_replay(engine, state=None):
+def a_replay(engine, state=None, is_same_network=True):
     start = Start("drone", QUADSIM_CAMERA, quick_tracker(), 1.0, 8, None, None, "none", 1.7e9, 0.0, state)
-    return Replay(start, engine, start.min_blob_px)
+    return Replay(start, engine, is_same_network)
 
 
 def received(number, at_s, superseded=None):
@@ -244,6 +244,22 @@ def test_a_drone_that_had_been_stopped_in_the_recording_is_stopped_by_the_watchd
     told = [[command.event for command in outcome.commands] for outcome in outcomes]
     follow = ["object_detected", "create_box_marker"]
     assert told == [["object_lost"], follow, follow, follow, follow, ["object_lost", *follow]]
+
+
+def of_dogs():
+    """An engine whose network knows only a dog."""
+    engine = ColourEngine()
+    engine.card = replace(engine.card, classes=("surroundings", "people", "dog"), profile=DOG)
+    return engine
+
+
+@pytest.mark.parametrize(("is_same", "tracked"), [(True, quick_tracker().profile), (False, DOG)])
+def test_another_network_tracks_by_its_own_profile_with_the_other_settings_as_recorded(is_same, tracked):
+    """Also after a change of the settings in the recording."""
+    subject, changed = a_replay(of_dogs(), is_same_network=is_same), replace(quick_tracker(), remember_s=7.0)
+    for expected in (quick_tracker(), changed):
+        assert subject.session.state.tracker.config == replace(expected, profile=tracked)
+        subject.take(Happened(Retarget(1.0, changed), TrackState.PATROL, []))
 
 
 def test_a_frame_that_was_superseded_waits_for_no_answer():
@@ -275,8 +291,15 @@ def test_a_network_that_fails_is_told_and_stops_the_drone(capsys):
 @pytest.mark.parametrize("option", [["--weights", "x"], ["--engine", "openvino"], ["--precision", "f32"]])
 def test_a_page_sees_with_no_other_network(option, capsys):
     with pytest.raises(SystemExit):
-        replay.main(["x.mcap", "--page", *option])
+        main(["x.mcap", "--page", *option])
     assert "expected --page without --weights, --engine and --precision" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--host", "127.0.0.2"], ["--port", "1"], ["--token-file", "x"]])
+def test_what_is_for_the_page_is_refused_without_it(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["x.mcap", *option])
+    assert "expected --host, --port and --token-file with --page only" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_told(tmp_path, capsys):

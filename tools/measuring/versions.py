@@ -33,12 +33,13 @@ class Version(NamedTuple):
 
 
 @contextlib.contextmanager
-def checked_out(revision: str, weights: Path) -> Iterator[Version]:
+def checked_out(revision: str, weights: Path, options: tuple[str, ...] = ()) -> Iterator[Version]:
     """Check a commit out into a temporary folder until the block ends.
 
     Args:
         revision: a commit, branch or tag of this repository.
         weights: the network to serve; the commit's own file is used if it has one.
+        options: further command-line options of its server.
 
     Raises:
         ValueError: if this repository has no such commit.
@@ -50,7 +51,7 @@ def checked_out(revision: str, weights: Path) -> Iterator[Version]:
             if weights.is_relative_to(REPOSITORY):
                 own = folder / weights.relative_to(REPOSITORY)
                 weights = own if own.with_suffix(".json").exists() or own.exists() else weights
-            yield Version(revision, folder, weights)
+            yield Version(revision, folder, weights, options)
         finally:
             _git("worktree", "remove", "--force", str(folder))
 

@@ -31,11 +31,11 @@ class Quantised(NamedTuple):
     """A network that was quantised.
 
     Args:
-        comparison: with the network in float32.
-        folder: where it is shipped; None if it misses a bound and is not kept.
+        comparisons: with the network in float32, by target; the network's first target first.
+        folder: where it is shipped; None if it misses a bound for a target and is not kept.
     """
 
-    comparison: "Comparison"
+    comparisons: dict[str, "Comparison"]
     folder: Path | None
 
 
@@ -58,13 +58,23 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
         staged = stage(weights, Path(folder))
         made = shipped_folder(staged, "int8")
         make(staged, chosen, made)
-        exact, quantised = (evaluate(staged, sets, "native", precision) for precision in ("f32", "int8"))
-        comparison = compare(exact, quantised)
-        if not comparison.is_good:
-            return Quantised(comparison, None)
-        how = {"calibration": f"{len(chosen)} evenly spread frames of {data.name}/train", **comparison.as_json()}
-        annotate(made, how)
-        return Quantised(comparison, ship(made, weights, "int8"))
+        card = read_card(staged)
+        comparisons = {
+            name: compare(*(evaluate(staged, sets, "native", precision, name) for precision in ("f32", "int8")))
+            for name in sorted(card.targets, key=lambda name: name != card.profile.name)
+        }
+        if not all(comparison.is_good for comparison in comparisons.values()):
+            return Quantised(comparisons, None)
+        first, *more = comparisons
+        annotate(
+            made,
+            {
+                "calibration": f"{len(chosen)} evenly spread frames of {data.name}/train",
+                "validation": comparisons[first].as_json(),
+                **{f"validation, {name}": comparisons[name].as_json() for name in more},
+            },
+        )
+        return Quantised(comparisons, ship(made, weights, "int8"))
 
 
 class Comparison(NamedTuple):
@@ -88,13 +98,13 @@ class Comparison(NamedTuple):
         return self.agreement >= LEAST_AGREEMENT and self.quantised.quality >= self.exact.quality - LARGEST_LOSS
 
     def as_json(self) -> dict[str, Any]:
-        """The figures for `conversion.json`."""
+        """The figures for a report."""
         scores = {"f32": self.exact, "int8": self.quantised}
         figures = {
             name: {**each._asdict(), "hero_iou": round(each.hero_iou, 4), "quality": round(each.quality, 4)}
             for name, each in scores.items()
         }
-        return {"validation": {"frames": self.frames, "agreement": round(self.agreement, 4), **figures}}
+        return {"frames": self.frames, "agreement": round(self.agreement, 4), **figures}
 
     def __str__(self) -> str:
         return (

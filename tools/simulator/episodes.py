@@ -80,11 +80,11 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
     same = (episode.seed, episode.people)
     with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
-        if episode.pilot == ORIGINAL:
-            return fly(world, OriginalPilot(engine), episode.duration_s, faults, episode.pace)
         # A network without such a target flies after its own: what it makes of another one is a question, too.
         target = episode.target if episode.target in engine.card.targets else None
-        return fly(world, ServerPilot(engine, target=target), episode.duration_s, faults, episode.pace)
+        is_original = episode.pilot == ORIGINAL
+        pilot = OriginalPilot(engine, target) if is_original else ServerPilot(engine, target=target)
+        return fly(world, pilot, episode.duration_s, faults, episode.pace)
 
 
 def fly_in_worker(episode: Episode, weights: str, precision: str) -> Flight:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from model.engines import Engine
-from model.scoring import HERO
 from server.sight.geometry import Pose, world_from_camera
 from server.sight.images import decode_depth, decode_rgb
 from server.sight.parts import find_parts
@@ -31,10 +30,11 @@ class OriginalPilot:
 
     Args:
         engine: the loaded network.
+        target: name of the target, of a network with several; None: the first.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, target: str | None = None) -> None:
+        self._engine, self._hero = engine, engine.card.following(target).hero
         self._is_following = False
         self._misses = 0
 
@@ -48,7 +48,7 @@ class OriginalPilot:
         if frame.depth_image is None:
             raise BadFrameError("depth_image", "a PNG in base64", "none")
         image, _ = decode_rgb(frame.rgb_image, self._engine.input_px)
-        hero = self._engine.infer(image[None])[0, ..., HERO] > PROBABILITY
+        hero = self._engine.infer(image[None])[0, ..., self._hero] > PROBABILITY
         if np.count_nonzero(hero) > MORE_THAN_PX:
             self._is_following, self._misses = True, 0
             position_m = original_position_m(hero, decode_depth(frame.depth_image), frame.gimbal_pose)

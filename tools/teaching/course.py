@@ -148,14 +148,14 @@ class Course:
                 [self.weights, self.weights.with_suffix(".json")],
                 self._train,
             ),
+            Stage("quantise", "convert and quantise, to serve it fast", self._learned, [files("int8")], self._quantise),
             Stage(
                 "calibrate",
                 "find how much the network's output says, on the held-out recordings",
-                self._learned,
+                lambda: [self._learned(), fingerprint(files("int8"))],  # of the precision that is served
                 [files("calibration")],
                 self._calibrate,
             ),
-            Stage("quantise", "convert and quantise, to serve it fast", self._learned, [files("int8")], self._quantise),
             Stage(
                 "score",
                 "score it on the held-out recordings, and draw where it fails",
@@ -232,10 +232,11 @@ class Course:
 
     def _quantise(self, _: bool) -> None:
         lines = ship_converted(self.weights)
-        comparison, folder = ship_quantised(self.weights, self.data)
+        comparisons, folder = ship_quantised(self.weights, self.data)
+        (comparison,) = comparisons.values()
         print("\n".join([*lines, str(comparison)]), flush=True)
         size = sum(file.stat().st_size for file in folder.iterdir()) if folder else None
-        self._write("int8", {"bytes": size, **comparison.as_json()})
+        self._write("int8", {"bytes": size, "validation": comparison.as_json()})
 
     def _score(self, _: bool) -> None:
         self.pictures.mkdir(exist_ok=True)

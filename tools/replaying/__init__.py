@@ -1,0 +1,1 @@
+"""What `tools/replay.py` does: a recording, seen and answered again."""

@@ -29,10 +29,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.card import read_card
 from model.command import check_output_file, command, run_command
 from model.engines import Engine, add_precision_option, load_engine
 from model.images import open_image, resize_rgb
-from model.loading import input_px, load_network, resolve_weights
+from model.loading import input_px, is_converted, load_network, resolve_weights
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.sight.parts import find_parts
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
@@ -45,10 +46,12 @@ from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames, m
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recorded import dataset_directory, image_files
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
+from tools.simulator.targets import HERO as HERO_NAME
 from tools.simulator.wire import sensor_frame_message
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
 PEOPLE, SIMULATED_FRAMES = 30, 200
+DRONES = 24
 FLIGHT = "flight"
 
 
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds", type=float, default=40, help="duration of each measurement with a server, s (default: %(default)s)"
     )
     parser.add_argument(
-        "--drones", type=int, default=24, help="number of simulators in the load test (default: %(default)s)"
+        "--drones", type=int, default=DRONES, help="number of simulators in the load test (default: %(default)s)"
     )
     parser.add_argument(
         "--compare",
@@ -80,10 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"expected --seconds above 0 and finite, got {options.seconds}")
     if options.drones < 1:
         parser.error(f"expected --drones of at least 1, got {options.drones}")
-    if options.fleet and (options.compare or options.precision != "auto"):
-        parser.error("expected --fleet without --compare and --precision")
+    if options.fleet and (options.compare or options.precision != "auto" or options.drones != DRONES):
+        parser.error("expected --fleet without --compare, --precision and --drones")
     weights, precision = resolve_weights(options.weights.resolve()), options.precision
     check_output_file(options.json)
+    if is_converted(weights):
+        raise ValueError(f"expected a network with its .keras file, for the original's steps, got {weights}")
+    if (target := read_card(weights).profile.name) != HERO_NAME:
+        raise ValueError(f"expected a network of the hero, who is in the measured frames, got one of a {target}")
     saved = read_values(options.compare) if options.compare and options.compare.suffix == ".json" else None
     frames = encoded_frames(options.data)
     kind = "recorded" if options.data else "simulated"
@@ -104,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_load(versions, flight, options.drones, options.seconds, FLIGHT),
         )
     figures, *others = ([figure for part in parts for figure in part] for parts in zip(*measured, strict=True))
-    engine = load_engine("openvino", weights, precision)
+    engine = load_engine("auto", weights, precision)  # as the server
     figures = measure_baseline(weights, engine, frames) + figures
     figures += measure_watched(here, frames, options.seconds)
     figures += measure_tracking(engine)
@@ -124,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Figure("over_engine", "frame → command over the engine alone", value["latency"] / value["engine"], "×")
     )
     if options.data:
-        figures += measure_agreement(weights, engine, options.data)
+        figures += measure_agreement(weights, precision, options.data)
     status = report(figures, options.json)
     if options.compare:
         there = values_of(others[0]) if saved is None else saved
@@ -186,9 +193,9 @@ def measure_simulator(version: Version, seconds: float) -> list[Figure]:
     ]
 
 
-def measure_agreement(weights: Path, engine: Engine, data: Path) -> list[Figure]:
+def measure_agreement(weights: Path, precision: str, data: Path) -> list[Figure]:
     """How well OpenVINO and TensorFlow agree on all evaluation frames."""
-    engines: tuple[Engine, Engine] = engine, load_engine("tensorflow", weights)
+    engines = load_engine("openvino", weights, precision), load_engine("tensorflow", weights)
     agreements, overlaps = [], []
     for name in EVALUATION_SETS:
         for file in image_files(data / "sample_evaluation_data" / name):

@@ -30,6 +30,7 @@ from server.sight.sight import Sight, View
 from server.wire.messages import Frame
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.scene import NOBODY
+from tools.simulator.targets import HERO, NAMES
 from tools.simulator.world import Observation, World, frame_fields
 
 EDGES_M = (0, 10, 20, 30, 50, 100)
@@ -51,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check(
         options, ("duration", options.duration >= 1, "of at least 1"), ("people", 1 <= options.people <= 60, "1 to 60")
     )
-    sight = Sight(load_engine("auto", str(options.weights), options.precision), Camera(has_depth=False))
+    engine = load_engine("auto", str(options.weights), options.precision)
+    target = options.target if options.target in engine.card.targets else None
+    sight = Sight(engine, Camera(has_depth=False), target=target)
     found = []
     for seed in options.seeds:
-        with World(seed, options.people) as world:
+        with World(seed, options.people, lookalikes=None, target=options.target) as world:
             for observation in tqdm(observations(world, seed, options.duration), f"seed {seed}", options.duration):
                 view = sight.look(Frame.read(1, 0.0, frame_fields(observation)))
                 assert isinstance(view, View)
@@ -70,6 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="of the worlds (default: 700)")
     parser.add_argument("--duration", type=int, default=120, help="of each flight, simulated s (default: 120)")
     parser.add_argument("--people", type=int, default=30, help="besides the hero, 1 to 60 (default: 30)")
+    parser.add_argument("--target", choices=NAMES, default=HERO, help="in the hero's place, with others of its kind")
     add_precision_option(parser)
     return parser.parse_args(arguments)
 

@@ -1,10 +1,15 @@
 """Figures by key, their comparison, and a version checked out of another commit."""
 
+import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from support.fake_engine import DOG
+from support.networks import save_colour_network
 
+from tools import benchmark
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
 from tools.measuring.serving import Flown, joined
 from tools.measuring.versions import checked_out
@@ -43,7 +48,8 @@ def test_a_comparison_shows_what_both_have_as_a_ratio() -> None:
 
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="this copy is no git repository")
 def test_another_commit_is_checked_out_for_the_time_of_the_measurement() -> None:
-    with checked_out("HEAD", SHIPPED_WEIGHTS) as version:
+    with checked_out("HEAD", SHIPPED_WEIGHTS, ("--precision", "f32")) as version:
+        assert version.options == ("--precision", "f32")
         assert version.folder != REPOSITORY
         assert (version.folder / "server" / "follower.py").is_file()
         assert version.weights == version.folder / "weights" / "model_weights"
@@ -77,3 +83,17 @@ def test_a_flight_without_answers_is_refused_in_words():
     silent = Flown([], [1.0], 3, 0.5, 0.25, 2.0)
     with pytest.raises(ValueError, match=r"expected answers to frames .* got 0 and 2 for 6 frames"):
         joined([silent, silent])
+
+
+@pytest.mark.parametrize(("network", "is_of_a_dog"), [("weights/car", False), ("dog.keras", True)])
+def test_the_benchmark_refuses_a_network_that_it_cannot_measure(network, is_of_a_dog, tmp_path, monkeypatch, capsys):
+    """One without its Keras file, and one of another target than the hero, who is in the frames."""
+    if is_of_a_dog:
+        monkeypatch.chdir(tmp_path)
+        save_colour_network(tmp_path, 32, 1.0).rename(network)
+        card = {"classes": ["surroundings", "people", "dog"], "profile": asdict(DOG)}
+        Path(network).with_suffix(".json").write_text(json.dumps(card))
+    else:
+        monkeypatch.chdir(REPOSITORY)
+    assert benchmark.main(["--weights", network]) == 2
+    assert ("got one of a dog" if is_of_a_dog else "expected a network with its .keras file") in capsys.readouterr().err

@@ -55,6 +55,12 @@ def test_a_metre_apart_is_near_enough_and_more_is_not():
     assert agreement([flown([[(0, 1.0, 0.0)], [(0, 0.0, -1.01)]])]).agreeing == 1
 
 
+@pytest.mark.parametrize(("alike", "agreeing"), [(0, 1), (1, 2)])
+def test_a_car_agrees_with_a_track_of_its_side_and_so_do_others_of_its_kind(alike, agreeing):
+    seen = flown([[(0, 2.0, 0.0), (1, OTHER_M[0] + 2.0, 0.0)]])._replace(on_target_m=4.0, alike=alike)
+    assert agreement([seen]).agreeing == agreeing
+
+
 def test_flights_are_matched_separately_and_their_frames_added_up():
     # The same id is another person's in another flight.
     one, other = flown([[(1, *HERO)]] * 2), flown([[(1, *OTHER)]] * 3)

@@ -30,6 +30,7 @@ class Flight(NamedTuple):
         in_view: (F, 1 + N) bool, who is in view near enough to be placed; the hero first.
         tracked: F times the people whom the pilot tracked; each has another id.
         on_target_m: distance to the hero within which the coordinates are on target.
+        alike: number of the other people who are of the hero's kind, as long as the hero is; they are the first.
     """
 
     period_s: float
@@ -40,6 +41,7 @@ class Flight(NamedTuple):
     in_view: np.ndarray
     tracked: tuple[tuple[Tracked, ...], ...]
     on_target_m: float = ON_TARGET_M
+    alike: int = 0
 
     @property
     def errors_m(self) -> np.ndarray:

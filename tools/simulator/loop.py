@@ -153,6 +153,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
         in_view=np.array(in_view),
         tracked=tuple(tracked),
         on_target_m=world.on_target_m,
+        alike=world.lookalikes,
     )
 
 

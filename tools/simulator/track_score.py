@@ -13,10 +13,13 @@ from typing import NamedTuple
 import motmetrics
 import numpy as np
 
-from tools.simulator.flight import Flight
+from tools.simulator.flight import ON_TARGET_M, Flight
 
 MATCH_WITHIN_M = 1.0
-"""The position of a track is on the surface that faces the camera, not in the middle of the body."""
+"""The position of a track is on the surface that faces the camera, not in the middle of the body.
+
+For what is longer than a person, such as a car, it is as much more as for coordinates to be on target.
+"""
 
 
 class Agreement(NamedTuple):
@@ -45,10 +48,12 @@ def _matched(flight: Flight) -> int:
     if not flight.in_view.any() or not any(flight.tracked):
         return 0  # motmetrics cannot match nothing
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
+    within_m = np.full(flight.in_view.shape[1], MATCH_WITHIN_M)
+    within_m[: 1 + flight.alike] += flight.on_target_m - ON_TARGET_M
     for people_m, is_in_view, tracked in zip(flight.people_m, flight.in_view, flight.tracked, strict=True):
         people = np.flatnonzero(is_in_view)
         tracked_m = np.array([(person.x_m, person.y_m) for person in tracked]).reshape(-1, 2)
         away_m = np.linalg.norm(people_m[people, None] - tracked_m, axis=2)
-        away_m[away_m > MATCH_WITHIN_M] = np.nan
+        away_m[away_m > within_m[people, None]] = np.nan
         accumulator.update(people.tolist(), [person.id for person in tracked], away_m)
     return int(motmetrics.metrics.create().compute(accumulator, metrics=["idtp"])["idtp"].item())

@@ -40,20 +40,18 @@ class Replay:
         self.session = restored(start)
         self._sight = Sight(engine, start.camera, start.min_blob_px if is_same_network else None)
         self._is_same_network = is_same_network
-        if (tracker := self._own(start.tracker)) != start.tracker:
-            self.session.take(Retarget(start.monotonic_s, tracker))
         # Frames without an answer, by number.
         self._frames: dict[int, Frame] = {}
         # Of the recorded session, as `_follows` tells of this one.
         self._recorded = self._follows()
+        if (tracker := self._own(start.tracker)) != start.tracker:
+            self.session.take(Retarget(start.monotonic_s, tracker))
 
     def _own(self, recorded: TrackerConfig) -> TrackerConfig:
         """Recorded settings of the tracker, with the profile of the network that sees this time."""
-        return (
-            recorded
-            if self._is_same_network
-            else replace(recorded, profile=self._sight.card.profile_of(recorded.profile.name))
-        )
+        if self._is_same_network:
+            return recorded
+        return replace(recorded, profile=self._sight.card.profile_of(recorded.profile.name))
 
     def resume(self, in_work: InWork) -> None:
         """Keep a frame that perception was working on when the recording began, until its answer.

@@ -156,12 +156,13 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
 def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> np.ndarray:
     """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`.
 
-    Of a single recording, without a quarter of it: of its heroes and of its others, in the order of the frames.
+    Where that leaves no hero or nobody else, as of a single recording, without a quarter of the frames: of the heroes
+    and of the others, in their order.
     """
     recordings = sorted({example.recording for example in examples})
     folds = np.array([recordings.index(example.recording) % FOLDS for example in examples])
-    if len(recordings) == 1:
-        is_hero = np.array([example.is_hero for example in examples], bool)
+    is_hero = np.array([example.is_hero for example in examples], bool)
+    if any(len(np.unique(is_hero[folds != fold])) < 2 for fold in np.unique(folds)):
         for kind in (is_hero, ~is_hero):
             folds[kind] = np.arange(kind.sum()) * FOLDS // max(1, kind.sum())
     evidence = np.zeros(len(examples))

@@ -225,14 +225,18 @@ def read_image(path: Path, px: int) -> np.ndarray:
 
 
 def read_truth(path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1; raises as `open_image`.
+    """Read a mask as (px, px, 3) uint8, 0 or 1.
 
     Of one that may show several targets, `target` is the number of the class that counts as the hero.
+
+    Raises:
+        ValueError: as `open_image`, or if a pixel has not exactly one class of these targets.
     """
-    mask = open_image(path)
-    if targets > 1:
-        mask = Image.fromarray(with_one_target(np.asarray(mask.convert("RGB")), target, targets))
-    return resize_truth(mask, px)
+    try:
+        mask = with_one_target(np.asarray(open_image(path).convert("RGB")), target, targets)
+    except ValueError as error:
+        raise ValueError(f"{error} in {path}") from error
+    return resize_truth(Image.fromarray(mask), px)
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:

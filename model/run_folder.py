@@ -1,16 +1,18 @@
 """The folder of a training run: its files, and whether a training may begin or go on there."""
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from model.dataset import Frames, sha256_of
+from model.loading import weights_sha256
 from model.pair_files import is_litter
 from model.recipes import TrainingConfig
 
 SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
-FRAMES_SHA256 = "frames.sha256"  # of the frames that a run learns from
+BEGUN_WITH, LEARNED = "begun_with.json", "frames to learn from"
 CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
 
 
@@ -45,23 +47,41 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
             raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
 
 
-def check_frames(out: Path, frames: Frames) -> str:
-    """Check that the run in a folder, if there is one, was begun with the same frames to learn from.
+def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
+    """What a run depends on besides its settings, which name files only: SHA-256 by what it is of.
 
-    Returns:
-        Their digest.
+    Args:
+        config: the settings.
+        learned: frames to learn from.
+        validation: frames to validate on.
+
+    Raises:
+        OSError, ValueError: if a profile or the weights to start from can't be read.
+    """
+    profiles = json.dumps([asdict(profile) for profile in (config.target, *config.more_targets)])
+    return {
+        LEARNED: sha256_of([learned]),
+        "validation frames": sha256_of([validation]),
+        "profiles": hashlib.sha256(profiles.encode()).hexdigest(),
+        "weights to start from": weights_sha256(config.start) if config.start else "none",
+    }
+
+
+def check_begun(out: Path, content: Mapping[str, str]) -> None:
+    """Check that the run in a folder, if there is one, was begun with the same, or a part of `begun_with`.
 
     Raises:
         ValueError: if it was begun with others.
     """
-    digest, noted = sha256_of([frames]), out / FRAMES_SHA256
-    if noted.exists() and noted.read_text().strip() != digest:
-        raise ValueError(f"expected the frames that the run in {out} was begun with, got others: give the same --data")
-    return digest
+    noted = out / BEGUN_WITH
+    recorded = json.loads(noted.read_text()) if noted.exists() else {}
+    for what, sha256 in content.items():
+        if recorded.get(what, sha256) != sha256:
+            raise ValueError(f"expected the {what} that the run in {out} was begun with, got others")
 
 
-def begin_run(out: Path, config: TrainingConfig, frames_sha256: str) -> None:
-    """Make the folder, and note the settings of the run and the digest of its frames."""
+def begin_run(out: Path, config: TrainingConfig, content: Mapping[str, str]) -> None:
+    """Make the folder, and note the settings of the run and what else it depends on (`begun_with`)."""
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
-    write_whole(out / FRAMES_SHA256, lambda path: path.write_text(f"{frames_sha256}\n"))
+    write_whole(out / BEGUN_WITH, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))

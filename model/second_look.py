@@ -47,7 +47,9 @@ def build() -> keras.Model:
     return keras.Model(image, layers.Dense(1)(layers.Dense(32, activation="relu")(at)))
 
 
-def train(examples: Examples, steps: int, seed: int, tell: Callable[[int, float], object]) -> keras.Model:
+def train(
+    examples: Examples, steps: int, seed: int, tell: Callable[[int, float], object], *, is_mirrored: bool = True
+) -> keras.Model:
     """Train a network.
 
     Every batch has as many heroes as others, and as many of each folder.
@@ -57,11 +59,12 @@ def train(examples: Examples, steps: int, seed: int, tell: Callable[[int, float]
         steps: number of batches.
         seed: of weights, batches and augmentation.
         tell: called after each step, with its number from 1 on and its loss.
+        is_mirrored: whether the target looks the same in a mirror, but for left and right; see `model.profile`.
 
     Raises:
         ValueError: if a folder has no hero or nobody else.
     """
-    draws = _Draws(examples, seed)
+    draws = Draws(examples, seed, is_mirrored)
     keras.utils.set_random_seed(seed)
     network = build()
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
@@ -74,11 +77,11 @@ def train(examples: Examples, steps: int, seed: int, tell: Callable[[int, float]
     return network
 
 
-class _Draws:
+class Draws:
     """Draws augmented batches."""
 
-    def __init__(self, examples: Examples, seed: int) -> None:
-        self._examples, self._rng = examples, np.random.default_rng(seed)
+    def __init__(self, examples: Examples, seed: int, is_mirrored: bool) -> None:
+        self._examples, self._rng, self._is_mirrored = examples, np.random.default_rng(seed), is_mirrored
         self._kinds = []
         for folder in np.unique(examples.folders):
             for is_hero in (True, False):
@@ -100,7 +103,7 @@ class _Draws:
     def _augmented(self, crop: np.ndarray) -> np.ndarray:
         """Mirror, move, blur as from afar, and change the light."""
         rng = self._rng
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and self._is_mirrored:
             crop = crop[:, ::-1]
         shift = rng.integers(-MOST_SHIFT_PX, MOST_SHIFT_PX + 1, 2)
         crop = np.roll(crop, shift, (0, 1))

@@ -21,7 +21,17 @@ from model.losses import SegmentationLoss
 from model.networks import build, weights_for
 from model.progress import Progress, tensorboard
 from model.recipes import TrainingConfig
-from model.run_folder import CHECKPOINT, KEPT, LOG, TENSORBOARD, WEIGHTS, begin_run, check_frames, write_whole
+from model.run_folder import (
+    CHECKPOINT,
+    KEPT,
+    LOG,
+    TENSORBOARD,
+    WEIGHTS,
+    begin_run,
+    begun_with,
+    check_begun,
+    write_whole,
+)
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
 from model.validation import predict, validate
@@ -127,11 +137,13 @@ def train(
 
     Raises:
         ValueError: if there are too few frames, the weights to start from do not fit, or the run was begun with other
-            frames (before anything is written), or if the checkpoint is damaged.
+            frames, profiles or weights (before anything is written), or if the checkpoint is damaged.
         FileNotFoundError: if the weights to start from do not exist.
     """
     learned = training if config.sets == "train" else training.joined(validation)
-    digest, batches = check_frames(out, learned), draw_batches(config, learned)
+    content = begun_with(config, learned, validation)
+    check_begun(out, content)
+    batches = draw_batches(config, learned)
     if config.validation_steps:
         validation = validation.spread(config.validation_steps * config.batch)
     if not validation.shows_hero().any():
@@ -143,7 +155,7 @@ def train(
     if config.start and not done:
         start_from(network, Path(config.start))
 
-    begin_run(out, config, digest)
+    begin_run(out, config, content)
     on_start(batches)
     log = read_log(out / LOG)[:done]  # an epoch that was logged but not saved is repeated
     network.fit(

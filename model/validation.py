@@ -23,7 +23,10 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
 
 
 def validate(network: keras.Model, frames: Frames) -> HeroScore:
-    """Score a network at its own resolution; of several targets, their mean IoU and all their detections together."""
+    """Score a network at its own resolution; of several targets, their mean IoU and all their detections together.
+
+    Targets that no frame shows have no IoU, and only their false alarms count.
+    """
     by_frame = [
         [
             score_set([as_of_one_target(found, target)], [mask_of_one_target(truth, target)])
@@ -33,7 +36,8 @@ def validate(network: keras.Model, frames: Frames) -> HeroScore:
     ]
     by_target = [HeroScore.of(pooled(scores)) for scores in zip(*by_frame, strict=True)]
     tp, fp, fn = (sum(getattr(score, kind) for score in by_target) for kind in ("tp", "fp", "fn"))
-    return HeroScore(sum(score.hero_iou for score in by_target) / len(by_target), tp, fp, fn)
+    ious = [score.hero_iou for score in by_target if score.tp + score.fn]
+    return HeroScore(sum(ious) / max(len(ious), 1), tp, fp, fn)
 
 
 class DistanceScore(NamedTuple):

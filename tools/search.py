@@ -48,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     check_packages()
     check_folder(options.out, space)
     config = space.base
-    data = read_dataset(options.data, config.input_px, config.hold_out, config.hovering_frames)
+    data = read_dataset(
+        options.data, config.input_px, config.hold_out, config.hovering_frames, 1 + len(config.more_targets)
+    )
     make_output_folder(options.out)
     replace_file(options.out / SPACE, content)
     run(space, data.training, data.all_validation, options)

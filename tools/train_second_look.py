@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
             progress.update()
 
-        network = train(examples, options.steps, options.seed, tell)
+        network = train(examples, options.steps, options.seed, tell, is_mirrored=engine.card.profile.is_mirrored)
     if held_out:
         print_text(table(network, held_out, engine.card.profile.second_look_from_px))
     card = card_content(weights)

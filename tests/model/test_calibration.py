@@ -166,6 +166,15 @@ def test_evidence_is_held_out_by_whole_recordings():
                 assert said == fitted.of(example.looks)
 
 
+def test_where_one_recording_alone_shows_the_hero_frames_are_held_out():
+    known = [
+        each._replace(recording="shown" if each.is_hero else f"r{number % 3}")
+        for number, each in enumerate(examples(400))
+    ]
+    truth = np.array([example.is_hero for example in known])
+    assert log_loss(held_out(known), truth) < log_loss(np.zeros(len(truth)), truth)
+
+
 def test_of_recordings_that_lie_held_out_evidence_is_no_better_than_chance():
     """In each recording, the brightness alone tells the hero; which brightness, no other recording knows."""
     rng = np.random.default_rng(2)

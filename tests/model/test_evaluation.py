@@ -1,9 +1,11 @@
 """The folders that an evaluation reads; `tests/tools/test_evaluate.py` tests the rest through the command."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from model.evaluation import EXAM, VALIDATION, find_sets
-from model.scoring import EVALUATION_SETS
+from model.evaluation import EXAM, VALIDATION, find_sets, read_truth
+from model.scoring import EVALUATION_SETS, HERO
 
 
 @pytest.fixture
@@ -29,6 +31,15 @@ def test_a_set_that_does_not_pair_up_is_refused_before_the_work(data):
     mask.rename(mask.with_name("00002.png"))
     with pytest.raises(ValueError, match=r"expected a mask of 00001\.jpeg next in .*, got 00002\.png"):
         find_sets(data, VALIDATION)
+
+
+def test_a_mask_of_more_targets_than_the_network_has_is_refused_with_its_name(tmp_path):
+    mask = np.full((8, 8, 3), (255, 0, 0), np.uint8)
+    mask[2:4] = (255, 255, 0)
+    Image.fromarray(mask).save(tmp_path / "dog.png")
+    assert read_truth(tmp_path / "dog.png", 8, HERO + 1, targets=2)[..., HERO].sum() == 16
+    with pytest.raises(ValueError, match=r"expected exactly one class per pixel .* in .*dog\.png"):
+        read_truth(tmp_path / "dog.png", 8)
 
 
 @pytest.mark.parametrize("which", [EXAM, VALIDATION])

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from support.eager import eager_steps
+from support.networks import save_colour_network
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -15,9 +16,9 @@ from model.dataset import Frames
 from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
 from model.networks import NETWORKS, build
-from model.profile import hero_profile
+from model.profile import HERO_FILE, hero_profile
 from model.recipes import PRECISIONS, TrainingConfig
-from model.run_folder import CHECKPOINT, FRAMES_SHA256, KEPT, LOG, SETTINGS, TENSORBOARD, WEIGHTS, check_run
+from model.run_folder import BEGUN_WITH, CHECKPOINT, KEPT, LOG, SETTINGS, TENSORBOARD, WEIGHTS, check_run
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import (
     RunKeeper,
@@ -401,7 +402,7 @@ def test_a_run_tells_its_batches_before_the_first_step(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), frames(), frames(1), tmp_path / "run", look)
-    assert {file.name for file in (tmp_path / "run").iterdir()} == {SETTINGS, FRAMES_SHA256}
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {SETTINGS, BEGUN_WITH}
     expected = AugmentedBatches(
         frames(),
         augmentation="light",
@@ -478,16 +479,31 @@ def test_a_run_cannot_start_from_weights_of_other_shapes(tmp_path, whole):
         training.start_from(build("fpn", 32), whole / WEIGHTS)
 
 
-def test_a_run_cannot_go_on_with_other_frames(tmp_path):
+def test_a_run_cannot_go_on_with_other_frames_another_profile_or_other_weights(tmp_path, whole):
     def stop(batches):
         raise KeyboardInterrupt
 
+    shutil.copy(whole / WEIGHTS, tmp_path / "start.keras")
+    shutil.copy(HERO_FILE, tmp_path / "mine.toml")
+    config = tiny(start=str(tmp_path / "start.keras"), profile=str(tmp_path / "mine.toml"))
+
+    def refused(what, *given):
+        with pytest.raises(ValueError, match=f"expected the {what} that the run in .* was begun with, got others"):
+            train(config, *given, tmp_path / "run", stop)
+
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), frames(), frames(1), tmp_path, stop)
-    with pytest.raises(ValueError, match=r"expected the frames that the run in .* was begun with, got others"):
-        train(tiny(), frames(2), frames(1), tmp_path, stop)
+        train(config, frames(), frames(1), tmp_path / "run", stop)
+    refused("frames to learn from", frames(2), frames(1))
+    refused("validation frames", frames(), frames(2))
+    text = (tmp_path / "mine.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("is_mirrored = true", "is_mirrored = false"))
+    refused("profiles", frames(), frames(1))
+    (tmp_path / "mine.toml").write_text(text)
+    save_colour_network(tmp_path, 8, 1.0).replace(tmp_path / "start.keras")
+    refused("weights to start from", frames(), frames(1))
+    shutil.copy(whole / WEIGHTS, tmp_path / "start.keras")
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), frames(), frames(1), tmp_path, stop)
+        train(config, frames(), frames(1), tmp_path / "run", stop)
 
 
 def test_a_run_that_keeps_thresholds_needs_a_start_that_has_some(tmp_path, whole):

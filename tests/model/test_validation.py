@@ -50,6 +50,13 @@ def of_two_targets():
     return shown
 
 
+def test_a_target_that_no_frame_shows_has_no_iou_but_false_alarms():
+    shown = frames((8, 8), (4, 8), (0, 0))
+    shown.images[2].reshape(-1, 3)[:8] = (0, 200, 0)  # a dog, to the network
+    score = validate(RedAndGreen(), shown)
+    assert score == HeroScore(hero_iou=pytest.approx((1 + 4 / 8) / 2), tp=2, fp=1, fn=0)
+
+
 def test_of_several_targets_each_is_scored_and_the_others_are_people_to_it():
     score = validate(RedAndGreen(), of_two_targets())
     # The hero: IoU 4/8, a false alarm. The dog: IoU 1 and 0, a miss.

@@ -76,20 +76,33 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
     assert shipped(network, "int8"), "the one before stays"
 
 
-def test_of_several_targets_each_is_compared(tmp_path, data, capsys):
-    """Red is the hero; what the network takes for a dog is nowhere in the frames."""
+@pytest.fixture
+def of_two_targets(tmp_path):
+    """A network to which red is the hero, blue a dog and green the surroundings."""
     kernel = np.zeros((1, 1, 3, 4))  # of red, green and blue, for surroundings, people, hero and dog
     kernel[0, 0, 0, 2], kernel[0, 0, 1, 0], kernel[0, 0, 2, 3] = 20, 20, 20
     network = save_pixel_network(tmp_path, PX, kernel, np.zeros(4))
     card = {"classes": ["surroundings", "people", "hero", "dog"], "more_targets": [{"profile": asdict(DOG)}]}
     card_file(network).write_text(json.dumps(card))
-    assert main([str(network), "--data", str(data)]) == 0
+    return network
+
+
+def test_of_several_targets_each_is_compared(of_two_targets, data, tmp_path, capsys):
+    both = shutil.copytree(data, tmp_path / "both")
+    image, mask = np.full((PX, PX, 3), GREEN, np.uint8), np.full((PX, PX, 3), (255, 0, 0), np.uint8)
+    image[8:24, 8:24], mask[8:24, 8:24] = (0, 0, 255), (255, 255, 0)
+    save_pair(both, "dog_00001", image, mask, "validation")
+    assert main([str(of_two_targets), "--data", str(both)]) == 0
     said = capsys.readouterr().out
     assert [line for line in said.splitlines() if line in ("hero", "dog")] == ["hero", "dog"]
-    how = json.loads((shipped_folder(network, "int8") / "conversion.json").read_text())["how"]
+    how = json.loads((shipped_folder(of_two_targets, "int8") / "conversion.json").read_text())["how"]
     assert how["validation"]["int8"]["tp"] == 5
-    assert how["validation, dog"]["agreement"] == 1.0
-    assert how["validation, dog"]["int8"]["tp"] == 0
+    assert how["validation, dog"]["int8"]["tp"] == 1
+
+
+def test_a_target_that_no_frame_shows_cannot_be_compared(of_two_targets, data, capsys):
+    assert main([str(of_two_targets), "--data", str(data)]) == 2
+    assert f"expected frames with the dog in {data / 'validation'}, to compare int8 with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,17 @@ def test_the_table_has_a_row_for_each_trial_best_first_in_the_original_reports_c
     assert best.number == 0  # of the finished ones
 
 
+def test_a_trial_of_settings_that_do_not_go_together_is_a_row(tmp_path, space):
+    end(save_trial(tmp_path, 0, [], batch=1), "ValueError: batch must be at least 2")
+    end(save_trial(tmp_path, 1, [(4, 0)], weights=True))
+    trials = read_trials(tmp_path)
+    assert [(row["trial"], row["batch size"], row["state"]) for row in rows(trials, space)] == [
+        (1, 96, "finished"),
+        (0, 1, "failed"),
+    ]
+    assert best_trial(trials, space).number == 1
+
+
 def test_a_trial_without_a_score_is_not_the_best(tmp_path, space):
     end(save_trial(tmp_path, 0, []), "killed")
     assert best_trial(read_trials(tmp_path), space) is None

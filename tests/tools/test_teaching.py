@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from support.dataset import save_pair
 
 from model.dataset import Recording
+from model.pair_files import list_pairs
 from model.profile import HERO_FILE, read_profile
 from model.raw_recordings import Run
 from model.recipes import TrainingConfig, preset_text
@@ -238,12 +240,26 @@ def test_the_training_fits_the_hours_and_a_short_one_has_smaller_crops(monkeypat
     seconds = {192: 4.0, 128: 1.5, 96: 1.0}
     monkeypatch.setattr(planning, "step_s", lambda config, frames, clock: seconds[config.crop_px])
     monkeypatch.setattr(planning, "list_pairs", lambda folder: [])
-    monkeypatch.setattr(planning, "read_pairs", lambda pairs, px, title: None)
+    monkeypatch.setattr(planning, "frames_to_time", lambda config, pairs: None)
     monkeypatch.chdir(planning.START.parents[1])
     config = planning.plan_training(hours, tmp_path, HERO_FILE)
     assert (config.crop_px, config.epochs * config.steps) == (crop_px, steps)
     assert config.validate_every == config.epochs
     assert config.start == "weights/model_weights.keras"
+
+
+def test_steps_are_timed_with_all_frames_if_a_part_of_them_lacks_the_target(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "TIMED_FRAMES", 4)
+    image, person = np.full((64, 64, 3), 90, np.uint8), np.full((64, 64, 3), (255, 0, 0), np.uint8)
+    person[10:20, 10:20] = (0, 255, 0)
+    for number in range(8):
+        mask = person.copy()
+        if number == 1:  # not among every other one
+            mask[30:50, 30:40] = (0, 0, 255)
+        save_pair(tmp_path, f"run_{number:05}", image, mask)
+    config, pairs = TrainingConfig(input_px=64, crop_px=64, batch=2), list_pairs(tmp_path / "train")
+    assert len(planning.frames_to_time(config, pairs).images) == 8
+    assert len(planning.frames_to_time(config, pairs[1:2] + pairs[:1] + pairs[2:5]).images) == 4
 
 
 def test_a_start_in_another_folder_is_told_in_full(monkeypatch, tmp_path):

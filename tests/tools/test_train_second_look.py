@@ -8,8 +8,10 @@ from support.dataset import save_pair
 from support.networks import save_colour_network
 
 from model.card import read_card
+from model.crops import CROP_PX
 from model.engines import load_engine
 from model.engines.second_look import SecondLook, second_look_file
+from model.second_look import Draws, Examples
 from tools import calibrate
 from tools.labelled.people import chosen_pairs, people_in
 from tools.train_second_look import main
@@ -62,6 +64,17 @@ def test_nobody_uses_it_before_it_is_calibrated(trained, network, data):
     second = read_card(network).second_evidence
     assert second is not None
     assert second.likeness > 0
+
+
+@pytest.mark.parametrize("is_mirrored", [True, False])
+def test_only_what_looks_the_same_in_a_mirror_is_mirrored(is_mirrored):
+    height, width = CROP_PX
+    crops = np.zeros((2, height, width, 4), np.uint8)
+    crops[:, :, 4:8] = 255  # in the left half, however it is moved
+    draws = Draws(Examples(crops, np.array([True, False]), np.zeros(2), np.zeros(2, int)), 0, is_mirrored)
+    batch, _ = draws.batch()
+    is_left = batch[..., 3][:, :, : width // 2].sum(axis=(1, 2)) > batch[..., 3][:, :, width // 2 :].sum(axis=(1, 2))
+    assert set(is_left) == ({True, False} if is_mirrored else {True})
 
 
 def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_path, capsys):

@@ -63,6 +63,12 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
             name: compare(*(evaluate(staged, sets, "native", precision, name) for precision in ("f32", "int8")))
             for name in sorted(card.targets, key=lambda name: name != card.profile.name)
         }
+        for name, comparison in comparisons.items():
+            if not comparison.exact.tp + comparison.exact.fn:
+                raise ValueError(
+                    f"expected frames with the {name} in {sets[VALIDATION]}, to compare int8 with float32, got none of "
+                    f"{comparison.frames}"
+                )
         if not all(comparison.is_good for comparison in comparisons.values()):
             return Quantised(comparisons, None)
         first, *more = comparisons

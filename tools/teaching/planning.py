@@ -1,15 +1,17 @@
 """Choose the training that fits the time given: size of the crops, precision, number of steps."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import openvino as ov
 
 from model.budget import step_s
-from model.dataset import evenly_spread, read_pairs
-from model.pair_files import list_pairs
+from model.dataset import Frames, evenly_spread, read_pairs
+from model.pair_files import PathPair, list_pairs
 from model.recipes import PRESETS, TrainingConfig
+from model.training import draw_batches
 from tools.simulator.server_process import REPOSITORY
 
 START = REPOSITORY / "weights" / "model_weights.keras"
@@ -33,19 +35,31 @@ def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
     Raises:
         OSError, ValueError: if the data can't be read.
     """
-    pairs = list_pairs(data / "train")
-    timed = [pairs[number] for number in evenly_spread(len(pairs), TIMED_FRAMES)]
-    frames = read_pairs(timed, TRANSFER.input_px, "frames to time a step")
+    usual = replace(TRANSFER, start=as_typed(START), profile=str(profile), precision=best_precision())
+    frames = frames_to_time(usual, list_pairs(data / "train"))
     for crop_px in CROPS_PX:
-        config = replace(
-            TRANSFER, start=as_typed(START), crop_px=crop_px, profile=str(profile), precision=best_precision()
-        )
+        config = replace(usual, crop_px=crop_px)
         a_step_s = step_s(config, frames, time.perf_counter)
         steps = int(3600 * hours / a_step_s)
         print(f"a step with crops of {crop_px} px takes {a_step_s:.2f} s: {steps} fit", flush=True)
         if steps >= LEAST_STEPS:
             break
     return with_steps(config, steps)
+
+
+def frames_to_time(config: TrainingConfig, pairs: Sequence[PathPair]) -> Frames:
+    """A part of the frames, evenly spread; all of them if no batches can be drawn of it, since it lacks the target.
+
+    Raises:
+        OSError, ValueError: if they can't be read.
+    """
+    part = [pairs[number] for number in evenly_spread(len(pairs), TIMED_FRAMES)]
+    frames = read_pairs(part, config.input_px, "frames to time a step")
+    try:
+        draw_batches(config, frames)
+    except ValueError:
+        return read_pairs(pairs, config.input_px, "all frames to time a step")
+    return frames
 
 
 def as_typed(path: Path) -> str:

@@ -40,7 +40,7 @@ from model.recipes import TrainingConfig, find_preset, setting_value, with_setti
 # The best of several seeds is only luck.
 NOT_SEARCHED = (
     *("input_px", "sets", "hold_out", "hovering_frames", "validate_every", "validation_steps", "keep", "decision"),
-    "seed",
+    *("seed", "profile", "more_profiles"),
 )
 MOST_TRIALS = 10_000
 # Combinations of settings to look through for one that a value is valid in.

@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.recipes import TrainingConfig
 from tools.tuning.space import Space
 from tools.tuning.trials import Trial, scored
 
@@ -34,26 +36,37 @@ def rows(trials: Sequence[Trial], space: Space) -> list[dict[str, Any]]:
 
 
 def _row(trial: Trial, space: Space) -> dict[str, Any]:
-    config, parameters = space.config(trial.record.parameters), trial.record.parameters
-    settings = {title: getattr(config, name) for name, title in REPORTED.items()}
+    parameters = trial.record.parameters
+    config = _config(trial, space)
+    values = asdict(space.base) | parameters if config is None else asdict(config)
+    settings = {title: values[name] for name, title in REPORTED.items()}
     settings |= {name.replace("_", " "): value for name, value in parameters.items() if name not in REPORTED}
-    line = scored(trial.log, config)
+    line = scored(trial.log, config) if config else None
     score = line.validation if line else None
-    values = (
+    scores = (
         trial.log[-1].epoch if trial.log else 0,
         line.loss if line else None,
         *((round(score.quality, 4), round(score.hero_iou, 4), score.fp, score.fn) if score else (None,) * 4),
         trial.record.state,
         trial.record.error,
     )
-    return {"trial": trial.number, **settings, **dict(zip(SCORES, values, strict=True))}
+    return {"trial": trial.number, **settings, **dict(zip(SCORES, scores, strict=True))}
+
+
+def _config(trial: Trial, space: Space) -> TrainingConfig | None:
+    """The settings of a trial; None if they do not go together, for which it failed."""
+    try:
+        return space.config(trial.record.parameters)
+    except ValueError:
+        return None
 
 
 def best_trial(trials: Sequence[Trial], space: Space) -> Trial | None:
     """The trial with the highest score among the finished ones, or among all if none is; None without a score."""
 
     def score(trial: Trial) -> float:
-        line = scored(trial.log, space.config(trial.record.parameters))
+        config = _config(trial, space)
+        line = scored(trial.log, config) if config else None
         return line.validation.quality if line and line.validation else -1.0
 
     with_score = [trial for trial in trials if score(trial) >= 0 and trial.record.state != "failed"]

@@ -225,12 +225,10 @@ def read_image(path: Path, px: int) -> np.ndarray:
 
 
 def read_truth(path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1.
-
-    Of one that may show several targets, `target` is the number of the class that counts as the hero.
+    """Read a mask as (px, px, 3) uint8, 0 or 1; the hero is class `target`, of so many targets that it may show.
 
     Raises:
-        ValueError: as `open_image`, or if a pixel has not exactly one class of these targets.
+        ValueError: as `open_image`, or if a pixel has not exactly one class of these.
     """
     try:
         mask = with_one_target(np.asarray(open_image(path).convert("RGB")), target, targets)

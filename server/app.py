@@ -231,8 +231,9 @@ class FollowerServer:
             self._recorder.end(simulator, "stopped by hand")
 
     def _on_hold_elsewhere(self, host: str, is_held: bool) -> None:
-        holds = self._control.kept_holds
-        self._loop.post(holds.keep if is_held else holds.drop, host)
+        self._loop.post(self._control.kept_holds.hear, host, is_held)
+        if not is_held and self._holds is not None:
+            self._loop.post(self._holds.tell_again)  # of others of that address, whom the other fronts have forgotten
 
     def _on_network(self, sight: Sight) -> None:
         """Another network sees from now on."""

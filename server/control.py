@@ -147,7 +147,7 @@ class Control:
         simulator.is_connected = False
         simulator.slot.close()
         if simulator.session.state.is_held:
-            self.kept_holds.keep(simulator.host)
+            self.kept_holds.leave(simulator.host)
         for watch in (*simulator.watches, *simulator.failed_watches):
             with self._faults.contained("listener"):
                 watch.disconnected()
@@ -244,7 +244,7 @@ class Control:
     def _must_hold(self, host: str) -> bool:
         """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""
         is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
-        return is_there or host in self.kept_holds
+        return self.kept_holds.take_over(host) or is_there
 
     def _on_perceived(self, simulator: Simulator, perceived: Perceived) -> None:
         if not simulator.is_connected or self._is_stopping:

@@ -120,8 +120,10 @@ class Holds:
         return _Watch(self, simulator)
 
     def told(self, simulator: Simulator, is_held: bool) -> None:
-        """Note a hold, or the end of one."""
-        self._tell(simulator.host, is_held)
+        """Note a hold, or the end of one; the address stays on hold while another simulator of it is."""
+        others = (other for other in self._simulators if other is not simulator and other.host == simulator.host)
+        if is_held or not any(other.session.state.is_held for other in others):
+            self._tell(simulator.host, is_held)
 
     def remove(self, simulator: Simulator) -> None:
         """Note that a simulator has gone; its hold is kept for a time, counted from now."""

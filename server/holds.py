@@ -10,31 +10,68 @@ HOLD_KEPT_S = 60.0
 class KeptHolds:
     """Client addresses from which a new simulator starts on hold, for one on hold has left.
 
+    For each that has left here, one new simulator starts on hold. How many there are elsewhere is not known.
+
     Args:
         clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._until_s: dict[str, float] = {}
+        self._left_until_s: list[tuple[str, float]] = []
+        self._elsewhere_until_s: dict[str, float] = {}
 
     def __contains__(self, host: str) -> bool:
-        return self._clock() < self._until_s.get(host, 0.0)
+        return host in self.hosts
 
     def __len__(self) -> int:
-        return len(self._until_s)
+        return len(self._left_until_s) + len(self._elsewhere_until_s)
 
     @property
     def hosts(self) -> list[str]:
         """The addresses."""
-        return [host for host in self._until_s if host in self]
+        kept = [*self._left_until_s, *self._elsewhere_until_s.items()]
+        return list(dict.fromkeys(host for host, until_s in kept if self._clock() < until_s))
+
+    def leave(self, host: str) -> None:
+        """Note that a simulator on hold has left."""
+        self._forget()
+        self._left_until_s.append((host, self._clock() + HOLD_KEPT_S))
+
+    def take_over(self, host: str) -> bool:
+        """Note that a new simulator of this address has come: the hold of one that has left is its own now.
+
+        Returns:
+            Whether it starts on hold.
+        """
+        self._forget()
+        is_kept = host in self
+        first = next((kept for kept in self._left_until_s if kept[0] == host), None)
+        if first is not None:
+            self._left_until_s.remove(first)
+        return is_kept
 
     def keep(self, host: str) -> None:
-        """Note that a simulator on hold has left, and forget those of which that is long ago."""
-        now_s = self._clock()
-        self._until_s = {each: until_s for each, until_s in self._until_s.items() if now_s < until_s}
-        self._until_s[host] = now_s + HOLD_KEPT_S
+        """Note that a simulator is on hold elsewhere, or has left on hold there."""
+        self._forget()
+        self._elsewhere_until_s[host] = self._clock() + HOLD_KEPT_S
 
     def drop(self, host: str) -> None:
-        """Forget a hold: the user has released a simulator of this address."""
-        self._until_s.pop(host, None)
+        """Forget a hold elsewhere: the user has released a simulator of this address."""
+        self._elsewhere_until_s.pop(host, None)
+
+    def hear(self, host: str, is_held: bool) -> None:
+        """Note what is told of a simulator elsewhere; one that is released there may have left here before."""
+        if is_held:
+            self.keep(host)
+        else:
+            self.drop(host)
+            self.take_over(host)
+
+    def _forget(self) -> None:
+        """Forget what is long ago."""
+        now_s = self._clock()
+        self._left_until_s = [kept for kept in self._left_until_s if now_s < kept[1]]
+        self._elsewhere_until_s = {
+            host: until_s for host, until_s in self._elsewhere_until_s.items() if now_s < until_s
+        }

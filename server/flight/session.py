@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from server.flight.clock import FrameClock
+from server.flight.crowd import Crowd
 from server.flight.events import (
     Choose,
     Event,
@@ -103,7 +104,7 @@ class SessionState:
             before. Monotonic seconds.
         bad_at_s: frames that arrived by then are not answered any more, because a newer one was not understood, or
             because they were looked through for another target; None if there was neither.
-        seen_at_s: arrival of the newest frame that showed the hero, or what hides them; None if none did.
+        seen_at_s: arrival of the newest frame that showed the hero; None if none did.
         markers: sent so far.
     """
 
@@ -191,7 +192,7 @@ class Session:
             case Seen():
                 return self._answer(event)
             case NotUnderstood():
-                self._change(bad_at_s=event.arrival_s)
+                self._ignore_until(event.arrival_s)
                 self._count(bad=1)
                 return self._give_up("a frame was not understood")
             case Failed():
@@ -214,13 +215,21 @@ class Session:
                 return [] if self.state.tracker.is_following else self._patrol("refused by hand")
             case Retarget():
                 commands = self._give_up("another target from here on")
-                self._change(tracker=Tracker(event.tracker), bad_at_s=event.at_s)
+                # Numbers go on: an order about somebody of before must not be obeyed about somebody else.
+                crowd = Crowd(next_number=self.state.tracker.crowd.next_number)
+                self._change(tracker=Tracker(event.tracker, crowd=crowd))
+                self._ignore_until(event.at_s)
                 return commands
             case Shutdown():
                 return self._give_up("the server is shutting down")
 
     def _change(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+
+    def _ignore_until(self, arrival_s: float) -> None:
+        """Answer no frame that arrived by then; see `SessionState.bad_at_s`."""
+        before_s = self.state.bad_at_s
+        self._change(bad_at_s=arrival_s if before_s is None else max(before_s, arrival_s))
 
     def _count(self, **more: int) -> None:
         self._change(counts=self.state.counts.plus(**more))
@@ -243,19 +252,18 @@ class Session:
             self._count(stale=1)
             return []
         tracker = self.state.tracker.update(time.time_s, event.sightings, event.surfaces, event.is_part)
-        is_accounted_for = tracker.state is TrackState.FOLLOWING or tracker.is_hidden
         self._change(
             clock=clock,
             counts=self.state.counts.plus(understood=1),
             tracker=tracker,
             fresh_at_s=event.arrival_s,
-            seen_at_s=event.arrival_s if is_accounted_for else self.state.seen_at_s,
+            seen_at_s=event.arrival_s if tracker.state is TrackState.FOLLOWING else self.state.seen_at_s,
         )
         if not tracker.is_following:
             return self._patrol("out of sight" if tracker.hero is not None else "it is hardly the hero")
         # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
-        if unseen_s >= 2 * tracker.config.lost_after_s:
+        if unseen_s >= 2 * tracker.longest_unseen_s:
             return self._give_up("out of sight, though by the frames' timestamps not for long")
         if self.state.is_held:
             return self._patrol("held by hand")

@@ -91,6 +91,12 @@ class Tracker:
         """Seconds from the latest sighting of `hero` to `time_s`; None without one."""
         return None if self.hero is None or self.seen_s is None else time_s - self.seen_s
 
+    @property
+    def longest_unseen_s(self) -> float:
+        """For how long the one followed may be out of sight, s: longer once they have been hidden."""
+        has_hidden = self.hero is not None and self.hero.track.hidden_s > 0
+        return self.config.lost_after_s + (self.config.hidden_for_s if has_hidden else 0.0)
+
     def is_in_view(self, person: Person) -> bool:
         """Whether somebody was seen in the latest whole frame, or since."""
         return self.whole_s is not None and person.seen_s >= self.whole_s
@@ -187,8 +193,14 @@ class Tracker:
         return replace(self, chosen=number, crowd=self.crowd.with_refused(number, False))
 
     def release(self) -> "Tracker":
-        """Follow the hero again instead of the one chosen by the operator."""
-        return replace(self, chosen=None)
+        """Follow the hero again instead of the one chosen by the operator.
+
+        The one chosen is followed on only if they are likely enough to be followed without that.
+        """
+        released, hero = replace(self, chosen=None), self.hero
+        if hero is None or hero.number != self.chosen or self.crowd.probability(hero) >= self.config.follow_above:
+            return released
+        return replace(released, followed=None, seen_s=None, state=TrackState.PATROL)
 
     def refuse(self, number: int) -> "Tracker":
         """Never follow a person again in this session, and stop following them now."""
@@ -205,8 +217,10 @@ class Tracker:
         if hero is not None and self.is_following:
             if hero.seen_s == self.time_s:
                 return self._following(hero)
-            if has_glimpse:
-                return replace(self, state=TrackState.FOLLOWING, seen_s=self.time_s)
+            # One whom the operator has chosen may be nobody of whom a glimpse of the hero tells anything.
+            if has_glimpse and (hero is not chosen or hero.belief.nats(self.crowd.lookalikes) > 0):
+                crowd = self.crowd.with_person(hero._replace(track=hero.track._replace(hidden_s=0.0)))
+                return replace(self, state=TrackState.FOLLOWING, seen_s=self.time_s, crowd=crowd)
             assert self.seen_s is not None
             if self.time_s - self.seen_s - hero.track.hidden_s < self.config.lost_after_s - ROUNDING_S:
                 return replace(self, state=TrackState.COASTING)

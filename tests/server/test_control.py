@@ -177,6 +177,22 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
 
 
+@pytest.mark.parametrize("is_b_held", [True, False])
+def test_releasing_one_drone_leaves_the_hold_of_another_that_has_left(road, is_b_held):
+    for sid in ("a", "b"):
+        road.frame(sid, 1)
+    road.control.hold(road.simulator("a"), True)
+    if is_b_held:
+        road.control.hold(road.simulator("b"), True)
+    road.control.on_disconnect("a")
+    road.control.hold(road.simulator("b"), False)
+    road.frame("c", 1)
+    assert road.simulator("c").session.state.is_held, "it may be the one that left"
+    road.control.hold(road.simulator("c"), False)
+    road.frame("d", 1)
+    assert not road.simulator("d").session.state.is_held
+
+
 def test_with_a_network_of_another_target_drones_patrol_and_begin_anew(road, caplog):
     caplog.set_level(logging.INFO)
     road.follow("a", HERO)

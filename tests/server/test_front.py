@@ -49,6 +49,18 @@ def test_a_parent_that_does_not_read_keeps_nobody_waiting(link):
         subject.tell_hold("192.0.2.1", True)
 
 
+def test_an_address_is_on_hold_for_other_fronts_while_one_of_its_simulators_is():
+    road, told = Road(), []
+    road.control.listeners.append(Holds(lambda *hold: told.append(hold)))
+    for sid in ("a", "b"):
+        road.frame(sid, 1)
+        road.control.hold(road.simulator(sid), True)
+    road.control.hold(road.simulator("b"), False)
+    assert all(is_held for _, is_held in told)
+    road.control.hold(road.simulator("a"), False)
+    assert not told[-1][1]
+
+
 def test_other_fronts_are_told_of_holds_their_ends_and_of_those_that_leave_on_hold():
     road, told = Road(), []
     holds = Holds(lambda *hold: told.append(hold))

@@ -23,6 +23,26 @@ def test_a_hold_is_kept_for_a_time_unless_it_is_released(clock):
     assert "a" not in holds
 
 
+def test_for_each_that_has_left_one_comes_on_hold(clock):
+    holds = KeptHolds(clock)
+    holds.leave("a")
+    holds.leave("a")
+    assert [holds.take_over("a") for _ in range(3)] == [True, True, False]
+    holds.leave("a")
+    clock.now_s += HOLD_KEPT_S
+    assert not holds.take_over("a")
+    assert len(holds) == 0
+
+
+def test_one_that_has_left_may_be_released_elsewhere(clock):
+    holds = KeptHolds(clock)
+    holds.leave("a")
+    holds.hear("a", True)
+    assert holds.hosts == ["a"]
+    holds.hear("a", False)
+    assert holds.hosts == []
+
+
 def test_addresses_are_forgotten(clock):
     holds = KeptHolds(clock)
     for number in range(1000):

@@ -7,8 +7,14 @@ from support.seen import HERE, WATCHDOG_S, bad, failed, quick_tracker, seen, ses
 from model.profile import hero_profile
 from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Retarget, Seen, Shutdown, Tick
 from server.flight.session import Session
+from server.sight.geometry import QUADSIM_CAMERA, Pose
 from server.sight.people import Sighting
+from server.sight.surfaces import Surfaces
 
+# A house at 4 m, before a camera that looks at HERE from 10 m.
+HOUSE = Surfaces.of(
+    np.full((256, 256), 10, np.uint8), QUADSIM_CAMERA, Pose(HERE[0] - 10.0, HERE[1], 1.0, 0.0, 0.0, 0.0)
+)
 ASIDE = (HERE[0], HERE[1] + 8.0, HERE[2])
 
 
@@ -191,6 +197,43 @@ def test_a_good_frame_that_is_answered_after_a_newer_bad_one_commands_nothing():
     subject = following()
     assert told(subject, bad(0.41, 0.42)) == ["object_lost"]
     assert subject.take(seen(0.4, sighting(), delay_s=0.03)) == []
+
+
+def test_an_older_bad_frame_does_not_make_a_newer_one_forgotten():
+    """The first is broken, the third too, and the second is answered last: the newest was not understood."""
+    subject = following()
+    assert told(subject, bad(0.6)) == ["object_lost"]
+    assert told(subject, bad(0.4, 0.61)) == []
+    assert subject.take(seen(0.5, sighting(), delay_s=0.12)) == []
+    assert show(subject, 0.8, sighting()) == ["object_detected", "create_box_marker"]
+
+
+def test_an_older_bad_frame_does_not_bring_frames_for_the_former_target_back():
+    subject = following()
+    told(subject, Retarget(0.6, quick_tracker(profile=replace(hero_profile(), name="dog"))))
+    told(subject, bad(0.4, 0.61))
+    subject.take(seen(0.5, sighting(), delay_s=0.12))
+    assert subject.situation(0.7).people == ()
+
+
+def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_behind_a_house():
+    subject, answers = following(), []
+    for number in range(1, 200):
+        arrival_s = 0.2 + 0.2 * number
+        frame = Seen(arrival_s + 0.01, number, arrival_s, 1e9 + 0.2 + 0.001 * number, (), surfaces=HOUSE)
+        answers += told(subject, frame)
+    limit_s = 2 * (subject.state.tracker.config.lost_after_s + subject.state.tracker.config.hidden_for_s)
+    assert answers == ["object_detected", "create_box_marker"] * (round(limit_s / 0.2) - 1) + ["object_lost"]
+
+
+def test_with_another_target_numbers_go_on_so_that_an_order_means_nobody_else():
+    subject = following()
+    told(subject, Retarget(0.3, quick_tracker(profile=replace(hero_profile(), name="dog"))))
+    show(subject, 0.4, stranger(ASIDE))
+    (person,) = subject.situation(0.4).people
+    assert person.number > 1
+    assert subject.take(Choose(0.5, 1)) == []
+    assert show(subject, 0.6, stranger(ASIDE)) == []
 
 
 def test_a_clock_that_hardly_moves_does_not_keep_a_drone_following_a_hero_who_has_gone():

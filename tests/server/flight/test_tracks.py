@@ -211,6 +211,36 @@ def test_a_chosen_person_is_followed_whoever_it_is_until_released():
     assert (tracker.state, tracker.followed) == (FOLLOWING, 1)
 
 
+def test_one_of_two_who_are_alike_is_not_followed_on_when_released():
+    """Nobody would have followed one of them without the choice."""
+    tracker = Tracker()
+    for _ in range(10):
+        assert tracker.see((HERO_M, HERO), (ELSEWHERE_M, HERO)) is CONFIRMING
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((HERO_M, HERO), (ELSEWHERE_M, HERO)) is FOLLOWING
+    tracker.value = tracker.value.release()
+    assert {tracker.see((HERO_M, HERO), (ELSEWHERE_M, HERO)) for _ in range(20)} == {CONFIRMING}
+
+
+def test_a_stranger_whom_the_operator_chose_is_not_kept_by_glimpses_of_the_hero():
+    tracker = Tracker()
+    for _ in range(5):
+        tracker.see((ELSEWHERE_M, STRANGER))
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((ELSEWHERE_M, STRANGER)) is FOLLOWING
+    states = [tracker.see((None, HERO)) for _ in range(8)]
+    assert not set(states[7:]) & {FOLLOWING, COASTING}
+
+
+def test_a_glimpse_ends_being_hidden():
+    tracker = following()
+    for _ in range(40):
+        tracker.see(surfaces=HOUSE)
+    assert tracker.see((None, HERO), surfaces=OPEN) is FOLLOWING
+    states = [tracker.see(surfaces=OPEN) for _ in range(8)]
+    assert states == [COASTING] * 6 + [LOST] * 2
+
+
 def test_the_choice_ends_when_the_chosen_person_is_lost():
     tracker = Tracker()
     tracker.see((HERO_M, STRANGER))

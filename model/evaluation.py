@@ -225,7 +225,7 @@ def read_image(path: Path, px: int) -> np.ndarray:
 
 
 def read_truth(path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1, the hero being `target` of `targets` classes; see `dataset.read_pair`."""
+    """Read a mask as (px, px, 3) uint8, 0 or 1; the hero is class `target` of `targets`. See `dataset.read_pair`."""
     try:
         mask = with_one_target(np.asarray(open_image(path).convert("RGB")), target, targets)
     except ValueError as error:

@@ -75,7 +75,7 @@ def test_a_training_is_only_taken_over_with_the_same_settings_and_frames(argumen
     first, second = sorted((tmp_path / "data" / "train" / "images").iterdir())[:2]
     first.write_bytes(second.read_bytes())
     assert main(arguments) == 2
-    assert "expected the frames that the run in " in capsys.readouterr().err
+    assert "expected the frames to learn from that the run in " in capsys.readouterr().err
 
 
 def test_settings_that_would_learn_from_what_is_scored_are_refused(arguments, tmp_path, capsys):

@@ -585,6 +585,9 @@ def test_keys_that_end_a_hold_do_not_reach_another_drone_than_the_one_chosen(ser
         press_key(browser, "1")
         press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
         wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+    with flying(server) as second:  # the one that left on hold comes back so
+        stays_on_hold(second)
+        assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
 
 
 def test_a_refusal_is_told_in_the_servers_words(server: ServerProcess, browser):

@@ -115,9 +115,9 @@ class Card:
         names = {self.profile.name, *(target.profile.name for target in self.more_targets)}
         return tuple(name for name in self.classes if name in names)
 
-    def profile_of(self, name: str) -> Profile:
-        """What a target of that name is like; that of the present target if the network does not know such a one."""
-        return self.following(name if name in self.targets else None).profile
+    def known(self, name: str) -> str | None:
+        """The name of a target, for `following`; None, the present one, if the network does not know such a target."""
+        return name if name in self.targets else None
 
     def following(self, name: str | None) -> "Card":
         """The card with the target of that name in place of the present one; None: as it is.

@@ -12,7 +12,7 @@ from model.pair_files import is_litter
 from model.recipes import TrainingConfig
 
 SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
-BEGUN_WITH, LEARNED = "begun_with.json", "frames to learn from"
+BEGUN_WITH = "begun_with.json"
 CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
 
 
@@ -60,7 +60,7 @@ def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> d
     """
     profiles = json.dumps([asdict(profile) for profile in (config.target, *config.more_targets)])
     return {
-        LEARNED: sha256_of([learned]),
+        "frames to learn from": sha256_of([learned]),
         "validation frames": sha256_of([validation]),
         "profiles": hashlib.sha256(profiles.encode()).hexdigest(),
         "weights to start from": weights_sha256(config.start) if config.start else "none",
@@ -68,7 +68,7 @@ def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> d
 
 
 def check_begun(out: Path, content: Mapping[str, str]) -> None:
-    """Check that the run in a folder, if there is one, was begun with the same, or a part of `begun_with`.
+    """Check that the run in a folder, if there is one, was begun with the same `begun_with`.
 
     Raises:
         ValueError: if it was begun with others.

@@ -48,7 +48,7 @@ def build() -> keras.Model:
 
 
 def train(
-    examples: Examples, steps: int, seed: int, tell: Callable[[int, float], object], *, is_mirrored: bool = True
+    examples: Examples, steps: int, seed: int, tell: Callable[[int, float], object], *, is_mirrored: bool
 ) -> keras.Model:
     """Train a network.
 

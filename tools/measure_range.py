@@ -53,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, ("duration", options.duration >= 1, "of at least 1"), ("people", 1 <= options.people <= 60, "1 to 60")
     )
     engine = load_engine("auto", str(options.weights), options.precision)
-    target = options.target if options.target in engine.card.targets else None
-    sight = Sight(engine, Camera(has_depth=False), target=target)
+    sight = Sight(engine, Camera(has_depth=False), target=engine.card.known(options.target))
     found = []
     for seed in options.seeds:
         with World(seed, options.people, lookalikes=None, target=options.target) as world:

@@ -36,6 +36,8 @@ from server.watch.recording.reader import Recording
 from server.wire.addresses import is_loopback
 from tools.replaying.again import replay
 
+HOST, PORT = "127.0.0.1", 4568  # of the page
+
 
 @command("replay")
 def main(arguments: list[str] | None = None) -> int:
@@ -70,15 +72,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add_precision_option(parser)
     page = parser.add_argument_group("in the browser")
     page.add_argument("--page", action="store_true", help="show the recording in the browser instead, as it was")
-    page.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    page.add_argument("--port", type=int, default=4568, help="port to listen on, 0 for any (default: %(default)s)")
+    page.add_argument("--host", default=HOST, help="address to listen on (default: %(default)s)")
+    page.add_argument("--port", type=int, default=PORT, help="port to listen on, 0 for any (default: %(default)s)")
     page.add_argument("--token-file", type=Path, help="file with the token that browsers of other machines must show")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error(f"expected --port of 0 to 65535, got {options.port}")
     if options.page and (options.weights, options.engine, options.precision) != (None, "auto", "auto"):
         parser.error("expected --page without --weights, --engine and --precision: it shows what was recorded")
-    if not options.page and (options.host, options.port, options.token_file) != ("127.0.0.1", 4568, None):
+    if not options.page and (options.host, options.port, options.token_file) != (HOST, PORT, None):
         parser.error("expected --host, --port and --token-file with --page only")
     if options.token_file is None and not is_loopback(options.host):
         parser.error(f"expected --token-file with --host {options.host}, because other machines may see the page there")
@@ -136,12 +138,12 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
         lines.append(f"recorded with {start.weights}, replayed with {weights}, another network")
     if engine.description != start.engine:
         lines.append(f"recorded on {start.engine}, replayed on {engine.description}")
-    recorded = start.tracker.profile
-    if recorded.name not in engine.card.targets:
+    recorded, card = start.tracker.profile, engine.card
+    if card.known(recorded.name) is None:
         lines.append(
-            f"recorded for the {recorded.name}, replayed for the {engine.card.profile.name}: the network knows no other"
+            f"recorded for the {recorded.name}, replayed for the {card.profile.name}: the network knows no other"
         )
-    elif not is_same_network and recorded != engine.card.profile_of(recorded.name):
+    elif not is_same_network and recorded != card.following(recorded.name).profile:
         lines.append(f"the {recorded.name} is tracked as that network's profile says, not as recorded")
     if recording.end_reason is None:
         lines.append("the recording was cut off; replayed as far as it goes")

@@ -127,8 +127,7 @@ def find_people(
     is_hero = hero_mask(probabilities, card)
 
     def find(mask: np.ndarray) -> tuple[Parts, Outlines, list[Place | None]] | None:
-        # Of who isn't upright, head and rump lie beside each other.
-        parts = find_parts(mask, depth_255, window, card.min_blob_px, is_hero if profile.is_upright else None)
+        parts = parts_of_people(mask, is_hero, depth_255, window, card)
         if parts is None:
             return None
         outlines = outline(parts, camera)
@@ -166,6 +165,14 @@ def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
 def hero_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
     """Where somebody is the hero rather than anybody else: (H, W) bool."""
     return probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
+
+
+def parts_of_people(
+    mask: np.ndarray, is_hero: np.ndarray, depth_255: np.ndarray, window: int, card: Card
+) -> Parts | None:
+    """The parts of a `person_mask` with its `hero_mask`; the rest as `find_parts`."""
+    # Of who isn't upright, head and rump lie beside each other.
+    return find_parts(mask, depth_255, window, card.min_blob_px, is_hero if card.profile.is_upright else None)
 
 
 def _ground(parts: Parts, places: Sequence[Place | None], profile: Profile) -> np.ndarray | None:

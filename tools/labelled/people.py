@@ -12,8 +12,7 @@ from model.engines import Engine
 from model.evidence import Looks
 from model.pair_files import PathPair, list_pairs
 from model.scoring import HERO, PEOPLE
-from server.sight.parts import find_parts
-from server.sight.people import crops_of, hero_mask, looks_of, person_mask
+from server.sight.people import crops_of, hero_mask, looks_of, parts_of_people, person_mask
 
 # A part is the hero where this share of its people's pixels is the hero's, and somebody else where none of it is.
 HERO_SHARE = 0.5
@@ -90,8 +89,8 @@ def people_in(
     for pair in tqdm(pairs, desc=f"seeing {folder}"):
         image, mask = read_pair(pair[0], pair[1], px, len(card.targets))
         probabilities = engine.infer(image[None])[0]
-        is_hero = hero_mask(probabilities, card) if card.profile.is_upright else None
-        parts = find_parts(person_mask(probabilities, card), no_depth, 1, card.min_blob_px, is_hero)
+        masks = person_mask(probabilities, card), hero_mask(probabilities, card)
+        parts = parts_of_people(*masks, no_depth, window=1, card=card)
         if parts is None:
             continue
         under = mask[parts.rows, parts.columns]

@@ -51,7 +51,8 @@ class Replay:
         """Recorded settings of the tracker, with the profile of the network that sees this time."""
         if self._is_same_network:
             return recorded
-        return replace(recorded, profile=self._sight.card.profile_of(recorded.profile.name))
+        card = self._sight.card
+        return replace(recorded, profile=card.following(card.known(recorded.profile.name)).profile)
 
     def resume(self, in_work: InWork) -> None:
         """Keep a frame that perception was working on when the recording began, until its answer.

@@ -81,7 +81,7 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     same = (episode.seed, episode.people)
     with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
         # A network without such a target flies after its own: what it makes of another one is a question, too.
-        target = episode.target if episode.target in engine.card.targets else None
+        target = engine.card.known(episode.target)
         is_original = episode.pilot == ORIGINAL
         pilot = OriginalPilot(engine, target) if is_original else ServerPilot(engine, target=target)
         return fly(world, pilot, episode.duration_s, faults, episode.pace)

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model.recipes import TrainingConfig
 from tools.tuning.space import Space
 from tools.tuning.trials import Trial, scored
 
@@ -37,11 +36,13 @@ def rows(trials: Sequence[Trial], space: Space) -> list[dict[str, Any]]:
 
 def _row(trial: Trial, space: Space) -> dict[str, Any]:
     parameters = trial.record.parameters
-    config = _config(trial, space)
-    values = asdict(space.base) | parameters if config is None else asdict(config)
+    try:
+        values = asdict(space.config(parameters))
+    except ValueError:  # they do not go together, for which the trial failed
+        values = asdict(space.base) | parameters
     settings = {title: values[name] for name, title in REPORTED.items()}
     settings |= {name.replace("_", " "): value for name, value in parameters.items() if name not in REPORTED}
-    line = scored(trial.log, config) if config else None
+    line = scored(trial.log, space.base)  # which epoch counts is not searched
     score = line.validation if line else None
     scores = (
         trial.log[-1].epoch if trial.log else 0,
@@ -53,20 +54,11 @@ def _row(trial: Trial, space: Space) -> dict[str, Any]:
     return {"trial": trial.number, **settings, **dict(zip(SCORES, scores, strict=True))}
 
 
-def _config(trial: Trial, space: Space) -> TrainingConfig | None:
-    """The settings of a trial; None if they do not go together, for which it failed."""
-    try:
-        return space.config(trial.record.parameters)
-    except ValueError:
-        return None
-
-
 def best_trial(trials: Sequence[Trial], space: Space) -> Trial | None:
     """The trial with the highest score among the finished ones, or among all if none is; None without a score."""
 
     def score(trial: Trial) -> float:
-        config = _config(trial, space)
-        line = scored(trial.log, config) if config else None
+        line = scored(trial.log, space.base)
         return line.validation.quality if line and line.validation else -1.0
 
     with_score = [trial for trial in trials if score(trial) >= 0 and trial.record.state != "failed"]

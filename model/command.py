@@ -93,7 +93,7 @@ def interrupt_ignored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupt_put_off() -> Iterator[None]:
-    """Have Ctrl-C in this block take effect at its end, so that what the block begins is known to who must end it."""
+    """Delay Ctrl-C until the end of this block, so that the caller knows what the block has started and can end it."""
     came: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
     try:

@@ -67,7 +67,7 @@ def _conversion_files(folder: Path) -> tuple[Path, ...]:
 
 
 def network_name(file: Path) -> str:
-    """By which the network of a weights file is asked for where several are served."""
+    """The name by which clients ask a server of several networks for the network of a weights file."""
     return file.name.removesuffix(KERAS).removesuffix(CONVERTED)
 
 

@@ -49,8 +49,7 @@ def check_buildable(name: str, input_px: int | None) -> None:
 def weights_for(network: keras.Model, trained: keras.Model) -> list[np.ndarray]:
     """The weights of a trained network, for one of `build` that may have further classes.
 
-    Until it is trained on, what belongs to a further class is people's: a network that does not know a target takes it
-    for them.
+    A further class starts with the weights of people: a network that does not know a target takes it for people.
     """
     weights = trained.get_weights()
     for number in (-2, -1):  # kernel and bias of the logits

@@ -48,7 +48,7 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
 
 
 def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
-    """What a run depends on besides its settings, which name files only: SHA-256 by what it is of.
+    """SHA-256 digests, by name, of what a run depends on besides its settings, which hold only file names.
 
     Args:
         config: the settings.

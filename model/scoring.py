@@ -107,7 +107,7 @@ def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndar
 
 
 def as_of_one_target(probabilities: np.ndarray, target: int = HERO) -> np.ndarray:
-    """What a network of several targets says as one of a single target would: its other targets are people.
+    """Convert probabilities of several targets to those of a single target: the other targets count as people.
 
     Args:
         probabilities: (..., classes) float.

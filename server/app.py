@@ -39,8 +39,8 @@ from server.wire.token import require_token
 logger = logging.getLogger(__name__)
 
 OVERLAY_ROOM = "overlay"
-# How long the last commands may take to leave at shutdown, when they have been handed to the clients' connections, and
-# the longest wait for that: some clients do not read.
+# At shutdown: time for the last commands to leave once all clients' queues are empty; longest wait for empty queues, as
+# some clients do not read; time between checks.
 FLUSH_S, LONGEST_FLUSH_S, FLUSH_CHECK_S = 0.2, 1.0, 0.02
 
 
@@ -49,12 +49,12 @@ class FollowerServer:
 
     Args:
         settings: the user's.
-        chosen: what the user wants otherwise of each session's tracker, by name.
+        chosen: tracker settings that the user has changed, by name.
         weights: of the network, as the user named it.
         engine: that network, loaded.
         load: opens and tests another network beside it; see `Networks`.
         token: that clients of other machines must show; None if they need none.
-        front: which one this is of several that share the port; None if there are no others.
+        front: this process among several that share the port; None if it is the only one.
     """
 
     def __init__(

@@ -200,7 +200,7 @@ class Control:
             self._track(simulator, simulator.target)
 
     def _track(self, simulator: Simulator, target: str) -> None:
-        """Track a target by the present settings; if these are other ones, whom it followed is forgotten."""
+        """Track a target with the present settings; if they differ from the session's, its people are forgotten."""
         tracker = next((each for each in self._trackers if each.profile.name == target), self._trackers[0])
         if tracker != simulator.session.state.tracker.config:
             self._take_or_patrol(simulator, Retarget(time.monotonic(), tracker))
@@ -242,7 +242,7 @@ class Control:
         return next(name for name in itertools.chain([peer], numbered) if name not in names)
 
     def _must_hold(self, host: str) -> bool:
-        """Whether a new simulator may be one on hold that lost its connection, whether that was noticed here or not."""
+        """Whether a new simulator starts on hold: it may have reconnected, perhaps before its old connection ended."""
         is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
         return self.kept_holds.take_over(host) or is_there
 

@@ -35,12 +35,12 @@ from model.scoring import threshold
 logger = logging.getLogger(__name__)
 
 MOST_JSON_BYTES = 10_000
-# A replica that does not answer three checks in a row is replaced. Within 3 s, healthy ones were replaced on a machine
-# that was overloaded, which they made worse.
+# A replica that fails three checks in a row is replaced. With a limit of 3 s, healthy replicas were replaced on an
+# overloaded machine, which increased its load.
 CHECK_EVERY_S, CHECK_WITHIN_S = 5.0, 10.0
 # How long a replica that is to stop may go on with the images that it has.
 STOP_WITHIN_S = 5.0
-# Of waiting requests for each replica: they wait for a third of a second at most, and then a server has given them up.
+# Most requests in progress on a replica, and most that wait for it: for 0.33 s at most; a server gives up soon after.
 MOST_ONGOING = 8
 
 

@@ -138,7 +138,7 @@ class Holds:
 
 
 class _Watch:
-    """Of one simulator; see `Holds`."""
+    """Watches one simulator for `Holds`."""
 
     def __init__(self, holds: Holds, simulator: Simulator) -> None:
         self._holds, self._simulator = holds, simulator

@@ -25,8 +25,8 @@ from server.wire.signals import DEADLINE_S, on_signals
 
 logger = logging.getLogger(__name__)
 
-# A front that has ended is started again after the first time, and after twice the time before if it ran for less than
-# `STABLE_S`; never after more than the last one.
+# A front that has ended is started again after `FIRST_WAIT_S`. The wait doubles, up to `LONGEST_WAIT_S`, each time that
+# the front has run for less than `STABLE_S`.
 FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S = 0.5, 30.0, 60.0
 # From the signal until fronts that still run are killed: longer than they give themselves.
 END_S = DEADLINE_S + 1.0

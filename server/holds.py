@@ -8,9 +8,10 @@ HOLD_KEPT_S = 60.0
 
 
 class KeptHolds:
-    """Client addresses from which a new simulator starts on hold, for one on hold has left.
+    """Holds to restore: client addresses from which a new simulator starts on hold.
 
-    For each that has left here, one new simulator starts on hold. How many there are elsewhere is not known.
+    Each simulator that left this process on hold puts one new simulator on hold. A hold in another process has no
+    count: it applies to every new simulator from its address until it ends or expires.
 
     Args:
         clock: monotonic seconds.
@@ -39,7 +40,7 @@ class KeptHolds:
         self._left_until_s.append((host, self._clock() + HOLD_KEPT_S))
 
     def take_over(self, host: str) -> bool:
-        """Note that a new simulator of this address has come: the hold of one that has left is its own now.
+        """Note that a new simulator of this address has connected: it takes over the hold of one that has left.
 
         Returns:
             Whether it starts on hold.
@@ -61,7 +62,7 @@ class KeptHolds:
         self._elsewhere_until_s.pop(host, None)
 
     def hear(self, host: str, is_held: bool) -> None:
-        """Note what is told of a simulator elsewhere; one that is released there may have left here before."""
+        """Note a hold or a release in another process; the simulator released there may have left here on hold."""
         if is_held:
             self.keep(host)
         else:

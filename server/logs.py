@@ -1,6 +1,7 @@
 """The log: few lines, and nobody waits for them to be written.
 
-A terminal on hold (Ctrl-S) or a pipe that nobody reads blocks whoever writes to it. The event loop must not be the one.
+A terminal on hold (Ctrl-S) or a pipe that nobody reads blocks the thread that writes to it, which
+must not be the event loop's.
 """
 
 import contextlib
@@ -146,7 +147,7 @@ def end_process(status: int) -> None:
 
 
 def _open_standard_descriptors() -> None:
-    """Open those that the parent has closed: the next file or socket would get their numbers, and the log's lines."""
+    """Open those that the parent has closed; otherwise the log would be written into the next file or socket opened."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(descriptor)

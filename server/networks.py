@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 EXCHANGED, FAILED = "exchanged", "failed"
 LONGEST_NAME = 200
-# The folder is listed as often, for the page to offer what is there.
+# Time between two listings of the folder for the page, and the most networks that it shows.
 LIST_S, MOST_LISTED = 5.0, 100
 
 
@@ -39,8 +39,8 @@ class Loading:
 
     Attributes:
         name: as given.
-        is_over: whether it is in use, or will not be.
-        trouble: why it will not, in words; None if nothing is wrong.
+        is_over: whether the network is in use, or loading has failed.
+        trouble: why loading has failed, in words; None if it has not.
     """
 
     def __init__(self, name: str) -> None:
@@ -67,7 +67,7 @@ class Networks:
         faults: where our own errors are reported.
 
     Attributes:
-        listeners: called with what sees from now on, between the frames that each network has seen.
+        listeners: called with the new `Sight`, between the former network's last answer and the new one's first.
         outcomes: how many have been exchanged and how many have failed.
     """
 

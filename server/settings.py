@@ -23,7 +23,7 @@ LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes o
 
 @dataclass(frozen=True)
 class Settings:
-    """How the server is reached, and what it takes a simulator for: the options of its command line.
+    """The server's settings, which are the options of its command line.
 
     Raises:
         ValueError: for a setting outside its range.
@@ -202,7 +202,7 @@ def trackers_for(card: Card, chosen: Mapping[str, Any]) -> tuple[TrackerConfig, 
 
 
 def read_tracker(file: Path) -> dict[str, Any]:
-    """Read what a user wants otherwise of the tracker from a TOML file, such as `lost_after_s = 2.0`.
+    """Read the tracker settings that a user has changed from a TOML file, such as `lost_after_s = 2.0`.
 
     Returns:
         The values by name, which make sense with any profile.

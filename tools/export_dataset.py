@@ -202,7 +202,7 @@ def write_annotations(out: Path) -> None:
         OSError: if they cannot be written.
         ValueError: if the set holds files that cannot be read, or are no pairs.
     """
-    # A set without any frame is none to the reader of sets.
+    # `list_pairs` refuses a set without frames.
     pairs = list_pairs(out) if list_files(out / "images", IMAGE_ENDINGS) else []
     frames = [(image.name, read_pair(image, mask, IMAGE_PX)[1]) for image, mask in pairs]
     for name, as_polygons in (("masks", False), ("polygons", True)):

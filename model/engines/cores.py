@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-# After images that shared the cores, the next ones share them for so long, too: there are more to come. Chosen with 24
+# For this long after images have shared the cores, the next ones share them too: more may follow. Chosen with 24
 # QuadSims on two cores: 11.5 ms of CPU time a frame rather than 13.2 without it, as fewer threads wait for each other.
 SHARED_S = 0.5
 

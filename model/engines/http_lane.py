@@ -75,7 +75,7 @@ class HttpLane(Lane):
         connection = self._connection
         try:
             left_s = self._left_s(deadline_s)
-            connection.timeout = left_s  # of each wait; whoever needs the whole of them limited aborts
+            connection.timeout = left_s  # limits each wait; to limit the whole request, call `abort`
             if connection.sock is not None:
                 connection.sock.settimeout(left_s)
             connection.request("GET" if body is None else "POST", path, body, {**self._headers, **(headers or {})})

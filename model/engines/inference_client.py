@@ -38,7 +38,7 @@ class InferenceClient:
     """One network on another machine. One thread at a time uses it.
 
     Args:
-        url: result of `check_url`, which says by what the machine is asked.
+        url: result of `check_url`; its scheme selects HTTP or gRPC.
         name: of the model there.
         card: of the network that is expected there.
         input_px: height and width of its input; None if only its metadata tell.

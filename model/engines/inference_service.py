@@ -7,8 +7,8 @@ import numpy as np
 
 from model.engines.inference_protocol import INPUT, LENGTH_HEADER, OUTPUT, ProtocolError, decode, encode, version
 
-# Pixels that are surroundings with at least this probability count as wholly so: nobody asks how sure the network is of
-# them, and an answer is packed to 11 kB instead of 83 kB, in a tenth of the time.
+# From this probability of surroundings on, a pixel is sent as surely surroundings: how sure the network is of them is
+# not used, and an answer is packed to 11 kB instead of 83 kB, in a tenth of the time.
 SURE = 0.9
 # By zlib: higher ones take longer than a local network takes for the bytes that they save.
 LEVEL = 1

@@ -39,7 +39,7 @@ TURNS = 0.02
 CROSSING_M, CROSSING_STD_M = 1.5, 0.5
 FLICKER_S = 1.0  # after which somebody of whom there was a single sighting is forgotten
 # Poses or depths that cannot be relied on break all tracks: the hero then seems to jump. The newcomer who looks most
-# like the hero takes over the belief in the last one who jumped: a share of their look, up to a bound.
+# like the hero takes over a share of the belief in the likeliest hero whose track has broken, up to a bound.
 JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
 MOST_PEOPLE = 200
 
@@ -115,7 +115,7 @@ class Crowd(NamedTuple):
         return self if person is None else self.with_person(person._replace(is_refused=is_refused))
 
     def with_person(self, changed: Person) -> "Crowd":
-        """With somebody as they are now, in the place of who has their number."""
+        """The crowd with a changed person in place of the former one of the same number."""
         return self._replace(
             people=tuple(changed if person.number == changed.number else person for person in self.people)
         )
@@ -251,7 +251,7 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
 
 
 def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
-    """The likeliest hero of those just seen whose tracks have never held; None without any. By the place in `known`."""
+    """Index in `known` of the likeliest hero among people just seen once whose track has broken; None without any."""
     broken = [
         number
         for number, person in enumerate(known)

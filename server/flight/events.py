@@ -17,9 +17,9 @@ from server.wire.messages import BadFrameError, Frame
 class Received:
     """A frame has come.
 
-    `superseded` is the number of the older one that it replaced before perception's turn. `earliest_arrival_s` is what
-    its answer has for the arrival: a frame may have waited in the network before it was read. None in recordings of
-    versions that took the time of reading, `at_s`.
+    `superseded` is the number of the older frame that it replaced before perception took it. `earliest_arrival_s` is
+    the `arrival_s` of its answer: a frame may have waited in the network before it was read. None in recordings of
+    versions that used the time of reading, `at_s`.
     """
 
     at_s: float

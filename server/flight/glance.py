@@ -1,7 +1,7 @@
 """When it is enough to look at the part of a frame where the one followed must be.
 
 A part costs a quarter of a whole frame (`server.sight.region`). But it shows nobody else: everybody else is only
-predicted meanwhile. So it is for the flight behind a hero beyond doubt, and whole frames come in between.
+predicted meanwhile. So parts are used only while a hero beyond doubt is followed, with whole frames in between.
 """
 
 import math
@@ -18,8 +18,8 @@ from server.wire.messages import BadFrameError, Frame, SensorFrame
 WHOLE_EVERY, WHOLE_AFTER_S = 3.5, 1.5  # the half: frames come a little early or late
 # Who is followed is the hero with this probability at least: nobody else has more than a twentieth.
 SURE = 0.95
-# They are no further away than this many times their height: 44 px tall in QuadSim's picture, and a thousand pixels
-# behind them as it flies. From afar, others resemble the hero, and whoever is chased should be compared with everybody.
+# Greatest distance of the person followed, in their heights: there they are 44 px tall in QuadSim's picture; where the
+# drone usually flies, they have a thousand pixels. From afar, others resemble the hero: everybody must be compared.
 NEAR_HEIGHTS = 5.0
 # The world moves at most so many times as fast as usual: at three times, heroes were lost between whole frames.
 FASTEST_PACE = 1.25
@@ -28,7 +28,7 @@ ALONE_M = 2.0
 
 
 def expecting(frame: Frame, state: SessionState) -> Frame:
-    """A frame with its session's target, and the place where that must be in it, if a look at that will do.
+    """A frame with its session's target, and with the target's expected place if it is enough to look there.
 
     Args:
         frame: as received.

@@ -10,9 +10,9 @@ evidence of a stranger has a correlation of 0.7 after a second and of 0.2 after 
 slight resemblance a certainty; they are worth hardly more than three independent frames. Therefore the evidence of all
 frames is kept as two means: the present look, a short mean, and the settled one, a long mean.
 
-Whoever is not the hero is anybody, or a lookalike, whom only the second look tells from the hero. How many lookalikes
-there are is learned: from somebody far away, whom the second look cannot tell, the hero is the less likely the more
-lookalikes have been met.
+Others are either ordinary people, or lookalikes, whom only the second look distinguishes from the hero. How many
+lookalikes there are is learned: the more have been met, the less likely is somebody far away, beyond the second look,
+to be the hero.
 """
 
 import math
@@ -28,7 +28,7 @@ CHANCE = 1 / 15
 # that a track has passed from one person to another. The long one: as the correlation above, which was measured on
 # strangers in flights of the stand-in, seeds 500 to 502.
 PRESENT_S, SETTLED_S = 1.0, 2.5
-# One frame after a gap tells no more of the long mean than this time of frames.
+# After a longer gap, a frame changes the long mean as if the gap had been this long.
 LONGEST_STEP_S = 0.4
 # What the long mean is worth, beside the short one.
 SETTLED_WORTH = 2.0
@@ -37,7 +37,7 @@ LARGEST_SETTLED = 5.0
 # A resemblance from afar is soon forgotten, so that it does not outweigh the hero who comes into view elsewhere; that
 # somebody is not the hero is remembered.
 FOR_FORGOTTEN_S, AGAINST_FORGOTTEN_S = 10.0, 60.0
-# Somebody is a lookalike for whom so much speaks by the first look, and so much against by the second, nats. Chosen on
+# A lookalike has at least this evidence for the hero by the first look, and against by the second, nats. Chosen on
 # flights of the stand-in with lookalikes, seeds 510 to 525: the drone gives them up soon after.
 MET_NATS = 4.0
 MOST_LOOKALIKES = 0.5  # as a share of those who are not the hero
@@ -122,8 +122,8 @@ def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, glimpse
     Args:
         beliefs: in each person; None in somebody who certainly is not the hero.
         lookalikes: of the hero: how many have been met.
-        glimpsed: of whom there was a single sighting, by the place in `beliefs`. It may have been a flicker of the
-            network, so it takes nothing from the others.
+        glimpsed: indices in `beliefs` of people with a single sighting. It may have been a flicker of the network,
+            so it does not lower the probabilities of the others.
     """
     odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats(lookalikes)) for belief in beliefs]
     lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in glimpsed)

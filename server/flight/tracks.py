@@ -217,7 +217,7 @@ class Tracker:
         if hero is not None and self.is_following:
             if hero.seen_s == self.time_s:
                 return self._following(hero)
-            # One whom the operator has chosen may be nobody of whom a glimpse of the hero tells anything.
+            # A glimpse of the hero counts for a person chosen by the operator only if they look like the hero.
             if has_glimpse and (hero is not chosen or hero.belief.nats(self.crowd.lookalikes) > 0):
                 crowd = self.crowd.with_person(hero._replace(track=hero.track._replace(hidden_s=0.0)))
                 return replace(self, state=TrackState.FOLLOWING, seen_s=self.time_s, crowd=crowd)

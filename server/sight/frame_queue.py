@@ -152,8 +152,8 @@ class FrameQueue:
 
         Args:
             sight: sees from then on.
-            done: called from a thread of perception when the frames before have been delivered, and none after; must
-                not block.
+            done: called from a thread of perception once the former sight's last frame is delivered, and before the
+                first frame of the new one is taken; must not block.
         """
         with self._changed:
             self._next_sight = sight, done

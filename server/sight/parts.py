@@ -11,12 +11,12 @@ import numpy as np
 from server.sight.geometry import Camera
 
 MOST_PARTS = 200  # of a frame; a crowd of sixty has fewer
-# Another person within a part is this share of it and of its own box, and has most of its depths in one body's stretch.
-# A rim of background around a body has none of these.
+# Another person within a part covers at least the first share of it and the second of their own box, and has at least
+# the third of their depths within one body's depth. A rim of background around a body does not.
 LEAST_SHARE, LEAST_FILL, LEAST_AT_ONE_DEPTH = 0.12, 0.4, 0.6
 
-# The hero and somebody else within a part: each is this share of it, and their middles are apart by this share of what
-# they would be if they stood side by side.
+# The hero and somebody else within a part: each covers at least this share of it, and the distance of their middles is
+# at least this share of that of two people side by side.
 LEAST_SHARE_BESIDE, LEAST_APART = 0.15, 0.6
 
 

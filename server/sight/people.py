@@ -23,8 +23,8 @@ from server.sight.ranging import Outline, by_ground, by_height, fused
 
 MIN_BODY_SHARE = 0.25  # of a part's samples; fewer at one depth are background that shines through, not the body
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
-# A frame in which the network is in doubt is worth at most a slight resemblance, nats: strangers in a red top are like
-# the hero from there, also at a second look.
+# Most evidence of a frame in which the network is in doubt, nats: a slight resemblance. In such frames, strangers in
+# a red top look like the hero, also at a second look.
 MOST_IN_DOUBT = 1.0
 MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
 # Whoever shows less than this share of `Profile.least_body_m2` is nobody: near the camera, the network takes specks of

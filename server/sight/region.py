@@ -99,6 +99,6 @@ def _scaled(box: tuple[float, float, float, float], camera: Camera, image_px: in
 
 
 def _begin(least: float, most: float, size: int, image_px: int) -> int:
-    """Where a part begins along an axis that has these two in its middle, as far as it can."""
+    """Where a part begins along an axis, with the range `least` to `most` in its middle as far as the image allows."""
     begin = ((least + most - size) / 2 + STRIDE_PX / 2) // STRIDE_PX * STRIDE_PX
     return int(min(max(begin, 0), image_px - size))

@@ -16,11 +16,11 @@ BLOCKS = 32  # along each side of the image
 
 
 class Surfaces(NamedTuple):
-    """The nearest that is seen in each block of the image.
+    """The largest depth in each block of the depth image.
 
     Args:
-        depths_255: `BLOCKS`² bytes, row by row: the largest depth in the block, of 255 · depth / far; 255: nothing
-            within far somewhere in it.
+        depths_255: `BLOCKS`² bytes, row by row: the largest 255 · depth / far in the block; 255: a pixel shows
+            nothing within far.
         camera: that took it.
         pose: of that camera, world frame.
     """
@@ -43,7 +43,7 @@ class Surfaces(NamedTuple):
 
         Args:
             position_m: (x, y, z) in the world frame.
-            in_front_m: it is nearer by this, in all of a block; see `model.profile`.
+            in_front_m: by how much a whole block must be nearer than the place; see `model.profile`.
         """
         point = project(np.array(position_m), self.camera, self.pose)
         if point is None or len(self.depths_255) != BLOCKS**2:

@@ -218,8 +218,8 @@ class Dashboard:
             sent: what the viewer has of each simulator; empty for a new viewer, who gets the whole history, in parts.
             now_s: monotonic seconds.
             give_way: called after each simulator; lets others run.
-            in_full: name of the only simulator that is told of in full, and of the others their names alone; None for
-                all in full, `NOBODY` for all in brief.
+            in_full: name of the only simulator to describe in full, the others by name only; None for all in full,
+                `NOBODY` for all in brief.
 
         Returns:
             The message, and what the viewer has with it.

@@ -153,7 +153,7 @@ def _argument() -> Any:
 
 
 def _load(networks: Networks, sleep: Callable[[float], None]) -> Response:
-    """Answers once the network is in use, or will not be."""
+    """Load a network; answers once it is in use or loading has failed."""
     argument = _argument()
     if not isinstance(argument, dict) or "network" not in argument:
         abort(400, 'expected {"network": the path of a network below the folder of --networks}')

@@ -5,7 +5,7 @@ import math
 from server.simulator import Simulator, Taken
 from server.watch.overlay import Picture
 
-# Simulators whose thumbnails come with one request, some 10 kB each; each is drawn at most once in such a time.
+# Most thumbnails in one answer, some 10 kB each; shortest time between two thumbnails of one simulator.
 MOST_THUMBNAILS, PERIOD_S = 24, 0.8
 
 

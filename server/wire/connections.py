@@ -22,8 +22,8 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 MOST_CONNECTIONS = 500
-# From the connection's beginning, or the end of the answer before, until a request has arrived whole; for a websocket's
-# message, from its first fragment on.
+# Longest time until a request has arrived whole, from the start of the connection or the end of the last answer; for a
+# websocket message, from its first fragment.
 REQUEST_S = 10.0
 # Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
 MOST_HELD_BYTES = 20_000_000
@@ -130,7 +130,7 @@ class Connection:
             self._on_held(change)
 
     def rise(self, standing: Standing, heard_s: float | None = None) -> None:
-        """Note that the client is known as well as that, or better.
+        """Raise the client's standing to at least `standing`.
 
         Args:
             standing: at least.

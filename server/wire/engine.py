@@ -166,9 +166,9 @@ class EngineServer(engineio.Server):
         return result
 
     def _is_spoken(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:
-        """Whether a client's version is: 4, and 3 by websocket, which is nearly what QuadSim speaks (`OLDER_CLIENT`).
+        """Whether the client's version is supported: 4, or 3 by websocket, which is close to QuadSim's dialect.
 
-        By polling, its payloads have another form, which is not read here; nor are older versions.
+        Version 3 by polling has payloads of another format, and is not supported; nor are older versions.
         """
         version, transport = (query.get(name, ["none"])[0] for name in ("EIO", "transport"))
         if version == "3" and transport == "websocket":

@@ -28,7 +28,7 @@ SWITCH_INTERVAL_S = 0.001
 EXPIRE_S = 0.5
 # Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
 BACKLOG = 1024
-# On a port beside the shared one, for pages and metrics: a part of the connections that there may be on that one.
+# A front's own port, for pages and metrics, may have this many times fewer connections than the shared port.
 FEW = 10
 
 
@@ -159,7 +159,7 @@ class EventLoop:
         eventlet.spawn_after(after_s, stop)
 
     def _on_http_end(self, thread: Any, stop: Callable[[], None]) -> None:
-        """A server that no longer listens must not go on as if it did, nor end as if all were well."""
+        """Stop the program with an error when the HTTP server has ended by itself."""
         try:
             thread.wait()
             self._failure = "the HTTP server has ended"
@@ -190,7 +190,7 @@ class _Silent:
 
 
 class TimedReader(io.RawIOBase):
-    """What a connection's requests are read from; notes when it was awaited, and when it came.
+    """Reads the requests of a connection; notes when data was awaited and when it came.
 
     Args:
         file: eventlet's, of the connection. It is kept: without it the connection would be closed.

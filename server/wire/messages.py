@@ -73,10 +73,10 @@ class Frame(NamedTuple):
         arrival_s: monotonic seconds; the earliest time at which it can have arrived.
         argument: the event's, as received.
         content: what it says; the error if it could not be parsed.
-        expected_m: (x, y, z) in the world of the only one who has to be looked for; None if everybody has to be
-            (`server.flight.glance`).
-        is_whole_due: whether everybody should be looked for all the same, unless other frames wait.
-        target: name of whom its session looks for; None: whom the network looks for unless told otherwise.
+        expected_m: (x, y, z) in the world of the person followed, if it is enough to search the image around them;
+            None if the whole image must be searched (`server.flight.glance`).
+        is_whole_due: whether the whole image should be searched all the same, unless other frames wait.
+        target: name of its session's target; None for the one that `Sight` was made with.
     """
 
     number: int

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from server.wire.green import eventlet
 
-# A client that is not read up after so many turns is busy. A QuadSim's frame takes 3 to 6, at 32 kB each.
+# A client is busy if its data is not all read after this many turns. A QuadSim's frame takes 3 to 6 turns of 32 kB.
 MOST_TURNS = 12
-# Of the processor, by the loop's thread: a turn is over then even if more of what has arrived could be worked off.
+# Processor time of the loop's thread in a turn: then the turn is over, even if more data of the client has arrived.
 TURN_S = 0.002
 # Between two signs of life of the loop: after a longer gap it stood still, as on a laptop that was busy or stopped.
 STOOD_STILL_S = 0.3
@@ -45,8 +45,8 @@ class Pace:
         self._busy: deque[eventlet.event.Event] = deque()
         self._is_giving_turns = False
         self._alive_s = clock()
-        # The latest time for which the loop stood still: from, to. Those who sent something then may not have been read
-        # when it stands still again: such times count as one.
+        # The latest standstill of the loop: from, to. If the loop stands still again before everything that was sent
+        # meanwhile is read, both count as one.
         self._stood_still_s = (self._alive_s, self._alive_s)
 
     def beat(self) -> None:

@@ -47,7 +47,7 @@ def guard_shared_port(wsgi: Wsgi, shared_port: int, ports: Sequence[int], compla
 
 
 def _links(environ: dict[str, Any], ports: Sequence[int]) -> str:
-    """A page that leads to each front's, by the name that this one was asked for by."""
+    """A page with links to the pages of all fronts, under the host name of this request."""
     name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or "localhost"
     host = html.escape(f"[{name}]" if ":" in name else name)
     links = "".join(f'<li><a href="//{host}:{port}/">Front {at}</a></li>' for at, port in enumerate(ports, 1))

@@ -1,7 +1,6 @@
 """Signals: a thread tells the program of those that end it, and sees to it that the end comes in time.
 
-SIGHUP comes with the end of the terminal, and then ends the process, too. Anybody else sends it to have files read
-again.
+A SIGHUP that comes with the end of the terminal also ends the process. Any other SIGHUP asks to read files again.
 """
 
 import logging

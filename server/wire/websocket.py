@@ -15,8 +15,8 @@ from server.wire.messages import shorten
 MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
 RECEIVE_BYTES = 32768
-# Header and content of the largest fragment whose rest is awaited, to take it together with those behind it; QuadSim's
-# have 1024 bytes. What a client sends byte by byte is copied so often.
+# Largest incomplete fragment, with its header, whose rest is awaited, so that it is taken together with the next ones;
+# QuadSim's have 1024 bytes. The limit bounds the copying for a client that sends byte by byte.
 LARGEST_AWAITED_BYTES = 4096
 # Opcodes.
 TEXT, PING = 1, 9
@@ -62,7 +62,7 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
             self._connection.hold(self.data)
 
     def getvalue(self) -> "bytes | BoundedMessage":
-        """A control frame's content; of any other the message itself, for eventlet keeps this until the next one."""
+        """The content of a control frame; of any other frame this object, which eventlet keeps until the next one."""
         return bytes(self.data) if self.opcode in CONTROL else self
 
     def take(self) -> str | bytes | Malformed:

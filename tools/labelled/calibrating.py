@@ -124,7 +124,7 @@ def examples_of(
     chosen: Sequence[tuple[str, list[PathPair]]],
     target: str | None = None,
 ) -> Iterator[Example]:
-    """Everybody whom a network sees, by one of its targets; who is worth a second look, after it, if there is one."""
+    """Everybody whom a network sees, for one of its targets; those worth a second look have had it, if there is one."""
     profile = engine.card.following(target).profile
     from_px, body_m2 = profile.second_look_from_px, BODY_OF_LEAST * profile.least_body_m2
     for folder, pairs in chosen:

@@ -75,7 +75,7 @@ def chosen_pairs(
 def people_in(
     engine: Engine, folder: str, pairs: Sequence[PathPair], target: str | None = None
 ) -> Iterator[LabelledPerson]:
-    """Everybody whom a network sees in pairs of a folder, who is the hero or is nobody of the hero at all.
+    """Everybody whom a network sees in pairs of a folder, if clearly the hero or clearly somebody else.
 
     Args:
         engine: the network.

@@ -74,7 +74,7 @@ class Replay:
             self._frames.pop(event.superseded, None)
 
     def take(self, happened: Happened) -> Outcome:
-        """Take in a recorded event; one that answers a frame is made anew from the frame.
+        """Take in a recorded event; an answer to a frame is computed again from the frame.
 
         Raises:
             InconsistentError: if the recording answers a frame that it does not hold, or no session can have had the

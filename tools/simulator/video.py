@@ -43,7 +43,7 @@ class Video(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
-        """The pictures, or in the place of one why it cannot be read."""
+        """The pictures; an error in place of each one that cannot be read."""
 
     @abstractmethod
     def close(self) -> None:

@@ -134,7 +134,7 @@ class Halving(ASHAScheduler):
                 self._tell(trial, space)
 
     def _tell(self, trial: Trial, space: Space) -> None:
-        """Tell it the scores of a trial; of one that goes on all but the last, which its worker reports."""
+        """Tell ASHA the scores of a trial; of a trial that continues, all but the last, which its worker reports."""
         earlier, config = SimpleNamespace(config={"number": trial.number}), space.config(trial.record.parameters)
         self.on_trial_add(None, earlier)
         for count, line in enumerate(trial.log if trial.is_over else trial.log[:-1], start=1):

@@ -43,7 +43,7 @@ NOT_SEARCHED = (
     *("seed", "profile", "more_profiles"),
 )
 MOST_TRIALS = 10_000
-# Combinations of settings to look through for one that a value is valid in.
+# Most combinations of settings to try until a value is valid in one.
 MOST_COMBINATIONS = 10_000
 
 Parameters = dict[str, Any]

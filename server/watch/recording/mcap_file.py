@@ -1,8 +1,8 @@
 """An MCAP file that can be opened at every moment while it grows, also after its writer was killed.
 
-Foxglove's SDK makes the file's content in memory; this module puts it on the disk itself, so that it is told what goes
-wrong there. Each write ends with what ends an MCAP without an index, and the next one begins over that. A file that was
-closed has its index, with which players find their way in it at once.
+Foxglove's SDK makes the file's content in memory; this module writes it to the disk itself, to learn of errors there.
+Each write ends with the tail of an MCAP file without an index, and the next write replaces that tail. A closed file has
+an index, with which players can seek at once.
 
 Format: https://mcap.dev/spec
 """

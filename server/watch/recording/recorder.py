@@ -93,7 +93,7 @@ class Recorder:
         self.scribe.stop()
 
     def connected(self, simulator: Simulator) -> "_Watch":
-        """See `Listener.connected`; if all are recorded, it is so from its first frame on that is understood."""
+        """See `Listener.connected`; if all are recorded, its recording is kept back until a frame is understood."""
         watch = _Watch(self, simulator)
         self._watches.append(watch)
         if self.is_always:
@@ -151,7 +151,7 @@ class Recorder:
         self._on_fault(recording.simulator)
 
     def see(self, sight: Sight) -> None:
-        """Take down what another network sees from now on: in new recordings, for each is of one network."""
+        """Go on with another network, in new recordings, because each recording is of a single network."""
         self._sight = sight
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):

@@ -55,7 +55,7 @@ def restored_frame(
 
 
 def check_numbers(value: object) -> None:
-    """Check the numbers in a recorded state or event; an error of ours in computing with others stays loud.
+    """Check the numbers in a recorded state or event. If computing with valid ones fails, that is our own error.
 
     Raises:
         InconsistentError: if there is one that no session can have had.

@@ -1,7 +1,7 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
-Format 6 did not know how many frames a belief's short mean was of, and took it for many. A profile told when a network
-is in doubt.
+Format 6 did not store how many frames a belief's short mean was made of; it is taken to be of many. The bounds of a
+network's doubt were in the profile.
 
 Format 5 knew of a sighting what both looks say together, and had one belief in a person.
 
@@ -199,7 +199,7 @@ def _timestamp_s(argument: str) -> float | None:
 
 
 def _with_profile(settings: Fields) -> dict[str, Any]:
-    """Settings of a tracker with the hero's profile, and of either what the recording has."""
+    """Settings of a tracker with the hero's profile; values in the recording replace the defaults of both."""
     own, profile = asdict(TrackerConfig()), json.loads(json.dumps(asdict(hero_profile())))
     return {
         **{name: settings.get(name, own[name]) for name in OWN},

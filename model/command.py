@@ -104,7 +104,7 @@ def interrupt_put_off() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what is not printable in a line from a file or a network, so that no terminal obeys it."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
@@ -122,8 +122,8 @@ def one_line(said: Exception | str, most: int = 200) -> str:
 
 
 def print_text(text: str, file: TextIO | None = None) -> None:
-    """Print lines that may hold text from a file or a network; see `harmless`."""
-    print("\n".join(map(harmless, text.split("\n"))), file=file or sys.stdout, flush=True)
+    """Print lines that may hold text from a file or a network; see `printable`."""
+    print("\n".join(map(printable, text.split("\n"))), file=file or sys.stdout, flush=True)
 
 
 def check_output_file(file: Path | None) -> None:

@@ -47,7 +47,7 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
             raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
 
 
-def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
+def input_digests(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
     """SHA-256 digests, by name, of what a run depends on besides its settings, which hold only file names.
 
     Args:
@@ -68,7 +68,7 @@ def begun_with(config: TrainingConfig, learned: Frames, validation: Frames) -> d
 
 
 def check_begun(out: Path, content: Mapping[str, str]) -> None:
-    """Check that the run in a folder, if there is one, was begun with the same `begun_with`.
+    """Check that the run in a folder, if there is one, was begun with the same `input_digests`.
 
     Raises:
         ValueError: if it was begun with others.
@@ -81,7 +81,7 @@ def check_begun(out: Path, content: Mapping[str, str]) -> None:
 
 
 def begin_run(out: Path, config: TrainingConfig, content: Mapping[str, str]) -> None:
-    """Make the folder, and note the settings of the run and what else it depends on (`begun_with`)."""
+    """Make the folder, and note the settings of the run and what else it depends on (`input_digests`)."""
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
     write_whole(out / BEGUN_WITH, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))

@@ -28,8 +28,8 @@ from model.run_folder import (
     TENSORBOARD,
     WEIGHTS,
     begin_run,
-    begun_with,
     check_begun,
+    input_digests,
     write_whole,
 )
 from model.scoring import HERO, HeroScore
@@ -141,7 +141,7 @@ def train(
         FileNotFoundError: if the weights to start from do not exist.
     """
     learned = training if config.sets == "train" else training.joined(validation)
-    content = begun_with(config, learned, validation)
+    content = input_digests(config, learned, validation)
     check_begun(out, content)
     batches = draw_batches(config, learned)
     if config.validation_steps:

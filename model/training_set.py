@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from model.command import harmless, print_text
+from model.command import print_text, printable
 from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
@@ -57,7 +57,7 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
         if reason is not None:
             skipped += 1
-            tqdm.write(f"skipped {harmless(reason)}", file=sys.stderr)
+            tqdm.write(f"skipped {printable(reason)}", file=sys.stderr)
     made, there = len(missing) - skipped, len(recorded) - len(missing)
     print(f"pairs made: {made}, already there: {there}, frames skipped: {skipped}")
     if skipped:

@@ -12,7 +12,7 @@ import socketio
 
 from model.engines import Engine
 from server.control import TICK_S, Control
-from server.front import TELL_EVERY_S, Front, Holds, Link
+from server.front import TELL_EVERY_S, Front, HoldReporter, Link
 from server.networks import Networks
 from server.settings import Settings, trackers_for
 from server.sight.perception import Perception
@@ -116,7 +116,7 @@ class FollowerServer:
         self._link = self._holds = None
         if front is not None:
             self._link = Link(self._on_hold_elsewhere, on_end=partial(os.kill, os.getpid(), signal.SIGTERM))
-            self._holds = Holds(self._link.tell_hold)
+            self._holds = HoldReporter(self._link.tell_hold)
             self._control.listeners.append(self._holds)
         self._complaints.listeners.append(self._dashboard.on_complaint)
         self._overlay.viewers += [
@@ -231,7 +231,7 @@ class FollowerServer:
             self._recorder.end(simulator, "stopped by hand")
 
     def _on_hold_elsewhere(self, host: str, is_held: bool) -> None:
-        self._loop.post(self._control.kept_holds.hear, host, is_held)
+        self._loop.post(self._control.kept_holds.note_elsewhere, host, is_held)
         if not is_held and self._holds is not None:
             self._loop.post(self._holds.tell_again)  # of others of that address, whom the other fronts have forgotten
 

@@ -26,7 +26,7 @@ from server.flight.events import (
     Tick,
     answer,
 )
-from server.flight.glance import expecting
+from server.flight.glance import with_expected_place
 from server.flight.session import Session
 from server.holds import KeptHolds
 from server.settings import Settings, TrackerConfig
@@ -131,7 +131,7 @@ class Control:
                 self._answer(simulator, Perceived(frame, content), [acknowledge])
                 return
             self._recognise(sid)
-            frame = expecting(frame, simulator.session.state)
+            frame = with_expected_place(frame, simulator.session.state)
             superseded = simulator.slot.put(frame, content)
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number

@@ -18,11 +18,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import harmless
+from model.command import printable
 from model.engines import ENGINES, Engine, add_precision_option, load_engine, tensorflow_sees_gpu
 from model.engines.beside import load_beside
 from model.engines.lane import check_url
-from model.engines.remote import Elsewhere, connect
+from model.engines.remote import InferenceHost, connect
 from model.loading import GPU_MEMORY_MB
 from model.options import add_options, from_options
 from server import logs
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:
             prepare_folder(settings.record)
-        elsewhere = find_elsewhere(options, settings.watchdog_s)
-        engine = load_first(options, elsewhere)
+        host = find_inference_host(options, settings.watchdog_s)
+        engine = load_first(options, host)
         card = engine.card.following(settings.follow)
     except (ValueError, OSError) as error:
         # Harmless: an error may quote a file that somebody else has written.
-        print(f"follower: {harmless(str(error))}", file=sys.stderr)
+        print(f"follower: {printable(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("target: %s", card.profile)
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.info("engine: %s", engine.description)
 
     def load(weights: str) -> Engine:
-        if elsewhere is None:
+        if host is None:
             return load_beside(options.engine, weights, options.precision, options.device)
         local = load_beside("auto", weights, options.precision, options.device) if options.fallback else None
-        return connect(elsewhere, weights, local)
+        return connect(host, weights, local)
 
     server = FollowerServer(settings, chosen, options.weights, engine, load, token, front)
     # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def find_elsewhere(options: argparse.Namespace, watchdog_s: float) -> Elsewhere | None:
+def find_inference_host(options: argparse.Namespace, watchdog_s: float) -> InferenceHost | None:
     """Where networks run, if not here.
 
     Raises:
@@ -95,20 +95,20 @@ def find_elsewhere(options: argparse.Namespace, watchdog_s: float) -> Elsewhere 
         return None
     token = None if options.engine_token_file is None else read_token(options.engine_token_file)
     # Half of the watchdog's time: a frame that waits for the previous answer must also be answered in time.
-    return Elsewhere(options.engine, watchdog_s / 2, token)
+    return InferenceHost(options.engine, watchdog_s / 2, token)
 
 
-def load_first(options: argparse.Namespace, elsewhere: Elsewhere | None) -> Engine:
+def load_first(options: argparse.Namespace, host: InferenceHost | None) -> Engine:
     """Load the network of the command line, or connect to where it runs.
 
     Raises:
         ValueError, OSError: as `bound_memory`, `load_engine` and `connect` do.
     """
     bound_memory(options)
-    if elsewhere is None:
+    if host is None:
         return load_engine(options.engine, options.weights, options.precision, options.device)
     local = load_engine("auto", options.weights, options.precision, options.device) if options.fallback else None
-    return connect(elsewhere, options.weights, local)
+    return connect(host, options.weights, local)
 
 
 def bound_memory(options: argparse.Namespace) -> None:

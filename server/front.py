@@ -103,7 +103,7 @@ class Link:
         self._on_end()
 
 
-class Holds:
+class HoldReporter:
     """Tells the other fronts which addresses are on hold; a listener.
 
     Args:
@@ -138,9 +138,9 @@ class Holds:
 
 
 class _Watch:
-    """Watches one simulator for `Holds`."""
+    """Watches one simulator for `HoldReporter`."""
 
-    def __init__(self, holds: Holds, simulator: Simulator) -> None:
+    def __init__(self, holds: HoldReporter, simulator: Simulator) -> None:
         self._holds, self._simulator = holds, simulator
 
     def taken(self, taken: Taken) -> None:

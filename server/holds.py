@@ -61,7 +61,7 @@ class KeptHolds:
         """Forget a hold elsewhere: the user has released a simulator of this address."""
         self._elsewhere_until_s.pop(host, None)
 
-    def hear(self, host: str, is_held: bool) -> None:
+    def note_elsewhere(self, host: str, is_held: bool) -> None:
         """Note a hold or a release in another process; the simulator released there may have left here on hold."""
         if is_held:
             self.keep(host)

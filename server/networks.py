@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model.command import harmless
+from model.command import printable
 from model.engines import Engine
 from model.loading import networks_in
 from server.sight.perception import Perception
@@ -145,7 +145,7 @@ class Networks:
     def _begin(self, name: str, weights: str, is_of_folder: bool) -> Loading:
         if self._latest is not None and self.is_loading:
             raise BusyError(f"{self._latest.name} is being loaded")
-        logger.info("loading the network %s", harmless(name))
+        logger.info("loading the network %s", printable(name))
         loading = self._latest = Loading(name)
         self._orders.put((loading, weights, is_of_folder))
         return loading
@@ -196,7 +196,7 @@ class Networks:
         self.outcomes[EXCHANGED] += 1
         loading.is_over = True
         classes = ", ".join(sight.engine.card.classes)
-        logger.info("network from now on: %s, %d px, classes %s", harmless(weights), sight.engine.input_px, classes)
+        logger.info("network from now on: %s, %d px, classes %s", printable(weights), sight.engine.input_px, classes)
         logger.info("engine: %s", sight.engine.description)
         for listener in self.listeners:
             with self._faults.contained("networks"):
@@ -205,4 +205,4 @@ class Networks:
     def _fail(self, loading: Loading, trouble: str) -> None:
         self.outcomes[FAILED] += 1
         loading.is_over, loading.trouble = True, trouble
-        logger.warning("the network in use goes on; %s was not loaded: %s", harmless(loading.name), harmless(trouble))
+        logger.warning("the network in use goes on; %s was not loaded: %s", printable(loading.name), printable(trouble))

@@ -36,7 +36,7 @@ from pathlib import Path
 from PIL import Image
 
 from model.coco import annotations_of
-from model.command import command, harmless, make_output_folder, print_text, run_command
+from model.command import command, make_output_folder, print_text, printable, run_command
 from model.dataset import read_pair
 from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
@@ -114,7 +114,7 @@ def export(path: Path, out: Path) -> str:
         # Without the arguments, which are a whole recording's images.
         happened = [
             entry._replace(argument=None)
-            for entry in recording.entries(harmless(f"{path.name}: choosing"))
+            for entry in recording.entries(printable(f"{path.name}: choosing"))
             if isinstance(entry, Happened)
         ]
     chosen = choose(happened)
@@ -123,7 +123,7 @@ def export(path: Path, out: Path) -> str:
     arguments: dict[int, str] = {}
     latest: Event | None = None
     with Recording(path) as recording:
-        for entry in recording.entries(harmless(f"{path.name}: writing")) if chosen else ():
+        for entry in recording.entries(printable(f"{path.name}: writing")) if chosen else ():
             match entry:
                 case InWork(number, _, argument) | Happened(Received(frame=number), argument=str(argument)):
                     if number in chosen:

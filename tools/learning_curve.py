@@ -32,7 +32,7 @@ from model.dataset import Frames, read_pairs, read_set
 from model.evaluation import VALIDATION, evaluate, find_sets
 from model.pair_files import list_pairs
 from model.recipes import find_preset
-from model.run_folder import SETTINGS, WEIGHTS, begun_with, check_begun, check_run
+from model.run_folder import SETTINGS, WEIGHTS, check_begun, check_run, input_digests
 from model.scoring import HeroScore
 from model.training import train
 from tools.teaching.planning import with_steps
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run, frames = options.out / f"{start}-{count}", Frames(training.images[:count], training.masks[:count])
             check_run(run, settings, resume=(run / SETTINGS).exists())
             if (run / WEIGHTS).exists():
-                check_begun(run, begun_with(settings, frames, validation))
+                check_begun(run, input_digests(settings, frames, validation))
             else:
                 print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
                 train(settings, frames, validation, run)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.command import check_output_file, command, harmless, print_text, run_command
+from model.command import check_output_file, command, print_text, printable, run_command
 from server.flight.events import Seen
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
@@ -76,7 +76,7 @@ def tell(recording: Recording) -> Story:
     start = recording.start
     session = restored(start)
     times_s, followed, probabilities = [], [], defaultdict(list)
-    for entry in recording.entries(harmless(f"{recording.path.name}: tracking")):
+    for entry in recording.entries(printable(f"{recording.path.name}: tracking")):
         if not isinstance(entry, Happened):
             continue
         check_numbers(entry.event)

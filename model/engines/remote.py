@@ -33,7 +33,7 @@ STABLE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class InferenceHost:
     """Where networks run.
 
     Args:
@@ -161,11 +161,11 @@ class RemoteEngine(Engine):
         return False
 
 
-def connect(elsewhere: Elsewhere, weights: str | Path, local: Engine | None = None) -> RemoteEngine:
+def connect(host: InferenceHost, weights: str | Path, local: Engine | None = None) -> RemoteEngine:
     """Use a network that runs elsewhere.
 
     Args:
-        elsewhere: where it runs, and there by the weights' name without its ending.
+        host: where it runs, by the weights' name without its ending.
         weights: as `model.loading.load_network` takes: the same network, whose card and second look are used.
         local: the same network, loaded: it infers while the other machine does not.
 
@@ -179,13 +179,13 @@ def connect(elsewhere: Elsewhere, weights: str | Path, local: Engine | None = No
     second_look = None if card.second_evidence is None else SecondLook(second_look_file(path))
     answers = (converted.answer for kind in MADE_BY if (converted := shipped(path, kind)) is not None)
     client = InferenceClient(
-        elsewhere.url,
+        host.url,
         network_name(path),
         card,
         card.input_px if local is None else local.input_px,
         sha256,
         next(answers, None),
-        elsewhere.token,
+        host.token,
     )
     trouble = None
     try:
@@ -199,7 +199,7 @@ def connect(elsewhere: Elsewhere, weights: str | Path, local: Engine | None = No
     except ValueError:
         client.close()
         raise
-    engine = RemoteEngine(client, elsewhere.deadline_s, local, trouble)
+    engine = RemoteEngine(client, host.deadline_s, local, trouble)
     engine.card, engine.input_px, engine.second_look = card, client.input_px, second_look
     engine.weights, engine.weights_sha256 = str(weights), sha256
     return engine

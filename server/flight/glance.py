@@ -27,7 +27,7 @@ FASTEST_PACE = 1.25
 ALONE_M = 2.0
 
 
-def expecting(frame: Frame, state: SessionState) -> Frame:
+def with_expected_place(frame: Frame, state: SessionState) -> Frame:
     """A frame with its session's target, and with the target's expected place if it is enough to look there.
 
     Args:

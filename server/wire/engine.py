@@ -109,7 +109,7 @@ class EngineServer(engineio.Server):
         self._complain_of_request(environ, query, sid)
         session = self.sessions.get(sid)
         if "sid" not in query:
-            if self._is_spoken(environ, query) and not self._has_room(environ):
+            if self._is_version_supported(environ, query) and not self._has_room(environ):
                 return refuse(start_response, "503 Service Unavailable", "too many clients")
         elif session is not None:
             if "HTTP_UPGRADE" in environ and session.connection is not None:
@@ -165,7 +165,7 @@ class EngineServer(engineio.Server):
                 gone.connection.close()  # its upgrade was never finished, and nobody else would end it
         return result
 
-    def _is_spoken(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:
+    def _is_version_supported(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:
         """Whether the client's version is supported: 4, or 3 by websocket, which is close to QuadSim's dialect.
 
         Version 3 by polling has payloads of another format, and is not supported; nor are older versions.

@@ -29,7 +29,7 @@ EXPIRE_S = 0.5
 # Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
 BACKLOG = 1024
 # A front's own port, for pages and metrics, may have this many times fewer connections than the shared port.
-FEW = 10
+SHARED_PER_OWN_PORT = 10
 
 
 class EventLoop:
@@ -116,7 +116,7 @@ class EventLoop:
         most = most_connections()
         if shared is not None:
             self._accept(shared, wsgi, pace, most, stop)
-            most = max(1, most // FEW)
+            most = max(1, most // SHARED_PER_OWN_PORT)
         self._accept(listener, wsgi, pace, most, stop)
         return listener.getsockname()[:2]
 

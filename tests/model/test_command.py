@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from model.command import check_output_file, command, harmless, make_output_folder, one_line, print_text
+from model.command import check_output_file, command, make_output_folder, one_line, print_text, printable
 
 
 def main_that(act):
@@ -72,7 +72,7 @@ def test_an_error_of_our_own_keeps_its_traceback(error):
     ],
 )
 def test_text_from_files_has_no_power_over_a_terminal(text, shown):
-    assert harmless(text) == shown
+    assert printable(text) == shown
 
 
 def test_printed_text_keeps_its_lines(capsys):

@@ -14,7 +14,7 @@ from support.waiting import wait_until
 from model.engines import Engine, load_engine
 from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import LENGTH_HEADER, encode
-from model.engines.remote import Elsewhere, RemoteEngine, connect
+from model.engines.remote import InferenceHost, RemoteEngine, connect
 from model.engines.self_test import known_frame
 from tools.fault_injection.relay import Relay
 from tools.simulator.fleet_process import FleetProcess, running_fleet
@@ -50,7 +50,7 @@ def local() -> Engine:
 
 @pytest.fixture
 def engine(fleet) -> Iterator[RemoteEngine]:
-    made = connect(Elsewhere(fleet.url, DEADLINE_S, TOKEN), WEIGHTS)
+    made = connect(InferenceHost(fleet.url, DEADLINE_S, TOKEN), WEIGHTS)
     yield made
     made.close()
 
@@ -68,7 +68,7 @@ def test_a_fleet_answers_as_the_local_engine_does(engine, local):
 
 def test_answers_of_another_network_are_not_used(fleet, local):
     relay = Relay(fleet.port)
-    engine = connect(Elsewhere(relay.url, DEADLINE_S, TOKEN), WEIGHTS)
+    engine = connect(InferenceHost(relay.url, DEADLINE_S, TOKEN), WEIGHTS)
     relay.renamed = "fcn4", "model_weights"
     with pytest.raises(UnavailableError, match=r"status 400: .*expected images uint8"):
         engine.infer(FRAME)

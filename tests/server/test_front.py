@@ -8,7 +8,7 @@ import pytest
 from support.road import Road
 from support.waiting import PATIENCE_S
 
-from server.front import Front, Holds, Link, encode, hold_message
+from server.front import Front, HoldReporter, Link, encode, hold_message
 
 
 def test_a_front_has_a_port_of_its_own_behind_the_shared_one():
@@ -51,7 +51,7 @@ def test_a_parent_that_does_not_read_keeps_nobody_waiting(link):
 
 def test_an_address_is_on_hold_for_other_fronts_while_one_of_its_simulators_is():
     road, told = Road(), []
-    road.control.listeners.append(Holds(lambda *hold: told.append(hold)))
+    road.control.listeners.append(HoldReporter(lambda *hold: told.append(hold)))
     for sid in ("a", "b"):
         road.frame(sid, 1)
         road.control.hold(road.simulator(sid), True)
@@ -63,7 +63,7 @@ def test_an_address_is_on_hold_for_other_fronts_while_one_of_its_simulators_is()
 
 def test_other_fronts_are_told_of_holds_their_ends_and_of_those_that_leave_on_hold():
     road, told = Road(), []
-    holds = Holds(lambda *hold: told.append(hold))
+    holds = HoldReporter(lambda *hold: told.append(hold))
     road.control.listeners.append(holds)
     for sid in ("a", "b"):
         road.frame(sid, 1, host=f"192.0.2.{sid}")

@@ -37,9 +37,9 @@ def test_for_each_that_has_left_one_comes_on_hold(clock):
 def test_one_that_has_left_may_be_released_elsewhere(clock):
     holds = KeptHolds(clock)
     holds.leave("a")
-    holds.hear("a", True)
+    holds.note_elsewhere("a", True)
     assert holds.hosts == ["a"]
-    holds.hear("a", False)
+    holds.note_elsewhere("a", False)
     assert holds.hosts == []
 
 

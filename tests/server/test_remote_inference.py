@@ -14,7 +14,7 @@ from support.page import Flight, Viewer, flying
 from support.waiting import PATIENCE_S, wait_until
 
 from model.engines import load_engine
-from model.engines.remote import Elsewhere, connect
+from model.engines.remote import InferenceHost, connect
 from model.engines.self_test import known_frame
 from server.flight.events import Received, answer
 from server.flight.session import Session
@@ -134,7 +134,7 @@ def commands(sight: Sight, frames: list[Frame]) -> list[str]:
 def test_real_frames_give_the_same_commands_as_with_the_local_engine(data_dir):
     local, there = load_engine("openvino", SHIPPED_WEIGHTS), load_engine("openvino", SHIPPED_WEIGHTS)
     elsewhere = InferenceServer(there, "model_weights", there.weights_sha256)
-    remote = connect(Elsewhere(elsewhere.url, PATIENCE_S), SHIPPED_WEIGHTS)
+    remote = connect(InferenceHost(elsewhere.url, PATIENCE_S), SHIPPED_WEIGHTS)
     frames = []
     for name, count in (("following_images", 40), ("patrol_with_targ", 20), ("patrol_non_targ", 20)):
         files = image_files(data_dir / "sample_evaluation_data" / name)[:count]

@@ -12,7 +12,7 @@ import numpy as np
 from model.engines import Engine, load_engine
 from model.engines.engine import UnavailableError
 from model.engines.inference_client import MOST_TOGETHER
-from model.engines.remote import Elsewhere, connect
+from model.engines.remote import InferenceHost, connect
 from server.sight.images import decode_rgb
 from tools.measuring.figures import Figure
 from tools.simulator.fleet_process import running_fleet
@@ -45,7 +45,7 @@ def measure_fleet(weights: Path, frames: Sequence[EncodedFrame], seconds: float)
     figures = [Figure("local_rate", "local engine: frames inferred, one at a time", rate, "/s")]
     for replicas in REPLICAS:
         with running_fleet(weights=str(weights), replicas=replicas, most_replicas=replicas) as fleet:
-            engine = connect(Elsewhere(fleet.url, DEADLINE_S), weights)
+            engine = connect(InferenceHost(fleet.url, DEADLINE_S), weights)
             try:
                 rate = measure_rate(engine, images, seconds)
             finally:

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from model.command import harmless
+from model.command import printable
 from model.engines import Engine
 from server.flight.events import Answer, Received, Retarget, Seen, Tick, answer
-from server.flight.glance import expecting
+from server.flight.glance import with_expected_place
 from server.settings import TrackerConfig
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
@@ -68,7 +68,7 @@ class Replay:
 
     def _receive(self, event: Received, argument: str) -> None:
         """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
-        frame = expecting(restored_frame(event.frame, event.arrival_s, argument), self.session.state)
+        frame = with_expected_place(restored_frame(event.frame, event.arrival_s, argument), self.session.state)
         self._frames[frame.number] = frame
         if event.superseded is not None:
             self._frames.pop(event.superseded, None)
@@ -102,7 +102,7 @@ class Replay:
         try:
             outcome = self._sight.look(frame, is_busy=isinstance(recorded, Seen) and recorded.is_part)
         except Exception as error:  # as in the server: a network may raise anything
-            tqdm.write(harmless(f"perception failed on a frame: {error!r}"), file=sys.stderr)
+            tqdm.write(printable(f"perception failed on a frame: {error!r}"), file=sys.stderr)
         return answer(frame, outcome, recorded.at_s)
 
     def _watch(self, happened: Happened) -> list[Command]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from model.engines import Engine
 from server.flight.events import Received, Tick, answer
-from server.flight.glance import expecting
+from server.flight.glance import with_expected_place
 from server.flight.session import Session
 from server.settings import Settings, TrackerConfig, tracker_for
 from server.sight.geometry import QUADSIM_CAMERA, world_from_camera
@@ -69,7 +69,7 @@ class ServerPilot:
         """
         self._frames += 1
         self._now_s = now_s
-        frame = expecting(Frame.read(self._frames, now_s, fields), self.session.state)
+        frame = with_expected_place(Frame.read(self._frames, now_s, fields), self.session.state)
         received = self.session.take(Received(now_s, frame.number))
         return received + self.session.take(answer(frame, self._sight.look(frame), now_s))
 

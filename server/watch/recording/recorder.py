@@ -155,7 +155,7 @@ class Recorder:
         self._sight = sight
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):
-                watch.go_on_in_another("another network sees from here on")
+                watch.restart("another network sees from here on")
 
     def forget(self, watch: "_Watch") -> None:
         """Leave out the watch of a simulator that has gone."""
@@ -220,7 +220,7 @@ class _Watch:
         self._kept = [(item, item_bytes(item)) for item in pending]
         self.kept_bytes = sum(size for _, size in self._kept)
 
-    def go_on_in_another(self, reason: str) -> None:
+    def restart(self, reason: str) -> None:
         """End the recording, if there is one, and begin another at the same moment."""
         if self.is_on:
             is_kept_back = self._kept is not None

@@ -10,7 +10,7 @@ import requests
 from support.waiting import wait_until
 
 from model.engines import load_engine
-from model.engines.remote import Elsewhere, connect
+from model.engines.remote import InferenceHost, connect
 from model.engines.self_test import known_frame
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, free_port
 
@@ -48,7 +48,7 @@ def ports(tmp_path_factory) -> Iterator[dict[str, int]]:
 @pytest.mark.parametrize("kind", ["http", "grpc"])
 def test_kserve_gives_what_the_local_engine_gives(ports, kind):
     url = f"{kind}://127.0.0.1:{ports[kind]}"
-    local, remote = load_engine("openvino", SHIPPED_WEIGHTS), connect(Elsewhere(url, DEADLINE_S), SHIPPED_WEIGHTS)
+    local, remote = load_engine("openvino", SHIPPED_WEIGHTS), connect(InferenceHost(url, DEADLINE_S), SHIPPED_WEIGHTS)
     frame = known_frame(local.input_px)
     answers, expected = remote.infer(np.repeat(frame, 4, axis=0)), local.infer(frame)[0]
     remote.close()

@@ -15,7 +15,7 @@ from model.engines import Engine, load_engine, remote
 from model.engines.engine import UnavailableError
 from model.engines.inference_client import MOST_TOGETHER, InferenceClient
 from model.engines.lane import check_url
-from model.engines.remote import FEWEST_PROBES, Elsewhere, RemoteEngine, connect
+from model.engines.remote import FEWEST_PROBES, InferenceHost, RemoteEngine, connect
 from model.engines.self_test import known_frame
 from tools.simulator.server_process import SHIPPED_WEIGHTS
 
@@ -52,7 +52,7 @@ def use(server):
     made: list[RemoteEngine] = []
 
     def use(deadline_s: float = PATIENCE_S, local: Engine | None = None, token: str | None = None) -> RemoteEngine:
-        made.append(connect(Elsewhere(server.url, deadline_s, token), WEIGHTS, local))
+        made.append(connect(InferenceHost(server.url, deadline_s, token), WEIGHTS, local))
         return made[-1]
 
     yield use

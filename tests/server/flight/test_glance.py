@@ -7,7 +7,7 @@ import pytest
 from support.seen import HERE, bad, seen, session, sighting, stranger
 
 from server.flight.events import Choose, Hold, Refuse, Seen
-from server.flight.glance import expecting
+from server.flight.glance import with_expected_place
 from server.sight.geometry import Pose
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
@@ -32,7 +32,7 @@ def part(time_s: float, *sightings) -> Seen:
 
 
 def expected_m(subject, time_s: float):
-    return expecting(frame(time_s), subject.state).expected_m
+    return with_expected_place(frame(time_s), subject.state).expected_m
 
 
 def test_the_hero_beyond_doubt_is_expected_where_they_walk_to():
@@ -52,7 +52,7 @@ def test_every_fourth_frame_is_looked_at_as_a_whole_or_if_the_server_is_busy_the
     subject = following()
     looks = []
     for number in range(21, 37):
-        taken = expecting(frame(0.2 * number), subject.state)
+        taken = with_expected_place(frame(0.2 * number), subject.state)
         looks.append(taken.expected_m is not None and (is_busy or not taken.is_whole_due))
         subject.take(replace(seen(0.2 * number, sighting()), is_part=looks[-1]))
     assert looks == expected
@@ -63,7 +63,7 @@ def test_in_a_world_that_moves_fast_all_frames_are_looked_at_as_a_whole():
     for pace, is_part in ((1.2, True), (1.3, False), (3.0, False)):
         crowd = subject.state.tracker.crowd._replace(pace=pace)
         state = replace(subject.state, tracker=replace(subject.state.tracker, crowd=crowd))
-        assert (expecting(frame(4.2), state).expected_m is not None) is is_part
+        assert (with_expected_place(frame(4.2), state).expected_m is not None) is is_part
 
 
 def test_of_the_few_frames_that_a_busy_server_sees_parts_will_do_until_a_whole_one_is_due_by_time():
@@ -127,14 +127,15 @@ def test_from_afar_a_hero_is_compared_with_everybody(away_m, is_near):
     pose = Pose(x_m - away_m, y_m, z_m, 0.0, 0.0, 0.0)
     taken = frame(4.2)
     taken = taken._replace(content=taken.content._replace(gimbal_pose=pose))
-    assert (expecting(taken, following().state).expected_m is not None) == is_near
+    assert (with_expected_place(taken, following().state).expected_m is not None) == is_near
 
 
 def test_where_nobody_has_been_seen_to_stay_nobody_can_be_expected():
     """Poses or depths that break all tracks: the hero seems to jump from frame to frame."""
     state = following().state
     crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_loose=True))
-    assert expecting(frame(4.2), replace(state, tracker=replace(state.tracker, crowd=crowd))).expected_m is None
+    state = replace(state, tracker=replace(state.tracker, crowd=crowd))
+    assert with_expected_place(frame(4.2), state).expected_m is None
 
 
 def test_a_frame_at_an_odd_time_is_looked_at_as_a_whole():
@@ -145,7 +146,7 @@ def test_a_frame_at_an_odd_time_is_looked_at_as_a_whole():
 
 def test_a_frame_that_cannot_be_parsed_is_left_as_it_is():
     unreadable = Frame(1, 4.2, None, BadFrameError("pose", "six numbers", "none"))
-    assert expecting(unreadable, following().state) == unreadable
+    assert with_expected_place(unreadable, following().state) == unreadable
 
 
 def test_others_stay_in_view_and_known_while_parts_are_looked_at():

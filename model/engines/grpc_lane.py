@@ -24,6 +24,7 @@ from model.engines.inference_protocol import Message, ModelMetadata, TensorMetad
 from model.engines.lane import MOST_METADATA_BYTES, Lane, Question, quoted
 
 PORT = 8001
+READY = grpc.ChannelConnectivity.READY.value[0]
 OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, as what is in front may divide connections
     ("grpc.enable_http_proxy", 0),
@@ -92,6 +93,9 @@ class GrpcLane(Lane):
 
     def _open(self, most_bytes: int) -> grpc.Channel:
         """A channel that receives as much."""
+        # A channel connects anew by itself. The public interface tells that later, in a thread of its own.
+        if self._channel is None or self._channel._channel.check_connectivity_state(False) != READY:
+            self.is_checked = False
         if self._channel is None or most_bytes > self._most_bytes:
             self._close()
             options = [*OPTIONS, ("grpc.max_receive_message_length", most_bytes)]

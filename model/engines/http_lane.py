@@ -76,7 +76,9 @@ class HttpLane(Lane):
         try:
             left_s = self._left_s(deadline_s)
             connection.timeout = left_s  # limits each wait; to limit the whole request, call `abort`
-            if connection.sock is not None:
+            if connection.sock is None:
+                self.is_checked = False
+            else:
                 connection.sock.settimeout(left_s)
             connection.request("GET" if body is None else "POST", path, body, {**self._headers, **(headers or {})})
             response = connection.getresponse()

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,9 +17,11 @@ from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import (
     CARD,
     SHA256,
+    Message,
     ModelMetadata,
     ProtocolError,
     TensorMetadata,
+    version,
 )
 from model.engines.lane import Lane, Question, open_lane
 from model.engines.self_test import agrees, check_probabilities, known_frame
@@ -34,8 +37,15 @@ ANSWERED, FAILED = "answered", "failed"
 Result = TypeVar("Result")
 
 
+class AnotherNetworkError(ValueError):
+    """Another network than the expected one is there; a single line."""
+
+
 class InferenceClient:
     """One network on another machine. One thread at a time uses it.
+
+    The network is checked by `check`, and again before an answer is used that comes over a new connection or follows a
+    failure: another network may be there by then. An answer whose version is that of the weights needs no such check.
 
     Args:
         url: result of `check_url`; its scheme selects HTTP or gRPC.
@@ -85,23 +95,10 @@ class InferenceClient:
 
         Raises:
             UnavailableError: if it is not there, or does not answer in time.
-            ValueError: if it is another network; a single line.
+            AnotherNetworkError: if it is another network.
         """
-        [metadata] = self._together([lambda lane, until_s: lane.metadata(self._name, until_s)], deadline_s)
-        try:
-            is_known = self._check_metadata(metadata)
-        except ValueError as error:
-            raise ValueError(f"{self.url}: {error}") from error
-        frame = known_frame(self.input_px)[0]
-        [planes] = self._together([self._inference(frame)], deadline_s)
-        if self._known_answer is None:
-            if not is_known:
-                raise ValueError(
-                    f"{self.url}: expected {SHA256} in the metadata of {self._name}, or the known answer of the "
-                    "network beside its weights here; there is neither"
-                )
-        elif not agrees(np.moveaxis(planes, 0, -1)[None], self._known_answer):
-            raise ValueError(f"{self.url}: expected the known answer of {self._name} on a known frame, got another")
+        [is_known] = self._together([self._check_description], deadline_s)
+        self._together([partial(self._check_answer, is_known)], deadline_s)
 
     def infer(self, images: np.ndarray, deadline_s: float) -> np.ndarray:
         """Have images inferred, all at once.
@@ -114,13 +111,15 @@ class InferenceClient:
             (N, px, px, classes) float32.
 
         Raises:
-            UnavailableError: if one of them is not answered in time, or not as it should be.
+            UnavailableError: if one of them is not answered in time, or not as it should be, or by another network.
         """
         try:
-            planes = self._together([self._inference(image) for image in images], deadline_s)
-        except UnavailableError:
+            planes = self._together([partial(self._infer_one, image) for image in images], deadline_s)
+        except (UnavailableError, AnotherNetworkError) as error:
             self.outcomes[FAILED] += len(images)
-            raise
+            for lane in self._lanes:  # it may have failed because its network was exchanged
+                lane.is_checked = False
+            raise UnavailableError(str(error)) from error
         self.outcomes[ANSWERED] += len(images)
         return np.moveaxis(np.stack(planes), 1, -1)
 
@@ -152,29 +151,62 @@ class InferenceClient:
             pass
         raise UnavailableError(f"{self.url}: expected an answer within {longest_s * 1000:.0f} ms, got none")
 
-    def _inference(self, image: np.ndarray) -> Callable[[Lane, float], np.ndarray]:
-        """Asks for the planes of one image, (classes, px, px) float32."""
+    def _infer_one(self, image: np.ndarray, lane: Lane, deadline_s: float) -> np.ndarray:
+        """The planes of one image, (classes, px, px) float32, of a network that is checked."""
+        answer = self._ask(image, lane, deadline_s)
+        if not lane.is_checked and answer.content.get("model_version") != version(self._sha256):
+            self._check_answer(self._check_description(lane, deadline_s), lane, deadline_s)
+        return self._planes(answer)
+
+    def _ask(self, image: np.ndarray, lane: Lane, deadline_s: float) -> Message:
         number = str(next(self._numbers))
-        shape = (1, len(self._card.classes), self.input_px, self.input_px)
+        question = Question(self._name, number, self._input.name, image[None])
+        answer = lane.infer(question, deadline_s, 4 * int(np.prod(self._shape)) + MOST_OTHER_BYTES)
+        if answer.content.get("id") != number:
+            raise ProtocolError(f"the answer to image {str(answer.content.get('id'))[:20]} instead of {number}")
+        return answer
 
-        def ask(lane: Lane, deadline_s: float) -> np.ndarray:
-            question = Question(self._name, number, self._input.name, image[None])
-            content, tensors = lane.infer(question, deadline_s, 4 * int(np.prod(shape)) + MOST_OTHER_BYTES)
-            if content.get("id") != number:
-                raise ProtocolError(f"the answer to image {str(content.get('id'))[:20]} instead of {number}")
-            if (content.get("model_version") or "") not in ("", *self._versions):
-                raise ProtocolError(f"version {str(content['model_version'])[:20]}, not {', '.join(self._versions)}")
-            planes = tensors.get(self._output.name)
-            if planes is None or planes.shape != shape or planes.dtype.kind != "f":
-                raise ProtocolError(f"no {self._output.name} of shape {shape}")
-            planes = planes[0].astype(np.float32)
-            try:
-                check_probabilities(planes, axis=0)
-            except ValueError as error:
-                raise ProtocolError(str(error)) from error
-            return planes
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        """Of an answer's tensor."""
+        return 1, len(self._card.classes), self.input_px, self.input_px
 
-        return ask
+    def _planes(self, answer: Message) -> np.ndarray:
+        content, tensors = answer
+        if (content.get("model_version") or "") not in ("", *self._versions):
+            raise ProtocolError(f"version {str(content['model_version'])[:20]}, not {', '.join(self._versions)}")
+        planes = tensors.get(self._output.name)
+        if planes is None or planes.shape != self._shape or planes.dtype.kind != "f":
+            raise ProtocolError(f"no {self._output.name} of shape {self._shape}")
+        planes = planes[0].astype(np.float32)
+        try:
+            check_probabilities(planes, axis=0)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        return planes
+
+    def _check_description(self, lane: Lane, deadline_s: float) -> bool:
+        """Check what the machine tells of the network; returns whether it tells that it is the expected one."""
+        metadata = lane.metadata(self._name, deadline_s)
+        try:
+            return self._check_metadata(metadata)
+        except ValueError as error:
+            raise AnotherNetworkError(f"{self.url}: {error}") from error
+
+    def _check_answer(self, is_known: bool, lane: Lane, deadline_s: float) -> None:
+        """Check the answer on the known frame; `is_known` as `_check_description` returns it."""
+        planes = self._planes(self._ask(known_frame(self.input_px)[0], lane, deadline_s))
+        if self._known_answer is None:
+            if not is_known:
+                raise AnotherNetworkError(
+                    f"{self.url}: expected {SHA256} in the metadata of {self._name}, or the known answer of the "
+                    "network beside its weights here; there is neither"
+                )
+        elif not agrees(np.moveaxis(planes, 0, -1)[None], self._known_answer):
+            raise AnotherNetworkError(
+                f"{self.url}: expected the known answer of {self._name} on a known frame, got another"
+            )
+        lane.is_checked = True
 
     def _check_metadata(self, metadata: ModelMetadata) -> bool:
         """Whether the metadata say that it is the expected network: True, or False if they say nothing of it.

@@ -40,9 +40,15 @@ class Lane(ABC):
 
     What fails at once is asked once more: the machine may have closed the connection meanwhile, and where several
     programs serve, another one may take the place of one that has died.
+
+    Attributes:
+        is_aborted: whether `abort` was called.
+        is_checked: whether the network behind this connection has been checked. The lane resets it when it connects
+            anew: another program, with another network, may answer there.
     """
 
     is_aborted = False
+    is_checked = False
 
     def metadata(self, model: str, deadline_s: float) -> ModelMetadata:
         """What the machine tells of a model.

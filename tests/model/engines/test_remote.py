@@ -216,6 +216,43 @@ def test_a_machine_may_have_no_versions(server, use, local):
     assert_right(use(), local)
 
 
+@pytest.mark.parametrize("has_local", [False, True])
+def test_another_network_behind_a_new_connection_is_known_by_its_answer(
+    server, use, local, engine_there, quick_probe, has_local
+):
+    server.metadata.update(parameters={}, versions=None)
+    server.fault = "null"
+    engine = use(local=local if has_local else None)
+    assert_right(engine, local)
+    server.stop()
+    server.engine = Reversed(engine_there)
+    server.start()
+    for _ in range(1 if has_local else 2):
+        with pytest.raises(UnavailableError, match="expected the known answer of fcn4 on a known frame, got another"):
+            engine.infer(IMAGES)
+    if has_local:
+        assert not engine.is_remote
+        np.testing.assert_array_equal(engine.infer(IMAGES), local.infer(IMAGES))
+    server.engine = engine_there
+    wait_until(lambda: engine.is_remote)
+    assert_right(engine, local)
+
+
+def test_another_network_behind_the_same_connection_is_known_by_its_answer_after_a_failure(
+    server, use, local, engine_there
+):
+    server.metadata.update(parameters={}, versions=None)
+    server.fault = "null"
+    engine = use()
+    assert_right(engine, local)
+    server.fault = "version"
+    with pytest.raises(UnavailableError, match="version ffffffffffff, not"):
+        engine.infer(IMAGES)
+    server.engine, server.fault = Reversed(engine_there), "null"
+    with pytest.raises(UnavailableError, match="expected the known answer of fcn4 on a known frame, got another"):
+        engine.infer(IMAGES)
+
+
 class Reversed(Engine):
     """Another network of the same shape: it takes the hero for other people."""
 

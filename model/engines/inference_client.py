@@ -137,13 +137,16 @@ class InferenceClient:
         except RuntimeError as error:  # of a pool that is shut down
             raise UnavailableError(f"{self.url}: closed") from error
         wait(futures, longest_s)
-        late = [number for number, future in enumerate(futures) if not future.done()]
-        for number in late:  # nobody reads what still comes on this connection
-            futures[number].cancel()
-            self._lanes[number].abort()
-            self._lanes[number] = open_lane(self.url, self._token)
+        is_late = not all(future.done() for future in futures)
+        if is_late:
+            for future in futures:
+                future.cancel()
+            # Nobody reads what still comes. Idle connections may lead to the same machine that stands still.
+            for lane in self._lanes:
+                lane.abort()
+            self._lanes = [open_lane(self.url, self._token) for _ in self._lanes]
         try:
-            if not late:
+            if not is_late:
                 return [future.result() for future in futures]
         except (UnavailableError, ProtocolError) as error:
             raise UnavailableError(f"{self.url}: expected an answer, got: {error}") from error

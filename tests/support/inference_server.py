@@ -67,6 +67,11 @@ class InferenceServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def open(self) -> set[socket.socket]:
+        """Connections of clients."""
+        return set(self._http.open)
+
     def start(self) -> None:
         self._http = Http(("127.0.0.1", self.port), Handler)
         self._http.subject = self

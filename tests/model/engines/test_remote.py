@@ -150,6 +150,26 @@ def test_an_answer_after_its_deadline_is_taken_for_no_other_image(server, use, l
     assert server.seen > seen
 
 
+@pytest.mark.parametrize("server", ["http"], indirect=True)
+def test_after_a_late_answer_all_connections_are_opened_anew(server, use):
+    """Those without a question may lead to the same machine that stands still, behind a load balancer."""
+    engine = use(deadline_s=0.5)
+    wait_until(lambda: is_answered(engine, IMAGES))
+    before = server.open
+    assert len(before) >= len(IMAGES)
+    server.delay_s = 3.0
+    assert not is_answered(engine, IMAGES[:1])
+    wait_until(lambda: not before & server.open, "the end of the connections")
+
+
+def is_answered(engine: Engine, images: np.ndarray) -> bool:
+    try:
+        engine.infer(images)
+    except UnavailableError:
+        return False
+    return True
+
+
 def test_a_machine_that_is_gone_and_back_is_used_again(server, use, local, caplog):
     caplog.set_level("INFO")
     engine = use()

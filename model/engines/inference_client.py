@@ -97,15 +97,16 @@ class InferenceClient:
             UnavailableError: if it is not there, or does not answer in time.
             AnotherNetworkError: if it is another network.
         """
-        [is_known] = self._together([self._check_description], deadline_s)
-        self._together([partial(self._check_answer, is_known)], deadline_s)
+        [is_known] = self._together([self._check_description], deadline_s, time.monotonic())
+        self._together([partial(self._check_answer, is_known)], deadline_s, time.monotonic())
 
-    def infer(self, images: np.ndarray, deadline_s: float) -> np.ndarray:
+    def infer(self, images: np.ndarray, deadline_s: float, since_s: float) -> np.ndarray:
         """Have images inferred, all at once.
 
         Args:
             images: (N, px, px, 3) uint8 RGB, N at most `MOST_TOGETHER`.
             deadline_s: longest time for all answers.
+            since_s: when that time begins, monotonic seconds.
 
         Returns:
             (N, px, px, classes) float32.
@@ -114,7 +115,7 @@ class InferenceClient:
             UnavailableError: if one of them is not answered in time, or not as it should be, or by another network.
         """
         try:
-            planes = self._together([partial(self._infer_one, image) for image in images], deadline_s)
+            planes = self._together([partial(self._infer_one, image) for image in images], deadline_s, since_s)
         except (UnavailableError, AnotherNetworkError) as error:
             self.outcomes[FAILED] += len(images)
             for lane in self._lanes:  # it may have failed because its network was exchanged
@@ -129,14 +130,16 @@ class InferenceClient:
         for lane in self._lanes:
             lane.abort()
 
-    def _together(self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float) -> list[Result]:
-        """What each asks on a connection of its own, all of them within a time."""
-        deadline_s = time.monotonic() + longest_s
+    def _together(
+        self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float, since_s: float
+    ) -> list[Result]:
+        """What each asks on a connection of its own, all of them within a time that begins at `since_s`."""
+        deadline_s = since_s + longest_s
         try:
             futures = [self._pool.submit(ask, lane, deadline_s) for ask, lane in zip(asks, self._lanes, strict=False)]
         except RuntimeError as error:  # of a pool that is shut down
             raise UnavailableError(f"{self.url}: closed") from error
-        wait(futures, longest_s)
+        wait(futures, max(0.0, deadline_s - time.monotonic()))
         is_late = not all(future.done() for future in futures)
         if is_late:
             for future in futures:

@@ -66,7 +66,8 @@ class RemoteEngine(Engine):
     ) -> None:
         self._client, self._deadline_s, self._local = client, deadline_s, local
         self._trouble = trouble
-        # The client answers one thread, and several may still come when the other machine is back.
+        # The client answers one thread, and several may still come when the other machine is back. The probe asks it
+        # while `_is_away` is set, which happens under this lock: never during an inference.
         self._asking = threading.Lock()
         self._is_away = threading.Event()  # set while the local engine infers
         self._is_closed = threading.Event()
@@ -84,19 +85,19 @@ class RemoteEngine(Engine):
     @property
     def description(self) -> str:  # type: ignore[override]
         """See `Engine`: where images are inferred now, and why if not elsewhere."""
-        if self._local is not None and not self.is_remote:
-            return f"{self._local.description}, because {self._trouble}"
+        if (local := self._local_now()) is not None:
+            return f"{local.description}, because {self._trouble}"
         return f"{self._client.url} ({self._client.platform})"
 
     @property
     def most_per_batch(self) -> int:  # type: ignore[override]
         """See `Engine`."""
-        return MOST_TOGETHER if self._local is None or self.is_remote else self._local.most_per_batch
+        return MOST_TOGETHER if (local := self._local_now()) is None else local.most_per_batch
 
     @property
     def most_at_once(self) -> int:  # type: ignore[override]
         """See `Engine`."""
-        return 1 if self._local is None or self.is_remote else self._local.most_at_once
+        return 1 if (local := self._local_now()) is None else local.most_at_once
 
     @property
     def remote_outcomes(self) -> Mapping[str, int]:  # type: ignore[override]
@@ -105,11 +106,28 @@ class RemoteEngine(Engine):
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
-        if self._local is not None and not self.is_remote:
-            return self._local.infer(images)
-        try:
+        since_s = time.monotonic()
+        local = self._local_now()
+        if local is None:
             with self._asking:
-                probabilities = self._client.infer(images, self._deadline_s)
+                local = self._local_now()  # another thread may have failed meanwhile
+                if local is None:
+                    return self._infer_there(images, since_s)
+        return local.infer(images)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._is_closed.set()
+        self._is_away.set()  # so that the thread sees it
+        self._client.close()
+
+    def _local_now(self) -> Engine | None:
+        """The local engine while it infers, else None."""
+        return None if self.is_remote else self._local
+
+    def _infer_there(self, images: np.ndarray, since_s: float) -> np.ndarray:
+        try:
+            probabilities = self._client.infer(images, self._deadline_s, since_s)
         except UnavailableError as error:
             self._fail(str(error))
             raise
@@ -117,12 +135,6 @@ class RemoteEngine(Engine):
             self._trouble = None
             logger.info("%s answers again", self._client.url)
         return probabilities
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        self._is_closed.set()
-        self._is_away.set()  # so that the thread sees it
-        self._client.close()
 
     def _fail(self, trouble: str) -> None:
         is_first, self._trouble = self._trouble is None, trouble

@@ -1,6 +1,7 @@
 """A network on another machine: real servers with the real local engine behind them, and what may go wrong."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -341,6 +342,57 @@ def test_threads_that_began_while_the_local_engine_inferred_ask_the_other_machin
     monkeypatch.setattr(InferenceClient, "infer", alone)
     with ThreadPoolExecutor(3) as threads:
         assert len(list(threads.map(lambda _: assert_right(engine, local), range(6)))) == 6
+
+
+class SlowClient:
+    """A client whose first answer comes when it is released."""
+
+    url, platform = "http://slow", "a test"
+
+    def __init__(self, fails: bool) -> None:
+        self.fails, self.asked_since_s = fails, []
+        self.is_asked, self.released = threading.Event(), threading.Event()
+
+    def infer(self, images: np.ndarray, deadline_s: float, since_s: float) -> np.ndarray:
+        self.asked_since_s.append(since_s)
+        self.is_asked.set()
+        assert self.released.wait(PATIENCE_S)
+        if self.fails:
+            raise UnavailableError("it fails")
+        return images
+
+    def close(self) -> None:
+        pass
+
+
+class Waited(RemoteEngine):
+    """Counts how often a thread has asked where it is to infer."""
+
+    looks = 0
+
+    @property
+    def is_remote(self) -> bool:
+        self.looks += 1
+        return super().is_remote
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_thread_that_waited_for_another_one_infers_by_what_became_of_that(local, fails):
+    client = SlowClient(fails)
+    engine = Waited(client, 1.0, local)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(engine.infer, FRAME)
+        assert client.is_asked.wait(PATIENCE_S)
+        looks = engine.looks
+        second = threads.submit(engine.infer, FRAME)
+        wait_until(lambda: engine.looks > looks)
+        released_s = time.monotonic()
+        client.released.set()
+        assert (first.exception() is not None) == fails
+        np.testing.assert_array_equal(second.result(), local.infer(FRAME) if fails else FRAME)
+    assert len(client.asked_since_s) == (1 if fails else 2)
+    assert max(client.asked_since_s) < released_s, "its deadline counts from when the image came"
+    engine.close()
 
 
 def test_a_machine_that_fails_again_soon_must_prove_itself_for_longer(server, use, local, quick_probe):

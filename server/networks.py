@@ -172,9 +172,17 @@ class Networks:
             self._post(self._fail, loading, trouble)
 
     def _seeing(self, engine: Engine) -> Sight:
+        """What sees with a loaded network.
+
+        Raises:
+            ValueError: if it is not inferred where the network in use is, or does not know the target that the user
+                asked for.
+        """
         try:
+            if self.engine.is_remote and not engine.is_remote:
+                raise ValueError(f"expected a network that another machine infers, got {engine.description}")
             return self._see(engine)
-        except ValueError:  # it does not know the target that the user asked for
+        except ValueError:
             engine.close()
             raise
 

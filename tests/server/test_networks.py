@@ -2,9 +2,11 @@
 
 import itertools
 import math
+import queue
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from support.page import flying, name_of
 from support.recorded_session import read
 from support.waiting import PATIENCE_S, wait_until
 
+from server.networks import Networks
+from server.sight.geometry import QUADSIM_CAMERA
+from server.sight.sight import Sight
+from server.supervision import Faults
 from server.watch.recording.film import Film
 from server.watch.recording.reader import Recording
 from tools.replay import differing_circumstances, replay
@@ -139,6 +145,45 @@ def test_a_hangup_loads_the_same_file_again(server: ServerProcess, folder: Path)
         (folder / "red.keras").write_text("blue")
         server.process.send_signal(signal.SIGHUP)
         wait_until(lambda: math.dist(red_m, flight.led_to()) > 3, "the one in blue followed")
+
+
+class ElsewhereEngine(ColourEngine):
+    """A network that another machine infers, or would if it had it."""
+
+    def __init__(self, is_remote: bool) -> None:
+        super().__init__()
+        self.is_remote, self.is_closed = is_remote, False
+        if not is_remote:
+            self.description = "colours, because the other machine does not know them"
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(("is_remote", "is_taken"), [(True, False), (False, True)])
+def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it_infers(is_remote, is_taken):
+    other, posted = ElsewhereEngine(is_remote=False), queue.Queue()
+    see = partial(Sight, camera=QUADSIM_CAMERA)
+    networks = Networks(
+        "former",
+        see(ElsewhereEngine(is_remote)),
+        folder=None,
+        load=lambda _: other,
+        see=see,
+        perception=None,
+        post=lambda call, *arguments: posted.put((call, arguments)),
+        faults=Faults(),
+    )
+    networks.start()
+    networks.reload()
+    call, (loading, *rest) = posted.get(timeout=PATIENCE_S)
+    if is_taken:
+        assert call == networks._exchange
+    else:
+        call(loading, *rest)
+        assert loading.trouble == f"expected a network that another machine infers, got {other.description}"
+        assert networks.outcomes["failed"] == 1
+    assert other.is_closed is not is_taken
 
 
 def test_without_a_folder_no_network_can_be_asked_for():

@@ -239,6 +239,8 @@ class FollowerServer:
         """Another network sees from now on."""
         self._control.retarget(trackers_for(sight.card, self._chosen))
         self._recorder.see(sight)
+        if self._link is not None:
+            self._link.tell_network(self._networks.weights)
 
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         self._control.on_disconnect(sid)

@@ -165,7 +165,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--gpu-memory-mb", type=int, metavar="INT", help="most memory of a GPU for TensorFlow")
     add_options(parser, Settings)
-    parser.add_argument("--front", type=int, help=argparse.SUPPRESS)  # which one: its parent says it (server/fronts.py)
+    # The parent of several fronts (server/fronts.py) says which one this is, and the network that it had at its end.
+    parser.add_argument("--front", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--exchanged", dest="weights", help=argparse.SUPPRESS)
     parser.add_argument("--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker")
     parser.add_argument(
         "--log-level",

@@ -1,8 +1,9 @@
 """One of several fronts that share a port (`server/fronts.py`), in its own process: which it is, and its link.
 
 The link is a socket to the parent process: standard input. A front says on it when it listens, and which addresses are
-on hold. The parent passes these on to the other fronts, for a QuadSim that connects again may land on any of them. When
-the link ends, the parent is gone, and the front ends as well.
+on hold. The parent passes these on to the other fronts, for a QuadSim that connects again may land on any of them. A
+front also says which network it has exchanged its own for: the parent starts it again with that one. When the link
+ends, the parent is gone, and the front ends as well.
 """
 
 import contextlib
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 STDIN = 0
 READY = {"is_ready": True}
+# Of the message that names a network.
+WEIGHTS = "weights"
 # How often a hold is told again: several times within the time for which another front keeps it (`server/holds.py`).
 TELL_EVERY_S = 10.0
 
@@ -88,6 +91,10 @@ class Link:
     def tell_hold(self, host: str, is_held: bool) -> None:
         """Tell the other fronts whether an address is on hold; never waits."""
         self._send(hold_message(host, is_held))
+
+    def tell_network(self, weights: str) -> None:
+        """Tell the parent which network this front uses from now on; never waits."""
+        self._send({WEIGHTS: weights})
 
     def _send(self, message: dict[str, Any]) -> None:
         # Without room, the parent stands still: holds are told again later.

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from server.front import encode, hold_message
+from server.front import WEIGHTS, encode, hold_message
 from server.holds import KeptHolds
 from server.wire.signals import DEADLINE_S, on_signals
 
@@ -66,6 +66,7 @@ class Fronts:
         self._stopped_s: float | None = None
         self._status = 0
         self._holds = KeptHolds()
+        self._exchanged: dict[int, str] = {}  # networks in place of the command's, by the fronts' numbers
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
@@ -118,7 +119,8 @@ class Fronts:
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            process = subprocess.Popen([*self._command, "--front", str(number)], stdin=theirs.fileno())
+            network = [f"--exchanged={self._exchanged[number]}"] if number in self._exchanged else []
+            process = subprocess.Popen([*self._command, *network, "--front", str(number)], stdin=theirs.fileno())
             undo.pop_all()
         ours.setblocking(False)
         running = self._running[number] = _Running(number, process, ours)
@@ -139,6 +141,8 @@ class Fronts:
             message = json.loads(line)
             if "is_ready" in message:
                 self._take_ready(front)
+            elif WEIGHTS in message:
+                self._exchanged[front.number] = message[WEIGHTS]
             else:
                 (self._holds.keep if message["is_held"] else self._holds.drop)(message["host"])
                 for other in self._running.values():

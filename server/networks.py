@@ -102,6 +102,11 @@ class Networks:
         return self._sight.engine
 
     @property
+    def weights(self) -> str:
+        """Path of the network in use."""
+        return self._weights
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Names of all that the network in use can follow."""
         return self._sight.card.targets

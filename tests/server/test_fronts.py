@@ -133,6 +133,20 @@ def test_a_front_that_is_started_again_knows_who_is_on_hold_at_once():
         server.wait_for_log(f"front 1: [{name}] on hold: another simulator from this address is on hold", PATIENCE_S)
 
 
+def test_a_front_that_is_started_again_has_the_network_that_it_was_given(tmp_path):
+    (tmp_path / "blue.keras").write_text("blue")
+    with running_fronts("--networks", str(tmp_path)) as server:
+        assert order(server, 1, "/network", {"network": "blue.keras"}) == 204
+        logged = len(server.log)
+        processes(server)[1].send_signal(signal.SIGKILL)
+        server.wait_for_log("front 1: listening on", PATIENCE_S, after=logged)
+        engines = [
+            requests.get(f"{front.url}/healthz", timeout=PATIENCE_S).json()["engine"]
+            for front in fronts_of(server).values()
+        ]
+        assert engines == ["colours, the hero in blue", "colours"]
+
+
 def gets_through(client: QuadSimClient) -> bool:
     """Connect; False if the system hands the connection to a listener that has just been killed.
 
@@ -145,8 +159,12 @@ def gets_through(client: QuadSimClient) -> bool:
 
 def hold(server: ServerProcess, front: int, name: str) -> None:
     """Put a simulator of a front on hold."""
-    order = json.dumps({"simulator": name, "is_held": True})
-    assert request(fronts_of(server)[front], "POST", "/hold", order, Content_Type="application/json")[0] == 204
+    assert order(server, front, "/hold", {"simulator": name, "is_held": True}) == 204
+
+
+def order(server: ServerProcess, front: int, path: str, content: dict) -> int:
+    """Send an order to a front; returns the status."""
+    return request(fronts_of(server)[front], "POST", path, json.dumps(content), Content_Type="application/json")[0]
 
 
 def test_a_front_that_stands_still_is_killed_at_the_end_which_is_then_told():

@@ -10,7 +10,6 @@ leads a request to it, without another process between them. Only this module im
 import asyncio
 import hmac
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.engines import load_engine
+from model.engines.batch_queue import BatchQueue
 from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe
 from model.engines.inference_service import as_planes, read_request, write_answer
 from model.engines.self_test import agrees, coarse, known_frame
@@ -71,10 +71,7 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Batches:
-    """A network that infers images in batches, in a thread of its own.
-
-    While one batch is inferred the next one collects, so that none waits for others to come. OpenVINO takes one image
-    at a time, as batches are slower on a CPU.
+    """A network that infers images in batches; OpenVINO takes one image at a time, as batches are slower on a CPU.
 
     Args:
         weights: as `load_engine` takes them.
@@ -84,15 +81,9 @@ class Batches:
 
     def __init__(self, weights: str, engine: str, precision: str) -> None:
         self.engine = load_engine(engine, weights, precision, threads=1)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
         frame = known_frame(self.engine.input_px)
         self._known_frame, self._known_answer = frame[0], coarse(self.engine.infer(frame))
-        self.infer.set_max_batch_size(self.engine.most_per_batch)
-
-    @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)
-    async def infer(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        """The probabilities of images, each (px, px, classes)."""
-        return list(await asyncio.get_running_loop().run_in_executor(self._pool, self.engine.infer, np.stack(images)))
+        self.infer = BatchQueue(self.engine).infer
 
     async def check(self) -> None:
         """Infer the known frame, behind the images that wait.

@@ -1,0 +1,66 @@
+"""Images that wait for an engine, and are inferred in batches: while one batch is inferred the next one collects."""
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+
+from model.engines.engine import Engine
+
+# An image, and where its answer goes.
+Waiting: TypeAlias = "tuple[np.ndarray, asyncio.Future[np.ndarray]]"
+
+
+class BatchQueue:
+    """Has an engine infer in a thread of its own. Coroutines of one event loop use it.
+
+    An image waits for no other one to come: a batch is what waits when the engine is free.
+
+    Args:
+        engine: takes batches of up to its `most_per_batch`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="network")
+        self._waiting: deque[Waiting] = deque()
+        self._work: asyncio.Task[None] | None = None
+
+    async def infer(self, image: np.ndarray) -> np.ndarray:
+        """The probabilities of an image, (px, px, 3) uint8 RGB: (px, px, classes).
+
+        Raises:
+            Exception: whatever the engine raises on its batch.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append((image, answer))
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._infer_all())
+        return await answer
+
+    async def _infer_all(self) -> None:
+        """Infer until nothing waits."""
+        while batch := self._next_batch():
+            images, answers = zip(*batch, strict=True)
+            loop = asyncio.get_running_loop()
+            try:
+                found = await loop.run_in_executor(self._pool, self._engine.infer, np.stack(images))
+            except Exception as error:
+                for answer in answers:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for answer, probabilities in zip(answers, found, strict=True):
+                if not answer.done():  # its client has gone
+                    answer.set_result(probabilities)
+
+    def _next_batch(self) -> list[Waiting]:
+        """The longest-waiting images whose clients still wait."""
+        batch: list[Waiting] = []
+        while self._waiting and len(batch) < self._engine.most_per_batch:
+            image, answer = self._waiting.popleft()
+            if not answer.done():
+                batch.append((image, answer))
+        return batch

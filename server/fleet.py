@@ -14,7 +14,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from PIL import Image
 from ray import serve
@@ -29,8 +28,9 @@ from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, descr
 from model.engines.inference_service import as_planes, read_request, write_answer
 from model.engines.self_test import agrees, coarse, known_frame
 from model.images import resize_rgb
-from model.loading import network_name, resolve_weights
+from model.loading import network_name
 from model.scoring import threshold
+from server.fleet_settings import FleetSettings, read_settings, read_token_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,32 +42,6 @@ CHECK_EVERY_S, CHECK_WITHIN_S = 5.0, 10.0
 STOP_WITHIN_S = 5.0
 # Most requests in progress on a replica, and most that wait for it: for 0.33 s at most; a server gives up soon after.
 MOST_ONGOING = 8
-
-
-class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The arguments of `app`.
-
-    Args:
-        weights: of the network, on every machine.
-        shadow: weights of a second network that sees the same images, is compared, and answers nobody.
-        engine: as `load_engine` takes it.
-        precision: as `load_engine` takes it.
-        replicas: fewest replicas of the network.
-        most_replicas: most of them, when images wait.
-        token_file: on the machine that deploys: file with the token that clients must show.
-    """
-
-    weights: str = "weights/model_weights"
-    shadow: str | None = None
-    engine: str = "auto"
-    precision: str = "auto"
-    replicas: int = 1
-    most_replicas: int = 1
-    token_file: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.replicas <= self.most_replicas:
-            raise ValueError(f"expected 1 <= replicas <= most_replicas, got {self.replicas} and {self.most_replicas}")
 
 
 class Batches:
@@ -221,19 +195,10 @@ def app(arguments: dict[str, Any]) -> serve.Application:
         arguments: fields of `FleetSettings`.
 
     Raises:
-        ValueError: if one of them is not as expected.
-        FileNotFoundError: if there are no weights.
+        ValueError, FileNotFoundError: as `read_settings` and `read_token_of` do.
     """
-    from server.wire.token import read_token  # here: the replicas need nothing of the wire
-
-    try:
-        settings = msgspec.convert(arguments, FleetSettings, strict=False)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"expected arguments {', '.join(FleetSettings.__struct_fields__)}, got: {error}") from error
-    token = None if settings.token_file is None else read_token(Path(settings.token_file))
-    shadow = None if settings.shadow is None else str(resolve_weights(settings.shadow).resolve())
-    weights = str(resolve_weights(settings.weights).resolve())
-    settings = msgspec.structs.replace(settings, weights=weights, shadow=shadow)
+    settings = read_settings(arguments)
+    token = read_token_of(settings)
     scaling = {
         "min_replicas": settings.replicas,
         "max_replicas": settings.most_replicas,
@@ -245,4 +210,5 @@ def app(arguments: dict[str, Any]) -> serve.Application:
         Network, cpus=1, autoscaling_config=scaling, max_queued_requests=MOST_ONGOING * settings.most_replicas
     )
     # Half a core: it sees what it manages to see.
-    return network.bind(settings, token, None if shadow is None else deployment(Shadow, cpus=0.5).bind(settings))
+    shadow = None if settings.shadow is None else deployment(Shadow, cpus=0.5).bind(settings)
+    return network.bind(settings, token, shadow)

@@ -35,7 +35,7 @@ def fleet(tmp_path_factory) -> Iterator[FleetProcess]:
     with running_fleet(
         also=str(SHIPPED_WEIGHTS),
         weights=str(WEIGHTS),
-        shadow=str(SHIPPED_WEIGHTS),
+        shadow=str(WEIGHTS),
         replicas=2,
         most_replicas=2,
         token_file=str(token),

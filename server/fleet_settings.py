@@ -1,0 +1,91 @@
+"""The arguments of a fleet's application (`server/fleet.py`), and their check; without Ray."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from model.card import read_card
+from model.loading import resolve_weights
+
+
+class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The arguments of `server.fleet.app`.
+
+    Args:
+        weights: of the network, on every machine.
+        shadow: weights of a second network that sees the same images, is compared, and answers nobody.
+        engine: as `load_engine` takes it.
+        precision: as `load_engine` takes it.
+        replicas: fewest replicas of the network.
+        most_replicas: most of them, when images wait.
+        token_file: file with the token that clients must show, on every machine: Ray Serve builds the application on
+            any of them.
+    """
+
+    weights: str = "weights/model_weights"
+    shadow: str | None = None
+    engine: str = "auto"
+    precision: str = "auto"
+    replicas: int = 1
+    most_replicas: int = 1
+    token_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replicas <= self.most_replicas:
+            raise ValueError(f"expected 1 <= replicas <= most_replicas, got {self.replicas} and {self.most_replicas}")
+
+
+def read_settings(arguments: dict[str, Any]) -> FleetSettings:
+    """Read the arguments of a fleet's application; paths of networks become those of their files.
+
+    Raises:
+        ValueError: if one of them is not as expected, or the shadow cannot be compared; a single line.
+        FileNotFoundError: if there are no weights.
+    """
+    try:
+        settings = msgspec.convert(arguments, FleetSettings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"expected arguments {', '.join(FleetSettings.__struct_fields__)}, got: {error}") from error
+    weights = resolve_weights(settings.weights).resolve()
+    if settings.shadow is None:
+        return msgspec.structs.replace(settings, weights=str(weights))
+    shadow = resolve_weights(settings.shadow).resolve()
+    _check_shadow(weights, shadow)
+    return msgspec.structs.replace(settings, weights=str(weights), shadow=str(shadow))
+
+
+def read_token_of(settings: FleetSettings) -> str | None:
+    """The token that clients must show; None if they need none.
+
+    Raises:
+        ValueError: if there is no token in its file; a single line that names this machine.
+    """
+    from server.wire.token import read_token  # here: the replicas need nothing of the wire
+
+    if settings.token_file is None:
+        return None
+    try:
+        return read_token(Path(settings.token_file).absolute())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected token_file on every machine, got on {platform.node()}: {error}") from error
+
+
+def _check_shadow(weights: Path, shadow: Path) -> None:
+    """Check that the comparison is fair, as far as the cards tell.
+
+    Raises:
+        ValueError: if the shadow looks for another target, or at larger images: they come in the network's size.
+    """
+    card, other = read_card(weights), read_card(shadow)
+    if card.profile.name != other.profile.name:
+        raise ValueError(
+            f"expected a shadow whose first target is the network's, {card.profile.name}, "
+            f"got {other.profile.name} in {shadow}"
+        )
+    if card.input_px is not None and other.input_px is not None and other.input_px > card.input_px:
+        raise ValueError(
+            f"expected a shadow whose input has at most the network's {card.input_px} px, "
+            f"got {other.input_px} in {shadow}"
+        )

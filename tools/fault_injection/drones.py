@@ -1,7 +1,8 @@
 """Drones that send frames of a hero whose place is known, and judge what they are told.
 
 The frames are drawn once. The camera is 2 m behind the hero and looks to one side and to the other in turn, so that an
-answer to another frame than its own gives coordinates of another place.
+answer to another frame than its own gives coordinates of another place. Each drone is one frame ahead of the drone
+before it, so that this also shows answers that are mixed up between drones.
 """
 
 import contextlib
@@ -104,18 +105,30 @@ def draw_scenes() -> list[Scene]:
     return scenes + scenes[-2:0:-1]
 
 
+def scene_at(scenes: Sequence[Scene], drone: int, flown_s: float) -> Scene:
+    """What a drone sees after a time.
+
+    Args:
+        scenes: result of `draw_scenes`.
+        drone: its number.
+        flown_s: since its first frame.
+    """
+    return scenes[(drone + round(flown_s * FRAMES_PER_S)) % len(scenes)]
+
+
 class Drone:
     """Sends a frame in each period, until it is stopped; the hero walks at the usual pace, however long the period is.
 
     Args:
         port: of the server.
         scenes: result of `draw_scenes`.
+        number: of the drone.
         period_s: of its frames.
         first_s: time of the first frame, monotonic s.
     """
 
-    def __init__(self, port: int, scenes: Sequence[Scene], period_s: float, first_s: float) -> None:
-        self._client, self._scenes = QuadSimClient(port=port), scenes
+    def __init__(self, port: int, scenes: Sequence[Scene], number: int, period_s: float, first_s: float) -> None:
+        self._client, self._scenes, self._number = QuadSimClient(port=port), scenes, number
         self._period_s, self._first_s = period_s, first_s
         self._sent: list[Sent] = []
         self._is_over = threading.Event()
@@ -153,7 +166,7 @@ class Drone:
             due_s = self._first_s + number * self._period_s
             if self._is_over.wait(max(0.0, due_s - time.monotonic())):
                 return
-            scene = self._scenes[round((due_s - self._first_s) * FRAMES_PER_S) % len(self._scenes)]
+            scene = scene_at(self._scenes, self._number, due_s - self._first_s)
             with contextlib.suppress(ConnectionError):  # the server tells why, in its log
                 at_s = self._client.send_frame(scene.frame.fields(time.time()))
                 self._sent.append(Sent(at_s, scene.hero_m))
@@ -166,7 +179,7 @@ def flying(port: int, scenes: Sequence[Scene], drones: int, frames_per_s: float)
     with contextlib.ExitStack() as stack:
         flown = []
         for number in range(drones):
-            drone = Drone(port, scenes, period_s, begin_s + period_s * number / drones)
+            drone = Drone(port, scenes, number, period_s, begin_s + period_s * number / drones)
             stack.callback(drone.stop)
             flown.append(drone)
         yield flown

@@ -8,7 +8,8 @@ with `--fallback`; between them is a relay, which delays and changes answers. Ea
 follow, at a server of its own. The drones send frames of a hero whose place is known, so that a wrong or stale command
 is found. Two cores don't carry twelve drones at five frames a second each: give fewer frames.
 
-Exit status: 0; 1, a command was wrong, or a drone was on patrol, or left without a command, for too long; 2, failed.
+Exit status: 0; 1, a command was wrong, or a drone was on patrol, or left without a command, for too long, or frames did
+not go to the fleet again; 2, failed.
 """
 
 from model.startup import begin_command
@@ -59,9 +60,9 @@ class Outcome(NamedTuple):
     back_s: float
 
     def is_good(self, watchdog_s: float) -> bool:
-        """Whether no command was wrong, and no patrol or silence longer than the watchdog's time."""
+        """Whether no command was wrong, no patrol or silence longer than the watchdog's time, and the fleet is back."""
         longest_s = max(self.judgement.longest_patrol_s, self.judgement.longest_silence_s)
-        return self.judgement.wrong == 0 and longest_s <= watchdog_s + GRACE_S
+        return self.judgement.wrong == 0 and longest_s <= watchdog_s + GRACE_S and not math.isnan(self.back_s)
 
     def row(self, drones: int) -> str:
         """The row of the table."""
@@ -76,7 +77,7 @@ class Outcome(NamedTuple):
 
 @command("fleet_faults", interrupted="Interrupted; fleet and server have been stopped.")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 1 if a drone was misled or left alone."""
+    """Run the command line; returns 1 if a drone was misled or left alone, or the fleet did not come back."""
     options = parse(arguments)
     weights = resolve_weights(options.weights.resolve())
     scenes = draw_scenes()

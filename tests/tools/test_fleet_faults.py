@@ -107,17 +107,21 @@ def test_the_fleet_is_back_when_it_infers_for_good(seen, expected_s):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "longest_patrol_s", "longest_silence_s", "is_good"),
+    ("wrong", "longest_patrol_s", "longest_silence_s", "back_s", "is_good"),
     [
-        (0, 1.0, 1.0, True),
-        (1, 0.0, 0.0, False),
-        (0, 1.01 + GRACE_S, 0.0, False),
-        (0, 0.0, 1.01 + GRACE_S, False),
+        (0, 1.0, 1.0, 0.0, True),
+        (0, 1.0, 1.0, 13.2, True),
+        (1, 0.0, 0.0, 0.0, False),
+        (0, 1.01 + GRACE_S, 0.0, 0.0, False),
+        (0, 0.0, 1.01 + GRACE_S, 0.0, False),
+        (0, 1.0, 1.0, math.nan, False),
     ],
 )
-def test_a_fault_came_out_well_if_nobody_was_misled_or_left_alone(wrong, longest_patrol_s, longest_silence_s, is_good):
+def test_a_fault_came_out_well_if_nobody_was_misled_or_left_alone_and_the_fleet_is_back(
+    wrong, longest_patrol_s, longest_silence_s, back_s, is_good
+):
     told = Judgement(9, wrong, 2, longest_patrol_s, longest_silence_s)
-    assert Outcome("delay", told, 3, 10.0, 0.0).is_good(watchdog_s=1.0) is is_good
+    assert Outcome("delay", told, 3, 10.0, back_s).is_good(watchdog_s=1.0) is is_good
 
 
 def test_the_row_of_a_fault_says_what_the_drones_noticed():

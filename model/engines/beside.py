@@ -29,7 +29,7 @@ except (ValueError, OSError) as error:
 """
 
 
-def load_beside(name: str, weights: str, precision: str, device: str) -> Engine:
+def load_beside(name: str, weights: str, precision: str, device: str, threads: int | None = None) -> Engine:
     """Load weights into an engine, as `load_engine` does, in a thread other than the event loop's.
 
     Raises:
@@ -54,4 +54,4 @@ def load_beside(name: str, weights: str, precision: str, device: str) -> Engine:
         raise ValueError(f"{weights}: expected a network, got a file that crashes the program that opens it: {crash}")
     if tried.returncode:
         raise ValueError((tried.stderr.strip().splitlines() or [f"{weights}: it cannot be loaded"])[-1])
-    return load_engine(name, weights, precision, device)
+    return load_engine(name, weights, precision, device, threads)

@@ -1,6 +1,9 @@
 """The command line, run as its user runs it."""
 
+import importlib
 import re
+import signal
+from types import ModuleType
 
 import pytest
 from support.command import REPOSITORY, follower
@@ -32,6 +35,35 @@ def test_a_setting_that_makes_no_sense_is_told_in_one_line(option, message):
     run = follower("unused", option)
     assert run.returncode == 2
     assert run.stderr == f"follower: {message}\n"
+
+
+@pytest.fixture
+def command_line() -> ModuleType:
+    """The module of the command, which changes what Ctrl-C does when it is imported."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return importlib.import_module("server.follower")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), ("auto", None)),
+        (("--fronts=3",), ("auto", 2)),
+        (("--fronts=16",), ("auto", 1)),
+        (("--fronts=3", "--engine=openvino"), ("openvino", 2)),
+        (("--fronts=3", "--engine=http://gpu", "--fallback"), ("auto", 2)),
+    ],
+)
+def test_each_of_several_fronts_infers_on_its_share_of_the_cores(options, expected, command_line, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(command_line, "connect", lambda host, weights, local: local)
+    parsed = command_line.parse([*options, "weights/fcn4"])
+    host = command_line.find_inference_host(parsed, watchdog_s=1.0)
+    got = command_line.load(parsed, host, lambda name, weights, precision, device, threads: (name, threads), "another")
+    assert got == expected
 
 
 def test_what_an_error_quotes_from_a_file_is_harmless_in_a_terminal(tmp_path):

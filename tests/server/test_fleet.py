@@ -104,7 +104,10 @@ def test_the_shadow_is_counted(fleet, engine):
         engine.infer(FRAME)
         with contextlib.suppress(OSError):
             lines = fleet.metrics().splitlines()
-            return any("followme_fleet_shadow" in line and 'found_by="both"' in line for line in lines)
+            return all(
+                any(line.startswith(f"ray_followme_fleet_{name}_total{{") and tag in line for line in lines)
+                for name, tag in (("shadow", 'found_by="both"'), ("images", 'outcome="answered"'))
+            )
         return False
 
     wait_until(is_counted, "a count of images in which both found the hero")

@@ -99,6 +99,12 @@ class Connection:
         self.thread: Any = None
         self.begin_request()
 
+    @property
+    def name(self) -> str:
+        """The client's in logs."""
+        host, port = self._state[0][:2]
+        return str(Peer(host, port))
+
     def begin_request(self) -> None:
         """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
         self.standing = Standing.STRANGER
@@ -226,6 +232,9 @@ class Connections:
         arriving = [each for each in self._open.values() if not each.is_received and not each.is_closing]
         for connection in arriving:
             if self._pace.clock() - connection.since_s > REQUEST_S:
+                if held_bytes := connection.held_bytes:  # else it was idle, as browsers' are
+                    expected = f"a whole request or message within {REQUEST_S:g} s"
+                    self._complaints.warn(connection.name, "message", expected, f"{held_bytes} bytes of one")
                 connection.close()
 
     def _note_held(self, change_bytes: int) -> None:

@@ -188,6 +188,8 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         for arrived in self.iterator:
             message = arrived.take()
             self.connection.turns.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
+            if self.connection.is_closing:  # by us, and the message was thrown away as far as it had arrived
+                break
             if isinstance(message, Malformed):
                 self.complain(message.expected, message.received)
             elif message == "2":

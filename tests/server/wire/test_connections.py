@@ -88,7 +88,7 @@ class Door:
         self.now_s += 1.0
         self.listener.put(Socket())
         socket, _ = self.subject.accept()
-        self.subject.spawn(lambda _: eventlet.event.Event().wait(), [None, socket, None])
+        self.subject.spawn(lambda _: eventlet.event.Event().wait(), [("client", 4567), socket, None])
         return socket, self.subject.of(socket)
 
 
@@ -184,6 +184,7 @@ def test_a_request_must_arrive_in_time(door):
     door.now_s += 2 * REQUEST_S
     door.subject.expire()
     assert (slow.is_shut, quick[0].is_shut) == (True, False)
+    assert door.complaints == [], "connections that are kept for a further request are idle"
 
 
 def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
@@ -199,6 +200,7 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
     connection.hold(bytearray(3))
     door.subject.expire()
     assert slow.is_shut
+    assert door.complaints == ["3 bytes of one"]
 
 
 def hold(entered: tuple[Socket, Connection], share: float) -> bytearray:

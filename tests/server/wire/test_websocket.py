@@ -150,3 +150,19 @@ def test_what_clients_send_is_a_packet(message):
 )
 def test_what_no_client_of_ours_sends_is_none(message):
     assert not is_packet(message)
+
+
+def test_nothing_is_complained_of_that_was_thrown_away_with_its_connection():
+    data = encode_message("42" + "x" * 5000)
+    wire = Wire(data, largest_piece=1000)
+    subject, complaints = websocket(wire)
+    receive, wire.shutdown = wire.recv, lambda _: None
+
+    def recv(most: int) -> bytes:
+        if len(wire._data) < len(data) / 2:
+            subject.connection.close()
+        return receive(most)
+
+    wire.recv = recv
+    assert subject.wait() is None
+    assert complaints == []

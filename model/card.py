@@ -12,12 +12,11 @@ import msgspec
 
 from model.evidence import Doubt, Evidence
 from model.images import MEAN, SCALE
-from model.loading import is_legacy
+from model.loading import MOST_INPUT_PX, is_legacy
 from model.profile import LONGEST_NAME, Profile, hero_profile, profile_of
 from model.scoring import CLASSES, THRESHOLD_255
 
 MOST_CLASSES = 256
-LARGEST_INPUT_PX = 4096
 # Of a divisor of differences up to 255. Far outside of it, a network's inputs are not finite, or all zero.
 SCALES = (0.01, 10_000.0)
 # More pixels than a person covers, even in the input of a large network; a larger minimum would hide every hero.
@@ -87,8 +86,8 @@ class Card:
             raise ValueError(f"targets must have different names, got {', '.join(names)}")
         if self.classes[0] != "surroundings":
             raise ValueError(f"the first of classes must be surroundings, got {', '.join(self.classes)}")
-        if self.input_px is not None and not 1 <= self.input_px <= LARGEST_INPUT_PX:
-            raise ValueError(f"input_px must be 1 to {LARGEST_INPUT_PX}, got {self.input_px}")
+        if self.input_px is not None and not 1 <= self.input_px <= MOST_INPUT_PX:
+            raise ValueError(f"input_px must be 1 to {MOST_INPUT_PX}, got {self.input_px}")
         smallest, largest = SCALES
         if not smallest <= self.scale <= largest:
             raise ValueError(f"scale must be {smallest:g} to {largest:g}, got {self.scale}")

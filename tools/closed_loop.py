@@ -197,17 +197,13 @@ def _report(
     all_settings = asdict(settings) | asdict(faults)
     return {
         "settings": {name: all_settings[name] for name in shown},
-        "scores": {pilot: _as_json(got) for pilot, got in scores.items()},
+        "scores": {pilot: got.as_json() for pilot, got in scores.items()},
         "goals": [{**goal._asdict(), "is_met": goal.is_met_by(scores[SERVER])} for goal in goals if SERVER in scores],
         "episodes": [
-            {"pilot": episode.pilot, "seed": episode.seed, **_as_json(score([flight]))}
+            {"pilot": episode.pilot, "seed": episode.seed, **score([flight]).as_json()}
             for episode, flight in by_episode.items()
         ],
     }
-
-
-def _as_json(got: Score) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in got._asdict().items()}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from model.command import command, print_text, run_command
 from model.options import add_options, check, from_options, option
+from server.settings import LAST_PORT
 from tools.diagnosis.finding import Finding, Mark
 from tools.diagnosis.machine import check_machine
 from tools.simulator.address import ServerAddress
@@ -51,7 +52,7 @@ class DoctorSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            ("port", 0 <= self.port <= 65535, "of 0 to 65535"),
+            ("port", 0 <= self.port <= LAST_PORT, f"of 0 to {LAST_PORT}"),
             ("seconds", self.seconds is None or 0 < self.seconds < math.inf, "above 0 and finite"),
         )
 

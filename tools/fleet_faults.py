@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from model.command import command, run_command
 from model.loading import resolve_weights
-from server.settings import Settings
+from server.settings import LONGEST_WATCHDOG_S, Settings
 from tools.fault_injection.drones import Judgement, Scene, draw_scenes, flying, together
 from tools.fault_injection.faults import FAULTS, Fault, Fleet, running
 from tools.fault_injection.watching import STEADY_S, STEADY_WITHIN_S, becomes_steady, failed_images, watching
@@ -34,7 +34,6 @@ from tools.simulator.world import FRAMES_PER_S
 
 # The watchdog looks some times a second, and frames and orders have a way to go.
 GRACE_S = 0.25
-LONGEST_WATCHDOG_S = 3.0
 HEAD = (
     "| fault | frames lost | drones told to patrol | longest patrol | longest without a command | wrong commands "
     "| fault over after | fleet infers again after |\n|---|---|---|---|---|---|---|---|"

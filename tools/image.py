@@ -145,7 +145,7 @@ def serving(container: str) -> Iterator[ServerProcess]:
     own_options = ("--port", str(port), "--record", "recordings")
     server = ServerProcess([*in_container, *config["Entrypoint"], *config["Cmd"], *own_options], port)
     try:
-        server.wait_ready(timeout_s=120.0)
+        server.wait_ready()
         health_check = [word.replace(PORT_IN_IMAGE, str(port)) for word in config["Healthcheck"]["Test"][1:]]
         subprocess.run([*in_container, *health_check], check=True)
         yield server

@@ -30,6 +30,7 @@ from pathlib import Path
 from model.command import command, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
+from server.settings import LAST_PORT
 from server.watch.recording.film import Film
 from server.watch.recording.format import Start
 from server.watch.recording.reader import Recording
@@ -76,8 +77,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     page.add_argument("--port", type=int, default=PORT, help="port to listen on, 0 for any (default: %(default)s)")
     page.add_argument("--token-file", type=Path, help="file with the token that browsers of other machines must show")
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65535:
-        parser.error(f"expected --port of 0 to 65535, got {options.port}")
+    if not 0 <= options.port <= LAST_PORT:
+        parser.error(f"expected --port of 0 to {LAST_PORT}, got {options.port}")
     if options.page and (options.weights, options.engine, options.precision) != (None, "auto", "auto"):
         parser.error("expected --page without --weights, --engine and --precision: it shows what was recorded")
     if not options.page and (options.host, options.port, options.token_file) != (HOST, PORT, None):

@@ -22,7 +22,6 @@ def posed(look: Look, person: Person) -> np.ndarray:
 
 def test_the_hero_has_long_red_hair_a_red_top_and_red_shoes():
     hero = hero_look()
-    assert hero.is_hero
     assert hero.hair_style == LONG
     assert is_reddish(hero.hair)
     assert is_reddish(hero.top)
@@ -37,7 +36,6 @@ def test_the_heros_trousers_are_dark_with_red_as_the_strongest_colour():
 
 def test_nobody_else_has_red_hair_or_two_red_things_on():
     for look in others(3000):
-        assert not look.is_hero
         assert not is_reddish(look.hair)
         assert sum(map(is_reddish, (look.top, look.trousers, look.shoes))) <= 1
 

@@ -97,7 +97,6 @@ def sensor_frame_fields(
     *,
     pose: Pose | None = None,
     timestamp_s: float | None = None,
-    far_m: float = QUADSIM_CAMERA.far_m,
     locale: str = "en",
 ) -> dict[str, str]:
     """Make the argument of a `sensor_frame` event, for `QuadSimClient.send_frame`.
@@ -109,7 +108,6 @@ def sensor_frame_fields(
         gimbal_pose: pose of the camera, world frame.
         pose: pose of the quad, world frame; None: level, at the camera's position.
         timestamp_s: seconds since 1970; None: now.
-        far_m: depth of the value 255 in the depth image.
         locale: locale of QuadSim's machine, a key of `LOCALES`.
 
     Returns:
@@ -124,7 +122,7 @@ def sensor_frame_fields(
         "rgb_image": base64.b64encode(jpeg).decode("ascii"),
     }
     if depth is not None:
-        png = depth if isinstance(depth, bytes) else encode_depth_png(depth, far_m)
+        png = depth if isinstance(depth, bytes) else encode_depth_png(depth, QUADSIM_CAMERA.far_m)
         fields["depth_image"] = base64.b64encode(png).decode("ascii")
     return fields
 

@@ -75,7 +75,6 @@ def _man(rng: np.random.Generator) -> Look:
         girth=_between(1.25, 1.35, rng),
         hair_style=SHORT,
         hair=varied(_BROWN, rng),
-        is_hero=False,
     )
 
 
@@ -90,7 +89,6 @@ def _child(rng: np.random.Generator) -> Look:
         trousers=varied(_DENIM, rng),
         shoes=_WHITE,
         top_pattern=0.2,
-        is_hero=False,
     )
 
 
@@ -106,7 +104,6 @@ def _dress(rng: np.random.Generator) -> Look:
         top_pattern=0.08,
         trousers_pattern=0.08,
         has_bare_shins=True,
-        is_hero=False,
     )
 
 

@@ -11,6 +11,7 @@ All distances are horizontal, because the height of the coordinates within a bod
 `stranger_score` defines chases and switches, `track_score` IDF1.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -83,6 +84,10 @@ class Score(NamedTuple):
     error_p95_m: float
     velocity_error_mps: float
     roughness_m: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """The figures by name, ready for JSON: None where there is nothing to measure."""
+        return {name: None if math.isnan(value) else value for name, value in self._asdict().items()}
 
 
 def score(flights: Sequence[Flight]) -> Score:

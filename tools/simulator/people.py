@@ -23,7 +23,6 @@ class Look(NamedTuple):
         hair, skin, top, trousers, shoes: colours.
         top_pattern, trousers_pattern: variation of the brightness between patches, 0–1.
         has_bare_shins: whether the trousers end at the knees, as a dress does.
-        is_hero: whether this person is the hero.
     """
 
     height_m: float
@@ -38,7 +37,6 @@ class Look(NamedTuple):
     top_pattern: float
     trousers_pattern: float
     has_bare_shins: bool = False
-    is_hero: bool = False
 
 
 class Person(NamedTuple):
@@ -124,7 +122,6 @@ def hero_look() -> Look:
         shoes=(150, 31, 26),
         top_pattern=0.45,
         trousers_pattern=0.4,
-        is_hero=True,
     )
 
 

@@ -78,23 +78,22 @@ def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
 
 
 def read_frames(
-    files: Iterable[Path], masks: dict[Path, Path] | None = None, camera_pose: Pose = CAMERA_POSE
+    files: Iterable[Path], masks: dict[Path, Path] | None = None
 ) -> Iterator[PlayedFrame | UnreadableImageError]:
     """Read images lazily; an unreadable image is yielded as its error.
 
     Args:
         files: images of any size; those of another size than 256×256 are cut to a square and resized.
         masks: masks of the images that have one; their people stand upright on the ground in the depth.
-        camera_pose: pose for all frames.
     """
-    ground_m = ground_depth_m(QUADSIM_CAMERA, camera_pose)
+    ground_m = ground_depth_m(QUADSIM_CAMERA, CAMERA_POSE)
     for file in files:
         try:
             depth_m = _recorded_depth_m(file)
             if depth_m is None:
                 mask = (masks or {}).get(file)
-                depth_m = ground_m if mask is None else _with_people(ground_m, mask, camera_pose)
-            yield PlayedFrame(file.name, _read_image(file), depth_m, camera_pose)
+                depth_m = ground_m if mask is None else _with_people(ground_m, mask, CAMERA_POSE)
+            yield PlayedFrame(file.name, _read_image(file), depth_m, CAMERA_POSE)
         except UnreadableImageError as error:
             yield error
 

@@ -19,6 +19,7 @@ FOLLOWER = REPOSITORY / "server" / "follower.py"
 SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
 
 _POLL_S = 0.02
+LONGEST_START_S = 120.0  # with the conversion of a new network
 
 
 class ServerError(ChildProcessError):
@@ -102,7 +103,7 @@ class ServerProcess:
             except http.client.HTTPException as error:
                 raise ConnectionError(f"expected HTTP from port {self.port}, got {error!r}") from error
 
-    def wait_ready(self, timeout_s: float) -> None:
+    def wait_ready(self, timeout_s: float = LONGEST_START_S) -> None:
         """Wait until `/healthz` answers with status 200.
 
         Raises:
@@ -159,7 +160,6 @@ def running_server(
     weights: Path | str,
     *options: str,
     port: int | None = None,
-    ready_timeout_s: float = 120.0,
     script: Path = FOLLOWER,
     folder: Path = REPOSITORY,
 ) -> Iterator[ServerProcess]:
@@ -169,7 +169,6 @@ def running_server(
         weights: the network, as the server takes it; relative to the root of the repository.
         options: further command-line options, e.g. "--watchdog-s", "0.5".
         port: port to listen on; None chooses a free port.
-        ready_timeout_s: time limit for the start, which includes the conversion of a new network.
         script: script to run; it takes the arguments of `server/follower.py`.
         folder: the root of the repository whose server it is.
 
@@ -185,7 +184,7 @@ def running_server(
     command = [sys.executable, str(script), str(weights), "--port", str(port), *options]
     server = ServerProcess(command, port, folder)
     try:
-        server.wait_ready(ready_timeout_s)
+        server.wait_ready()
         yield server
     finally:
         server.stop()

@@ -105,9 +105,9 @@ def encode_message(text: str) -> bytes:
     return fragments.tobytes() + encode_frame(CONTINUATION if whole else TEXT, last)
 
 
-def encode_frame(opcode: int, payload: bytes, *, is_final: bool = True) -> bytes:
-    """Encode a masked frame with a payload of at most 65535 bytes."""
-    first = (_FIN if is_final else 0) | opcode
+def encode_frame(opcode: int, payload: bytes) -> bytes:
+    """Encode a masked and final frame with a payload of at most 65535 bytes."""
+    first = _FIN | opcode
     if len(payload) < _LENGTH_IN_2_BYTES:
         header = bytes([first, _MASKED | len(payload)])
     else:

@@ -1,7 +1,6 @@
 """Fly a taught network in the stand-in, and draw how it went."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,8 @@ def fly_target(weights: Path, target: str, figures: Path, picture: Path) -> None
 
 def describe(flown: Sequence[Flight]) -> dict[str, Any]:
     """The figures of all flights together and of each, ready for JSON."""
-    each = [{"seed": seed, **_as_json([flight])} for seed, flight in zip(SEEDS, flown, strict=True)]
-    return {"together": _as_json(flown), "flights": each}
-
-
-def _as_json(flown: Sequence[Flight]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in score(flown)._asdict().items()}
+    each = [{"seed": seed, **score([flight]).as_json()} for seed, flight in zip(SEEDS, flown, strict=True)]
+    return {"together": score(flown).as_json(), "flights": each}
 
 
 def draw_errors(flown: Sequence[Flight], target: str, path: Path) -> None:

@@ -94,10 +94,8 @@ def write_record(folder: Path, record: Record) -> None:
     write_whole(folder / TRIAL, lambda path: path.write_text(text))
 
 
-def end(folder: Path, error: str = "") -> Record:
+def end(folder: Path, error: str = "") -> None:
     """Record that a trial is over, because it failed with an error, or else finished or was stopped early."""
     before = msgspec.json.decode((folder / TRIAL).read_bytes(), type=Record)
     state: State = "failed" if error else "finished" if (folder / WEIGHTS).exists() else "stopped"
-    record = Record(before.parameters, state, error)
-    write_record(folder, record)
-    return record
+    write_record(folder, Record(before.parameters, state, error))

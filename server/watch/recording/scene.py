@@ -20,7 +20,6 @@ from foxglove.messages import Pose as FoxglovePose
 from server.flight.motion import Vector
 from server.flight.session import Situation
 from server.sight.geometry import Pose
-from server.wire.messages import create_box_marker
 
 WORLD = "world"
 HERO_ID, OTHERS_ID = "hero", "others"
@@ -64,16 +63,15 @@ def _hero(situation: Situation, stamp: Timestamp) -> SceneEntity | None:
     """A box with an arrow along the velocity."""
     if situation.position_m is None or situation.velocity_mps is None:
         return None
-    marker = create_box_marker(0, situation.position_m, situation.marker_m).payload
     velocity_mps = situation.velocity_mps
     speed_mps = math.hypot(*velocity_mps)
     heading = Pose(
         0, 0, 0, 0, -math.degrees(math.asin(velocity_mps[2] / speed_mps)) if speed_mps else 0.0,
         math.degrees(math.atan2(velocity_mps[1], velocity_mps[0])),
     )  # fmt: skip
-    at = vector(marker["pose"][:3])
+    at = vector(situation.position_m)
     box = CubePrimitive(
-        pose=FoxglovePose(position=at, orientation=NO_TURN), size=vector(marker["dimensions"]), color=HERO_COLOUR
+        pose=FoxglovePose(position=at, orientation=NO_TURN), size=vector(situation.marker_m), color=HERO_COLOUR
     )
     arrow = ArrowPrimitive(
         pose=FoxglovePose(position=at, orientation=rotation(heading)),

@@ -1,6 +1,7 @@
 """The rules that keep the structure: who may import what, and how long a module may be."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,21 @@ def test_modules_are_short():
 def test_nobody_imports_a_private_name():
     taken = [(name(file), taken) for file in MODULES + TESTS for _, taken in imports(file)]
     assert [(file, what) for file, what in taken if what and what.startswith("_") and not what.startswith("__")] == []
+
+
+def test_each_part_of_the_server_imports_what_its_row_in_the_table_allows():
+    table = (REPOSITORY / "docs" / "contributing.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `(server/\S+)` \|.*\| (.*) \|$", table))
+    for file in MODULES:
+        if not name(file).startswith("server/") or file.name == "__init__.py":
+            continue
+        (part,) = [part for part in rows if name(file).startswith(part)]
+        may = [
+            each if each in ("server", "model") else f"server/{each}" for each in re.findall("`([^`]+)`", rows[part])
+        ]
+        prefixes = tuple(each.removesuffix(".py").rstrip("/").replace("/", ".") + "." for each in [part, *may])
+        ours = {module for module, _ in imports(file) if module.split(".")[0] in ("server", "model")}
+        assert {module for module in ours if not f"{module}.".startswith(prefixes)} == set(), name(file)
 
 
 def test_only_the_wire_knows_the_event_loop_and_socket_io():

@@ -78,7 +78,7 @@ class RunKeeper(keras.callbacks.Callback):
                 logger.info("validation after epoch %d: %s", done, validation)
                 logs |= {"quality": validation.quality, "hero_iou": validation.hero_iou}  # for TensorBoard
                 best, is_last = best_epoch(self._log), done == self._config.epochs
-                is_best = best is None or validation.quality > best[1].quality
+                is_best = best is None or validation.quality > best.quality
                 if is_last if self._config.keep == "last" else is_best:
                     write_whole(self._out / KEPT, lambda path: save_float32(self.model, self._config, path))
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))

@@ -1,6 +1,7 @@
 """The log of a training run: a line of CSV for each epoch."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,11 @@ class EpochLog(NamedTuple):
     epoch: int
     loss: float
     validation: HeroScore | None = None
+
+    @property
+    def quality(self) -> float:
+        """The validation's; −1, which is below any other, without one."""
+        return self.validation.quality if self.validation else -1.0
 
 
 def read_log(path: Path) -> list[EpochLog]:
@@ -48,7 +54,6 @@ def write_log(path: Path, log: list[EpochLog]) -> None:
             writer.writerow({"epoch": epoch, "loss": loss, **score})
 
 
-def best_epoch(log: list[EpochLog]) -> tuple[int, HeroScore] | None:
-    """First epoch with the highest quality, and its score; None if no epoch was scored."""
-    scored = [(line.epoch, line.validation) for line in log if line.validation]
-    return max(scored, key=lambda epoch_and_score: epoch_and_score[1].quality, default=None)
+def best_epoch(log: Sequence[EpochLog]) -> EpochLog | None:
+    """First epoch with the highest quality; None if no epoch was scored."""
+    return max((line for line in log if line.validation), key=lambda line: line.quality, default=None)

@@ -102,7 +102,7 @@ def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> d
         "mean": MEAN,
         "scale": SCALE,
         "settings": asdict(config),
-        "epoch": config.epochs if config.keep == "last" else best[0],
+        "epoch": config.epochs if config.keep == "last" else best.epoch,
         "thresholds": trained.thresholds and trained.thresholds._asdict(),
         # A score on frames that the network learned from would mean nothing.
         "validation": {"quality": trained.validation.quality, **trained.validation._asdict()}

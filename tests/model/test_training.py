@@ -386,7 +386,7 @@ def test_without_hysteresis_the_best_epochs_network_is_the_weights_to_use(whole)
 
 def test_a_run_tells_what_it_left(whole):
     trained = finish(tiny(), frames(1), whole)
-    assert trained == Trained(whole / WEIGHTS, None, best_epoch(read_log(whole / LOG))[1])
+    assert trained == Trained(whole / WEIGHTS, None, best_epoch(read_log(whole / LOG)).validation)
 
 
 def test_a_run_tells_its_batches_before_the_first_step(tmp_path):

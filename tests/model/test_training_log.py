@@ -21,5 +21,5 @@ def test_a_log_that_is_not_there_yet_is_empty(tmp_path):
 def test_the_best_epoch_is_the_first_of_the_highest_quality():
     low, high = HeroScore(0.5, 6, 1, 3), HeroScore(0.9, 9, 0, 1)
     log = [EpochLog(1, 2.0), EpochLog(2, 1.5, low), EpochLog(3, 1.2, high), EpochLog(4, 1.1, high)]
-    assert best_epoch(log) == (3, high)
+    assert best_epoch(log) == EpochLog(3, 1.2, high)
     assert best_epoch(log[:1]) is None

@@ -109,7 +109,7 @@ class Sampler(OptunaSearch):
 def score_of(trial: Trial, space: Space) -> float | None:
     """Validation quality of the epoch that counts; None if no epoch was scored or the trial failed."""
     best = None if trial.record.state == "failed" else scored(trial.log, space.config(trial.record.parameters))
-    return None if best is None or best.validation is None else best.validation.quality
+    return None if best is None else best.quality
 
 
 class Halving(ASHAScheduler):
@@ -139,8 +139,8 @@ class Halving(ASHAScheduler):
         self.on_trial_add(None, earlier)
         for count, line in enumerate(trial.log if trial.is_over else trial.log[:-1], start=1):
             best = scored(trial.log[:count], config)
-            if line.validation and best and best.validation:
-                self.on_trial_result(None, earlier, {EPOCH: line.epoch, SCORE: best.validation.quality})
+            if line.validation and best:
+                self.on_trial_result(None, earlier, {EPOCH: line.epoch, SCORE: best.quality})
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Ray calls this with a new trial."""

@@ -59,7 +59,7 @@ def best_trial(trials: Sequence[Trial], space: Space) -> Trial | None:
 
     def score(trial: Trial) -> float:
         line = scored(trial.log, space.base)
-        return line.validation.quality if line and line.validation else -1.0
+        return line.quality if line else -1.0
 
     with_score = [trial for trial in trials if score(trial) >= 0 and trial.record.state != "failed"]
     finished = [trial for trial in with_score if trial.record.state == "finished"]

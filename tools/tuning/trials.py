@@ -60,10 +60,7 @@ class Trial:
 def scored(log: Iterable[EpochLog], config: TrainingConfig) -> EpochLog | None:
     """The epoch whose network counts: the best or the last one with a score, as the settings say; None without any."""
     lines = [line for line in log if line.validation]
-    best = best_epoch(lines)
-    if best is None:
-        return None
-    return lines[-1] if config.keep == "last" else next(line for line in lines if line.epoch == best[0])
+    return lines[-1] if lines and config.keep == "last" else best_epoch(lines)
 
 
 def run_folder(out: Path, number: int) -> Path:

@@ -40,8 +40,8 @@ class Reporter(keras.callbacks.Callback):
 def report(log: list[EpochLog], config: TrainingConfig) -> None:
     """Report the last epoch to the search, which may end the process; nothing if that epoch has no score."""
     best = scored(log, config)
-    if best is not None and best.validation is not None and log[-1].validation:
-        tune.report({EPOCH: log[-1].epoch, SCORE: best.validation.quality})
+    if best is not None and log[-1].validation:
+        tune.report({EPOCH: log[-1].epoch, SCORE: best.quality})
 
 
 def run_trial(

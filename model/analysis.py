@@ -113,7 +113,7 @@ def analyse_frame(probabilities: np.ndarray, truth: np.ndarray) -> FrameFigures:
 
 
 def largest_blob(mask: np.ndarray) -> np.ndarray:
-    """Find the largest 8-connected part of a (H, W) bool mask, as a mask; the server takes it for the hero."""
+    """Find the largest 8-connected part of a (H, W) bool mask, as a mask: the hero by the original's logic."""
     if not mask.any():
         return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

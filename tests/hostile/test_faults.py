@@ -166,7 +166,9 @@ def test_a_simulators_clock_may_jump_at_every_frame(server):
         hero_m = follow(client)
         jumps_s = (*JUMPS_S.values(), math.nan, math.inf, 0.0)
         told = [
-            event for number in range(40) for event in answers(client, fields(timestamp_s=1.7e9 + jumps_s[number % 8]))
+            event
+            for number in range(40)
+            for event in answers(client, fields(timestamp_s=1.7e9 + jumps_s[number % len(jumps_s)]))
         ]
         led_m = [event.argument["coords"] for event in told if event.name == "object_detected"]
         assert led_m

@@ -99,16 +99,6 @@ def test_the_largest_blob_joins_at_corners():
     assert not largest_blob(np.zeros((4, 4), bool)).any()
 
 
-def test_the_largest_blob_is_the_servers():
-    from server.sight.parts import find_parts
-
-    mask = np.random.default_rng(1).random((PX, PX)) < 0.3
-    parts = find_parts(mask, np.zeros((PX, PX), np.uint8), window=1, min_px=1)
-    believed = np.zeros_like(mask)
-    believed.flat[parts.at[parts.pixels(0)]] = True
-    np.testing.assert_array_equal(largest_blob(mask), believed)
-
-
 def test_recall_counts_heroes_by_size():
     # (true pixels, found): 3 pixels are no hero; 15 | 16, 24 | 25 and 199 | 200 fall into different bins.
     frames = [frame(*pixels) for pixels in ((3, 9), (4, 4), (15, 3), (16, 4), (24, 0), (25, 25), (199, 9), (200, 0))]

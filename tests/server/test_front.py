@@ -1,5 +1,6 @@
 """A front's link to its parent, and what it says of holds."""
 
+import contextlib
 import json
 import queue
 import socket
@@ -44,9 +45,17 @@ def test_the_end_of_the_parent_is_told(link):
 
 
 def test_a_parent_that_does_not_read_keeps_nobody_waiting(link):
-    subject, _, _ = link
-    for _ in range(100_000):  # megabytes, more than a socket holds
+    subject, parent, _ = link
+    message = encode(hold_message("192.0.2.1", True))
+    told = 100_000  # megabytes, more than a socket holds
+    for _ in range(told):
         subject.tell_hold("192.0.2.1", True)
+    parent.setblocking(False)
+    arrived = 0
+    with contextlib.suppress(BlockingIOError):
+        while received := len(parent.recv(1 << 20)):
+            arrived += received
+    assert 0 < arrived < told * len(message)
 
 
 def test_an_address_is_on_hold_for_other_fronts_while_one_of_its_simulators_is():
@@ -56,7 +65,7 @@ def test_an_address_is_on_hold_for_other_fronts_while_one_of_its_simulators_is()
         road.frame(sid, 1)
         road.control.hold(road.simulator(sid), True)
     road.control.hold(road.simulator("b"), False)
-    assert all(is_held for _, is_held in told)
+    assert {is_held for _, is_held in told} == {True}
     road.control.hold(road.simulator("a"), False)
     assert not told[-1][1]
 

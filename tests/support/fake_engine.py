@@ -41,7 +41,7 @@ class ColourEngine(Engine):
     """Red is the hero, blue another person, all else surroundings; or the other way round.
 
     With a dog, green is that, a second target which counts as another person while the hero is followed.
-    Two frames of the hero are enough to follow. A magenta image makes it raise, a yellow one makes it hang for 1.5 s.
+    Two frames of the hero are enough to follow. A magenta image makes it raise, a yellow one hang for `STALL_S`.
     """
 
     def __init__(

@@ -125,10 +125,13 @@ class Metrics(Collector):
                 family.add_metric([value], count)
             yield family
         yield CounterMetricFamily("followme_sessions_started", "Simulators so far", value=self._connected)
-        sessions = GaugeMetricFamily("followme_sessions", "Simulators connected, by state", labels=["state"])
+        sessions = GaugeMetricFamily("followme_sessions", "Simulators connected, by tracker state", labels=["state"])
         for track_state in TrackState:
             sessions.add_metric([track_state.value], sum(state.tracker.state is track_state for state in states))
         yield sessions
+        # The tracker's state is not enough: it follows people while the drone is on hold, too.
+        told = sum(state.is_told_to_follow is True for state in states)
+        yield GaugeMetricFamily("followme_sessions_told_to_follow", "Simulators told to follow", value=told)
         held = sum(state.is_held for state in states)
         yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=held)
 

@@ -53,6 +53,18 @@ def test_simulators_are_counted_while_they_are_there_and_their_frames_for_good()
     assert told["followme_sessions_started_total"] == 2
 
 
+def test_a_drone_on_hold_follows_nobody_though_its_tracker_does():
+    metrics, flown = Metrics(Faults()), session()
+    metrics.connected(a_simulator("a", flown))
+    assert values(metrics)["followme_sessions_told_to_follow"] == 0, "nothing has been told yet"
+    for number in range(3):
+        flown.take(seen(0.2 * number, sighting()))
+    assert values(metrics)["followme_sessions_told_to_follow"] == 1
+    flown.take(Hold(0.7))
+    told = values(metrics)
+    assert (told["followme_sessions following"], told["followme_sessions_told_to_follow"]) == (1, 0)
+
+
 def test_a_frames_times_fall_into_their_buckets():
     metrics = Metrics(Faults())
     watch = metrics.connected(a_simulator())

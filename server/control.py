@@ -91,9 +91,8 @@ class Control:
 
     def trouble(self) -> str | None:
         """Why drones can't be led now, in words; None if they can."""
-        late_s = time.monotonic() - self._ticked_s
-        if late_s > LATE_TICK_S:
-            return f"the watchdog has not run for {late_s:.1f} s"
+        if time.monotonic() - self._ticked_s > LATE_TICK_S:
+            return f"the watchdog has not run for more than {LATE_TICK_S:g} s"
         # Sooner than the watchdog, so that the reason is told here when it stops a drone.
         return self._perception.trouble(self._settings.watchdog_s / 2)
 

@@ -87,14 +87,16 @@ class Perception:
     def trouble(self, patience_s: float) -> str | None:
         """What is wrong with perception, in words; None if nothing is.
 
+        The words stay the same while it lasts: a screen reader reads the page's line again whenever they change.
+
         Args:
             patience_s: how long one batch may take before it counts as stalled.
         """
         if not (self._threads and all(thread.is_alive() for thread in self._threads)):
             return "perception is not running"
-        busy_s, failed_at_s = self._queue.busy_s, self._failed_at_s
-        if busy_s > patience_s:
-            return f"perception has stalled for {busy_s:.1f} s"
+        failed_at_s = self._failed_at_s
+        if self._queue.busy_s > patience_s:
+            return f"perception has stalled for more than {patience_s:g} s"
         if failed_at_s is not None and time.monotonic() - failed_at_s < FAILURE_TOLD_S:
             return "perception failed on the last frame"
         return None

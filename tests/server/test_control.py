@@ -428,11 +428,11 @@ def test_an_error_at_the_end_still_stops_every_drone(pair):
 
 def test_trouble_is_a_late_tick_or_perceptions(road, monkeypatch):
     assert road.control.trouble() is None
-    road.perception.words = "perception has stalled for 2.0 s"
-    assert road.control.trouble() == "perception has stalled for 2.0 s"
+    road.perception.words = "perception is not running"
+    assert road.control.trouble() == "perception is not running"
     now_s = time.monotonic()
     monkeypatch.setattr(control_module.time, "monotonic", lambda: now_s + 1.5)
-    assert road.control.trouble().startswith("the watchdog has not run for 1.")
+    assert road.control.trouble() == "the watchdog has not run for more than 1 s", "without a number that counts up"
     road.control.tick()
     road.perception.words = None
     assert road.control.trouble() is None

@@ -387,7 +387,7 @@ def test_a_network_that_hangs_counts_as_stalled(pipeline):
     pipeline.put("a", frame())
     wait_until(lambda: pipeline.engine.batches == [1])
     assert pipeline.perception.trouble(patience_s=600.0) is None
-    assert "stalled" in pipeline.perception.trouble(patience_s=0.0)
+    assert pipeline.perception.trouble(patience_s=0.0) == "perception has stalled for more than 0 s"
 
 
 def test_the_waiting_frame_of_a_simulator_that_has_gone_is_dropped(pipeline):

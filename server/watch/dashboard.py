@@ -10,13 +10,13 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from server.front import Front
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
-from server.watch.about import WARNING_SHOWN_S, WARNINGS_SHOWN, describe, describe_briefly, rounded
+from server.watch.about import describe, describe_briefly
+from server.watch.mistakes import Mistakes
 from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
@@ -33,16 +33,6 @@ MOST_MOMENTS_TOGETHER = 50_000
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
 # What a viewer of the wall has in full: no simulator has this name.
 NOBODY = ""
-MOST_WARNINGS = 100
-
-
-@dataclass
-class Complaint:
-    """A client's mistake in words, how often it was made, and when last (monotonic seconds)."""
-
-    words: str
-    count: int
-    at_s: float
 
 
 class Shown:
@@ -121,7 +111,7 @@ class Dashboard:
         self._front = None if front is None else {"name": str(front), "shared_port": front.shared_port}
         self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[Shown] = []
-        self._complaints: dict[tuple[str, str], Complaint] = {}
+        self._mistakes = Mistakes()
         self._changes = 0
         # How many viewers have which simulator in full; None stands for all of them.
         self._in_full: Counter[str | None] = Counter()
@@ -169,11 +159,7 @@ class Dashboard:
 
     def on_complaint(self, name: str, field: str, expected: str, received: str) -> None:
         """Show a client's mistake: what was received in a field instead of what was expected."""
-        words = f"{field.replace('_', ' ')}: got {received}, expected {expected}"
-        before = self._complaints.pop((name, field), None)
-        self._complaints[name, field] = Complaint(words, before.count + 1 if before else 1, time.monotonic())
-        if len(self._complaints) > MOST_WARNINGS:
-            del self._complaints[next(iter(self._complaints))]
+        self._mistakes.add(name, field, expected, received)
         self.on_change()
 
     def stream(self, sleep: Callable[[float], None], in_full: str | None = None) -> Iterator[bytes]:
@@ -235,12 +221,13 @@ class Dashboard:
             told[shown] = Sent(moments[-1].number if moments else before.moment, shown.pictures)
             abouts.append(self._about(shown, before, now_s) | {"moments": [moment.as_json() for moment in moments]})
             give_way()
+        names = {shown.simulator.name for shown in self._shown}
         message = {
             "now_s": round(now_s, 3),
             "trouble": self._trouble(),
             "network": self._network(),
             "front": self._front,
-            "others": self._warnings(None, now_s),
+            "others": self._mistakes.latest(lambda client: client not in names, now_s),
             "simulators": abouts,
         }
         return message, told
@@ -254,20 +241,11 @@ class Dashboard:
         situation, spots = simulator.session.situation(now_s), picture.spots if picture else ()
         told = describe(simulator.name, simulator.target, situation, shown.distance_m, spots, self._camera) | {
             "recording": self._recording(simulator, now_s),
-            "warnings": self._warnings(simulator.name, now_s),
+            "warnings": self._mistakes.latest(lambda client: client == simulator.name, now_s),
         }
         if picture is not None and shown.pictures != sent.picture:
             told["picture"] = picture.image
         return told
-
-    def _warnings(self, name: str | None, now_s: float) -> list[dict[str, Any]]:
-        """The latest ones about a simulator, or with None those about other clients; the newest first."""
-        shown = {each.simulator.name for each in self._shown} if name is None else set()
-        return [
-            {"client": client, "words": said.words, "count": said.count, "age_s": rounded(now_s - said.at_s)}
-            for (client, _), said in reversed(self._complaints.items())
-            if (client == name or (name is None and client not in shown)) and now_s - said.at_s < WARNING_SHOWN_S
-        ][:WARNINGS_SHOWN]
 
 
 def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:

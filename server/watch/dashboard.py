@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from server.front import Front
 from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
-from server.watch.about import describe, describe_briefly
+from server.watch.about import MOST_LAG_S, describe, describe_briefly
 from server.watch.mistakes import Mistakes
 from server.watch.moments import Moment, since
 from server.watch.overlay import Picture
@@ -47,9 +47,22 @@ class Shown:
         self.simulator, self._dashboard = simulator, dashboard
         self.moments: deque[Moment] = deque(maxlen=MOST_MOMENTS)
         self.frames = 0
+        # Arrival of the newest frame that was understood, monotonic seconds.
+        self.seen_s: float | None = None
         self.distance_m: float | None = None
         self.picture: Picture | None = None
         self.pictures = 0
+
+    def frame_age_s(self, now_s: float) -> float | None:
+        """How long ago the newest frame that was understood arrived; None if there is none."""
+        return None if self.seen_s is None else now_s - self.seen_s
+
+    @property
+    def current_picture(self) -> Picture | None:
+        """The latest picture; None if it is much older than the newest frame, for nobody has looked since."""
+        if self.picture is None or self.seen_s is None or self.seen_s - self.picture.arrival_s > MOST_LAG_S:
+            return None
+        return self.picture
 
     def taken(self, taken: Taken) -> None:
         """Show what has changed by commands; a tick or a frame's arrival shows nothing new."""
@@ -66,6 +79,7 @@ class Shown:
             pose = taken.frame.content.gimbal_pose
             camera = (*pose[:3], pose.yaw_deg)
             self.distance_m = situation.distance_m(pose)
+            self.seen_s = arrival_s
         hero = None if situation.position_m is None else situation.position_m[:2]
         self.frames += 1
         self.moments.append(Moment(self.frames, arrival_s, now_s - arrival_s, situation.state.value, camera, hero))
@@ -216,10 +230,8 @@ class Dashboard:
                 abouts.append(self._in_brief(shown, now_s) if in_full == NOBODY else {"name": shown.simulator.name})
                 give_way()
                 continue
-            before = sent.get(shown, Sent())
-            moments = since(shown.moments, before.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
-            told[shown] = Sent(moments[-1].number if moments else before.moment, shown.pictures)
-            abouts.append(self._about(shown, before, now_s) | {"moments": [moment.as_json() for moment in moments]})
+            about, told[shown] = self._about(shown, sent.get(shown, Sent()), now_s)
+            abouts.append(about)
             give_way()
         names = {shown.simulator.name for shown in self._shown}
         message = {
@@ -234,18 +246,30 @@ class Dashboard:
 
     def _in_brief(self, shown: Shown, now_s: float) -> dict[str, Any]:
         situation = shown.simulator.session.situation(now_s)
-        return describe_briefly(shown.simulator.name, situation, shown.distance_m)
+        return describe_briefly(shown.simulator.name, situation, shown.distance_m, shown.frame_age_s(now_s))
 
-    def _about(self, shown: Shown, sent: Sent, now_s: float) -> dict[str, Any]:
-        simulator, picture = shown.simulator, shown.picture
-        situation, spots = simulator.session.situation(now_s), picture.spots if picture else ()
-        told = describe(simulator.name, simulator.target, situation, shown.distance_m, spots, self._camera) | {
+    def _about(self, shown: Shown, sent: Sent, now_s: float) -> tuple[dict[str, Any], Sent]:
+        """A simulator in full with what is new since the last message, and what the viewer has with it."""
+        simulator, picture = shown.simulator, shown.current_picture
+        moments = since(shown.moments, sent.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
+        about = describe(
+            simulator.name,
+            simulator.target,
+            simulator.session.situation(now_s),
+            shown.distance_m,
+            shown.frame_age_s(now_s),
+            picture.spots if picture else (),
+            self._camera,
+        ) | {
             "recording": self._recording(simulator, now_s),
             "warnings": self._mistakes.latest(lambda client: client == simulator.name, now_s),
+            "moments": [moment.as_json() for moment in moments],
         }
+        if moments:
+            sent = sent._replace(moment=moments[-1].number)
         if picture is not None and shown.pictures != sent.picture:
-            told["picture"] = picture.image
-        return told
+            about["picture"], sent = picture.image, sent._replace(picture=shown.pictures)
+        return about, sent
 
 
 def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:

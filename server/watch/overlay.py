@@ -39,13 +39,14 @@ CAPTION_PX, LETTERS_PX = 40, 22
 
 
 class Scene(NamedTuple):
-    """One answered frame: of which simulator, as received, as seen, and the situation after it.
+    """One answered frame: of which simulator, as received, and when, as seen, and the situation after it.
 
     `is_small`: to be drawn as a thumbnail.
     """
 
     simulator: Simulator
     frame: SensorFrame
+    arrival_s: float
     view: View
     situation: Situation
     is_small: bool = False
@@ -54,11 +55,12 @@ class Scene(NamedTuple):
 class Picture(NamedTuple):
     """A drawn scene: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64.
 
-    `spots` are where people are in it.
+    `arrival_s` is the frame's, monotonic seconds; `spots` are where people are in it.
     """
 
     simulator: Simulator
     timestamp_s: float | None
+    arrival_s: float
     image: str
     spots: tuple[Spot, ...] = ()
 
@@ -147,13 +149,14 @@ class Drawn:
 
     def answered(self, taken: Taken, now_s: float) -> None:
         """Have an answered frame drawn."""
-        frame = None if taken.frame is None else taken.frame.content
-        if not self._is_on or taken.view is None or not isinstance(frame, SensorFrame):
+        frame = taken.frame
+        if not self._is_on or frame is None or taken.view is None or not isinstance(frame.content, SensorFrame):
             return
         if wanted := self._overlay.wanted(self.simulator):
             situation = self.simulator.session.situation(now_s)
             for is_small in wanted:
-                self._overlay.submit(self, Scene(self.simulator, frame, taken.view, situation, is_small))
+                scene = Scene(self.simulator, frame.content, frame.arrival_s, taken.view, situation, is_small)
+                self._overlay.submit(self, scene)
 
     def disconnected(self) -> None:
         """See `Watch`."""
@@ -168,9 +171,9 @@ def paint(scene: Scene) -> Picture:
     """Draw a scene, whose camera image is known to be whole."""
     if scene.is_small:
         small = _as_jpeg(_coloured(scene.frame, scene.view, THUMBNAIL_PX))
-        return Picture(scene.simulator, scene.frame.timestamp_s, small)
+        return Picture(scene.simulator, scene.frame.timestamp_s, scene.arrival_s, small)
     image, found = draw(scene.frame, scene.view, scene.situation)
-    return Picture(scene.simulator, scene.frame.timestamp_s, image, found)
+    return Picture(scene.simulator, scene.frame.timestamp_s, scene.arrival_s, image, found)
 
 
 def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tuple[Spot, ...]]:

@@ -3,6 +3,7 @@
 import math
 
 from server.simulator import Simulator, Taken
+from server.watch.about import MOST_LAG_S
 from server.watch.overlay import Picture
 
 # Most thumbnails in one answer, some 10 kB each; shortest time between two thumbnails of one simulator.
@@ -32,7 +33,7 @@ class Thumbnails:
         """Keep a new one for whoever asks next, if its simulator is still there."""
         if picture.simulator in self._kept:
             thumbnail = self._kept[picture.simulator]
-            thumbnail.image, thumbnail.is_wanted = picture.image, False
+            thumbnail.picture, thumbnail.is_wanted = picture, False
 
     def ask(self, first: int, now_s: float) -> dict[str, str]:
         """The latest thumbnails of some simulators; has new ones drawn of their next frames.
@@ -42,13 +43,20 @@ class Thumbnails:
             now_s: monotonic seconds.
 
         Returns:
-            By the simulators' names JPEGs in base64, of those that have one.
+            By the simulators' names JPEGs in base64, of those that have one which is not much older than their newest
+            frame.
         """
+        # The page asks for some at a time, so that a wall of more simulators asks for each less often.
+        most_lag_s = MOST_LAG_S * math.ceil(len(self._kept) / MOST_THUMBNAILS)
         asked = list(self._kept.values())[first : first + MOST_THUMBNAILS]
         for thumbnail in asked:
             if now_s - thumbnail.asked_s >= PERIOD_S:
                 thumbnail.asked_s, thumbnail.is_wanted = now_s, True
-        return {each.simulator.name: each.image for each in asked if each.image is not None}
+        return {
+            each.simulator.name: each.picture.image
+            for each in asked
+            if each.picture is not None and each.seen_s - each.picture.arrival_s <= most_lag_s
+        }
 
 
 class Thumbnail:
@@ -56,21 +64,25 @@ class Thumbnail:
 
     Attributes:
         simulator: as connected.
-        image: a JPEG in base64; None before the first.
+        picture: the latest; None before the first.
+        seen_s: arrival of the newest frame that was understood, monotonic seconds.
         is_wanted: whether its next frame is to be drawn.
         asked_s: when it was last decided to draw one, monotonic seconds.
     """
 
     def __init__(self, simulator: Simulator, thumbnails: Thumbnails) -> None:
         self.simulator, self._thumbnails = simulator, thumbnails
-        self.image: str | None = None
-        self.is_wanted, self.asked_s = False, -math.inf
+        self.picture: Picture | None = None
+        self.seen_s = self.asked_s = -math.inf
+        self.is_wanted = False
 
     def taken(self, taken: Taken) -> None:
         """See `Watch`."""
 
     def answered(self, taken: Taken, now_s: float) -> None:
-        """See `Watch`."""
+        """Note a frame that was understood."""
+        if taken.frame is not None and taken.view is not None:
+            self.seen_s = taken.frame.arrival_s
 
     def disconnected(self) -> None:
         """See `Watch`."""

@@ -85,12 +85,13 @@ class Film:
             UnreadableRecordingError: if the file has been changed since it was read.
         """
         step = self._read.steps[number]
-        picture, found, distance_m, camera = None, tuple[Spot, ...](), None, self._start.camera
+        picture, found, distance_m, frame_age_s, camera = None, tuple[Spot, ...](), None, None, self._start.camera
         if step.shot is not None:
             before = self._answered_at(step.shot.answered)
-            distance_m = before.distance_m
+            distance_m, frame_age_s = before.distance_m, step.at_s - step.shot.frame.arrival_s
             picture, found, camera = self._draw(step.shot, before.situation, step.target)
-        about = describe(self._start.session, step.target.name, self._situation(step), distance_m, found, camera) | {
+        situation = self._situation(step)
+        about = describe(self._start.session, step.target.name, situation, distance_m, frame_age_s, found, camera) | {
             "recording": None,
             "warnings": self._warnings(step.at_s),
             "picture": picture,

@@ -12,6 +12,7 @@ from server.sight.frame_queue import Perceived
 from server.sight.geometry import Camera
 from server.simulator import Taken
 from server.watch import dashboard as dashboard_module
+from server.watch.about import MOST_LAG_S
 from server.watch.dashboard import MOST_TOLD, NOBODY, PERIOD_S, Dashboard, Sent, Shown
 from server.watch.labels import Spot
 from server.watch.overlay import Picture
@@ -32,6 +33,11 @@ def answer(shown: Shown, arrival_s: float, *sightings, is_good: bool = True, del
     taken = Taken(event, shown.simulator.session.take(event), frame, Perceived(frame, outcome))
     shown.taken(taken)
     shown.answered(taken, arrival_s + delay_s)
+
+
+def draw(subject: Dashboard, shown: Shown, image: str, spots: tuple[Spot, ...] = ()) -> None:
+    """A picture of the newest frame has been drawn."""
+    subject.show(Picture(shown.simulator, 1e9, shown.seen_s, image, spots))
 
 
 def four_simulators(frames: int) -> tuple[Dashboard, list[Shown]]:
@@ -55,7 +61,7 @@ def test_a_new_viewer_gets_the_whole_history_and_then_only_what_is_new():
     subject, shown = dashboard()
     for number in range(3):
         answer(shown, 0.2 * number, sighting((4.0, 6.0, 1.0)))
-    subject.show(Picture(shown.simulator, 1e9, "one"))
+    draw(subject, shown, "one")
     message, sent = subject.news({}, 1.0)
     (about,) = message["simulators"]
     assert about["moments"][1] == [0.2, 15.0, "following", [1.0, 2.0, 5.0, 45.0], [4.0, 6.0]]
@@ -74,7 +80,7 @@ def test_a_viewer_who_was_slow_gets_the_newest_picture_and_all_moments():
     _, sent = subject.news({}, 0.0)
     for number in range(5):
         answer(shown, 0.2 * number)
-        subject.show(Picture(shown.simulator, 1e9, f"picture {number}"))
+        draw(subject, shown, f"picture {number}")
     (about,) = subject.news(sent, 1.0)[0]["simulators"]
     assert about["picture"] == "picture 4"
     assert len(about["moments"]) == 5
@@ -93,7 +99,7 @@ def test_everybody_is_told_in_small_arrays_with_their_place_in_the_latest_pictur
     ]
     assert (about["followed"], about["chosen"], about["is_undecided"]) == (1, None, False)
     people = shown.simulator.session.situation(0.2).people
-    subject.show(Picture(shown.simulator, 1e9, "one", (Spot(people[1], 0.12345, 0.5, 0.4),)))
+    draw(subject, shown, "one", (Spot(people[1], 0.12345, 0.5, 0.4),))
     (about,) = subject.news({}, 0.2)[0]["simulators"]
     assert [person[6:] for person in about["people"]] == [[None, None, None], [0.123, 0.5, 0.4]]
 
@@ -124,7 +130,7 @@ def test_thirty_people_are_no_more_than_two_kilobytes():
     crowd = [sighting((4.0 + 3.3333 * number, -6.0, 1.0), evidence=-2.0) for number in range(30)]
     answer(shown, 0.0, *crowd)
     people = shown.simulator.session.situation(0.0).people
-    subject.show(Picture(shown.simulator, 1e9, "one", tuple(Spot(each, 1 / 3, 2 / 3, 1 / 6) for each in people)))
+    draw(subject, shown, "one", tuple(Spot(each, 1 / 3, 2 / 3, 1 / 6) for each in people))
     (about,) = subject.news({}, 0.0)[0]["simulators"]
     assert len(about["people"]) == 30
     assert len(json.dumps(about["people"], separators=(",", ":"))) < 2000
@@ -187,7 +193,7 @@ def test_histories_of_many_simulators_are_bounded_together(monkeypatch):
 def test_a_simulator_that_has_gone_is_shown_no_more_and_a_late_picture_of_it_is_harmless():
     subject, shown = dashboard()
     shown.disconnected()
-    subject.show(Picture(shown.simulator, 1e9, "late"))
+    draw(subject, shown, "late")
     message, sent = subject.news({}, 1.0)
     assert message["simulators"] == []
     assert sent == {}
@@ -223,13 +229,14 @@ def test_of_complaints_about_ever_new_clients_the_newest_are_shown():
 
 def test_a_stream_tells_changes_and_gives_a_sign_of_life():
     subject, shown = dashboard()
+    answer(shown, 0.0)
     pauses = []
     stream = subject.stream(pauses.append)
     assert subject.viewers == 0
     first = next(stream)
     assert subject.viewers == 1
     assert first.startswith(b"data: {") and first.endswith(b"}\n\n")
-    subject.show(Picture(shown.simulator, 1e9, "new"))
+    draw(subject, shown, "new")
     assert json.loads(next(stream)[6:])["simulators"][0]["picture"] == "new"
     assert pauses == [0.0, 0.0, PERIOD_S, 0.0, 0.0]
     begun_s = time.monotonic()
@@ -253,12 +260,49 @@ def test_a_tick_without_commands_sends_viewers_nothing():
 def test_on_the_wall_all_are_told_of_in_brief():
     subject, (shown, *_) = four_simulators(3)
     for about in subject.news({}, 1.0, in_full=NOBODY)[0]["simulators"]:
-        assert set(about) == {"name", "state", "is_held", "distance_m"}
+        assert set(about) == {"name", "state", "is_held", "distance_m", "frame_age_s"}
     answer(shown, 1.0, sighting((4.0, 6.0, 1.0)))
     answer(shown, 1.2, sighting((4.0, 6.0, 1.0)))
     told = subject.news({}, 1.3, in_full=NOBODY)[0]["simulators"][0]
     assert (told["name"], told["state"], told["is_held"]) == ("drone", "following", False)
     assert told["distance_m"] == subject.news({}, 1.3)[0]["simulators"][0]["distance_m"] is not None
+
+
+def test_the_age_of_the_newest_frame_that_was_understood_is_told_in_full_and_in_brief():
+    subject, shown = dashboard()
+    for in_full in (None, NOBODY):
+        assert subject.news({}, 1.0, in_full=in_full)[0]["simulators"][0]["frame_age_s"] is None
+    answer(shown, 1.0)
+    answer(shown, 2.0, is_good=False)
+    for in_full in (None, NOBODY):
+        assert subject.news({}, 3.5, in_full=in_full)[0]["simulators"][0]["frame_age_s"] == 2.5
+
+
+def test_a_tile_tells_the_distance_only_while_somebody_is_followed():
+    subject, shown = dashboard()
+    for number in range(3):
+        answer(shown, 0.2 * number, sighting((4.0, 6.0, 1.0)))
+    assert subject.news({}, 0.4, in_full=NOBODY)[0]["simulators"][0]["distance_m"] is not None
+    answer(shown, 0.6, is_good=False)
+    (brief,) = subject.news({}, 0.6, in_full=NOBODY)[0]["simulators"]
+    assert (brief["state"], brief["distance_m"]) == ("lost", None)
+    assert subject.news({}, 0.6)[0]["simulators"][0]["distance_m"] is not None, "beside it is when the hero was seen"
+
+
+def test_who_looks_gets_no_picture_of_long_before_the_newest_frame_but_the_last_one_of_a_drone_that_has_stopped():
+    subject, shown = dashboard()
+    answer(shown, 0.0, sighting((4.0, 6.0, 1.0)))
+    (person,) = shown.simulator.session.situation(0.0).people
+    draw(subject, shown, "old", (Spot(person, 0.5, 0.5, 0.4),))
+    (about,) = subject.news({}, 60.0)[0]["simulators"]
+    assert (about["picture"], about["frame_age_s"]) == ("old", 60.0)
+    answer(shown, MOST_LAG_S + 0.1, sighting((4.0, 6.0, 1.0)))  # nobody has looked meanwhile
+    message, sent = subject.news({}, 4.0)
+    (about,) = message["simulators"]
+    assert "picture" not in about
+    assert about["people"][0][6:] == [None, None, None]
+    draw(subject, shown, "new")
+    assert subject.news(sent, 4.0)[0]["simulators"][0]["picture"] == "new"
 
 
 def test_of_a_drone_that_is_opened_everything_is_told_and_of_others_their_names():

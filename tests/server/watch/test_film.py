@@ -90,6 +90,8 @@ def test_a_drone_that_the_watchdog_stopped_is_shown_stopped_without_a_new_frame(
     assert (stopped["state"], stopped["is_told_to_follow"]) == ("lost", False)
     assert stopped["picture"] == before["picture"]
     assert stopped["age_s"] >= before["age_s"] + 0.9, "the watchdog waits for 1 s"
+    assert 0 <= before["frame_age_s"] < 0.2
+    assert stopped["frame_age_s"] == pytest.approx(before["frame_age_s"] + stopped["age_s"] - before["age_s"], abs=0.02)
 
 
 def test_a_hold_is_shown_until_its_release(film: Film):

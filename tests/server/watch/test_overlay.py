@@ -54,7 +54,7 @@ def scene(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, cam
         if part:
             probabilities[(*part, index)] = 1.0
     frame = SensorFrame(timestamp_s, encode_jpeg(image), b"", POSE, POSE)
-    return Scene(DRONE, frame, View((), camera, probabilities, Card()), situation)
+    return Scene(DRONE, frame, 0.5, View((), camera, probabilities, Card()), situation)
 
 
 def drawn(*arguments, **options) -> np.ndarray:

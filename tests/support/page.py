@@ -72,11 +72,11 @@ class Viewer:
 
 
 class Flight:
-    """A simulator that sends a frame a tenth of a second after the one before has been answered."""
+    """A simulator that sends a frame a tenth of a second after the one before was answered; silent, it sends none."""
 
     def __init__(self, client: QuadSimClient, colour: tuple[int, int, int], image: np.ndarray | None) -> None:
         self.client, self.colour, self.image, self.changes = client, colour, image, {}
-        self.answered = 0
+        self.answered, self.is_silent = 0, False
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._fly)
 
@@ -99,6 +99,8 @@ class Flight:
 
     def _fly(self) -> None:
         while not self._is_over.wait(0.1):
+            if self.is_silent:
+                continue
             with contextlib.suppress(ConnectionError, TimeoutError):
                 answers(self.client, fields(picture(self.colour) if self.image is None else self.image, **self.changes))
                 self.answered += 1

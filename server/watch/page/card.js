@@ -4,7 +4,7 @@ import { ask } from "/page/ask.js";
 import { latestRate, drawLatency, drawRate } from "/page/chart.js";
 import { drawMap } from "/page/map.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
-import { write } from "/page/words.js";
+import { isOld, noPicture, write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
 
@@ -85,6 +85,12 @@ export class Card {
     this.number = number;
   }
 
+  /** Forgets what it has been shown: the next message brings all of it. */
+  startAnew() {
+    this.moments = [];
+    $(".picture img", this.element).hidden = true;
+  }
+
   /** `targets` are the names of all that the drone may be told to follow. */
   show(about, nowS, targets) {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
@@ -95,6 +101,8 @@ export class Card {
     this.nowS = nowS;
     this.element.dataset.state = about.state;
     this.element.dataset.held = about.is_held;
+    this.element.dataset.stale = isOld(about.frame_age_s);
+    write($(".picture .caption", this.element), noPicture(about.frame_age_s) || "no picture yet");
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
     write($(".meaning", this.element), meaning(about, about.target));
     this.showTargets(targets);

@@ -43,9 +43,9 @@ function showFront(front) {
   $("#front a").href = `//${location.hostname}:${front.shared_port}/`;
 }
 
-/** Forgets all moments: the next message brings the whole history. */
+/** Has all cards start anew: the next message brings pictures and the whole history. */
 export function startAnew() {
-  for (const card of cards.values()) card.moments = [];
+  for (const card of cards.values()) card.startAnew();
 }
 
 /** Says where messages come from, and whether they come: "connecting", "live" or "lost". */

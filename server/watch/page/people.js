@@ -1,19 +1,23 @@
 // Everybody tracked: the list with its buttons, and who is meant by a click into the picture or onto the map.
 
-import { write } from "/page/words.js";
+import { isOld, write } from "/page/words.js";
 
 const LEAST_SHOWN = 0.01; // less likely heroes get no probability, as in the picture
 const LIKELY = 0.2; // as for the tracker: somebody to look at twice
 const NEAR_PX = 26; // a finger's
 const canHover = window.matchMedia("(hover: hover)");
 
-/** People from the stream's arrays; `body` is where they are in the picture, from above the head to the feet. */
+/**
+ * People from the stream's arrays; `body` is where they are in the picture, from above the head to the feet. `isInView`
+ * is of the newest frame, and `isStale` says that this one is old.
+ */
 export function peopleOf(about) {
   return about.people.map(([number, probability, x, y, isInView, isRefused, u, v, top]) => ({
     number,
     probability,
     at: [x, y],
     isInView: isInView === 1,
+    isStale: isOld(about.frame_age_s),
     isRefused: isRefused === 1,
     isFollowed: number === about.followed,
     isChosen: number === about.chosen,
@@ -139,8 +143,8 @@ function lookOf({ isRefused, isChosen, isFollowed }) {
   return isFollowed ? "followed" : "other";
 }
 
-function whereabouts({ isInView, isRefused, isChosen, isFollowed }) {
-  const words = [isInView ? "in view" : "out of view"];
+function whereabouts({ isInView, isStale, isRefused, isChosen, isFollowed }) {
+  const words = [isInView ? (isStale ? "was in view" : "in view") : "out of view"];
   if (isFollowed) words.push("followed");
   if (isChosen) words.push("chosen");
   if (isRefused) words.push("refused");

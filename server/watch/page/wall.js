@@ -1,7 +1,7 @@
 // Many drones at once: a tile for each, which opens its drone. Which view is to be seen is in the page's address:
 // nothing for all drones in full, #wall, or #drone=NAME.
 
-import { write } from "/page/words.js";
+import { isOld, noPicture, write } from "/page/words.js";
 
 const PERIOD_MS = 1000;
 const MOST_THUMBNAILS = 24; // of one answer
@@ -56,7 +56,7 @@ export function focusView() {
   target?.focus?.({ preventScroll: true });
 }
 
-function showTile({ name, state, is_held, distance_m }, number) {
+function showTile({ name, state, is_held, distance_m, frame_age_s }, number) {
   if (!state) return; // of another view
   if (!tiles.has(name)) {
     const item = $("#tile").content.firstElementChild.cloneNode(true);
@@ -69,11 +69,13 @@ function showTile({ name, state, is_held, distance_m }, number) {
   const distance = distance_m === null ? "" : `${distance_m.toFixed(1)} m`;
   link.dataset.state = state;
   link.dataset.held = is_held;
+  link.dataset.stale = isOld(frame_age_s);
+  write($(".caption", link), noPicture(frame_age_s));
   write($(".name", link), `${number} · ${name}`);
   write($(".state", link), says);
   write($(".distance", link), distance);
   const near = distance && `, ${distance_m.toFixed(0)} m to the person`; // in whole metres, not to be read out all the time
-  const label = `Drone ${number}, ${name}, ${says}${near}`;
+  const label = `Drone ${number}, ${name}, ${says}${near}${isOld(frame_age_s) ? ", no picture" : ""}`;
   if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
 }
 

@@ -343,6 +343,27 @@ def test_the_page_waits_for_a_simulator_and_shows_it_live(server: ServerProcess,
         assert shows(browser, "Waiting for a simulator", "#nobody h2")
 
 
+def is_grey(browser, selector: str) -> bool:
+    script = "return getComputedStyle(document.querySelector(arguments[0])).filter"
+    return browser.execute_script(script, selector) == "grayscale(1)"
+
+
+def test_a_drone_whose_frames_have_stopped_does_not_look_live(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server) as flight:
+        assert shows(browser, "in view, followed", ".people .where")
+        flight.is_silent = True
+        assert shows(browser, "No picture for", ".picture .caption")
+        assert shows(browser, "was in view", ".people .where")
+        assert is_grey(browser, ".picture img")
+        press_key(browser, "w")
+        assert shows(browser, "No picture for", "#wall .caption")
+        assert tiles(browser)[0].endswith("no picture")
+        assert is_grey(browser, "#wall img")
+        flight.is_silent = False
+        wait_until(lambda: not is_grey(browser, "#wall img"), "a live tile")
+        assert shows(browser, "12", "#wall .distance")
+
+
 def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server) as flight:
         assert shows(browser, "FOLLOWING")
@@ -617,8 +638,7 @@ def test_the_page_reconnects_by_itself(browser):
     with later:
         assert shows(browser, "no connection", "#link")
         assert browser.title == "no connection · Follow me"
-        paleness = "return getComputedStyle(document.querySelector('#simulators')).filter"
-        assert browser.execute_script(paleness) == "grayscale(1)", "what is old does not look live"
+        assert is_grey(browser, "#simulators"), "what is old does not look live"
         with running_server("unused", *WATCHDOG, script=FAKE_SERVER, port=port) as server, flying(server):
             assert shows(browser, "live", "#link")
             assert shows(browser, "FOLLOWING")

@@ -17,7 +17,7 @@ from server.sight.geometry import Camera
 from server.simulator import Simulator, Taken
 from server.watch.about import MOST_LAG_S, describe, describe_briefly
 from server.watch.mistakes import Mistakes
-from server.watch.moments import Moment, since
+from server.watch.moments import Moment, before, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
@@ -29,10 +29,18 @@ MOST_MOMENTS = 3000
 # Of all simulators together: 50 of them for three minutes. Each has an equal share.
 MOST_MOMENTS_TOGETHER = 50_000
 # In one message of one simulator, 3 ms of work, and of all together, 0.1 MB. The rest of a new viewer's history comes
-# with the next messages, the oldest first.
+# with the next messages, the newest first: what comes first is shown as the present.
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
 # What a viewer of the wall has in full: no simulator has this name.
 NOBODY = ""
+
+
+class Sent(NamedTuple):
+    """What a viewer has of a simulator: the moments from `first` to `last`, and the picture, by their numbers."""
+
+    first: int
+    last: int
+    picture: int = 0
 
 
 class Shown:
@@ -56,6 +64,15 @@ class Shown:
     def frame_age_s(self, now_s: float) -> float | None:
         """How long ago the newest frame that was understood arrived; None if there is none."""
         return None if self.seen_s is None else now_s - self.seen_s
+
+    @property
+    def nothing_sent(self) -> Sent:
+        """What a new viewer has."""
+        return Sent(self.frames + 1, self.frames)
+
+    def is_all_told(self, sent: Sent) -> bool:
+        """Whether a viewer has all moments."""
+        return not self.moments or (sent.first <= self.moments[0].number and sent.last == self.frames)
 
     @property
     def current_picture(self) -> Picture | None:
@@ -93,13 +110,6 @@ class Shown:
     def disconnected(self) -> None:
         """Show it no more."""
         self._dashboard.remove(self)
-
-
-class Sent(NamedTuple):
-    """The latest moment and picture of a simulator that a viewer has."""
-
-    moment: int = 0
-    picture: int = 0
 
 
 class Dashboard:
@@ -197,7 +207,7 @@ class Dashboard:
                     changes, told_at_s = self._changes, now_s
                     message, sent = self.news(sent, now_s, give_way, in_full)
                     yield _as_event(message, give_way)
-                    if any(has.moment < shown.frames for shown, has in sent.items()):
+                    if not all(shown.is_all_told(has) for shown, has in sent.items()):
                         told_at_s = -math.inf  # there is more
                 sleep(WALL_PERIOD_S if in_full == NOBODY else PERIOD_S)
         finally:
@@ -230,7 +240,7 @@ class Dashboard:
                 abouts.append(self._in_brief(shown, now_s) if in_full == NOBODY else {"name": shown.simulator.name})
                 give_way()
                 continue
-            about, told[shown] = self._about(shown, sent.get(shown, Sent()), now_s)
+            about, told[shown] = self._about(shown, sent.get(shown, shown.nothing_sent), now_s)
             abouts.append(about)
             give_way()
         names = {shown.simulator.name for shown in self._shown}
@@ -251,7 +261,9 @@ class Dashboard:
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> tuple[dict[str, Any], Sent]:
         """A simulator in full with what is new since the last message, and what the viewer has with it."""
         simulator, picture = shown.simulator, shown.current_picture
-        moments = since(shown.moments, sent.moment)[: min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))]
+        most = min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))
+        new = since(shown.moments, sent.last)[:most]
+        old = before(shown.moments, sent.first, most - len(new))
         about = describe(
             simulator.name,
             simulator.target,
@@ -263,10 +275,9 @@ class Dashboard:
         ) | {
             "recording": self._recording(simulator, now_s),
             "warnings": self._mistakes.latest(lambda client: client == simulator.name, now_s),
-            "moments": [moment.as_json() for moment in moments],
+            "moments": [moment.as_json() for moment in (*old, *new)],
         }
-        if moments:
-            sent = sent._replace(moment=moments[-1].number)
+        sent = sent._replace(first=old[0].number if old else sent.first, last=new[-1].number if new else sent.last)
         if picture is not None and shown.pictures != sent.picture:
             about["picture"], sent = picture.image, sent._replace(picture=shown.pictures)
         return about, sent

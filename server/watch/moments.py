@@ -1,6 +1,7 @@
 """What the page's maps and charts draw: a moment for each frame that has been answered."""
 
 from collections import deque
+from itertools import islice
 from typing import Any, NamedTuple
 
 
@@ -8,7 +9,7 @@ class Moment(NamedTuple):
     """What the page draws of one answered frame.
 
     Args:
-        number: counts up.
+        number: counts up one by one.
         arrival_s: monotonic seconds.
         latency_s: from arrival until the last of its commands had left.
         state: the tracker's, then.
@@ -47,3 +48,9 @@ def since(moments: deque[Moment], number: int) -> list[Moment]:
             break
         new.append(moment)
     return new[::-1]
+
+
+def before(moments: deque[Moment], number: int, most: int) -> list[Moment]:
+    """The newest of those before a number, oldest first."""
+    count = max(number - moments[0].number, 0) if moments else 0
+    return list(islice(moments, max(count - most, 0), count))

@@ -96,6 +96,7 @@ export class Card {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
       this.moments.push({ atS, latencyMs, state, camera, hero });
     }
+    this.moments.sort((one, other) => one.atS - other.atS); // those of a long history come after newer ones
     while (this.moments.length && nowS - this.moments[0].atS > HISTORY_S) this.moments.shift();
     this.about = about;
     this.nowS = nowS;

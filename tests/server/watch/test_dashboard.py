@@ -68,7 +68,7 @@ def test_a_new_viewer_gets_the_whole_history_and_then_only_what_is_new():
     assert len(about["moments"]) == 3
     assert about["picture"] == "one"
     assert about["is_told_to_follow"]
-    assert sent == {shown: Sent(3, 1)}
+    assert sent == {shown: Sent(1, 3, 1)}
     answer(shown, 0.6, is_good=False, delay_s=0.01)
     (about,) = subject.news(sent, 1.0)[0]["simulators"]
     assert about["moments"] == [[0.6, 10.0, "lost", None, [4.0, 6.0]]]
@@ -152,14 +152,20 @@ def test_a_frame_that_has_waited_for_longer_than_the_history_is_shown():
     assert [moment[:2] for moment in moments] == [[0.2, 1e6]]
 
 
-def test_a_long_history_comes_in_parts_the_oldest_first():
+def test_a_long_history_comes_in_parts_the_newest_first():
     subject, shown = dashboard()
     for number in range(2 * MOST_TOLD + 10):
         answer(shown, 0.01 * number)
     stream = stream_of(subject)
-    parts = [next(stream)["simulators"][0]["moments"] for _ in range(3)]
-    assert [len(part) for part in parts] == [MOST_TOLD, MOST_TOLD, 10]
-    assert [moment[0] for part in parts for moment in part] == [round(0.01 * number, 3) for number in range(610)]
+    parts = [next(stream)["simulators"][0]["moments"]]
+    answer(shown, 0.01 * 610)
+    parts += [next(stream)["simulators"][0]["moments"] for _ in range(2)]
+    assert [len(part) for part in parts] == [MOST_TOLD, MOST_TOLD, 11]
+    assert parts[1][-1][0] == 6.1, "what is new comes with what is old"
+    told_s = [moment[0] for part in (parts[2], parts[1][:-1], parts[0], parts[1][-1:]) for moment in part]
+    assert told_s == [round(0.01 * number, 3) for number in range(611)]
+    answer(shown, 0.01 * 611)
+    assert [moment[0] for moment in next(stream)["simulators"][0]["moments"]] == [6.11]
     stream.close()
 
 

@@ -338,6 +338,15 @@ def test_the_page_waits_for_a_simulator_and_shows_it_live(server: ServerProcess,
             assert (charted[..., 2] > 150).sum() > 20, "dots of latency"
             mapped = screenshot(browser, ".map canvas")
             assert (mapped.max(axis=-1) > 100).sum() > 100, "drone and hero"
+            late = (  # a moment of long before, as a history's come; and a new connection
+                "const { cards, startAnew } = await import('/page/page.js'); const [card] = cards.values();"
+                "card.show({ ...card.about, moments: [[card.nowS - 99, 999, 'patrol', null, null]] }, card.nowS, []);"
+                "const seen = [card.moments[0].latencyMs, card.element.querySelector('[data-of=latency]').innerText];"
+                "startAnew(); return [...seen, card.element.querySelector('.picture img').hidden];"
+            )
+            first_ms, shown, is_hidden = browser.execute_script(late)
+            assert first_ms == 999 and "999" not in shown
+            assert is_hidden, "until the server says that the picture is of now"
             flight.colour = GREY
             assert shows(browser, "PATROL")
         assert shows(browser, "Waiting for a simulator", "#nobody h2")

@@ -17,11 +17,11 @@ from tools.simulator.wire import QuadSimClient
 
 
 @contextlib.contextmanager
-def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None) -> Iterator["Flight"]:
-    """A simulator that flies on its own, with a hero as long as its colour is red; or with another image."""
+def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None, **changes) -> Iterator["Flight"]:
+    """A simulator that flies on its own, with a hero as long as its colour is red; or with another image or fields."""
     with QuadSimClient(port=server.port) as client:
         name = client.name
-        flight = Flight(client, colour, image)
+        flight = Flight(client, colour, image, **changes)
         flight.start()
         yield flight
         flight.stop()
@@ -74,8 +74,10 @@ class Viewer:
 class Flight:
     """A simulator that sends a frame a tenth of a second after the one before was answered; silent, it sends none."""
 
-    def __init__(self, client: QuadSimClient, colour: tuple[int, int, int], image: np.ndarray | None) -> None:
-        self.client, self.colour, self.image, self.changes = client, colour, image, {}
+    def __init__(
+        self, client: QuadSimClient, colour: tuple[int, int, int], image: np.ndarray | None, **changes: str
+    ) -> None:
+        self.client, self.colour, self.image, self.changes = client, colour, image, changes
         self.answered, self.is_silent = 0, False
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._fly)

@@ -209,8 +209,8 @@ function showRecording(line, recording) {
   const time = `${Math.floor(recording.duration_s / 60)}:${String(recording.duration_s % 60).padStart(2, "0")}`;
   const size = `${recording.mb.toFixed(1)} MB, ${time} min`;
   if (recording.trouble) write(line, `Recording stopped: ${recording.trouble}`);
-  else if (!recording.file) write(line, "Recording from the first frame that is understood");
-  else write(line, `${recording.is_on ? "Recording" : "Recorded"} ${size}: ${recording.file}`);
+  else if (recording.file) write(line, `${recording.is_on ? "Recording" : "Recorded"} ${size}: ${recording.file}`);
+  else write(line, recording.is_on ? "Recording from the first frame that is understood" : "Nothing was recorded");
 }
 
 export function showWarnings(list, warnings) {

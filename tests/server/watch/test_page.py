@@ -478,27 +478,31 @@ def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_pat
     with (
         running_server("unused", "--record", str(tmp_path / "folder"), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port, width=360, height=740),
-        flying(server),
     ):
-        assert shows(browser, "Stop recording", "button.record"), "all are recorded from the start"
-        (first,) = wait_until(lambda: list((tmp_path / "folder").iterdir()))
-        assert shows(browser, f"min: {first}", ".recording")
-        button = browser.find_element(By.CSS_SELECTOR, "button.record")
-        assert button.size["height"] >= 44, "as large as a thumb"
-        assert too_wide(browser) == []
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-        button.click()
-        assert shows(browser, "Recorded", ".recording")
-        assert shows(browser, "Record", "button.record")
-        wait_idle(button)
-        button.click()
-        assert shows(browser, "Stop recording", "button.record")
-        wait_until(lambda: len(list((tmp_path / "folder").iterdir())) == 2, "a second file")
-        shutil.rmtree(tmp_path / "folder")
-        assert shows(browser, "Recording stopped: ", ".recording")
-        assert shows(browser, "removed or moved away", ".recording")
-        assert button.text == "Record"
-        assert shows(browser, "FOLLOWING")
+        with flying(server, pose="none"):
+            assert shows(browser, "Recording from the first frame that is understood", ".recording")
+            browser.find_element(By.CSS_SELECTOR, "button.record").send_keys(Keys.ENTER)
+            assert shows(browser, "Nothing was recorded", ".recording")
+        with flying(server):
+            assert shows(browser, "Stop recording", "button.record"), "all are recorded from the start"
+            (first,) = wait_until(lambda: list((tmp_path / "folder").iterdir()))
+            assert shows(browser, f"min: {first}", ".recording")
+            button = browser.find_element(By.CSS_SELECTOR, "button.record")
+            assert button.size["height"] >= 44, "as large as a thumb"
+            assert too_wide(browser) == []
+            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+            button.click()
+            assert shows(browser, "Recorded", ".recording")
+            assert shows(browser, "Record", "button.record")
+            wait_idle(button)
+            button.click()
+            assert shows(browser, "Stop recording", "button.record")
+            wait_until(lambda: len(list((tmp_path / "folder").iterdir())) == 2, "a second file")
+            shutil.rmtree(tmp_path / "folder")
+            assert shows(browser, "Recording stopped: ", ".recording")
+            assert shows(browser, "removed or moved away", ".recording")
+            assert button.text == "Record"
+            assert shows(browser, "FOLLOWING")
 
 
 def test_bad_input_is_shown_in_words(server: ServerProcess, browser):

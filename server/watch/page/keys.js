@@ -4,8 +4,17 @@ const FORGET = "followme.keys"; // in the browser's storage: "off" while keys ar
 const TYPING = "input:not([type=checkbox], [type=range]), select, textarea, [contenteditable]";
 const isWanted = document.querySelector("#keys input");
 
-isWanted.checked = localStorage.getItem(FORGET) !== "off";
-isWanted.addEventListener("change", () => localStorage.setItem(FORGET, isWanted.checked ? "on" : "off"));
+/** The browser's storage; null where the user forbids it. The choice then lasts as long as the page. */
+function storage() {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+}
+
+isWanted.checked = storage()?.getItem(FORGET) !== "off";
+isWanted.addEventListener("change", () => storage()?.setItem(FORGET, isWanted.checked ? "on" : "off"));
 
 /** Has keys do what they are meant for, unless they are switched off or typed into a field; `obey` tells whether it did. */
 export function onKeys(obey) {

@@ -744,6 +744,17 @@ def test_a_screen_reader_can_tell_the_drones_and_their_buttons_apart(server: Ser
         assert browser.switch_to.active_element.accessible_name.startswith("Drone 1"), "and says whose turn it is"
 
 
+def test_the_page_works_in_a_browser_that_forbids_storage(server: ServerProcess, browser):
+    forbid = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": forbid})
+    try:
+        with looking(browser, server.port):
+            browser.find_element(By.CSS_SELECTOR, "#keys input").click()
+            assert shows(browser, "live", "#link")
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
 def test_the_page_fits_a_phone(server: ServerProcess, browser):
     with looking(browser, server.port, width=360, height=740), flying(server):
         assert shows(browser, "FOLLOWING")

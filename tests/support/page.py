@@ -23,8 +23,10 @@ def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None, *
         name = client.name
         flight = Flight(client, colour, image, **changes)
         flight.start()
-        yield flight
-        flight.stop()
+        try:
+            yield flight
+        finally:
+            flight.stop()  # also after a failure: else its thread would keep pytest from ending
     assert not client.violations
     wait_until(lambda: not is_known(server, name), f"{name} gone, or it would be in the next test's way")
 

@@ -47,8 +47,9 @@ def shows(browser, words: str, selector: str = ".state") -> bool:
 
 
 def wait_idle(button) -> None:
-    """Its latest order has been answered; until then it takes no other."""
-    wait_until(lambda: button.get_attribute("aria-busy") != "true", "an answer to the order")
+    """Its latest order has been answered, and it has done the same for a while; until then it takes no other."""
+    script = "return arguments[0].ariaBusy !== 'true' && !(performance.now() < arguments[0].dataset.settledMs)"
+    wait_until(lambda: button.parent.execute_script(script, button), "a button that takes orders")
 
 
 def screenshot(browser, selector: str) -> np.ndarray:

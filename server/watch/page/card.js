@@ -7,6 +7,7 @@ import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people
 import { isOld, noPicture, write } from "/page/words.js";
 
 const HISTORY_S = 180; // as the server keeps it
+const REACTION_MS = 500; // until somebody who was about to press a button has seen that it has changed
 
 // By the tracker's state; `target` is what the drone looks for, such as the hero or a dog.
 const MEANINGS = {
@@ -40,8 +41,8 @@ export class Card {
     this.name = name;
     this.moments = [];
     this.element = $("#simulator").content.firstElementChild.cloneNode(true);
-    this.holdButton = this.button(".hold", "/hold", "is_held", ["Not held", "Not released"]);
-    this.recordButton = this.button(".record", "/record", "is_recorded", ["Not recorded", "Recording not stopped"]);
+    this.holdButton = this.button(".hold", (isHeld) => this.hold(isHeld));
+    this.recordButton = this.button(".record", (isRecorded) => this.record(isRecorded));
     this.targetSelect = $(".target select", this.element);
     this.targetSelect.addEventListener("change", () => {
       this.order("/target", { target: this.targetSelect.value }, this.targetSelect, "Target not changed");
@@ -107,12 +108,9 @@ export class Card {
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
     write($(".meaning", this.element), meaning(about, about.target));
     this.showTargets(targets);
-    this.holdButton.dataset.on = about.is_held;
-    write(this.holdButton, about.is_held ? "Release" : "Hold");
-    this.holdButton.setAttribute("aria-label", `${this.holdButton.textContent} drone ${this.number}`);
-    this.recordButton.dataset.on = about.recording?.is_on ?? false;
-    write(this.recordButton, about.recording?.is_on ? "Stop recording" : "Record");
-    this.recordButton.setAttribute("aria-label", `${this.recordButton.textContent} drone ${this.number}`);
+    this.turn(this.holdButton, about.is_held, about.is_held ? "Release" : "Hold");
+    const isRecorded = about.recording?.is_on ?? false;
+    this.turn(this.recordButton, isRecorded, isRecorded ? "Stop recording" : "Record");
     showRecording($(".recording", this.element), about.recording);
     this.value("distance", about.distance_m, "m");
     this.value("speed", about.speed_mps, "m/s");
@@ -160,15 +158,35 @@ export class Card {
     write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
   }
 
-  /** Has a button, on or not, send its wish to the server; `failed` says what has not come of it. */
-  button(selector, path, wish, failed) {
+  /** Has a button that is on or off call `wish` with what is wished when it is pressed. */
+  button(selector, wish) {
     const button = $(selector, this.element);
+    button.addEventListener("keydown", (event) => {
+      if (event.repeat && event.key === "Enter") event.preventDefault(); // a key that is kept down must not undo it
+    });
     button.addEventListener("click", (event) => {
       if (event.detail > 1) return; // the second click of a double click must not undo the first
-      const isWished = button.dataset.on !== "true";
-      this.order(path, { [wish]: isWished }, button, failed[isWished ? 0 : 1]);
+      if (performance.now() < button.dataset.settledMs) return; // it is meant for what the button did before
+      wish(button.dataset.on !== "true");
     });
     return button;
+  }
+
+  /** Shows whether a button is on, and what pressing it does. */
+  turn(button, isOn, words) {
+    if (button.dataset.on !== String(isOn)) button.dataset.settledMs = performance.now() + REACTION_MS;
+    button.dataset.on = isOn;
+    write(button, words);
+    button.setAttribute("aria-label", `${words} drone ${this.number}`);
+  }
+
+  hold(isHeld) {
+    this.order("/hold", { is_held: isHeld }, this.holdButton, isHeld ? "Not held" : "Not released");
+  }
+
+  record(isRecorded) {
+    const failed = isRecorded ? "Not recorded" : "Recording not stopped";
+    this.order("/record", { is_recorded: isRecorded }, this.recordButton, failed);
   }
 
   /** Has a click choose the person whom `find` finds at it, and the pointer show where one would be found. */

@@ -25,7 +25,7 @@ export function onKeys(obey) {
   });
 }
 
-/** Has keys act on cards, in the order of the page; each has a name, an element, its buttons, and `isHeld`. */
+/** Has keys act on cards, in the order of the page; each has a name, an element, its buttons, `isHeld` and `hold`. */
 export function listenToKeys(cards) {
   let meant = null; // name of the drone chosen last
   onKeys((event) => {
@@ -38,8 +38,9 @@ export function listenToKeys(cards) {
       meant = digit.name;
       choose(there, digit);
     } else if (chosen && event.key.toLowerCase() === "h" && !(isGone && event.shiftKey)) {
-      press(chosen.holdButton, chosen.isHeld === event.shiftKey);
-    } else if (chosen && event.key.toLowerCase() === "r" && !event.shiftKey && !isGone) press(chosen.recordButton, true);
+      // H holds whatever the page shows, and never releases: who is in doubt presses it again.
+      if (chosen.isHeld || !event.shiftKey) chosen.hold(!event.shiftKey);
+    } else if (chosen && event.key.toLowerCase() === "r" && !event.shiftKey && !isGone) chosen.recordButton.click();
     else return false;
     return true;
   });
@@ -49,9 +50,4 @@ function choose(cards, chosen) {
   for (const card of cards) card.isCurrent = card === chosen;
   chosen.element.focus({ preventScroll: true });
   chosen.element.scrollIntoView({ block: "nearest" });
-}
-
-/** H must never release: whoever is in doubt presses it again. */
-function press(button, isNeeded) {
-  if (isNeeded) button.click();
 }

@@ -481,7 +481,9 @@ def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_pat
     ):
         with flying(server, pose="none"):
             assert shows(browser, "Recording from the first frame that is understood", ".recording")
-            browser.find_element(By.CSS_SELECTOR, "button.record").send_keys(Keys.ENTER)
+            button = browser.find_element(By.CSS_SELECTOR, "button.record")
+            wait_idle(button)
+            button.send_keys(Keys.ENTER)
             assert shows(browser, "Nothing was recorded", ".recording")
         with flying(server):
             assert shows(browser, "Stop recording", "button.record"), "all are recorded from the start"
@@ -491,6 +493,7 @@ def test_the_record_button_records_and_stops_and_tells_the_file(browser, tmp_pat
             assert button.size["height"] >= 44, "as large as a thumb"
             assert too_wide(browser) == []
             browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+            wait_idle(button)
             button.click()
             assert shows(browser, "Recorded", ".recording")
             assert shows(browser, "Record", "button.record")
@@ -589,6 +592,35 @@ def test_the_second_click_of_a_double_click_does_not_release(server: ServerProce
         flight.wait_frames(5)
         assert metric(server, "followme_sessions_held") == 1
         assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
+
+
+def test_neither_a_key_kept_down_nor_a_click_at_a_button_that_has_just_changed_ends_a_hold(server, browser):
+    enter = {"type": "keyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+    with looking(browser, server.port), flying(server) as flight:
+        assert shows(browser, "FOLLOWING")
+        button = browser.find_element(By.CSS_SELECTOR, "button.hold")
+        browser.execute_script("arguments[0].focus()", button)
+        browser.execute_cdp_cmd("Input.dispatchKeyEvent", enter)
+        assert shows(browser, "ON HOLD")
+        wait_idle(button)
+        browser.execute_cdp_cmd("Input.dispatchKeyEvent", {**enter, "autoRepeat": True})
+        browser.execute_cdp_cmd("Input.dispatchKeyEvent", {**enter, "type": "keyUp"})
+        flight.wait_frames(5)
+        assert metric(server, "followme_sessions_held") == 1
+        button.click()
+        assert shows(browser, "FOLLOWING")
+        click_at_change = (
+            "new MutationObserver((_, observer) => { arguments[0].click(); observer.disconnect(); })"
+            ".observe(arguments[0], { childList: true })"
+        )
+        browser.execute_script(click_at_change, button)
+        assert hold(server, name_of(server)) == 204, "another operator's"
+        assert shows(browser, "ON HOLD")
+        flight.wait_frames(5)
+        assert metric(server, "followme_sessions_held") == 1
+        wait_idle(button)
+        button.click()
+        assert shows(browser, "FOLLOWING")
 
 
 def test_a_button_keeps_the_keyboards_focus_when_it_is_pressed(server: ServerProcess, browser):

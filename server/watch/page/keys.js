@@ -25,18 +25,21 @@ export function onKeys(obey) {
   });
 }
 
-/** Has keys act on cards, in the order of the page; each has a name, an element, its buttons, `isHeld` and `hold`. */
+/** Has keys act on cards; each has the number that is its key, a name, an element, its buttons, `isHeld` and `hold`. */
 export function listenToKeys(cards) {
-  let meant = null; // name of the drone chosen last
+  let meant = null; // name of the drone chosen last in this view
+  window.addEventListener("hashchange", () => {
+    meant = null;
+  });
   onKeys((event) => {
     if (event.repeat) return false;
     const there = [...cards.values()];
     const chosen = there.length === 1 ? there[0] : there.find((card) => card.isCurrent);
-    const digit = /^[1-9]$/.test(event.key) ? there[event.key - 1] : null;
+    const called = there.find((card) => String(card.number) === event.key);
     const isGone = meant !== null && !cards.has(meant); // then only a hold, which does no harm, may reach another one
-    if (digit) {
-      meant = digit.name;
-      choose(there, digit);
+    if (called) {
+      meant = called.name;
+      choose(there, called);
     } else if (chosen && event.key.toLowerCase() === "h" && !(isGone && event.shiftKey)) {
       // H holds whatever the page shows, and never releases: who is in doubt presses it again.
       if (chosen.isHeld || !event.shiftKey) chosen.hold(!event.shiftKey);

@@ -1,7 +1,7 @@
 // Connects to the server's stream of events; reconnects whenever it falls silent.
 
 import { listenToKeys, onKeys } from "/page/keys.js";
-import { cards, show, startAnew, tellLink } from "/page/page.js";
+import { cards, removeCards, show, startAnew, tellLink } from "/page/page.js";
 import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
 
 const SILENCE_MS = 5000; // the server gives a sign of life each second
@@ -55,9 +55,11 @@ document.addEventListener("visibilitychange", () => {
     tellLink("connecting", "connecting …");
   } else connect();
 });
-// Another view needs other messages.
+// Another view needs other messages. Until they come, keys must not act on drones of the former one.
 window.addEventListener("hashchange", () => {
   isNewView = true;
+  removeCards();
+  tellLink("connecting", "connecting …");
   if (!document.hidden) connect();
   window.scrollTo(0, 0);
 });

@@ -4,7 +4,7 @@ import { Card, showWarnings } from "/page/card.js";
 import { showNetworks } from "/page/networks.js";
 import { write } from "/page/words.js";
 
-/** By the simulators' names, in the order of the page. */
+/** By the simulators' names. */
 export const cards = new Map();
 const $ = (selector) => document.querySelector(selector);
 
@@ -12,12 +12,7 @@ const $ = (selector) => document.querySelector(selector);
 export function show(message) {
   const inFull = message.simulators.filter((about) => about.moments);
   const here = new Set(inFull.map((about) => about.name));
-  for (const [name, card] of cards) {
-    if (!here.has(name)) {
-      card.element.remove();
-      cards.delete(name);
-    }
-  }
+  removeCards((name) => !here.has(name));
   for (const about of inFull) {
     if (!cards.has(about.name)) cards.set(about.name, new Card(about.name));
     cards.get(about.name).place(message.simulators.indexOf(about) + 1);
@@ -41,6 +36,16 @@ function showFront(front) {
   if (!front) return;
   write($("#front a"), front.name);
   $("#front a").href = `//${location.hostname}:${front.shared_port}/`;
+}
+
+/** Removes the cards of some simulators, so that nothing acts on them; of all unless told otherwise. */
+export function removeCards(isMeant = () => true) {
+  for (const [name, card] of cards) {
+    if (isMeant(name)) {
+      card.element.remove();
+      cards.delete(name);
+    }
+  }
 }
 
 /** Has all cards start anew: the next message brings pictures and the whole history. */

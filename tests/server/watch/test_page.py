@@ -843,6 +843,33 @@ def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: Serv
         wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 3, "all in full")
 
 
+def test_in_another_view_keys_act_on_the_drones_that_are_seen_there(server: ServerProcess, browser):
+    names = []
+    with looking(browser, server.port), contextlib.ExitStack() as drones:
+        for _ in range(2):
+            drones.enter_context(flying(server)).wait_frames(1)  # so that they come in this order
+            names.append(name_of(server))
+        assert shows(browser, "2 · ", ".name")
+        press_key(browser, "1")
+        left = browser.execute_async_script(
+            "const [address, done] = arguments, $ = (each) => document.querySelector(each); location.hash = address;"
+            "addEventListener('hashchange', () => done([$('.simulator'), $('#link').innerText]), { once: true });",
+            f"#drone={names[1]}",
+        )
+        assert left == [None, "connecting …"], "until the first message of the new view"
+        assert shows(browser, "2 · ", ".name")
+        assert hold(server, names[1]) == 204
+        assert shows(browser, "ON HOLD")
+        press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)  # though 1 was chosen among all
+        wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+        browser.back()
+        assert shows(browser, "1 · ", ".name")
+        cards = browser.find_elements(By.CSS_SELECTOR, ".simulator .name")
+        assert [card.text for card in cards] == [f"1 · {names[0]}", f"2 · {names[1]}"]
+        press_key(browser, "1")
+        assert shows(browser, "1 · ", ".simulator[aria-current=true] .name")
+
+
 def test_an_opened_drone_that_has_gone_is_told(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server):
         assert shows(browser, "FOLLOWING")

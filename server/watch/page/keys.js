@@ -1,7 +1,7 @@
 // Keys. On drones: 1 to 9 choose one, H holds it, Shift H releases it, R starts and stops its recording.
 
 const FORGET = "followme.keys"; // in the browser's storage: "off" while keys are switched off
-const TYPING = "input:not([type=checkbox], [type=range]), select, textarea, [contenteditable]";
+const TYPING = "input:not([type=checkbox], [type=range]), textarea, [contenteditable]";
 const isWanted = document.querySelector("#keys input");
 
 /** The browser's storage; null where the user forbids it. The choice then lasts as long as the page. */
@@ -21,17 +21,23 @@ export function onKeys(obey) {
   document.addEventListener("keydown", (event) => {
     if (!isWanted.checked || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.target.closest?.(TYPING)) return;
-    if (!event.defaultPrevented && obey(event)) event.preventDefault();
+    // A list of choices keeps its keys but for letters and digits, by which it would jump to a choice that begins so.
+    const isList = Boolean(event.target.closest?.("select"));
+    if (isList && !/^[a-z0-9]$/i.test(event.key)) return;
+    if (obey(event) || isList) event.preventDefault();
   });
 }
 
-/** Has keys act on cards; each has the number that is its key, a name, an element, its buttons, `isHeld` and `hold`. */
-export function listenToKeys(cards) {
+/**
+ * Obeys keys about cards; returns a function that tells whether it did. Each card has the number that is its key, a name,
+ * an element, its buttons, `isHeld` and `hold`.
+ */
+export function obeyingCards(cards) {
   let meant = null; // name of the drone chosen last in this view
   window.addEventListener("hashchange", () => {
     meant = null;
   });
-  onKeys((event) => {
+  return (event) => {
     if (event.repeat) return false;
     const there = [...cards.values()];
     const chosen = there.length === 1 ? there[0] : there.find((card) => card.isCurrent);
@@ -46,7 +52,7 @@ export function listenToKeys(cards) {
     } else if (chosen && event.key.toLowerCase() === "r" && !event.shiftKey && !isGone) chosen.recordButton.click();
     else return false;
     return true;
-  });
+  };
 }
 
 function choose(cards, chosen) {

@@ -1,6 +1,6 @@
 // Connects to the server's stream of events; reconnects whenever it falls silent.
 
-import { listenToKeys, onKeys } from "/page/keys.js";
+import { obeyingCards, onKeys } from "/page/keys.js";
 import { cards, removeCards, show, startAnew, tellLink } from "/page/page.js";
 import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
 
@@ -63,6 +63,6 @@ window.addEventListener("hashchange", () => {
   if (!document.hidden) connect();
   window.scrollTo(0, 0);
 });
-onKeys(obeyOnWall);
-listenToKeys(cards);
+const obeyOnCards = obeyingCards(cards);
+onKeys((event) => obeyOnWall(event) || obeyOnCards(event));
 if (!document.hidden) connect();

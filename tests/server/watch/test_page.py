@@ -539,7 +539,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         assert shows(browser, "FOLLOWING")
 
 
-def test_another_target_of_the_network_is_chosen_on_the_page(browser):
+def test_another_target_of_the_network_is_chosen_on_the_page_and_keys_are_obeyed_there(browser):
     with (
         running_server(HERO_AND_DOG, *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
@@ -551,6 +551,15 @@ def test_another_target_of_the_network_is_chosen_on_the_page(browser):
         targets.select_by_visible_text("dog")
         assert shows(browser, "The dog is in sight. The drone follows.", ".meaning")
         assert targets.first_selected_option.text == "dog"
+        press_key(browser, "h")  # holds the drone, and does not jump to the hero
+        assert shows(browser, "ON HOLD")
+        assert browser.switch_to.active_element.get_attribute("value") == "dog"
+        press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
+        assert shows(browser, "The dog is in sight. The drone follows.", ".meaning")
+        press_key(browser, Keys.ARROW_UP)
+        assert shows(browser, "Nobody in view is likely to be the hero.", ".meaning")
+        press_key(browser, "d")  # nor does a letter without a meaning choose
+        assert browser.switch_to.active_element.get_attribute("value") == "hero"
 
 
 def test_a_browser_of_another_machine_shows_the_token_once_and_then_uses_the_page(browser, tmp_path: Path):

@@ -75,8 +75,10 @@ export class PeopleList {
   show(people, chosen) {
     const shown = people.filter(isOfInterest).sort((one, other) => rankOf(one) - rankOf(other) || one.number - other.number);
     const known = new Map(people.map((person) => [person.number, person]));
-    // Rows must not move between a look and a click, nor lose the keyboard's focus.
-    if (!(canHover.matches && this.list.matches(":hover")) && !this.list.querySelector(":focus-visible")) this.arrange(shown);
+    // Rows must not move between a look and a click, nor lose the keyboard's focus: meanwhile newcomers come at the end.
+    const isInUse = (canHover.matches && this.list.matches(":hover")) || this.list.querySelector(":focus-visible");
+    if (isInUse) this.append(shown.filter(({ number }) => !this.rows.has(number)));
+    else this.arrange(shown);
     for (const [number, row] of this.rows) {
       if (known.has(number)) row.show(known.get(number));
       else row.leave();
@@ -84,6 +86,13 @@ export class PeopleList {
     this.nobody.hidden = this.rows.size > 0;
     this.releaseButton.hidden = chosen === null;
     if (chosen !== null) write(this.releaseButton, `Release person ${chosen}`);
+  }
+
+  append(newcomers) {
+    for (const { number } of newcomers) {
+      this.rows.set(number, new Row(number, this.choose, this.refuse));
+      this.list.append(this.rows.get(number).element);
+    }
   }
 
   /** Has a row for each of these people and nobody else, in their order. */

@@ -463,6 +463,23 @@ def test_a_person_refused_is_left_for_patrol_and_one_chosen_from_the_list_is_fol
         assert shows(browser, f"Person {other} is chosen and in sight", ".meaning")
 
 
+def test_a_newcomer_is_listed_at_the_end_while_the_list_is_in_use(server: ServerProcess, browser):
+    with looking(browser, server.port), flying(server, image=two_people(left=GREY)) as flight:
+        assert shows(browser, "in view", ".people .where")
+        (first,) = people(browser)
+        ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()  # off the list
+        press_key(browser, Keys.TAB)
+        button = browser.find_element(By.CSS_SELECTOR, ".people button.follow")
+        browser.execute_script("arguments[0].focus()", button)
+        flight.image = two_people()  # the hero, who else comes first
+        numbers = "return [...document.querySelectorAll('.people li')].map((row) => row.dataset.number)"
+        wait_until(lambda: len(browser.execute_script(numbers)) == 2, "two rows")
+        assert browser.execute_script(numbers)[0] == first
+        assert browser.switch_to.active_element == button
+        browser.execute_script("arguments[0].blur()", button)
+        wait_until(lambda: browser.execute_script(numbers)[1] == first, "the hero first")
+
+
 def test_the_page_says_when_several_may_be_the_hero_and_a_click_on_the_map_decides(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server, image=two_people(right=RED)) as flight:
         assert shows(browser, "Several people could be the hero", ".meaning")

@@ -8,12 +8,11 @@ export async function ask(path, argument = undefined) {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(argument),
-    // A browser has six connections to a server: one for each window of the page, so that an order might wait for ever.
-    signal: AbortSignal.timeout(PATIENCE_MS),
   };
   let response;
   try {
-    response = await fetch(path, order);
+    // A browser has six connections to a server: one for each window of the page, so that a request might wait for ever.
+    response = await fetch(path, { ...order, signal: AbortSignal.timeout(PATIENCE_MS) });
   } catch (error) {
     if (error.name !== "TimeoutError") throw error;
     throw new Error("no answer from the server for 5 s (are more than five windows of this page open?)");

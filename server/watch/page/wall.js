@@ -1,6 +1,7 @@
 // Many drones at once: a tile for each, which opens its drone. Which view is to be seen is in the page's address:
 // nothing for all drones in full, #wall, or #drone=NAME.
 
+import { ask } from "/page/ask.js";
 import { isOld, noPicture, write } from "/page/words.js";
 
 const PERIOD_MS = 1000;
@@ -79,24 +80,28 @@ function showTile({ name, state, is_held, distance_m, frame_age_s }, number) {
   if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
 }
 
-/** Asks for thumbnails, some at a time. */
+/** Asks for thumbnails, some at a time; a drone that has no new one is shown without. */
 async function askThumbnails() {
   if (inFull() !== "" || document.hidden || !tiles.size) return;
   if (asked >= tiles.size) asked = 0;
-  const response = await fetch(`/thumbnails?first=${asked}`);
+  const wanted = names.slice(asked, asked + MOST_THUMBNAILS);
+  const response = await ask(`/thumbnails?first=${asked}`);
   asked += MOST_THUMBNAILS;
-  if (!response.ok) return;
-  for (const [name, thumbnail] of Object.entries(await response.json())) {
-    const image = tiles.has(name) ? $("img", tiles.get(name)) : null;
-    if (image) [image.src, image.hidden] = [`data:image/jpeg;base64,${thumbnail}`, false];
+  const thumbnails = await response.json();
+  for (const name of wanted.filter((each) => tiles.has(each))) {
+    const image = $("img", tiles.get(name));
+    image.hidden = !thumbnails[name];
+    if (thumbnails[name]) image.src = `data:image/jpeg;base64,${thumbnails[name]}`;
   }
 }
 
+/** Asks for ever. While there is no answer, though the stream goes on, pictures must not look live. */
 async function keepAsking() {
   try {
     await askThumbnails();
+    $("#wall").dataset.stale = false;
   } catch {
-    // The stream tells that the server is gone.
+    $("#wall").dataset.stale = true;
   }
   setTimeout(keepAsking, PERIOD_MS);
 }

@@ -869,6 +869,21 @@ def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: Serv
         wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 3, "all in full")
 
 
+def test_a_wall_that_gets_no_thumbnails_does_not_look_live(server: ServerProcess, browser):
+    answer = "window.wasFetch ??= fetch; window.wasLimited = false; window.fetch = (path, options) => "
+    has_picture = "return Boolean(document.querySelector('#wall img:not([hidden])')?.naturalWidth)"
+    with looking(browser, server.port), flying(server):
+        press_key(browser, "w")
+        wait_until(lambda: browser.execute_script(has_picture), "a thumbnail")
+        browser.execute_script(answer + "Promise.reject(new TypeError())")
+        wait_until(lambda: is_grey(browser, "#wall img"), "a grey tile")
+        browser.execute_script(answer + "(wasLimited = options.signal instanceof AbortSignal, wasFetch(path, options))")
+        wait_until(lambda: browser.execute_script("return wasLimited"), "a request with a time limit")
+        wait_until(lambda: not is_grey(browser, "#wall img"), "a live tile")
+        browser.execute_script(answer + "Promise.resolve(new Response('{}'))")
+        wait_until(lambda: not browser.execute_script(has_picture), "a tile whose drone has no new thumbnail")
+
+
 def test_in_another_view_keys_act_on_the_drones_that_are_seen_there(server: ServerProcess, browser):
     names = []
     with looking(browser, server.port), contextlib.ExitStack() as drones:

@@ -1,5 +1,6 @@
 // Connects to the server's stream of events; reconnects whenever it falls silent.
 
+import { ask } from "/page/ask.js";
 import { obeyingCards, onKeys } from "/page/keys.js";
 import { cards, removeCards, show, startAnew, tellLink } from "/page/page.js";
 import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
@@ -20,9 +21,9 @@ function disconnect() {
 function connect() {
   disconnect();
   let isFirst = true;
-  const lose = () => {
+  const lose = (why = "no connection to the server") => {
     disconnect();
-    tellLink("lost", "no connection to the server, trying again …");
+    tellLink("lost", `${why}, trying again …`);
     silence = setTimeout(connect, RETRY_MS);
   };
   const expectMore = () => {
@@ -31,8 +32,13 @@ function connect() {
   };
   expectMore();
   const only = inFull();
-  source = new EventSource(only === null ? "/events" : `/events?in_full=${encodeURIComponent(only)}`);
-  source.onerror = lose;
+  const url = only === null ? "/events" : `/events?in_full=${encodeURIComponent(only)}`;
+  const mine = new EventSource(url);
+  source = mine;
+  source.onerror = async () => {
+    const why = mine.readyState === EventSource.CLOSED ? await refusal(url) : undefined;
+    if (source === mine) lose(why); // else another view has been opened meanwhile
+  };
   source.onmessage = (event) => {
     expectMore();
     if (isFirst) {
@@ -46,6 +52,17 @@ function connect() {
     isNewView = false;
     tellLink("live", "live");
   };
+}
+
+/** Why the server refuses a stream, in its words, which an EventSource does not tell; undefined if it gives it now. */
+async function refusal(url) {
+  try {
+    const response = await ask(url);
+    response.body.cancel();
+    return undefined;
+  } catch (error) {
+    return error instanceof TypeError ? undefined : error.message; // of fetch: no connection
+  }
 }
 
 // Nobody looks at a hidden page, so that the server need not draw for it.

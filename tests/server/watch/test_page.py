@@ -30,7 +30,7 @@ from support.live import BOX, WATCHDOG, answers, fields, follow, picture
 from support.page import Flight, Viewer, flying, name_of, request
 from support.waiting import PATIENCE_S, wait_until
 
-from server.watch.routes import PAGE
+from server.watch.routes import MOST_VIEWERS, PAGE
 from tools.simulator.server_process import ServerProcess, free_port, running_server
 from tools.simulator.wire import QuadSimClient
 
@@ -698,6 +698,18 @@ def test_an_address_typed_by_hand_shows_no_drone_and_breaks_nothing(server: Serv
         assert shows(browser, "FOLLOWING")
         browser.execute_script("location.hash = '#drone=100%'")
         assert shows(browser, "100%", "#gone b")
+
+
+def test_a_viewer_too_many_is_told_so_in_the_servers_words(server: ServerProcess, browser):
+    wait_until(lambda: metric(server, "followme_viewers") == 0)
+    with contextlib.ExitStack() as viewers:
+        for _ in range(MOST_VIEWERS):
+            viewers.callback(Viewer(server).close)
+        with looking(browser, server.port):
+            assert shows(browser, f"expected at most {MOST_VIEWERS} viewers, trying again", "#link")
+            viewers.close()
+            assert shows(browser, "live", "#link")
+            browser.get_log("browser")  # its 503
 
 
 def test_the_page_reconnects_by_itself(browser):

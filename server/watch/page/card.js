@@ -180,8 +180,9 @@ export class Card {
     button.setAttribute("aria-label", `${words} drone ${this.number}`);
   }
 
-  hold(isHeld) {
-    this.order("/hold", { is_held: isHeld }, this.holdButton, isHeld ? "Not held" : "Not released");
+  async hold(isHeld) {
+    if (isHeld) await this.holding; // a hold is never dropped: it follows the release that is on its way
+    this.holding = this.order("/hold", { is_held: isHeld }, this.holdButton, isHeld ? "Not held" : "Not released");
   }
 
   record(isRecorded) {

@@ -682,6 +682,28 @@ def test_keys_that_end_a_hold_do_not_reach_another_drone_than_the_one_chosen(ser
         assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
 
 
+def test_a_hold_during_a_release_follows_it(server: ServerProcess, browser):
+    slow_release = (
+        "const now = fetch; window.orders = []; window.fetch = async (path, options) => {"
+        "  if (options.body?.includes('false')) await new Promise((go) => { window.letGo = go; });"
+        "  if (path === '/hold') orders.push(JSON.parse(options.body).is_held);"
+        "  return now(path, options); }"
+    )
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        press_key(browser, "h")
+        assert shows(browser, "ON HOLD")
+        wait_idle(browser.find_element(By.CSS_SELECTOR, "button.hold"))
+        browser.execute_script(slow_release)
+        press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
+        press_key(browser, "h")
+        browser.execute_script("letGo()")
+        wait_until(lambda: browser.execute_script("return orders") == [False, True], "a hold after the release")
+        wait_idle(browser.find_element(By.CSS_SELECTOR, "button.hold"))
+        assert metric(server, "followme_sessions_held") == 1
+        assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
+
+
 def test_a_refusal_is_told_in_the_servers_words(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server):
         assert shows(browser, "FOLLOWING")

@@ -262,6 +262,22 @@ def test_another_network_tracks_by_its_own_profile_with_the_other_settings_as_re
         subject.take(Happened(Retarget(1.0, changed), TrackState.PATROL, []))
 
 
+def test_another_network_answers_the_first_frame_too():
+    subject = a_replay(of_dogs(), is_same_network=False)
+    subject.take(received(1, 0.0))
+    assert subject.take(unseen(1, 0.1, object_lost())).commands == [object_lost()]
+    assert subject.session.state.counts.stale == 0
+
+
+def test_in_the_middle_of_a_session_another_network_stops_the_drone_with_the_first_outcome():
+    flight = session()
+    for number in range(4):
+        flight.take(seen(0.2 * number - 1.0, sighting()))
+    subject = a_replay(of_dogs(), flight.state, is_same_network=False)
+    outcomes = [subject.take(each) for each in (received(5, 0.1), unseen(5, 0.1))]
+    assert [outcome.commands for outcome in outcomes] == [[], [object_lost()]]
+
+
 def test_a_frame_that_was_superseded_waits_for_no_answer():
     subject = a_replay(ColourEngine())
     subject.take(received(1, 0.0))

@@ -37,15 +37,19 @@ class Replay:
     """
 
     def __init__(self, start: Start, engine: Engine, is_same_network: bool) -> None:
-        self.session = restored(start)
         self._sight = Sight(engine, start.camera, start.min_blob_px if is_same_network else None)
         self._is_same_network = is_same_network
         # Frames without an answer, by number.
         self._frames: dict[int, Frame] = {}
+        tracker = self._own(start.tracker)
+        # A new session begins with its settings. `Retarget` would have it drop a frame that arrived before.
+        self.session = restored(replace(start, tracker=tracker) if start.state is None else start)
         # Of the recorded session, as `_follows` tells of this one.
         self._recorded = self._follows()
-        if (tracker := self._own(start.tracker)) != start.tracker:
-            self.session.take(Retarget(start.monotonic_s, tracker))
+        # Commands for the first outcome.
+        self._first: list[Command] = []
+        if start.state is not None and tracker != start.tracker:
+            self._first = self.session.take(Retarget(start.monotonic_s, tracker))
 
     def _own(self, recorded: TrackerConfig) -> TrackerConfig:
         """Recorded settings of the tracker, with the profile of the network that sees this time."""
@@ -82,10 +86,10 @@ class Replay:
         """
         event, late = happened.event, list[Command]()
         check_numbers(event)
-        if isinstance(event, Received):
+        if isinstance(event, Received):  # its outcome is not compared
             self._receive(event, happened.argument or "")
         else:
-            late = self._watch(happened)
+            late, self._first = self._first + self._watch(happened), []
             if isinstance(event, Answer) and event.frame is not None:
                 event = self._answer(event, event.frame)
             elif isinstance(event, Retarget):

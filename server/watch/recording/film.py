@@ -141,7 +141,7 @@ class Film:
             _, size = decode_rgb(frame.rgb_image, camera.image_px)
             camera = camera.of_shape(*size)
             seen = (classes > 127).astype(np.float32)  # red, green and blue are the classes of this card
-            card = Card(("surroundings", "people", target.name), profile=target)
+            card = Card(target.classes, profile=target)
             is_part = bool(classes.max(axis=-1).min() < DARKEST)
             view = View((), camera, seen, card, is_part=is_part)
             return *draw(frame, view, situation), camera

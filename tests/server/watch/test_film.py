@@ -134,6 +134,19 @@ def test_labels_are_above_the_head_of_whoever_the_target_is(tmp_path):
     assert pictures[0] != pictures[1], "the label is higher"
 
 
+def test_a_target_may_be_called_people(tmp_path):
+    def with_another_name(number: int, event: dict) -> dict:
+        if number == 0:
+            event["tracker"]["profile"] |= {"name": "people", "others": "robots"}
+        return event
+
+    with Recording(rewritten(FORMAT_6, tmp_path, with_another_name), with_states=True) as recording:
+        film = Film(recording)
+        shown = about(film, step_of(film, "the drone is told to follow"))
+    assert shown["target"] == "people"
+    assert shown["picture"] is not None
+
+
 def test_a_bad_frame_is_a_warning_for_a_while(film: Film):
     step = step_of(film, "a frame was not understood (pose)")
     (warning,) = about(film, step)["warnings"]

@@ -40,7 +40,8 @@ class McapFile:
         self.context = foxglove.Context()
         self._buffer = _Buffer()
         self._end = 0  # of the data on the disk, where the tail begins
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        # Windows would write each line end as two bytes without O_BINARY, which no other system has.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         self._writer = foxglove.open_mcap(
             self._buffer,
             context=self.context,
@@ -102,14 +103,15 @@ class McapFile:
                 self.path.unlink()
                 return
             # Where a tail has been before, there is room for it.
-            os.pwrite(self._file, TAIL, self._end)
+            self._write(TAIL)
             os.ftruncate(self._file, self._end + len(TAIL))
 
     def _write(self, data: bytes) -> None:
         # In one call, so that a kill finds it done or not begun; a full disk takes a part, and then says why.
+        os.lseek(self._file, self._end, os.SEEK_SET)
         written = 0
         while written < len(data):
-            written += os.pwrite(self._file, memoryview(data)[written:], self._end + written)
+            written += os.write(self._file, memoryview(data)[written:])
 
     def _check_place(self) -> None:
         try:

@@ -48,6 +48,28 @@ def test_it_is_a_whole_file_after_each_flush_and_has_an_index_in_the_end(file: M
     assert has_index(file.path)
 
 
+def test_it_is_written_with_what_windows_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    binary, flags, open_here = 1 << 30, [], os.open
+
+    def open_as_there(path: Path, how: int, mode: int) -> int:
+        flags.append(how & binary)
+        return open_here(path, how & ~binary, mode)
+
+    for name in ("O_CLOEXEC", "pwrite"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr(os, "O_BINARY", binary, raising=False)
+    monkeypatch.setattr(os, "open", open_as_there)
+    file = McapFile(tmp_path / "growing.mcap")
+    channel = foxglove.Channel("/numbers", schema={"title": "Number", "type": "object"}, context=file.context)
+    for number in (1, 2):
+        channel.log({"number": number}, log_time=number)
+        file.flush()
+        assert file.path.stat().st_size == file.written_bytes
+    file.close()
+    assert numbers(file.path) == [1, 2]
+    assert flags == [binary], "line ends stay as they are"
+
+
 def test_an_unindexed_end_is_an_mcap_file_by_itself(tmp_path: Path):
     path = tmp_path / "empty.mcap"
     with path.open("wb") as empty:

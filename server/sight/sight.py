@@ -24,14 +24,15 @@ from server.wire.messages import BadFrameError, Frame, SensorFrame
 class View(NamedTuple):
     """A frame understood.
 
-    `sightings` are of everybody, the largest first; `camera` took it; `probabilities` is (px, px, classes)
-    float32, of the network with this `card`; `surfaces` tell who is hidden; `remark` is what to tell the client of a
-    frame that was used all the same. `is_part`: only a part of the frame was looked at; the probabilities are 0
-    elsewhere.
+    `sightings` are of everybody, the largest first; `camera` took it, and `size` is that of the image as received;
+    `probabilities` is (px, px, classes) float32, of the network with this `card`; `surfaces` tell who is hidden;
+    `remark` is what to tell the client of a frame that was used all the same. `is_part`: only a part of the frame was
+    looked at; the probabilities are 0 elsewhere.
     """
 
     sightings: tuple[Sighting, ...]
     camera: Camera
+    size: Size
     probabilities: np.ndarray
     card: Card
     surfaces: Surfaces | None = None
@@ -172,7 +173,7 @@ class Sight:
         sightings = find_people(probabilities, image, depth_255, camera, pose, card, self.engine.second_look)
         if region is not None:  # who is cut off at its edge looks like somebody else, elsewhere
             sightings = tuple(sighting for sighting in sightings if region.shows(sighting.box_px, camera))
-        view = View(sightings, camera, probabilities, card, is_part=region is not None)
+        view = View(sightings, camera, size, probabilities, card, is_part=region is not None)
         if depth_255 is None:
             return view
         surfaces = Surfaces.of(depth_255, camera, pose)

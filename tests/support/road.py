@@ -10,6 +10,7 @@ from server.flight.session import Session
 from server.settings import Settings
 from server.sight.frame_queue import Perceived, Spent
 from server.sight.geometry import QUADSIM_CAMERA
+from server.sight.images import Size
 from server.sight.sight import View
 from server.simulator import Simulator
 from server.supervision import Faults
@@ -39,7 +40,7 @@ def argument(number: int) -> dict[str, str]:
 
 def view(*sightings, remark=None) -> View:
     """A frame understood; its probabilities are not looked at."""
-    return View(sightings, QUADSIM_CAMERA, None, Card(), remark=remark)
+    return View(sightings, QUADSIM_CAMERA, Size(256, 256), None, Card(), remark=remark)
 
 
 class HandSlot:

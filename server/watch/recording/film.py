@@ -143,7 +143,7 @@ class Film:
             seen = (classes > 127).astype(np.float32)  # red, green and blue are the classes of this card
             card = Card(target.classes, profile=target)
             is_part = bool(classes.max(axis=-1).min() < DARKEST)
-            view = View((), camera, seen, card, is_part=is_part)
+            view = View((), camera, size, seen, card, is_part=is_part)
             return *draw(frame, view, situation), camera
         except BadFrameError:
             return None, (), camera

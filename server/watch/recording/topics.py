@@ -34,6 +34,7 @@ from foxglove.messages import (
 from model.scoring import threshold
 from server.flight.events import NotUnderstood, Received, Seen
 from server.sight.geometry import Camera
+from server.sight.images import Size
 from server.sight.sight import View
 from server.watch.recording import states
 from server.watch.recording.format import EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC, End, Happened, InWork, Start, to_json
@@ -140,7 +141,7 @@ class Topics:
             CompressedImage(timestamp=arrival, frame_id=optical, data=frame.rgb_image, format=image_format),
             log_time=now_ns,
         )
-        self._calibration.log(_calibration(view.camera, arrival, optical), log_time=now_ns)
+        self._calibration.log(_calibration(view.camera, view.size, arrival, optical), log_time=now_ns)
         if self._mask.has_sinks():
             self._mask.log(
                 CompressedImage(timestamp=arrival, frame_id=optical, data=_png(view), format="png"), log_time=now_ns
@@ -195,13 +196,14 @@ def _json_channel(
     return foxglove.Channel(topic, schema=schema, context=context)
 
 
-def _calibration(camera: Camera, stamp: Timestamp, frame_id: str) -> CameraCalibration:
-    u_px, v_px, focal_px = camera.image_width_px / 2, camera.image_px / 2, camera.focal_px
+def _calibration(camera: Camera, size: Size, stamp: Timestamp, frame_id: str) -> CameraCalibration:
+    """Of the image as received, which may be larger or smaller than the camera's own."""
+    u_px, v_px, focal_px = size.width_px / 2, size.height_px / 2, camera.focal_px * size.height_px / camera.image_px
     return CameraCalibration(
         timestamp=stamp,
         frame_id=frame_id,
-        width=camera.image_width_px,
-        height=camera.image_px,
+        width=size.width_px,
+        height=size.height_px,
         K=[focal_px, 0.0, u_px, 0.0, focal_px, v_px, 0.0, 0.0, 1.0],
         R=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         P=[focal_px, 0.0, u_px, 0.0, 0.0, focal_px, v_px, 0.0, 0.0, 0.0, 1.0, 0.0],

@@ -16,6 +16,7 @@ from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
 from server.sight.frame_queue import Perceived
 from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
+from server.sight.images import Size
 from server.sight.sight import View
 from server.simulator import Taken
 from server.supervision import Faults
@@ -54,7 +55,7 @@ def scene(hero=(), others=(), situation=NOBODY, image=GREY, timestamp_s=1.5, cam
         if part:
             probabilities[(*part, index)] = 1.0
     frame = SensorFrame(timestamp_s, encode_jpeg(image), b"", POSE, POSE)
-    return Scene(DRONE, frame, 0.5, View((), camera, probabilities, Card()), situation)
+    return Scene(DRONE, frame, 0.5, View((), camera, Size(256, 256), probabilities, Card()), situation)
 
 
 def drawn(*arguments, **options) -> np.ndarray:

@@ -16,6 +16,7 @@ from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
 from server.sight.geometry import Camera, Pose, world_from_camera
+from server.sight.images import Size
 from server.sight.people import Box, Sighting
 from server.sight.sight import View
 from server.watch.recording.items import Answered, Clock, Pending, Told
@@ -24,7 +25,7 @@ from server.watch.recording.topics import Topics, as_text
 from server.wire.messages import Command, Frame, SensorFrame, object_lost
 
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
-CARD = Card()
+CARD, SIZE = Card(), Size(256, 256)
 CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
 SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2, -0.7)
 MARKER_M = (0.7, 0.7, 2.0)
@@ -37,11 +38,12 @@ PEOPLE = (
 )
 
 
-def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg", card: Card = CARD) -> Told:
+def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg", card: Card = CARD, size: Size = SIZE) -> Told:
     """A frame that was seen, as the thread is told."""
     event = Seen(101.25, 7, 101.0, 1e9, (SIGHTING,))
     command = Command("object_detected", {"coords": [1.0, 2.0, 3.0]})
-    content, view = SensorFrame(1e9, image, b"png", POSE, GIMBAL), View((SIGHTING,), Camera(), probabilities, card)
+    content = SensorFrame(1e9, image, b"png", POSE, GIMBAL)
+    view = View((SIGHTING,), Camera().of_shape(*size), size, probabilities, card)
     return Told(event, TrackState.FOLLOWING, [command], content=content, view=view)
 
 
@@ -138,6 +140,15 @@ def test_what_was_seen_becomes_image_mask_calibration_poses_and_command(tmp_path
     # Of the camera: forward, left, up. Right, down and forward in it:
     expected = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]]).T
     np.testing.assert_allclose(matrix(by_child["camera_optical"].rotation), expected, atol=1e-12)
+
+
+def test_the_calibration_is_of_the_image_as_received(tmp_path: Path):
+    """f = 240/2 / tan(60°/2) = 207.85 px for an image of 240 px height, whose middle is at (160, 120)."""
+    probabilities = np.zeros((8, 8, 3), np.float32)
+    (calibration,) = messages(tmp_path, told(probabilities, size=Size(320, 240)))["/camera/calibration"]
+    assert (calibration.width, calibration.height) == (320, 240)
+    assert list(calibration.K) == pytest.approx([207.846, 0, 160, 0, 207.846, 120, 0, 0, 1])
+    assert list(calibration.P) == pytest.approx([207.846, 0, 160, 0, 0, 207.846, 120, 0, 0, 0, 1, 0])
 
 
 def test_the_mask_of_a_network_that_knows_no_others_shows_the_hero(tmp_path: Path):

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine = load_engine(options.engine, weights, options.precision)
         is_same_network = engine.weights_sha256 == recording.start.weights_sha256
         comparison = replay(recording, engine, is_same_network)
-    if not comparison.pairs:
+    if not comparison.events:
         raise ValueError(f"{options.recording}: expected frames to replay, got none that were answered")
     for line in differing_circumstances(recording, weights, is_same_network, engine):
         print_text(line)

@@ -77,7 +77,7 @@ def assert_replays(path: Path, hero: str = "red", has_dog: bool = False) -> None
         assert recording.start.engine == engine.description
         comparison = replay(recording, engine, recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()
-    assert comparison.pairs
+    assert comparison.events
 
 
 def test_another_network_takes_over_while_a_drone_flies_and_each_has_its_recording(server: ServerProcess, folder: Path):

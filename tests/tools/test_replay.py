@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from numpy.random import default_rng
 from support.fake_engine import DOG, RED, ColourEngine
 from support.live import WATCHDOG
-from support.recorded_session import COMMANDS, FCN4, FORMAT_1, FORMAT_2, SHIPPED, happened, rewritten
+from support.recorded_session import COMMANDS, FCN4, FORMAT_1, FORMAT_2, SHIPPED, happened, read, rewritten
 from support.seen import quick_tracker, seen, session, sighting
 from support.worlds import world_near_hero
 
@@ -18,6 +19,7 @@ from model.engines import load_engine
 from server.flight.events import Failed, NotUnderstood, Received, Retarget, Seen
 from server.flight.tracks import TrackState
 from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.watch.recording.comparison import Outcome
 from server.watch.recording.format import Happened, Start
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
@@ -78,17 +80,17 @@ def test_a_recording_of_an_older_version_is_replayed_from_its_frames(path, frame
 
     The tracker is another one, and its commands may be others.
     """
-    with Recording(path) as recording:
-        comparison = replay(recording, ColourEngine(), is_same_network=True)
-    assert comparison.frames == frames
-    recorded = [each for each in happened(path) if not isinstance(each.event, Received)]
-    assert [one.event for one, _ in comparison.pairs] == [each.event for each in recorded]
-    assert [one.kind for one, _ in comparison.pairs] == [other.kind for _, other in comparison.pairs]
-    assert sum(isinstance(other.event, Seen) for _, other in comparison.pairs) == seen
-    for one, other in comparison.pairs:
+    recording, entries = read(path)
+    subject = Replay(recording.start, ColourEngine(), is_same_network=True)
+    recorded = [Outcome(*entry[:3]) for entry in entries if isinstance(entry, Happened)]
+    replayed = [subject.take(entry) for entry in entries if isinstance(entry, Happened)]
+    assert [one.kind for one in recorded] == [other.kind for other in replayed]
+    counts = Counter(type(other.event) for other in replayed)
+    assert (counts[Received], counts[Seen]) == (frames, seen)
+    for one, other in zip(recorded, replayed, strict=True):
         assert bool(one.candidates) == bool(other.candidates), "the same heroes are found"
         np.testing.assert_allclose(one.places_m, other.places_m, err_msg="in the same places")
-    told = {command.event for _, other in comparison.pairs for command in other.commands}
+    told = {command.event for other in replayed for command in other.commands}
     assert told == {"object_detected", "create_box_marker", "object_lost"}
     assert "the network has seen magenta" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -81,86 +82,101 @@ class Moment(NamedTuple):
 
 @dataclass
 class Comparison:
-    """What has been replayed so far, beside the recording.
+    """What has been replayed so far, beside the recording. It keeps little, however long the recording is.
 
     Args:
         frames: received.
-        pairs: of each event but those of receiving a frame, recorded and replayed, in order.
-        moments: those pairs that differ.
+        events: all but those of receiving a frame.
+        commands: of the replay.
+        figures: of the recording and of the replay, by name.
+        differing: how many events differ.
+        differing_decisions: how many of these differ in more than coordinates.
+        moments: the first that differ.
+        decisions: the first that differ in more than coordinates.
+        command_distances_m: between the coordinates of the two, where both gave some.
+        place_distances_m: between the places of the likeliest heroes, where both found one and placed it.
     """
 
     frames: int = 0
-    pairs: list[tuple[Outcome, Outcome]] = field(default_factory=list)
+    events: int = 0
+    commands: int = 0
+    figures: tuple[Counter[str], Counter[str]] = field(default_factory=lambda: (Counter(), Counter()))
+    differing: int = 0
+    differing_decisions: int = 0
     moments: list[Moment] = field(default_factory=list)
+    decisions: list[Moment] = field(default_factory=list)
+    command_distances_m: list[float] = field(default_factory=list)
+    place_distances_m: list[float] = field(default_factory=list)
 
     @property
     def is_identical(self) -> bool:
         """Whether nothing changed."""
-        return not self.moments
+        return not self.differing
 
     def add(self, time_s: float, frame: int, recorded: Outcome, replayed: Outcome) -> None:
         """Take in an event; the arguments are as in `Moment`."""
-        self.pairs.append((recorded, replayed))
+        self.events += 1
+        self.commands += len(replayed.commands)
+        self.figures[0].update(_figures(recorded, replayed))
+        self.figures[1].update(_figures(replayed, recorded))
+        if recorded.coordinates_m is not None and replayed.coordinates_m is not None:
+            self.command_distances_m.append(math.dist(recorded.coordinates_m, replayed.coordinates_m))
+        one, other = (next(iter(outcome.places_m), None) for outcome in (recorded, replayed))
+        if one is not None and other is not None:
+            self.place_distances_m.append(math.dist(one, other))
         if (replayed.decision, replayed.commands) != (recorded.decision, recorded.commands):
-            self.moments.append(Moment(time_s, frame, recorded, replayed))
+            self._differ(Moment(time_s, frame, recorded, replayed))
+
+    def _differ(self, moment: Moment) -> None:
+        self.differing += 1
+        if len(self.moments) < FIRST_MOMENTS:
+            self.moments.append(moment)
+        if not moment.is_of_coordinates:
+            self.differing_decisions += 1
+            if len(self.decisions) < FIRST_MOMENTS:
+                self.decisions.append(moment)
 
     def summary(self) -> str:
         """The result for people: a line, or a table of what changed with the first moments at which it did."""
-        recorded, replayed = (self._counts(is_replayed) for is_replayed in (False, True))
+        recorded, replayed = self.figures
         if self.is_identical:
-            commands = sum(len(replayed.commands) for _, replayed in self.pairs)
             seen = replayed["frames understood"]
-            return f"identical: {self.frames} frames received, {seen} of them perceived, {commands} commands"
+            return f"identical: {self.frames} frames received, {seen} of them perceived, {self.commands} commands"
         lines = [f"{'':<36}{'recorded':>10}{'replayed':>10}"]
         lines += [f"{name:<36}{recorded[name]:>10}{replayed[name]:>10}" for name in recorded]
-        decisions = [moment for moment in self.moments if not moment.is_of_coordinates]
         lines.append(
-            f"moments that differ: {len(self.moments)} of {len(self.pairs)}, in more than coordinates: {len(decisions)}"
+            f"moments that differ: {self.differing} of {self.events}, "
+            f"in more than coordinates: {self.differing_decisions}"
         )
         for name, distances_m in (
-            ("coordinates sent by both", self._command_distances_m()),
-            ("places of the likeliest hero of both", self._place_distances_m()),
+            ("coordinates sent by both", self.command_distances_m),
+            ("places of the likeliest hero of both", self.place_distances_m),
         ):
             if distances_m:
                 median_m, most_m = statistics.median(distances_m), max(distances_m)
                 lines.append(f"{name}: {median_m:.3f} m apart (median of {len(distances_m)}), at most {most_m:.3f} m")
-        shown = (decisions or self.moments)[:FIRST_MOMENTS]
-        lines.append(f"the first {len(shown)}{' of these' if decisions else ''}, in seconds since the recording began:")
+        shown = self.decisions or self.moments
+        lines.append(
+            f"the first {len(shown)}{' of these' if self.decisions else ''}, in seconds since the recording began:"
+        )
         for moment in shown:
             lines.append(f"{moment.time_s:9.2f}  frame {moment.frame}, recorded: {moment.recorded}")
             lines.append(f"{'':<9}  replayed: {moment.replayed}")
         return "\n".join(lines)
 
-    def _counts(self, is_replayed: bool) -> dict[str, int]:
-        """Figures of one side, by name."""
-        outcomes = [pair[is_replayed] for pair in self.pairs]
-        commands = [command.event for outcome in outcomes for command in outcome.commands]
-        return {
-            "frames understood": sum(isinstance(outcome.event, Seen) for outcome in outcomes),
-            "frames not understood": sum(isinstance(outcome.event, NotUnderstood) for outcome in outcomes),
-            "frames that perception failed on": sum(
-                isinstance(outcome.event, Failed) and outcome.event.frame is not None for outcome in outcomes
-            ),
-            "frames with a hero found": sum(bool(outcome.candidates) for outcome in outcomes),
-            "  … which the other did not find": sum(
-                bool(pair[is_replayed].candidates) and not pair[not is_replayed].candidates for pair in self.pairs
-            ),
-            "frames answered with coordinates": commands.count(FOLLOW),
-            "times told to go on patrol": commands.count(PATROL),
-        }
 
-    def _command_distances_m(self) -> list[float]:
-        """Between the coordinates of the two, where both gave some."""
-        return [
-            math.dist(recorded.coordinates_m, replayed.coordinates_m)
-            for recorded, replayed in self.pairs
-            if recorded.coordinates_m is not None and replayed.coordinates_m is not None
-        ]
-
-    def _place_distances_m(self) -> list[float]:
-        """Between the places of the likeliest heroes, where both found one and placed it."""
-        firsts = [(recorded.places_m[:1], replayed.places_m[:1]) for recorded, replayed in self.pairs]
-        return [math.dist(one[0], other[0]) for one, other in firsts if one and other and one[0] and other[0]]
+def _figures(one: Outcome, other: Outcome) -> dict[str, int]:
+    """What an outcome adds to the figures of its side, by name; the other side's is beside it."""
+    event, commands = one.event, [command.event for command in one.commands]
+    return {
+        "frames understood": isinstance(event, Seen),
+        "frames not understood": isinstance(event, NotUnderstood),
+        "frames that perception failed on": isinstance(event, Failed) and event.frame is not None,
+        "frames with a hero found": bool(one.candidates),
+        "  … which the other did not find": bool(one.candidates) and not other.candidates,
+        "frames answered with coordinates": commands.count(FOLLOW),
+        "times told to go on patrol": commands.count(PATROL),
+    }
 
 
 def _in_words(command: Command) -> str:

@@ -4,7 +4,7 @@ from support.seen import seen, sighting, stranger
 
 from server.flight.events import Tick
 from server.flight.tracks import TrackState
-from server.watch.recording.comparison import Comparison, Outcome
+from server.watch.recording.comparison import FIRST_MOMENTS, Comparison, Outcome
 from server.wire.messages import object_detected, object_lost
 
 PATROL, FOLLOWING = TrackState.PATROL, TrackState.FOLLOWING
@@ -57,6 +57,17 @@ def test_a_hero_whom_only_one_of_the_two_finds_is_counted_and_told():
     assert figures(comparison)["… which the other did not find"] == ["2", "1"]
     assert [moment.frame for moment in comparison.moments] == [1, 2, 3]
     assert "replayed: no hero found, patrol, nothing told" in comparison.summary()
+
+
+def test_of_many_moments_that_differ_only_the_first_are_kept():
+    follow, moved = ([object_detected((x_m, 2.0, 1.0))] for x_m in (10.0, 10.25))
+    nearly = (outcome(commands=follow), outcome(commands=moved))
+    comparison = compared(*[nearly] * 500, *[(outcome(commands=follow), outcome())] * 500)
+    assert (len(comparison.moments), len(comparison.decisions)) == (FIRST_MOMENTS, FIRST_MOMENTS)
+    summary = comparison.summary()
+    assert "moments that differ: 1000 of 1000, in more than coordinates: 500\n" in summary
+    assert "coordinates sent by both: 0.250 m apart (median of 500), at most 0.250 m\n" in summary
+    assert "the first 10 of these, in seconds since the recording began:\n   100.00  frame 500, recorded: " in summary
 
 
 def test_places_are_compared_of_the_likeliest_hero():

@@ -47,7 +47,7 @@ def assert_identical(path: Path) -> None:
     with Recording(path) as recording:
         comparison = replay(recording, ColourEngine(), recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()
-    assert comparison.pairs
+    assert comparison.events
 
 
 def test_a_session_is_recorded_on_all_topics_and_replays_from_its_frames(tmp_path: Path):

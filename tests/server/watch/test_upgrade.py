@@ -255,7 +255,7 @@ def test_the_hero_is_followed_exactly_as_then(path):
         assert engine.description == recording.start.engine
         comparison = replay(recording, engine, recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()
-    commands = Counter(command.event for outcome, _ in comparison.pairs for command in outcome.commands)
+    commands = Counter(command.event for each in happened(path) for command in each.commands)
     assert min(commands["object_detected"], commands["object_lost"]) >= 1
 
 

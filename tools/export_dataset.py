@@ -30,7 +30,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
@@ -40,17 +39,12 @@ from model.command import command, make_output_folder, print_text, printable, ru
 from model.dataset import read_pair
 from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
-from server.flight.tracks import TrackState
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 from server.watch.recording.format import Happened, InWork
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import parse_sensor_frame
-
-LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
-LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
-APART_S = 1.0
-CLEAR_NATS = 2.0  # odds of 7 to 1
+from tools.exporting.choosing import REASONS, Chooser
 
 
 @command("export_dataset", interrupted="interrupted; the same command goes on")
@@ -110,15 +104,13 @@ def export(path: Path, out: Path) -> str:
         UnreadableRecordingError: if it is no recording, or a damaged one.
         OSError: if it can't be read, or the set not be written.
     """
+    chooser, seen, made = Chooser(), 0, 0
     with Recording(path) as recording:
-        # Without the arguments, which are a whole recording's images.
-        happened = [
-            entry._replace(argument=None)
-            for entry in recording.entries(printable(f"{path.name}: choosing"))
-            if isinstance(entry, Happened)
-        ]
-    chosen = choose(happened)
-    made = 0
+        for entry in recording.entries(printable(f"{path.name}: choosing")):
+            if isinstance(entry, Happened):
+                chooser.take(entry)
+                seen += isinstance(entry.event, Seen)
+    chosen = chooser.chosen()
     # Of the frames chosen, by number: the JSON of those that have come.
     arguments: dict[int, str] = {}
     latest: Event | None = None
@@ -135,37 +127,9 @@ def export(path: Path, out: Path) -> str:
                     except (ValueError, RecursionError) as error:
                         raise UnreadableRecordingError(f"{path}: frame {latest.frame}: {error}") from error
             latest = entry.event if isinstance(entry, Happened) else None
-    seen = sum(isinstance(each.event, Seen) for each in happened)
     reasons = Counter(chosen.values())
     why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
     return f"{path}: {len(chosen)} of {seen} frames chosen{': ' if why else ''}{why}; {made} pairs written"
-
-
-def choose(happened: Sequence[Happened]) -> dict[int, str]:
-    """Choose frames to train on.
-
-    Args:
-        happened: of a recording, in order.
-
-    Returns:
-        The reason, one of `REASONS`, by the frame's number.
-    """
-    lost_s = [
-        after.event.at_s
-        for before, after in pairwise(happened)
-        if isinstance(after.event, Seen) and before.state.is_following and not after.state.is_following
-    ]
-    chosen: dict[int, str] = {}
-    latest_s = dict.fromkeys(REASONS, -math.inf)
-    for each in happened:
-        event = each.event
-        if not isinstance(event, Seen) or event.is_part:  # of a part, the mask is black around it
-            continue
-        reason = _reason(event, each.state, lost_s)
-        if reason is not None and event.arrival_s - latest_s[reason] >= APART_S:
-            chosen[event.frame] = reason
-            latest_s[reason] = event.arrival_s
-    return chosen
 
 
 def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
@@ -238,18 +202,6 @@ def dataset_mask(file: bytes) -> bytes:
     except Exception as error:  # Pillow raises nearly anything on a broken file
         raise ValueError(f"expected a mask, a PNG of at most {LARGEST_IMAGE_PX} pixels, got {error}") from error
     return resized.getvalue()
-
-
-def _reason(event: Seen, state: TrackState, lost_s: Sequence[float]) -> str | None:
-    """Why to take a frame; None for no reason. `lost_s`: the moments at which a track was lost, monotonic seconds."""
-    if any(moment_s - LOST_BEFORE_S <= event.at_s <= moment_s + LOST_AFTER_S for moment_s in lost_s):
-        return LOST
-    if state is TrackState.COASTING:
-        return MISSED
-    if sum(sighting.is_candidate for sighting in event.sightings) > 1:
-        return SEVERAL
-    likeliest = max((sighting.evidence for sighting in event.sightings), default=math.inf)
-    return UNSURE if abs(likeliest) < CLEAR_NATS else None
 
 
 if __name__ == "__main__":

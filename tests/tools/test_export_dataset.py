@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from server.flight.tracks import TrackState
 from server.watch.recording.format import Happened
 from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
-from tools.export_dataset import choose, dataset_image, dataset_mask
+from tools.export_dataset import dataset_image, dataset_mask
+from tools.exporting.choosing import Chooser
 
 SURE, UNSURE, STRANGER = sighting(), sighting(evidence=1.0), stranger()
 
@@ -51,6 +53,23 @@ def names(out):
 
 
 # --- which
+
+
+def choose(happened):
+    """The reasons by the frames' numbers."""
+    chooser = Chooser()
+    for each in happened:
+        chooser.take(each)
+    return chooser.chosen()
+
+
+def test_what_was_seen_in_a_frame_is_not_kept():
+    chooser, (frame,) = Chooser(), seen((1, PATROL, [UNSURE]))
+    before = sys.getrefcount(frame.event)
+    chooser.take(frame)
+    after = sys.getrefcount(frame.event)
+    assert after == before
+    assert chooser.chosen() == {0: "unsure"}
 
 
 def test_no_frame_is_chosen_of_which_only_a_part_was_looked_at():

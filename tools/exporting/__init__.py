@@ -1,0 +1,1 @@
+"""Frames chosen from recordings, for `tools/export_dataset.py`."""

@@ -1,0 +1,65 @@
+"""Which frames of a recording are worth training on, by the rules that `tools/export_dataset.py` tells."""
+
+import math
+from typing import NamedTuple
+
+from server.flight.events import Seen
+from server.flight.tracks import TrackState
+from server.watch.recording.format import Happened
+
+LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
+LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
+APART_S = 1.0
+CLEAR_NATS = 2.0  # odds of 7 to 1
+
+
+class _Frame(NamedTuple):
+    """A frame that was seen as a whole, and the reason to take it; None for no reason, unless the track was lost."""
+
+    number: int
+    at_s: float
+    arrival_s: float
+    reason: str | None
+
+
+class Chooser:
+    """Takes in what happened, in order, and then chooses frames. It keeps little, however long the recording is."""
+
+    def __init__(self) -> None:
+        self._frames: list[_Frame] = []
+        # The moments at which a track was lost, monotonic seconds.
+        self._lost_s: list[float] = []
+        self._is_following = False
+
+    def take(self, happened: Happened) -> None:
+        """Take in an event."""
+        event, was_following = happened.event, self._is_following
+        self._is_following = happened.state.is_following
+        if not isinstance(event, Seen):
+            return
+        if was_following and not self._is_following:
+            self._lost_s.append(event.at_s)
+        if not event.is_part:  # of a part, the mask is black around it
+            reason = _reason(event, happened.state)
+            self._frames.append(_Frame(event.frame, event.at_s, event.arrival_s, reason))
+
+    def chosen(self) -> dict[int, str]:
+        """The reason of each frame that is chosen, a member of `REASONS`, by the frame's number."""
+        chosen: dict[int, str] = {}
+        latest_s = dict.fromkeys(REASONS, -math.inf)
+        for frame in self._frames:
+            is_lost = any(at_s - LOST_BEFORE_S <= frame.at_s <= at_s + LOST_AFTER_S for at_s in self._lost_s)
+            reason = LOST if is_lost else frame.reason
+            if reason is not None and frame.arrival_s - latest_s[reason] >= APART_S:
+                chosen[frame.number] = reason
+                latest_s[reason] = frame.arrival_s
+        return chosen
+
+
+def _reason(event: Seen, state: TrackState) -> str | None:
+    if state is TrackState.COASTING:
+        return MISSED
+    if sum(sighting.is_candidate for sighting in event.sightings) > 1:
+        return SEVERAL
+    likeliest = max((sighting.evidence for sighting in event.sightings), default=math.inf)
+    return UNSURE if abs(likeliest) < CLEAR_NATS else None

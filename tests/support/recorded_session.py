@@ -24,8 +24,8 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
 # Made by older versions of the program; tests/data/README.md says how.
-FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6 = (
-    REPOSITORY / "tests" / "data" / f"format{number}.mcap" for number in (1, 2, 3, 4, 5, 6)
+FORMAT_1, FORMAT_2, FORMAT_3, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7 = (
+    REPOSITORY / "tests" / "data" / f"format{number}.mcap" for number in (1, 2, 3, 4, 5, 6, 7)
 )
 FORMAT_3_MIDDLE = FORMAT_3.with_name("format3_middle.mcap")  # begins in the middle of a session
 SCHEMAS = {

@@ -18,6 +18,7 @@ from support.recorded_session import (
     FORMAT_4,
     FORMAT_5,
     FORMAT_6,
+    FORMAT_7,
     happened,
     read,
     retaken,
@@ -247,11 +248,11 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
 # --- from format 3 on
 
 
-@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5, FORMAT_6])
+@pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7])
 def test_the_hero_is_followed_exactly_as_then(path):
     """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
     with Recording(path) as recording:
-        engine = ColourEngine(hero="blue" if path == FORMAT_3_MIDDLE else "red")
+        engine = ColourEngine(hero="blue" if path == FORMAT_3_MIDDLE else "red", has_dog=path == FORMAT_7)
         assert engine.description == recording.start.engine
         comparison = replay(recording, engine, recording.start.min_blob_px)
     assert comparison.is_identical, comparison.summary()

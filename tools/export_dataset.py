@@ -17,6 +17,9 @@ unless a frame of the second before was taken for the same reason, because it sh
 reads a thousand frames a second. Files that exist stay as they are: after a kill, the same command goes on, and
 corrected masks are safe.
 
+The masks of a set show one target, as the hero: that of --target, or the one with which the first recording begins.
+Frames in which another one was looked for are left out.
+
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
 
@@ -44,7 +47,7 @@ from server.watch.recording.format import Happened, InWork
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.wire.messages import parse_sensor_frame
-from tools.exporting.choosing import REASONS, Chooser
+from tools.exporting.choosing import REASONS, Choice, Chooser
 
 
 @command("export_dataset", interrupted="interrupted; the same command goes on")
@@ -52,13 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     check_names(options.recordings)
-    for path in options.recordings:
-        with Recording(path):  # refuses a file that is no recording, before anything is written
-            pass
+    with Recording(options.recordings[0]) as first:
+        target = options.target or first.start.tracker.profile.name
+    choices = choose(options.recordings, target)  # before anything is written
     for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
-    for path in options.recordings:
-        print_text(export(path, options.out))
+    for path, choice in choices.items():
+        print_text(export(path, choice, options.out))
     if options.coco:
         write_annotations(options.out)
     pairs = len(list_files(options.out / "images", IMAGE_ENDINGS))
@@ -75,6 +78,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the set, images/ and masks/ in it"
     )
+    parser.add_argument(
+        "--target", metavar="NAME", help="whom the masks show (default: the first target of the first recording)"
+    )
     parser.add_argument("--coco", action="store_true", help="also write the masks for annotation tools, into DIR/coco")
     return parser.parse_args(arguments)
 
@@ -90,11 +96,34 @@ def check_names(paths: Sequence[Path]) -> None:
         raise ValueError(f"expected recordings of different names, got {count} of {name}")
 
 
-def export(path: Path, out: Path) -> str:
+def choose(paths: Sequence[Path], target: str) -> dict[Path, Choice]:
+    """Choose frames of recordings in which a target was looked for.
+
+    Raises:
+        UnreadableRecordingError: if a file is no recording, or a damaged one.
+        OSError: if it can't be read.
+        ValueError: if the target was looked for in none of them.
+    """
+    choices, targets = {}, set[str]()
+    for path in paths:
+        with Recording(path) as recording:
+            chooser = Chooser(recording.start, target)
+            for entry in recording.entries(printable(f"{path.name}: choosing")):
+                if isinstance(entry, Happened):
+                    chooser.take(entry)
+        choices[path] = chooser.choice()
+        targets |= chooser.targets
+    if target not in targets:
+        raise ValueError(f"expected --target of the recordings ({', '.join(sorted(targets))}), got {target}")
+    return choices
+
+
+def export(path: Path, choice: Choice, out: Path) -> str:
     """Write the chosen frames of a recording that are not there yet.
 
     Args:
         path: the recording.
+        choice: of its frames.
         out: the folder of the set, with `images/` and `masks/`.
 
     Returns:
@@ -104,13 +133,7 @@ def export(path: Path, out: Path) -> str:
         UnreadableRecordingError: if it is no recording, or a damaged one.
         OSError: if it can't be read, or the set not be written.
     """
-    chooser, seen, made = Chooser(), 0, 0
-    with Recording(path) as recording:
-        for entry in recording.entries(printable(f"{path.name}: choosing")):
-            if isinstance(entry, Happened):
-                chooser.take(entry)
-                seen += isinstance(entry.event, Seen)
-    chosen = chooser.chosen()
+    chosen, made = choice.reasons, 0
     # Of the frames chosen, by number: the JSON of those that have come.
     arguments: dict[int, str] = {}
     latest: Event | None = None
@@ -129,7 +152,9 @@ def export(path: Path, out: Path) -> str:
             latest = entry.event if isinstance(entry, Happened) else None
     reasons = Counter(chosen.values())
     why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
-    return f"{path}: {len(chosen)} of {seen} frames chosen{': ' if why else ''}{why}; {made} pairs written"
+    left_out = f"; {choice.left_out} frames of another target left out" if choice.left_out else ""
+    chosen_of = f"{len(chosen)} of {choice.seen} frames chosen{': ' if why else ''}{why}"
+    return f"{path}: {chosen_of}; {made} pairs written{left_out}"
 
 
 def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:

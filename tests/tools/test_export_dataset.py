@@ -8,14 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_1, FORMAT_2, happened, rewritten
+from support.fake_engine import DOG
+from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_7, happened, rewritten
 from support.seen import sighting, stranger
 
 from model.dataset import list_pairs, read_pair
 from model.scoring import CLASSES, HERO
-from server.flight.events import Received, Seen, Tick
+from server.flight.events import Received, Retarget, Seen, Tick
+from server.flight.session import SessionState
 from server.flight.tracks import TrackState
-from server.watch.recording.format import Happened
+from server.settings import TrackerConfig
+from server.sight.geometry import Camera
+from server.watch.recording.format import Happened, Start
 from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
 from tools.export_dataset import dataset_image, dataset_mask
@@ -55,21 +59,50 @@ def names(out):
 # --- which
 
 
-def choose(happened):
-    """The reasons by the frames' numbers."""
-    chooser = Chooser()
+def a_chooser(target="hero", state=None):
+    """Of a recording that begins with the hero."""
+    start = Start("drone", Camera(), TrackerConfig(), 1.0, 8, None, None, "none", 1.7e9, 99.0, state)
+    return Chooser(start, target)
+
+
+def choice(happened, **options):
+    chooser = a_chooser(**options)
     for each in happened:
         chooser.take(each)
-    return chooser.chosen()
+    return chooser.choice()
+
+
+def choose(happened):
+    """The reasons by the frames' numbers."""
+    return choice(happened).reasons
 
 
 def test_what_was_seen_in_a_frame_is_not_kept():
-    chooser, (frame,) = Chooser(), seen((1, PATROL, [UNSURE]))
+    chooser, (frame,) = a_chooser(), seen((1, PATROL, [UNSURE]))
     before = sys.getrefcount(frame.event)
     chooser.take(frame)
     after = sys.getrefcount(frame.event)
     assert after == before
-    assert chooser.chosen() == {0: "unsure"}
+    assert chooser.choice().reasons == {0: "unsure"}
+
+
+def test_frames_are_taken_in_which_the_target_was_looked_for():
+    """Frames 0 to 5 are of the hero. Frame 6 came before the change, and was answered after it."""
+    frames, dog = seen((20, PATROL, [UNSURE])), Retarget(101.201, TrackerConfig(profile=DOG))
+    happened = [*frames[:6], Happened(dog, PATROL, []), *frames[6:]]
+    assert choice(happened) == ({0: "unsure", 5: "unsure"}, 6, 14)
+    assert choice(happened, target="dog") == ({7: "unsure", 12: "unsure", 17: "unsure"}, 13, 7)
+
+
+def test_settings_of_the_same_target_leave_no_frame_out():
+    changed = Happened(Retarget(100.1, TrackerConfig(remember_s=5.0)), PATROL, [])
+    assert choice([changed, *seen((3, PATROL, []))]) == ({}, 3, 0)
+
+
+def test_a_frame_from_before_the_change_of_the_target_is_left_out_in_the_middle_of_a_session_too():
+    frames = seen((2, PATROL, [UNSURE]))
+    assert choice(frames, state=SessionState(bad_at_s=100.0)) == ({1: "unsure"}, 1, 1)
+    assert choice(frames, state=SessionState()) == ({0: "unsure"}, 2, 0)
 
 
 def test_no_frame_is_chosen_of_which_only_a_part_was_looked_at():
@@ -205,6 +238,25 @@ def test_what_a_kill_left_half_done_is_done(file, tmp_path, capsys):
     assert names(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "numbers", "left_out"), [([], range(1, 35), 12), (["--target", "dog"], range(35, 47), 33)]
+)
+def test_a_set_is_of_one_target(tmp_path, capsys, options, numbers, left_out):
+    """The dog is looked for from frame 35 on."""
+
+    def doubtful(number, event):
+        for each in event.get("sightings", []):
+            each[4] = 1.0
+        return event
+
+    copy = rewritten(FORMAT_7, tmp_path, doubtful)
+    assert exported(tmp_path / "out", copy, *options) == 0
+    assert f"pairs written; {left_out} frames of another target left out" in capsys.readouterr().out
+    taken = {int(image.stem[-5:]) for image, _ in list_pairs(tmp_path / "out")}
+    assert taken
+    assert taken <= set(numbers)
+
+
 def test_recordings_without_reasons_give_none(file, tmp_path, capsys):
     def change(number, event):
         return event | ({"state": "patrol", "sightings": []} if number and event["kind"] != "end" else {})
@@ -235,6 +287,14 @@ def test_masks_keep_one_class_a_pixel_when_they_are_enlarged():
 
 
 # --- how it fails
+
+
+def test_a_target_that_nobody_looked_for_is_refused_before_anything_is_written(tmp_path, capsys):
+    assert exported(tmp_path / "out", FORMAT_7, "--target", "cat") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "export_dataset: expected --target of the recordings (dog, hero), got cat"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_no_recording_is_told(tmp_path, capsys):

@@ -3,9 +3,9 @@
 import math
 from typing import NamedTuple
 
-from server.flight.events import Seen
+from server.flight.events import Retarget, Seen
 from server.flight.tracks import TrackState
-from server.watch.recording.format import Happened
+from server.watch.recording.format import Happened, Start
 
 LOST, MISSED, SEVERAL, UNSURE = REASONS = ("lost", "missed", "several", "unsure")
 LOST_BEFORE_S, LOST_AFTER_S = 2.5, 1.0
@@ -22,10 +22,37 @@ class _Frame(NamedTuple):
     reason: str | None
 
 
-class Chooser:
-    """Takes in what happened, in order, and then chooses frames. It keeps little, however long the recording is."""
+class Choice(NamedTuple):
+    """Frames of a recording.
 
-    def __init__(self) -> None:
+    Args:
+        reasons: to take each frame that is chosen, members of `REASONS`, by the frames' numbers.
+        seen: how many frames were seen in which the target was looked for.
+        left_out: how many frames were seen in which another one was looked for.
+    """
+
+    reasons: dict[int, str]
+    seen: int
+    left_out: int
+
+
+class Chooser:
+    """Takes in what happened, in order, and then chooses frames. It keeps little, however long the recording is.
+
+    Args:
+        start: of the recording.
+        target: name of whom the frames are to be of: masks show whoever was looked for as the hero.
+
+    Attributes:
+        targets: names of all who were looked for.
+    """
+
+    def __init__(self, start: Start, target: str) -> None:
+        self._target, self._now = target, start.tracker.profile.name
+        self.targets = {self._now}
+        # A frame that arrived by then may have been looked through for another target (`SessionState.bad_at_s`).
+        self._since_s = -math.inf if start.state is None or start.state.bad_at_s is None else start.state.bad_at_s
+        self._seen = self._left_out = 0
         self._frames: list[_Frame] = []
         # The moments at which a track was lost, monotonic seconds.
         self._lost_s: list[float] = []
@@ -35,16 +62,23 @@ class Chooser:
         """Take in an event."""
         event, was_following = happened.event, self._is_following
         self._is_following = happened.state.is_following
+        if isinstance(event, Retarget) and event.tracker.profile.name != self._now:
+            self._now, self._since_s = event.tracker.profile.name, event.at_s
+            self.targets.add(self._now)
         if not isinstance(event, Seen):
             return
+        if self._now != self._target or event.arrival_s <= self._since_s:
+            self._left_out += 1
+            return
+        self._seen += 1
         if was_following and not self._is_following:
             self._lost_s.append(event.at_s)
         if not event.is_part:  # of a part, the mask is black around it
             reason = _reason(event, happened.state)
             self._frames.append(_Frame(event.frame, event.at_s, event.arrival_s, reason))
 
-    def chosen(self) -> dict[int, str]:
-        """The reason of each frame that is chosen, a member of `REASONS`, by the frame's number."""
+    def choice(self) -> Choice:
+        """The frames to take of what has happened."""
         chosen: dict[int, str] = {}
         latest_s = dict.fromkeys(REASONS, -math.inf)
         for frame in self._frames:
@@ -53,7 +87,7 @@ class Chooser:
             if reason is not None and frame.arrival_s - latest_s[reason] >= APART_S:
                 chosen[frame.number] = reason
                 latest_s[reason] = frame.arrival_s
-        return chosen
+        return Choice(chosen, self._seen, self._left_out)
 
 
 def _reason(event: Seen, state: TrackState) -> str | None:

@@ -15,7 +15,7 @@ takes the result back. A frame is taken for the first of these reasons that appl
 
 unless a frame of the second before was taken for the same reason, because it shows nearly the same picture. The command
 reads a thousand frames a second. Files that exist stay as they are: after a kill, the same command goes on, and
-corrected masks are safe.
+corrected masks are safe. An image that is of another recording of the same name is refused.
 
 The masks of a set show one target, as the hero: that of --target, or the one with which the first recording begins.
 Frames in which another one was looked for are left out.
@@ -32,7 +32,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -40,7 +41,7 @@ from PIL import Image
 from model.coco import annotations_of
 from model.command import command, make_output_folder, print_text, printable, run_command
 from model.dataset import read_pair
-from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, list_files, list_pairs, replace_file
+from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, PathPair, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 from server.watch.recording.format import Happened, InWork
@@ -57,7 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     check_names(options.recordings)
     with Recording(options.recordings[0]) as first:
         target = options.target or first.start.tracker.profile.name
-    choices = choose(options.recordings, target)  # before anything is written
+    # Before anything is written.
+    choices = choose(options.recordings, target)
+    for path, choice in choices.items():
+        check_images(path, choice, options.out)
     for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
     for path, choice in choices.items():
@@ -118,6 +122,26 @@ def choose(paths: Sequence[Path], target: str) -> dict[Path, Choice]:
     return choices
 
 
+def check_images(path: Path, choice: Choice, out: Path) -> None:
+    """Make sure that those images of the chosen frames that exist are of this recording.
+
+    Raises:
+        UnreadableRecordingError: if a frame cannot be understood.
+        OSError: if a file can't be read.
+        ValueError: if one is not, because another recording has the same name.
+    """
+    there = {number for number in choice.reasons if pair_files(out, path, number)[0].exists()}
+    for number, argument, _ in chosen_frames(path, there, "checking"):
+        image, _ = pair_files(out, path, number)
+        with understood(path, number):
+            content = camera_image(argument)
+        if image.read_bytes() != content:
+            raise ValueError(
+                f"expected frame {number} of {path} in {image}, got another image, as of a recording of the same name; "
+                "rename the recording, or choose another --out"
+            )
+
+
 def export(path: Path, choice: Choice, out: Path) -> str:
     """Write the chosen frames of a recording that are not there yet.
 
@@ -130,39 +154,70 @@ def export(path: Path, choice: Choice, out: Path) -> str:
         How many of how many, and why, for people.
 
     Raises:
-        UnreadableRecordingError: if it is no recording, or a damaged one.
+        UnreadableRecordingError: if a frame or its mask cannot be understood.
         OSError: if it can't be read, or the set not be written.
     """
-    chosen, made = choice.reasons, 0
-    # Of the frames chosen, by number: the JSON of those that have come.
+    made = 0
+    for number, argument, mask in chosen_frames(path, choice.reasons, "writing"):
+        with understood(path, number):
+            made += write_pair(pair_files(out, path, number), argument, mask)
+    reasons = Counter(choice.reasons.values())
+    why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
+    left_out = f"; {choice.left_out} frames of another target left out" if choice.left_out else ""
+    chosen = f"{len(choice.reasons)} of {choice.seen} frames chosen{': ' if why else ''}{why}"
+    return f"{path}: {chosen}; {made} pairs written{left_out}"
+
+
+def chosen_frames(path: Path, numbers: Collection[int], doing: str) -> Iterator[tuple[int, str, Mask]]:
+    """Frames of a recording: the number, the argument of its event as JSON text, the mask.
+
+    Args:
+        path: the recording; it is not read without numbers.
+        numbers: of the frames.
+        doing: what is being done, for the progress bar.
+
+    Raises:
+        UnreadableRecordingError: if it is damaged.
+        OSError: if it can't be read.
+    """
+    # Of those that have come.
     arguments: dict[int, str] = {}
     latest: Event | None = None
     with Recording(path) as recording:
-        for entry in recording.entries(printable(f"{path.name}: writing")) if chosen else ():
+        for entry in recording.entries(printable(f"{path.name}: {doing}")) if numbers else ():
             match entry:
                 case InWork(number, _, argument) | Happened(Received(frame=number), argument=str(argument)):
-                    if number in chosen:
+                    if number in numbers:
                         arguments[number] = argument
                 case Mask() if isinstance(latest, Seen) and latest.frame in arguments:
-                    name = f"{path.stem}_{latest.frame:05d}"
-                    try:
-                        made += write_pair(out, name, arguments.pop(latest.frame), entry)
-                    except (ValueError, RecursionError) as error:
-                        raise UnreadableRecordingError(f"{path}: frame {latest.frame}: {error}") from error
+                    yield latest.frame, arguments.pop(latest.frame), entry
             latest = entry.event if isinstance(entry, Happened) else None
-    reasons = Counter(chosen.values())
-    why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
-    left_out = f"; {choice.left_out} frames of another target left out" if choice.left_out else ""
-    chosen_of = f"{len(chosen)} of {choice.seen} frames chosen{': ' if why else ''}{why}"
-    return f"{path}: {chosen_of}; {made} pairs written{left_out}"
 
 
-def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
+@contextmanager
+def understood(path: Path, number: int) -> Iterator[None]:
+    """Tells of which frame it is if something in it cannot be understood.
+
+    Raises:
+        UnreadableRecordingError: in place of a ValueError.
+    """
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise UnreadableRecordingError(f"{path}: frame {number}: {error}") from error
+
+
+def pair_files(out: Path, path: Path, number: int) -> PathPair:
+    """Image and mask of a frame of a recording in the set at `out`."""
+    name = f"{path.stem}_{number:05d}"
+    return out / "images" / f"{name}.jpeg", out / "masks" / f"{name}.png"
+
+
+def write_pair(files: PathPair, argument: str, mask: Mask) -> bool:
     """Write a frame's image and its mask if they do not exist; a kill in between leaves only the image.
 
     Args:
-        out: the folder of the set, with `images/` and `masks/`.
-        name: of both files.
+        files: to write.
         argument: of the frame's event, JSON text.
         mask: as recorded.
 
@@ -173,15 +228,19 @@ def write_pair(out: Path, name: str, argument: str, mask: Mask) -> bool:
         OSError: if it cannot be written.
         ValueError: if the frame or the mask cannot be understood.
     """
-    image_file, mask_file = out / "images" / f"{name}.jpeg", out / "masks" / f"{name}.png"
-    is_new = not (image_file.exists() and mask_file.exists())
-    for file, make in (
-        (image_file, lambda: dataset_image(parse_sensor_frame(json.loads(argument)).rgb_image)),
-        (mask_file, lambda: dataset_mask(mask.png)),
-    ):
-        if not file.exists():
-            replace_file(file, make())
-    return is_new
+    missing = [file for file in files if not file.exists()]
+    for file in missing:
+        replace_file(file, camera_image(argument) if file == files[0] else dataset_mask(mask.png))
+    return bool(missing)
+
+
+def camera_image(argument: str) -> bytes:
+    """A frame's camera image as `dataset_image` gives it; `argument` is that of its event, JSON text.
+
+    Raises:
+        ValueError: if it cannot be understood.
+    """
+    return dataset_image(parse_sensor_frame(json.loads(argument)).rgb_image)
 
 
 def write_annotations(out: Path) -> None:

@@ -1,5 +1,6 @@
 """What is taken out of recordings to train on, and that the training's own reader takes it."""
 
+import base64
 import io
 import json
 import sys
@@ -24,6 +25,7 @@ from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
 from tools.export_dataset import dataset_image, dataset_mask
 from tools.exporting.choosing import Chooser
+from tools.simulator.frames import encode_jpeg
 
 SURE, UNSURE, STRANGER = sighting(), sighting(evidence=1.0), stranger()
 
@@ -336,6 +338,27 @@ def test_two_recordings_of_one_name_are_refused_before_anything_is_written(file,
     assert exported(tmp_path / "out", file, tmp_path / file.name) == 2
     assert f"got 2 of {file.stem}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_another_recording_of_the_same_name_is_refused_before_anything_is_written(tmp_path, capsys):
+    plain = base64.b64encode(encode_jpeg(np.full((256, 256, 3), 90, np.uint8))).decode()
+
+    def with_other_images(number, event):
+        if event["kind"] == "received":
+            event["argument"] = json.dumps(json.loads(event["argument"]) | {"rgb_image": plain})
+        return event
+
+    assert exported(tmp_path / "out", FORMAT_2) == 0
+    first, *others = sorted((tmp_path / "out" / "images").iterdir())
+    for image in others:
+        image.unlink()
+    other = rewritten(FORMAT_2, tmp_path, with_other_images)
+    before = names(tmp_path / "out")
+    assert exported(tmp_path / "out", FORMAT_1, other) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    number = int(first.stem[-5:])
+    assert error.startswith(f"export_dataset: expected frame {number} of {other} in {first}, got another image")
+    assert names(tmp_path / "out") == before
 
 
 def test_a_folder_that_cannot_be_made_is_told(file, tmp_path, capsys):

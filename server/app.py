@@ -97,7 +97,7 @@ class FollowerServer:
 
         self._metrics = Metrics(faults)
         self._overlay = Overlay(self._loop.post, faults, fail)
-        self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, faults, fail)
+        self._recorder = Recorder(settings.record, sight, settings.camera, settings.watchdog_s, chosen, faults, fail)
         self._dashboard = Dashboard(
             settings.camera, self._recorder.about, self._control.trouble, self._networks.about, front
         )

@@ -35,7 +35,7 @@ from server.watch.recording.film import Film
 from server.watch.recording.format import Start
 from server.watch.recording.reader import Recording
 from server.wire.addresses import is_loopback
-from tools.replaying.again import replay
+from tools.replaying.again import profile_of_another, replay
 
 HOST, PORT = "127.0.0.1", 4568  # of the page
 
@@ -137,6 +137,9 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
     start, lines = recording.start, []
     if not is_same_network:
         lines.append(f"recorded with {start.weights}, replayed with {weights}, another network")
+    for part, sha256 in engine.parts_sha256.items() if is_same_network else ():
+        if (start.parts_sha256 or {}).get(part, sha256) != sha256:
+            lines.append(f"the network's {part} is another one than recorded")
     if engine.description != start.engine:
         lines.append(f"recorded on {start.engine}, replayed on {engine.description}")
     recorded, card = start.tracker.profile, engine.card
@@ -144,7 +147,7 @@ def differing_circumstances(recording: Recording, weights: Path, is_same_network
         lines.append(
             f"recorded for the {recorded.name}, replayed for the {card.profile.name}: the network knows no other"
         )
-    elif not is_same_network and recorded != card.following(recorded.name).profile:
+    elif not is_same_network and recorded != profile_of_another(card, recorded.name, start.chosen):
         lines.append(f"the {recorded.name} is tracked as that network's profile says, not as recorded")
     if recording.end_reason is None:
         lines.append("the recording was cut off; replayed as far as it goes")

@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from model.engines.engine import Engine
+from model.engines.parts import parts_sha256
 from model.engines.second_look import SecondLook, second_look_file
 from model.loading import import_keras, is_converted, resolve_weights, weights_sha256
 
@@ -58,6 +59,7 @@ def load_engine(
     if engine.card.second_evidence is not None:
         engine.second_look = SecondLook(second_look_file(path))
     engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
+    engine.parts_sha256 = parts_sha256(path, engine)
     return engine
 
 

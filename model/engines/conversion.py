@@ -82,6 +82,11 @@ class ConvertedNetwork:
         return self.folder / NETWORK
 
     @property
+    def files(self) -> tuple[Path, Path]:
+        """Both files of OpenVINO."""
+        return self.file, self.folder / VALUES
+
+    @property
     def answer(self) -> np.ndarray:
         """The known answer, as `self_test.coarse` gives it."""
         return np.array(self.conversion.answer)

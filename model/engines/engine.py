@@ -29,6 +29,8 @@ class Engine(ABC):
         weights: path of the network as the user gave it; None if it was not loaded from files.
         second_look: at those who are the hero to the network; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
+        int8_files: the files of the int8 conversion, if it runs one.
+        parts_sha256: result of `model.engines.parts.parts_sha256`; empty if it was not loaded from files.
         is_remote: whether images are inferred elsewhere now.
         remote_outcomes: how many images have been sent elsewhere, by what came of them.
     """
@@ -42,6 +44,8 @@ class Engine(ABC):
     second_look: SecondLook | None = None
     weights: str | None = None
     weights_sha256: str | None = None
+    int8_files: tuple[Path, ...] = ()
+    parts_sha256: Mapping[str, str] = MappingProxyType({})
     is_remote: bool = False
     remote_outcomes: Mapping[str, int] = MappingProxyType({})
 

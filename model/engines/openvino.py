@@ -84,6 +84,7 @@ class OpenVinoEngine(Engine):
             raise ValueError(f"expected a network for RGB images, got {channels} channels in {weights}")
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         is_int8 = converted.conversion.precision == "int8"
+        self.int8_files = converted.files if is_int8 else ()
         settings: dict[str, str | int] = {**UNPINNED} if device == "CPU" else {}
         if self._threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self._threads

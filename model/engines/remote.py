@@ -18,6 +18,7 @@ import numpy as np
 from model.card import read_card
 from model.engines.engine import Engine, UnavailableError
 from model.engines.inference_client import MOST_TOGETHER, InferenceClient
+from model.engines.parts import parts_sha256
 from model.engines.second_look import SecondLook, second_look_file
 from model.engines.shipped import MADE_BY, shipped
 from model.loading import network_name, resolve_weights, weights_sha256
@@ -214,4 +215,5 @@ def connect(host: InferenceHost, weights: str | Path, local: Engine | None = Non
     engine = RemoteEngine(client, host.deadline_s, local, trouble)
     engine.card, engine.input_px, engine.second_look = card, client.input_px, second_look
     engine.weights, engine.weights_sha256 = str(weights), sha256
+    engine.parts_sha256 = parts_sha256(path, engine)
     return engine

@@ -63,7 +63,7 @@ def names(out):
 
 def a_chooser(target="hero", state=None):
     """Of a recording that begins with the hero."""
-    start = Start("drone", Camera(), TrackerConfig(), 1.0, 8, None, None, "none", 1.7e9, 99.0, state)
+    start = Start("drone", Camera(), TrackerConfig(), {}, 1.0, 8, None, None, {}, "none", 1.7e9, 99.0, state)
     return Chooser(start, target)
 
 

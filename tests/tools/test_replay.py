@@ -165,6 +165,18 @@ def test_with_another_network_it_tells_what_changed(file, tmp_path, capsys):
     assert status == 1
 
 
+def test_another_card_of_the_same_network_is_told(file, tmp_path, capsys):
+    changed = tmp_path / SHIPPED.name
+    for part in SHIPPED.parent.glob(f"{SHIPPED.name}.*"):
+        copy = shutil.copytree if part.is_dir() else shutil.copy
+        copy(part, tmp_path / part.name)
+    card = json.loads(changed.with_suffix(".json").read_text()) | {"evidence": {"largest": 0.5}}
+    changed.with_suffix(".json").write_text(json.dumps(card))
+    status, output, _ = replayed(file, capsys, "--weights", changed)
+    assert output.splitlines()[0] == "the network's card is another one than recorded"
+    assert status == 1
+
+
 @pytest.fixture(scope="module")
 def shipped():
     return load_engine("auto", SHIPPED)
@@ -218,8 +230,9 @@ def test_a_decision_that_was_another_comes_before_coordinates(file, tmp_path, sh
     assert shown[1].strip() == "replayed: tick, lost, object_lost"
 
 
-def a_replay(engine, state=None, is_same_network=True):
-    start = Start("drone", QUADSIM_CAMERA, quick_tracker(), 1.0, 8, None, None, "none", 1.7e9, 0.0, state)
+def a_replay(engine, state=None, is_same_network=True, chosen=None):
+    own = ("drone", QUADSIM_CAMERA, quick_tracker(), chosen or {}, 1.0, 8)
+    start = Start(*own, None, None, None, "none", 1.7e9, 0.0, state)
     return Replay(start, engine, is_same_network)
 
 
@@ -278,6 +291,11 @@ def test_in_the_middle_of_a_session_another_network_stops_the_drone_with_the_fir
     subject = a_replay(of_dogs(), flight.state, is_same_network=False)
     outcomes = [subject.take(each) for each in (received(5, 0.1), unseen(5, 0.1))]
     assert [outcome.commands for outcome in outcomes] == [[], [object_lost()]]
+
+
+def test_another_network_tracks_with_the_motion_that_the_user_had_chosen():
+    subject = a_replay(of_dogs(), is_same_network=False, chosen={"max_speed_mps": 3.0})
+    assert subject.session.state.tracker.config.profile == replace(DOG, max_speed_mps=3.0)
 
 
 def test_a_frame_that_was_superseded_waits_for_no_answer():

@@ -1,15 +1,18 @@
 """A session lives through a recording again, with the network and the engine of now."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tqdm import tqdm
 
+from model.card import Card
 from model.command import printable
 from model.engines import Engine
+from model.profile import Profile
 from server.flight.events import Answer, Received, Retarget, Seen, Tick, answer
 from server.flight.glance import with_expected_place
-from server.settings import TrackerConfig
+from server.settings import TrackerConfig, tracker_for
 from server.sight.sight import Sight, View
 from server.watch.recording.comparison import Comparison, Outcome
 from server.watch.recording.format import Happened, InWork, Start
@@ -38,7 +41,7 @@ class Replay:
 
     def __init__(self, start: Start, engine: Engine, is_same_network: bool) -> None:
         self._sight = Sight(engine, start.camera, start.min_blob_px if is_same_network else None)
-        self._is_same_network = is_same_network
+        self._is_same_network, self._chosen = is_same_network, start.chosen
         # Frames without an answer, by number.
         self._frames: dict[int, Frame] = {}
         tracker = self._own(start.tracker)
@@ -55,8 +58,7 @@ class Replay:
         """Recorded settings of the tracker, with the profile of the network that sees this time."""
         if self._is_same_network:
             return recorded
-        card = self._sight.card
-        return replace(recorded, profile=card.following(card.known(recorded.profile.name)).profile)
+        return replace(recorded, profile=profile_of_another(self._sight.card, recorded.profile.name, self._chosen))
 
     def resume(self, in_work: InWork) -> None:
         """Keep a frame that perception was working on when the recording began, until its answer.
@@ -123,6 +125,17 @@ class Replay:
     def _follows(self) -> tuple[bool, bool]:
         """Whether the drone was told to follow, and whether the tracker follows."""
         return bool(self.session.state.is_told_to_follow), self.session.state.tracker.is_following
+
+
+def profile_of_another(card: Card, target: str, chosen: Mapping[str, float]) -> Profile:
+    """The profile by which another network's target is tracked.
+
+    Args:
+        card: of that network.
+        target: name of the recorded target; the network's first one takes its place if it does not know it.
+        chosen: as in `Start`.
+    """
+    return tracker_for(card.following(card.known(target)).profile, chosen).profile
 
 
 def replay(recording: Recording, engine: Engine, is_same_network: bool) -> Comparison:

@@ -1,4 +1,4 @@
-"""The messages of a recording's topic /events, format 7: values to JSON and back.
+"""The messages of a recording's topic /events, format 8: values to JSON and back.
 
 Each message is a JSON object of one `kind`:
 
@@ -26,11 +26,11 @@ import msgspec
 from server.flight.events import Event
 from server.flight.session import SessionState
 from server.flight.tracks import TrackState
-from server.settings import TrackerConfig
+from server.settings import TrackerConfig, tracker_for
 from server.sight.geometry import Camera
 from server.wire.messages import FOLLOW, Command, shorten
 
-FORMAT = 7
+FORMAT = 8
 EVENTS_TOPIC, MASK_TOPIC, STATE_TOPIC = "/events", "/mask", "/state"
 
 Value = TypeVar("Value")
@@ -44,10 +44,12 @@ class Start:
         session: the session's name.
         camera: that took its frames.
         tracker: the settings of its tracker.
+        chosen: those settings of a tracker that the user had changed, by name; empty in recordings of older formats.
         watchdog_s: its watchdog's.
         min_blob_px: smallest person that perception believes, in pixels of the network.
         weights: the network as the user named it to the server; None for a network without a file.
         weights_sha256: of that file.
+        parts_sha256: of what else its answers depend on (`model.engines.parts`); None in recordings of older formats.
         engine: describes what ran the network.
         started_s: when the recording began, seconds since 1970.
         monotonic_s: the same moment on the clock of all other times in the recording.
@@ -57,10 +59,12 @@ class Start:
     session: str
     camera: Camera
     tracker: TrackerConfig
+    chosen: dict[str, float]
     watchdog_s: float
     min_blob_px: int
     weights: str | None
     weights_sha256: str | None
+    parts_sha256: dict[str, str] | None
     engine: str
     started_s: float
     monotonic_s: float
@@ -176,6 +180,7 @@ def start_of(fields: Mapping[str, Any]) -> Start:
         # msgspec would pass over a field of another version, and give a missing one its default.
         if values[name] != fields[name]:
             raise ValueError(f"expected a {name} of this version of the program, got other fields in it")
+    tracker_for(start.tracker.profile, start.chosen)  # refuses values that make no sense
     return start
 
 

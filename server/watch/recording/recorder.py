@@ -11,7 +11,7 @@ is understood there is no file.
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Recorder:
         sight: what sees their frames.
         camera: the simulators'.
         watchdog_s: their sessions'.
+        chosen: settings of their trackers that the user has changed, by name.
         faults: where errors of our own are reported.
         on_fault: called, from any thread, with a simulator whose recording has failed for such an error.
     """
@@ -62,13 +63,14 @@ class Recorder:
         sight: Sight,
         camera: Camera,
         watchdog_s: float,
+        chosen: Mapping[str, Any],
         faults: Faults,
         on_fault: Callable[[Simulator], None],
     ) -> None:
         self.is_always = folder is not None
         self.faults, self._on_fault = faults, on_fault
         self.scribe = Scribe(folder or FOLDER_BY_HAND, faults, self.fail)
-        self._start = functools.partial(Start, camera=camera, watchdog_s=watchdog_s)
+        self._start = functools.partial(Start, camera=camera, watchdog_s=watchdog_s, chosen=dict(chosen))
         self._sight = sight
         self._watches: list[_Watch] = []
 
@@ -141,6 +143,7 @@ class Recorder:
             min_blob_px=self._sight.card.min_blob_px,
             weights=engine.weights,
             weights_sha256=engine.weights_sha256,
+            parts_sha256=dict(engine.parts_sha256),
             engine=engine.description,
         )
         return Recording(simulator, start)

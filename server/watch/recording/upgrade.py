@@ -1,5 +1,8 @@
 """Recordings of older formats in the messages of the present one, one by one as they are read.
 
+Format 7 did not tell which settings of the tracker the user had changed, nor of the network's card, second look and
+conversion.
+
 Format 6 did not store how many frames a belief's short mean was made of; it is taken to be of many. The bounds of a
 network's doubt were in the profile.
 
@@ -39,7 +42,7 @@ from server.settings import OWN, TrackerConfig
 from server.sight.geometry import Camera
 from server.wire.messages import parse_timestamp, shorten
 
-FORMATS = (1, 2, 3, 4, 5, 6)
+FORMATS = (1, 2, 3, 4, 5, 6, 7)
 # Of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
 # Of a mean of many frames, five a second.
@@ -84,10 +87,12 @@ class Upgrade:
                 tracker["whole_s"] = tracker["time_s"]
             if self._format < 6:
                 tracker["crowd"] = _with_both_beliefs(tracker["crowd"])
-            tracker["crowd"] = _with_weights(tracker["crowd"])
+            if self._format < 7:
+                tracker["crowd"] = _with_weights(tracker["crowd"])
             state = {**state, "tracker": tracker}
         camera = {**{name: getattr(Camera(), name) for name in ("has_depth", "ground_z_m")}, **fields["camera"]}
-        return {**fields, "camera": camera, "tracker": self._config(fields["tracker"]), "state": state}
+        changed = {"camera": camera, "tracker": self._config(fields["tracker"]), "state": state}
+        return {**fields, **changed, "chosen": {}, "parts_sha256": None}
 
     def message(self, fields: Fields) -> Fields:
         """Any later message in the present format.

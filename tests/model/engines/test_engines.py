@@ -19,11 +19,14 @@ from model.engines import openvino as openvino_module
 from model.engines.beside import load_beside
 from model.engines.conversion import NOTE, read_conversion
 from model.engines.openvino import OpenVinoEngine
+from model.engines.parts import parts_sha256
+from model.engines.second_look import second_look_files
 from model.engines.self_test import coarse, known_frame
 from model.engines.shipped import shipped, shipped_folder
 from model.engines.tensorflow import TensorFlowEngine
 from model.images import resize_rgb
 from model.loading import weights_sha256
+from model.pair_files import replace_file
 from model.scoring import HERO, has_hero, intersection_over_union, threshold
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "model_weights.keras"
@@ -72,6 +75,31 @@ def test_an_engine_tells_its_weights_as_a_recording_names_them(network):
     other = network.with_name("other.keras")
     other.write_bytes(network.read_bytes() + b"\0")
     assert weights_sha256(other) != engine.weights_sha256
+
+
+def test_an_engine_tells_what_else_its_answers_depend_on(tmp_path):
+    for file in WEIGHTS.parent.glob(f"{WEIGHTS.stem}.*"):
+        copy = shutil.copytree if file.is_dir() else shutil.copy
+        copy(file, tmp_path / file.name)
+    weights = tmp_path / WEIGHTS.name
+    engine = load_engine("openvino", weights, "int8")
+    former = engine.parts_sha256
+    assert former.keys() == {"card", "second look", "int8 conversion"}
+    assert load_engine("openvino", weights, "f32").parts_sha256.keys() == {"card", "second look"}
+    for part, file in (
+        ("card", weights.with_suffix(".json")),
+        ("second look", second_look_files(weights)[1]),
+        ("int8 conversion", shipped_folder(weights, "int8") / "network.bin"),
+    ):
+        replace_file(file, file.read_bytes() + b" ")
+        now = parts_sha256(weights, engine)
+        assert [name for name in now if now[name] != former[name]] == [part]
+        former = now
+
+
+def test_an_engine_without_a_card_and_a_second_look_says_so(network):
+    nothing = hashlib.sha256().hexdigest()
+    assert load_engine("openvino", network, "f32").parts_sha256 == {"card": nothing, "second look": nothing}
 
 
 def test_a_batch_gives_what_its_images_give_one_by_one(network):

@@ -76,6 +76,7 @@ def test_another_machine_answers_as_the_local_engine_does(server, use, local):
     engine = use()
     assert_right(engine, local)
     assert (engine.card, engine.input_px, engine.weights_sha256) == (local.card, 160, local.weights_sha256)
+    assert engine.parts_sha256 == local.parts_sha256
     assert engine.is_remote
     assert engine.description == f"{server.url} ({local.description})"
     assert engine.remote_outcomes == {"answered": 3, "failed": 0}

@@ -41,7 +41,7 @@ from server.watch.recording.format import (
 )
 from server.wire.messages import Command, object_detected, object_lost
 
-START = Start("drone", Camera(), TrackerConfig(), 1.0, 8, None, None, "colours", 1.7e9, 100.0, None)
+START = Start("drone", Camera(), TrackerConfig(), {}, 1.0, 8, None, None, {}, "colours", 1.7e9, 100.0, None)
 
 DOG = replace(hero_profile(), name="dog", height_m=0.6, is_upright=False, marker_m=(0.5, 0.5, 0.7))
 DOG_TRACKER = TrackerConfig(follow_above=0.7, profile=DOG)
@@ -189,6 +189,7 @@ def test_what_is_no_object_is_refused(data):
         ({"tracker": {"follow_above": 0.9}}, "expected a tracker of this version of the program"),
         ({"tracker": {**stored(START)["tracker"], "hits": 3}}, "expected a tracker of this version of the program"),
         ({"tracker": {**stored(START)["tracker"], "lost_after_s": -1.0}}, "expected lost_after_s in"),
+        ({"chosen": {"max_speed_mps": -1.0}}, "expected max_speed_mps of"),
         ({"watchdog_s": "1"}, r"Expected `float`, got `str` - at `\$.watchdog_s`"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),
         ({"state": {}}, "expected a state of this version of the program"),

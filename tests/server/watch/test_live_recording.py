@@ -51,8 +51,10 @@ def assert_identical(path: Path) -> None:
 
 
 def test_a_session_is_recorded_on_all_topics_and_replays_from_its_frames(tmp_path: Path):
-    folder = tmp_path / "new" / "folder"
-    with running_server("unused", *WATCHDOG, "--record", str(folder), script=FAKE_SERVER) as server:
+    folder, settings = tmp_path / "new" / "folder", tmp_path / "tracker.toml"
+    settings.write_text("max_speed_mps = 6")
+    options = (*WATCHDOG, "--record", str(folder), "--tracker", str(settings))
+    with running_server("unused", *options, script=FAKE_SERVER) as server:
         with QuadSimClient(port=server.port) as client:
             sender = Sender(client)
             for _ in range(4):
@@ -73,6 +75,7 @@ def test_a_session_is_recorded_on_all_topics_and_replays_from_its_frames(tmp_pat
         start = recording.start
         list(recording.entries("reading"))
     assert (start.min_blob_px, start.watchdog_s, start.engine, start.state) == (8, 3.0, "colours", None)
+    assert start.chosen == {"max_speed_mps": 6.0}
     assert recording.end_reason == "the simulator disconnected"
     counts = kinds(path)
     counts.pop("Tick", None)

@@ -37,6 +37,7 @@ def test_the_start_tells_all_that_the_session_was_made_of(file):
         start = recording.start
     assert (start.camera, start.tracker, start.watchdog_s) == (Camera(), TrackerConfig(), 3.0)
     assert (start.weights, start.weights_sha256) == (str(SHIPPED), weights_sha256(SHIPPED))
+    assert (start.parts_sha256 or {}).keys() >= {"card", "second look"}
     assert start.min_blob_px == read_card(SHIPPED.with_suffix(".keras")).min_blob_px
     assert start.engine.startswith("OpenVINO ")
     assert start.state is None

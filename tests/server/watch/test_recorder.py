@@ -64,6 +64,7 @@ class Recorded(Road):
             Sight(ColourEngine(PX), QUADSIM_CAMERA),
             QUADSIM_CAMERA,
             WATCHDOG_S,
+            {},
             self.faults,
             lambda simulator: self.failed.append(simulator.name),
         )

@@ -281,9 +281,17 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
 # --- from format 4 on
 
 
+def of_format_7(message) -> dict:
+    """The fields of a message, as format 7 had them."""
+    fields = json.loads(to_json(message))
+    if fields["kind"] == "start":
+        del fields["chosen"], fields["parts_sha256"]
+    return fields | ({"format": 7} if fields["kind"] == "start" else {})
+
+
 def of_format_6(message) -> dict:
     """The fields of a message, as format 6 had them."""
-    fields = json.loads(to_json(message))
+    fields = of_format_7(message)
     if fields.get("state") is not None and fields["kind"] == "start":
         people, *others = fields["state"]["tracker"]["crowd"]
         people = [[*who[:2], [means[:-1] for means in who[2]], *who[3:]] for who in people]
@@ -313,18 +321,20 @@ def of_format_4(message) -> dict:
     return fields | ({"format": 4} if fields["kind"] == "start" else {})
 
 
-@pytest.mark.parametrize(("number", "written"), [(4, of_format_4), (5, of_format_5), (6, of_format_6)])
+@pytest.mark.parametrize(
+    ("number", "written"), [(4, of_format_4), (5, of_format_5), (6, of_format_6), (7, of_format_7)]
+)
 def test_a_session_in_its_middle_goes_on(number, written):
     """All frames of format 4 were looked at as a whole; until format 5, the evidence was that of both looks.
 
-    Until format 6, nobody knew how many frames were in a mean: it is taken to be of many.
+    Until format 6, nobody knew how many frames were in a mean: it is taken to be of many. Until format 7, nobody knew
+    what the user had chosen, nor of the network's parts.
     """
     subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
     for frame in range(100):
         subject.take(made.seen(0.2 * frame, made.sighting()))
-    start = Start(
-        "drone", Camera(), subject.state.tracker.config, 1.0, 8, None, None, "any", 1.7e9, 19.8, subject.state
-    )
+    own = ("drone", Camera(), subject.state.tracker.config, {}, 1.0, 8)
+    start = Start(*own, None, None, None, "any", 1.7e9, 19.8, subject.state)
     upgrade = Upgrade(number)
     upgraded = start_of(upgrade.start(written(start)))
     (hero,), (known,) = start.state.tracker.crowd.people, upgraded.state.tracker.crowd.people

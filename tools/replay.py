@@ -10,8 +10,8 @@ another version of this program, a table tells what changed: heroes found or los
 hero counts as found in a frame if anybody in it may be the hero, by that frame alone.
 A frame takes some 20 ms on two busy cores.
 
-Recordings of older versions are read if they begin with their session, as those made with --record do. Their commands
-may differ, because today's tracker is another one.
+Recordings of older versions are read, but those of formats 1 and 2 only if they begin with their session, as those made
+with --record do. Their commands may differ, because today's tracker is another one.
 
 With --page nothing is run again: the recording is shown in the browser as the server's page showed the flight, with a
 timeline, at http://127.0.0.1:4568/, until Ctrl-C.

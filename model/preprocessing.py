@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from model.command import make_output_folder
-from model.mask_colours import COLOURS
+from model.mask_colours import COLOURS, MOST_TARGETS
 from model.pair_files import (
     IMAGE_ENDINGS,
     JPEG_QUALITY,
@@ -140,6 +140,20 @@ def is_made(frame: Frame) -> bool:
         return frame.mask.stat().st_mtime_ns == frame.mask_ns()
     except FileNotFoundError:
         return False
+
+
+def is_changed(frame: Frame) -> bool:
+    """Whether the mask was changed after it was made, as by hand: it is newer than its image.
+
+    A mask that was made has the time of its recording, which is older than the image, or with a further colour a few
+    seconds more.
+    """
+    try:
+        changed_ns, made_ns = (file.stat().st_mtime_ns for file in (frame.mask, frame.image))
+        own_ns = [frame._replace(target=HERO + number).mask_ns() for number in range(MOST_TARGETS)]
+    except FileNotFoundError:
+        return False
+    return changed_ns > made_ns and changed_ns not in own_ns
 
 
 def check_set(out: Path, runs: Sequence[Run]) -> None:

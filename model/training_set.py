@@ -13,7 +13,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from model.command import print_text, printable
-from model.preprocessing import check_set, is_made, list_frames, make_pair, repair_set
+from model.preprocessing import check_set, is_changed, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: int = HERO) -> int:
-    """Make the missing pairs.
+    """Make the missing pairs. Masks that were changed after they were made are kept, and named on standard error.
 
     Args:
         raw: folder of the recordings.
@@ -52,8 +52,15 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     for run, of_run in zip(runs, frames, strict=True):
         if not of_run:
             print_text(f"{run.split}/{run.name}: no frames yet")
-    missing = [frame for frame in recorded if not is_made(frame)]
-    skipped = 0
+    missing, skipped = [], 0
+    for frame in recorded:
+        if is_made(frame):
+            continue
+        if is_changed(frame):
+            why = "it was changed after it was made; delete it to have it made anew"
+            print_text(f"kept {frame.mask}: {why}", file=sys.stderr)
+        else:
+            missing.append(frame)
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
         if reason is not None:
             skipped += 1

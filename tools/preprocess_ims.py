@@ -10,7 +10,7 @@ are counted from 0, those of train first, then those of validation, each sorted 
 
 A frame takes 7 ms of a CPU core: about 200 frames per second on two idle cores. Ctrl-C or a kill loses no finished
 pair; the same command continues. It may run while QuadSim records, but only one instance at a time. Pairs of runs that
-are not in `<raw>` stay unchanged.
+are not in `<raw>` stay unchanged. Masks that are newer than their images, as corrected ones, are kept and named.
 
 Exit status: 0, every recorded frame is in the set; 1, some frames were skipped and named; 2, refused or failed, with
 the reason; 130, interrupted.

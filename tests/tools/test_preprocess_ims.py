@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.coco import annotations_of
 from model.dataset import list_pairs, read_pair, read_set
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
+from tools import take_corrections
 from tools.preprocess_ims import main
 
 APPLE_DOUBLE = b"\x00\x05\x16\x07" + bytes(22)
@@ -251,6 +253,25 @@ def test_a_frame_recorded_anew_is_made_anew_though_its_files_bear_an_older_time(
     assert not (mask == HERO).any()
     changed = {name for name, content in contents(out).items() if before[name] != content}
     assert changed == {"train/images/0_run1_cam1_00001.jpeg", "train/masks/0_run1_mask_00001.png"}
+
+
+def test_a_mask_that_was_corrected_is_kept_and_named(raw, out, tmp_path, capsys):
+    preprocess(raw, out)
+    nobody, file = np.full((256, 256), SURROUNDINGS), tmp_path / "corrections.json"
+    file.write_bytes(annotations_of([("0_run1_cam1_00001.jpeg", nobody)], as_polygons=False))
+    assert take_corrections.main([str(out / "train"), str(file)]) == 0
+    mask = out / "train" / "masks" / "0_run1_mask_00001.png"
+    before = mask.read_bytes()
+    for colour in ("blue", "yellow"):
+        capsys.readouterr()
+        assert main(["--raw", str(raw), "--out", str(out), "--colour", colour]) == 0
+        assert capsys.readouterr().err.startswith(
+            f"kept {mask}: it was changed after it was made; delete it to have it made anew\n"
+        )
+        assert mask.read_bytes() == before
+    mask.unlink()
+    preprocess(raw, out)
+    assert mask.read_bytes() != before
 
 
 def test_pairs_of_other_runs_stay_as_they_are(raw, out, tmp_path):

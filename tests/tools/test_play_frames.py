@@ -102,6 +102,31 @@ def test_it_ends_with_a_summary(peer, unhurried, folder, capsys):
     assert last.endswith("ms over 4 answers")
 
 
+def test_only_the_latest_response_times_are_kept_of_many(peer, unhurried, folder, capsys, monkeypatch):
+    monkeypatch.setattr(player, "MOST_RESPONSES", 2)
+    peer.answer = answering([PATROL], [FOLLOW], [FOLLOW], [FOLLOW])
+    played(peer, folder)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("4 frames, following after 3 of them (75%), median response ")
+    assert last.endswith("ms over 2 answers")
+
+
+def test_only_the_latest_events_are_kept_of_many(peer, folder, monkeypatch):
+    clients = []
+
+    class NotedClient(QuadSimClient):
+        def connect(self):
+            clients.append(self)
+            super().connect()
+
+    monkeypatch.setattr(player, "QuadSimClient", NotedClient)
+    monkeypatch.setattr(player, "MOST_EVENTS", 3)
+    peer.answer = answering(*[[FOLLOW] * 5] * 4)
+    assert played(peer, folder) == 0
+    (client,) = clients
+    assert len(client.events) <= 3
+
+
 def test_the_last_of_several_decisions_on_a_frame_counts(peer, unhurried, folder, capsys):
     peer.answer = answering([FOLLOW, PATROL])
     played(peer, folder, "--limit", "1")
@@ -147,12 +172,15 @@ class SlowClient:
     def __init__(self, *sending_s):
         self.now_s, self.sent_s = 100.0, []
         self._sending_s = iter(sending_s)
-        self.is_connected, self.events, self.violations = True, (), ()
+        self.is_connected, self.violations = True, ()
 
     def send_frame(self, fields):
         self.sent_s.append(self.now_s)
         self.now_s += next(self._sending_s)
         return self.sent_s[-1]
+
+    def events_since(self, since_s):
+        return []
 
     def monotonic(self):
         return self.now_s

@@ -216,6 +216,18 @@ def test_events_are_recorded_with_their_arrival_and_handed_to_the_callback(peer)
         assert client.violations == ()
 
 
+def test_a_client_may_keep_only_the_latest_events(peer):
+    with QuadSimClient(port=peer.port, kept=2) as client:
+        wait_until(lambda: client.session_id)
+        for number in range(4):
+            peer.send(f'42["object_lost",{{"data":"{number}"}}]')
+        wait_until(lambda: client.events and client.events[-1].argument == {"data": "3"})
+        assert [event.argument["data"] for event in client.events] == ["2", "3"]
+        last = client.events[-1]
+        assert client.events_since(last.arrived_s)[-1] == last
+        assert client.events_since(last.arrived_s + 1e-6) == []
+
+
 def test_waiting_counts_only_events_since_the_given_moment(peer):
     peer.greeting.append(OBJECT_DETECTED)
     with QuadSimClient(port=peer.port) as client:

@@ -3,6 +3,7 @@
 import statistics
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
+# What is kept, because playing may have no end: events for the decision on a frame, response times for their median.
+MOST_EVENTS, MOST_RESPONSES = 1000, 10_000
+
 
 @dataclass
 class Summary:
@@ -22,14 +26,14 @@ class Summary:
         frames: number of sent frames.
         followed: number of frames after which the drone was following.
         skipped: number of unreadable images.
-        responses_ms: time from the first byte of each answered frame to the decision.
+        responses_ms: time from the first byte of an answered frame to the decision, of the latest ones.
         violations: descriptions of messages from the server that QuadSim cannot parse.
     """
 
     frames: int = 0
     followed: int = 0
     skipped: int = 0
-    responses_ms: list[float] = field(default_factory=list)
+    responses_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_RESPONSES))
     violations: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -100,7 +104,7 @@ def play_to(
     """Connect to a server, play to it, and print what came of it; returns the exit status of a command."""
     summary = Summary()
     try:
-        with QuadSimClient(*server) as client:
+        with QuadSimClient(*server, kept=MOST_EVENTS) as client:
             play(client, frames, frames_per_s=frames_per_s, summary=summary)
     except KeyboardInterrupt:  # the way to end an endless one
         print()
@@ -120,7 +124,7 @@ def _decisions(client: QuadSimClient, sent_s: float, until_s: float) -> list[Rec
     time.sleep(max(until_s - time.monotonic(), 0.0))
     if not client.is_connected:
         raise ConnectionError(f"the connection is closed: {client.close_reason}")
-    return [event for event in client.events if event.arrived_s >= sent_s and event.name in (FOLLOW, PATROL)]
+    return [event for event in client.events_since(sent_s) if event.name in (FOLLOW, PATROL)]
 
 
 def _describe(event: ReceivedEvent) -> str:

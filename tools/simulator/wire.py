@@ -9,6 +9,7 @@ sent the commands that the frame caused (`42<number>[...]` and `43<number>[]`, a
 """
 
 import contextlib
+import itertools
 import json
 import math
 import re
@@ -16,6 +17,7 @@ import selectors
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -108,6 +110,7 @@ class QuadSimClient:
         ping_period_s: time from a pong to the next ping; infinite for no pings.
         connect_timeout_s: time limit for the connection and for the handshake.
         on_event: called on the reader's thread with each accepted event, right after it is parsed.
+        kept: how many events, round trips and violations are kept of each, the newest; None for all.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class QuadSimClient:
         ping_period_s: float = PING_PERIOD_S,
         connect_timeout_s: float = 5.0,
         on_event: Callable[[ReceivedEvent], None] | None = None,
+        kept: int | None = None,
     ):
         self.host = host
         self.port = port
@@ -128,10 +132,10 @@ class QuadSimClient:
         self._name = ""
         self._reader: threading.Thread | None = None
         self._send_lock = threading.Lock()  # a ping must not land between the fragments of a message
-        self._changed = threading.Condition()
-        self._events: list[ReceivedEvent] = []
-        self._round_trips_s: list[float] = []
-        self._violations: list[str] = []
+        self._changed = threading.Condition()  # its holder may take it again
+        self._events = deque[ReceivedEvent](maxlen=kept)
+        self._round_trips_s = deque[float](maxlen=kept)
+        self._violations = deque[str](maxlen=kept)
         self._unanswered: set[int] = set()
         self._linked_s = -math.inf
         self._session_id: str | None = None
@@ -140,9 +144,15 @@ class QuadSimClient:
 
     @property
     def events(self) -> tuple[ReceivedEvent, ...]:
-        """All events received so far, oldest first."""
+        """The events received so far, oldest first."""
         with self._changed:
             return tuple(self._events)
+
+    def events_since(self, since_s: float) -> list[ReceivedEvent]:
+        """Events that arrived from `since_s` on, oldest first; searched from the end, for there may be many."""
+        with self._changed:
+            recent = itertools.takewhile(lambda event: event.arrived_s >= since_s, reversed(self._events))
+            return [*recent][::-1]
 
     @property
     def round_trips_s(self) -> tuple[float, ...]:
@@ -281,7 +291,7 @@ class QuadSimClient:
         expected = " or ".join(event_names) or "any event"
         with self._changed:
             while True:
-                recent = self._events_since(since_s)
+                recent = self.events_since(since_s)
                 for event in recent:
                     if not event_names or event.name in event_names:
                         return event
@@ -312,13 +322,6 @@ class QuadSimClient:
         """Wait until the connection is closed; returns False if it is still open after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self.is_connected, timeout_s)
-
-    def _events_since(self, since_s: float) -> list[ReceivedEvent]:
-        """Events from `since_s` on, oldest first; searched from the end, because the list grows long."""
-        start = len(self._events)
-        while start > 0 and self._events[start - 1].arrived_s >= since_s:
-            start -= 1
-        return self._events[start:]
 
     def _shake_hands(self, sock: socket.socket) -> bytes:
         """Upgrade to websocket; returns the bytes after the server's response."""
@@ -424,7 +427,7 @@ class QuadSimClient:
             self._unanswered.remove(int(match[1]))
             self._changed.notify_all()
 
-    def _append(self, record: list[Any], item: object) -> None:
+    def _append(self, record: deque[Any], item: object) -> None:
         with self._changed:
             record.append(item)
             self._changed.notify_all()

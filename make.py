@@ -108,7 +108,7 @@ def set_up(setup: Setup) -> int:
     if sys.version_info < LEAST_PYTHON or Path(sys.prefix) == VENV:
         print(
             f"Python 3.11 or newer is needed, outside of .venv; this is {sys.version.split()[0]} at {sys.executable}. "
-            f"Say for example 'make PYTHON=python3.12 setup', or on Windows 'py -3.12 make.py setup'.",
+            f"Run for example 'make PYTHON=python3.12 setup', or on Windows 'py -3.12 make.py setup'.",
             file=sys.stderr,
         )
         return 1

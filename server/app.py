@@ -132,7 +132,7 @@ class FollowerServer:
         self._metrics.gauge("remote", "1 while frames are inferred elsewhere", lambda: self._networks.engine.is_remote)
         images = "Images sent elsewhere to be inferred"
         self._metrics.counter("remote_images", images, "outcome", lambda: self._networks.engine.remote_outcomes)
-        loads = "Networks that were to be loaded while the server runs"
+        loads = "Requests to load a network while the server runs"
         self._metrics.counter("network_loads", loads, "outcome", lambda: self._networks.outcomes)
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
@@ -185,7 +185,7 @@ class FollowerServer:
         self._loop.every(TICK_S, self._sio.eio.drop_deaf_clients, "deaf clients")
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         if self._settings.without_token and not is_loopback(host):
-            logger.warning("whoever can connect may lead the drones, for no token is asked for")
+            logger.warning("no token is required: everybody who can connect may control the drones")
         if self._link is not None and self._holds is not None:
             self._loop.every(TELL_EVERY_S, self._holds.tell_again, "holds")
             self._link.start()

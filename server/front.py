@@ -106,7 +106,7 @@ class Link:
             for line in lines:
                 message = json.loads(line)
                 self._on_hold(message["host"], message["is_held"])
-        logger.error("the process that started this front is gone: it ends as well")
+        logger.error("the process that started this front has ended: this front ends as well")
         self._on_end()
 
 

@@ -48,7 +48,7 @@ class Settings:
     pred_viz: bool = option(False, "draw overlay images even if no page is open", aliases=("--pred_viz",))
     record: Path | None = option(None, "record every session, into this folder")
     foxglove: int | None = option(
-        None, "serve what recordings hold to Foxglove, live, on this port of 127.0.0.1", metavar="PORT", alone=8765
+        None, "serve the topics of recordings live to Foxglove, on this port of 127.0.0.1", metavar="PORT", alone=8765
     )
     networks: Path | None = option(None, "networks that the page and POST /network may load")
     token_file: Path | None = option(

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
     found = calibrate(options.weights, chosen, of_similar, options.precision, options.target)
     print_text(table(found.reliability))
-    print_text(f"log loss on recordings left out: {found.loss:.4f} of {found.loss_without:.4f} without any")
+    print_text(f"held-out log loss: {found.loss:.4f}; without evidence: {found.loss_without:.4f}")
     if options.plot:
         draw_reliability(found.reliability, options.plot)
     print_text(f"{card}: {found.fitted}, {found.doubt}")

@@ -133,8 +133,8 @@ def suffered(
     ):
         if not becomes_steady(watch, flown):
             raise TimeoutError(
-                f"expected {options.drones} drones to follow by the fleet for {STEADY_S:g} s, got none of that within "
-                f"{STEADY_WITHIN_S:g} s: fewer --drones or --frames-per-s may be what this machine carries"
+                f"expected {options.drones} drones to follow for {STEADY_S:g} s while the fleet infers, they did not "
+                f"within {STEADY_WITHIN_S:g} s: this machine may need fewer --drones or --frames-per-s"
             )
         failed, begin_s = failed_images(server), time.monotonic()
         fault.happen(fleet)

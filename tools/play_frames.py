@@ -33,7 +33,7 @@ class PlayerSettings:
 
     server: ServerAddress = option(ServerAddress(), "address of the server", parse=ServerAddress.parse, metavar="URL")
     fps: float = option(5.0, "frames per second; QuadSim sends 5")
-    limit: int | None = option(None, "play only the first images, this many; without it all")
+    limit: int | None = option(None, "play only this many images, the first ones; without it, all")
     loop: bool = option(False, "start again after the last image, until Ctrl-C")
 
     def __post_init__(self) -> None:

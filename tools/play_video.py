@@ -41,7 +41,7 @@ class VideoSettings:
     height_m: float = option(3.0, "height of the camera over the ground, metres")
     pitch_deg: float = option(30.0, "how far the camera looks down, degrees below the horizon")
     fps: float = option(5.0, "pictures per second to send; QuadSim sends 5")
-    limit: int | None = option(None, "play only the first pictures, this many; without it all")
+    limit: int | None = option(None, "play only this many pictures, the first ones; without it, all")
 
     def __post_init__(self) -> None:
         check(

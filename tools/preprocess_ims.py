@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--colour",
         choices=NAMES[HERO:],
         default=NAMES[HERO],
-        help="of the hero in the masks: that of the first target of a network, the second, … (default: %(default)s)",
+        help="colour of the target in the masks: that of a network's first target, second, … (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     skipped = make_set(options.raw, options.out, target=NAMES.index(options.colour))

@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparisons, folder = ship_quantised(options.weights, options.data)
     print_text("\n".join(f"{name}\n{comparison}" for name, comparison in comparisons.items()))
     if folder is None:
-        print_text(f"expected at least {LEAST_AGREEMENT:.0%}, and at most {LARGEST_LOSS} less quality: not kept")
+        print_text(
+            f"expected an agreement of at least {LEAST_AGREEMENT:.0%} and a quality at most {LARGEST_LOSS} lower: "
+            "the int8 network is not kept"
+        )
         return 1
     print_text(f"shipped as {folder}")
     return 0

@@ -1,4 +1,4 @@
-"""Train the second look: a small network that looks again at those who are the hero to a network.
+"""Train the second look: a small network that checks again those whom the main network takes for the hero.
 
     python tools/train_second_look.py weights/model_weights --data ../shared/data lookalikes --hold-out r03 r07
 

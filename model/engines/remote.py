@@ -145,7 +145,7 @@ class RemoteEngine(Engine):
             self._is_away.set()
             logger.warning("%s; frames are inferred here from now on, by %s", trouble, self._local.description)
         elif is_first:
-            logger.warning("%s; perception fails until there is one", trouble)
+            logger.warning("%s; perception fails until it answers again", trouble)
 
     def _watch(self, local: Engine) -> None:
         """Ask the other machine while the local engine infers, and go back when it is healthy."""
@@ -208,7 +208,7 @@ def connect(host: InferenceHost, weights: str | Path, local: Engine | None = Non
             client.close()
             raise
         trouble = str(error)
-        logger.warning("%s; frames are inferred here until there is one", trouble)
+        logger.warning("%s; frames are inferred here until it answers", trouble)
     except ValueError:
         client.close()
         raise

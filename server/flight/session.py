@@ -260,7 +260,7 @@ class Session:
             seen_at_s=event.arrival_s if tracker.state is TrackState.FOLLOWING else self.state.seen_at_s,
         )
         if not tracker.is_following:
-            return self._patrol("out of sight" if tracker.hero is not None else "it is hardly the hero")
+            return self._patrol("out of sight" if tracker.hero is not None else "no longer likely to be the target")
         # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.longest_unseen_s:

@@ -1,4 +1,4 @@
-"""How much of everything there is to be."""
+"""How many examples `hypothesis` tries in the hostile tests."""
 
 import pytest
 from hypothesis import HealthCheck, settings

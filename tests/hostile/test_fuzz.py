@@ -65,7 +65,7 @@ def test_nothing_that_clients_send_misleads_a_drone_or_stops_the_server(seed, me
         attack(server, seed, messages)
 
 
-def test_nor_with_a_real_network(seed, messages, data_dir):
+def test_with_a_real_network_nothing_misleads_a_drone_either(seed, messages, data_dir):
     frame = real_frames(data_dir, "following_images", 4)[3]
     with running_server(SHIPPED, *WATCHDOG) as server:
         attack(server, seed + 1, messages // 5, sensor_frame_fields(frame.image, frame.depth_m, frame.gimbal_pose))

@@ -90,7 +90,7 @@ def test_a_taken_port_is_told_in_one_line():
 
 def test_a_server_for_all_machines_without_a_token_says_so():
     with running_server("unused", "--host", "0.0.0.0", "--without-token", script=FAKE_SERVER) as server:
-        assert server.wait_for_log("whoever can connect may lead the drones")
+        assert server.wait_for_log("everybody who can connect may control the drones")
 
 
 def test_the_start_tells_what_a_user_needs_and_nothing_else():

@@ -100,7 +100,7 @@ def test_without_a_fallback_the_drone_patrols_until_the_machine_is_back(elsewher
         assert not any(event.name == "object_detected" for event in flight.client.events[since:])
         elsewhere.fault = ""
         flight.led_to()
-        assert sum("perception fails until there is one" in line for line in server.log) == 1
+        assert sum("perception fails until it answers again" in line for line in server.log) == 1
         assert not any("Traceback" in line for line in server.log)
 
 

@@ -85,7 +85,7 @@ def test_the_fit_is_kept_on_the_card_with_what_it_is_made_of(network, data, caps
     assert header.split() == ["evidence", "observed", "hero", "others"]
     counts = np.array([line.split()[2:] for line in lines], int)
     assert counts.sum(axis=0).tolist() == [40, 160]
-    assert loss.startswith(f"log loss on recordings left out: {about['held_out_log_loss']:.4f} of 0.5004 without any")
+    assert loss.startswith(f"held-out log loss: {about['held_out_log_loss']:.4f}; without evidence: 0.5004")
     assert last.startswith(f"{network.with_suffix('.json')}: Fitted(first=Evidence(constant=")
 
 

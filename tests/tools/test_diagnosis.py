@@ -154,7 +154,7 @@ def test_a_finding_shows_what_there_is():
     assert str(Finding(Mark.OK, "disk", "full of room")) == "ok    disk: full of room"
     lines = str(from_complaint("event", "one of sensor_frame", "'telemetry'")).split("\n")
     assert lines[:2] == ["WRONG event: got 'telemetry'", "      expected: one of sensor_frame"]
-    assert lines[2].startswith("      mend:     emit the event 'sensor_frame'")
+    assert lines[2].startswith("      fix:      emit the event 'sensor_frame'")
 
 
 # The machine

@@ -71,7 +71,7 @@ def test_an_old_client_by_polling_is_told_what_to_use(server):
     connection.request("GET", "/socket.io/?EIO=3&transport=polling")
     assert connection.getresponse().status == 400
     told(
-        server, "WRONG protocol: got EIO='3', transport='polling'", "mend:     let the client connect by websocket only"
+        server, "WRONG protocol: got EIO='3', transport='polling'", "fix:      let the client connect by websocket only"
     )
 
 
@@ -94,7 +94,7 @@ def test_another_simulators_event_is_told(server, quadsim):
 @pytest.mark.parametrize("name", ["gimbal_pose", "rgb_image"])
 def test_a_missing_field_is_told_with_a_sample(server, quadsim, name):
     answers(quadsim, fields(**{name: None}))
-    told(server, f"WRONG {name}: got no such key among", "came:     'timestamp': '", "expected: ", "mend:     ")
+    told(server, f"WRONG {name}: got no such key among", "came:     'timestamp': '", "expected: ", "fix:      ")
 
 
 def test_decimal_commas_are_noted(server, quadsim):

@@ -211,7 +211,7 @@ def test_other_events_change_nothing(drone):
 
 
 @pytest.mark.parametrize("coordinates", [None, [1.0, 2.0], [1.0, 2.0, math.nan], ["1", "2", "3"], {"x": 1}])
-def test_coordinates_that_are_none_are_refused(drone, coordinates):
+def test_coordinates_other_than_three_finite_numbers_are_refused(drone, coordinates):
     with pytest.raises(ValueError, match="expected coords of three finite numbers"):
         drone.on_command("object_detected", {"coords": coordinates})
     assert not drone.is_following

@@ -224,7 +224,7 @@ def test_a_decision_that_was_another_comes_before_coordinates(file, tmp_path, sh
 
     output = compared(file, tmp_path, shipped, change).summary()
     assert len(lost) == 1
-    assert "in more than coordinates: 1\n" in output
+    assert "not only in coordinates: 1\n" in output
     shown = output.splitlines()[-2:]
     assert shown[0].endswith("recorded: tick, lost, nothing told")
     assert shown[1].strip() == "replayed: tick, lost, object_lost"

@@ -160,7 +160,7 @@ def test_pongs_keep_it_following(peer, clients):
     assert simulator.log.rows[-1]["is_following"]
 
 
-def test_coordinates_that_are_none_are_a_violation(peer, clients):
+def test_coordinates_other_than_three_finite_numbers_are_a_violation(peer, clients):
     peer.greeting += ['42["object_detected",{"coords":[0.0,0.0]}]', LAST_GREETING]
     simulator, _ = fly(peer.port, 1.0, is_lock_step=False)
     (violation,) = simulator.violations

@@ -32,6 +32,6 @@ class Finding(NamedTuple):
     mend: str = ""
 
     def __str__(self) -> str:
-        details = ("came", self.came), ("expected", self.expected), ("mend", self.mend)
+        details = ("came", self.came), ("expected", self.expected), ("fix", self.mend)
         lines = [f"      {name + ':':<10}{text}" for name, text in details if text]
         return "\n".join([f"{self.mark.value:<6}{self.subject}: {self.words}", *lines])

@@ -132,8 +132,8 @@ class FrameCheck:
         if 1 / FASTEST < rate < FASTEST:
             return [Finding(Mark.OK, "timestamp", f"the clock runs like this machine's: {came}")]
         mend = (
-            "send the time by which the world moves, in seconds: by another, people are taken for faster or slower "
-            "than they are. Only a simulator in lock-step may run faster than this machine's clock"
+            "send the time of the simulated world, in seconds: with any other time, people seem to move faster or "
+            "slower than they do. Only a simulator in lock-step may run faster than this machine's clock"
         )
         return [Finding(Mark.WRONG, "timestamp", f"the clock runs at {rate:.3g}×", came, expected, mend)]
 

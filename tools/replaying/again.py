@@ -1,4 +1,4 @@
-"""A session lives through a recording again, with the network and the engine of now."""
+"""Replay a recording: a session takes the recorded events again, with today's network and engine."""
 
 import sys
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame
 
 
 class Replay:
-    """A session that lives through a recording again.
+    """A session that takes the events of a recording again.
 
     Args:
         start: of the recording.

@@ -50,8 +50,8 @@ def check_data(recordings: Sequence[Recording], names: Mapping[str, str], profil
         if not sum(len(each.hero_px) for each in chosen):
             there = ", ".join(names[each.name] for each in chosen)
             problems.append(
-                f"None of the {which} ({there}) shows the {name}. It must be in the layer of the hero, cam3: "
-                "where that has nothing, it wasn't chosen as the hero in the simulator, or it was never in view."
+                f"None of the {which} ({there}) shows the {name}. It must be in the layer of the hero, cam3. If this "
+                "layer is empty, the target was not chosen as the hero in the simulator, or it was never in view."
             )
     advice = [] if problems else _advice(learning, held_out, name, others)
     if skipped:

@@ -146,8 +146,8 @@ def _evidence(results: Results) -> list[str]:
     if "why_not" in found:
         return ["<h2>Calibration</h2>", _paragraph(f"Not calibrated, usual values are used: {found['why_not']}.")]
     told = f"Log loss {found['log_loss']:.3f}, and {found['without']:.3f} without any evidence: "
-    verdict = "what it sees tells." if found["log_loss"] < found["without"] else "what it sees tells nothing yet."
-    caption = "What the network's output is said to be worth, against what it was worth."
+    verdict = "the evidence helps." if found["log_loss"] < found["without"] else "the evidence does not help yet."
+    caption = "The evidence after calibration, against the evidence observed in recordings left out of the fit."
     return [
         "<h2>Calibration</h2>",
         _paragraph(told + verdict),

@@ -51,7 +51,8 @@ def page(trials: Sequence[Trial], space: Space, table: Sequence[dict[str, Any]])
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Search</title>",
         f"<style>{STYLE}</style></head><body><h1>Search</h1>",
         f"<p>{len(trials)} trials of {space.trials}. The validation score is hero IoU × TP / (TP + FP + FN) on the "
-        "validation frames at p &gt; 1/2, of the epoch that counts. It chose the best trial, so it flatters it.</p>",
+        "validation frames at p &gt; 1/2, of the epoch that is kept. "
+        "The best trial was chosen by it, so its score is too optimistic.</p>",
         html_table(table),
     ]
     for number, (title, figure) in enumerate(figures(trials, space)):

@@ -135,11 +135,11 @@ class Space:
             ("stop.grace_epochs of at least 1", self.stop.grace_epochs >= 1, self.stop.grace_epochs),
             ("stop.reduction of at least 2", self.stop.reduction >= 2, self.stop.reduction),
             (
-                "validation_steps 0 where batch is searched, for a score is of as many batches",
+                "validation_steps 0 where batch is searched, because validation_steps counts batches",
                 not (self.base.validation_steps and "batch" in self.search),
                 self.base.validation_steps,
             ),
-            ("sets train, for validation chooses", self.base.sets == "train", self.base.sets),
+            ("sets train, because validation chooses the trial", self.base.sets == "train", self.base.sets),
         ):
             if not is_valid:
                 raise ValueError(f"expected {expected}, got {value}")

@@ -146,7 +146,7 @@ class Comparison:
         lines += [f"{name:<36}{recorded[name]:>10}{replayed[name]:>10}" for name in recorded]
         lines.append(
             f"moments that differ: {self.differing} of {self.events}, "
-            f"in more than coordinates: {self.differing_decisions}"
+            f"not only in coordinates: {self.differing_decisions}"
         )
         for name, distances_m in (
             ("coordinates sent by both", self.command_distances_m),

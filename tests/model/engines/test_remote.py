@@ -183,7 +183,7 @@ def test_a_machine_that_is_gone_and_back_is_used_again(server, use, local, caplo
     assert_right(engine, local)
     said = [record.message for record in caplog.records if server.url in record.message]
     assert len(said) == 2
-    assert said[0].endswith("perception fails until there is one")
+    assert said[0].endswith("perception fails until it answers again")
     assert said[1] == f"{server.url} answers again"
 
 

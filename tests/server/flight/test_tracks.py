@@ -360,13 +360,13 @@ def test_a_fifth_of_the_frames_dropped_does_not_lose_the_hero_in_a_crowd(seed):
 
 
 @pytest.mark.parametrize("time_s", [math.nan, math.inf])
-def test_a_time_that_is_none_is_refused(time_s):
+def test_a_time_that_is_not_finite_is_refused(time_s):
     with pytest.raises(ValueError, match="expected time_s finite"):
         following().value.update(time_s, [])
 
 
 @pytest.mark.parametrize("position_m", [(math.nan, 0, 0), (0, math.inf, 0), (0, 0)])
-def test_a_position_that_is_none_is_refused(position_m):
+def test_a_position_without_three_finite_coordinates_is_refused(position_m):
     with pytest.raises(ValueError, match="expected position_m of three finite coordinates"):
         following().value.update(9.0, [sighting(position_m)])
 

@@ -144,7 +144,7 @@ def test_quadsims_own_positions_are_met_within_a_millimetre(shared_dir: Path):
 
 
 @pytest.mark.parametrize("depth_m", [0.0, -1.0, math.nan, math.inf])
-def test_a_depth_that_is_none_is_refused(depth_m):
+def test_a_depth_that_is_not_positive_and_finite_is_refused(depth_m):
     with pytest.raises(ValueError, match="expected depth_m positive and finite"):
         back_project(CENTRE, depth_m, Camera())
 

@@ -28,7 +28,7 @@ BODY = (40, 80, 80, 90)
 def find(
     hero: np.ndarray, others=None, depth_255=None, camera=QUADSIM_CAMERA, pose=LEVEL, card=CARD, image=IMAGE
 ) -> tuple[Sighting, ...]:
-    """Whom a network shows whose probabilities of hero and others are these."""
+    """The sightings in a frame for which the network gives these probabilities of hero and others."""
     depth_255 = depth_of(51) if depth_255 is None else depth_255
     return find_people(probabilities_of(hero, others), image, depth_255, camera, pose, card)
 

@@ -65,7 +65,7 @@ def test_of_many_moments_that_differ_only_the_first_are_kept():
     comparison = compared(*[nearly] * 500, *[(outcome(commands=follow), outcome())] * 500)
     assert (len(comparison.moments), len(comparison.decisions)) == (FIRST_MOMENTS, FIRST_MOMENTS)
     summary = comparison.summary()
-    assert "moments that differ: 1000 of 1000, in more than coordinates: 500\n" in summary
+    assert "moments that differ: 1000 of 1000, not only in coordinates: 500\n" in summary
     assert "coordinates sent by both: 0.250 m apart (median of 500), at most 0.250 m\n" in summary
     assert "the first 10 of these, in seconds since the recording began:\n   100.00  frame 500, recorded: " in summary
 

@@ -179,6 +179,6 @@ def test_commands_have_one_json_object_as_quadsim_needs_it():
 
 
 @pytest.mark.parametrize("position", [[1, 2], [1, 2, math.nan], [1, 2, math.inf]])
-def test_no_command_ever_carries_a_point_that_is_none(position):
+def test_no_command_carries_a_point_without_three_finite_coordinates(position):
     with pytest.raises(ValueError, match="three finite coordinates"):
         object_detected(position)

@@ -56,14 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     check_names(options.recordings)
-    with Recording(options.recordings[0]) as first:
-        target = options.target or first.start.tracker.profile.name
-    # Before anything is written.
-    choices = choose(options.recordings, target)
-    for path, choice in choices.items():
-        check_images(path, choice, options.out)
+    targets = [first_target(path) for path in options.recordings]
     for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
+    choices = choose(options.recordings, options.target or targets[0])
+    for path, choice in choices.items():  # before any of them is written
+        check_images(path, choice, options.out)
     for path, choice in choices.items():
         print_text(export(path, choice, options.out))
     if options.coco:
@@ -98,6 +96,17 @@ def check_names(paths: Sequence[Path]) -> None:
     name, count = Counter(path.stem for path in paths).most_common(1)[0]
     if count > 1:
         raise ValueError(f"expected recordings of different names, got {count} of {name}")
+
+
+def first_target(path: Path) -> str:
+    """Name of what was looked for at a recording's beginning.
+
+    Raises:
+        UnreadableRecordingError: if the file is no recording.
+        OSError: if it can't be read.
+    """
+    with Recording(path) as recording:
+        return recording.start.tracker.profile.name
 
 
 def choose(paths: Sequence[Path], target: str) -> dict[Path, Choice]:

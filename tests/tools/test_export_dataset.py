@@ -296,7 +296,7 @@ def test_a_target_that_nobody_looked_for_is_refused_before_anything_is_written(t
     assert capsys.readouterr().err.splitlines()[-1] == (
         "export_dataset: expected --target of the recordings (dog, hero), got cat"
     )
-    assert not (tmp_path / "out").exists()
+    assert [file for file in (tmp_path / "out").rglob("*") if file.is_file()] == []
 
 
 def test_a_file_that_is_no_recording_is_told(tmp_path, capsys):

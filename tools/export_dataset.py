@@ -102,8 +102,7 @@ def first_target(path: Path) -> str:
     """Name of what was looked for at a recording's beginning.
 
     Raises:
-        UnreadableRecordingError: if the file is no recording.
-        OSError: if it can't be read.
+        UnreadableRecordingError, OSError: if the file can't be read, or is no recording.
     """
     with Recording(path) as recording:
         return recording.start.tracker.profile.name

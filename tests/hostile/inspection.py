@@ -1,27 +1,15 @@
 """What must never be seen of a server: errors of its own, and memory that grows."""
 
-import http.client
-
 import psutil
 
 from tools.simulator.server_process import ServerProcess
 
 MOST_GROWTH_BYTES = 60_000_000
-_PATIENCE_S = 60.0
-
-
-def metrics(server: ServerProcess) -> str:
-    """What the server tells Prometheus."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE_S)
-    connection.request("GET", "/metrics")
-    text = connection.getresponse().read().decode()
-    connection.close()
-    return text
 
 
 def assert_no_errors(server: ServerProcess) -> None:
     """That the server runs and has had no error of its own."""
-    faults = [line for line in metrics(server).splitlines() if line.startswith("followme_internal_errors_total{")]
+    faults = [name for name in server.metrics() if name.startswith("followme_internal_errors_total{")]
     signs = ("Traceback", "internal error", " ERROR ", "Exception")
     log = "\n".join(server.log)
     assert not faults, f"{faults}\n{log[-5000:]}"

@@ -65,11 +65,6 @@ def load(server: ServerProcess, network: str) -> tuple[int, str]:
     return response.status_code, response.text
 
 
-def metric(server: ServerProcess, name: str) -> float:
-    lines = requests.get(f"{server.url}/metrics", timeout=PATIENCE_S).text.splitlines()
-    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
-
-
 def assert_replays(path: Path, hero: str = "red", has_dog: bool = False) -> None:
     """That a recording is whole and gives the same commands again, on the network that it names."""
     with Recording(path) as recording:
@@ -89,7 +84,7 @@ def test_another_network_takes_over_while_a_drone_flies_and_each_has_its_recordi
         health = server.health()[1]
         assert health["engine"] == "colours, the hero in blue"
         assert len(health["sessions"]) == 1, "the session has gone on"
-        assert metric(server, 'followme_network_loads_total{outcome="exchanged"}') == 1
+        assert server.metrics()['followme_network_loads_total{outcome="exchanged"}'] == 1
     assert server.wait_for_log("network from now on: ", PATIENCE_S).count("run1/blue.keras") == 1
     wait_until(lambda: sum(" MB into " in line for line in server.log) == 2, "both recordings finished")
     paths = sorted((folder.parent / "recordings").glob("*.mcap"), key=lambda path: read(path)[0].start.monotonic_s)
@@ -117,8 +112,8 @@ def test_a_network_that_fails_leaves_the_one_in_use_and_the_drones_as_they_are(s
             assert (status, words in text) == (422, True), text
         flight.wait_frames(3)
         assert {event.name for event in flight.client.events[told:]} == {"object_detected", "create_box_marker"}
-        assert metric(server, 'followme_network_loads_total{outcome="failed"}') == 5
-        assert metric(server, 'followme_internal_errors_total{place="networks"}') == 1
+        assert server.metrics()['followme_network_loads_total{outcome="failed"}'] == 5
+        assert server.metrics()['followme_internal_errors_total{place="networks"}'] == 1
         assert server.health()[1]["engine"] == "colours"
         assert server.wait_for_log("the network in use goes on; damaged.keras was not loaded", PATIENCE_S)
 
@@ -128,14 +123,14 @@ def test_the_drones_fly_on_while_a_network_is_loaded_and_another_has_to_wait(ser
     asking = threading.Thread(target=lambda: answers.append(load(server, "slow.keras")))
     with flying(server) as flight:
         asking.start()
-        wait_until(lambda: metric(server, "followme_network_loading") == 1)
+        wait_until(lambda: server.metrics()["followme_network_loading"] == 1)
         assert load(server, "red.keras")[0] == 409
         flight.wait_frames(5)
         assert answers == []
         (folder / "slow.keras").write_text("red")
         asking.join(PATIENCE_S)
         assert answers == [(204, "")]
-        assert metric(server, "followme_network_loading") == 0
+        assert server.metrics()["followme_network_loading"] == 0
         flight.led_to()
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import requests
 from support.command import REPOSITORY, follower
 from support.grpc_server import GrpcInferenceServer
 from support.inference_server import InferenceServer
@@ -39,11 +38,6 @@ def elsewhere(request) -> Iterator[InferenceServer]:
     subject.stop()
 
 
-def metrics(server: ServerProcess) -> dict[str, float]:
-    lines = requests.get(f"{server.url}/metrics", timeout=PATIENCE_S).text.splitlines()
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
-
-
 def is_remote(server: ServerProcess) -> bool:
     return server.health()[1]["is_remote"]
 
@@ -60,8 +54,8 @@ def test_a_drone_is_told_of_the_failure_and_then_led_by_the_local_engine_until_t
     ):
         place_m = flight.led_to()
         assert is_remote(server)
-        assert metrics(server)["followme_remote"] == 1
-        assert metrics(server)['followme_remote_images_total{outcome="answered"}'] > 0
+        assert server.metrics()["followme_remote"] == 1
+        assert server.metrics()['followme_remote_images_total{outcome="answered"}'] > 0
         before = len(flight.client.events)
         elsewhere.stop()
         wait_lost(flight, before)
@@ -69,8 +63,8 @@ def test_a_drone_is_told_of_the_failure_and_then_led_by_the_local_engine_until_t
         health = server.health()[1]
         assert not health["is_remote"]
         assert f"because {elsewhere.url}: " in health["engine"]
-        assert metrics(server)["followme_remote"] == 0
-        assert metrics(server)['followme_remote_images_total{outcome="failed"}'] == 1
+        assert server.metrics()["followme_remote"] == 0
+        assert server.metrics()['followme_remote_images_total{outcome="failed"}'] == 1
         viewer = Viewer(server)
         told = viewer.next_that(lambda message: "network" in message)
         assert f"because {elsewhere.url}: " in told["network"]["engine"]

@@ -1,7 +1,6 @@
 """Watches where a server has its frames inferred, and whether all drones follow."""
 
 import contextlib
-import http.client
 import math
 import threading
 import time
@@ -12,7 +11,7 @@ from tools.simulator.server_process import ServerProcess
 
 POLL_S = 0.1
 STEADY_S, STEADY_WITHIN_S = 5.0, 120.0
-FAILED_IMAGES = 'followme_remote_images_total{outcome="failed"} '
+FAILED_IMAGES = 'followme_remote_images_total{outcome="failed"}'
 
 
 class EngineWatch:
@@ -82,7 +81,4 @@ def becomes_steady(watch: EngineWatch, drones: Sequence[Drone]) -> bool:
 
 def failed_images(server: ServerProcess) -> int:
     """Images that the fleet has been asked for in vain so far."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
-        connection.request("GET", "/metrics")
-        lines = connection.getresponse().read().decode().splitlines()
-    return sum(int(float(line.removeprefix(FAILED_IMAGES))) for line in lines if line.startswith(FAILED_IMAGES))
+    return int(server.metrics().get(FAILED_IMAGES, 0))

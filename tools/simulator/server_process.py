@@ -95,11 +95,24 @@ class ServerProcess:
         Raises:
             OSError: if there is no answer in time.
         """
+        status, body = self._get("/healthz", timeout_s)
+        return status, json.loads(body)
+
+    def metrics(self, timeout_s: float = 60.0) -> dict[str, float]:
+        """Request `GET /metrics`; returns the values by name and labels, as in the text.
+
+        Raises:
+            OSError: if there is no answer in time.
+        """
+        lines = self._get("/metrics", timeout_s)[1].decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    def _get(self, path: str, timeout_s: float) -> tuple[int, bytes]:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)) as connection:
             try:
-                connection.request("GET", "/healthz")
+                connection.request("GET", path)
                 response = connection.getresponse()
-                return response.status, json.loads(response.read())
+                return response.status, response.read()
             except http.client.HTTPException as error:
                 raise ConnectionError(f"expected HTTP from port {self.port}, got {error!r}") from error
 

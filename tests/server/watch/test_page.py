@@ -62,11 +62,6 @@ def hold(server: ServerProcess, name: str, is_held: bool = True, **headers: str)
     return request(server, "POST", "/hold", body, **{"Content_Type": "application/json", **headers})[0]
 
 
-def metric(server: ServerProcess, name: str) -> float:
-    text = request(server, "GET", "/metrics")[1].decode()
-    return float(re.search(rf"^{re.escape(name)} (.+)$", text, re.MULTILINE)[1])
-
-
 def test_the_page_comes_with_all_that_it_names_and_asks_no_other_server(server: ServerProcess):
     status, index, headers = request(server, "GET", "/")
     assert status == 200
@@ -140,7 +135,7 @@ def test_only_the_servers_own_page_can_hold_or_record_a_drone(server: ServerProc
     with flying(server) as flight:
         flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
         assert hold(server, name_of(server), **headers) == status
-        assert metric(server, "followme_sessions_held") == (status == 204)
+        assert server.metrics()["followme_sessions_held"] == (status == 204)
         hold(server, name_of(server), is_held=False)
         wish = json.dumps({"simulator": name_of(server), "is_recorded": False})
         assert request(server, "POST", "/record", wish, **{"Content_Type": "application/json", **headers})[0] == status
@@ -173,25 +168,25 @@ def stops_changing(read: Callable[[], float], flight: Flight) -> None:
 
 
 def test_nothing_is_drawn_while_nobody_looks_and_a_viewer_is_no_simulator(server: ServerProcess):
-    drawn = metric(server, "followme_pictures_total")
+    drawn = server.metrics()["followme_pictures_total"]
     with flying(server) as flight:
         flight.client.wait_for("object_detected", timeout_s=PATIENCE_S)
-        assert metric(server, "followme_pictures_total") == drawn
+        assert server.metrics()["followme_pictures_total"] == drawn
         viewer = Viewer(server)
         message = viewer.next_that(lambda message: "picture" in message["simulators"][0])
         shown = Image.open(io.BytesIO(base64.b64decode(message["simulators"][0]["picture"])))
         assert shown.size == (512, 512)
         assert len(server.health()[1]["sessions"]) == 1
-        assert metric(server, "followme_viewers") == 1
+        assert server.metrics()["followme_viewers"] == 1
         viewer.close()
-        wait_until(lambda: metric(server, "followme_viewers") == 0)
-        stops_changing(lambda: metric(server, "followme_pictures_total"), flight)
+        wait_until(lambda: server.metrics()["followme_viewers"] == 0)
+        stops_changing(lambda: server.metrics()["followme_pictures_total"], flight)
 
 
 def test_pred_viz_draws_without_a_viewer():
     with running_server("unused", "--pred_viz", *WATCHDOG, script=FAKE_SERVER) as server, flying(server):
-        wait_until(lambda: metric(server, "followme_pictures_total") >= 2)
-        assert metric(server, "followme_viewers") == 0
+        wait_until(lambda: server.metrics()["followme_pictures_total"] >= 2)
+        assert server.metrics()["followme_viewers"] == 0
 
 
 def order(server: ServerProcess, path: str, person: object, **headers: str) -> int:
@@ -278,7 +273,7 @@ def test_viewers_and_one_who_does_not_read_leave_every_frame_answered(server: Se
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(("127.0.0.1", server.port))
     deaf.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    wait_until(lambda: metric(server, "followme_viewers") == 3)
+    wait_until(lambda: server.metrics()["followme_viewers"] == 3)
     watched: list[int] = []
 
     def watch(viewer: Viewer) -> None:
@@ -296,7 +291,7 @@ def test_viewers_and_one_who_does_not_read_leave_every_frame_answered(server: Se
 
         def is_dropped() -> bool:
             assert answers(client, fields(large))
-            return metric(server, "followme_viewers") == 2
+            return server.metrics()["followme_viewers"] == 2
 
         wait_until(is_dropped, "a viewer who has not read for seconds dropped")
         wait_until(lambda: answers(client, fields(large)) and sum(watched) > 20, "the others shown pictures")
@@ -616,7 +611,7 @@ def test_the_second_click_of_a_double_click_does_not_release(server: ServerProce
         ActionChains(browser).double_click(browser.find_element(By.CSS_SELECTOR, "button.hold")).perform()
         assert shows(browser, "ON HOLD")
         flight.wait_frames(5)
-        assert metric(server, "followme_sessions_held") == 1
+        assert server.metrics()["followme_sessions_held"] == 1
         assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
 
 
@@ -632,7 +627,7 @@ def test_neither_a_key_kept_down_nor_a_click_at_a_button_that_has_just_changed_e
         browser.execute_cdp_cmd("Input.dispatchKeyEvent", {**enter, "autoRepeat": True})
         browser.execute_cdp_cmd("Input.dispatchKeyEvent", {**enter, "type": "keyUp"})
         flight.wait_frames(5)
-        assert metric(server, "followme_sessions_held") == 1
+        assert server.metrics()["followme_sessions_held"] == 1
         button.click()
         assert shows(browser, "FOLLOWING")
         click_at_change = (
@@ -643,7 +638,7 @@ def test_neither_a_key_kept_down_nor_a_click_at_a_button_that_has_just_changed_e
         assert hold(server, name_of(server)) == 204, "another operator's"
         assert shows(browser, "ON HOLD")
         flight.wait_frames(5)
-        assert metric(server, "followme_sessions_held") == 1
+        assert server.metrics()["followme_sessions_held"] == 1
         wait_idle(button)
         button.click()
         assert shows(browser, "FOLLOWING")
@@ -669,14 +664,14 @@ def test_keys_that_end_a_hold_do_not_reach_another_drone_than_the_one_chosen(ser
             for number in ("1", "2"):
                 press_key(browser, number)
                 press_key(browser, "h")
-            wait_until(lambda: metric(server, "followme_sessions_held") == 2)
+            wait_until(lambda: server.metrics()["followme_sessions_held"] == 2)
         wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1)
         press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)  # for the second one, which has gone
         first.wait_frames(5)
-        assert metric(server, "followme_sessions_held") == 1
+        assert server.metrics()["followme_sessions_held"] == 1
         press_key(browser, "1")
         press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
-        wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+        wait_until(lambda: server.metrics()["followme_sessions_held"] == 0)
     with flying(server) as second:  # the one that left on hold comes back so
         stays_on_hold(second)
         assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
@@ -700,7 +695,7 @@ def test_a_hold_during_a_release_follows_it(server: ServerProcess, browser):
         browser.execute_script("letGo()")
         wait_until(lambda: browser.execute_script("return orders") == [False, True], "a hold after the release")
         wait_idle(browser.find_element(By.CSS_SELECTOR, "button.hold"))
-        assert metric(server, "followme_sessions_held") == 1
+        assert server.metrics()["followme_sessions_held"] == 1
         assert hold(server, name_of(server), is_held=False) == 204, "for the next test's drone"
 
 
@@ -723,7 +718,7 @@ def test_an_address_typed_by_hand_shows_no_drone_and_breaks_nothing(server: Serv
 
 
 def test_a_viewer_too_many_is_told_so_in_the_servers_words(server: ServerProcess, browser):
-    wait_until(lambda: metric(server, "followme_viewers") == 0)
+    wait_until(lambda: server.metrics()["followme_viewers"] == 0)
     with contextlib.ExitStack() as viewers:
         for _ in range(MOST_VIEWERS):
             viewers.callback(Viewer(server).close)
@@ -799,21 +794,21 @@ def test_keys_hold_release_and_record_the_drone_that_was_chosen(browser, tmp_pat
             assert shows(browser, "ON HOLD", ".simulator[aria-current=true] .state")
             press_key(browser, "h")  # does not release
             first.wait_frames(5)
-            assert metric(server, "followme_sessions_held") == 1
+            assert server.metrics()["followme_sessions_held"] == 1
             first.led_to()
             wait_idle(browser.find_element(By.CSS_SELECTOR, ".simulator[aria-current=true] .hold"))
             press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)
-            wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+            wait_until(lambda: server.metrics()["followme_sessions_held"] == 0)
             press_key(browser, "r")
             assert shows(browser, "Recorded", ".simulator[aria-current=true] .recording")
             browser.find_element(By.CSS_SELECTOR, "#keys input").click()
             press_key(browser, "h")
             first.wait_frames(5)
-            assert metric(server, "followme_sessions_held") == 0, "keys are switched off"
+            assert server.metrics()["followme_sessions_held"] == 0, "keys are switched off"
             browser.find_element(By.CSS_SELECTOR, "#keys input").click()
         wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1)
         press_key(browser, "h")  # there is one drone only
-        wait_until(lambda: metric(server, "followme_sessions_held") == 1)
+        wait_until(lambda: server.metrics()["followme_sessions_held"] == 1)
 
 
 def test_a_screen_reader_can_tell_the_drones_and_their_buttons_apart(server: ServerProcess, browser):
@@ -886,7 +881,7 @@ def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: Serv
         assert browser.find_elements(By.CSS_SELECTOR, ".simulator") == []
         widths = "return [...document.querySelectorAll('#wall img')].map((image) => image.naturalWidth)"
         wait_until(lambda: browser.execute_script(widths) == [192] * 3, "thumbnails")
-        wait_until(lambda: metric(server, "followme_viewers") == 1)
+        wait_until(lambda: server.metrics()["followme_viewers"] == 1)
         assert too_wide(browser) == []
         open_tile(browser, 2)
         assert shows(browser, "2 · ", ".simulator .name")
@@ -936,7 +931,7 @@ def test_in_another_view_keys_act_on_the_drones_that_are_seen_there(server: Serv
         assert hold(server, names[1]) == 204
         assert shows(browser, "ON HOLD")
         press_key(browser, Keys.SHIFT + "H" + Keys.SHIFT)  # though 1 was chosen among all
-        wait_until(lambda: metric(server, "followme_sessions_held") == 0)
+        wait_until(lambda: server.metrics()["followme_sessions_held"] == 0)
         browser.back()
         assert shows(browser, "1 · ", ".name")
         cards = browser.find_elements(By.CSS_SELECTOR, ".simulator .name")

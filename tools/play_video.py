@@ -22,7 +22,7 @@ from itertools import islice
 
 from model.command import command, run_command
 from model.options import add_options, check, from_options, option
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.address import ServerAddress
 from tools.simulator.player import play_to
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError

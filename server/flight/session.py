@@ -24,8 +24,7 @@ from server.flight.events import (
 from server.flight.motion import Vector
 from server.flight.tracks import Tracker, TrackState
 from server.settings import TrackerConfig
-from server.sight.geometry import Pose
-from server.wire.messages import Command, create_box_marker, object_detected, object_lost
+from server.wire.messages import Command, Pose, create_box_marker, object_detected, object_lost
 
 logger = logging.getLogger(__name__)
 

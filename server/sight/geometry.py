@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.wire.messages import Pose
+
 # A point nearer to the camera's plane than this is not in view: a depth close to zero makes its pixel infinite.
 SMALLEST_DEPTH_M = 0.001
 # Wider than any real camera's. Far outside of them, focal lengths and depths are not finite, and a histogram of tiny
@@ -23,20 +25,6 @@ SMALLEST_DEPTH_M = 0.001
 FIELDS_OF_VIEW_DEG = (1.0, 179.0)
 FAR_LIMITS_M = (1.0, 10_000.0)
 FARTHEST_GROUND_M = 1e6  # as far as a pose may be
-
-
-class Pose(NamedTuple):
-    """Position and attitude in the ROS world frame, as QuadSim sends them: metres and degrees in (−360, 360).
-
-    world_from_camera = Rz(yaw) · Ry(pitch) · Rx(roll), so a positive pitch looks down and a positive yaw turns left.
-    """
-
-    x_m: float
-    y_m: float
-    z_m: float
-    roll_deg: float
-    pitch_deg: float
-    yaw_deg: float
 
 
 class ImagePoint(NamedTuple):

@@ -17,9 +17,10 @@ from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
 from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins
 from model.profile import Profile
-from server.sight.geometry import Camera, Pose, world_from_camera
+from server.sight.geometry import Camera, world_from_camera
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
 from server.sight.ranging import Outline, by_ground, by_height, fused
+from server.wire.messages import Pose
 
 MIN_BODY_SHARE = 0.25  # of a part's samples; fewer at one depth are background that shines through, not the body
 DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from model.profile import Profile
-from server.sight.geometry import Camera, Pose, ray_direction
+from server.sight.geometry import Camera, ray_direction
+from server.wire.messages import Pose
 
 STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
 EDGE_PX = 0.5  # a box that comes as near to the image's edge may be cut off there

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from model.profile import Profile
-from server.sight.geometry import Camera, Pose, project
+from server.sight.geometry import Camera, project
 from server.sight.people import Box
+from server.wire.messages import Pose
 
 # In pixels of the network. Its coarsest features have this stride: parts that begin at a multiple of it see them alike.
 STRIDE_PX = 16

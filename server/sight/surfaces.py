@@ -10,7 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from server.sight.geometry import Camera, Pose, project
+from server.sight.geometry import Camera, project
+from server.wire.messages import Pose
 
 BLOCKS = 32  # along each side of the image
 

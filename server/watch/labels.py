@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from server.flight.session import Situation, Somebody
-from server.sight.geometry import Camera, Pose, project
+from server.sight.geometry import Camera, project
+from server.wire.messages import Pose
 
 # Less likely heroes get their number only.
 LEAST_SHOWN = 0.01

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import pybase64
 
-from server.sight.geometry import Pose
-
 # The two commands, by the names of their events.
 FOLLOW, PATROL = "object_detected", "object_lost"
 # A pose beyond these is no place in QuadSim's city (some hundred metres wide) but a broken number.
@@ -27,6 +25,20 @@ LONGEST_NUMBERS = 200
 # set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B; marks of
 # writing direction may stand before the sign.
 _N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)([.,٫])(\d{4})(?:,|$)")
+
+
+class Pose(NamedTuple):
+    """Position and attitude in the ROS world frame, as QuadSim sends them: metres and degrees in (−360, 360).
+
+    world_from_camera = Rz(yaw) · Ry(pitch) · Rx(roll), so a positive pitch looks down and a positive yaw turns left.
+    """
+
+    x_m: float
+    y_m: float
+    z_m: float
+    roll_deg: float
+    pitch_deg: float
+    yaw_deg: float
 
 
 class BadFrameError(ValueError):

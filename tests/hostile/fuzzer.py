@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from support.live import fields, picture
 
 from hostile.images import expensive_images, hero_image, mutated, plain_images
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.frames import LOCALES, format_n4, format_pose
 from tools.simulator.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
 from tools.simulator.wire import sensor_frame_message

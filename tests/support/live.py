@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from support.fake_engine import GREY, RED
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.wire import QuadSimClient, ReceivedEvent

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.drone import Drone
 from tools.simulator.targets import HERO
 from tools.simulator.world import EPOCH_S, World

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.drone import Drone
 

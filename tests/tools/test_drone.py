@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from server.sight.geometry import Camera, Pose, project
+from server.sight.geometry import Camera, project
+from server.wire.messages import Pose
 from tools.simulator.drone import BODY_MIDDLE_M, Drone
 
 STEP_S = 0.05

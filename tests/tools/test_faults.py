@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.sight.geometry import Pose
 from server.sight.images import decode_depth, decode_rgb
-from server.wire.messages import BadFrameError, parse_sensor_frame, parse_timestamp
+from server.wire.messages import BadFrameError, Pose, parse_sensor_frame, parse_timestamp
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.drone import Drone
 from tools.simulator.flight_log import FlightLog
 from tools.simulator.scene import View

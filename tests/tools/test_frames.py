@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world, project
+from server.sight.geometry import QUADSIM_CAMERA, Camera, pixel_to_world, project
+from server.wire.messages import Pose
 from tools.simulator.frames import (
     encode_depth_png,
     encode_jpeg,

@@ -13,8 +13,7 @@ from model.evidence import Evidence
 from model.profile import hero_profile
 from model.scoring import HERO
 from server.settings import TrackerConfig
-from server.sight.geometry import Pose
-from server.wire.messages import Command
+from server.wire.messages import Command, Pose
 from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Tracked

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from support.fake_engine import GREY, RED, ColourEngine
 
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.original import OriginalPilot, original_position_m
 

@@ -7,7 +7,7 @@ from PIL import Image
 from model.dataset import list_pairs, read_pair
 from model.preprocessing import nearest_layer
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.preprocess_ims import main as preprocess
 from tools.simulator.cameraman import Cameraman
 from tools.simulator.quadsim import record_by_truth

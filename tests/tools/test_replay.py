@@ -18,13 +18,13 @@ from support.worlds import world_near_hero
 from model.engines import load_engine
 from server.flight.events import Failed, NotUnderstood, Received, Retarget, Seen
 from server.flight.tracks import TrackState
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
 from server.watch.recording.comparison import Outcome
 from server.watch.recording.format import Happened, Start
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.restore import InconsistentError, check_numbers
-from server.wire.messages import object_lost
+from server.wire.messages import Pose, object_lost
 from tools.replay import main
 from tools.replaying.again import Replay, replay
 from tools.simulator.faults import FaultConfig, Faults

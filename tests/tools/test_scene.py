@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world, project
+from server.sight.geometry import QUADSIM_CAMERA, pixel_to_world, project
+from server.wire.messages import Pose
 from tools.simulator.city import Building, City, Wall, build_city
 from tools.simulator.frames import ground_depth_m
 from tools.simulator.people import Look, Person, hero_look, other_look

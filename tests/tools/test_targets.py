@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.scoring import HERO, PEOPLE
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 from tools.simulator.bodies import Bodies, as_array
 from tools.simulator.city import ROAD_MIDDLE_M, build_city
 from tools.simulator.people import Person, is_reddish, person_in_blue, somewhat_blue

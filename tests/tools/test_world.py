@@ -5,8 +5,8 @@ import pytest
 from support.worlds import SharedWorld
 
 from model.scoring import HERO, PEOPLE
-from server.sight.geometry import QUADSIM_CAMERA, Pose, pixel_to_world
-from server.wire.messages import parse_sensor_frame
+from server.sight.geometry import QUADSIM_CAMERA, pixel_to_world
+from server.wire.messages import Pose, parse_sensor_frame
 from tools.simulator.people import Person
 from tools.simulator.world import EPOCH_S, World, frame_fields
 

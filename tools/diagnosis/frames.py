@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from model.pair_files import IMAGE_PX
-from server.sight.geometry import Pose
 from server.sight.images import Size, decode_depth, decode_rgb
 from server.sight.sight import compare_sizes
-from server.wire.messages import BadFrameError, Frame, SensorFrame, decimal_separator, shorten
+from server.wire.messages import BadFrameError, Frame, Pose, SensorFrame, decimal_separator, shorten
 from tools.diagnosis.advice import from_complaint
 from tools.diagnosis.finding import Finding, Mark
 from tools.simulator.drone import SWEEP_DEG_S

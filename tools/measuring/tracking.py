@@ -9,10 +9,10 @@ from model.engines import Engine
 from server.flight.events import answer
 from server.flight.session import Session
 from server.settings import Settings, tracker_for
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.images import decode_depth
 from server.sight.sight import Sight
-from server.wire.messages import Frame, SensorFrame
+from server.wire.messages import Frame, Pose, SensorFrame
 from tools.measuring.figures import Figure
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 

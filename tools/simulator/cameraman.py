@@ -9,8 +9,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from server.sight.geometry import Pose
-from server.wire.messages import FOLLOW, PATROL
+from server.wire.messages import FOLLOW, PATROL, Pose
 from tools.simulator.drone import BODY_MIDDLE_M, Drone
 
 DIRECT_EVERY_S = 0.2

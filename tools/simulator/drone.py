@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from server.sight.geometry import Pose
-from server.wire.messages import FOLLOW, PATROL
+from server.wire.messages import FOLLOW, PATROL, Pose
 
 TOP_SPEED_MPS = 15.0
 RAMP_S = 3.0  # from hovering to top speed

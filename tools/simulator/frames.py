@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, world_from_camera
+from server.sight.geometry import QUADSIM_CAMERA, Camera, world_from_camera
+from server.wire.messages import Pose
 
 JPEG_QUALITY = 75
 

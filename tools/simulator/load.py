@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from server.sight.geometry import Pose
-from server.wire.messages import FOLLOW
+from server.wire.messages import FOLLOW, Pose
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.recorded import (
     CAMERA_POSE,

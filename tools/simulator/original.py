@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from model.engines import Engine
-from server.sight.geometry import Pose, world_from_camera
+from server.sight.geometry import world_from_camera
 from server.sight.images import decode_depth, decode_rgb
 from server.sight.parts import find_parts
-from server.wire.messages import BadFrameError, Command, object_detected, object_lost, parse_sensor_frame
+from server.wire.messages import BadFrameError, Command, Pose, object_detected, object_lost, parse_sensor_frame
 from tools.simulator.flight import Tracked
 
 MORE_THAN_PX = 10

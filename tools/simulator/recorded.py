@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 
 from model.images import open_image
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
+from server.wire.messages import Pose
 from tools.simulator.frames import ground_depth_m, put_people_on_ground
 from tools.simulator.server_process import REPOSITORY
 

@@ -13,7 +13,8 @@ from PIL import Image
 from model.command import make_output_folder
 from model.pair_files import is_litter
 from model.scoring import HERO, PEOPLE
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
+from server.wire.messages import Pose
 from tools.simulator.frames import depth_to_grey
 from tools.simulator.world import Observation, World
 

@@ -13,7 +13,8 @@ import numpy as np
 import panda3d.core as panda
 
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
-from server.sight.geometry import Camera, Pose, world_from_camera
+from server.sight.geometry import Camera, world_from_camera
+from server.wire.messages import Pose
 from tools.simulator.bodies import PERSON, Bodies, Body, as_array
 from tools.simulator.city import BUILDING_STYLES, City
 from tools.simulator.frames import rays_camera

@@ -8,7 +8,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from model.scoring import HERO
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
+from server.wire.messages import Pose
 from tools.simulator.bodies import PERSON
 from tools.simulator.city import HALF_SIZE_M, build_city
 from tools.simulator.drone import Drone

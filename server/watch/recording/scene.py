@@ -19,7 +19,7 @@ from foxglove.messages import Pose as FoxglovePose
 
 from server.flight.motion import Vector
 from server.flight.session import Situation
-from server.sight.geometry import Pose
+from server.wire.messages import Pose
 
 WORLD = "world"
 HERO_ID, OTHERS_ID = "hero", "others"

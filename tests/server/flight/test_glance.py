@@ -8,8 +8,7 @@ from support.seen import HERE, bad, seen, session, sighting, stranger
 
 from server.flight.events import Choose, Hold, Refuse, Seen
 from server.flight.glance import with_expected_place
-from server.sight.geometry import Pose
-from server.wire.messages import BadFrameError, Frame, SensorFrame
+from server.wire.messages import BadFrameError, Frame, Pose, SensorFrame
 
 FAR_AWAY, NEAR_BY = (10.0, 8.0, 1.0), (10.0, 3.5, 1.0)
 POSE = Pose(6.0, 2.0, 4.0, 0.0, 40.0, 0.0)  # 5 m from the hero

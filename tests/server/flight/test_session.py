@@ -7,9 +7,10 @@ from support.seen import HERE, WATCHDOG_S, bad, failed, quick_tracker, seen, ses
 from model.profile import hero_profile
 from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Retarget, Seen, Shutdown, Tick
 from server.flight.session import Session
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.people import Sighting
 from server.sight.surfaces import Surfaces
+from server.wire.messages import Pose
 
 # A house at 4 m, before a camera that looks at HERE from 10 m.
 HOUSE = Surfaces.of(

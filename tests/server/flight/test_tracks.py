@@ -9,8 +9,9 @@ from support.seen import sighting
 from server.flight import tracks
 from server.flight.tracks import TrackState
 from server.settings import OWN, TrackerConfig
-from server.sight.geometry import QUADSIM_CAMERA, Pose
+from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.surfaces import Surfaces
+from server.wire.messages import Pose
 
 PATROL, CONFIRMING, FOLLOWING, COASTING, LOST = TrackState
 FRAME_S = 0.2

@@ -12,13 +12,13 @@ from server.sight.geometry import (
     FIELDS_OF_VIEW_DEG,
     QUADSIM_CAMERA,
     Camera,
-    Pose,
     back_project,
     pixel_to_world,
     project,
     ray_direction,
     world_from_camera,
 )
+from server.wire.messages import Pose
 
 LEVEL = Pose(0.0, 0.0, 0.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
 CENTRE = (128.0, 128.0)

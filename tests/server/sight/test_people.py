@@ -10,9 +10,10 @@ from support.masks import NETWORK_PX, depth_of, mask_of, probabilities_of
 from model.card import Card, Target
 from model.evidence import Doubt, Evidence
 from model.profile import hero_profile
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, back_project, project, world_from_camera
+from server.sight.geometry import QUADSIM_CAMERA, Camera, back_project, project, world_from_camera
 from server.sight.parts import find_parts
 from server.sight.people import Box, Place, Sighting, find_people, looks_of, person_mask
+from server.wire.messages import Pose
 
 LEVEL = Pose(0.0, 0.0, 2.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
 STEP_M = 100 / 255  # of the depth image

@@ -17,11 +17,11 @@ from support.waiting import wait_until
 
 from server.sight import frame_queue
 from server.sight import perception as perception_module
-from server.sight.geometry import Camera, Pose
+from server.sight.geometry import Camera
 from server.sight.perception import Perception
 from server.sight.sight import Sight, View
 from server.supervision import Faults
-from server.wire.messages import BadFrameError, Frame, SensorFrame
+from server.wire.messages import BadFrameError, Frame, Pose, SensorFrame
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 10.0, 0.0)
 DEPTH = encoded((40, 40, 40), kind="PNG", mode="RGBA")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from model.profile import hero_profile
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, project
+from server.sight.geometry import QUADSIM_CAMERA, Camera, project
 from server.sight.ranging import Outline, Range, by_ground, by_height, fused
+from server.wire.messages import Pose
 
 HERO = hero_profile()
 POSE = Pose(3.0, -2.0, 5.0, 0.0, 15.0, 40.0)

@@ -9,11 +9,11 @@ from support.fake_engine import BLUE, RED, ColourEngine
 from support.images import saved
 
 from model.profile import hero_profile
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
+from server.sight.geometry import QUADSIM_CAMERA, Camera, pixel_to_world
 from server.sight.people import Box
 from server.sight.region import Region, region_around
 from server.sight.sight import Sight
-from server.wire.messages import Frame, SensorFrame
+from server.wire.messages import Frame, Pose, SensorFrame
 
 LEVEL = Pose(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 PART_PX = (160, 96)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose
+from server.sight.geometry import QUADSIM_CAMERA, Camera
 from server.sight.surfaces import Surfaces
+from server.wire.messages import Pose
 
 LEVEL = Pose(0.0, 0.0, 2.0, 0.0, 0.0, 0.0)
 AHEAD = (20.0, 0.0, 2.0)  # in the middle of the picture

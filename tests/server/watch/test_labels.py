@@ -5,7 +5,7 @@ import pytest
 
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
+from server.sight.geometry import QUADSIM_CAMERA, Camera, pixel_to_world
 from server.watch.labels import (
     CHOSEN_RGB,
     FOLLOWED_RGB,
@@ -16,6 +16,7 @@ from server.watch.labels import (
     spots,
     words,
 )
+from server.wire.messages import Pose
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)
 LOWEST_PX = 472

@@ -15,7 +15,7 @@ from model.card import Card
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
 from server.sight.frame_queue import Perceived
-from server.sight.geometry import QUADSIM_CAMERA, Camera, Pose, pixel_to_world
+from server.sight.geometry import QUADSIM_CAMERA, Camera, pixel_to_world
 from server.sight.images import Size
 from server.sight.sight import View
 from server.simulator import Taken
@@ -32,7 +32,7 @@ from server.watch.overlay import (
     draw_masks,
     paint,
 )
-from server.wire.messages import Frame, SensorFrame
+from server.wire.messages import Frame, Pose, SensorFrame
 from tools.simulator.frames import encode_jpeg
 
 POSE = Pose(0.0, 0.0, 5.0, 0.0, 20.0, 0.0)

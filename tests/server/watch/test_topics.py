@@ -15,14 +15,14 @@ from model.card import Card
 from server.flight.events import NotUnderstood, Received, Seen
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
-from server.sight.geometry import Camera, Pose, world_from_camera
+from server.sight.geometry import Camera, world_from_camera
 from server.sight.images import Size
 from server.sight.people import Box, Sighting
 from server.sight.sight import View
 from server.watch.recording.items import Answered, Clock, Pending, Told
 from server.watch.recording.mcap_file import McapFile
 from server.watch.recording.topics import Topics, as_text
-from server.wire.messages import Command, Frame, SensorFrame, object_lost
+from server.wire.messages import Command, Frame, Pose, SensorFrame, object_lost
 
 POSE, GIMBAL = Pose(1.0, 2.0, 3.0, 10.0, -20.0, 130.0), Pose(1.5, 2.0, 2.5, 5.0, 40.0, -60.0)
 CARD, SIZE = Card(), Size(256, 256)

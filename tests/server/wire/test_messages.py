@@ -5,10 +5,10 @@ import weakref
 
 import pytest
 
-from server.sight.geometry import Pose
 from server.wire.messages import (
     BadFrameError,
     Frame,
+    Pose,
     create_box_marker,
     decimal_separator,
     object_detected,

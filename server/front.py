@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from server.flight.events import Hold, Release
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class HoldReporter:
             self._tell(host, True)
 
 
-class _Watch:
+class _Watch(Watch):
     """Watches one simulator for `HoldReporter`."""
 
     def __init__(self, holds: HoldReporter, simulator: Simulator) -> None:
@@ -154,9 +154,6 @@ class _Watch:
         """See `Watch`."""
         if isinstance(taken.event, Hold | Release):
             self._holds.told(self._simulator, isinstance(taken.event, Hold))
-
-    def answered(self, taken: Taken, now_s: float) -> None:
-        """Do nothing."""
 
     def disconnected(self) -> None:
         """See `Watch`."""

@@ -30,8 +30,8 @@ class Taken(NamedTuple):
         return outcome if isinstance(outcome, View) else None
 
 
-class Watch(Protocol):
-    """Is told what happens to one simulator, on the event loop; must not wait.
+class Watch:
+    """Is told what happens to one simulator, on the event loop; must not wait. What it leaves out does nothing.
 
     A watch that raises is told nothing more, except `disconnected`.
     """

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from server.front import Front
 from server.sight.geometry import Camera
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.watch.about import MOST_LAG_S, describe, describe_briefly
 from server.watch.mistakes import Mistakes
 from server.watch.moments import Moment, before, since
@@ -43,7 +43,7 @@ class Sent(NamedTuple):
     picture: int = 0
 
 
-class Shown:
+class Shown(Watch):
     """One simulator as the page shows it; watches it.
 
     Args:
@@ -91,15 +91,13 @@ class Shown:
         assert taken.frame is not None
         arrival_s = taken.frame.arrival_s
         situation = self.simulator.session.situation(now_s)
-        camera = None
+        pose = None
         if taken.view is not None and isinstance(taken.frame.content, SensorFrame):
             pose = taken.frame.content.gimbal_pose
-            camera = (*pose[:3], pose.yaw_deg)
             self.distance_m = situation.distance_m(pose)
             self.seen_s = arrival_s
-        hero = None if situation.position_m is None else situation.position_m[:2]
         self.frames += 1
-        self.moments.append(Moment(self.frames, arrival_s, now_s - arrival_s, situation.state.value, camera, hero))
+        self.moments.append(Moment.of(self.frames, arrival_s, now_s - arrival_s, situation, pose))
         while len(self.moments) > self._dashboard.share(MOST_MOMENTS_TOGETHER):
             self.moments.popleft()
         # By the time of the answer: a frame may have waited for longer than that while the server stood still.

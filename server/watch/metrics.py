@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from server.flight.tracks import TrackState
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.supervision import Faults
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -136,7 +136,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=held)
 
 
-class Counted:
+class Counted(Watch):
     """One simulator that is counted; watches it."""
 
     def __init__(self, simulator: Simulator, metrics: Metrics) -> None:

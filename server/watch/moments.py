@@ -4,6 +4,9 @@ from collections import deque
 from itertools import islice
 from typing import Any, NamedTuple
 
+from server.flight.session import Situation
+from server.wire.messages import Pose
+
 
 class Moment(NamedTuple):
     """What the page draws of one answered frame.
@@ -23,6 +26,15 @@ class Moment(NamedTuple):
     state: str
     camera: tuple[float, float, float, float] | None
     hero: tuple[float, float] | None
+
+    @classmethod
+    def of(
+        cls, number: int, arrival_s: float, latency_s: float, situation: Situation, camera_pose: Pose | None
+    ) -> "Moment":
+        """A moment after whose answer the situation was this; `camera_pose` is None for a frame not understood."""
+        camera = None if camera_pose is None else (*camera_pose[:3], camera_pose.yaw_deg)
+        hero = None if situation.position_m is None else situation.position_m[:2]
+        return cls(number, arrival_s, latency_s, situation.state.value, camera, hero)
 
     @property
     def answered_s(self) -> float:

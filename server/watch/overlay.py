@@ -20,7 +20,7 @@ from server.flight.tracks import TrackState
 from server.sight.geometry import project
 from server.sight.images import decode_rgb
 from server.sight.sight import View
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.supervision import Faults
 from server.watch.labels import Spot, draw_labels, spots
 from server.wire.messages import SensorFrame
@@ -137,15 +137,12 @@ class Overlay:
                 viewer.show(picture)
 
 
-class Drawn:
+class Drawn(Watch):
     """One simulator whose scenes are drawn; watches it."""
 
     def __init__(self, simulator: Simulator, overlay: Overlay) -> None:
         self.simulator, self._overlay = simulator, overlay
         self._is_on = True
-
-    def taken(self, taken: Taken) -> None:
-        """See `Watch`."""
 
     def answered(self, taken: Taken, now_s: float) -> None:
         """Have an answered frame drawn."""

@@ -2,7 +2,7 @@
 
 import math
 
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.watch.about import MOST_LAG_S
 from server.watch.overlay import Picture
 
@@ -59,7 +59,7 @@ class Thumbnails:
         }
 
 
-class Thumbnail:
+class Thumbnail(Watch):
     """One simulator's; watches it.
 
     Attributes:
@@ -75,9 +75,6 @@ class Thumbnail:
         self.picture: Picture | None = None
         self.seen_s = self.asked_s = -math.inf
         self.is_wanted = False
-
-    def taken(self, taken: Taken) -> None:
-        """See `Watch`."""
 
     def answered(self, taken: Taken, now_s: float) -> None:
         """Note a frame that was understood."""

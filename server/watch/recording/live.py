@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import foxglove
 
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.supervision import Faults
 from server.watch.recording.items import Answered, Clock, Told, answered, is_empty_tick, told
 from server.watch.recording.topics import Topics
@@ -117,7 +117,7 @@ class Live:
         self._on_fault(streamed.simulator)
 
 
-class _Streamed:
+class _Streamed(Watch):
     """One simulator that is served; watches it.
 
     Attributes:

@@ -20,7 +20,7 @@ from server.flight.events import Received, Seen
 from server.flight.session import SessionState
 from server.sight.geometry import Camera
 from server.sight.sight import Sight
-from server.simulator import Simulator, Taken
+from server.simulator import Simulator, Taken, Watch
 from server.supervision import Faults
 from server.watch.recording.format import Start
 from server.watch.recording.items import (
@@ -165,7 +165,7 @@ class Recorder:
         self._watches.remove(watch)
 
 
-class _Watch:
+class _Watch(Watch):
     """Records one simulator; see `server.simulator.Watch`.
 
     Attributes:

@@ -65,24 +65,9 @@ class _State(msgspec.Struct):
 
 def to_json(item: Answered) -> str:
     """The message about an answered frame."""
-    situation = item.situation
-    return json.dumps(
-        {
-            "state": situation.state.value,
-            "is_held": situation.is_held,
-            "is_told_to_follow": situation.is_told_to_follow,
-            "position_m": situation.position_m,
-            "velocity_mps": situation.velocity_mps,
-            "age_s": situation.age_s,
-            "distance_m": item.distance_m,
-            "latency_s": item.latency_s,
-            "followed": situation.followed,
-            "chosen": situation.chosen,
-            "is_undecided": situation.is_undecided,
-            "marker_m": situation.marker_m,
-            "people": [_person(somebody) for somebody in situation.people],
-        }
-    )
+    people = [_person(somebody) for somebody in item.situation.people]
+    others = {"distance_m": item.distance_m, "latency_s": item.latency_s}
+    return json.dumps({**item.situation._asdict(), **others, "people": people})
 
 
 def from_json(data: bytes, now_s: float) -> Answered:

@@ -19,14 +19,13 @@ from server.flight.events import (
     Tick,
 )
 from server.flight.tracks import TrackState
-from server.sight.geometry import Pose
 from server.watch.moments import Moment
 from server.watch.recording.format import Happened, InWork
 from server.watch.recording.items import Answered
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import Place
 from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
-from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, SensorFrame
+from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Pose, SensorFrame
 
 
 class Decision(NamedTuple):
@@ -179,15 +178,13 @@ class Steps:
         self._latest = self._mask = None
         situation = answered.situation
         shot = self.steps[-1].shot if self.steps else None
-        camera = None
-        if mask is not None and frame.pose is not None:
+        pose = None if mask is None else frame.pose
+        if mask is not None and pose is not None:
             shot = Shot(frame, mask, place)
-            camera = (*frame.pose[:3], frame.pose.yaw_deg)
-        hero = None if situation.position_m is None else situation.position_m[:2]
         self._chosen = situation.chosen  # a choice ends without an event when they are lost
         self._add(Step(answered.now_s, self._target, shot, place, {}))
         number, arrival_s = len(self.moments) + 1, answered.now_s - answered.latency_s
-        self.moments.append(Moment(number, arrival_s, answered.latency_s, situation.state.value, camera, hero))
+        self.moments.append(Moment.of(number, arrival_s, answered.latency_s, situation, pose))
 
     def _add(self, step: Step) -> None:
         at_s = max(step.at_s, self.steps[-1].at_s) if self.steps else step.at_s

@@ -91,6 +91,7 @@ class Chooser:
 
 
 def _reason(event: Seen, state: TrackState) -> str | None:
+    """Why to take a frame around which no track was lost; None for no reason."""
     if state is TrackState.COASTING:
         return MISSED
     if sum(sighting.is_candidate for sighting in event.sightings) > 1:

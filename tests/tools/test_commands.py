@@ -177,8 +177,8 @@ def test_the_table_has_every_command():
     assert {line.split()[0] for line, _ in CASES} == set(COMMANDS) - {"train"}  # its mistakes are in test_train.py
 
 
-# The other imports no library that takes time.
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "check_readme"])
+# The others import no library that takes time.
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("check_readme", "repair")])
 def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
     (tmp_path / "numpy.py").write_text(SLOW_LIBRARY)
     process = subprocess.Popen(

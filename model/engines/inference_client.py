@@ -84,6 +84,7 @@ class InferenceClient:
         self.platform = ""
         self.outcomes = Counter({ANSWERED: 0, FAILED: 0})
         self._numbers = itertools.count(1)
+        self._tells_network = False
         self._lanes = [open_lane(url, token) for _ in range(MOST_TOGETHER)]
         self._pool = ThreadPoolExecutor(MOST_TOGETHER, thread_name_prefix="remote")
 
@@ -91,7 +92,8 @@ class InferenceClient:
         """Check that the expected network is there and infers.
 
         Args:
-            deadline_s: longest time for the answer on the network, and for that on a frame.
+            deadline_s: longest time for the answer on the network and for that on a frame; twice as long for the
+                further connections.
 
         Raises:
             UnavailableError: if it is not there, or does not answer in time.
@@ -99,6 +101,7 @@ class InferenceClient:
         """
         [is_known] = self._together([self._check_description], deadline_s, time.monotonic())
         self._together([partial(self._check_answer, is_known)], deadline_s, time.monotonic())
+        self._check_lanes(self._lanes, deadline_s)
 
     def infer(self, images: np.ndarray, deadline_s: float, since_s: float) -> np.ndarray:
         """Have images inferred, all at once.
@@ -115,6 +118,10 @@ class InferenceClient:
             UnavailableError: if one of them is not answered in time, or not as it should be, or by another network.
         """
         try:
+            # In a time of its own: with the images it would take twice as long, and a busy machine would be late again.
+            self._check_lanes(self._lanes[: len(images)], deadline_s)
+            if time.monotonic() >= since_s + deadline_s:
+                raise UnavailableError(f"{self.url}: its network was checked again, and no time was left for images")
             planes = self._together([partial(self._infer_one, image) for image in images], deadline_s, since_s)
         except (UnavailableError, AnotherNetworkError) as error:
             self.outcomes[FAILED] += len(images)
@@ -129,6 +136,15 @@ class InferenceClient:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for lane in self._lanes:
             lane.abort()
+
+    def _check_lanes(self, lanes: Sequence[Lane], deadline_s: float) -> None:
+        """Check the network behind connections; needless where each answer tells by its version whose it is."""
+        if not self._tells_network and not all(lane.is_checked for lane in lanes):
+            self._together([self._check_lane] * len(lanes), 2 * deadline_s, time.monotonic())
+
+    def _check_lane(self, lane: Lane, deadline_s: float) -> None:
+        if not lane.is_checked:
+            self._check_answer(self._check_description(lane, deadline_s), lane, deadline_s)
 
     def _together(
         self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float, since_s: float
@@ -160,9 +176,13 @@ class InferenceClient:
     def _infer_one(self, image: np.ndarray, lane: Lane, deadline_s: float) -> np.ndarray:
         """The planes of one image, (classes, px, px) float32, of a network that is checked."""
         answer = self._ask(image, lane, deadline_s)
-        if not lane.is_checked and answer.content.get("model_version") != version(self._sha256):
-            self._check_answer(self._check_description(lane, deadline_s), lane, deadline_s)
+        if not self._is_of_network(answer):  # the lane may have connected anew
+            self._check_lane(lane, deadline_s)
         return self._planes(answer)
+
+    def _is_of_network(self, answer: Message) -> bool:
+        """Whether an answer's version is that of the weights."""
+        return answer.content.get("model_version") == version(self._sha256)
 
     def _ask(self, image: np.ndarray, lane: Lane, deadline_s: float) -> Message:
         number = str(next(self._numbers))
@@ -201,7 +221,8 @@ class InferenceClient:
 
     def _check_answer(self, is_known: bool, lane: Lane, deadline_s: float) -> None:
         """Check the answer on the known frame; `is_known` as `_check_description` returns it."""
-        planes = self._planes(self._ask(known_frame(self.input_px)[0], lane, deadline_s))
+        answer = self._ask(known_frame(self.input_px)[0], lane, deadline_s)
+        planes, self._tells_network = self._planes(answer), self._is_of_network(answer)
         if self._known_answer is None:
             if not is_known:
                 raise AnotherNetworkError(

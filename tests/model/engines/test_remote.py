@@ -238,6 +238,24 @@ def test_a_machine_may_have_no_versions(server, use, local):
     assert_right(use(), local)
 
 
+def test_the_check_of_new_connections_takes_no_time_of_images(server, use, local):
+    server.metadata.update(parameters={}, versions=None)
+    server.fault = "null"
+    engine = use()
+    seen = server.seen
+    assert_right(engine, local)
+    assert server.seen == seen + len(IMAGES)
+    server.stop()
+    server.start()
+    engine.infer(IMAGES[:1])
+    seen = server.seen
+    engine.infer(IMAGES)
+    assert server.seen == seen + 2 * len(IMAGES) - 1, "those connections were checked that had not been"
+    seen = server.seen
+    engine.infer(IMAGES)
+    assert server.seen == seen + len(IMAGES)
+
+
 @pytest.mark.parametrize("has_local", [False, True])
 def test_another_network_behind_a_new_connection_is_known_by_its_answer(
     server, use, local, engine_there, quick_probe, has_local

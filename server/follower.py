@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = load(options, host, load_engine, options.weights)
         card = engine.card.following(settings.follow)
     except (ValueError, OSError) as error:
-        # Harmless: an error may quote a file that somebody else has written.
+        # Printable only: an error may quote a file that somebody else has written.
         print(f"follower: {printable(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
@@ -111,7 +111,7 @@ def load(
     """
     # Fronts share the cores. With all cores for each of two fronts on two cores, an image took 14 ms of processor time
     # rather than 12, and was not inferred sooner.
-    threads = max(1, (os.cpu_count() or 1) // options.fronts) if options.fronts > 1 else None
+    threads = max(1, len(os.sched_getaffinity(0)) // options.fronts) if options.fronts > 1 else None
     if host is None:
         return load_here(options.engine, weights, options.precision, options.device, threads)
     local = load_here("auto", weights, options.precision, options.device, threads) if options.fallback else None

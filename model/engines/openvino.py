@@ -86,7 +86,7 @@ class OpenVinoEngine(Engine):
         is_int8 = converted.conversion.precision == "int8"
         self.int8_files = converted.files if is_int8 else ()
         settings: dict[str, str | int] = {**UNPINNED} if device == "CPU" else {}
-        if self._threads is not None:
+        if self._threads is not None and device == "CPU":  # other devices know no threads
             settings["INFERENCE_NUM_THREADS"] = self._threads
         if is_int8 or precision == "f32":
             # The layers that are not quantised decide what is found: float32 gives the same on every CPU.

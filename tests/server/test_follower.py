@@ -58,7 +58,7 @@ def command_line() -> ModuleType:
     ],
 )
 def test_each_of_several_fronts_infers_on_its_share_of_the_cores(options, expected, command_line, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(8))
     monkeypatch.setattr(command_line, "connect", lambda host, weights, local: local)
     parsed = command_line.parse([*options, "weights/fcn4"])
     host = command_line.find_inference_host(parsed, watchdog_s=1.0)

@@ -278,6 +278,8 @@ class Dashboard:
         sent = sent._replace(first=old[0].number if old else sent.first, last=new[-1].number if new else sent.last)
         if picture is not None and shown.pictures != sent.picture:
             about["picture"], sent = picture.image, sent._replace(picture=shown.pictures)
+        elif picture is None and sent.picture:  # the one that the page has must not look live
+            about["picture"], sent = None, sent._replace(picture=0)
         return about, sent
 
 

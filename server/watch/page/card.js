@@ -166,15 +166,17 @@ export class Card {
     });
     button.addEventListener("click", (event) => {
       if (event.detail > 1) return; // the second click of a double click must not undo the first
-      if (performance.now() < button.dataset.settledMs) return; // it is meant for what the button did before
-      wish(button.dataset.on !== "true");
+      const isOn = button.dataset.on === "true";
+      // It was meant to turn it on, and somebody else has. Turning it on, as a hold, is never refused.
+      if (isOn && performance.now() < button.dataset.settledMs) return;
+      wish(!isOn);
     });
     return button;
   }
 
   /** Shows whether a button is on, and what pressing it does. */
   turn(button, isOn, words) {
-    if (button.dataset.on !== String(isOn)) button.dataset.settledMs = performance.now() + REACTION_MS;
+    if (![undefined, String(isOn)].includes(button.dataset.on)) button.dataset.settledMs = performance.now() + REACTION_MS;
     button.dataset.on = isOn;
     write(button, words);
     button.setAttribute("aria-label", `${words} drone ${this.number}`);

@@ -5,6 +5,7 @@ import { isOld, write } from "/page/words.js";
 const LEAST_SHOWN = 0.01; // less likely heroes get no probability, as in the picture
 const LIKELY = 0.2; // as for the tracker: somebody to look at twice
 const NEAR_PX = 26; // a finger's
+const MOST_ROWS = 60; // while the list is in use, and people who have gone stay in it
 const canHover = window.matchMedia("(hover: hover)");
 
 /**
@@ -77,7 +78,8 @@ export class PeopleList {
     const known = new Map(people.map((person) => [person.number, person]));
     // Rows must not move between a look and a click, nor lose the keyboard's focus: meanwhile newcomers come at the end.
     const isInUse = (canHover.matches && this.list.matches(":hover")) || this.list.querySelector(":focus-visible");
-    if (isInUse) this.append(shown.filter(({ number }) => !this.rows.has(number)));
+    const newcomers = shown.filter(({ number }) => !this.rows.has(number));
+    if (isInUse) this.append(newcomers.slice(0, Math.max(0, MOST_ROWS - this.rows.size)));
     else this.arrange(shown);
     for (const [number, row] of this.rows) {
       if (known.has(number)) row.show(known.get(number));

@@ -308,7 +308,12 @@ def test_who_looks_gets_no_picture_of_long_before_the_newest_frame_but_the_last_
     assert "picture" not in about
     assert about["people"][0][6:] == [None, None, None]
     draw(subject, shown, "new")
-    assert subject.news(sent, 4.0)[0]["simulators"][0]["picture"] == "new"
+    message, sent = subject.news(sent, 4.0)
+    assert message["simulators"][0]["picture"] == "new"
+    answer(shown, 2 * MOST_LAG_S + 0.2, sighting((4.0, 6.0, 1.0)))  # and the painter has failed
+    message, sent = subject.news(sent, 8.0)
+    assert message["simulators"][0]["picture"] is None, "the old one must not look live"
+    assert "picture" not in subject.news(sent, 8.0)[0]["simulators"][0]
 
 
 def test_of_a_drone_that_is_opened_everything_is_told_and_of_others_their_names():

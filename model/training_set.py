@@ -13,9 +13,11 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from model.command import print_text, printable
-from model.preprocessing import check_set, is_changed, is_made, list_frames, make_pair, repair_set
+from model.preprocessing import Frame, check_set, is_changed, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
+
+MOST_NAMED = 10  # masks that were kept
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,21 +54,22 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     for run, of_run in zip(runs, frames, strict=True):
         if not of_run:
             print_text(f"{run.split}/{run.name}: no frames yet")
-    missing, skipped = [], 0
+    changed: list[Frame] = []
+    missing: list[Frame] = []
+    skipped = 0
     for frame in recorded:
-        if is_made(frame):
-            continue
-        if is_changed(frame):
-            why = "it was changed after it was made; delete it to have it made anew"
-            print_text(f"kept {frame.mask}: {why}", file=sys.stderr)
-        else:
-            missing.append(frame)
+        if not is_made(frame):
+            (changed if is_changed(frame) else missing).append(frame)
+    for frame in changed[:MOST_NAMED]:
+        why = "it was changed after it was made; delete it to have it made anew"
+        print_text(f"kept {frame.mask}: {why}", file=sys.stderr)
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
         if reason is not None:
             skipped += 1
             tqdm.write(f"skipped {printable(reason)}", file=sys.stderr)
     made, there = len(missing) - skipped, len(recorded) - len(missing)
-    print(f"pairs made: {made}, already there: {there}, frames skipped: {skipped}")
+    kept = f", of them with changed masks that were kept: {len(changed)}" if changed else ""
+    print(f"pairs made: {made}, already there: {there}{kept}, frames skipped: {skipped}")
     if skipped:
         print("Run the same command again for skipped frames that QuadSim has completed by then.")
     return skipped

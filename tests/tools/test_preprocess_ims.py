@@ -265,9 +265,9 @@ def test_a_mask_that_was_corrected_is_kept_and_named(raw, out, tmp_path, capsys)
     for colour in ("blue", "yellow"):
         capsys.readouterr()
         assert main(["--raw", str(raw), "--out", str(out), "--colour", colour]) == 0
-        assert capsys.readouterr().err.startswith(
-            f"kept {mask}: it was changed after it was made; delete it to have it made anew\n"
-        )
+        told, errors = capsys.readouterr()
+        assert errors.startswith(f"kept {mask}: it was changed after it was made; delete it to have it made anew\n")
+        assert ", of them with changed masks that were kept: 1, frames skipped: 0" in told
         assert mask.read_bytes() == before
     mask.unlink()
     preprocess(raw, out)

@@ -97,7 +97,8 @@ class Link:
         self._send({WEIGHTS: weights})
 
     def _send(self, message: dict[str, Any]) -> None:
-        # Without room, the parent stands still: holds are told again later.
+        # Without room for hundreds of messages more, the parent stands still for long, and starts no front again.
+        # Holds are told again later.
         with contextlib.suppress(OSError):
             self._socket.send(encode(message), socket.MSG_DONTWAIT)
 

@@ -70,7 +70,7 @@ def assert_replays(path: Path, hero: str = "red", has_dog: bool = False) -> None
     with Recording(path) as recording:
         engine = ColourEngine(hero=hero, has_dog=has_dog)
         assert recording.start.engine == engine.description
-        comparison = replay(recording, engine, recording.start.min_blob_px)
+        comparison = replay(recording, engine, is_same_network=True)
     assert comparison.is_identical, comparison.summary()
     assert comparison.events
 

@@ -169,11 +169,11 @@ def _figures(one: Outcome, other: Outcome) -> dict[str, int]:
     """What an outcome adds to the figures of its side, by name; the other side's is beside it."""
     event, commands = one.event, [command.event for command in one.commands]
     return {
-        "frames understood": isinstance(event, Seen),
-        "frames not understood": isinstance(event, NotUnderstood),
-        "frames that perception failed on": isinstance(event, Failed) and event.frame is not None,
-        "frames with a hero found": bool(one.candidates),
-        "  … which the other did not find": bool(one.candidates) and not other.candidates,
+        "frames understood": int(isinstance(event, Seen)),
+        "frames not understood": int(isinstance(event, NotUnderstood)),
+        "frames that perception failed on": int(isinstance(event, Failed) and event.frame is not None),
+        "frames with a hero found": int(bool(one.candidates)),
+        "  … which the other did not find": int(bool(one.candidates) and not other.candidates),
         "frames answered with coordinates": commands.count(FOLLOW),
         "times told to go on patrol": commands.count(PATROL),
     }

@@ -59,6 +59,11 @@ def test_a_hero_whom_only_one_of_the_two_finds_is_counted_and_told():
     assert "replayed: no hero found, patrol, nothing told" in comparison.summary()
 
 
+def test_one_event_is_counted_as_one():
+    comparison = compared((outcome(sighting(NEAR)), outcome(sighting(NEAR))))
+    assert "1 of them perceived" in comparison.summary()
+
+
 def test_of_many_moments_that_differ_only_the_first_are_kept():
     follow, moved = ([object_detected((x_m, 2.0, 1.0))] for x_m in (10.0, 10.25))
     nearly = (outcome(commands=follow), outcome(commands=moved))

@@ -45,7 +45,7 @@ def server_after(folder: Path, change: str) -> Path:
 def assert_identical(path: Path) -> None:
     """That a replay from the recorded frames gives the recorded commands."""
     with Recording(path) as recording:
-        comparison = replay(recording, ColourEngine(), recording.start.min_blob_px)
+        comparison = replay(recording, ColourEngine(), is_same_network=True)
     assert comparison.is_identical, comparison.summary()
     assert comparison.events
 

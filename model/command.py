@@ -72,6 +72,8 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     warnings.filterwarnings("ignore", module="PIL")  # about images that are refused anyway, or odd in their metadata
     if signal.getsignal(signal.SIGINT) is exit_interrupted:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As `kill` and `timeout` send it: the blocks that have started servers and workers end them.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         status = main()
         # The work is done: Ctrl-C while Python shuts down must not look like a failure.

@@ -217,5 +217,14 @@ def test_workers_that_fly_episodes_end_with_the_command(tmp_path, end, status, m
     wait_until(lambda: not any(map(runs, workers)), "the end of all workers")
 
 
+def test_a_command_that_is_told_to_end_ends_the_server_that_it_has_started(data_dir):
+    command = [sys.executable, REPOSITORY / "tools" / "soak.py", "--data", data_dir, "--drones", "1", "--idle", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = wait_until(lambda: psutil.Process(process.pid).children(), "a server")
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    wait_until(lambda: not any(map(runs, started)), "the end of the server")
+
+
 def runs(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

@@ -97,8 +97,8 @@ class Link:
         self._send({WEIGHTS: weights})
 
     def _send(self, message: dict[str, Any]) -> None:
-        # Without room for hundreds of messages more, the parent stands still for long, and starts no front again.
-        # Holds are told again later.
+        # The socket has no room only if the parent stands still. Holds are told again later. A network is not, because
+        # a parent that stands still starts no front.
         with contextlib.suppress(OSError):
             self._socket.send(encode(message), socket.MSG_DONTWAIT)
 

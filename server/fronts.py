@@ -144,7 +144,7 @@ class Fronts:
             elif WEIGHTS in message:
                 self._exchanged[front.number] = message[WEIGHTS]
             else:
-                (self._holds.keep if message["is_held"] else self._holds.drop)(message["host"])
+                self._holds.note_elsewhere(message["host"], message["is_held"])
                 for other in self._running.values():
                     if other is not front:
                         self._send(other, line + b"\n")

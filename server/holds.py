@@ -52,11 +52,6 @@ class KeptHolds:
             self._left_until_s.remove(first)
         return is_kept
 
-    def keep(self, host: str) -> None:
-        """Note that a simulator is on hold elsewhere, or has left on hold there."""
-        self._forget()
-        self._elsewhere_until_s[host] = self._clock() + HOLD_KEPT_S
-
     def drop(self, host: str) -> None:
         """Forget a hold elsewhere: the user has released a simulator of this address."""
         self._elsewhere_until_s.pop(host, None)
@@ -64,7 +59,8 @@ class KeptHolds:
     def note_elsewhere(self, host: str, is_held: bool) -> None:
         """Note a hold or a release in another process; the simulator released there may have left here on hold."""
         if is_held:
-            self.keep(host)
+            self._forget()
+            self._elsewhere_until_s[host] = self._clock() + HOLD_KEPT_S
         else:
             self.drop(host)
             self.take_over(host)

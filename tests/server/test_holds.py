@@ -14,8 +14,8 @@ def clock() -> Clock:
 def test_a_hold_is_kept_for_a_time_unless_it_is_released(clock):
     holds = KeptHolds(clock)
     assert "a" not in holds
-    holds.keep("a")
-    holds.keep("b")
+    holds.note_elsewhere("a", True)
+    holds.note_elsewhere("b", True)
     holds.drop("b")
     holds.drop("never held")
     assert ("a" in holds, "b" in holds) == (True, False)
@@ -47,5 +47,5 @@ def test_addresses_are_forgotten(clock):
     holds = KeptHolds(clock)
     for number in range(1000):
         clock.now_s += 1.0
-        holds.keep(f"address {number}")
+        holds.note_elsewhere(f"address {number}", True)
     assert len(holds) == HOLD_KEPT_S

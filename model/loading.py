@@ -5,6 +5,7 @@ Finding imports neither Keras nor TensorFlow: the server starts without them if 
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -226,7 +227,12 @@ def weights_sha256(weights: str | Path) -> str:
     Raises:
         FileNotFoundError: if the files are missing.
     """
+    return files_sha256(network_files(weights))
+
+
+def files_sha256(files: Iterable[Path]) -> str:
+    """SHA-256 of the contents of files, one after the other."""
     digest = hashlib.sha256()
-    for file in network_files(weights):
+    for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()

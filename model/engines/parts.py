@@ -1,13 +1,11 @@
 """What else than its weights the answers of a network depend on: card, second look, int8 conversion."""
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from model.card import card_file
 from model.engines.engine import Engine
 from model.engines.second_look import second_look_files
-from model.loading import is_legacy
+from model.loading import files_sha256, is_legacy
 
 
 def parts_sha256(weights: Path, engine: Engine) -> dict[str, str]:
@@ -19,14 +17,7 @@ def parts_sha256(weights: Path, engine: Engine) -> dict[str, str]:
     """
     card = card_file(weights)
     parts = {
-        "card": _sha256([] if is_legacy(weights) or not card.exists() else [card]),
-        "second look": _sha256([] if engine.card.second_evidence is None else second_look_files(weights)),
+        "card": files_sha256([] if is_legacy(weights) or not card.exists() else [card]),
+        "second look": files_sha256([] if engine.card.second_evidence is None else second_look_files(weights)),
     }
-    return parts | ({"int8 conversion": _sha256(engine.int8_files)} if engine.int8_files else {})
-
-
-def _sha256(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return parts | ({"int8 conversion": files_sha256(engine.int8_files)} if engine.int8_files else {})

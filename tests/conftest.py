@@ -10,6 +10,7 @@ import pytest
 SLOW_MODULES = (
     "hostile/test_recordings.py",
     "model/engines/test_engines.py",
+    "model/engines/test_inference_client.py",
     "model/engines/test_kserve.py",
     "model/engines/test_remote.py",
     "model/test_training.py",

@@ -156,22 +156,18 @@ class InferenceClient:
         except RuntimeError as error:  # of a pool that is shut down
             raise UnavailableError(f"{self.url}: closed") from error
         wait(futures, max(0.0, deadline_s - time.monotonic()))
-        is_late = not all(future.done() for future in futures)
-        if is_late:
+        if any(not future.done() or isinstance(future.exception(), TimeoutError) for future in futures):
             for future in futures:
                 future.cancel()
             # Nobody reads what still comes. Idle connections may lead to the same machine that stands still.
             for lane in self._lanes:
                 lane.abort()
             self._lanes = [open_lane(self.url, self._token) for _ in self._lanes]
+            raise UnavailableError(f"{self.url}: expected an answer within {longest_s * 1000:.0f} ms, got none")
         try:
-            if not is_late:
-                return [future.result() for future in futures]
+            return [future.result() for future in futures]
         except (UnavailableError, ProtocolError) as error:
             raise UnavailableError(f"{self.url}: expected an answer, got: {error}") from error
-        except TimeoutError:
-            pass
-        raise UnavailableError(f"{self.url}: expected an answer within {longest_s * 1000:.0f} ms, got none")
 
     def _infer_one(self, image: np.ndarray, lane: Lane, deadline_s: float) -> np.ndarray:
         """The planes of one image, (classes, px, px) float32, of a network that is checked."""

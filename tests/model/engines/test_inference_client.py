@@ -1,6 +1,7 @@
 """A network on another machine: real servers with the real local engine behind them, and what may go wrong."""
 
 import threading
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from support.remote_engines import FRAME, IMAGES, KINDS, assert_right
 from support.waiting import wait_until
 
 from model.card import Card
-from model.engines import Engine
+from model.engines import Engine, inference_client
 from model.engines.engine import UnavailableError
 from model.engines.inference_client import MOST_TOGETHER
 
@@ -95,8 +96,11 @@ def test_an_answer_after_its_deadline_is_taken_for_no_other_image(server, use, l
 
 
 @pytest.mark.parametrize("server", ["http"], indirect=True)
-def test_after_a_late_answer_all_connections_are_opened_anew(server, use):
+@pytest.mark.parametrize("lane_tells", [False, True])
+def test_after_a_late_answer_all_connections_are_opened_anew(server, use, monkeypatch, lane_tells):
     """Those without a question may lead to the same machine that stands still, behind a load balancer."""
+    if lane_tells:  # that its time is over, before the one who waits for it notices
+        monkeypatch.setattr(inference_client, "wait", lambda futures, _: wait(futures))
     engine = use(deadline_s=0.5)
     wait_until(lambda: is_answered(engine, IMAGES))
     before = server.open

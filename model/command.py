@@ -95,15 +95,21 @@ def interrupt_ignored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupt_put_off() -> Iterator[None]:
-    """Delay Ctrl-C until the end of this block, so that the caller knows what the block has started and can end it."""
+    """Delay Ctrl-C and SIGTERM until the end of this block: then the caller knows what it has started, and can end it.
+
+    Only the main thread may use it.
+    """
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda number, _frame: came.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came and before is not signal.SIG_IGN:
-            raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 def printable(text: str) -> str:

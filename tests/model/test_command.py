@@ -165,6 +165,18 @@ def test_ctrl_c_while_something_is_begun_takes_effect_when_it_is_known(before, s
     assert (ran.stdout.strip(), ran.stderr) == (said, "")
 
 
+def test_sigterm_while_something_is_begun_takes_effect_when_it_is_known():
+    program = (
+        "import signal, sys; from model.command import interrupt_put_off\n"
+        "signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))\n"
+        "with interrupt_put_off():\n"
+        "    signal.raise_signal(signal.SIGTERM); print('a process', end=', ')\n"
+        "print('on')"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("a process, ", "", 128 + signal.SIGTERM)
+
+
 def test_an_error_of_many_lines_is_told_in_one():
     pages = "\x1b[1mException encountered when calling Conv2D.call().\x1b[0m\n\nthe shapes\n differ"
     assert one_line(ValueError(f"{pages}\n\nArguments received by Conv2D")) == "the shapes differ"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from model.command import interrupt_put_off
 from tools.simulator.server_process import REPOSITORY, free_port
 
 READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
@@ -180,8 +181,9 @@ def running_fleet(also: str | None = None, **arguments: Any) -> Iterator[FleetPr
         for start in range(1, MOST_STARTS + 1):
             folder = Path(tempfile.mkdtemp(prefix="fleet"))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            fleet = FleetProcess(arguments, folder, also)
-            stack.callback(fleet.stop)
+            with interrupt_put_off():
+                fleet = FleetProcess(arguments, folder, also)
+                stack.callback(fleet.stop)
             try:
                 fleet.wait_ready()
                 break

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from model.command import interrupt_put_off
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLLOWER = REPOSITORY / "server" / "follower.py"
 SHIPPED_WEIGHTS = REPOSITORY / "weights" / "model_weights"
@@ -195,12 +197,12 @@ def running_server(
     if not is_port_free(port):
         raise ServerError(f"expected port {port} to be free, another program listens on it")
     command = [sys.executable, str(script), str(weights), "--port", str(port), *options]
-    server = ServerProcess(command, port, folder)
-    try:
+    with contextlib.ExitStack() as stack:
+        with interrupt_put_off():
+            server = ServerProcess(command, port, folder)
+            stack.callback(server.stop)
         server.wait_ready()
         yield server
-    finally:
-        server.stop()
 
 
 def _import_path(folder: Path) -> dict[str, str]:

@@ -161,7 +161,7 @@ def test_with_another_network_it_tells_what_changed(file, tmp_path, capsys):
     assert found - only == found_now - only_now
     (coordinates,) = (line for line in lines if line.startswith("coordinates sent by both: "))
     median_m, most_m = float(coordinates.split()[4]), float(coordinates.split()[-2])
-    assert 0 < median_m < most_m < 5
+    assert 0 < median_m < min(1, most_m)  # the most depends on one frame, and on how the CPU rounds
     assert status == 1
 
 

@@ -180,7 +180,7 @@ def input_px(network: "keras.Model") -> int:
 
 
 def import_keras() -> ModuleType:
-    """Import Keras and its backend without their start-up messages on stderr, and bound TensorFlow's use of a GPU.
+    """Import Keras and its backend without their start-up messages on stderr, and set how TensorFlow takes memory.
 
     TensorFlow 2.21 writes some messages from native code, before it reads TF_CPP_MIN_LOG_LEVEL. So the file descriptor
     is redirected during the import. Import errors are raised as usual.
@@ -191,6 +191,9 @@ def import_keras() -> ModuleType:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Else TensorFlow takes all of a GPU's memory at once, also of the one that QuadSim draws on.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    # Else TensorFlow gives every large tensor back to the system, which has to clear the pages of the next one: half of
+    # the CPU time of training an FCN (docs/writeup.md).
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w") as nowhere:

@@ -326,7 +326,23 @@ def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):
     assert printed.stdout == "true\n"
 
 
-# --- a GPU's memory
+# --- memory
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="NO resource: Windows does not count page faults")
+def test_tensorflow_keeps_the_memory_of_large_tensors_for_the_next_ones():
+    program = (
+        "import resource; from model.loading import import_keras; import_keras()\n"
+        "import tensorflow as tf\n"
+        "faults = []\n"
+        "for _ in range(6):\n"
+        "    tf.fill((64, 1024, 1024), 0.5)\n"
+        "    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
+        "print(faults[-1] - faults[1])"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    pages_of_a_tensor = 64 * 1024 * 1024 * 4 // 4096
+    assert int(printed.stdout) < pages_of_a_tensor
 
 
 def test_a_gpus_memory_is_bounded_before_it_is_used(monkeypatch):

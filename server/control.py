@@ -173,7 +173,7 @@ class Control:
             self._take(simulator, Release(time.monotonic()))
 
     def choose(self, simulator: Simulator, number: int | None) -> None:
-        """Follow a person whoever it is, by hand; with None, the hero again. Ends with the connection."""
+        """Follow a person whoever it is, by hand, until they are lost; with None, the hero again."""
         if number is None:
             logger.info("[%s] told by hand to follow the hero again", simulator.name)
         else:
@@ -181,7 +181,7 @@ class Control:
         self._take(simulator, Choose(time.monotonic(), number))
 
     def refuse(self, simulator: Simulator, number: int) -> None:
-        """Never follow a person again, by hand. Ends with the connection."""
+        """Never follow a person again, by hand, unless they are chosen later or forgotten."""
         logger.info("[%s] person %d refused by hand", simulator.name, number)
         self._take(simulator, Refuse(time.monotonic(), number))
 

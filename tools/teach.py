@@ -6,8 +6,8 @@
 The first argument is the target's profile (docs/targets.md). The recordings are QuadSim's raw ones, at least three in
 `<raw>/train/<name>/IMG`, with the target in the hero's layer; with `--stand-in`, the stand-in for QuadSim records by
 itself, if it has such a target (docs/simulator.md). The stages make a dataset of which whole recordings are held out,
-check it and say what it lacks, choose a training that fits the hours, train on from the shipped network, calibrate,
-convert, quantise and score it, fly it in the stand-in, and write a report.
+check it and say what it lacks, choose a training that fits the hours, train on from the shipped network, convert,
+quantise, calibrate and score it, fly it in the stand-in, and write a report.
 
 `--out` gets everything: `report.html` is a single page with pictures, `run/model_weights` the network, which the server
 takes. Besides the hours of the training, the stages take about a quarter of an hour on two CPU cores. Ctrl-C or a kill

@@ -101,7 +101,7 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The operator has said of a person, by their number, that this is not the one: never to be followed again."""
+    """The operator has said of a person, by their number, that this is not the one: not to be followed again."""
 
     at_s: float
     person: int

@@ -1,6 +1,6 @@
 """Accepted connections: how many there may be, how long a request may take to arrive, and who makes room for whom.
 
-A stranger is a client none of whose frames has been understood yet and that does not watch the page. When all
+A stranger is a client none of whose events has been understood yet and that does not watch the page. When all
 connections are taken, the longest-waiting stranger makes room for a newcomer, and if there is none, the client that has
 been silent for longest. A QuadSim sends its first frame within 0.2 s.
 """

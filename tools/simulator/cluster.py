@@ -1,4 +1,4 @@
-"""Seeded flights of the loop on a Ray cluster: many machines, or all cores of this one. Only this module needs Ray."""
+"""Seeded flights of the loop on a Ray cluster: many machines, or all cores of this one. Needs Ray."""
 
 from collections.abc import Iterator, Sequence
 

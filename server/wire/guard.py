@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -21,11 +22,13 @@ def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLim
     """Refuse requests of other sites' pages.
 
     A browser names the page's site in the Origin header of each command, stream and websocket; it must be the site of
-    the Host header. A site whose name has been pointed at this machine passes that check, so the name in the Host
-    header must be an address, "localhost", this machine's own name or one of `names`.
+    the Host header. With an image or a script it sends no Origin, but Sec-Fetch-Site, which must not be another site,
+    unless a link opens a page (Sec-Fetch-Dest: document). A site whose name has been pointed at this machine passes
+    these checks, so the name in the Host header must be an address, "localhost", this machine's own name or one of
+    `names`. To 0.0.0.0 and IPv4 addresses in IPv6, which lead to this machine, too, browsers send no Sec-Fetch-Site.
     """
     own_names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
-    expected = f"an address or one of {', '.join(sorted(own_names))}"
+    expected = f"an address (not 0.0.0.0) or one of {', '.join(sorted(own_names))}"
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         host, origin = environ.get("HTTP_HOST", "localhost"), environ.get("HTTP_ORIGIN")
@@ -39,6 +42,10 @@ def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLim
         if origin is not None and _site(origin) != host.lower():
             complaints.warn(Peer.of(environ).host, "Origin header", f"a page of {shorten(host)}", shorten(origin))
             return refuse(start_response, "403 Forbidden", f"expected a page of {host}, got one of {origin[:60]}")
+        site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+        if site not in ("none", "same-origin") and environ.get("HTTP_SEC_FETCH_DEST") != "document":
+            complaints.warn(Peer.of(environ).host, "Sec-Fetch-Site header", f"a page of {shorten(host)}", shorten(site))
+            return refuse(start_response, "403 Forbidden", f"expected a page of {host}, got one of another site")
         return wsgi(environ, start_response)
 
     return guarded
@@ -55,9 +62,9 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
         connection = connection_of(environ)
         # The page and strangers come after simulators: a request costs 1 to 2 ms, and a storm of handshakes more.
         connection.pace.wait_busy()
-        size = int(environ.get("CONTENT_LENGTH") or 0)
-        if size > MOST_MESSAGE_BYTES or environ.get("HTTP_TRANSFER_ENCODING"):
-            received = f"{size} bytes" if size else "a body of unknown length"
+        size = _body_length(environ)
+        if size is None or size > MOST_MESSAGE_BYTES:
+            received = "a body of unknown length" if size is None else f"{size} bytes"
             expected = f"at most {MOST_MESSAGE_BYTES} bytes"
             complaints.warn(Peer.of(environ).host, "HTTP request", expected, received)
             connection.close_after_answer(environ)
@@ -71,7 +78,9 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
                 connection.rise(Standing.VIEWER)
             return start_response(status, headers, *arguments)
 
-        return wsgi(environ, start)
+        answer = wsgi(environ, start)
+        # What `refuse` says, for one: read as the beginning of the next answer.
+        return [] if environ["REQUEST_METHOD"] == "HEAD" and isinstance(answer, list) else answer
 
     return whole
 
@@ -89,6 +98,17 @@ def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
             raise
 
     return reported
+
+
+def _body_length(environ: dict[str, Any]) -> int | None:
+    """Bytes of a request's body; None if another program, such as a proxy, may understand its headers otherwise.
+
+    Source: RFC 9112, 6.3.
+    """
+    lengths = [value for name, value in environ["headers_raw"] if name.lower() == "content-length"]
+    if "HTTP_TRANSFER_ENCODING" in environ or len(lengths) > 1:
+        return None
+    return int(lengths[0]) if lengths and re.fullmatch("[0-9]{1,20}", lengths[0]) else None if lengths else 0
 
 
 def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
@@ -120,7 +140,7 @@ def _site(origin: str) -> str | None:
 
 def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(name)
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
-    return True
+    return not address.is_unspecified and not (address.version == 6 and address.ipv4_mapped)

@@ -17,7 +17,7 @@ from typing import Any
 
 from model.command import printable
 from model.engines import Engine
-from model.loading import networks_in
+from model.loading import network_files, networks_in
 from server.sight.perception import Perception
 from server.sight.sight import Sight
 from server.supervision import Faults
@@ -192,9 +192,12 @@ class Networks:
             raise
 
     def _check_place(self, weights: str) -> None:
+        """Check that a network is in the folder by its name, and by the files that will be read, which may be links."""
         assert self._folder is not None
-        if not Path(weights).resolve().is_relative_to(self._folder.resolve()):
-            raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
+        folder = self._folder.resolve()
+        for files in (lambda: [Path(weights)], lambda: network_files(weights)):
+            if not all(file.resolve().is_relative_to(folder) for file in files()):
+                raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
 
     def _list(self, names: list[str]) -> None:
         self._choices = names

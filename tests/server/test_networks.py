@@ -48,6 +48,9 @@ def folder(tmp_path: Path) -> Path:
     ):
         (made / f"{name}.keras").write_text(words)
     (made / "slow.keras").write_text("")
+    outside = tmp_path / "networks.keras"
+    outside.write_text("blue")
+    (made / "elsewhere.keras").symlink_to(outside)
     return made
 
 
@@ -103,16 +106,18 @@ def test_a_network_that_fails_leaves_the_one_in_use_and_the_drones_as_they_are(s
         told = len(flight.client.events)
         for network, words in (
             ("damaged.keras", "got a damaged file"),
-            ("missing.keras", "No such file"),
+            ("missing.keras", "expected a network at"),
             ("raises.keras", "internal error"),
             ("../recordings", "expected a network below"),
             ("/etc/hostname", "expected a network below"),
+            (".", "expected a network below"),  # networks.keras beside the folder networks
+            ("elsewhere", "expected a network below"),  # elsewhere.keras is a link
         ):
             status, text = load(server, network)
             assert (status, words in text) == (422, True), text
         flight.wait_frames(3)
         assert {event.name for event in flight.client.events[told:]} == {"object_detected", "create_box_marker"}
-        assert server.metrics()['followme_network_loads_total{outcome="failed"}'] == 5
+        assert server.metrics()['followme_network_loads_total{outcome="failed"}'] == 7
         assert server.metrics()['followme_internal_errors_total{place="networks"}'] == 1
         assert server.health()[1]["engine"] == "colours"
         assert server.wait_for_log("the network in use goes on; damaged.keras was not loaded", PATIENCE_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, request, send_from_directory
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from server.networks import BusyError, Networks
 from server.supervision import Faults
@@ -17,6 +17,7 @@ from server.watch.dashboard import Dashboard
 from server.watch.metrics import CONTENT_TYPE, Metrics
 from server.watch.orders import Order, OrderError
 from server.watch.thumbnails import Thumbnails
+from server.wire.messages import shorten
 
 PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
@@ -148,15 +149,24 @@ def _argument() -> Any:
     request.max_content_length = MOST_COMMAND_BYTES
     try:
         return request.get_json()
-    except RecursionError:  # Flask takes only a ValueError for the client's mistake
-        abort(400, "expected JSON of a few levels")
+    except UnsupportedMediaType:
+        abort(415, f"expected the header Content-Type: application/json, got {shorten(request.content_type)}")
+    except RequestEntityTooLarge:
+        abort(413, f"expected at most {MOST_COMMAND_BYTES} bytes, got {request.content_length}")
+    except (BadRequest, RecursionError):  # Flask takes only a ValueError for the client's mistake
+        abort(400, f"expected JSON of a few levels, got {_received()}")
+
+
+def _received() -> str:
+    return shorten(request.get_data(as_text=True))
 
 
 def _load(networks: Networks, sleep: Callable[[float], None]) -> Response:
     """Load a network; answers once it is in use or loading has failed."""
     argument = _argument()
     if not isinstance(argument, dict) or "network" not in argument:
-        abort(400, 'expected {"network": the path of a network below the folder of --networks}')
+        expected = '{"network": the path of a network below the folder of --networks}'
+        abort(400, f"expected {expected}, got {_received()}")
     try:
         loading = networks.ask(argument["network"])
     except BusyError as error:
@@ -175,6 +185,8 @@ def _obey(dashboard: Dashboard, order: Order) -> Response:
     try:
         order.obey(argument, dashboard.simulator)
     except OrderError as error:
-        abort(404 if error.is_understood else 400, str(error))
+        if error.is_understood:
+            abort(404, str(error))
+        abort(400, f"{error}, got {_received()}")
     dashboard.on_change()
     return Response(status=204)

@@ -15,6 +15,7 @@ from server.watch.metrics import Metrics
 from server.watch.orders import aim, choice, refusal, switch
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
 from server.watch.thumbnails import Thumbnails
+from server.wire.messages import shorten
 
 
 def client(health, faults: Faults):
@@ -87,8 +88,17 @@ def test_a_network_that_is_not_loaded_is_told_in_words(body, status, words):
 def test_a_command_that_makes_no_sense_is_the_clients_mistake(path, body):
     faults = Faults()
     response = client(dict, faults).post(path, data=body, content_type="application/json")
-    assert response.status_code == (413 if len(body) > MOST_COMMAND_BYTES else 400)
+    is_too_long = len(body) > MOST_COMMAND_BYTES
+    assert response.status_code == (413 if is_too_long else 400)
+    assert response.text.startswith(f"expected at most {MOST_COMMAND_BYTES} bytes" if is_too_long else "expected ")
+    assert response.text.endswith(f", got {len(body)}\n" if is_too_long else f", got {shorten(body)}\n")
     assert faults.counts == {}
+
+
+def test_a_command_that_is_not_sent_as_json_is_told_so():
+    response = client(dict, Faults()).post("/hold", data="{}", content_type="text/plain")
+    expected = "expected the header Content-Type: application/json, got 'text/plain'\n"
+    assert (response.status_code, response.text) == (415, expected)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
     serve deploy fleet.yaml
 
 Each replica is a process with one network and speaks the Open Inference Protocol v2 over HTTP itself: Serve's proxy
-leads a request to it, without another process between them. In `server/`, only this module imports Ray, and none imports it.
+leads a request to it, without another process between them. In `server/`, only this module imports Ray, and none
+imports it.
 """
 
 import asyncio

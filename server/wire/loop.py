@@ -244,5 +244,8 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         own = {KEY: self._connections.of(self.request), "SERVER_PROTOCOL": self.request_version}
         return {**super().get_environ(), **own}
 
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        logger.debug("a request that is not understood as HTTP: answered %s", code)
+
     def log_message(self, format: str, *arguments: object) -> None:
-        logger.debug(format, *arguments)
+        """Say nothing more: it quotes the request, with a token that may be in it."""

@@ -340,7 +340,9 @@ def test_tensorflow_keeps_the_memory_of_large_tensors_for_the_next_ones():
         "    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
         "print(faults[-1] - faults[1])"
     )
-    printed = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    printed = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     pages_of_a_tensor = 64 * 1024 * 1024 * 4 // 4096
     assert int(printed.stdout) < pages_of_a_tensor
 

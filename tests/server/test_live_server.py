@@ -7,6 +7,7 @@ import io
 import json
 import math
 import signal
+import socket
 import struct
 import threading
 import time
@@ -248,7 +249,7 @@ def test_a_server_that_is_stopped_stops_the_drones_first(number):
 def test_with_a_token_only_this_machine_is_served_without_it(tmp_path):
     (tmp_path / "token").write_text("of-0123456789-abcdef\n")
     forwarded, shown = {"X-Forwarded-For": "192.0.2.7"}, {"Authorization": "Bearer of-0123456789-abcdef"}
-    options = ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"))
+    options = ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"), "--log-level", "debug")
     with running_server("unused", *options, script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)
         for path in ("/", "/events", "/healthz", "/metrics", "/page/page.js", HANDSHAKE):
@@ -268,6 +269,10 @@ def test_with_a_token_only_this_machine_is_served_without_it(tmp_path):
             assert (page.status_code, page.url) == (200, f"{server.url}/")
             assert browser.post(order, json=json, timeout=PATIENCE_S).status_code == 204
             assert client.wait_for("object_lost", timeout_s=PATIENCE_S)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+            connection.sendall(b"GET /?token=of-0123456789-abcdef HTTP/3.0\r\n\r\n")
+            assert b" 505 " in connection.recv(1000)
+        assert server.wait_for_log("a request that is not understood as HTTP: answered 505", PATIENCE_S)
         assert not any("of-0123456789-abcdef" in line for line in server.log)
 
 

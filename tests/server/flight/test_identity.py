@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from server.flight.identity import CHANCE, LARGEST_SETTLED, PRESENT_S, SETTLED_WORTH, Belief, probabilities
+from server.flight.identity import (
+    CHANCE,
+    LARGEST_SETTLED,
+    LONGEST_STEP_S,
+    PRESENT_S,
+    SETTLED_WORTH,
+    Belief,
+    probabilities,
+)
 
 FRAME_S = 0.2
 
@@ -103,6 +111,12 @@ def test_frames_that_say_nothing_leave_the_belief_as_if_the_person_were_unseen()
     assert probabilities([glimpsed])[0] > 0.95
 
 
+def test_who_comes_back_into_view_is_not_forgotten_a_second_time_by_a_frame_that_says_nothing():
+    """The time out of view has faded the belief already, frame by frame."""
+    hero = after(50, 5.0, looks(5.0))
+    assert hero.after(0.0, None, 20.0) == hero.faded(LONGEST_STEP_S)
+
+
 # --- lookalikes
 
 
@@ -119,6 +133,11 @@ def test_from_afar_the_hero_is_the_less_likely_the_more_lookalikes_were_met(met,
     # The hero is one of 15 people, a lookalike one of 300, and each one met another of 15.
     (probability,) = probabilities([from_afar()], met)
     assert probability == pytest.approx(odds / (1 + odds), abs=0.001)
+
+
+def test_among_any_number_of_lookalikes_half_of_the_others_are_ordinary_people():
+    few, many = (from_afar().nats(met) for met in (8, 1000))
+    assert few == many
 
 
 def test_a_second_look_that_speaks_for_the_hero_outweighs_the_lookalikes_met():

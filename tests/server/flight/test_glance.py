@@ -141,6 +141,9 @@ def test_a_frame_at_an_odd_time_is_looked_at_as_a_whole():
     subject = following()
     assert expected_m(subject, 4.0) is None, "sent twice"
     assert expected_m(subject, 90.0) is None
+    taken = frame(4.2)
+    jumped = taken._replace(content=taken.content._replace(timestamp_s=1e9 + 90.0))
+    assert with_expected_place(jumped, subject.state).expected_m is None, "its clock is not believed"
 
 
 def test_a_frame_that_cannot_be_parsed_is_left_as_it_is():

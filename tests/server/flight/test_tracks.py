@@ -107,6 +107,29 @@ def test_of_two_who_look_alike_none_is_followed_and_it_is_told():
     assert tracker.hero.track.position_m == pytest.approx(tuple(HERO_M), abs=0.1)
 
 
+def test_of_two_who_may_be_the_hero_the_likelier_is_followed_whoever_came_first():
+    tracker = Tracker(follow_above=0.6)
+    for _ in range(2):
+        state = tracker.see((ELSEWHERE_M, HERO - 1.0), (HERO_M, HERO))
+    assert len(tracker.candidates) == 2
+    assert (state, tracker.followed) == (FOLLOWING, 2)
+
+
+def test_a_flicker_that_looks_like_the_hero_does_not_delay_the_following():
+    tracker = Tracker()
+    tracker.see((HERO_M, HERO))
+    assert tracker.see((ELSEWHERE_M, HERO), (HERO_M, HERO)) is FOLLOWING
+    assert len(tracker.candidates) == 2
+    assert tracker.followed == 1
+
+
+def test_a_hero_who_jumps_in_every_frame_is_followed():
+    """By poses or depths that cannot be relied on: no sighting fits the one before."""
+    tracker = Tracker()
+    states = [tracker.see((HERO_M + np.array([40.0 * (frame % 2), 25.0 * frame, 0.0]), HERO)) for frame in range(10)]
+    assert states == [CONFIRMING] + [FOLLOWING] * 9
+
+
 def test_the_hero_is_followed_beside_strangers_who_come_and_go():
     tracker = following()
     for frame in range(20):
@@ -212,6 +235,42 @@ def test_a_chosen_person_is_followed_whoever_it_is_until_released():
     assert (tracker.state, tracker.followed) == (FOLLOWING, 1)
 
 
+def test_the_hero_whom_the_operator_chose_is_followed_on_when_released():
+    tracker = following()
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((HERO_M, HERO)) is FOLLOWING
+    tracker.value = tracker.value.release()
+    assert tracker.state is FOLLOWING
+    assert tracker.see() is COASTING
+
+
+def test_a_stranger_whom_the_operator_chose_is_left_at_once_when_released():
+    tracker = Tracker()
+    tracker.see((HERO_M, STRANGER))
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((HERO_M, STRANGER)) is FOLLOWING
+    tracker.value = tracker.value.release()
+    assert (tracker.state, tracker.hero) == (PATROL, None)
+
+
+def test_taking_back_a_choice_of_somebody_out_of_view_leaves_whoever_is_followed():
+    """Also if they would no longer be followed afresh."""
+    tracker = Tracker()
+    for _ in range(3):
+        tracker.see((ELSEWHERE_M, STRANGER))
+    for _ in range(10):
+        tracker.see((HERO_M, HERO))
+    while tracker.crowd.probability(tracker.hero) >= tracker.config.follow_above:
+        assert tracker.see((HERO_M, HARDLY)) is FOLLOWING
+    tracker.value = tracker.value.choose(1).release()
+    assert (tracker.state, tracker.followed) == (FOLLOWING, 2)
+
+
+def test_without_a_choice_there_is_nothing_to_release():
+    for tracker in (Tracker(), following()):
+        assert tracker.value.release() == tracker.value
+
+
 def test_one_of_two_who_are_alike_is_not_followed_on_when_released():
     """Nobody would have followed one of them without the choice."""
     tracker = Tracker()
@@ -231,6 +290,13 @@ def test_a_stranger_whom_the_operator_chose_is_not_kept_by_glimpses_of_the_hero(
     assert tracker.see((ELSEWHERE_M, STRANGER)) is FOLLOWING
     states = [tracker.see((None, HERO)) for _ in range(8)]
     assert not set(states[7:]) & {FOLLOWING, COASTING}
+
+
+def test_the_hero_whom_the_operator_chose_is_kept_by_glimpses():
+    tracker = following()
+    tracker.value = tracker.value.choose(1)
+    for _ in range(20):
+        assert tracker.see((None, HERO)) is FOLLOWING
 
 
 def test_a_glimpse_ends_being_hidden():
@@ -301,9 +367,28 @@ def test_who_is_refused_is_left_at_once_and_never_followed_again():
     assert {tracker.see((HERO_M, HERO)) for _ in range(30)} == {PATROL}
 
 
-def test_who_is_chosen_after_being_refused_is_followed():
+def test_who_is_refused_after_being_chosen_is_left_at_once_and_never_followed_again():
+    tracker = following()
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((HERO_M, HERO)) is FOLLOWING
+    tracker.value = tracker.value.refuse(1)
+    assert (tracker.state, tracker.chosen) == (PATROL, None)
+    assert {tracker.see((HERO_M, HERO)) for _ in range(10)} == {PATROL}
+
+
+def test_a_refusal_of_somebody_else_leaves_the_choice():
+    tracker = following()
+    tracker.see((HERO_M, HERO), (ELSEWHERE_M, STRANGER))
+    tracker.value = tracker.value.choose(2).refuse(1)
+    assert tracker.see((HERO_M, HERO), (ELSEWHERE_M, STRANGER)) is FOLLOWING
+    assert (tracker.chosen, tracker.followed) == (2, 2)
+
+
+def test_who_is_chosen_after_being_refused_is_followed_also_when_released():
     tracker = following()
     tracker.value = tracker.value.refuse(1).choose(1)
+    assert tracker.see((HERO_M, HERO)) is FOLLOWING
+    tracker.value = tracker.value.release()
     assert tracker.see((HERO_M, HERO)) is FOLLOWING
 
 

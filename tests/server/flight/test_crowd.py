@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from server.flight.crowd import FLICKER_S, Crowd, Person
+from server.flight.identity import Belief
 from server.flight.motion import Fix
 from server.settings import TrackerConfig
 
@@ -97,10 +98,10 @@ def test_who_is_not_the_hero_stays_so_when_seen_again(street):
 def test_after_a_long_absence_a_person_is_remembered_only_as_far_as_it_can_be_the_same(street):
     for _ in range(20):
         street.show((0.0, 0.0, STRANGER))
-    before = street.crowd.person(1).belief.nats(0)
+    before = street.crowd.person(1).belief
     (person,) = street.show((1.0, 0.0, 0.0), after_s=3.0)
     assert person.number == 1
-    assert before < person.belief.nats(0) < 0
+    assert before.faded(3.0).nats(0) < person.belief.nats(0) < 0
 
 
 def test_a_flicker_is_forgotten_soon_and_a_person_is_remembered(street):
@@ -118,6 +119,14 @@ def test_poses_that_jump_do_not_hide_the_hero(street):
     for frame in range(12):
         (person,) = street.show((40.0 * (frame % 2), 25.0 * frame, HERO))
     assert street.probability(person.number) > 0.9
+
+
+def test_who_is_refused_leaves_nothing_to_a_newcomer_when_poses_jump(street):
+    street.show((0.0, 0.0, HERO))
+    street.crowd = street.crowd.with_refused(1, True)
+    (newcomer,) = street.show((40.0, 25.0, HERO))
+    assert newcomer.is_glimpsed
+    assert newcomer.belief == Belief.first(HERO, HERO)
 
 
 def test_a_hero_whose_track_holds_leaves_nothing_to_a_newcomer(street):
@@ -164,6 +173,14 @@ def test_somebody_who_turns_in_a_fast_world_is_still_the_same(street, evidence, 
         (person,) = street.show((x, y, evidence), std_m=0.05)
         assert person.number == 1, frame
         assert np.hypot(person.track.position_m[0] - x, person.track.position_m[1] - y) < 0.25, frame
+
+
+def test_somebody_who_turns_back_is_at_once_taken_to_walk_back(street):
+    for frame in range(15):
+        street.show((0.28 * frame, 0.0, HERO), std_m=0.05)
+    (person,) = street.show((0.28 * 13, 0.0, HERO), std_m=0.05)
+    assert person.number == 1
+    assert person.track.velocity_mps[0] < -1.0
 
 
 def test_standing_people_and_a_walking_one_are_a_world_at_its_usual_pace(street):

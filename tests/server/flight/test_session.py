@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -281,6 +282,60 @@ def test_the_situation_tells_where_the_hero_is_how_fast_and_how_long_ago_seen():
     assert seen.age_s == pytest.approx(0.5)
     np.testing.assert_allclose(seen.velocity_mps, [1, 0, 0], atol=0.15)
     np.testing.assert_allclose(seen.position_m, (12.3, 2.0, 1.0), atol=0.25)
+
+
+def test_who_is_lost_is_followed_no_longer_and_the_distance_to_where_they_must_be_is_told():
+    subject = session()
+    camera = Pose(HERE[0] - 3.0, HERE[1] + 4.0, HERE[2], 0.0, 0.0, 0.0)
+    assert subject.situation(0.0).distance_m(camera) is None
+    subject = following()
+    now = subject.situation(0.2)
+    assert now.followed_now == now.followed == 1
+    assert now.distance_m(camera) == pytest.approx(5.0, abs=0.1)
+    subject.take(bad(0.4))
+    later = subject.situation(0.4)
+    assert (later.followed, later.followed_now) == (1, None)
+    assert later.distance_m(camera) == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (failed(0.4), "perception failed"),
+        (Failed(0.4), "internal error"),
+        (bad(0.4), "a frame was not understood"),
+        (Hold(0.4), "held by hand"),
+        (Refuse(0.4, 1), "refused by hand"),
+        (Shutdown(0.4), "the server is shutting down"),
+        (seen(2.0), "out of sight"),
+        (Tick(1.5), "no fresh frame for 1 s"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_log_tells_where_the_hero_was_found_and_why_the_drone_patrols_again(caplog, event, reason):
+    caplog.set_level(logging.INFO)
+    subject = patrolling()
+    show(subject, 0.1, sighting())
+    for time_s in (0.2, 0.3):
+        show(subject, time_s, sighting())
+    for _ in range(2):
+        subject.take(event)
+    assert [line.getMessage() for line in caplog.records] == [
+        "[a simulator] Target found: hero at (10.0, 2.0, 1.0) m",
+        f"[a simulator] Target lost: {reason}",
+    ]
+
+
+def test_of_somebody_who_no_longer_looks_like_the_hero_the_log_says_so(caplog):
+    caplog.set_level(logging.INFO)
+    subject = following()
+    for number in range(2, 10):
+        show(subject, 0.2 * number, stranger())
+    assert caplog.records[-1].getMessage() == "[a simulator] Target lost: no longer likely to be the target"
+
+
+def test_a_tick_before_the_first_frame_tells_nothing():
+    assert session().take(Tick(99.0)) == []
 
 
 def test_with_another_target_the_drone_patrols_at_once_and_everybody_is_forgotten():

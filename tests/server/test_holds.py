@@ -34,6 +34,23 @@ def test_for_each_that_has_left_one_comes_on_hold(clock):
     assert len(holds) == 0
 
 
+def test_a_newcomer_from_another_address_takes_no_hold_over(clock):
+    holds = KeptHolds(clock)
+    holds.leave("a")
+    holds.leave("b")
+    assert [holds.take_over(host) for host in ("c", "b", "b", "a", "a")] == [False, True, False, True, False]
+
+
+def test_a_hold_that_has_ended_is_not_taken_over_in_place_of_a_later_one(clock):
+    holds = KeptHolds(clock)
+    holds.leave("a")
+    clock.now_s += HOLD_KEPT_S / 2
+    holds.leave("a")
+    clock.now_s += HOLD_KEPT_S / 2
+    assert [holds.take_over("a") for _ in range(2)] == [True, False]
+    assert len(holds) == 0
+
+
 def test_one_that_has_left_may_be_released_elsewhere(clock):
     holds = KeptHolds(clock)
     holds.leave("a")

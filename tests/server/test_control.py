@@ -151,6 +151,61 @@ def test_mistakes_of_clients_are_complained_of_under_their_name(road):
     assert road.faults.counts == {}
 
 
+def test_the_log_tells_who_comes_and_goes_and_what_is_ordered(road, caplog):
+    caplog.set_level(logging.INFO)
+    for number in (1, 2):
+        road.frame("a", number)
+    road.control.hold(road.simulator("a"), True)
+    road.control.on_disconnect("a")
+    road.frame("b", 1)
+    road.control.hold(road.simulator("b"), False)
+    road.control.stop()
+    assert [line.getMessage() for line in caplog.records] == [
+        "[127.0.0.1:a] simulator connected",
+        "[127.0.0.1:a] put on hold by hand",
+        "[127.0.0.1:a] simulator disconnected after 2 frames",
+        "[127.0.0.1:b] simulator connected",
+        "[127.0.0.1:b] on hold: another simulator from this address is on hold, or was when it left",
+        "[127.0.0.1:b] released by hand",
+        "shutting down",
+    ]
+
+
+def test_a_listener_is_told_nothing_of_a_simulator_that_goes_while_its_frame_is_answered(road):
+    notes = Notes()
+    road.control.listeners.append(notes)
+    road.control.on_frame("a", "", "a", 0.0, lambda: road.control.on_disconnect("a"), [argument(1)])
+    road.see("a", view(HERO))
+    assert notes.notes[-2:] == [("taken", "Seen", ["object_lost"]), ("disconnected",)]
+
+
+def test_a_simulator_that_goes_while_the_time_is_told_to_others_is_told_nothing_more(road):
+    class Leaving(Notes):
+        def taken(self, taken) -> None:
+            super().taken(taken)
+            if isinstance(taken.event, Tick):
+                road.control.on_disconnect("b")
+
+    notes = Notes()
+    road.frame("a", 1)
+    road.simulator("a").watches.append(Leaving())
+    road.control.listeners.append(notes)
+    road.frame("b", 1)
+    road.control.tick()
+    assert notes.notes == [("connected", "b"), ("taken", "Received", []), ("disconnected",)]
+
+
+@pytest.mark.parametrize("arguments", [[], [argument(1), argument(1)]], ids=len)
+def test_an_event_without_exactly_one_argument_is_the_clients_mistake(road, arguments):
+    complaints = []
+    road.complaints.listeners.append(lambda *words: complaints.append(words))
+    road.control.on_frame("a", "127.0.0.1", "a simulator", 0.0, lambda: road.acknowledged.append(1), arguments)
+    assert [(name, field) for name, field, _, _ in complaints] == [("a simulator", "sensor_frame")]
+    assert road.faults.counts == {}
+    assert road.told("a") == ["object_lost"]
+    assert road.acknowledged == [1]
+
+
 def test_work_for_a_simulator_that_has_gone_is_dropped(road):
     road.frame("a", 1)
     slot = road.simulator("a").slot

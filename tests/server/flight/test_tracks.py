@@ -402,11 +402,24 @@ def test_a_sighting_without_a_place_keeps_the_track_where_it_was_but_starts_none
     assert [tracker.see((None, STRANGER)) for _ in range(2)] == [COASTING] * 2
 
 
+def test_somebody_elsewhere_who_may_be_the_hero_does_not_keep_the_track():
+    tracker = following()
+    assert tracker.see((ELSEWHERE_M, HERO)) is COASTING
+    assert tracker.followed == 1
+
+
 def test_the_age_counts_from_the_latest_sighting():
     tracker = following()
     tracker.see()
     tracker.see()
     assert tracker.age_s(tracker.time_s) == pytest.approx(0.4)
+
+
+def test_of_a_hero_who_was_forgotten_nothing_is_told():
+    tracker = following()
+    tracker.see(after_s=30.0)
+    assert (tracker.hero, tracker.age_s(tracker.time_s), tracker.velocity_mps) == (None, None, None)
+    assert tracker.state is PATROL
 
 
 def test_a_frame_that_is_not_later_changes_nothing():

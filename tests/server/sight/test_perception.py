@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from types import SimpleNamespace
 
 import numpy as np
@@ -293,6 +294,63 @@ def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
     assert 3 <= order.count("expensive") <= 5
     longest_wait = max(len(run) for run in "".join(name[0] for name in order).split("c"))
     assert longest_wait == 1, "never two expensive ones in a row"
+
+
+def queue_of() -> frame_queue.FrameQueue:
+    """One without threads, which gives one frame at a time."""
+
+    def begin_depth(sight: Sight, content: SensorFrame) -> Future:
+        depth: Future = Future()
+        depth.set_result(frame_queue.Depth(None, 0.0))
+        return depth
+
+    engine = GatedEngine(most_per_batch=1)
+    return frame_queue.FrameQueue(Sight(engine, Camera()), begin_depth)
+
+
+def take_turns(queue: frame_queue.FrameQueue, turns: int) -> list[frame_queue.Slot]:
+    """Whose turns come, if each frame costs a second and the next one of its simulator is there at once."""
+    order = []
+    for _ in range(turns):
+        work = queue.take()
+        ((slot, waiting),) = work.batch
+        queue.charge(slot, 1.0)
+        queue.finish(work)
+        slot.put(waiting.frame, waiting.content)
+        order.append(slot)
+    return order
+
+
+def test_who_was_idle_has_saved_no_turns_up():
+    queue, content = queue_of(), frame().content
+    busy, idle = (frame_queue.Slot(queue, lambda perceived: None) for _ in range(2))
+    busy.put(frame(), content)
+    assert take_turns(queue, 10) == [busy] * 10
+    idle.put(frame(), content)
+    order = take_turns(queue, 8)
+    assert (order.count(busy), order.count(idle)) == (4, 4)
+
+
+def test_after_the_end_nobody_gets_work_though_frames_wait():
+    queue = queue_of()
+    slot = frame_queue.Slot(queue, lambda perceived: None)
+    slot.put(frame(), frame().content)
+    queue.close()
+    assert queue.take() is None
+
+
+def test_the_end_ends_the_threads(pipeline):
+    assert pipeline.perception.trouble(60.0) is None
+    pipeline.perception.stop(timeout_s=60.0)
+    assert pipeline.perception.trouble(60.0) == "perception is not running"
+
+
+def test_a_simulator_of_which_nothing_waits_may_go():
+    slot = frame_queue.Slot(queue_of(), lambda perceived: None)
+    slot.close()
+    slot.put(frame(), frame().content)
+    for _ in range(2):
+        slot.close()
 
 
 def test_a_bad_image_is_told_and_does_not_spoil_the_batch(pipeline):

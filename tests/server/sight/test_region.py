@@ -19,10 +19,10 @@ LEVEL = Pose(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 PART_PX = (160, 96)
 
 
-def around(pixel_px=(128.0, 128.0), depth_m=8.0, camera=QUADSIM_CAMERA, pose=LEVEL, image_px=256):
+def around(pixel_px=(128.0, 128.0), depth_m=8.0, camera=QUADSIM_CAMERA, pose=LEVEL, image_px=256, part_px=PART_PX):
     """The part around somebody whose middle is seen at a pixel."""
     place_m = tuple(pixel_to_world(pixel_px, depth_m, camera, pose).tolist())
-    return region_around(place_m, camera, pose, hero_profile(), image_px, PART_PX)
+    return region_around(place_m, camera, pose, hero_profile(), image_px, part_px)
 
 
 def test_somebody_is_in_the_middle_of_the_part_as_far_as_its_stride_allows():
@@ -49,6 +49,19 @@ def test_who_is_too_large_or_not_in_the_picture_takes_a_whole_frame(pixel_px, de
     assert (around(pixel_px, depth_m) is not None) == fits
 
 
+@pytest.mark.parametrize(("depth_m", "fits"), [(8.0, True), (5.0, False)])
+def test_who_is_too_wide_takes_a_whole_frame(depth_m, fits):
+    """Half of 0.5 m and 0.15 m are 11 px at 8 m and 18 px at 5 m, of half of 48 px less 8."""
+    assert (around((136.0, 128.0), depth_m, part_px=(160, 48)) is not None) == fits
+
+
+@pytest.mark.parametrize("up", [1, -1], ids=["feet", "head"])
+def test_nobody_whose_feet_or_head_is_behind_the_camera_is_in_a_part(up):
+    """Their middle is straight ahead, 0.6 m above the camera or below it and 0.3 m away."""
+    steep = LEVEL._replace(pitch_deg=-up * math.degrees(math.atan2(0.6, 0.3)))
+    assert region_around((0.3, 0.0, 1.0 + up * 0.6), QUADSIM_CAMERA, steep, hero_profile(), 256, PART_PX) is None
+
+
 def test_nobody_behind_the_camera_or_below_it_is_in_a_part():
     for place_m in ((-5.0, 0.0, 1.0), (0.0, 0.0, -3.0), (0.0, 0.0, 1.0)):
         assert region_around(place_m, QUADSIM_CAMERA, LEVEL, hero_profile(), 256, PART_PX) is None
@@ -63,6 +76,10 @@ def test_behind_the_hero_as_quadsim_flies_a_part_is_enough():
 def test_of_a_wide_image_the_part_is_where_the_network_sees_it():
     """512 × 256: the network's pixels are two of the camera's wide. u = 384 of 512 is 192 of 256."""
     assert around((384.0, 128.0), camera=Camera(width_px=512)) == Region(48, 144, 160, 96, 256)
+
+
+def test_of_a_large_image_the_part_is_where_the_network_sees_it():
+    assert around((264.0, 234.0), camera=Camera(image_px=512)) == around((132.0, 117.0))
 
 
 @pytest.mark.parametrize(

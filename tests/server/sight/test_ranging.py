@@ -54,6 +54,26 @@ def test_the_ground_is_the_less_certain_the_further_and_the_lower_the_camera():
     assert by_ground(standing(10.0, pose=low), QUADSIM_CAMERA, low).std_m > 3 * near.std_m
 
 
+STEEP = POSE._replace(pitch_deg=45.0)
+
+
+def test_the_deviation_is_that_of_a_row_of_the_network_and_of_the_height_of_the_ground():
+    body = standing(6.0, pose=STEEP)._replace(row_px=1.6)
+    found = by_ground(body, QUADSIM_CAMERA, STEEP)
+    higher = by_ground(body._replace(bottom_px=body.bottom_px - 1.6), QUADSIM_CAMERA, STEEP)
+    raised = by_ground(body, Camera(ground_z_m=0.15), STEEP)
+    by_row_m, by_height_m = higher.depth_m - found.depth_m, found.depth_m - raised.depth_m
+    assert found.std_m == pytest.approx(math.hypot(by_row_m, by_height_m), rel=0.03)
+
+
+@pytest.mark.parametrize("measure", [by_ground, lambda *seen: by_height(*seen, HERO)], ids=["ground", "height"])
+def test_who_is_beyond_far_is_not_measured(measure):
+    body = standing(6.0, pose=STEEP)
+    depth_m = measure(body, QUADSIM_CAMERA, STEEP).depth_m
+    assert measure(body, Camera(far_m=1.01 * depth_m), STEEP).depth_m == pytest.approx(depth_m)
+    assert measure(body, Camera(far_m=0.99 * depth_m), STEEP) is None
+
+
 def test_a_coarser_network_is_less_certain():
     fine, coarse = standing(30.0), standing(30.0)._replace(row_px=2.0)
     assert by_ground(coarse, QUADSIM_CAMERA, POSE).std_m > 1.5 * by_ground(fine, QUADSIM_CAMERA, POSE).std_m

@@ -38,6 +38,27 @@ def test_a_place_that_is_seen_through_a_gap_is_not_hidden():
     assert not Surfaces.of(image, QUADSIM_CAMERA, LEVEL).hide(AHEAD, IN_FRONT_M)
 
 
+@pytest.mark.parametrize("px", [64, 160, 256, 250])
+def test_no_pixel_is_lost(px):
+    for at in range(0, px, 7):
+        image = np.full((px, px), 20, np.uint8)
+        image[at, px - 1 - at] = 200
+        assert set(Surfaces.of(image, QUADSIM_CAMERA, LEVEL).depths_255) == {20, 200}, at
+
+
+@pytest.mark.parametrize(("left", "up"), [(0.2, 0.2), (0.2, -0.2), (-0.2, 0.2), (-0.2, -0.2)])
+def test_a_house_in_a_corner_of_the_picture_hides_who_is_behind_it_there(left, up):
+    """Rises over the run of rays: the edges of the picture are at tan 30° = 0.58."""
+    image = depth(100.0)
+    rows, columns = slice(0, 128) if up > 0 else slice(128, 256), slice(0, 128) if left > 0 else slice(128, 256)
+    image[rows, columns] = depth(HOUSE_M)[0, 0]
+    surfaces = Surfaces.of(image, QUADSIM_CAMERA, LEVEL)
+    hidden = [
+        (y, z) for y in (0.2, -0.2) for z in (0.2, -0.2) if surfaces.hide((20.0, 20.0 * y, 2.0 + 20.0 * z), IN_FRONT_M)
+    ]
+    assert hidden == [(left, up)]
+
+
 @pytest.mark.parametrize("depth_255", [0, 255])
 def test_a_depth_that_is_no_measurement_hides_nobody(depth_255):
     surfaces = Surfaces.of(np.full((256, 256), depth_255, np.uint8), QUADSIM_CAMERA, LEVEL)

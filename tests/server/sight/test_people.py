@@ -13,6 +13,7 @@ from model.profile import hero_profile
 from server.sight.geometry import QUADSIM_CAMERA, Camera, back_project, project, world_from_camera
 from server.sight.parts import find_parts
 from server.sight.people import Box, Place, Sighting, find_people, looks_of, person_mask
+from server.sight.ranging import Outline, by_ground, by_height, fused
 from server.wire.messages import Pose
 
 LEVEL = Pose(0.0, 0.0, 2.0, roll_deg=0.0, pitch_deg=0.0, yaw_deg=0.0)
@@ -189,6 +190,12 @@ def test_looks_are_the_mean_and_the_strongest_margin_the_size_and_the_brightness
     assert seen.brightness == 30
 
 
+def test_the_sureness_is_that_of_the_pixels_that_are_the_heros():
+    body, head = mask_of(BODY), mask_of((40, 80, 50, 90))
+    assert looks(0.9 * head + 0.2 * (body & ~head), 0.7 * (body & ~head)).sureness == pytest.approx(0.9)
+    assert looks(0 * body, body).sureness == 0.0
+
+
 def test_of_fewer_pixels_than_four_all_are_the_strongest():
     mask = mask_of((40, 80, 41, 83))
     assert looks(0.75 * mask, 0.25 * mask).strongest_margin == pytest.approx(math.log(3), abs=1e-4)
@@ -291,9 +298,10 @@ def test_of_very_many_candidates_the_likeliest_are_looked_at():
     bodies = [
         (20 + 60 * row, 4 + 30 * column, 60 + 60 * row, 14 + 30 * column) for row in (0, 1) for column in range(5)
     ]
-    evidence, looks = look_twice(mask_of(*bodies), 103)
+    likely, less_likely = mask_of(*bodies[2:]), mask_of(*bodies[:2])
+    evidence, looks = look_twice(likely + 0.97 * less_likely, 103, 0.03 * less_likely)
     assert looks == [8]
-    assert sorted(evidence, key=str) == [(0.0, None)] * 2 + [(5.0, 3.0)] * 8
+    assert evidence == [(0.0, None)] * 2 + [(5.0, 3.0)] * 8, "equally large ones come from the top"
 
 
 def test_the_channels_are_those_of_the_cards_classes():
@@ -397,6 +405,18 @@ def test_without_any_depth_a_persons_height_gives_the_distance(level):
     assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
     # 20 % of it, and a little for the direction.
     assert place.std_m == pytest.approx(0.2 * place.depth_m, rel=0.05)
+
+
+def test_without_a_depth_image_the_ground_counts_by_the_rows_of_the_network():
+    feet = np.array([3.0, -2.0, 0.0])
+    pose = view_of(feet, behind_m=12.0, above_m=6.0, yaw_deg=30.0)
+    mask, _ = cast(NETWORK_PX, pose, feet)
+    (sighting,) = find_people(probabilities_of(mask), IMAGE, None, QUADSIM_CAMERA, pose, CARD)
+    body = Outline(sighting.centroid_px, *sighting.box_px, row_px=256 / NETWORK_PX)
+    expected = fused((by_height(body, QUADSIM_CAMERA, pose, CARD.profile), by_ground(body, QUADSIM_CAMERA, pose)))
+    assert sighting.place.depth_m == pytest.approx(expected.depth_m)
+    direction_m = expected.depth_m / QUADSIM_CAMERA.focal_px
+    assert sighting.place.std_m == pytest.approx(math.hypot(expected.std_m, direction_m, 0.1))
 
 
 def test_a_persons_height_gives_the_distance_from_above_as_well():

@@ -111,6 +111,7 @@ def test_a_frame_says_which_one_it_has_superseded_and_is_acknowledged_with_it(ro
     road.see("a", view())
     assert road.acknowledged == [1, 2, 3]
     assert road.simulator("a").in_work == {}
+    assert (road.control.frames, road.simulator("a").frames) == (3, 3)
 
 
 def test_a_bad_frame_is_answered_at_once_and_leaves_the_older_one_in_work(road):
@@ -159,6 +160,7 @@ def test_the_log_tells_who_comes_and_goes_and_what_is_ordered(road, caplog):
     road.control.on_disconnect("a")
     road.frame("b", 1)
     road.control.hold(road.simulator("b"), False)
+    road.control.refuse(road.simulator("b"), 7)
     road.control.stop()
     assert [line.getMessage() for line in caplog.records] == [
         "[127.0.0.1:a] simulator connected",
@@ -167,6 +169,7 @@ def test_the_log_tells_who_comes_and_goes_and_what_is_ordered(road, caplog):
         "[127.0.0.1:b] simulator connected",
         "[127.0.0.1:b] on hold: another simulator from this address is on hold, or was when it left",
         "[127.0.0.1:b] released by hand",
+        "[127.0.0.1:b] person 7 refused by hand",
         "shutting down",
     ]
 
@@ -230,6 +233,18 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     road.control.hold(road.simulator("b"), False)
     road.frame("d", 1)
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
+
+
+def test_a_hold_in_another_process_ends_when_one_of_its_address_is_released(road):
+    road.control.kept_holds.note_elsewhere("127.0.0.1", True)
+    for sid in ("a", "b"):
+        road.frame(sid, 1)
+        assert road.simulator(sid).session.state.is_held
+    road.control.hold(road.simulator("b"), False)
+    road.control.on_disconnect("a")
+    assert road.control.kept_holds.take_over("127.0.0.1"), "of the one that has left"
+    road.frame("c", 1)
+    assert not road.simulator("c").session.state.is_held
 
 
 @pytest.mark.parametrize("is_b_held", [True, False])
@@ -369,6 +384,8 @@ def test_simulators_from_one_port_have_different_names(road):
 def test_at_the_end_every_drone_is_stopped_and_nothing_more_is_taken_in(road):
     road.follow("a", HERO)
     road.follow("b", HERO)
+    notes = Notes()
+    road.simulator("a").watches.append(notes)
     road.control.stop()
     assert (road.told("a")[-1], road.told("b")[-1]) == ("object_lost", "object_lost")
     count = len(road.sent)
@@ -376,6 +393,7 @@ def test_at_the_end_every_drone_is_stopped_and_nothing_more_is_taken_in(road):
     road.control.tick()
     road.control.stop()
     assert len(road.sent) == count
+    assert notes.events == ["Shutdown"]
 
 
 # Errors of ours: reported and counted, the drone concerned is stopped, its neighbour is led on.
@@ -491,6 +509,12 @@ def test_trouble_is_a_late_tick_or_perceptions(road, monkeypatch):
     road.control.tick()
     road.perception.words = None
     assert road.control.trouble() is None
+
+
+def test_perception_is_in_trouble_before_the_watchdog_stops_a_drone(monkeypatch):
+    road = Road(watchdog_s=3.0)
+    monkeypatch.setattr(road.perception, "trouble", lambda patience_s: f"stalled for {patience_s} s")
+    assert road.control.trouble() == "stalled for 1.5 s"
 
 
 def test_a_client_is_recognised_by_frames_that_can_be_parsed(road):

@@ -118,9 +118,11 @@ def test_of_two_who_may_be_the_hero_the_likelier_is_followed_whoever_came_first(
 def test_a_flicker_that_looks_like_the_hero_does_not_delay_the_following():
     tracker = Tracker()
     tracker.see((HERO_M, HERO))
+    assert not tracker.is_undecided, "there is nobody else"
     assert tracker.see((ELSEWHERE_M, HERO), (HERO_M, HERO)) is FOLLOWING
     assert len(tracker.candidates) == 2
     assert tracker.followed == 1
+    assert not tracker.is_undecided
 
 
 def test_a_hero_who_jumps_in_every_frame_is_followed():
@@ -314,8 +316,19 @@ def test_the_choice_ends_when_the_chosen_person_is_lost():
     tracker.value = tracker.value.choose(1)
     assert tracker.see((HERO_M, STRANGER)) is FOLLOWING
     assert [tracker.see() for _ in range(6)] == [COASTING] * 6
-    assert tracker.see() in (PATROL, LOST)
+    assert tracker.see() is PATROL, "only the hero is looked for again"
     assert tracker.chosen is None
+    assert tracker.see((HERO_M, STRANGER)) is PATROL
+
+
+def test_the_choice_outlasts_frames_that_are_not_understood():
+    tracker = Tracker()
+    tracker.see((HERO_M, STRANGER))
+    tracker.value = tracker.value.choose(1)
+    assert tracker.see((HERO_M, STRANGER)) is FOLLOWING
+    tracker.value = tracker.value.suspend()
+    assert tracker.see() is PATROL
+    assert tracker.see((HERO_M, STRANGER)) is FOLLOWING
 
 
 def test_while_the_chosen_person_has_not_been_lost_nobody_else_is_followed():
@@ -363,7 +376,7 @@ def test_somebody_unknown_cannot_be_chosen_or_refused():
 def test_who_is_refused_is_left_at_once_and_never_followed_again():
     tracker = following()
     tracker.value = tracker.value.refuse(1)
-    assert tracker.state is PATROL
+    assert (tracker.state, tracker.hero) == (PATROL, None)
     assert {tracker.see((HERO_M, HERO)) for _ in range(30)} == {PATROL}
 
 
@@ -417,7 +430,7 @@ def test_the_age_counts_from_the_latest_sighting():
 
 def test_of_a_hero_who_was_forgotten_nothing_is_told():
     tracker = following()
-    tracker.see(after_s=30.0)
+    tracker.see(after_s=30.0, surfaces=HOUSE)
     assert (tracker.hero, tracker.age_s(tracker.time_s), tracker.velocity_mps) == (None, None, None)
     assert tracker.state is PATROL
 
@@ -479,6 +492,15 @@ def test_a_position_needs_a_standard_deviation(std_m):
 def test_evidence_is_a_number():
     with pytest.raises(ValueError, match="expected evidence finite, got nan"):
         following().value.update(9.0, [sighting(HERO_M, evidence=math.nan)])
+    with pytest.raises(ValueError, match="expected second evidence finite, got inf"):
+        following().value.update(9.0, [sighting(HERO_M)._replace(second_evidence=math.inf)])
+
+
+def test_a_frame_need_not_tell_the_hero_from_lookalikes():
+    tracker = tracks.Tracker()
+    for time_s in (0.0, 0.2, 0.4):
+        tracker = tracker.update(time_s, [sighting(HERO_M)._replace(second_evidence=None)])
+    assert tracker.state is FOLLOWING
 
 
 @pytest.mark.parametrize("setting", OWN)

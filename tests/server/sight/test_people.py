@@ -265,6 +265,13 @@ def test_without_a_second_look_the_first_one_is_all_the_evidence():
         assert sighting.second_evidence == sighting.evidence
 
 
+def test_a_second_look_whose_answers_the_card_cannot_weigh_is_not_taken():
+    look = Likeness()
+    probabilities = probabilities_of(mask_of(BODY))
+    (sighting,) = find_people(probabilities, IMAGE, depth_of(51), QUADSIM_CAMERA, LEVEL, CARD, look)
+    assert (sighting.evidence, sighting.second_evidence, look.seen) == (5.0, 5.0, [])
+
+
 @pytest.mark.parametrize(
     ("evidence", "second", "is_candidate"), [(1, 1, True), (1, None, True), (1, -1, False), (-1, 1, False)]
 )
@@ -405,6 +412,14 @@ def test_without_any_depth_a_persons_height_gives_the_distance(level):
     assert place.depth_m == pytest.approx(1.75 * QUADSIM_CAMERA.focal_px / 64)
     # 20 % of it, and a little for the direction.
     assert place.std_m == pytest.approx(0.2 * place.depth_m, rel=0.05)
+
+
+@pytest.mark.parametrize("pitch_deg", [45.0, -45.0])
+def test_seen_aslant_from_above_or_from_below_a_body_is_deeper(pitch_deg):
+    """Of 1.75 m, sin 45° along the optical axis, and 0.5 m: 1.74 m or 4.4 steps of depth, from the head to the feet."""
+    depth = np.tile(np.linspace(50, 53.9, 256).astype(np.uint8)[:, np.newaxis], (1, 256))
+    place = find_place(mask_of((0, 80, 160, 90)), depth, QUADSIM_CAMERA, LEVEL._replace(pitch_deg=pitch_deg))
+    assert place.depth_m == pytest.approx(51.5 * STEP_M, abs=0.02)
 
 
 def test_without_a_depth_image_the_ground_counts_by_the_rows_of_the_network():

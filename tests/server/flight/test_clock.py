@@ -47,10 +47,17 @@ def test_a_frame_without_a_timestamp_among_others_does_not_shift_them():
     assert times_s((UTC_S, 0.0), (None, 0.15), (UTC_S + 0.4, 0.45)) == pytest.approx([0.0, 0.15, 0.4])
 
 
-def test_a_long_pause_is_believed_if_the_arrivals_show_it_too():
-    # 30 s by timestamps, 20 s by arrival: within a factor of 2.
-    last = ticks((UTC_S, 0.0), (UTC_S + 30.0, 20.0))[-1]
+@pytest.mark.parametrize("arrival_s", [16.0, 20.0, 40.0, 59.0])
+def test_a_long_pause_is_believed_if_the_arrivals_show_it_too(arrival_s):
+    # 30 s by timestamps: within a factor of 2.
+    last = ticks((UTC_S, 0.0), (UTC_S + 30.0, arrival_s))[-1]
     assert last == FrameTime(30.0, is_stale=False, is_rebased=False)
+
+
+@pytest.mark.parametrize("arrival_s", [14.0, 61.0])
+def test_a_long_pause_is_not_believed_if_the_arrivals_show_another(arrival_s):
+    last = ticks((UTC_S, 0.0), (UTC_S + 30.0, arrival_s))[-1]
+    assert last == FrameTime(arrival_s, is_stale=False, is_rebased=True)
 
 
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, -5.0, 3.0, 1e300, -1e300])
@@ -68,6 +75,11 @@ def test_a_frame_sent_twice_is_stale_and_takes_no_time():
     frames = ticks((UTC_S, 0.0), (UTC_S + 0.2, 0.2), (UTC_S + 0.2, 0.21), (UTC_S + 0.4, 0.4))
     assert [frame.is_stale for frame in frames] == [False, False, True, False]
     assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.2, 0.2, 0.4])
+
+
+def test_each_frame_sent_twice_is_stale_if_good_ones_come_in_between():
+    frames = ticks(*((UTC_S + 0.2 * (number // 2), 0.1 * number) for number in range(8)))
+    assert [frame.is_stale for frame in frames] == [False, True] * 4
 
 
 def test_a_late_frame_is_stale():

@@ -6,6 +6,7 @@ import pytest
 from support.seen import HERE, WATCHDOG_S, bad, failed, quick_tracker, seen, session, sighting, stranger
 
 from model.profile import hero_profile
+from server.flight import session as session_module
 from server.flight.events import Choose, Event, Failed, Hold, Received, Refuse, Release, Retarget, Seen, Shutdown, Tick
 from server.flight.session import Session
 from server.sight.geometry import QUADSIM_CAMERA
@@ -164,6 +165,14 @@ def test_a_frame_sent_twice_commands_nothing():
     assert subject.state.counts.stale == 1
 
 
+def test_with_a_clock_that_is_stuck_the_hero_is_followed_all_the_same():
+    subject = session()
+    frames = [Seen(0.2 * number, number, 0.2 * number, 1e9, (sighting(),)) for number in range(5)]
+    answers = [told(subject, frame) for frame in frames]
+    assert answers == [["object_lost"], [], *[["object_detected", "create_box_marker"]] * 3]
+    assert subject.state.counts.stale == 1
+
+
 def test_a_hero_out_of_sight_is_lost_after_the_set_time():
     subject = following()  # last seen at 0.2 s, lost 1.4 s later
     answers = [show(subject, 0.2 + 0.2 * number) for number in range(1, 10)]
@@ -208,6 +217,13 @@ def test_an_older_bad_frame_does_not_make_a_newer_one_forgotten():
     assert told(subject, bad(0.4, 0.61)) == []
     assert subject.take(seen(0.5, sighting(), delay_s=0.12)) == []
     assert show(subject, 0.8, sighting()) == ["object_detected", "create_box_marker"]
+
+
+def test_of_two_bad_frames_the_newer_one_counts():
+    subject = following()
+    told(subject, bad(0.4))
+    told(subject, bad(0.8))
+    assert subject.take(seen(0.6, sighting(), delay_s=0.22)) == []
 
 
 def test_an_older_bad_frame_does_not_bring_frames_for_the_former_target_back():
@@ -379,6 +395,19 @@ def test_an_error_of_ours_leaves_the_state_as_it_was():
         show(subject, 0.4, impossible)
     assert subject.state == before
     assert show(subject, 0.4, sighting()) == ["object_detected", "create_box_marker"]
+
+
+def test_an_error_of_ours_half_way_through_leaves_the_state_as_it_was(monkeypatch):
+    """The drone would not be told what the state says it has been told."""
+    subject = patrolling()
+    show(subject, 0.1, sighting())
+    before = subject.state
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module, "create_box_marker", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            show(subject, 0.2, sighting())
+    assert subject.state == before
+    assert show(subject, 0.2, sighting()) == ["object_detected", "create_box_marker"]
 
 
 def test_a_state_can_be_stored_and_restored_to_answer_the_same_again():

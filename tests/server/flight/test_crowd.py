@@ -129,6 +129,20 @@ def test_who_is_refused_leaves_nothing_to_a_newcomer_when_poses_jump(street):
     assert newcomer.belief == Belief.first(HERO, HERO)
 
 
+@pytest.mark.parametrize(("before", "after"), [(HERO, STRANGER), (STRANGER, HERO)])
+def test_a_stranger_takes_nothing_over_and_leaves_nothing(street, before, after):
+    street.show((0.0, 0.0, before))
+    (newcomer,) = street.show((40.0, 25.0, after))
+    assert newcomer.is_glimpsed
+    assert newcomer.belief == Belief.first(after, after)
+
+
+def test_the_hero_keeps_what_a_stranger_does_not_take_over(street):
+    street.show((0.0, 0.0, HERO))
+    street.show((40.0, 25.0, STRANGER))
+    assert street.crowd.person(1).belief == Belief.first(HERO, HERO).faded(FRAME_S)
+
+
 def test_a_hero_whose_track_holds_leaves_nothing_to_a_newcomer(street):
     for _ in range(10):
         street.show((0.0, 0.0, HERO))
@@ -193,7 +207,10 @@ def test_standing_people_and_a_walking_one_are_a_world_at_its_usual_pace(street)
 def test_a_crowd_is_bounded(street):
     for frame in range(6):
         street.show(*((3.0 * n, 50.0 * frame, STRANGER) for n in range(60)))
-    assert len(street.crowd.people) <= 200
+    numbers = [person.number for person in street.crowd.people]
+    assert len(numbers) == 200
+    assert numbers == sorted(numbers)
+    assert numbers[20:] == list(range(181, 361)), "those of the latest three frames"
 
 
 def test_each_update_gives_a_new_value_and_leaves_the_old_one(street):

@@ -98,6 +98,13 @@ def test_who_is_not_upright_has_no_height_to_measure():
     assert by_height(body._replace(top_px=0.0), QUADSIM_CAMERA, POSE, HERO) is None
 
 
+@pytest.mark.parametrize(("pitch_deg", "is_measured"), [(55.0, True), (65.0, False)])
+def test_from_above_nobody_has_a_height_to_measure(pitch_deg, is_measured):
+    pose = POSE._replace(pitch_deg=pitch_deg)
+    body = Outline((128.0, 128.0), 120.0, 110.0, 136.0, 132.0)
+    assert (by_height(body, QUADSIM_CAMERA, pose, HERO) is not None) is is_measured
+
+
 def test_two_that_agree_are_fused_by_inverse_variance():
     # (20 / 1 + 22 / 4) / (1 + 1/4) = 20.4; 1 / √1.25 = 0.894; misfit 0.16 + 0.64 = 0.8 < 1.
     assert fused([Range(20.0, 1.0), Range(22.0, 2.0)]) == pytest.approx((20.4, 0.894), abs=1e-3)

@@ -43,6 +43,13 @@ def test_equally_large_parts_come_from_the_top():
     assert parts.rows[parts.begins].tolist() == [20, 40, 60]
 
 
+def test_many_equally_large_parts_come_from_the_top_too():
+    rng = np.random.default_rng(0)
+    boxes = [(4 * row, left, 4 * row + 2, left + 2) for row, left in enumerate(rng.integers(0, 150, size=40).tolist())]
+    parts = parts_of(mask_of(*boxes))
+    assert parts.rows[parts.begins].tolist() == [4 * row for row in range(40)]
+
+
 def test_pixels_are_kept_part_by_part_with_their_places_in_the_mask():
     parts = parts_of(mask_of((3, 2, 5, 4), (9, 7, 10, 12)))
     assert (parts.begins.tolist(), parts.label.tolist()) == ([0, 5], [0] * 5 + [1] * 4)
@@ -159,6 +166,20 @@ def test_a_small_share_at_another_depth_is_nobody():
     assert areas(parts_of(mask, depth, min_px=8)) == [864]
 
 
+def test_two_small_shares_at_another_depth_are_nobody():
+    # 8 × 8 twice of 928 pixels: 14 % together, and neither is a body.
+    depth = depth_of(NEAR, 160)
+    depth[:, 100:108] = FAR
+    mask = mask_of((40, 80, 80, 100), (40, 100, 48, 108), (72, 100, 80, 108))
+    assert areas(parts_of(mask, depth, min_px=8)) == [928]
+
+
+def test_somebody_right_before_the_camera_is_parted_from_who_is_behind():
+    depth = depth_of(NEAR, 160)
+    depth[:, 92:] = 2  # 0.8 m
+    assert areas(parts_of(mask_of((40, 80, 80, 100)), depth, min_px=8)) == [480, 320]
+
+
 def test_nobody_is_parted_off_who_is_too_small_to_be_believed():
     depth = depth_of(NEAR, 160)
     depth[:, 90:] = FAR
@@ -195,7 +216,22 @@ def test_without_anything_known_of_the_hero_nobody_is_parted_from_them():
 
 def test_a_few_pixels_of_the_heros_at_a_side_are_no_hero():
     # 1 of 10 columns: less than 15 %.
-    assert areas(parts_of(mask_of((40, 80, 80, 90)), min_px=8, hero=mask_of((40, 80, 80, 81)))) == [400]
+    body = mask_of((40, 80, 80, 90))
+    for hero in (mask_of((40, 80, 80, 81)), mask_of((40, 81, 80, 90))):
+        assert areas(parts_of(body, min_px=8, hero=hero)) == [400]
+
+
+def test_a_top_a_little_aside_is_nobody_beside():
+    top, rest = mask_of((40, 80, 60, 90)), mask_of((60, 82, 80, 92))
+    assert areas(parts_of(top | rest, min_px=8, hero=top)) == [400]
+
+
+def test_in_each_part_the_hero_is_told_from_somebody_beside():
+    # Three pairs, of 12, 11 and 10 rows; the right one of each is the smaller by a column.
+    pairs = [(top, top + 12 - number) for number, top in enumerate((10, 40, 70))]
+    hero = mask_of(*((top, 80, bottom, 84) for top, bottom in pairs))
+    other = mask_of(*((top, 84, bottom, 87) for top, bottom in pairs))
+    assert areas(parts_of(hero | other, min_px=8, hero=hero)) == [48, 44, 40, 36, 33, 30]
 
 
 def test_a_part_is_divided_by_depth_and_then_by_the_hero():

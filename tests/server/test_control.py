@@ -235,6 +235,20 @@ def test_a_hold_outlasts_a_lost_connection_of_the_same_machine_only(road):
     assert not road.simulator("d").session.state.is_held, "released by hand, and whoever comes next is free"
 
 
+def test_who_reconnects_before_the_old_connection_has_ended_is_on_hold_too(road):
+    road.follow("a", HERO)
+    road.control.hold(road.simulator("a"), True)
+    road.frame("b", 1)
+    road.frame("c", 1, host="10.0.0.9")
+    held = {each.id: each.session.state.is_held for each in road.control.simulators}
+    assert held == {"a": True, "b": True, "c": False}
+
+
+def test_a_client_that_was_no_simulator_may_go(road):
+    road.control.on_disconnect("a")
+    assert road.control.simulators == []
+
+
 def test_a_hold_in_another_process_ends_when_one_of_its_address_is_released(road):
     road.control.kept_holds.note_elsewhere("127.0.0.1", True)
     for sid in ("a", "b"):
@@ -386,10 +400,12 @@ def test_at_the_end_every_drone_is_stopped_and_nothing_more_is_taken_in(road):
     road.follow("b", HERO)
     notes = Notes()
     road.simulator("a").watches.append(notes)
+    road.frame("b", 3)
     road.control.stop()
     assert (road.told("a")[-1], road.told("b")[-1]) == ("object_lost", "object_lost")
     count = len(road.sent)
     road.frame("a", 9)
+    road.see("b", view(HERO))
     road.control.tick()
     road.control.stop()
     assert len(road.sent) == count

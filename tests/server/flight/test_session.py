@@ -153,6 +153,13 @@ def test_the_watchdog_stops_a_drone_whose_frames_no_longer_come():
     assert subject.take(Tick(0.3 + WATCHDOG_S)) == []
 
 
+def test_the_watchdog_stops_a_drone_whose_frames_come_and_are_not_answered():
+    subject = following()
+    for number in range(1, 6):
+        subject.take(Received(0.2 + 0.2 * number, number))
+    assert told(subject, Tick(0.21 + WATCHDOG_S)) == ["object_lost"]
+
+
 def test_an_answer_that_comes_too_late_never_commands_a_follow():
     subject = following()
     assert show(subject, 0.4, sighting(), delay_s=WATCHDOG_S + 0.1) == ["object_lost"]
@@ -332,7 +339,7 @@ def test_the_log_tells_where_the_hero_was_found_and_why_the_drone_patrols_again(
     caplog.set_level(logging.INFO)
     subject = patrolling()
     show(subject, 0.1, sighting())
-    for time_s in (0.2, 0.3):
+    for time_s in (0.2, 0.3, 0.35):
         show(subject, time_s, sighting())
     for _ in range(2):
         subject.take(event)
@@ -382,9 +389,10 @@ def test_frames_are_counted():
     subject = following()
     subject.take(Received(0.4, 3))
     subject.take(Received(0.6, 4, superseded=3))
+    subject.take(Received(0.7, 5))
     subject.take(bad(0.8, 0.8))
     subject.take(failed(1.0))
-    assert subject.state.counts == (2, 2, 1, 0, 1, 1)
+    assert subject.state.counts == (3, 2, 1, 0, 1, 1)
 
 
 def test_an_error_of_ours_leaves_the_state_as_it_was():

@@ -331,6 +331,16 @@ def test_who_was_idle_has_saved_no_turns_up():
     assert (order.count(busy), order.count(idle)) == (4, 4)
 
 
+def test_it_is_told_where_a_frames_time_went(pipeline):
+    sent = frame()
+    pipeline.put("a", sent)
+    pipeline.engine.gate.release()
+    pipeline.outcomes(1)
+    ((_, perceived),) = pipeline.results
+    assert min(perceived.spent) >= 0.0
+    assert sum(perceived.spent) <= time.monotonic() - sent.arrival_s
+
+
 def test_after_the_end_nobody_gets_work_though_frames_wait():
     queue = queue_of()
     slot = frame_queue.Slot(queue, lambda perceived: None)

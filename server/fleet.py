@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response
 
 from model.engines import load_engine
 from model.engines.batch_queue import BatchQueue
-from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe
+from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe, is_size
 from model.engines.inference_service import as_planes, read_request, write_answer
 from model.engines.self_test import agrees, coarse, known_frame
 from model.images import resize_rgb
@@ -131,7 +131,7 @@ class Network:
 
     async def _infer(self, request: Request) -> Response:
         length = request.headers.get("Content-Length", "")
-        if not (length.isdecimal() and int(length) <= self._most_bytes):
+        if not is_size(length, self._most_bytes):
             expected = f"expected a POST of at most {self._most_bytes} bytes, got {length[:20] or 'no length'}"
             return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, expected)
         px = self._network.engine.input_px

@@ -49,7 +49,7 @@ class HttpLane(Lane):
         body = self._request(_path(model), deadline_s, MOST_METADATA_BYTES).body
         try:
             return msgspec.json.decode(body, type=ModelMetadata)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # of msgspec, and of bytes that are no UTF-8
             raise ProtocolError(f"no model's metadata: {error}") from error
 
     def _ask(self, question: Question, deadline_s: float, most_bytes: int) -> Message:
@@ -93,7 +93,7 @@ class HttpLane(Lane):
             if response.getheader("Content-Encoding", "identity") != "identity":
                 answer = _unpacked(answer, most_bytes)
             return Answer(response.headers, answer)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # a ValueError for a chunk of negative size
             connection.close()  # the next question opens it anew
             if isinstance(error, UnavailableError | TimeoutError):
                 raise

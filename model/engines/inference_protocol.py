@@ -110,9 +110,7 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
     Raises:
         ProtocolError: if it is not such a message.
     """
-    if json_bytes is not None and not (
-        json_bytes.isascii() and json_bytes.isdecimal() and int(json_bytes) <= len(body)
-    ):
+    if json_bytes is not None and not is_size(json_bytes, len(body)):
         raise ProtocolError(f"expected {LENGTH_HEADER} of at most {len(body)}, got {json_bytes[:20]}")
     at = len(body) if json_bytes is None else int(json_bytes)
     try:
@@ -121,8 +119,8 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
         tensors = {}
         for each in described:
             size = each.get("parameters", {}).get("binary_data_size")
-            if not (size is None or (type(size) is int and size >= 0)):
-                raise ProtocolError(f"expected a size of at least 0 bytes, got {str(size)[:20]}")
+            if not (size is None or (type(size) is int and 0 <= size <= len(body) - at)):
+                raise ProtocolError(f"expected a size of 0 to {len(body) - at} bytes, got {str(size)[:20]}")
             data = each["data"] if size is None else body[at : at + size]
             tensors[str(each["name"])] = read_tensor(each["datatype"], each["shape"], data)
             at += size or 0
@@ -133,6 +131,14 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
     if at != len(body):
         raise ProtocolError(f"expected {at} bytes, as the JSON says, got {len(body)}")
     return Message(content, tensors)
+
+
+def is_size(digits: str, most: int) -> bool:
+    """Whether a header is a number of at most so many bytes.
+
+    It is measured before it is read: `int` refuses more than 4300 digits.
+    """
+    return digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most)) and int(digits) <= most
 
 
 def read_tensor(datatype: str, shape: list[int], data: Any) -> np.ndarray:

@@ -14,6 +14,8 @@ from PIL import Image
 from support.live import fields
 
 from hostile.images import chunk, expensive_images, mutated, plain_images, png, segment
+from model.engines.inference_protocol import ProtocolError
+from model.engines.inference_service import read_request
 from server.sight.images import decode_depth, decode_rgb
 from server.sight.plain_image import UnusualImageError, plain_image
 from server.wire import numbers
@@ -86,6 +88,33 @@ FINITE_JSON = st.recursive(
 def test_values_come_back_from_json_as_they_were(value):
     text = numbers.dumps(value)
     assert numbers.loads(text) == json.loads(text) == value
+
+
+# --- requests to a fleet, which are read as the answers of one are
+
+HUGE = 10**4299  # the longest number that Python reads; it refuses to print two of them added
+TENSORS = st.fixed_dictionaries(
+    {"name": st.just("images"), "datatype": st.just("UINT8"), "shape": st.just([1, 1, 1, 3])},
+    optional={"data": JSON | st.just([1, 2, 3]), "parameters": JSON | st.just({"binary_data_size": 3})},
+)
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"id": JSON, "inputs": JSON | st.lists(TENSORS, max_size=2)}),
+    st.none() | st.integers(0, 300).map(str) | st.text(max_size=5),
+    st.binary(max_size=6),
+)
+def test_any_message_is_a_request_to_infer_or_refused(content, json_bytes, data):
+    with contextlib.suppress(ProtocolError):
+        read_request(json.dumps(content).encode() + data, json_bytes, 1)
+
+
+def test_numbers_of_thousands_of_digits_are_refused_in_a_request():
+    with pytest.raises(ProtocolError, match=r"expected Inference-Header-Content-Length of at most 2, got 9{20}$"):
+        read_request(b"{}", "9" * 5000, 1)
+    empty = {"name": "images", "datatype": "UINT8", "shape": [0], "parameters": {"binary_data_size": 9 * HUGE}}
+    with pytest.raises(ProtocolError, match=r"expected a size of 0 to 0 bytes, got 90{19}$"):
+        read_request(json.dumps({"inputs": [empty] * 2}).encode(), None, 1)
 
 
 # --- images

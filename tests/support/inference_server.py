@@ -107,7 +107,8 @@ class Http(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Faults: "status", "text", "cut", "id", "version", "noise", "shape", "long", "unpacked", "dribble".
 
-    "null" is right: the answer has no version.
+    Further ones: "digits" in a header, "chunk" of a negative size, "metadata" that are no UTF-8. "null" is right: the
+    answer has no version.
     """
 
     protocol_version = "HTTP/1.1"
@@ -122,7 +123,10 @@ class Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def do_GET(self) -> None:
-        self._answer(200, {}, json.dumps(self.server.subject.metadata).encode())
+        body = json.dumps(self.server.subject.metadata).encode()
+        if self.server.subject.fault == "metadata":
+            body = body.replace(b'"platform": "', b'"platform": "\xff')
+        self._answer(200, {}, body)
 
     def do_POST(self) -> None:
         subject = self.server.subject
@@ -145,6 +149,10 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, {}, b"<html>a proxy's page</html>")
         elif fault == "long":
             self._answer(200, {}, bytes(10_000_000))
+        elif fault == "digits":
+            self._answer(200, {**headers, LENGTH_HEADER: "9" * 5000}, answer)
+        elif fault == "chunk":
+            self._answer(200, {"Transfer-Encoding": "chunked"}, b"-5\r\n")
         else:
             self._answer(200, headers, answer)
 

@@ -41,6 +41,8 @@ def test_images_of_a_batch_are_under_way_at_once(server, use, local):
         ("http", "text", "expected JSON with outputs"),
         ("http", "cut", "bytes early"),
         ("http", "long", "an answer of more than"),
+        ("http", "digits", "expected Inference-Header-Content-Length of at most [0-9]+, got 9{20}$"),
+        ("http", "chunk", "expected an answer, got: "),
         ("grpc", "status", 'status UNAVAILABLE: {"error": "no room"}'),
         ("grpc", "text", "27 bytes that are no Answer of the protocol"),
         ("grpc", "bytes", "expected the bytes of 1 tensors, got those of 0"),
@@ -140,6 +142,14 @@ def test_a_connection_that_was_lost_meanwhile_costs_no_image(server, use, local)
     server.start()
     assert_right(engine, local)
     assert engine.remote_outcomes["failed"] == 0
+
+
+@pytest.mark.parametrize("server", ["http"], indirect=True)
+def test_metadata_that_are_no_text_are_a_failure(server, use, local):
+    server.fault = "metadata"
+    with pytest.raises(UnavailableError, match="expected an answer, got: no model's metadata: "):
+        use()
+    assert not use(local=local).is_remote
 
 
 def damaged(server: InferenceServer, **changes) -> None:

@@ -27,6 +27,7 @@ from model.engines import load_engine
 from model.engines.batch_queue import BatchQueue
 from model.engines.inference_protocol import LENGTH_HEADER, ProtocolError, describe, is_size
 from model.engines.inference_service import as_planes, read_request, write_answer
+from model.engines.lane import quoted
 from model.engines.self_test import agrees, coarse, known_frame
 from model.images import resize_rgb
 from model.loading import network_name
@@ -185,8 +186,13 @@ def deployment(kind: type, cpus: float, **options: Any) -> Any:
 
 
 def refusal(status: HTTPStatus, words: str) -> Response:
-    """An answer of the protocol that says what is wrong."""
-    return JSONResponse({"error": words}, status)
+    """An answer of the protocol that says what is wrong.
+
+    Args:
+        status: of the answer.
+        words: may quote the request, also text that is no Unicode, such as half a surrogate pair.
+    """
+    return JSONResponse({"error": quoted(words)}, status)
 
 
 def app(arguments: dict[str, Any]) -> serve.Application:

@@ -21,7 +21,7 @@ from model.engines.grpc_messages import (
     read_tensors,
 )
 from model.engines.inference_protocol import Message, ModelMetadata, TensorMetadata
-from model.engines.lane import MOST_METADATA_BYTES, Lane, Question, quoted
+from model.engines.lane import MOST_METADATA_BYTES, Lane, Question
 
 PORT = 8001
 READY = grpc.ChannelConnectivity.READY.value[0]
@@ -86,7 +86,7 @@ class GrpcLane(Lane):
             self._close()
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED or self.is_aborted:
                 raise TimeoutError from error
-            raise UnavailableError(f"status {error.code().name}: {quoted(error.details() or '')}") from error
+            raise UnavailableError(f"status {error.code().name}: {error.details() or ''}") from error
         except ValueError as error:  # of a channel that has just been closed by `abort`
             raise TimeoutError from error
         return parse(answer, data)

@@ -13,7 +13,7 @@ import msgspec
 
 from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import LENGTH_HEADER, Message, ModelMetadata, ProtocolError, decode, encode
-from model.engines.lane import MOST_METADATA_BYTES, MOST_QUOTED, Lane, Question, quoted
+from model.engines.lane import MOST_METADATA_BYTES, Lane, Question
 
 
 class Answer(NamedTuple):
@@ -84,8 +84,7 @@ class HttpLane(Lane):
             response = connection.getresponse()
             answer = response.read(most_bytes + 1)
             if response.status != HTTPStatus.OK:
-                said = quoted(answer[: 4 * MOST_QUOTED].decode(errors="replace"))
-                raise UnavailableError(f"status {response.status}: {said}")
+                raise UnavailableError(f"status {response.status}: {answer.decode(errors='replace')}")
             if len(answer) > most_bytes:
                 raise UnavailableError(f"an answer of more than {most_bytes} bytes")
             if response.length:

@@ -23,7 +23,7 @@ from model.engines.inference_protocol import (
     TensorMetadata,
     version,
 )
-from model.engines.lane import Lane, Question, open_lane
+from model.engines.lane import Lane, Question, open_lane, quoted
 from model.engines.self_test import agrees, check_probabilities, known_frame
 from model.loading import MOST_INPUT_PX
 
@@ -167,7 +167,7 @@ class InferenceClient:
         try:
             return [future.result() for future in futures]
         except (UnavailableError, ProtocolError) as error:
-            raise UnavailableError(f"{self.url}: expected an answer, got: {error}") from error
+            raise UnavailableError(f"{self.url}: expected an answer, got: {quoted(str(error))}") from error
 
     def _infer_one(self, image: np.ndarray, lane: Lane, deadline_s: float) -> np.ndarray:
         """The planes of one image, (classes, px, px) float32, of a network that is checked."""
@@ -213,7 +213,7 @@ class InferenceClient:
         try:
             return self._check_metadata(metadata)
         except ValueError as error:
-            raise AnotherNetworkError(f"{self.url}: {error}") from error
+            raise AnotherNetworkError(f"{self.url}: {quoted(str(error))}") from error
 
     def _check_answer(self, is_known: bool, lane: Lane, deadline_s: float) -> None:
         """Check the answer on the known frame; `is_known` as `_check_description` returns it."""
@@ -260,7 +260,7 @@ class InferenceClient:
             self._check_card(metadata.parameters[CARD])
         [self._input], [self._output] = metadata.inputs, metadata.outputs
         self._versions = metadata.versions or []
-        self.platform = "".join(letter for letter in metadata.platform if letter.isprintable())[:100]
+        self.platform = quoted(metadata.platform[:100])
         return sha256 is not None
 
     def _check_card(self, text: Any) -> None:

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from model.command import printable
 from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import Message, ModelMetadata
 from model.startup import how_to_install
 
-# What a machine says in a refusal is quoted as far.
+# What a machine says is quoted as far.
 MOST_QUOTED = 200
 MOST_METADATA_BYTES = 100_000
 
@@ -58,8 +59,8 @@ class Lane(ABC):
             deadline_s: monotonic seconds.
 
         Raises:
-            UnavailableError: if there is no whole answer.
-            ProtocolError: if that is not what the protocol says.
+            UnavailableError: if there is no whole answer. Whoever shows what the machine says uses `quoted`.
+            ProtocolError: if that is not what the protocol says; likewise.
             TimeoutError: if there is none in time.
         """
         return self._twice(lambda: self._ask_metadata(model, deadline_s), deadline_s)
@@ -151,5 +152,5 @@ def open_lane(url: str, token: str | None) -> Lane:
 
 
 def quoted(text: str) -> str:
-    """The beginning of what a machine says, in one harmless line."""
-    return "".join(letter for letter in " ".join(text[:MOST_QUOTED].split()) if letter.isprintable())
+    """The beginning of what a machine says, in one line that no terminal obeys."""
+    return printable(" ".join(text[:MOST_QUOTED].split()))

@@ -78,8 +78,15 @@ def test_answers_of_another_network_are_not_used(fleet, local):
     relay.close()
 
 
-def post(fleet: FleetProcess, content: dict, tensor: np.ndarray, model: str = "fcn4", token: str = TOKEN):
-    json_bytes, body = encode(content, "inputs", {"images": tensor})
+def post(
+    fleet: FleetProcess,
+    content: dict,
+    tensor: np.ndarray,
+    model: str = "fcn4",
+    token: str = TOKEN,
+    name: str = "images",
+):
+    json_bytes, body = encode(content, "inputs", {name: tensor})
     headers = {LENGTH_HEADER: str(json_bytes), "Authorization": f"Bearer {token}"}
     return requests.post(f"{fleet.url}/v2/models/{model}/infer", body, headers=headers, timeout=DEADLINE_S)
 
@@ -89,6 +96,7 @@ def test_what_is_no_request_is_refused_in_words(fleet):
         (post(fleet, {}, FRAME, token="another"), 401, "Bearer TOKEN"),
         (post(fleet, {}, FRAME, model="other"), 404, "expected the model fcn4"),
         (post(fleet, {}, FRAME[:, 1:]), 400, "expected images uint8 (1, 160, 160, 3) alone, got images uint8"),
+        (post(fleet, {}, FRAME, name="\ud800"), 400, r"alone, got \\ud800 uint8"),
         (post(fleet, {"id": 5}, FRAME), 400, "expected an id that is text, got 5"),
         (post(fleet, {}, np.repeat(FRAME, 3, axis=0)), 413, "expected a POST of at most"),
         (post(fleet, {"id": "5"}, FRAME), 200, ""),

@@ -152,6 +152,24 @@ def test_metadata_that_are_no_text_are_a_failure(server, use, local):
     assert not use(local=local).is_remote
 
 
+def test_what_another_machine_says_is_shown_in_one_short_line_that_no_terminal_obeys(server, use):
+    server.metadata["platform"] = "\x1b[2J\nFAKE"
+    engine = use()
+    assert engine.description == f"{server.url} (\\x1b[2J FAKE)"
+    server.sha256 = "\x1b[2J\nFAKE"
+    with pytest.raises(UnavailableError, match=r"version \\x1b\[2J FAKE, not ") as failed:
+        engine.infer(IMAGES)
+    assert str(failed.value).isprintable()
+    server.metadata["versions"] = ["1" * 50_000]
+    with pytest.raises(UnavailableError, match=r"version \\x1b\[2J FAKE, not 1+$") as failed:
+        use()
+    assert len(str(failed.value)) < 300
+    server.metadata["outputs"][0]["datatype"] = "\x1b[2J\nFAKE"
+    with pytest.raises(ValueError, match=r"expected one output of fcn4, .*, got \\x1b\[2J FAKE ") as refused:
+        use()
+    assert str(refused.value).isprintable()
+
+
 def damaged(server: InferenceServer, **changes) -> None:
     server.metadata.update(changes)
 

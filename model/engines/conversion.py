@@ -93,12 +93,13 @@ class ConvertedNetwork:
 
 
 def read_conversion(folder: Path) -> ConvertedNetwork | None:
-    """Read a conversion; None if it is missing, or a file is not as it was made."""
+    """Read a conversion; None if it is missing, a file is not as it was made, or its known answer is no even array."""
     try:
-        conversion = msgspec.convert(json.loads((folder / NOTE).read_bytes()), Conversion)
-        if conversion.files == {name: _sha256(folder / name) for name in (NETWORK, VALUES)}:
-            return ConvertedNetwork(folder, conversion)
-    except (OSError, ValueError, RecursionError):
+        network = ConvertedNetwork(folder, msgspec.convert(json.loads((folder / NOTE).read_bytes()), Conversion))
+        is_answer = network.answer.ndim == 3 and np.isfinite(network.answer).all()
+        if is_answer and network.conversion.files == {name: _sha256(folder / name) for name in (NETWORK, VALUES)}:
+            return network
+    except (OSError, ValueError, RecursionError):  # a ValueError also of numpy, for an answer that is no even array
         pass
     return None
 

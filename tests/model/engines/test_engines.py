@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -236,6 +237,17 @@ def test_damage_to_any_file_of_a_converted_network_is_noticed(cached, name, dama
     assert read_conversion(cached) is None
 
 
+def damage_answer(folder: Path, answer: list) -> None:
+    note = json.loads((folder / NOTE).read_text())
+    (folder / NOTE).write_text(json.dumps({**note, "answer": answer}))
+
+
+@pytest.mark.parametrize("answer", [[[[0.5, 0.5], [1.0]]], [[[math.nan]]], []])
+def test_a_known_answer_that_is_no_even_array_of_numbers_is_damage(cached, answer):
+    damage_answer(cached, answer)
+    assert read_conversion(cached) is None
+
+
 def test_a_damaged_conversion_is_made_anew_and_leaves_nothing_over(network, cached, caplog):
     flip(cached / "network.bin")
     load_engine("openvino", network)
@@ -246,7 +258,7 @@ def test_a_damaged_conversion_is_made_anew_and_leaves_nothing_over(network, cach
 
 def test_a_cache_that_is_whole_but_gives_another_answer_is_made_anew(network, cached, caplog):
     note = json.loads((cached / NOTE).read_text())
-    (cached / NOTE).write_text(json.dumps({**note, "answer": (1 - np.array(note["answer"])).tolist()}))
+    damage_answer(cached, (1 - np.array(note["answer"])).tolist())
     load_engine("openvino", network)
     assert "does not give its known answer: it is made anew" in caplog.text
     assert json.loads((cached / NOTE).read_text())["answer"] == note["answer"]
@@ -344,6 +356,12 @@ def test_a_conversion_with_another_normalisation_is_not_used(beside):
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_conversion_beside_the_weights_is_not_used(beside, damage, caplog):
     DAMAGES[damage](shipped_folder(beside, "f32") / "network.bin")
+    load_engine("openvino", beside)
+    assert "is damaged and not used: tools/convert.py makes it anew" in caplog.text
+
+
+def test_a_conversion_beside_the_weights_with_an_uneven_known_answer_is_not_used(beside, caplog):
+    damage_answer(shipped_folder(beside, "f32"), [[[0.5, 0.5], [1.0]]])
     load_engine("openvino", beside)
     assert "is damaged and not used: tools/convert.py makes it anew" in caplog.text
 

@@ -270,17 +270,17 @@ class Session:
 
     def _watch(self, now_s: float) -> list[Command]:
         """Stop a drone whose last fresh frame is too long ago."""
-        state = self.state
-        if state.fresh_at_s is None or (state.is_told_to_follow is False and not state.tracker.is_following):
-            return []
-        if now_s - state.fresh_at_s > self.watchdog_s:
+        fresh_at_s = self.state.fresh_at_s
+        if fresh_at_s is not None and now_s - fresh_at_s > self.watchdog_s:
             return self._give_up(f"no fresh frame for {self.watchdog_s:g} s")
         return []
 
     def _follow(self, time_s: float) -> list[Command]:
-        position_m, profile = self.state.tracker.predict(time_s), self.state.tracker.config.profile
+        tracker, profile = self.state.tracker, self.state.tracker.config.profile
+        position_m = tracker.predict(time_s)
         if not self.state.is_told_to_follow:
-            logger.info("[%s] Target found: %s at (%.1f, %.1f, %.1f) m", self.name, profile.name, *position_m)
+            whom = profile.name if tracker.chosen is None else f"person {tracker.followed}"
+            logger.info("[%s] Target found: %s at (%.1f, %.1f, %.1f) m", self.name, whom, *position_m)
         self._change(is_told_to_follow=True, markers=self.state.markers + 1)
         return [object_detected(position_m), create_box_marker(self.state.markers, position_m, profile.marker_m)]
 

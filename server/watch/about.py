@@ -34,6 +34,8 @@ def describe(
         found: where people are in the latest picture.
         camera: of the simulator.
     """
+    if situation.chosen not in (None, situation.followed):  # nothing is known of who is chosen; that is of another
+        situation, distance_m = situation._replace(velocity_mps=None, age_s=None), None
     velocity = situation.velocity_mps
     return {
         "name": name,

@@ -106,6 +106,15 @@ def test_whom_the_operator_chooses_is_followed_from_the_next_frame_on_and_the_he
     np.testing.assert_allclose(detected.payload["coords"], HERE, atol=0.2)
 
 
+def test_the_log_tells_that_it_is_a_chosen_person_who_was_found(caplog):
+    caplog.set_level(logging.INFO)
+    subject = patrolling()
+    show(subject, 0.2, stranger(ASIDE))
+    subject.take(Choose(0.3, 1))
+    show(subject, 0.4, stranger(ASIDE))
+    assert "[a simulator] Target found: person 1 at" in caplog.messages[-1]
+
+
 def test_whom_the_operator_refuses_is_left_at_once_and_for_good():
     subject = with_stranger()
     assert told(subject, Refuse(0.5, 1)) == ["object_lost"]

@@ -75,6 +75,17 @@ def test_a_new_viewer_gets_the_whole_history_and_then_only_what_is_new():
     assert "picture" not in about
 
 
+def test_while_a_chosen_person_is_out_of_sight_nothing_is_told_of_who_was_followed_before():
+    subject, shown = dashboard()
+    for number in range(3):
+        answer(shown, 0.2 * number, sighting((4.0, 6.0, 1.0)), stranger((9.0, -3.0, 1.0)))
+    answer(shown, 0.6, sighting((4.0, 6.0, 1.0)))
+    for chosen, is_told in ((1, True), (2, False)):
+        shown.simulator.session.take(Choose(0.7, chosen))
+        (about,) = subject.news({}, 0.8)[0]["simulators"]
+        assert [about[name] is not None for name in ("distance_m", "speed_mps", "age_s")] == [is_told] * 3
+
+
 def test_a_viewer_who_was_slow_gets_the_newest_picture_and_all_moments():
     subject, shown = dashboard()
     _, sent = subject.news({}, 0.0)

@@ -4,10 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hostile check format setup fleet fleet-test image lock weights clean
+.PHONY: demo help test quick hostile check format setup fleet fleet-test image lock weights clean
 
 demo:
 	@$(PYTHON) make.py demo
+
+help:
+	@$(PYTHON) make.py --help
 
 test:
 	@$(PYTHON) make.py test

@@ -83,7 +83,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status of what has failed, else 0."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
     target = parser.parse_args(arguments).target
     commands, last_words = TARGETS[target]

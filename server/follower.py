@@ -12,12 +12,15 @@ import signal
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
+import errno
 import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also for a Python in which this project is not installed
 
 from model.command import printable
 from model.engines import ENGINES, Engine, add_precision_option, load_engine, tensorflow_sees_gpu
@@ -73,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.run()
     except OSError as error:
         where = error.filename or f"{settings.host}:{settings.port}"
-        print(f"follower: cannot listen on {where}: {error.strerror}", file=sys.stderr)
+        mend = "end the program that listens there, or choose another --port" if error.errno == errno.EADDRINUSE else ""
+        print(f"follower: cannot listen on {where}: {error.strerror}{mend and '; '}{mend}", file=sys.stderr)
         return 1
     return 0
 

@@ -149,7 +149,7 @@ def summary(space: Space, out: Path) -> int:
     print(
         f"best: trial {best.number}, {best.record.parameters}; {failed} of {len(trials)} trials failed\n"
         f"report: {out}/report.html\n"
-        f"train it: python tools/train.py --preset {out}/best.toml --data DATA --out RUN"
+        f"train it: .venv/bin/python tools/train.py --preset {out}/best.toml --data DATA --out RUN"
     )
     return 0
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     course = parse(arguments)
     make_output_folder(course.out)
     run_stages(course.stages(), course.state)
-    print_text(f"report: {course.out / 'report.html'}\nserve it: python server/follower.py {course.weights}")
+    print_text(f"report: {course.out / 'report.html'}\nserve it: .venv/bin/python server/follower.py {course.weights}")
     return 0
 
 

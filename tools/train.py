@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("model").setLevel(logging.INFO)
     config = from_options(TrainingConfig, options, find_preset(options.preset))
     trained = run_training(config, folders, out, preset=options.preset, resume=options.resume)
-    print(f"weights: {trained.weights}\nscore them: python tools/evaluate.py {trained.weights} --data {folders[0]}")
+    score = f".venv/bin/python tools/evaluate.py {trained.weights} --data {folders[0]}"
+    print(f"weights: {trained.weights}\nscore them: {score}")
     return 0
 
 

@@ -184,7 +184,10 @@ def _candidates(weights: Path, precision: str, device: str) -> Iterator[Converte
             logger.warning("%s does not give its known answer and is not used", network.folder)
     if is_converted(weights):
         there = ", ".join(sorted(folder.name for folder in weights.iterdir()))
-        raise ValueError(f"{weights}: expected a conversion that can be used for precision {precision}, got {there}")
+        mend = "; --precision int8 uses it" if there == "int8" else ""
+        raise ValueError(
+            f"{weights}: expected a conversion that can be used for precision {precision}, got {there}{mend}"
+        )
     if precision == "int8":
         raise ValueError(
             f"{weights}: expected its int8 conversion in {shipped_folder(weights, 'int8')}, which {MADE_BY['int8']} "

@@ -85,7 +85,7 @@ def test_a_taken_port_is_told_in_one_line():
     with running_server("unused", script=FAKE_SERVER) as server:
         run = follower("unused", "--port", str(server.port))
     assert run.returncode == 1
-    assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use" in run.stderr
+    assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use; end the program" in run.stderr
 
 
 def test_a_server_for_all_machines_without_a_token_says_so():

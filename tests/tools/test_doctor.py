@@ -178,7 +178,7 @@ def test_a_good_client_is_played_against_a_running_server_and_the_machine_is_che
 
 def test_no_server_is_told_with_how_to_start_one(capsys):
     assert doctor.main(["--server", f"http://127.0.0.1:{free_port()}"]) == 2
-    assert "start it with: python server/follower.py weights/model_weights" in capsys.readouterr().err
+    assert "start it with: .venv/bin/python server/follower.py weights/model_weights" in capsys.readouterr().err
 
 
 def test_another_program_in_the_servers_place_is_told(capsys):

@@ -274,7 +274,7 @@ def test_without_a_server_it_says_how_to_start_one(shared_worlds, tmp_path, caps
     assert json.loads(report.read_text())["wall_clock"]["seconds"] == 0.0
     message = capsys.readouterr().err
     assert f"expected a server at http://127.0.0.1:{port}" in message
-    assert "start it with: python server/follower.py weights/model_weights" in message
+    assert "start it with: .venv/bin/python server/follower.py weights/model_weights" in message
 
 
 def test_recording_without_a_server_is_the_same_for_a_seed_in_any_process(tmp_path):

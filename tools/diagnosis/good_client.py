@@ -58,7 +58,7 @@ def _health(server: ServerAddress) -> Finding:
     try:
         report = ask_health(*server)
     except (http.client.HTTPException, ValueError) as error:
-        mend = "end the other program, and start python server/follower.py weights/model_weights"
+        mend = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
         return Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", mend=mend)
     if report.get("ready") is not True:
         return Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", mend="look at the server's log")

@@ -35,6 +35,5 @@ class ServerAddress(NamedTuple):
 
     def describe_failure(self, error: OSError) -> str:
         """Say that no server answered at this address, and how to start one."""
-        return (
-            f"expected a server at {self}, got: {error}; start it with: python server/follower.py weights/model_weights"
-        )
+        start = ".venv/bin/python server/follower.py weights/model_weights"
+        return f"expected a server at {self}, got: {error}; start it with: {start}"

@@ -24,6 +24,7 @@ export function show(message) {
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
   $("#nobody").hidden = message.simulators.length > 0;
+  write($("#nobody span"), location.origin);
   showWarnings($("#others .warnings"), message.others);
   $("#others").hidden = !message.others.length;
   const [first] = inFull;

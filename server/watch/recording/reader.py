@@ -77,6 +77,8 @@ class Recording:
         self._unpacked: tuple[int, list[McapRecord]] = (0, [])
         self.end_reason: str | None = None
         self._upgrade: Upgrade | None = None
+        if path.is_dir():
+            raise UnreadableRecordingError(f"{path}: expected a recording (*.mcap), got a folder")
         self._file: IO[bytes] = path.open("rb")
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}

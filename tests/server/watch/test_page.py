@@ -319,6 +319,7 @@ def rgb(colour: str) -> tuple[int, ...]:
 def test_the_page_waits_for_a_simulator_and_shows_it_live(server: ServerProcess, browser):
     with looking(browser, server.port):
         assert shows(browser, "Waiting for a simulator", "#nobody h2")
+        assert shows(browser, f"tools/simulate.py --server {server.url}", "#nobody code")
         with flying(server) as flight:
             assert shows(browser, "FOLLOWING")
             assert shows(browser, "12", '[data-of="distance"]'), "12 m away"

@@ -111,6 +111,11 @@ def test_every_length_of_a_cut_file_is_read_or_refused_in_words(file, tmp_path):
             assert length < 20_000
 
 
+def test_a_folder_is_no_recording(tmp_path):
+    with pytest.raises(UnreadableRecordingError, match=r"expected a recording \(\*\.mcap\), got a folder"):
+        Recording(tmp_path)
+
+
 def test_damage_within_is_told_with_its_place(file, tmp_path):
     data = bytearray(file.read_bytes())
     with file.open("rb") as source:

@@ -48,6 +48,7 @@ from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 from server.watch.recording.format import Happened, InWork
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
+from server.watch.recording.restore import Waiting
 from server.wire.messages import parse_sensor_frame
 from tools.exporting.choosing import REASONS, Choice, Chooser
 
@@ -189,8 +190,7 @@ def chosen_frames(path: Path, numbers: Collection[int], doing: str) -> Iterator[
         UnreadableRecordingError: if it is damaged.
         OSError: if it can't be read.
     """
-    # Of those that have come.
-    arguments: dict[int, str] = {}
+    arguments = Waiting[int, str]()
     latest: Event | None = None
     with Recording(path) as recording:
         for entry in recording.entries(printable(f"{path.name}: {doing}")) if numbers else ():

@@ -28,6 +28,9 @@ from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
 from server.watch.recording.restore import check_numbers, restored
 
+# Which memory holds, for all people together: ten in view for more than twenty hours, at five frames a second.
+MOST_POINTS = 4_000_000
+
 
 class Story(NamedTuple):
     """What a tracker believed over time.
@@ -71,9 +74,10 @@ def tell(recording: Recording) -> Story:
     """Take a recording's events through its session again.
 
     Raises:
-        ValueError: if no frame in it was understood, or no session can have had its state at the start or an event.
+        ValueError: if no frame in it was understood, no session can have had its state at the start or an event, or
+            there is too much to be drawn.
     """
-    start = recording.start
+    start, points = recording.start, 0
     session = restored(start)
     times_s, followed, probabilities = [], [], defaultdict(list)
     for entry in recording.entries(printable(f"{recording.path.name}: tracking")):
@@ -89,6 +93,9 @@ def tell(recording: Recording) -> Story:
         for person in situation.people:
             if person.is_in_view:
                 probabilities[person.number].append((at_s, person.probability))
+                points += 1
+        if points > MOST_POINTS:
+            raise ValueError(f"expected at most {MOST_POINTS:,} points to draw in {recording.path}, got more")
     if not times_s:
         raise ValueError(f"expected frames that were understood in {recording.path}, got none")
     return Story(np.array(times_s), dict(probabilities), np.array(followed))

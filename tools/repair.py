@@ -38,6 +38,7 @@ from server.watch.recording.records import UnreadableRecordingError, read_record
 STILL_WRITTEN_S = 10.0
 # At the end of a file: the record Footer (opcode, length, start of the summary, start of the offsets, checksum), magic.
 FOOTER_BYTES = 1 + 8 + (8 + 8 + 4) + len(MCAP0_MAGIC)
+PIECE_BYTES = 1_000_000
 
 
 class Version(NamedTuple):
@@ -123,7 +124,10 @@ def has_summary(file: IO[bytes], size: int) -> bool:
     if footer[0] != Opcode.FOOTER or not footer.endswith(MCAP0_MAGIC) or not 0 < start <= size - FOOTER_BYTES:
         return False
     file.seek(start)
-    return checksum in (0, zlib.crc32(file.read(size - start - 4 - len(MCAP0_MAGIC))))
+    found, left_bytes = 0, size - start - 4 - len(MCAP0_MAGIC)
+    while left_bytes > 0 and (piece := file.read(min(left_bytes, PIECE_BYTES))):  # it may claim to be the whole file
+        found, left_bytes = zlib.crc32(piece, found), left_bytes - len(piece)
+    return checksum in (0, found)
 
 
 def finish(path: Path, version: Version) -> str:

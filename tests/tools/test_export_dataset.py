@@ -20,6 +20,7 @@ from server.flight.session import SessionState
 from server.flight.tracks import TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
+from server.watch.recording import restore
 from server.watch.recording.format import Happened, Start
 from server.wire.messages import parse_sensor_frame
 from tools import export_dataset
@@ -52,6 +53,13 @@ def file(recorded_session, tmp_path_factory):
 
 def exported(out, *files):
     return export_dataset.main([*map(str, files), "--out", str(out)])
+
+
+def test_of_frames_without_a_mask_only_the_latest_are_kept(monkeypatch):
+    numbers = [each.event.frame for each in happened(FORMAT_2) if isinstance(each.event, Seen)]
+    assert len(list(export_dataset.chosen_frames(FORMAT_2, numbers, "reading"))) == len(numbers)
+    monkeypatch.setattr(restore, "MOST_WAITING", 0)
+    assert list(export_dataset.chosen_frames(FORMAT_2, numbers, "reading")) == []
 
 
 def names(out):

@@ -45,6 +45,15 @@ def test_a_recording_that_no_session_can_have_made_is_refused(tmp_path, capsys):
     assert "plot_people: expected std_m of at most 1e+40, got 1e+200" in capsys.readouterr().err
 
 
+def test_more_points_than_memory_is_meant_for_are_refused(monkeypatch):
+    monkeypatch.setattr(plot_people, "MOST_POINTS", 5)
+    with (
+        Recording(FORMAT_2) as recording,
+        pytest.raises(ValueError, match=r"expected at most 5 points to draw in .*format2\.mcap, got more"),
+    ):
+        tell(recording)
+
+
 @pytest.mark.parametrize("wish", ["nodir/people.png"])
 def test_a_picture_that_cannot_be_written_is_refused_first(wish, capsys):
     assert plot_people.main([str(FORMAT_2), "--out", wish]) == 2

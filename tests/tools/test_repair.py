@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+import tracemalloc
 
 import foxglove
 import pytest
@@ -157,6 +158,20 @@ def test_whole_files_are_left_as_they_are(cut, capsys):
     assert cut.read_bytes() == WHOLE
     assert cut.stat().st_mtime == LONG_AGO_S
     assert capsys.readouterr().out == f"{cut}: whole, left as it is\n"
+
+
+def test_a_summary_that_claims_to_be_the_whole_file_is_not_read_at_once(cut):
+    """A footer of twenty megabytes of summary, with its checksum."""
+    footer = b"\x02" + (20).to_bytes(8, "little") + (1).to_bytes(8, "little") + bytes(8) + b"\1\2\3\4"
+    left(cut, bytes(20_000_000) + footer + WHOLE[-8:])
+    tracemalloc.start()
+    try:
+        with cut.open("rb") as source:
+            assert not repair.has_summary(source, cut.stat().st_size)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 5_000_000
 
 
 def test_the_permissions_of_a_file_are_kept_and_a_link_to_it(cut, tmp_path):

@@ -23,7 +23,7 @@ from server.watch.recording.comparison import Outcome
 from server.watch.recording.format import Happened, Start
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
-from server.watch.recording.restore import InconsistentError, check_numbers
+from server.watch.recording.restore import MOST_WAITING, InconsistentError, check_numbers
 from server.wire.messages import Pose, object_lost
 from tools.replay import main
 from tools.replaying.again import Replay, replay
@@ -306,6 +306,15 @@ def test_a_frame_that_was_superseded_waits_for_no_answer():
         subject.take(unseen(1, 0.2))
     assert isinstance(subject.take(unseen(2, 0.2)).event, Seen)
     assert subject.session.state.counts.superseded == 1
+
+
+def test_a_frame_that_waits_for_too_long_is_forgotten():
+    subject = a_replay(ColourEngine())
+    for number in range(1, MOST_WAITING + 2):
+        subject.take(received(number, number / 10))
+    with pytest.raises(InconsistentError, match="expected frame 1 before its answer"):
+        subject.take(unseen(1, 9.0))
+    assert isinstance(subject.take(unseen(2, 9.0)).event, Seen)
 
 
 class BrokenEngine(ColourEngine):

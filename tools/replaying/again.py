@@ -19,7 +19,7 @@ from server.watch.recording.format import Happened, InWork, Start
 from server.watch.recording.items import Answered
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
-from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
+from server.watch.recording.restore import InconsistentError, Waiting, check_numbers, restored, restored_frame
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Frame
 
 
@@ -43,7 +43,7 @@ class Replay:
         self._sight = Sight(engine, start.camera, start.min_blob_px if is_same_network else None)
         self._is_same_network, self._chosen = is_same_network, start.chosen
         # Frames without an answer, by number.
-        self._frames: dict[int, Frame] = {}
+        self._frames = Waiting[int, Frame]()
         tracker = self._own(start.tracker)
         # A new session begins with its settings. `Retarget` would have it drop a frame that arrived before.
         self.session = restored(replace(start, tracker=tracker) if start.state is None else start)

@@ -22,6 +22,10 @@ TAIL = b"\x0f" + (4).to_bytes(8, "little") + bytes(4)
 TAIL += b"\x02" + (20).to_bytes(8, "little") + bytes(20) + b"\x89MCAP0\r\n"
 
 
+# Memory of whoever reads a file holds a chunk as a whole.
+CHUNK_BYTES = 10_000_000
+
+
 class McapFile:
     """One growing file; channels made with its `context` write into it.
 
@@ -47,7 +51,7 @@ class McapFile:
             context=self.context,
             writer_options=MCAPWriteOptions(
                 disable_seeking=True,
-                chunk_size=None,  # a chunk ends with `flush`
+                chunk_size=CHUNK_BYTES,  # it ends with `flush`, too
                 compression_threads=0,
                 calculate_data_section_crc=False,
             ),

@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 import msgspec
 from google.protobuf.message import DecodeError
 from mcap.exceptions import McapError
-from mcap.records import Channel, McapRecord, Message, Schema
+from mcap.records import Channel, Message, Schema
 from mcap_protobuf.decoder import DecoderFactory
 from tqdm import tqdm
 
@@ -33,12 +33,14 @@ from server.watch.recording.format import (
     start_of,
 )
 from server.watch.recording.items import Answered
-from server.watch.recording.records import Place, UnreadableRecordingError, read_placed_records, records_at
+from server.watch.recording.records import Place, PlacedRecords, UnreadableRecordingError, read_placed_records
 from server.watch.recording.upgrade import Upgrade
 from server.wire.messages import shorten
 
-# A client sends messages of at most 1 MB, which JSON may make several times as long.
-LARGEST_MESSAGE_BYTES = 20_000_000
+# A client sends messages of at most 1 MB, which JSON makes at most four times as long (`é` becomes `\\\\u00e9`).
+LARGEST_MESSAGE_BYTES = 8_000_000
+# A frame makes four: this is forty hours of five frames a second, and more than 20 GB.
+MOST_ENTRIES = 3_000_000
 
 Value = TypeVar("Value")
 
@@ -74,7 +76,6 @@ class Recording:
         self.path = path
         self._topics = {EVENTS_TOPIC, MASK_TOPIC, *([STATE_TOPIC] if with_states else [])}
         self.place = Place(0)
-        self._unpacked: tuple[int, list[McapRecord]] = (0, [])
         self.end_reason: str | None = None
         self._upgrade: Upgrade | None = None
         if path.is_dir():
@@ -85,6 +86,7 @@ class Recording:
         self._decoders = DecoderFactory()
         try:
             self._size = path.stat().st_size
+            self._records = PlacedRecords(self._file, path, self._size)
             self._messages = self._read_messages()
             _, channel, message = next(self._messages, (None, None, None))
             if channel is None or message is None or channel.topic != EVENTS_TOPIC:
@@ -110,7 +112,7 @@ class Recording:
             description: what is being done, for the progress bar.
 
         Raises:
-            UnreadableRecordingError: where a message is not as expected, or the file is damaged.
+            UnreadableRecordingError: where a message is not as expected, there are too many, or the file is damaged.
         """
         with tqdm(total=self._size, desc=description, unit="B", unit_scale=True, unit_divisor=1024) as progress:
             for entry in self._read_entries():
@@ -136,7 +138,9 @@ class Recording:
         return self._of_other_topic(*self._message_at(place))
 
     def _read_entries(self) -> Iterator[Entry]:
-        for place, channel, message in self._messages:
+        for number, (place, channel, message) in enumerate(self._messages):
+            if number == MOST_ENTRIES:
+                raise UnreadableRecordingError(f"{self.path}: expected at most {MOST_ENTRIES:,} entries, got more")
             self.place = place
             if channel.topic != EVENTS_TOPIC:
                 yield self._of_other_topic(channel, message)
@@ -154,10 +158,7 @@ class Recording:
         return self._understood(partial(states.from_json, now_s=now_s), message.data)
 
     def _message_at(self, place: Place) -> tuple[Channel, Message]:
-        if self._unpacked[0] != place.byte:
-            self._unpacked = (place.byte, records_at(self._file, self.path, self._size, place.byte))
-        records = self._unpacked[1]
-        record = records[place.number] if place.number < len(records) else None
+        record = self._records.at(place)
         if not isinstance(record, Message) or record.channel_id not in self._channels:
             raise UnreadableRecordingError(
                 f"{self.path}: expected it unchanged at byte {place.byte}, got other records"

@@ -5,22 +5,32 @@ A file may come from anybody: large parts of it are refused before they are unpa
 Format: https://mcap.dev/spec
 """
 
+import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import zstandard
+from mcap.data_stream import ReadDataStream
 from mcap.exceptions import EndOfFile
-from mcap.records import Chunk, McapRecord
-from mcap.stream_reader import MAGIC_SIZE, StreamReader, breakup_chunk
+from mcap.opcode import Opcode
+from mcap.records import Channel, Chunk, McapRecord, Message, Schema
+from mcap.stream_reader import MAGIC_SIZE, StreamReader, get_chunk_data_stream
 
 from server.wire.messages import shorten
 
-# Of a record, too. The server writes twice a second.
-LARGEST_CHUNK_BYTES = 500_000_000
+# Of a record, too. The server begins another chunk after 10 MB (`mcap_file.py`). Its older versions put all of half a
+# second into one: at most 94 MB, measured with messages of the longest text that a client can send.
+LARGEST_CHUNK_BYTES = 100_000_000
 # All chunks of a file together may unpack to this, and to so many times the file's size. A client that sends the same
 # frame again and again, 200 times a second, is recorded at 100 times.
 MOST_UNPACKED_BYTES, MOST_UNPACKED_TIMES = 100_000_000, 500
+# Schemas, channels and metadata of a file, which readers keep. The server writes 17 of 20 kB together, and again at the
+# end.
+MOST_DESCRIPTIONS, MOST_DESCRIPTION_BYTES = 1000, 1_000_000
+_DESCRIPTIONS = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.METADATA)
+_INDEXES = (Opcode.MESSAGE_INDEX, Opcode.CHUNK_INDEX, Opcode.METADATA_INDEX, Opcode.ATTACHMENT_INDEX, Opcode.STATISTICS)
 
 
 class UnreadableRecordingError(ValueError):
@@ -28,10 +38,10 @@ class UnreadableRecordingError(ValueError):
 
 
 class Place(NamedTuple):
-    """Where a record is: at which byte of the file, or in the chunk that begins there the record of this number."""
+    """Where a record is: at which byte of the file, or at which byte within the unpacked chunk that begins there."""
 
     byte: int
-    number: int = 0
+    within: int = 0
 
 
 def read_records(file: IO[bytes], path: Path, size: int) -> Iterator[McapRecord]:
@@ -51,18 +61,13 @@ def read_records(file: IO[bytes], path: Path, size: int) -> Iterator[McapRecord]
 
 def read_placed_records(file: IO[bytes], path: Path, size: int) -> Iterator[tuple[Place, McapRecord]]:
     """As `read_records`, each with its place."""
-    reader = _reader(file, size)
-    left_bytes = MOST_UNPACKED_BYTES + MOST_UNPACKED_TIMES * size
+    limits = _Limits(size)
     at_byte = MAGIC_SIZE
     try:
-        for record in reader.records:
+        for record in _Reader(file, size, limits).records:
             if isinstance(record, Chunk):
-                left_bytes -= _unpacked_bytes(record)
-                if left_bytes < 0:
-                    most = f"{MOST_UNPACKED_BYTES} bytes and {MOST_UNPACKED_TIMES} times the file's size"
-                    raise ValueError(f"expected chunks that unpack to at most {most}, got more")
-                for number, part in enumerate(breakup_chunk(record, validate_crc=True)):
-                    yield Place(at_byte, number), part
+                for within, part in _parts(_unpacked(record, limits), limits):
+                    yield Place(at_byte, within), part
             else:
                 yield Place(at_byte), record
             at_byte = file.tell()
@@ -75,26 +80,53 @@ def read_placed_records(file: IO[bytes], path: Path, size: int) -> Iterator[tupl
             ) from error
 
 
-def records_at(file: IO[bytes], path: Path, size: int, byte: int) -> list[McapRecord]:
-    """The record at a byte of a file that has been read, or those of the chunk there; see `Place`.
+class PlacedRecords:
+    """The records of a file that has been read, by their places. The latest chunk is kept unpacked.
 
-    Raises:
-        UnreadableRecordingError: if it has been changed since.
+    Args:
+        file: opened.
+        path: its name, for errors.
+        size: how many bytes of it to read.
     """
-    file.seek(byte)
-    try:
-        record = next(iter(_reader(file, size, skip_magic=True).records))
-        if not isinstance(record, Chunk):
-            return [record]
-        _unpacked_bytes(record)
-        return breakup_chunk(record, validate_crc=True)
-    except Exception as error:
-        raise UnreadableRecordingError(f"{path}: expected it unchanged at byte {byte}, got {error}") from error
+
+    def __init__(self, file: IO[bytes], path: Path, size: int) -> None:
+        self._file, self._path, self._size = file, path, size
+        self._latest: tuple[int, McapRecord] | None = None
+
+    def at(self, place: Place) -> McapRecord:
+        """The record at a place.
+
+        Raises:
+            UnreadableRecordingError: if the file has been changed since it was read.
+        """
+        try:
+            if self._latest is None or self._latest[0] != place.byte:
+                self._file.seek(place.byte)
+                limits = _Limits(self._size)
+                whole = next(iter(_Reader(self._file, self._size, limits, skip_magic=True).records))
+                self._latest = place.byte, _unpacked(whole, limits) if isinstance(whole, Chunk) else whole
+            record = self._latest[1]
+            return next(_parts(record, _Limits(self._size), place.within))[1] if isinstance(record, Chunk) else record
+        except Exception as error:
+            raise UnreadableRecordingError(
+                f"{self._path}: expected it unchanged at byte {place.byte}, got {error}"
+            ) from error
 
 
-def _reader(file: IO[bytes], size: int, skip_magic: bool = False) -> StreamReader:
-    source = cast(IO[bytes], _WithinFile(file, size))
-    return StreamReader(source, skip_magic, emit_chunks=True, validate_crcs=True, record_size_limit=LARGEST_CHUNK_BYTES)
+class _Reader(StreamReader):
+    """Reads chunks as a whole, and passes over indexes, which nobody here needs: in memory they take ten times more."""
+
+    def __init__(self, file: IO[bytes], size: int, limits: "_Limits", skip_magic: bool = False) -> None:
+        source = cast(IO[bytes], _WithinFile(file, size))
+        super().__init__(
+            source, skip_magic, emit_chunks=True, validate_crcs=True, record_size_limit=LARGEST_CHUNK_BYTES
+        )
+        self._limits = limits
+
+    def _read_record(self, opcode: int, length: int) -> McapRecord | None:
+        if opcode in _DESCRIPTIONS:
+            self._limits.describe(length)
+        return None if opcode in _INDEXES else super()._read_record(opcode, length)
 
 
 class _WithinFile:
@@ -105,6 +137,59 @@ class _WithinFile:
 
     def read(self, length: int) -> bytes:
         return self._file.read(min(length, max(0, self._size - self._file.tell())))
+
+
+class _Limits:
+    """What may still come of a file of this size, in bytes.
+
+    Each method raises ValueError if more comes than a recording of the server has.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left_bytes = MOST_UNPACKED_BYTES + MOST_UNPACKED_TIMES * size
+        self._left_descriptions, self._left_description_bytes = MOST_DESCRIPTIONS, MOST_DESCRIPTION_BYTES
+
+    def unpack(self, chunk: Chunk) -> None:
+        """A chunk is to be unpacked."""
+        self._left_bytes -= _unpacked_bytes(chunk)
+        if self._left_bytes < 0:
+            most = f"{MOST_UNPACKED_BYTES} bytes and {MOST_UNPACKED_TIMES} times the file's size"
+            raise ValueError(f"expected chunks that unpack to at most {most}, got more")
+
+    def describe(self, size: int) -> None:
+        """A schema, a channel or metadata of so many bytes comes."""
+        self._left_descriptions -= 1
+        self._left_description_bytes -= size
+        if min(self._left_descriptions, self._left_description_bytes) < 0:
+            most = f"{MOST_DESCRIPTIONS} schemas, channels and metadata of {MOST_DESCRIPTION_BYTES} bytes together"
+            raise ValueError(f"expected at most {most}, got more")
+
+
+def _unpacked(chunk: Chunk, limits: _Limits) -> Chunk:
+    """A chunk as it would be without compression."""
+    limits.unpack(chunk)
+    stream, size = get_chunk_data_stream(chunk, validate_crc=True)
+    return replace(chunk, compression="", data=stream.read(size), uncompressed_crc=0)
+
+
+def _parts(unpacked: Chunk, limits: _Limits, first: int = 0) -> Iterator[tuple[int, McapRecord]]:
+    """The records of a chunk from byte `first` of its content on, each with the byte at which it begins.
+
+    One by one: a list of all of them takes five times the memory of the content if they are small.
+    """
+    stream = ReadDataStream(io.BytesIO(unpacked.data))
+    stream.read(first)
+    while (begin := stream.count) < len(unpacked.data):
+        opcode, length = stream.read1(), stream.read8()
+        if opcode == Opcode.MESSAGE:
+            yield begin, Message.read(stream, length)
+        elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+            limits.describe(length)
+            # Read from its own bytes: the lengths within may claim the rest of the chunk.
+            content = ReadDataStream(io.BytesIO(stream.read(length)))
+            yield begin, Schema.read(content) if opcode == Opcode.SCHEMA else Channel.read(content)
+        else:
+            stream.read(length)
 
 
 def _unpacked_bytes(chunk: Chunk) -> int:

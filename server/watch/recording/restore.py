@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from typing import TypeVar
 
 from server.flight.session import Session
 from server.watch.recording.format import Start
@@ -12,10 +13,24 @@ from server.wire.messages import Frame, shorten
 LARGEST_NUMBER = 1e40
 # Logarithms of likelihoods, of which the exponential is taken.
 LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "second_evidence", "present", "settled"), 100.0
+# Of a session, one frame is perceived and one waits for it; results that wait for the event loop may be some more.
+MOST_WAITING = 50
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class InconsistentError(ValueError):
     """A recording whose messages do not fit each other, or that no session can have made."""
+
+
+class Waiting(dict[Key, Value]):
+    """What is kept of frames until their answers come; the oldest goes if there are more than a session can have."""
+
+    def __setitem__(self, key: Key, value: Value) -> None:
+        super().__setitem__(key, value)
+        if len(self) > MOST_WAITING:
+            del self[next(iter(self))]
 
 
 def restored(start: Start) -> Session:
@@ -36,7 +51,7 @@ def restored(start: Start) -> Session:
 def restored_frame(
     number: int, arrival_s: float, argument: str, expected_m: tuple[float, float, float] | None = None
 ) -> Frame:
-    """A frame again, from its event.
+    """A frame again, from its event, without the event's argument, which may be large and is read.
 
     Args:
         number: of the frame.
@@ -49,9 +64,10 @@ def restored_frame(
     """
     check_numbers({"arrival_s": arrival_s, "expected_m": expected_m})
     try:
-        return Frame.read(number, arrival_s, json.loads(argument))._replace(expected_m=expected_m)
+        frame = Frame.read(number, arrival_s, json.loads(argument))
     except (ValueError, RecursionError) as error:
         raise InconsistentError(f"expected JSON of frame {number}, got {shorten(argument)}: {error}") from error
+    return frame._replace(argument=None, expected_m=expected_m)
 
 
 def check_numbers(value: object) -> None:

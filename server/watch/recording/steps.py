@@ -24,8 +24,13 @@ from server.watch.recording.format import Happened, InWork
 from server.watch.recording.items import Answered
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import Place
-from server.watch.recording.restore import InconsistentError, check_numbers, restored, restored_frame
+from server.watch.recording.restore import InconsistentError, Waiting, check_numbers, restored, restored_frame
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Pose, SensorFrame
+
+# Steps, decisions and complaints together, which are kept: a day has 432,000 at five frames a second.
+MOST_NOTED = 600_000
+# Characters of a complaint or a decision. The server's own are shorter.
+LONGEST_WORDS = 500
 
 
 class Decision(NamedTuple):
@@ -80,7 +85,7 @@ class Steps:
         complaints: of frames that were not understood: when, and what was wrong.
 
     Raises:
-        InconsistentError: if no session can have made the recording.
+        InconsistentError: if no session can have made the recording, or there is too much to be kept.
         UnreadableRecordingError: if it is damaged.
     """
 
@@ -95,7 +100,7 @@ class Steps:
         self._is_told_to_follow, self._chosen = bool(state.is_told_to_follow), state.tracker.chosen
         self._target = state.tracker.config.profile
         # Frames without an answer, by number.
-        self._waiting: dict[int, ReceivedFrame] = {}
+        self._waiting = Waiting[int, ReceivedFrame]()
         # The frame answered last, until its situation comes, and its mask if it was seen.
         self._latest: ReceivedFrame | None = None
         self._mask: Place | None = None
@@ -118,6 +123,8 @@ class Steps:
                 case Happened():
                     check_numbers(entry.event)
                     self._take(entry)
+            if len(self.steps) + len(self.decisions) + len(self.complaints) > MOST_NOTED:
+                raise InconsistentError(f"expected at most {MOST_NOTED:,} steps, decisions and complaints, got more")
 
     def _receive(self, number: int, arrival_s: float, argument: str) -> None:
         content = restored_frame(number, arrival_s, argument).content
@@ -132,9 +139,10 @@ class Steps:
             words.append(self._state.value)
         words += self._obey(event, happened.commands)
         if words:
-            self._decide(", ".join(words))
+            self._decide(", ".join(words)[:LONGEST_WORDS])
         if isinstance(event, NotUnderstood):
-            self.complaints.append((event.at_s, str(BadFrameError(event.field, event.expected, event.received))))
+            complaint = str(BadFrameError(event.field, event.expected, event.received))
+            self.complaints.append((event.at_s, complaint[:LONGEST_WORDS]))
         if isinstance(event, Seen | NotUnderstood | Failed) and event.frame is not None:
             self._latest, self._mask = self._waiting.pop(event.frame, None), None
             if self._latest is None:

@@ -40,6 +40,7 @@ from server.flight.identity import PRESENT_S
 from server.flight.tracks import TrackState
 from server.settings import OWN, TrackerConfig
 from server.sight.geometry import Camera
+from server.watch.recording.restore import Waiting
 from server.wire.messages import parse_timestamp, shorten
 
 FORMATS = (1, 2, 3, 4, 5, 6, 7)
@@ -125,7 +126,7 @@ class _FromFormat1:
         self._frames = 0
         self._state: Any = TrackState.PATROL.value
         # Frames without an answer by their arrival, oldest first.
-        self._unanswered: dict[float, _Frame] = {}
+        self._unanswered = Waiting[float, _Frame]()
 
     def start(self, fields: Fields) -> dict[str, Any]:
         """The first message in format 2.

@@ -11,11 +11,12 @@ from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_6, rewritten
 
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
-from server.watch.recording import states
+from server.watch.recording import restore, states, steps
 from server.watch.recording.film import Film
 from server.watch.recording.items import Answered
 from server.watch.recording.reader import Recording
 from server.watch.recording.records import UnreadableRecordingError
+from server.watch.recording.restore import Waiting
 
 HERO = Somebody(3, 0.97, (4.0, 6.0, 1.0), is_in_view=True, is_refused=False)
 MARKER_M = (0.7, 0.7, 2.0)
@@ -153,6 +154,45 @@ def test_a_bad_frame_is_a_warning_for_a_while(film: Film):
     assert warning["words"].startswith("pose: ")
     assert warning["count"] == 1
     assert about(film, step - 1)["warnings"] == []
+
+
+@pytest.mark.parametrize("field", ["field", "received"])
+def test_of_words_that_no_server_writes_only_the_beginning_is_kept(tmp_path, field):
+    def with_long_words(_: int, event: dict) -> dict:
+        return event | {field: 100_000 * "x"} if event["kind"] == "not_understood" else event
+
+    with Recording(rewritten(FORMAT_2, tmp_path, with_long_words), with_states=True) as recording:
+        film = Film(recording)
+        step = step_of(film, "a frame was not understood")
+        (warning,) = about(film, step)["warnings"]
+    assert max(len(words) for _, _, words in film.timeline()["decisions"]) <= steps.LONGEST_WORDS
+    assert len(warning["words"]) == steps.LONGEST_WORDS
+
+
+def test_more_steps_than_memory_is_meant_for_are_refused(monkeypatch):
+    monkeypatch.setattr(steps, "MOST_NOTED", 40)
+    with (
+        Recording(FORMAT_1, with_states=True) as recording,
+        pytest.raises(UnreadableRecordingError, match=r"format1\.mcap: expected at most 40 steps, decisions and "),
+    ):
+        Film(recording)
+
+
+def test_of_frames_that_are_never_answered_only_the_latest_are_kept():
+    waiting = Waiting[int, str]()
+    for number in range(1000):
+        waiting[number] = "frame"
+    assert list(waiting) == [*range(1000 - restore.MOST_WAITING, 1000)]
+
+
+@pytest.mark.parametrize(("path", "complaint"), [(FORMAT_1, "the frame that is answered"), (FORMAT_2, "frame 1")])
+def test_each_reader_of_frames_forgets_those_that_wait_for_too_long(monkeypatch, path, complaint):
+    monkeypatch.setattr(restore, "MOST_WAITING", 0)
+    with (
+        Recording(path, with_states=True) as recording,
+        pytest.raises(UnreadableRecordingError, match=rf"expected {complaint}.* before its answer, got none"),
+    ):
+        Film(recording)
 
 
 def test_a_step_that_is_not_there_is_an_index_error(film: Film):

@@ -9,6 +9,7 @@ import foxglove
 import pytest
 from mcap.reader import make_reader
 
+from server.watch.recording import mcap_file
 from server.watch.recording.mcap_file import TAIL, McapFile
 
 
@@ -46,6 +47,20 @@ def test_it_is_a_whole_file_after_each_flush_and_has_an_index_in_the_end(file: M
     file.close()
     assert numbers(file.path) == [1, 2, 3, 4, 5, 6]
     assert has_index(file.path)
+
+
+def test_a_chunk_ends_before_it_is_too_large_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mcap_file, "CHUNK_BYTES", 50_000)
+    file = McapFile(tmp_path / "growing.mcap")
+    channel = foxglove.Channel("/numbers", schema={"title": "Number", "type": "object"}, context=file.context)
+    for number in range(20):
+        channel.log({"number": number, "text": 10_000 * "x"}, log_time=number)
+    file.close()
+    assert numbers(file.path) == list(range(20))
+    with file.path.open("rb") as source:
+        sizes = [chunk.uncompressed_size for chunk in make_reader(source).get_summary().chunk_indexes]
+    assert len(sizes) > 2
+    assert max(sizes) < 70_000
 
 
 def test_it_is_written_with_what_windows_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

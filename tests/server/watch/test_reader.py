@@ -1,6 +1,7 @@
 """Reading recordings: whole ones of the real server, and those that a kill, a bad disk or another program leave."""
 
 import io
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -225,6 +226,54 @@ def test_a_chunk_is_refused_for_its_size_before_it_is_unpacked(tmp_path, start, 
     assert bomb.stat().st_size < 2000
     with pytest.raises(UnreadableRecordingError, match="expected chunks of at most 1000000 bytes, got one of 2000"):
         read(bomb)
+
+
+def test_a_chunk_of_many_small_messages_takes_no_more_memory_than_its_content(tmp_path, start):
+    """A list of these messages would take twenty megabytes, as would one of their index."""
+    small = tmp_path / "small.mcap"
+    with small.open("wb") as target:
+        writer = Writer(target, compression=CompressionType.ZSTD, chunk_size=10_000_000)
+        writer.start()
+        writer.add_message(writer.register_channel("/events", "json", 0), 0, start, 0)
+        other = writer.register_channel("/other", "json", 0)
+        for _ in range(130_000):
+            writer.add_message(other, 0, b"", 0)
+        writer.finish()
+    with small.open("rb") as source:
+        (chunk,) = make_reader(source).get_summary().chunk_indexes
+    tracemalloc.start()
+    try:
+        assert read(small)[1] == []
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert chunk.uncompressed_size > 4_000_000
+    assert peak_bytes < 2 * chunk.uncompressed_size
+
+
+@pytest.mark.parametrize("use_chunking", [True, False])
+@pytest.mark.parametrize(("count", "size"), [(1001, 0), (11, 100_000)])
+def test_schemas_and_channels_are_refused_where_they_are_more_than_a_recording_has(
+    tmp_path, start, use_chunking, count, size
+):
+    many = tmp_path / "many.mcap"
+    with many.open("wb") as target:
+        writer = Writer(target, use_chunking=use_chunking)
+        writer.start()
+        writer.add_message(writer.register_channel("/events", "json", 0), 0, start, 0)
+        for number in range(count):
+            schema = writer.register_schema(str(number), "jsonschema", bytes(size))
+            writer.add_message(writer.register_channel(str(number), "json", schema), 0, b"", 0)
+        writer.finish()
+    with pytest.raises(UnreadableRecordingError, match="expected at most 1000 schemas, channels and metadata of"):
+        read(many)
+
+
+def test_more_entries_than_memory_is_meant_for_are_refused(file, monkeypatch):
+    _, entries = read(file)
+    monkeypatch.setattr(reader, "MOST_ENTRIES", len(entries) - 1)
+    with pytest.raises(UnreadableRecordingError, match=f"expected at most {len(entries) - 1} entries, got more"):
+        read(file)
 
 
 def test_a_chunk_that_the_server_would_not_pack_like_this_is_refused(tmp_path, start):

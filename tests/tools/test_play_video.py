@@ -41,6 +41,21 @@ def test_pictures_are_taken_as_they_are_due_and_a_slow_video_is_played_as_it_is(
     assert numbers == taken
 
 
+def test_a_video_of_pictures_that_are_too_large_is_refused_before_they_are_decoded(tmp_path, capsys, monkeypatch):
+    """As a folder's are; a picture of 5000×4000 pixels, each with the same colour, takes 300 kB."""
+    _, jpeg = cv2.imencode(".jpg", np.zeros((4000, 5000), np.uint8))
+    (tmp_path / "large.mjpeg").write_bytes(3 * jpeg.tobytes())
+
+    def fail(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(cv2, "cvtColor", fail)
+    assert play_video.main([str(tmp_path / "large.mjpeg"), "--server", "http://127.0.0.1:9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("play_video: expected pictures of at most 16,777,216 pixels in ")
+    assert line.endswith("large.mjpeg, got 5000×4000")
+
+
 def test_a_folder_is_played_in_order_and_what_is_no_image_is_told(tmp_path):
     for number, image in enumerate(greys(3)):
         cv2.imwrite(str(tmp_path / f"{number}.png"), image)

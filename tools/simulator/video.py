@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import cv2
 import numpy as np
 
-from model.images import open_image
+from model.images import MOST_IMAGE_PX, open_image
 from tools.simulator.recorded import UnreadableImageError, image_files
 
 # The largest square of a picture that the server takes.
@@ -77,6 +77,11 @@ class _Capture(Video):
         if not self._capture.isOpened():
             what = f"a camera {source}" if is_camera else "a video that OpenCV can read"
             raise ValueError(f"expected {what}, got none{'' if is_camera else f' in {source}'}")
+        # Known before a picture is decoded. OpenCV brings each one to this size, also where it changes later.
+        width, height = (round(self._capture.get(of)) for of in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MOST_IMAGE_PX:
+            self.close()
+            raise ValueError(f"expected pictures of at most {MOST_IMAGE_PX:,} pixels in {source}, got {width}×{height}")
         self._every = 1.0
         if is_camera:
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not those that wait
@@ -113,7 +118,7 @@ def open_video(source: str, frames_per_s: float) -> Video:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if OpenCV can't read it.
+        ValueError: if OpenCV can't read it, or its pictures are too large.
     """
     # What they have to say of a damaged file or a missing camera is told in one line of ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

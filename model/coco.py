@@ -5,7 +5,7 @@ People and the hero are categories; surroundings are what is left. Imports neith
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import msgspec
@@ -17,34 +17,40 @@ from model.shapes import mask_of_polygon, mask_of_runs, polygons_of, runs_of, un
 # Number of a category: that of its class in the masks.
 _CATEGORIES = (PEOPLE, HERO)
 LARGEST_FILE_BYTES = 500_000_000
+# Far beyond every picture. Slopes between the largest floats are no numbers.
+LARGEST_COORDINATE = 1e6
 
 
 class UnreadableAnnotationsError(ValueError):
     """A file that does not hold annotations that can be taken; the message names it."""
 
 
+# JSON has integers of any length, which would be quoted in full. Some programs take 64 bits for the number of an image.
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _Image(msgspec.Struct):
-    id: int
+    id: _Integer
     file_name: str
     # Label Studio does not know the size of an image without annotations.
-    width: int | None
-    height: int | None
+    width: _Integer | None
+    height: _Integer | None
 
 
 class _Category(msgspec.Struct):
-    id: int
+    id: _Integer
     name: str
 
 
 class _Runs(msgspec.Struct):
-    size: tuple[int, int]
-    counts: list[int] | str
+    size: tuple[_Integer, _Integer]
+    counts: list[_Integer] | str
 
 
 class _Annotation(msgspec.Struct):
-    id: int
-    image_id: int
-    category_id: int
+    id: _Integer
+    image_id: _Integer
+    category_id: _Integer
     segmentation: list[list[float]] | _Runs
 
 
@@ -156,6 +162,9 @@ def _inside(segmentation: list[list[float]] | _Runs, shape: tuple[int, int]) -> 
     for polygon in segmentation:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"expected x and y of at least 3 points in a polygon, got {len(polygon)} numbers")
+        if abs(far := max(polygon, key=abs)) > LARGEST_COORDINATE:
+            limits = f"from {-LARGEST_COORDINATE:g} to {LARGEST_COORDINATE:g}"
+            raise ValueError(f"expected coordinates {limits} in a polygon, got {far}")
         inside |= mask_of_polygon(np.array(polygon).reshape(-1, 2), shape)
     return inside
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -176,6 +177,33 @@ def broken(change):
         ),
         (broken(lambda each: each["annotations"][0].update(segmentation=[])), "got neither, such as for a box"),
         (broken(lambda each: each["annotations"][0].update(segmentation=[[1, 2, 3, 4]])), "got 4 numbers"),
+        (
+            broken(lambda each: each["annotations"][0].update(segmentation=[[-1.7e308, 0.5, 1.7e308, 9, 5, 20]])),
+            "annotation 1: expected coordinates from -1e+06 to 1e+06 in a polygon, got -1.7e+308",
+        ),
+        (
+            broken(lambda each: each["annotations"][0].update(segmentation=[[0, 0, 9, 9, 5, -1000001]])),
+            "annotation 1: expected coordinates from -1e+06 to 1e+06 in a polygon, got -1000001.0",
+        ),
+        (lambda each: json.dumps(each).replace('"id": 1,', '"id": 1e400,'), "Number out of range - at `$.images[0].id"),
+        *(
+            (broken(partial(change, 10**4000)), f"got: Expected `int` <= 9223372036854775807 - at `$.{place}`")
+            for change, place in (
+                (lambda huge, each: each["images"][0].update(id=huge), "images[0].id"),
+                (lambda huge, each: each["images"][0].update(width=huge), "images[0].width"),
+                (lambda huge, each: each["categories"][0].update(id=huge), "categories[0].id"),
+                (lambda huge, each: each["annotations"][0].update(id=huge), "annotations[0].id"),
+                (lambda huge, each: each["annotations"][0].update(image_id=huge), "annotations[0].image_id"),
+                (
+                    lambda huge, each: each["annotations"][0]["segmentation"].update(counts=[huge]),
+                    "annotations[0].segmentation.counts[0]",
+                ),
+                (
+                    lambda huge, each: each["annotations"][0]["segmentation"].update(size=[9, huge]),
+                    "annotations[0].segmentation.size[1]",
+                ),
+            )
+        ),
         (
             broken(lambda each: each["annotations"][0]["segmentation"].update(counts=[1, 2])),
             "annotation 1: expected runs of 65536 pixels together",

@@ -136,13 +136,13 @@ class Crowd(NamedTuple):
         known = tuple(person for person in self.people if _is_remembered(person, time_s, config))
         chances = self._replace(people=known).probabilities()
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
-        vanished = None if is_part else _vanished(known, pairs, time_s)
         people = [
             person._replace(belief=person.belief.faded(step_s))
             if pair is None
             else _seen_again(person, fixes[pair.fix], pair, motion)
             for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
         ]
+        vanished = None if is_part else _vanished(people, pairs, time_s)
         numbers = itertools.count(self.next_number)
         assigned = {pair.fix for pair in pairs.values()}
         new = [at for at in range(len(fixes)) if at not in assigned]
@@ -250,22 +250,25 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
     )
 
 
-def _vanished(known: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
-    """Index in `known` of the likeliest hero among people just seen once whose track has broken; None without any."""
+def _vanished(people: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
+    """Index of the likeliest hero among people just seen once whose track has broken and who leave something."""
     broken = [
         number
-        for number, person in enumerate(known)
-        if person.is_loose and number not in pairs and time_s - person.seen_s <= FRESH_S
+        for number, person in enumerate(people)
+        if person.is_loose and number not in pairs and time_s - person.seen_s <= FRESH_S and _left_by(person) > 0.0
     ]
-    return max(broken, key=lambda number: known[number].belief.anybody.nats, default=None)
+    return max(broken, key=lambda number: people[number].belief.anybody.nats, default=None)
+
+
+def _left_by(person: Person) -> float:
+    """What a person's looks leave to a newcomer who is them, in nats."""
+    looks = person.belief.anybody
+    return 0.0 if person.is_refused else looks.settled + JUMP_WORTH * looks.present
 
 
 def _taking_over(newcomer: Person, vanished: Person, fix: Fix) -> Person:
-    looks = vanished.belief.anybody
-    settled = looks.settled + JUMP_WORTH * looks.present
-    if settled <= 0.0 or vanished.is_refused:
-        return newcomer
-    belief = newcomer.belief._replace(anybody=Means(fix.evidence, min(settled, MOST_TAKEN_OVER)))
+    settled = min(_left_by(vanished), MOST_TAKEN_OVER)
+    belief = newcomer.belief._replace(anybody=Means(fix.evidence, settled))
     return newcomer._replace(belief=belief, sightings=vanished.sightings + 1)
 
 

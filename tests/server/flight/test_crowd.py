@@ -137,6 +137,12 @@ def test_a_stranger_takes_nothing_over_and_leaves_nothing(street, before, after)
     assert newcomer.belief == Belief.first(after, after)
 
 
+def test_a_stranger_who_leaves_nothing_stays_a_stranger(street):
+    street.show((0.0, 0.0, STRANGER))
+    street.show((40.0, 25.0, HERO))
+    assert street.crowd.person(1).belief == Belief.first(STRANGER, STRANGER).faded(FRAME_S)
+
+
 def test_the_hero_keeps_what_a_stranger_does_not_take_over(street):
     street.show((0.0, 0.0, HERO))
     street.show((40.0, 25.0, STRANGER))

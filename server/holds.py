@@ -36,7 +36,6 @@ class KeptHolds:
 
     def leave(self, host: str) -> None:
         """Note that a simulator on hold has left."""
-        self._forget()
         self._left_until_s.append((host, self._clock() + HOLD_KEPT_S))
 
     def take_over(self, host: str) -> bool:

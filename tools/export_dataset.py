@@ -21,8 +21,7 @@ recording of the same name is refused.
 The masks of a set show one target, as the hero: that of --target, or the one with which the first recording begins.
 Frames in which another one was looked for are left out.
 
-Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
-"""
+Exit status: 0; 2, refused or failed for the reason given; 130, interrupted."""
 
 from model.startup import begin_command
 

@@ -261,7 +261,7 @@ class Tracker:
 
     def _state_without_candidates(self) -> TrackState:
         hero = self.hero
-        is_remembered = hero is not None and not hero.is_refused and hero.belief.nats(self.crowd.lookalikes) > 0
+        is_remembered = hero is not None and hero.belief.nats(self.crowd.lookalikes) > 0
         return TrackState.LOST if is_remembered else TrackState.PATROL
 
 

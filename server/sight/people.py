@@ -260,7 +260,7 @@ def _places(
     """
     step_m = camera.far_m / 255
     _, within, weighted = stretches(parts, window)
-    is_measured = within >= np.maximum(1.0, MIN_BODY_SHARE * parts.areas)
+    is_measured = within >= MIN_BODY_SHARE * parts.areas
     depths_m = np.where(is_measured, weighted / np.maximum(within, 1) * step_m, np.nan).tolist()
     stds_m = [step_m / math.sqrt(12)] * len(depths_m)
     boxes, centroids = outlines.boxes_px.tolist(), outlines.centroids_px.tolist()

@@ -50,7 +50,7 @@ def by_height(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Ra
     middle_px = (body.left_px + body.right_px) / 2
     head_slope = _slope((middle_px, body.top_px), camera, pose)
     feet_slope = _slope((middle_px, body.bottom_px), camera, pose)
-    if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)) or not head_slope > feet_slope:
+    if feet_slope < -math.tan(math.radians(STEEPEST_SIZED_VIEW_DEG)):
         return None
     run = (head_slope - feet_slope) * _run(body.centroid_px, camera, pose)
     if not run > profile.height_m / camera.far_m:

@@ -8,6 +8,7 @@ const form = $("#networks");
 const select = form.querySelector("select");
 const button = form.querySelector("button");
 let offered = "";
+let inUse = null;
 let refused = "";
 let isLoading = false;
 
@@ -15,9 +16,9 @@ let isLoading = false;
 export function showNetworks({ name, engine, loading, trouble, choices }) {
   write($("#engine"), `${name}, ${engine}`);
   form.hidden = choices === null;
-  if (choices && choices.join("\n") !== offered) {
-    offered = choices.join("\n");
-    const chosen = select.value;
+  if (choices && (choices.join("\n") !== offered || name !== inUse)) {
+    const chosen = name === inUse ? select.value : choices.find((choice) => isNameOf(name, choice));
+    [offered, inUse] = [choices.join("\n"), name];
     select.replaceChildren(...choices.map((choice) => new Option(choice)));
     if (choices.includes(chosen)) select.value = chosen;
   }
@@ -27,6 +28,11 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
   const words = loading !== null ? `Loading ${loading} …` : trouble !== null ? `Network not loaded: ${trouble}` : refused;
   write($("#network"), words);
   $("#network").hidden = !words;
+}
+
+/** Whether a network, named by its path with or without the ending, is this one of the folder. */
+function isNameOf(name, choice) {
+  return [choice, choice.replace(/\.(keras|openvino)$/, "")].some((each) => name === each || name.endsWith(`/${each}`));
 }
 
 form.addEventListener("submit", (event) => {

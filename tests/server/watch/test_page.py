@@ -529,8 +529,8 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
 
 
 def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
-    (tmp_path / "blue.keras").write_text("blue")
-    (tmp_path / "damaged.keras").write_text("damaged")
+    for name in ("another", "blue", "damaged"):
+        (tmp_path / f"{name}.keras").write_text(name)
     with (
         running_server("unused", "--networks", str(tmp_path), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
@@ -540,7 +540,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         assert shows(browser, "PATROL")
         names = browser.find_element(By.CSS_SELECTOR, "#networks select")
         button = browser.find_element(By.CSS_SELECTOR, "#networks button")
-        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 2)
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 3)
         Select(names).select_by_visible_text("damaged.keras")
         button.click()
         assert shows(browser, "Network not loaded: ", "#network")
@@ -550,6 +550,10 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         button.click()
         assert shows(browser, "colours, the hero in blue", "#engine")
         assert shows(browser, "FOLLOWING")
+        browser.refresh()
+        assert shows(browser, "FOLLOWING")
+        names = Select(browser.find_element(By.CSS_SELECTOR, "#networks select"))
+        assert names.first_selected_option.text == "blue.keras", "the one in use"
 
 
 def test_another_target_of_the_network_is_chosen_on_the_page_and_keys_are_obeyed_there(browser):

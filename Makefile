@@ -10,7 +10,7 @@ demo:
 	@$(PYTHON) make.py demo
 
 help:
-	@$(PYTHON) make.py --help
+	@$(PYTHON) make.py help
 
 test:
 	@$(PYTHON) make.py test

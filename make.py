@@ -84,8 +84,11 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status of what has failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("target", choices=[*TARGETS, "help"])
     target = parser.parse_args(arguments).target
+    if target == "help":
+        parser.print_help()
+        return 0
     commands, last_words = TARGETS[target]
     # The demos need a part of the packages; where all have been installed, they are kept up to date instead.
     setup = FOR_THE_DEMO if target in ("demo", "fleet", "image") and not EVERYTHING.stamp.exists() else EVERYTHING

@@ -76,8 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server.run()
     except OSError as error:
         where = error.filename or f"{settings.host}:{settings.port}"
-        mend = "end the program that listens there, or choose another --port" if error.errno == errno.EADDRINUSE else ""
-        print(f"follower: cannot listen on {where}: {error.strerror}{mend and '; '}{mend}", file=sys.stderr)
+        is_taken = error.errno == errno.EADDRINUSE
+        mend = "; end the program that listens there, or choose another --port" if is_taken else ""
+        print(f"follower: cannot listen on {where}: {error.strerror}{mend}", file=sys.stderr)
         return 1
     return 0
 

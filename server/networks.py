@@ -195,9 +195,9 @@ class Networks:
         """Check that a network is in the folder by its name, and by the files that will be read, which may be links."""
         assert self._folder is not None
         folder = self._folder.resolve()
-        for files in (lambda: [Path(weights)], lambda: network_files(weights)):
-            if not all(file.resolve().is_relative_to(folder) for file in files()):
-                raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
+        is_named = Path(weights).resolve().is_relative_to(folder)
+        if not is_named or not all(file.resolve().is_relative_to(folder) for file in network_files(weights)):
+            raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
 
     def _list(self, names: list[str]) -> None:
         self._choices = names

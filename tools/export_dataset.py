@@ -13,15 +13,15 @@ takes the result back. A frame is taken for the first of these reasons that appl
     several   several people in the frame may be the hero: more speaks for each of them than against
     unsure    the likeliest person is neither clearly the hero nor clearly not: evidence of less than 2 nats either way
 
-unless a frame of the second before was taken for the same reason, because it shows nearly the same picture, and unless
-the server looked at a part of it only: the mask would lack everybody else. The command reads a thousand frames a
-second. Files that exist stay: after a kill, the same command goes on, and corrected masks are safe. An image of another
-recording of the same name is refused.
+unless a frame of the second before was taken for the same reason (nearly the same picture), or only a part of it was
+looked at (the mask would lack everybody else). Files that exist stay as they are: after a kill, the same command goes
+on, and corrected masks are safe. An image that is of another recording of the same name is refused.
 
 The masks of a set show one target, as the hero: that of --target, or the one with which the first recording begins.
 Frames in which another one was looked for are left out.
 
-Exit status: 0; 2, refused or failed for the reason given; 130, interrupted."""
+Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
+"""
 
 from model.startup import begin_command
 

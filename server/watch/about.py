@@ -35,7 +35,7 @@ def describe(
         camera: of the simulator.
     """
     if situation.chosen not in (None, situation.followed):  # nothing is known of who is chosen; that is of another
-        situation, distance_m = situation._replace(velocity_mps=None, age_s=None), None
+        situation = situation._replace(position_m=None, velocity_mps=None, age_s=None)
     velocity = situation.velocity_mps
     return {
         "name": name,

@@ -105,10 +105,10 @@ def _body_length(environ: dict[str, Any]) -> int | None:
 
     Source: RFC 9112, 6.3.
     """
-    lengths = [value for name, value in environ["headers_raw"] if name.lower() == "content-length"]
-    if "HTTP_TRANSFER_ENCODING" in environ or len(lengths) > 1:
+    lengths = [value for name, value in environ["headers_raw"] if name.lower() == "content-length"] or ["0"]
+    if "HTTP_TRANSFER_ENCODING" in environ or len(lengths) > 1 or not re.fullmatch("[0-9]{1,20}", lengths[0]):
         return None
-    return int(lengths[0]) if lengths and re.fullmatch("[0-9]{1,20}", lengths[0]) else None if lengths else 0
+    return int(lengths[0])
 
 
 def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:

@@ -8,6 +8,8 @@ import { write } from "/page/words.js";
 export const cards = new Map();
 const $ = (selector) => document.querySelector(selector);
 
+write($("#nobody span"), location.origin);
+
 /** Shows the situation; cards keep the moments that they were shown before. */
 export function show(message) {
   const inFull = message.simulators.filter((about) => about.moments);
@@ -24,7 +26,6 @@ export function show(message) {
   write($("#trouble"), message.trouble ?? "");
   $("#trouble").hidden = !message.trouble;
   $("#nobody").hidden = message.simulators.length > 0;
-  write($("#nobody span"), location.origin);
   showWarnings($("#others .warnings"), message.others);
   $("#others").hidden = !message.others.length;
   const [first] = inFull;

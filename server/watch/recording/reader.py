@@ -37,7 +37,7 @@ from server.watch.recording.records import Place, PlacedRecords, UnreadableRecor
 from server.watch.recording.upgrade import Upgrade
 from server.wire.messages import shorten
 
-# A client sends messages of at most 1 MB, which JSON makes at most four times as long (`é` becomes `\\\\u00e9`).
+# A client sends messages of at most 1 MB, which JSON makes at most four times as long (`é` becomes `\\u00e9`).
 LARGEST_MESSAGE_BYTES = 8_000_000
 # A frame makes four: this is forty hours of five frames a second, and more than 20 GB.
 MOST_ENTRIES = 3_000_000

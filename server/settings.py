@@ -108,7 +108,7 @@ class Settings:
     @property
     def names(self) -> tuple[str, ...]:
         """Names that the server may be called by, besides those that it knows itself by."""
-        return self.allow_host if self.host in ("0.0.0.0", "::") else (self.host, *self.allow_host)
+        return (self.host, *self.allow_host)
 
     @property
     def camera(self) -> Camera:

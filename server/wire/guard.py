@@ -15,6 +15,9 @@ from server.wire.green import eventlet
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
 
+# Where a server may listen, but nobody calls it by that.
+UNSPECIFIED = {"0.0.0.0", "::"}
+
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -27,7 +30,7 @@ def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLim
     these checks, so the name in the Host header must be an address, "localhost", this machine's own name or one of
     `names`. To 0.0.0.0 and IPv4 addresses in IPv6, which lead to this machine, too, browsers send no Sec-Fetch-Site.
     """
-    own_names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
+    own_names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)} - UNSPECIFIED
     expected = f"an address (not 0.0.0.0) or one of {', '.join(sorted(own_names))}"
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -69,7 +69,6 @@ def test_on_loopback_no_token_is_needed(host):
 
 def test_the_server_may_be_called_by_the_names_that_it_is_given():
     assert Settings(allow_host=("follow_me", "quad.local")).names == ("127.0.0.1", "follow_me", "quad.local")
-    assert Settings(host="0.0.0.0", without_token=True).names == ()  # any address, but none that it is called by
 
 
 def test_a_file_sets_some_settings_of_the_tracker_and_the_others_keep_their_defaults(tmp_path):

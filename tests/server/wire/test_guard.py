@@ -16,7 +16,7 @@ from server.wire.websocket import MOST_MESSAGE_BYTES
 class Guarded:
     """An application that says what it was sent, behind the guards."""
 
-    def __init__(self, content_type: str = "text/plain") -> None:
+    def __init__(self, content_type: str = "text/plain", names: tuple[str, ...] = ("127.0.0.1", "Quad.local")) -> None:
         complaints = RateLimitedWarnings()
         self.mistakes: list[tuple[str, ...]] = []
         complaints.listeners.append(lambda *words: self.mistakes.append(words))
@@ -28,7 +28,7 @@ class Guarded:
             start_response("200 OK", [("Content-Type", content_type)])
             return [environ["wsgi.input"].read()]
 
-        self._wsgi = read_whole(refuse_foreign_names(application, ("127.0.0.1", "Quad.local"), complaints), complaints)
+        self._wsgi = read_whole(refuse_foreign_names(application, names, complaints), complaints)
 
     def ask(self, body: io.BytesIO, lengths: tuple[str, ...] = (), **environ: str) -> tuple[str, bytes]:
         status = []
@@ -98,6 +98,12 @@ def test_a_foreign_name_is_refused_and_complained_of(name):
     assert guarded.ask(io.BytesIO(), HTTP_HOST=name)[0] == "403 Forbidden"
     ((peer, field, _, _),) = guarded.mistakes
     assert (peer, field) == ("127.0.0.1", "Host header")
+
+
+@pytest.mark.parametrize("name", ["0.0.0.0", "::"])
+def test_a_server_that_listens_on_every_address_is_not_called_by_that(name):
+    host = f"[{name}]:4567" if ":" in name else f"{name}:4567"
+    assert Guarded(names=(name,)).ask(io.BytesIO(), HTTP_HOST=host)[0] == "403 Forbidden"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def following() -> Tracker:
     return tracker
 
 
+def following_with_a_stranger_gone(**settings: float) -> Tracker:
+    """A tracker that has seen a stranger, number 1, and then followed a hero, number 2, at HERO_M for two seconds."""
+    tracker = Tracker(**settings)
+    for _ in range(3):
+        tracker.see((ELSEWHERE_M, STRANGER))
+    for _ in range(10):
+        tracker.see((HERO_M, HERO))
+    return tracker
+
+
 # A camera 10 m behind the hero, before a house at 4 m, and before nothing.
 HOUSE, OPEN = (
     Surfaces.of(np.full((256, 256), level, np.uint8), QUADSIM_CAMERA, Pose(0.0, 5.0, 1.0, 0.0, 0.0, 0.0))
@@ -257,11 +267,7 @@ def test_a_stranger_whom_the_operator_chose_is_left_at_once_when_released():
 
 def test_taking_back_a_choice_of_somebody_out_of_view_leaves_whoever_is_followed():
     """Also if they would no longer be followed afresh."""
-    tracker = Tracker()
-    for _ in range(3):
-        tracker.see((ELSEWHERE_M, STRANGER))
-    for _ in range(10):
-        tracker.see((HERO_M, HERO))
+    tracker = following_with_a_stranger_gone()
     while tracker.crowd.probability(tracker.hero) >= tracker.config.follow_above:
         assert tracker.see((HERO_M, HARDLY)) is FOLLOWING
     tracker.value = tracker.value.choose(1).release()
@@ -340,11 +346,7 @@ def test_while_the_chosen_person_has_not_been_lost_nobody_else_is_followed():
 
 
 def test_a_choice_of_somebody_out_of_view_outlasts_whoever_is_followed_and_ends_when_forgotten():
-    tracker = Tracker()
-    for _ in range(3):
-        tracker.see((ELSEWHERE_M, STRANGER))
-    for _ in range(10):
-        tracker.see((HERO_M, HERO))
+    tracker = following_with_a_stranger_gone()
     assert tracker.followed == 2
     tracker.value = tracker.value.choose(1)
     for _ in range(10):
@@ -356,11 +358,7 @@ def test_a_choice_of_somebody_out_of_view_outlasts_whoever_is_followed_and_ends_
 
 
 def test_while_somebody_chosen_is_out_of_view_the_hero_is_not_given_up_for_somebody_else():
-    tracker = Tracker(give_up_below=1e-12)
-    for _ in range(3):
-        tracker.see((ELSEWHERE_M, STRANGER))
-    for _ in range(10):
-        tracker.see((HERO_M, HERO))
+    tracker = following_with_a_stranger_gone(give_up_below=1e-12)
     tracker.value = tracker.value.choose(1)
     for _ in range(15):
         assert tracker.see((HERO_M, STRANGER), (HERO_M + 9.0 * FORWARD_M, HERO)) is FOLLOWING

@@ -28,11 +28,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from model.command import command, interrupt_put_off, print_text, run_command
+from model.command import command, print_text, run_command
 from model.options import check
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
-from tools.simulator.server_process import REPOSITORY, ServerError, ServerProcess, free_port
+from tools.simulator.server_process import REPOSITORY, ServerError, ServerProcess, free_port, started
 from tools.simulator.world import World
 
 IMAGE, BASE = "localhost/follow-me", "localhost/follow-me-base"
@@ -143,10 +143,7 @@ def serving(container: str) -> Iterator[ServerProcess]:
     in_container = ("buildah", "run", *ISOLATED, container, "--")
     # The folder of the recordings has to belong to the image's user.
     own_options = ("--port", str(port), "--record", "recordings")
-    with contextlib.ExitStack() as stack:
-        with interrupt_put_off():
-            server = ServerProcess([*in_container, *config["Entrypoint"], *config["Cmd"], *own_options], port)
-            stack.callback(server.stop)
+    with started([*in_container, *config["Entrypoint"], *config["Cmd"], *own_options], port) as server:
         server.wait_ready()
         health_check = [word.replace(PORT_IN_IMAGE, str(port)) for word in config["Healthcheck"]["Test"][1:]]
         subprocess.run([*in_container, *health_check], check=True)

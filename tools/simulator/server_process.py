@@ -197,11 +197,21 @@ def running_server(
     if not is_port_free(port):
         raise ServerError(f"expected port {port} to be free, another program listens on it")
     command = [sys.executable, str(script), str(weights), "--port", str(port), *options]
+    with started(command, port, folder) as server:
+        server.wait_ready()
+        yield server
+
+
+@contextlib.contextmanager
+def started(command: list[str], port: int, folder: Path = REPOSITORY) -> Iterator[ServerProcess]:
+    """Run a server until the block ends; the arguments are as of `ServerProcess`.
+
+    Ctrl-C or SIGTERM ends it whenever they come, also while it is being started.
+    """
     with contextlib.ExitStack() as stack:
         with interrupt_put_off():
             server = ServerProcess(command, port, folder)
             stack.callback(server.stop)
-        server.wait_ready()
         yield server
 
 

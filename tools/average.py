@@ -1,14 +1,15 @@
-"""Average the weights of networks that were trained from the same one, and choose the thresholds of the result.
+"""Average the weights of networks that were trained from the same network, and choose the thresholds of the result.
 
     python tools/average.py weights/model_weights runs/more/model_weights --out runs/average \\
         --data ../shared/data_extra --recordings r03 r07 r11 r16
 
-A network that is trained on with other data gains there and loses a little of what it knew. The average of before and
-after keeps most of both (Wortsman et al., Robust fine-tuning of zero-shot models, 2022). It costs nothing: the result
-is one network of the same shape.
+A network that is trained further on other data gets better on these data and a little worse on the earlier data. The
+average of the weights before and after keeps most of both (Wortsman et al., Robust fine-tuning of zero-shot models,
+2022). Inference gets no slower: the result is one network of the same shape.
 
-The frames choose the thresholds and score the result. None of the networks may have learned from them. The output
-folder gets the weights (`model_weights.keras`) and their card. Takes two minutes for a thousand frames.
+The frames of --data serve to choose the thresholds and to score the result. None of the networks may have been trained
+on them. The output folder gets the weights (`model_weights.keras`) and their card. Takes two minutes for a thousand
+frames.
 """
 
 from model.startup import begin_command
@@ -105,10 +106,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def averaged(weights: Sequence[Path]) -> keras.Model:
-    """The network whose every weight is the mean of theirs.
+    """A network with the mean of the given networks' weights.
 
     Raises:
-        ValueError: if their weights have other shapes.
+        ValueError: if the networks' weights differ in shape.
         FileNotFoundError: as `load_network`.
     """
     first, *others = [load_network(each) for each in weights]

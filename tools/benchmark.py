@@ -6,11 +6,12 @@
 
 Takes seven minutes on an otherwise idle machine. The baseline is the original follower's work on a frame, without a
 connection; the server runs as a separate process and is reached through a real websocket, in fragments like QuadSim's.
-The frames come from the dataset if there is one: the hero jumps from one to the next, so that the server looks at the
-whole of each. "flight" is a simulated flight behind the hero, in which it looks at parts of three frames in four.
+The frames come from the dataset if there is one. There, the hero jumps from frame to frame, so the server looks at
+whole frames. "flight" is a simulated flight behind the hero. There, the server looks at only a part of three frames in
+four.
 
-With --fleet, Ray's replicas on this machine (docs/fleet.md) are measured instead, in four minutes: what they add to the
-latency, and how many frames one and two of them infer.
+With --fleet, Ray's replicas on this machine (docs/fleet.md) are measured instead, in four minutes: the latency that
+they add, and how many frames one replica and two replicas infer.
 """
 
 from model.startup import begin_command
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure_load(versions, flight, options.drones, options.seconds, FLIGHT),
         )
     figures, *others = ([figure for part in parts for figure in part] for parts in zip(*measured, strict=True))
-    engine = load_engine("auto", weights, precision)  # as the server
+    engine = load_engine("auto", weights, precision)  # as the server loads it
     figures = measure_baseline(weights, engine, frames) + figures
     figures += measure_watched(here, frames, options.seconds)
     figures += measure_tracking(engine)

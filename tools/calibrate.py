@@ -1,12 +1,12 @@
-"""Fit how much a network's output on a person speaks for the hero, and keep that on the network's card.
+"""Fit the evidence that a network's output on a person gives for the hero, and write it to the network's card.
 
     python tools/calibrate.py weights/model_weights --data ../shared/data_extra --recordings r03 r07 r11 r16
 
-Everybody whom the network sees in frames of known truth is an example: the hero, or not. The network must not have
-learned from these frames: it is too sure of frames that it knows. The fit is judged on recordings that were left out of
-it, in turn; the table and the diagram (--plot) show, for each class of evidence, how often it was the hero indeed. Then
-the fit to all of them is written to the card. Takes a minute for a thousand frames. Of a network with several targets,
-each needs a run of its own (--target).
+Each person whom the network sees in a frame of known truth is an example, either of the hero or of somebody else. The
+network must not have been trained on these frames because it is too sure of frames that it knows. To judge the fit,
+each recording in turn is left out of it and serves as a test. The table and the diagram (--plot) show, for each class
+of evidence, how often the person really was the hero. Then the fit to all recordings is written to the card. Takes a
+minute for a thousand frames. A network with several targets needs one run for each target (--target).
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def table(found: Reliability) -> str:
-    """A line for each class of evidence."""
+    """Table of the fit, with a line for each class of evidence."""
     lines = [f"{'evidence':>9}{'observed':>10}{'hero':>7}{'others':>8}"]
     for evidence, observed, heroes, others in zip(
         found.evidence, found.observed, found.heroes, found.others, strict=True

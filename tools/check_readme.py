@@ -84,21 +84,21 @@ def check(clone: Clone, commands: Iterable[Command]) -> int:
 
 
 def complained(mistake: str) -> int:
-    """Tell a mistake, if there is one; returns how many there are."""
+    """Print a mistake, if there is one; returns the number of mistakes, 0 or 1."""
     if mistake:
         print_text(f"    {mistake}")
     return int(bool(mistake))
 
 
 def described(each: Command) -> str:
-    """How a command is treated, for people; empty if it is run as it is."""
+    """How a command is run, for the report; empty if it is run unchanged."""
     if each.not_run:
         return f"  [not run: {each.not_run}]"
     return f"  [with {each.run_with}]" if each.run_with else "  [in the background]" if each.is_server else ""
 
 
 def without_data(each: Command) -> Command:
-    """A command as it is treated where there is no dataset."""
+    """Mark a command as not run if it needs the dataset."""
     return replace(each, not_run="there is no dataset") if "../shared" in each.text and not each.not_run else each
 
 

@@ -9,8 +9,8 @@ episodes of 120 s of simulated time for each of the two pilots, which takes abou
 hero who walks in the open stays in the view of a drone that follows, so there are hardly any losses. With --hide, the
 hero also walks through houses: then the drone loses the hero, and the time to re-acquire can be measured. With
 --lookalikes, some of the people share a part of the hero's outfit, and one of six crosses the hero's way: they test
-whether the drone follows the right person. `stranger_score` defines the figures about strangers, `track_score` the one
-about all people, whom the original's logic does not track.
+whether the drone follows the right person. `stranger_score` defines the figures about strangers. `track_score` defines
+the figure about all people, which exists for the server only: the original's logic does not track people.
 """
 
 from model.startup import begin_command
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def goals_of(settings: LoopSettings, faults: FaultConfig) -> Sequence[Goal]:
-    """The goals for the server in such flights; of the first difficulty, if there are several."""
+    """Goals for the server with these settings; if several cases apply, those of the first case below."""
     if settings.target != HERO:
         return loop_table.OF_ANOTHER_TARGET
     if faults != FaultConfig():

@@ -44,7 +44,7 @@ BUDGET = "minutes.json"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    sets = exam_sets(options.data) or find_sets(options.data[0])  # which tells what is missing
+    sets = exam_sets(options.data) or find_sets(options.data[0])  # raises, and says what is missing
     make_output_folder(options.out)
     check_budget(options.out / BUDGET, options.minutes)
     results = []
@@ -100,10 +100,10 @@ def usual(name: str) -> TrainingConfig:
 
 
 def check_budget(file: Path, minutes: float) -> None:
-    """Note the budget of a folder's trainings, which its file tells.
+    """Write the budget of a folder's trainings into the file, minutes, or compare it with the file's.
 
     Raises:
-        ValueError: if they were begun with another budget.
+        ValueError: if the trainings were begun with another budget.
     """
     if file.exists() and (noted := json.loads(file.read_text())) != minutes:
         raise ValueError(f"expected --minutes {noted}, as {file} has it, got {minutes}: choose another --out")
@@ -111,7 +111,7 @@ def check_budget(file: Path, minutes: float) -> None:
 
 
 def begun(run: Path) -> TrainingConfig | None:
-    """The settings of a training that was interrupted; its steps were measured at its start. None if there is none."""
+    """Settings of an interrupted training, with the steps measured at its start; None if it has not begun."""
     file = run / SETTINGS
     if not file.exists():
         return None
@@ -122,7 +122,7 @@ def begun(run: Path) -> TrainingConfig | None:
 
 
 def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> TrainingConfig:
-    """Set the number of steps that take the CPU time of the budget, measured on a few steps; in a single epoch."""
+    """Set one epoch with as many steps as fit the budget of CPU time; the time of a step is measured first."""
     steps = max(1, round(budget_s / step_s(config, training, time.process_time)))
     return replace(config, epochs=1, steps=steps, validate_every=1)
 

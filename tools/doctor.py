@@ -1,11 +1,11 @@
 """Find out what is wrong: with this machine, with a client, or with a server.
 
     python tools/doctor.py                 this machine: Python, CPU, GPU, network, cache, disk, port, browser
-    python tools/doctor.py --listen        any client: listens in the server's place, and says what is wrong with it
+    python tools/doctor.py --listen        any client: listens in the server's place, and checks the client
     python tools/doctor.py --server        a running server: plays a good client against it
 
-Each finding is marked ok, note or WRONG, with what came, what was expected and how to mend it. The machine takes some
-seconds, a server two. Listening goes on until Ctrl-C or for --seconds.
+Each finding is marked ok, note or WRONG, and says what was received, what was expected and how to fix it. The check of
+the machine takes some seconds, that of a server two seconds. Listening goes on until Ctrl-C or for --seconds.
 
 Exit status: 0, nothing is wrong; 1, something is; 2, refused or failed, with the reason.
 """

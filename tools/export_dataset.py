@@ -1,24 +1,24 @@
-"""Take frames out of recordings that are worth training on: those on which perception was unsure, or lost the hero.
+"""Export frames of recordings that are worth training on: frames in which perception was unsure or lost the hero.
 
     python tools/export_dataset.py recordings/*.mcap --out data/candidates --coco
 
-Writes `images/NAME.jpeg` and `masks/NAME.png` (256×256) in the dataset's layout; a name is the recording's with the
-frame's number in its session, which `tools/replay.py` tells, too. The masks are the network's output, with its
+Writes `images/NAME.jpeg` and `masks/NAME.png` (256×256) in the dataset's layout. NAME is the recording's name with the
+frame's number in its session, which `tools/replay.py` prints, too. The masks are the network's output, with its
 mistakes: correct them by hand before training. With --coco, all masks of the set are also written for annotation tools,
-in COCO's format: `coco/masks.json` and, for tools that read no masks, `coco/polygons.json`; `tools/take_corrections.py`
-takes the result back. A frame is taken for the first of these reasons that applies
+in COCO's format: `coco/masks.json` and, for tools that read no masks, `coco/polygons.json`. `tools/take_corrections.py`
+takes the result back. A frame is taken for the first of these reasons that applies:
 
     lost      around a moment at which the track was lost: from 2.5 s before, when the hero was still seen, to 1 s after
     missed    the hero was followed, but not found in this frame where expected
-    several   several people in the frame may be the hero: more speaks for each of them than against
+    several   several people in the frame may be the hero: each of them has evidence above 0, of both looks
     unsure    the likeliest person is neither clearly the hero nor clearly not: evidence of less than 2 nats either way
 
-unless a frame of the second before was taken for the same reason (nearly the same picture), or only a part of it was
-looked at (the mask would lack everybody else). Files that exist stay as they are: after a kill, the same command goes
-on, and corrected masks are safe. An image that is of another recording of the same name is refused.
+A frame is left out if a frame of the second before was taken for the same reason (nearly the same picture), or if
+perception looked at only a part of it (the mask would lack the people elsewhere). Existing files are not changed: after
+a kill, the same command goes on, and corrected masks are safe. An image of another recording with this name is refused.
 
-The masks of a set show one target, as the hero: that of --target, or the one with which the first recording begins.
-Frames in which another one was looked for are left out.
+The masks of a set show one target, in the class of the hero: the target of --target, by default the first target of the
+first recording. Frames in which another target was looked for are left out.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -100,7 +100,7 @@ def check_names(paths: Sequence[Path]) -> None:
 
 
 def first_target(path: Path) -> str:
-    """Name of what was looked for at a recording's beginning.
+    """Name of the target at a recording's beginning.
 
     Raises:
         UnreadableRecordingError, OSError: if the file can't be read, or is no recording.
@@ -110,12 +110,12 @@ def first_target(path: Path) -> str:
 
 
 def choose(paths: Sequence[Path], target: str) -> dict[Path, Choice]:
-    """Choose frames of recordings in which a target was looked for.
+    """Choose frames from those frames of recordings in which the target was looked for.
 
     Raises:
         UnreadableRecordingError: if a file is no recording, or a damaged one.
-        OSError: if it can't be read.
-        ValueError: if the target was looked for in none of them.
+        OSError: if a file can't be read.
+        ValueError: if the target was looked for in none of the recordings.
     """
     choices, targets = {}, set[str]()
     for path in paths:
@@ -132,12 +132,12 @@ def choose(paths: Sequence[Path], target: str) -> dict[Path, Choice]:
 
 
 def check_images(path: Path, choice: Choice, out: Path) -> None:
-    """Make sure that those images of the chosen frames that exist are of this recording.
+    """Make sure that existing images of the chosen frames come from this recording.
 
     Raises:
         UnreadableRecordingError: if a frame cannot be understood.
         OSError: if a file can't be read.
-        ValueError: if one is not, because another recording has the same name.
+        ValueError: if an image comes from another recording, which has the same name.
     """
     there = {number for number in choice.reasons if pair_files(out, path, number)[0].exists()}
     for number, argument, _ in chosen_frames(path, there, "checking"):
@@ -156,15 +156,15 @@ def export(path: Path, choice: Choice, out: Path) -> str:
 
     Args:
         path: the recording.
-        choice: of its frames.
+        choice: its chosen frames.
         out: the folder of the set, with `images/` and `masks/`.
 
     Returns:
-        How many of how many, and why, for people.
+        Text for people: how many frames were chosen, for which reasons, and how many pairs were written.
 
     Raises:
         UnreadableRecordingError: if a frame or its mask cannot be understood.
-        OSError: if it can't be read, or the set not be written.
+        OSError: if the recording can't be read, or the set can't be written.
     """
     made = 0
     for number, argument, mask in chosen_frames(path, choice.reasons, "writing"):
@@ -181,12 +181,12 @@ def chosen_frames(path: Path, numbers: Collection[int], doing: str) -> Iterator[
     """Frames of a recording: the number, the argument of its event as JSON text, the mask.
 
     Args:
-        path: the recording; it is not read without numbers.
-        numbers: of the frames.
+        path: the recording; it is not read if there are no numbers.
+        numbers: the frames' numbers.
         doing: what is being done, for the progress bar.
 
     Raises:
-        UnreadableRecordingError: if it is damaged.
+        UnreadableRecordingError: if the recording is damaged.
         OSError: if it can't be read.
     """
     arguments = Waiting[int, str]()
@@ -204,10 +204,10 @@ def chosen_frames(path: Path, numbers: Collection[int], doing: str) -> Iterator[
 
 @contextmanager
 def understood(path: Path, number: int) -> Iterator[None]:
-    """Tells of which frame it is if something in it cannot be understood.
+    """Name the frame in errors about its content.
 
     Raises:
-        UnreadableRecordingError: in place of a ValueError.
+        UnreadableRecordingError: in place of a ValueError or a RecursionError.
     """
     try:
         yield
@@ -225,15 +225,15 @@ def write_pair(files: PathPair, argument: str, mask: Mask) -> bool:
     """Write a frame's image and its mask if they do not exist; a kill in between leaves only the image.
 
     Args:
-        files: to write.
-        argument: of the frame's event, JSON text.
+        files: the files to write.
+        argument: the argument of the frame's event, JSON text.
         mask: as recorded.
 
     Returns:
-        Whether there was something to write.
+        Whether a file was missing and has been written.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if a file cannot be written.
         ValueError: if the frame or the mask cannot be understood.
     """
     missing = [file for file in files if not file.exists()]
@@ -243,10 +243,10 @@ def write_pair(files: PathPair, argument: str, mask: Mask) -> bool:
 
 
 def camera_image(argument: str) -> bytes:
-    """A frame's camera image as `dataset_image` gives it; `argument` is that of its event, JSON text.
+    """A frame's camera image as `dataset_image` returns it; `argument` is the argument of the frame's event, JSON text.
 
     Raises:
-        ValueError: if it cannot be understood.
+        ValueError: if the frame cannot be understood.
     """
     return dataset_image(parse_sensor_frame(json.loads(argument)).rgb_image)
 
@@ -280,7 +280,7 @@ def dataset_image(file: bytes) -> bytes:
 
 
 def dataset_mask(file: bytes) -> bytes:
-    """A recorded mask, (px, px) RGB of any size, as a PNG file of the dataset's size; pixels keep their one class.
+    """A recorded mask, (px, px) RGB of any size, as a PNG file of the dataset's size; classes are not mixed.
 
     Raises:
         ValueError: if it is not a PNG of a sane size.

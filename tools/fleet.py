@@ -29,7 +29,7 @@ from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerEr
 from tools.simulator.world import FRAMES_PER_S
 
 SERVERS, REPLICAS, PEOPLE, TELL_EVERY_S = 2, 2, 10, 5
-# In lock-step nobody flies on meanwhile, so that slow machines may take their time.
+# Longer than usual, for slow machines. No harm in lock-step, where a drone does not fly on while it waits.
 WATCHDOG = ("--watchdog-s", "3")
 
 
@@ -75,7 +75,7 @@ def _introduce(fleet: FleetProcess, servers: Sequence[ServerProcess]) -> None:
 def _drones(
     servers: Sequence[ServerProcess], reports: Sequence[Path], drones: int, duration_s: float
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The drones of each server in a process, until the block ends."""
+    """Run the drones of each server, in a process for each server, until the block ends."""
     common = ("--lock-step", "--people", str(PEOPLE), "--drones", str(drones), "--duration", str(duration_s))
     running = []
     for number, (server, report) in enumerate(zip(servers, reports, strict=True)):
@@ -93,7 +93,7 @@ def _drones(
 def _watch(
     fleet: FleetProcess, servers: Sequence[ServerProcess], drones: Sequence[subprocess.Popen[bytes]], middle: float
 ) -> None:
-    """Tell of each server every some seconds until all drones have landed; kill a replica after `middle` frames."""
+    """Print the servers' states regularly until all drones have landed; kill a replica after `middle` frames."""
     victims = fleet.replicas()[:1]
     while any(process.poll() is None for process in drones):
         healths = [server.health(timeout_s=30.0)[1] for server in servers]

@@ -1,12 +1,12 @@
-"""Make a fleet fail in each of several ways while simulated drones follow by it, and tell what they noticed.
+"""Make a fleet fail in several ways while simulated drones use it to follow, and report the effects on the drones.
 
     python tools/fleet_faults.py [--drones 12] [--frames-per-s 5] [--watchdog-s 1]
     python tools/fleet_faults.py --faults killed-replica delay
 
 Takes some seven minutes, and needs Ray (docs/fleet.md). A real fleet of two replicas runs on this machine, and a server
-with `--fallback`; between them is a relay, which delays and changes answers. Each fault happens to drones that all
-follow, at a server of its own. The drones send frames of a hero whose place is known, so that a wrong or stale command
-is found. Two cores don't carry twelve drones at five frames a second each: give fewer frames.
+with `--fallback`; between them is a relay, which delays and changes answers. Each fault gets a new server, and begins
+when all drones follow. The drones send frames of a hero whose place is known, so wrong and stale commands are detected.
+Two cores are too slow for twelve drones at five frames a second each: give fewer frames.
 
 Exit status: 0; 1, a command was wrong, or a drone was on patrol, or left without a command, for too long, or frames did
 not go to the fleet again; 2, failed.
@@ -32,7 +32,7 @@ from tools.fault_injection.watching import STEADY_S, STEADY_WITHIN_S, becomes_st
 from tools.simulator.server_process import SHIPPED_WEIGHTS, running_server
 from tools.simulator.world import FRAMES_PER_S
 
-# The watchdog looks some times a second, and frames and orders have a way to go.
+# Tolerance, s: the watchdog checks only some times a second, and frames and commands take time on their way.
 GRACE_S = 0.25
 HEAD = (
     "| fault | frames lost | drones told to patrol | longest patrol | longest without a command | wrong commands "
@@ -41,15 +41,15 @@ HEAD = (
 
 
 class Outcome(NamedTuple):
-    """What came of a fault.
+    """The effects of a fault.
 
     Args:
         fault: its name.
-        judgement: on what the drones were told.
-        failed: frames that were sent to the fleet in vain.
+        judgement: of the commands that the drones got.
+        failed: frames that were sent to the fleet but got no answer that could be used.
         over_s: time until the fault was over.
-        back_s: time until the fleet inferred again for good; 0 if it did all the time, NaN if it did not within
-            `STEADY_WITHIN_S` after the fault.
+        back_s: time until the fleet inferred again without interruption; 0 if it was never interrupted, NaN if it was
+            not back within `STEADY_WITHIN_S` after the fault.
     """
 
     fault: str
@@ -120,10 +120,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def suffered(
     fault: Fault, fleet: Fleet, weights: Path, scenes: Sequence[Scene], options: argparse.Namespace
 ) -> Outcome:
-    """Let a fault happen to drones that follow, at a server of their own; `options` as `parse` gives them.
+    """Let a fault happen while drones follow, with a new server; `options` are those of `parse`.
 
     Raises:
-        TimeoutError: if they do not all follow before, or the fault does not end.
+        TimeoutError: if not all drones follow beforehand, or the fault does not end.
     """
     watchdog = ("--watchdog-s", str(options.watchdog_s))
     with (
@@ -139,7 +139,7 @@ def suffered(
         failed, begin_s = failed_images(server), time.monotonic()
         fault.happen(fleet)
         over_s = time.monotonic() - begin_s
-        becomes_steady(watch, flown)  # the row tells if not
+        becomes_steady(watch, flown)  # if not, the outcome's row says so
         told = together([drone.judged(begin_s, time.monotonic(), options.watchdog_s + GRACE_S) for drone in flown])
         return Outcome(fault.name, told, failed_images(server) - failed, over_s, watch.back_after_s(begin_s))
 

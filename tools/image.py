@@ -6,10 +6,10 @@
 Needs Linux, root, and `buildah` and `debootstrap` from the packages of Debian or Ubuntu; no daemon. Without --base, it
 makes the base from Debian's packages: Debian 12 with its Python 3.11, laid out as in `python:3.11-slim`. Takes some
 minutes, most of them for downloads and for writing 1 GB below /var/lib/containers and TMPDIR. The image stays as
-localhost/follow-me, for podman or `buildah push`; the base as localhost/follow-me-base, to build anew with --base.
+localhost/follow-me, for podman or `buildah push`. The base stays as localhost/follow-me-base; --base uses it again.
 
-Exit status: 0; 1, it could not be built, or the server in it did not follow the hero; 2, refused for the reason given;
-130, interrupted.
+Exit status: 0; 1, the image could not be built, or the server in it did not follow the hero; 2, refused for the reason
+given; 130, interrupted.
 """
 
 from model.startup import begin_command
@@ -36,14 +36,14 @@ from tools.simulator.server_process import REPOSITORY, ServerError, ServerProces
 from tools.simulator.world import World
 
 IMAGE, BASE = "localhost/follow-me", "localhost/follow-me-base"
-# Needs neither a daemon nor a network of its own: the server's port is one of this machine.
+# This isolation needs no daemon and shares this machine's network: the server's port is a port of this machine.
 ISOLATED = ("--isolation", "chroot")
-# The certificates that this machine trusts, for an index of packages behind a proxy.
+# Certificates that this machine trusts. The build needs them if the package index is behind a proxy.
 CERTIFICATES = ("--volume", "/etc/ssl/certs:/etc/ssl/certs:ro")
 RELEASE, PACKAGES = "bookworm", "ca-certificates,python3-venv"
-# /usr/local/bin/python and pip, as in the official image. Debian's own pip refuses to install beside apt.
+# Makes /usr/local/bin/python and pip, as in the official image. Debian's own pip refuses to install beside apt.
 SET_UP_BASE = "apt-get clean && rm -rf /var/lib/apt/lists/* && python3 -m venv /usr/local"
-# That of the image's health check.
+# The port that the image's health check asks.
 PORT_IN_IMAGE = "4567"
 SEED, PEOPLE, DURATION_S = 0, 30, 20.0
 
@@ -99,7 +99,7 @@ def make_base() -> None:
     """Make the image `BASE`.
 
     Raises:
-        CalledProcessError: if a step fails; it has said why.
+        CalledProcessError: if a step fails; the step has printed the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, folder], check=True)
@@ -113,7 +113,7 @@ def build_image(base: str) -> None:
     """Build the image `IMAGE`.
 
     Raises:
-        CalledProcessError: if a step fails; it has said why.
+        CalledProcessError: if a step fails; the step has printed the reason.
     """
     # Only Docker's format has health checks.
     options = (*ISOLATED, *CERTIFICATES, "--format", "docker", "--build-arg", f"BASE={base}", "--tag", IMAGE)
@@ -167,7 +167,7 @@ def fly(server: ServerProcess, duration_s: float) -> dict[str, Any]:
 
 
 def size_of(image: str) -> str:
-    """Size of an image as `buildah images` says it, such as 798 MB."""
+    """Size of an image as `buildah images` prints it, for example 798 MB."""
     return json.loads(_buildah_says("images", "--json", image))[0]["size"]
 
 

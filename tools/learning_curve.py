@@ -4,10 +4,10 @@
 
 Each training takes the first frames of `train` in the order of their names, recording by recording, so that the larger
 numbers include the smaller ones. All of them have the same settings and the same number of steps, and start from the
-weights of the preset, if it has any. With --random-weights, each is then done once more from random weights, to show
-what the start is worth. The score is of `validation`, which must show other recordings.
+weights of the preset, if it has any. With --random-weights, each training is then repeated from random weights, to show
+the effect of the starting weights. The score is that of `validation`, which must hold other recordings.
 
-The table is printed and saved as `curve.json` and `curve.png`; trainings that are in --out are not done again.
+The table is printed and saved as `curve.json` and `curve.png`. Trainings that are already in --out are not repeated.
 """
 
 from model.startup import begin_command

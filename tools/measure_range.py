@@ -1,10 +1,10 @@
-"""Measure how well people are placed without depth images: in the stand-in, against the true depth.
+"""Measure how exactly people are placed without depth images: in the stand-in, compared with the true depth.
 
     python tools/measure_range.py weights/model_weights --seeds 700 701 702
 
-A drone patrols and follows; once a second, everybody whom the network sees is placed by the ground and by their height,
-and compared with the depth that the renderer knows. Prints a table by distance: the median error, how often it is
-within one and two of the standard deviations that the tracker is told, and how many could not be placed.
+A drone patrols and follows. Once a second, each person whom the network sees is placed by the ground and by their
+height, and the depth is compared with the renderer's. Prints a table by distance: the share of people who could be
+placed, the median error, and how often the error is within one and two standard deviations that the tracker gets.
 Takes two minutes for each seed of 120 s.
 """
 
@@ -34,11 +34,11 @@ from tools.simulator.targets import HERO, NAMES
 from tools.simulator.world import Observation, World, frame_fields
 
 EDGES_M = (0, 10, 20, 30, 50, 100)
-LEAST_PX = 6  # of somebody within a box, to know whom the network has seen
+LEAST_PX = 6  # a sighting is of the person with the most pixels in its box, if they are at least this many
 
 
 class Measured(NamedTuple):
-    """One sighting: the true depth, and the one found with its standard deviation, metres; NaN without a place."""
+    """One sighting: true depth, depth found, and its standard deviation, metres; the latter two NaN without a place."""
 
     true_m: float
     found_m: float
@@ -88,7 +88,7 @@ def observations(world: World, seed: int, duration_s: int) -> Iterator[Observati
 
 
 def measured(sighting: Sighting, observation: Observation) -> Measured | None:
-    """A sighting against the true depth of whoever has the most pixels in its box; None if that is nobody."""
+    """Compare a sighting with the true depth of the person with the most pixels in its box; None if there is nobody."""
     left, top, right, bottom = (round(edge) for edge in sighting.box_px)
     box = np.s_[top : max(bottom, top + 1), left : max(right, left + 1)]
     who = observation.view.person[box]

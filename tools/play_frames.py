@@ -2,8 +2,9 @@
 
     python tools/play_frames.py ../shared/data/sample_evaluation_data/following_images --limit 40
 
-Takes 0.2 s per frame. Depth comes from the recording if the folder is one (layers cam1_ to cam4_). Otherwise it is that
-of flat ground; if the folder has `masks/`, their people stand on it. The images have no poses: all get the same pose.
+Takes 0.2 s per frame. If the folder is a recording (layers cam1_ to cam4_), the depth comes from it. Otherwise, the
+depth is that of flat ground, on which stand the people of `masks/`, if there are masks. The images have no poses: all
+get the same pose.
 """
 
 from model.startup import begin_command

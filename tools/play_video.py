@@ -4,9 +4,9 @@
     python tools/play_video.py walk.mp4 --height-m 4 --pitch-deg 20
     python tools/play_video.py 0 --height-m 1.5 --pitch-deg 0          # the first camera of this machine
 
-For trying a network on somebody's own footage: the server places people by the ground and by their height, and its page
-shows everybody with their tracks. Of each picture the square in the middle is sent, as the networks were taught on
-squares; the server must be told its vertical field of view. The camera is taken to stand still.
+This is for trying a network on your own footage. The server places people by the ground and by their height, and its
+page shows all people with their tracks. Only the square in the middle of each picture is sent because the networks were
+trained on squares. The server needs the vertical field of view of this square. The camera is assumed to stand still.
 Plays in real time, five pictures a second. OpenCV reads the video.
 """
 

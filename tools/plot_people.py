@@ -2,8 +2,8 @@
 
     python tools/plot_people.py recordings/NAME.mcap --out people.png
 
-Takes the recorded sightings once more through the tracker, without the network, which takes some seconds. A person who
-was never the hero with more than `--least` is left out.
+The tracker processes the recorded sightings again, without the network. Takes some seconds. A person whose probability
+of being the hero never reaches `--least` is left out.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -28,7 +28,7 @@ from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
 from server.watch.recording.restore import check_numbers, restored
 
-# Which memory holds, for all people together: ten in view for more than twenty hours, at five frames a second.
+# Memory holds this many, for all people together: ten in view for more than twenty hours, at five frames a second.
 MOST_POINTS = 4_000_000
 
 
@@ -36,7 +36,7 @@ class Story(NamedTuple):
     """What a tracker believed over time.
 
     Args:
-        times_s: (F,) of the frames that were understood, since the recording began.
+        times_s: (F,) times of the frames that were understood, since the recording began.
         probabilities: of each person, by number: (time, probability of being the hero) for each frame in view.
         followed: (F,) number of the person followed; 0 on patrol.
     """
@@ -74,8 +74,8 @@ def tell(recording: Recording) -> Story:
     """Take a recording's events through its session again.
 
     Raises:
-        ValueError: if no frame in it was understood, no session can have had its state at the start or an event, or
-            there is too much to be drawn.
+        ValueError: if no frame of the recording was understood, if its state at the start or an event is impossible for
+            a session, or if there are too many points to draw.
     """
     start, points = recording.start, 0
     session = restored(start)
@@ -102,7 +102,7 @@ def tell(recording: Recording) -> Story:
 
 
 def draw(story: Story, least: float, path: Path) -> None:
-    """Draw it as PNG: a line for each person, thick while they are followed."""
+    """Draw a story as PNG: a line for each person, thick while they are followed."""
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
     shown = [number for number, line in story.probabilities.items() if max(chance for _, chance in line) >= least]

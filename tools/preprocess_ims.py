@@ -10,9 +10,9 @@ are counted from 0, those of train first, then those of validation, each sorted 
 
 A frame takes 7 ms of a CPU core: about 200 frames per second on two idle cores. Ctrl-C or a kill loses no finished
 pair; the same command continues. It may run while QuadSim records, but only one instance at a time. Pairs of runs that
-are not in `<raw>` stay unchanged. Masks that are newer than their images, as corrected ones, are kept and named.
+are not in `<raw>` stay unchanged. Masks that are newer than their images, such as corrected ones, are kept and listed.
 
-Exit status: 0, every recorded frame is in the set; 1, some frames were skipped and named; 2, refused or failed, with
+Exit status: 0, every recorded frame is in the set; 1, some frames were skipped and listed; 2, refused or failed, with
 the reason; 130, interrupted.
 """
 
@@ -93,7 +93,7 @@ def describe(folder: Path) -> str:
 
 
 def count_pixels(mask: Path) -> np.ndarray:
-    """Number of pixels of each of `scoring.CLASSES` in a mask, (3,) int; all targets are the hero."""
+    """Number of pixels of each of `scoring.CLASSES` in a mask, (3,) int; all targets count as the hero."""
     try:
         numbers = class_numbers(read_png(mask)[0], MOST_TARGETS)
     except ValueError as error:

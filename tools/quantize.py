@@ -1,4 +1,4 @@
-"""Quantise a network to int8, which CPUs compute faster, and check that it still finds the same.
+"""Quantise a network to int8, which CPUs compute faster, and check that it still agrees with the float32 network.
 
     python tools/quantize.py weights/model_weights --data ../shared/data
 

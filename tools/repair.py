@@ -2,11 +2,11 @@
 
     python tools/repair.py recordings/*.mcap
 
-A server that is killed leaves a recording without a summary, and a copy that is broken off ends within a record. This
-program's tools read both as far as they go; strict readers ask for the summary. The command copies all whole records
-into a new file beside the recording, with the same times and topics, and puts that in its place. A whole file is left
-as it is. All files are checked before the first one is changed, and a file that is named twice is finished once. A
-second for each 20 MB.
+A server that is killed leaves a recording without a summary. A copy that is broken off ends within a record. The tools
+of this project read both as far as they go, but strict readers need the summary. The command copies all whole records
+into a new file beside the recording, with the same times and topics, and replaces the recording by this file. A whole
+file is left as it is. All files are checked before the first one is changed, and a file that is named twice is finished
+once. Takes a second for each 20 MB.
 
 Exit status: 0, all files are whole now; 2, refused for the reason given; 130, interrupted.
 """
@@ -34,7 +34,8 @@ from model.command import command, print_text, printable, run_command
 from model.pair_files import partial_file
 from server.watch.recording.records import UnreadableRecordingError, read_records
 
-# A server that records writes twice a second, also while nothing happens.
+# A file that changed within this time counts as still written: a server that records writes twice a second, even if
+# nothing happens.
 STILL_WRITTEN_S = 10.0
 # At the end of a file: the record Footer (opcode, length, start of the summary, start of the offsets, checksum), magic.
 FOOTER_BYTES = 1 + 8 + (8 + 8 + 4) + len(MCAP0_MAGIC)
@@ -42,7 +43,7 @@ PIECE_BYTES = 1_000_000
 
 
 class Version(NamedTuple):
-    """What tells whether a file has changed: its place, its size in bytes and the time of its latest change."""
+    """Shows whether a file has changed: its place, its size in bytes and the time of its latest change."""
 
     device: int
     inode: int
@@ -51,7 +52,7 @@ class Version(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "Version":
-        """Of a file now."""
+        """The present version of a file."""
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path}: expected a file")
@@ -59,7 +60,7 @@ class Version(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What was copied: the number of messages, and the bytes of an unfinished record at the end that were left out."""
+    """Result of a copy: number of messages, and bytes of an unfinished record at the end, which are left out."""
 
     messages: int
     left_out_bytes: int
@@ -86,7 +87,7 @@ def distinct(paths: Iterable[Path]) -> list[Path]:
     """The paths without those that lead to the same file as an earlier one, such as a link and the file itself."""
     by_file: dict[str, Path] = {}
     for path in paths:
-        by_file.setdefault(os.path.realpath(path), path)  # of a loop of links, `Path.resolve` raises RuntimeError
+        by_file.setdefault(os.path.realpath(path), path)  # `Path.resolve` raises RuntimeError for a loop of links
     return list(by_file.values())
 
 
@@ -125,7 +126,7 @@ def has_summary(file: IO[bytes], size: int) -> bool:
         return False
     file.seek(start)
     found, left_bytes = 0, size - start - 4 - len(MCAP0_MAGIC)
-    while left_bytes > 0 and (piece := file.read(min(left_bytes, PIECE_BYTES))):  # it may claim to be the whole file
+    while left_bytes > 0 and (piece := file.read(min(left_bytes, PIECE_BYTES))):  # its size is only claimed
         found, left_bytes = zlib.crc32(piece, found), left_bytes - len(piece)
     return checksum in (0, found)
 
@@ -134,11 +135,11 @@ def finish(path: Path, version: Version) -> str:
     """Put a finished copy in the place of a file.
 
     Args:
-        path: of the file.
-        version: that was checked.
+        path: the file.
+        version: its version when it was checked.
 
     Returns:
-        What was done, for people.
+        Text for people: what was done.
 
     Raises:
         OSError: if the copy cannot be written; the file is as it was.
@@ -166,7 +167,7 @@ def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: 
 
     Args:
         source: the file.
-        writer: of the copy.
+        writer: writes the copy.
         path: the file's name, for errors.
         size: of the file, bytes.
         description: what is being done, for the progress bar.
@@ -182,7 +183,7 @@ def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: 
         for record in read_records(source, path, size):
             end = source.tell()
             progress.update(end - progress.n)
-            if isinstance(record, DataEnd):  # a summary follows, if anything
+            if isinstance(record, DataEnd):  # nothing but a summary can follow
                 is_over = True
                 break
             copier.take(record)
@@ -194,19 +195,19 @@ def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: 
 
 
 class _Copier:
-    """Writes records of one file into another, whose schemas and channels have numbers of their own."""
+    """Writes records of one file into another, which numbers its schemas and channels anew."""
 
     def __init__(self, writer: Writer, path: Path) -> None:
         self._writer, self._path, self._has_begun, self.messages = writer, path, False, 0
         self._records: dict[tuple[type, int], Schema | Channel] = {}
-        # New number by old one.
+        # Old number → new number.
         self._schemas, self._channels = {0: 0}, dict[int, int]()
 
     def take(self, record: McapRecord) -> None:
-        """Write a record; indexes are made anew.
+        """Write a record; indexes are not copied because the writer makes its own.
 
         Raises:
-            UnreadableRecordingError: if it does not fit those before it.
+            UnreadableRecordingError: if the record contradicts those before it.
         """
         if not self._has_begun:
             if not isinstance(record, Header):
@@ -240,14 +241,14 @@ class _Copier:
         """Write the end.
 
         Raises:
-            UnreadableRecordingError: if there was not even a beginning.
+            UnreadableRecordingError: if there was no header.
         """
         if not self._has_begun:
             raise self._error("an MCAP file", "one without a header")
         self._writer.finish()
 
     def _is_new(self, record: Schema | Channel) -> bool:
-        """Whether a schema or a channel has not been there before: they may be repeated, but not changed."""
+        """Whether a schema or a channel is the first of its number; it may be repeated, but not changed."""
         before = self._records.setdefault((type(record), record.id), record)
         if before != record:
             raise self._error(f"one {type(record).__name__} of the number {record.id}", "two different ones")
@@ -258,7 +259,7 @@ class _Copier:
 
 
 def _ends_with_magic(file: IO[bytes], size: int) -> bool:
-    """Whether a file has an end, so that it cannot have been cut off."""
+    """Whether a file ends with MCAP's magic bytes, so that it cannot have been cut off."""
     file.seek(max(0, size - len(MCAP0_MAGIC)))
     return size > len(MCAP0_MAGIC) and file.read() == MCAP0_MAGIC
 

@@ -4,19 +4,19 @@
     python tools/replay.py recordings/20260101T120000Z_quadsim.mcap --weights runs/new/model_weights
     python tools/replay.py recordings/20260101T120000Z_quadsim.mcap --page
 
-Each recorded frame is decoded, seen and answered as the server does it, at the recorded times; all other events are fed
-back as they were. With the network and the engine of the recording, the commands are identical. With others, or with
-another version of this program, a table tells what changed: heroes found or lost, other commands, other positions. A
-hero counts as found in a frame if anybody in it may be the hero, by that frame alone.
-A frame takes some 20 ms on two busy cores.
+Each recorded frame is decoded, inferred and answered as in the server, at the recorded times. All other events are
+repeated as they were recorded. With the network and the engine of the recording, the commands are identical. With
+another network, engine or version of this program, a table shows what changed: heroes found or lost, other commands,
+other positions. A hero counts as found in a frame if a person in it may be the hero, by that frame alone. A frame takes
+some 20 ms on two busy cores.
 
-Recordings of older versions are read, but those of formats 1 and 2 only if they begin with their session, as those made
-with --record do. Their commands may differ, because today's tracker is another one.
+Recordings of older versions can be replayed, too. Those of formats 1 and 2 must begin with their session, as recordings
+made with --record do. Their commands may differ because the tracker has changed since.
 
 With --page nothing is run again: the recording is shown in the browser as the server's page showed the flight, with a
 timeline, at http://127.0.0.1:4568/, until Ctrl-C.
 
-Exit status: 0, nothing changed; 1, something did; 2, refused for the reason given; 130, interrupted.
+Exit status: 0, nothing changed; 1, something changed; 2, refused for the reason given; 130, interrupted.
 """
 
 from model.startup import begin_command
@@ -90,7 +90,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def show(options: argparse.Namespace) -> int:
     """Show a recording in the browser until Ctrl-C; returns the exit status."""
-    # Not above: these import eventlet, which warns whenever a process forks after it, as engines do.
+    # Imported here: they import eventlet, which warns if the process forks later, and engines fork.
     from server.playback import PlaybackServer
     from server.wire.token import read_token
 
@@ -108,12 +108,12 @@ def find_weights(chosen: Path | None, start: Start) -> Path:
     """The network to replay with.
 
     Args:
-        chosen: by the user; None for the recording's.
+        chosen: the user's choice; None for the recording's network.
         start: of the recording.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if the recording's is not known, or has been replaced by another.
+        FileNotFoundError: if there is no such network.
+        ValueError: if the recording does not name its network, or the file now holds another network.
     """
     if chosen is None and start.weights is None:
         raise ValueError("expected a recording that names its network, got none; give one with --weights")
@@ -133,7 +133,7 @@ def find_weights(chosen: Path | None, start: Start) -> Path:
 
 
 def differing_circumstances(recording: Recording, weights: Path, is_same_network: bool, engine: Engine) -> list[str]:
-    """Reasons for differences, and what the recording lacks: a line for each, for people."""
+    """Reasons why the replay may differ from the recording, and whether it was cut off: lines for people."""
     start, lines = recording.start, []
     if not is_same_network:
         lines.append(f"recorded with {start.weights}, replayed with {weights}, another network")

@@ -1,4 +1,4 @@
-"""Search for training settings with Ray Tune: Optuna chooses, and ASHA stops the trials that are behind.
+"""Search for training settings with Ray Tune: Optuna chooses them, and ASHA stops trials with a low score.
 
     python tools/search.py --space tools/spaces/original.toml --data ../shared/data --out runs/search
     python tools/search.py --space tools/spaces/fpn.toml --data ../shared/data --out runs/search_fpn --cluster auto
@@ -11,7 +11,7 @@ not read.
 The output folder gets `trials.csv`, `report.html` (table, curves, importance of each setting, parallel coordinates;
 opens offline), `best.toml` (a preset for `tools/train.py`) and `trials/`, the run folder of each trial with TensorBoard
 logs. A trial that fails, runs out of memory or is killed is a row of the table. Ctrl-C or a kill costs at most an epoch
-of the trials in progress: the same command goes on. With more `trials` in the space, it goes on beyond its end.
+of the trials in progress: the same command goes on. A finished search goes on if the space gets more `trials`.
 """
 
 from model.startup import begin_command
@@ -117,7 +117,7 @@ def check_folder(out: Path, space: Space) -> None:
 
 def run(space: Space, training: Frames, validation: Frames, options: argparse.Namespace) -> None:
     """Run the trials that are missing, and keep the report up to date."""
-    # Only here: they take seconds, and are not installed with everything else.
+    # Imported here: they take seconds, and need packages that are not installed by default.
     from tools.tuning.report import write_report
     from tools.tuning.runner import Resources, search
 
@@ -140,7 +140,7 @@ def run(space: Space, training: Frames, validation: Frames, options: argparse.Na
 
 
 def summary(space: Space, out: Path) -> int:
-    """Say what came of it; returns the exit status."""
+    """Print the results of the search; returns the exit status."""
     trials = read_trials(out)
     best = best_trial(trials, space)
     if best is None:

@@ -176,7 +176,7 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
             ticker = _Ticker(settings, simulators)
             begin_s = time.monotonic()
             run(simulators, settings.duration, speed=speed, on_frame=ticker)
-        except KeyboardInterrupt:  # what has been flown is reported first
+        except KeyboardInterrupt:  # the flight so far is reported first
             is_interrupted = True
             print()
         except OSError as error:

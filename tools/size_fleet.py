@@ -3,8 +3,9 @@
     python tools/size_fleet.py --drones 50 200 --replicas 8 32 --servers 4
     python tools/size_fleet.py --drones 200 1000 --replicas 2 --servers 16 --gpu
 
-Takes seconds; nothing else is started. What a frame costs each part has been measured (docs/fleet.md), except on a GPU,
-where it is an assumption. These times do not vary here: a real fleet's 95th percentile is higher.
+Takes seconds and starts no other program. The time that each part needs for a frame is measured (docs/fleet.md), except
+on a GPU, where it is an assumption. The simulation takes these times as constant, so a real fleet's 95th percentile is
+higher.
 """
 
 from model.startup import begin_command
@@ -23,11 +24,12 @@ from tools.sizing.simulation import LEAST_S, Outcome, most_drones, simulate
 # Processor time on one core of an x86-64 processor, ms; docs/fleet.md says how it was measured.
 LOOP_MS, BEFORE_MS, AFTER_MS, PROXY_MS = 3.2, 3.0, 2.7, 7.6
 CPU_MS = (0.0, 41.0)
-# Assumed, not measured: 5 ms for a call of TensorFlow, and 1.8 ms for an image: the network does 3.6 GFLOP for an image
-# of 256 × 256, and an NVIDIA T4 may reach a quarter of the 8.1 TFLOP/s (float32) of its data sheet. 10 ms are measured:
-# what a replica does besides the network, such as packing. The simulation does not let both overlap.
+# First: a call of TensorFlow, assumed to take 5 ms. Each image: 1.8 ms for the network, assumed, and 10 ms for the rest
+# of a replica's work, such as packing, measured. The 1.8 ms: the network needs 3.6 GFLOP for an image of 256 × 256, and
+# an NVIDIA T4 may reach a quarter of the 8.1 TFLOP/s (float32) of its data sheet. In the simulation, the two don't
+# overlap.
 GPU_MS, GPU_BATCH = (5.0, 11.8), 8
-# So that the next batch collects while one is inferred: `max_ongoing_requests` of fleet.yaml.
+# A replica holds a second batch, which fills while the first is inferred (`max_ongoing_requests` of fleet.yaml).
 BATCHES_HELD = 2
 SHARE = 0.98
 HEAD = f"{'drones':>8}{'p50':>10}{'p95':>10}{'answered':>10}{'late':>7}{'Gbit/s':>9}  fullest part"

@@ -1,11 +1,12 @@
-"""Check that the server's memory, threads and descriptors do not grow: an hour of many QuadSims' frames in minutes.
+"""Check that memory, threads and descriptors of the server do not grow while many QuadSims send an hour of frames.
 
     python tools/soak.py [--minutes 60] [--drones 24] [--idle 100] [--data ../shared/data]
 
-The drones send what they would send in `--minutes` at 5 Hz, as fast as the server takes it, and connect anew after
-every five minutes of these; the idle QuadSims send one frame and stay. Threads and descriptors are counted when only
-the idle ones are left: after a first connection of every drone, and at the end. Memory may grow by at most 10 MB within
-the second half, when all bounded histories are full. An hour of 24 drones takes some 54 minutes on two cores.
+The drones send as many frames as in `--minutes` at 5 Hz, but as fast as the server takes them. They connect anew after
+each five minutes of frames. The idle QuadSims send one frame and stay connected. Threads and descriptors are counted
+twice when only the idle QuadSims are left: after each drone has connected once, and at the end. Memory may grow by at
+most 10 MB within the second half, when all bounded histories are full. An hour of 24 drones takes some 54 minutes on
+two cores.
 
 Exit status: 0; 1, something grew; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -37,15 +38,16 @@ from tools.simulator.wire import QuadSimClient
 MINUTES_PER_CONNECTION = 5.0
 MOST_GROWTH_MB = 10.0
 SAMPLE_PERIOD_S = 0.5
-# Frames of a drone that the server has not answered: without a bound, its pings would be late behind them, and it would
-# be dropped. The server looks at the newest only, so that its own time is spent on messages, sessions and answers.
+# Most frames of a drone that wait for the server's answer. Without a bound, the drone's pings would be late behind its
+# frames, and the server would drop it. The server infers the newest frame only, so it spends its time on messages,
+# sessions and answers.
 MOST_AHEAD = 20
-# For what the server closes after its clients have gone.
+# Time for the server to close what its clients used, after they have gone.
 SETTLING_S = 10.0
 
 
 class Resources(NamedTuple):
-    """What a process holds, on Linux and macOS."""
+    """Resources of a process, on Linux and macOS."""
 
     memory_mb: float
     threads: int
@@ -123,7 +125,7 @@ def fly(
         Number of frames sent so far, and the server's resident memory then, MB, at regular times.
 
     Raises:
-        ServerError: if the server drops one of them, or does not answer.
+        ServerError: if the server drops a drone, or does not answer.
     """
     process = psutil.Process(server.process.pid)
     sent = [0] * drones
@@ -160,7 +162,7 @@ def fly(
 
 
 def settled(process: psutil.Process, before: Resources | None = None) -> Resources:
-    """What the server holds once the drones have gone: at once when it is what it was before, else in the end."""
+    """Wait until there are no more threads and descriptors than before, or `SETTLING_S`; returns the resources."""
     until_s = time.monotonic() + SETTLING_S
     while (now := Resources.of(process)) and time.monotonic() < until_s:
         if before and now.threads <= before.threads and now.descriptors <= before.descriptors:

@@ -2,9 +2,10 @@
 
     python tools/take_corrections.py data/candidates instances_default.json
 
-FILE has annotations in COCO's format, with masks (runs) or polygons, in the categories people and hero; all else is
-surroundings, and where the two overlap, the hero is in front. An image that the file does not list keeps its mask; one
-that it lists without annotations shows surroundings only. Nothing is written unless the whole file can be taken.
+FILE has annotations in COCO's format, with masks (runs) or polygons, in the categories people and hero. All other
+pixels are surroundings. Where people and hero overlap, the hero is in front. An image that the file does not list keeps
+its mask. An image that it lists without annotations shows surroundings only. Nothing is written unless the whole file
+is valid.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted: the same command goes on.
 """
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def is_mask(image: Path, mask: Path, classes: np.ndarray) -> bool:
-    """Whether the mask of an image shows these classes; not if it is damaged, for then it is to be replaced."""
+    """Whether the mask of an image shows these classes; False if it is damaged, because it must be replaced then."""
     try:
         return np.array_equal(read_pair(image, mask, IMAGE_PX)[1], classes)
     except ValueError:
@@ -58,7 +59,7 @@ def write_mask(file: Path, classes: np.ndarray) -> None:
     """Write a mask in the dataset's layout.
 
     Args:
-        file: of the mask; a kill leaves the former one.
+        file: the mask's file; after a kill, it has its former content.
         classes: (H, W) numbers into `scoring.CLASSES`.
     """
     png = io.BytesIO()

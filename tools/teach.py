@@ -3,16 +3,16 @@
     python tools/teach.py model/profiles/dog.toml --stand-in --hours 2
     python tools/teach.py dog.toml --raw data/raw_sim_data --out runs/dog
 
-The first argument is the target's profile (docs/targets.md). The recordings are QuadSim's raw ones, at least three in
-`<raw>/train/<name>/IMG`, with the target in the hero's layer; with `--stand-in`, the stand-in for QuadSim records by
-itself, if it has such a target (docs/simulator.md). The stages make a dataset of which whole recordings are held out,
-check it and say what it lacks, choose a training that fits the hours, train on from the shipped network, convert,
-quantise, calibrate and score it, fly it in the stand-in, and write a report.
+The first argument is the target's profile (docs/targets.md). The recordings are raw recordings of QuadSim, at least
+three in `<raw>/train/<name>/IMG`, with the target in the hero's layer. With `--stand-in`, the stand-in for QuadSim
+makes the recordings, if it has the target (docs/simulator.md). The stages make a dataset with whole recordings held
+out, check it and say what it lacks, and choose a training that fits the hours. They then train the shipped network
+further, convert, quantise, calibrate and score the result, fly with it in the stand-in, and write a report.
 
-`--out` gets everything: `report.html` is a single page with pictures, `run/model_weights` the network, which the server
-takes. Besides the hours of the training, the stages take about a quarter of an hour on two CPU cores. Ctrl-C or a kill
-costs at most one epoch: the same command continues. What has changed, such as a new recording or the profile, is made
-anew with all that depends on it.
+`--out` gets everything: `report.html` is a single page with pictures, `run/model_weights` is the network for the
+server. Besides the hours of the training, the stages take about a quarter of an hour on two CPU cores. Ctrl-C or a kill
+costs at most one epoch: the same command continues. After a change of an input, such as a new recording or a changed
+profile, the command repeats the stages that depend on it.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """

@@ -10,12 +10,12 @@
 Presets: `fpn` (default) is the first training of the shipped network, about two hours on two CPU cores with bfloat16
 instructions; its card lists the trainings that followed. `fcn4` is this project's FCN4 (100 minutes), `writeup` the
 FCN4 of the original report with its settings. `--preset FILE.toml` takes the settings of a file, such as `best.toml` of
-`tools/search.py`. Every setting of a preset can be changed by its option. With `--profile`, the figures that
-the masks call the hero are another target; with `--more-profiles`, they show further ones: see docs/targets.md.
+`tools/search.py`. Every setting of a preset can be changed by its option. With `--profile`, the hero's class in the
+masks is another target. With `--more-profiles`, the masks show further targets: see docs/targets.md.
 
-Validation frames are those of `validation/` and of the recordings of `train/` that `--hold-out` names; the score of
-each part is printed at the end. `--sets both` also learns from the validation frames and keeps the thresholds of
-`--start`; use it for a last run, when nothing is left to choose.
+Validation frames are those of `validation/` and those of the recordings of `train/` that `--hold-out` names. The score
+of each part is printed at the end. `--sets both` also trains on the validation frames, and keeps the thresholds of
+`--start`. Use it for a last run, when nothing is left to choose.
 
 The run folder gets the weights (`model_weights.keras`), their card (`model_weights.json`: settings, data, scores),
 `log.csv`, `loss.png`, `samples.png` (the first training batch) and TensorBoard logs. Ctrl-C or a kill costs at most one

@@ -1,11 +1,12 @@
-"""Train the second look: a small network that checks again those whom the main network takes for the hero.
+"""Train the second look: a small network that checks again the people whom the main network takes for the hero.
 
     python tools/train_second_look.py weights/model_weights --data ../shared/data lookalikes --hold-out r03 r07
 
-The network sees the frames of the dataset folders; everybody whom it sees is an example: the hero, or not. Each folder
-counts alike. The second look is written beside the network; `tools/calibrate.py` then says how much it is worth, on
-recordings that neither has learned from. Until then it is not used; one that was in use is taken off the card. Takes
-some minutes for a thousand frames.
+The main network infers the frames of the dataset folders. Each person whom it sees is an example, either of the hero or
+of somebody else. Each folder has the same weight. The second look is written beside the network. `tools/calibrate.py`
+then fits its evidence, on recordings on which neither network was trained. The server does not use the second look
+before that: this command removes the evidence of an earlier second look from the card. Takes some minutes for a
+thousand frames.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -109,7 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
-    """The people of each folder."""
+    """Examples for the training, from the people of each folder."""
     everybody = [person for some in people for person in some]
     return Examples(
         np.stack([person.crop for person in everybody]),
@@ -120,10 +121,10 @@ def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
 
 
 def table(network: keras.Model, people: Sequence[LabelledPerson], from_px: float) -> str:
-    """How often heroes and others are told apart among those who are the hero to the large network.
+    """Table of how well heroes are told from others, among people whom the large network labels as the hero.
 
-    A line for each folder: the share of pairs of a hero and somebody else in which the hero is the likelier one.
-    Smaller people than `from_px` are left out.
+    A line for each folder: the share of pairs of a hero and somebody else in which the hero has the larger score.
+    People smaller than `from_px` are left out.
     """
     lines = [f"{'held out':<20}{'heroes':>8}{'others':>8}{'first look':>12}{'second look':>13}"]
     for folder in sorted({person.recording.split("/")[0] for person in people}):
@@ -139,7 +140,7 @@ def table(network: keras.Model, people: Sequence[LabelledPerson], from_px: float
 
 
 def ranked(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The share of pairs of a hero and somebody else in which the hero has the larger score; equal ones count half."""
+    """Share of pairs of a hero and somebody else in which the hero has the larger score; equal scores count half."""
     heroes, others = scores[truth][:, None], scores[~truth][None]
     return float(((heroes > others) + 0.5 * (heroes == others)).mean())
 

@@ -1,1 +1,1 @@
-"""What `tools/doctor.py` finds out about a machine, a client and a server."""
+"""The checks of `tools/doctor.py`: of a machine, a client and a server."""

@@ -1,4 +1,4 @@
-"""How to mend what a client does wrong, by the field that the server names in its complaint."""
+"""Advice on a client's mistakes, by the field that the server names in its complaint."""
 
 from tools.diagnosis.finding import Finding, Mark
 
@@ -33,13 +33,13 @@ _MEND = {
 
 
 def from_complaint(field: str, expected: str, received: str, came: str = "") -> Finding:
-    """Make a finding of what the server complains of.
+    """Make a finding of a complaint of the server.
 
     Args:
-        field: what it is about.
-        expected: in the server's words.
-        received: likewise.
-        came: a longer sample; empty for `received` alone.
+        field: the field that is wrong.
+        expected: what was expected, in the server's words.
+        received: what was received, in the server's words.
+        came: a longer sample of what was received; empty if `received` is enough.
     """
     shown = expected if field not in ("pose", "gimbal_pose") else f'"{field}": "{POSE_SAMPLE}", that is {expected}'
     return Finding(Mark.WRONG, field, f"got {received}", came, shown, _MEND.get(field, ""))

@@ -1,11 +1,11 @@
-"""One thing that the doctor has found out."""
+"""A result of the doctor's checks."""
 
 import enum
 from typing import NamedTuple
 
 
 class Mark(enum.Enum):
-    """How a finding is to be taken."""
+    """How serious a finding is."""
 
     OK = "ok"
     NOTE = "note"  # works, but the user may want to know
@@ -13,15 +13,15 @@ class Mark(enum.Enum):
 
 
 class Finding(NamedTuple):
-    """One thing that the doctor has found out.
+    """A result of the doctor's checks.
 
     Args:
-        mark: how it is to be taken.
+        mark: how serious it is.
         subject: what it is about, in a word or two.
-        words: what is the case.
-        came: a sample of what came.
-        expected: what was expected in its place.
-        mend: how to mend it.
+        words: the result.
+        came: a sample of what was received.
+        expected: what was expected.
+        mend: how to fix it.
     """
 
     mark: Mark

@@ -1,4 +1,4 @@
-"""What the frames of one client tell: whether the server understands them, how often they come, how its clock runs."""
+"""Check the frames of one client: whether the server understands them, their rate, and the client's clock."""
 
 import itertools
 import statistics
@@ -15,11 +15,11 @@ from tools.diagnosis.advice import from_complaint
 from tools.diagnosis.finding import Finding, Mark
 from tools.simulator.drone import SWEEP_DEG_S
 
-# Frames, or seconds after the first, after which rate and clock are judged; one second at least.
+# Rate and clock are judged after so many frames, or so many seconds after the first frame, but after 1 s at least.
 ENOUGH_FRAMES, ENOUGH_S, LEAST_S = 10, 5.0, 1.0
-# The drone patrols after 1 s without a frame, and a frame may be lost now and then.
+# Longest period of frames, s: the drone patrols after 1 s without a frame, and a frame may be lost now and then.
 RAREST_S = 0.5
-# How far a clock may be from seconds.
+# A client's clock may run at most by this factor faster or slower than this machine's.
 FASTEST = 1.5
 # A drone that moves less from frame to frame hovers; a gimbal that turns less is still.
 HOVERING_M, STILL_DEG, ENOUGH_STEPS = 0.05, 1.0, 5
@@ -28,7 +28,7 @@ MOST_MOMENTS = 1000
 
 
 class Moment(NamedTuple):
-    """When a frame came, and what it says of its own time and place."""
+    """A frame's time of arrival, its own timestamp, and its poses."""
 
     arrival_s: float
     timestamp_s: float | None
@@ -40,8 +40,8 @@ class FrameCheck:
     """Judges the frames of one client.
 
     Attributes:
-        frames: how many came.
-        understood: how many of them the server understands.
+        frames: number of frames received.
+        understood: number of frames that the server understands.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class FrameCheck:
 
         Args:
             arrival_s: when it came, monotonic seconds.
-            argument: of its event.
+            argument: the argument of its event.
         """
         self.frames += 1
         self._first_s = arrival_s if self._first_s is None else self._first_s
@@ -138,7 +138,7 @@ class FrameCheck:
 
 
 def sample(argument: object) -> str:
-    """An event's argument in a line."""
+    """An event's argument as a line of text."""
     if not isinstance(argument, Mapping):
         return shorten(argument)
     fields = [f"{shorten(str(key), 20)}: {shorten(value, 50)}" for key, value in list(argument.items())[:8]]

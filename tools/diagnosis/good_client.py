@@ -1,4 +1,4 @@
-"""Plays a QuadSim without faults against a running server, and says how it is answered."""
+"""Plays a QuadSim without faults against a running server, and reports the server's answers."""
 
 import http.client
 import statistics
@@ -18,7 +18,7 @@ from tools.simulator.recorded import CAMERA_POSE
 from tools.simulator.wire import QuadSimClient
 
 FRAMES, PERIOD_S = 10, 0.2
-DISTANCE_M = 8.0  # of all that the known frame shows; it was recorded without depth
+DISTANCE_M = 8.0  # depth of the whole known frame, because it was recorded without depth
 ANSWER_S = 5.0
 
 

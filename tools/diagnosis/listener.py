@@ -1,7 +1,7 @@
-"""Listens in the server's place, and says of each client what the server understands of it.
+"""Listens in the server's place, and reports for each client what the server understands.
 
-The handshake, the protocol and the frames are read by the server's own code; only the network is missing. The drone of
-a simulator that connects is told to patrol.
+The server's own code reads the handshake, the protocol and the frames; only the network is missing. A simulator's drone
+is told to patrol when its first frame arrives.
 """
 
 import logging
@@ -27,7 +27,7 @@ PATH = "/socket.io/"
 LOOK_S = 0.25
 # A QuadSim sends its first frame within 0.2 s.
 SILENT_S = 5.0
-# A client that is not served may come 200 times a second.
+# A client that is refused may connect again 200 times a second.
 MOST_FINDINGS = 500
 
 Tell = Callable[[str, Finding], None]
@@ -37,12 +37,12 @@ class Listener:
     """Listens until it is stopped; see the module.
 
     Args:
-        tell: called with a client's name and what has been found out of it. A fault that another client of the same
-            machine has had is not told again.
+        tell: called with a client's name and a finding about it. The same fault of another client of the same machine
+            is not reported again.
 
     Attributes:
-        understood: how many frames have been understood.
-        wrong: how many faults have been told.
+        understood: number of frames that were understood.
+        wrong: number of faults that were reported.
     """
 
     def __init__(self, tell: Tell) -> None:
@@ -50,10 +50,10 @@ class Listener:
         self._tell_user = tell
         self._told: set[tuple[object, ...]] = set()
         self._checks: dict[str, tuple[str, FrameCheck]] = {}
-        self._awaited: dict[str, float] = {}  # who has made a handshake and sent nothing since: when
+        self._awaited: dict[str, float] = {}  # client that has sent nothing since its handshake → time of that
         faults, complaints = Faults(), RateLimitedWarnings()
         complaints.listeners.append(self._on_complaint)
-        logging.getLogger("server.wire.complaints").setLevel(logging.CRITICAL)  # they are told by `tell`
+        logging.getLogger("server.wire.complaints").setLevel(logging.CRITICAL)  # `tell` reports them
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
         self._loop = EventLoop(faults, complaints)
@@ -68,12 +68,12 @@ class Listener:
 
         Args:
             host: address to listen on.
-            port: likewise; 0 for any that is free.
-            seconds: None for ever.
+            port: port to listen on; 0 for any that is free.
+            seconds: duration, s; None: until a signal.
             ready: called with address and port once it listens.
 
         Raises:
-            OSError: if the address cannot be listened on.
+            OSError: if it cannot listen on the address.
         """
         address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0), reload=lambda: None)
         self._loop.every(LOOK_S, self._look, "look")
@@ -85,7 +85,7 @@ class Listener:
             self._on_disconnect(sid)
 
     def _noted(self, wsgi: Callable[..., Any]) -> Callable[..., Any]:
-        """Tell of each handshake before it is answered."""
+        """Report each handshake before it is answered."""
 
         def noted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
             peer, query = Peer.of(environ), parse_qs(environ.get("QUERY_STRING", ""))
@@ -154,7 +154,7 @@ class Listener:
 
 
 def _host(client: str) -> str:
-    """The machine of a client, which is named with or without its port."""
+    """The machine of a client; the client's name may end with a port."""
     return client.rpartition(":")[0] or client
 
 

@@ -1,6 +1,6 @@
-"""Whether a machine has what the server needs, and what it will make of it.
+"""Check whether a machine has what the server needs, and how the server will use it.
 
-Libraries are imported by the check that needs them, so that a broken installation is told as well.
+Each check imports the libraries that it needs, so that a broken installation is reported, too.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
     """Check this machine, one thing after the other.
 
     Args:
-        port: that the server is to listen on.
+        port: the port on which the server will listen.
         recordings: folder to record into; it need not exist.
     """
     checks: list[tuple[str, Check]] = [
@@ -56,7 +56,7 @@ def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
 
 
 def check_port(port: int) -> Finding:
-    """Whether a port of 127.0.0.1 is free, or else who has it."""
+    """Check whether a port of 127.0.0.1 is free, or a follow-me server or another program uses it."""
     from tools.simulator.server_process import is_port_free
 
     subject = f"port {port}"
@@ -74,10 +74,10 @@ def check_port(port: int) -> Finding:
 
 
 def ask_health(host: str, port: int) -> dict[str, object]:
-    """What a server says at /healthz.
+    """The answer of a server at /healthz.
 
     Raises:
-        OSError, http.client.HTTPException, ValueError: if it says nothing, or is no follow-me server.
+        OSError, http.client.HTTPException, ValueError: if there is no answer, or it is not a JSON object.
     """
     with contextlib.closing(http.client.HTTPConnection(host, port, timeout=ASK_S)) as connection:
         connection.request("GET", "/healthz")

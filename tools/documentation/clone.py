@@ -20,14 +20,14 @@ READY_WITHIN_S = 300.0
 STOPPED_WITHIN_S = 30.0
 LAST_LINES = 12  # of the output of a command that failed
 SERVER = "http://127.0.0.1:4567/healthz"
-# In a command, the newest file that fits stands for one whose name only the reader knows.
+# A word of a command with NAME in place of a name that the reader inserts. The check inserts the newest file that fits.
 PLACEHOLDER = re.compile(r"\S*\bNAME\b\S*")
 
 
 class Outcome(NamedTuple):
     """How a command ended.
 
-    `mistake` says what is wrong, with the last lines of its output; it is empty if nothing is.
+    `mistake` says what went wrong, with the last lines of the output; it is empty if nothing went wrong.
     """
 
     mistake: str
@@ -38,14 +38,14 @@ class Clone:
     """A clone of the repository's latest commit in a folder of its own, which is made by `clone_of`.
 
     Args:
-        folder: of the clone.
-        scratch: for the cache and the output of commands.
+        folder: the clone's folder.
+        scratch: folder for the cache and the output of commands.
     """
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         self.folder, self._scratch = folder, scratch
         self._server: tuple[Command, subprocess.Popen[bytes]] | None = None
-        # As a new user has it: no environment active, and an empty cache.
+        # As for a new user: no environment is active, and the cache is empty.
         unwanted = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "FOLLOWME_DATA")
         kept = {name: value for name, value in os.environ.items() if name not in unwanted}
         self._environment = {**kept, "XDG_CACHE_HOME": str(scratch / "cache"), "PYTHONUNBUFFERED": "1"}
@@ -74,7 +74,7 @@ class Clone:
         return Outcome(mistake, time.monotonic() - start_s)
 
     def stop_server(self) -> str:
-        """Stop the server that runs in the background, if there is one; returns what is wrong with its end."""
+        """Stop the server that runs in the background, if there is one; returns what went wrong, or an empty text."""
         if self._server is None:
             return ""
         (command, process), self._server = self._server, None
@@ -112,7 +112,7 @@ class Clone:
         return self.stop_server() or f"expected {SERVER} to answer within {READY_WITHIN_S:.0f} s"
 
     def _mistake(self, command: Command, process: subprocess.Popen[bytes]) -> str:
-        """What is wrong with a command that has ended; empty if nothing is."""
+        """What went wrong with a command that has ended; empty if nothing did."""
         if process.returncode in command.statuses:
             return ""
         wanted = " or ".join(map(str, sorted(command.statuses)))
@@ -126,7 +126,7 @@ class Clone:
         """A command with real files in place of NAME.
 
         Raises:
-            FileNotFoundError: if there is none.
+            FileNotFoundError: if no file fits.
         """
 
         def newest(placeholder: re.Match[str]) -> str:
@@ -144,7 +144,7 @@ def clone_of(repository: Path, data: Path | None) -> Iterator[Clone]:
 
     Args:
         repository: its folder.
-        data: the dataset's folder; what lies beside it is beside it in the clone, too. None without one.
+        data: the dataset's folder; its sibling folders are linked beside it, too. None if there is no dataset.
 
     Raises:
         OSError: if it can't be cloned.
@@ -169,7 +169,7 @@ def clone_of(repository: Path, data: Path | None) -> Iterator[Clone]:
 
 
 def without_comment(text: str) -> str:
-    """A command without a comment at its end, which begins with ` #`."""
+    """Remove a comment at the end of a command; it begins with ` #`."""
     return re.sub(r"\s+#.*$", "", text)
 
 

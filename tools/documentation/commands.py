@@ -3,8 +3,8 @@
 HTML comments above a block, which readers of the page don't see, say how the check treats its commands:
 
     <!-- not run: REASON -->          reported with the reason
-    <!-- run with: OPTIONS -->        run with these options in addition, which make it shorter
-    <!-- exit status: 0 1 -->         statuses that are right; without this, 0
+    <!-- run with: OPTIONS -->        run with these additional options, which make it shorter
+    <!-- exit status: 0 1 -->         the expected statuses; without this comment, 0
     <!-- background -->               a server: runs until the section ends, or the next server starts
 """
 
@@ -25,12 +25,12 @@ class Command:
         page: path of the page in the repository.
         line: number of its first line there.
         section: heading of its section, of level 2.
-        text: for the shell.
+        text: the command line for the shell.
         shell: one of `SHELLS`.
-        not_run: why it can't be run by the check; empty if it can.
+        not_run: why the check can't run it; empty if it can.
         run_with: options that the check adds.
-        statuses: exit statuses that are right.
-        is_server: runs in the background.
+        statuses: expected exit statuses.
+        is_server: whether it is a server, which runs in the background.
     """
 
     page: str
@@ -83,7 +83,7 @@ def read_commands(repository: Path, page: str) -> list[Command]:
 
 
 def _as_told(command: Command, lines: Sequence[str], start: int) -> Command:
-    """What the comments right above a block say of its commands."""
+    """Apply the comments right above a block to its commands."""
     while start > 0 and lines[start - 1].startswith("<!--"):
         start -= 1
         told = _COMMENT.fullmatch(lines[start])
@@ -108,7 +108,7 @@ def _as_told(command: Command, lines: Sequence[str], start: int) -> Command:
 
 
 def _in_block(common: Command, lines: Sequence[str]) -> Iterator[Command]:
-    """The commands of a block; one may go on for several lines that end with a backslash."""
+    """The commands of a block; a line that ends with a backslash goes on in the next line."""
     text, begun = "", 0
     for number, line in enumerate(lines):
         begun = begun if text else number

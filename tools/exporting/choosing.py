@@ -1,4 +1,4 @@
-"""Which frames of a recording are worth training on, by the rules that `tools/export_dataset.py` tells."""
+"""Choose the frames of a recording that are worth training on, by the rules in `tools/export_dataset.py`."""
 
 import math
 from typing import NamedTuple
@@ -14,7 +14,7 @@ CLEAR_NATS = 2.0  # odds of 7 to 1
 
 
 class _Frame(NamedTuple):
-    """A frame that was seen as a whole, and the reason to take it; None for no reason, unless the track was lost."""
+    """A frame that was inferred as a whole, and the reason to take it; None for no reason but perhaps a lost track."""
 
     number: int
     at_s: float
@@ -26,9 +26,9 @@ class Choice(NamedTuple):
     """Frames of a recording.
 
     Args:
-        reasons: to take each frame that is chosen, members of `REASONS`, by the frames' numbers.
-        seen: how many frames were seen in which the target was looked for.
-        left_out: how many frames were seen in which another one was looked for.
+        reasons: number of a chosen frame → reason to take it, one of `REASONS`.
+        seen: number of frames seen in which the target was looked for.
+        left_out: number of frames seen in which another target was looked for.
     """
 
     reasons: dict[int, str]
@@ -37,20 +37,20 @@ class Choice(NamedTuple):
 
 
 class Chooser:
-    """Takes in what happened, in order, and then chooses frames. It keeps little, however long the recording is.
+    """Takes the events in order, and then chooses frames. It needs little memory, even for a long recording.
 
     Args:
         start: of the recording.
-        target: name of whom the frames are to be of: masks show whoever was looked for as the hero.
+        target: name of the target. Frames of other targets are left out because their masks show these as the hero.
 
     Attributes:
-        targets: names of all who were looked for.
+        targets: names of all targets that were looked for.
     """
 
     def __init__(self, start: Start, target: str) -> None:
         self._target, self._now = target, start.tracker.profile.name
         self.targets = {self._now}
-        # A frame that arrived by then may have been looked through for another target (`SessionState.bad_at_s`).
+        # Frames that arrived until then may have been inferred for another target (`SessionState.bad_at_s`).
         self._since_s = -math.inf if start.state is None or start.state.bad_at_s is None else start.state.bad_at_s
         self._seen = self._left_out = 0
         self._frames: list[_Frame] = []
@@ -73,12 +73,12 @@ class Chooser:
         self._seen += 1
         if was_following and not self._is_following:
             self._lost_s.append(event.at_s)
-        if not event.is_part:  # of a part, the mask is black around it
+        if not event.is_part:  # the mask of a part is black around the part
             reason = _reason(event, happened.state)
             self._frames.append(_Frame(event.frame, event.at_s, event.arrival_s, reason))
 
     def choice(self) -> Choice:
-        """The frames to take of what has happened."""
+        """Choose from the frames taken so far."""
         chosen: dict[int, str] = {}
         latest_s = dict.fromkeys(REASONS, -math.inf)
         for frame in self._frames:
@@ -91,7 +91,7 @@ class Chooser:
 
 
 def _reason(event: Seen, state: TrackState) -> str | None:
-    """Why to take a frame around which no track was lost; None for no reason."""
+    """The reason to take a frame around which no track was lost; None for no reason."""
     if state is TrackState.COASTING:
         return MISSED
     if sum(sighting.is_candidate for sighting in event.sightings) > 1:

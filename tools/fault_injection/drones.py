@@ -1,8 +1,8 @@
-"""Drones that send frames of a hero whose place is known, and judge what they are told.
+"""Drones that send frames of a hero whose place is known, and judge the commands that they get.
 
-The frames are drawn once. The camera is 2 m behind the hero and looks to one side and to the other in turn, so that an
-answer to another frame than its own gives coordinates of another place. Each drone is one frame ahead of the drone
-before it, so that this also shows answers that are mixed up between drones.
+The frames are drawn once. The camera is 2 m behind the hero and looks to one side and to the other in turn, so that the
+answer to a wrong frame has clearly wrong coordinates. Each drone is one frame ahead of the previous drone, so that
+answers which are mixed up between drones are detected, too.
 """
 
 import contextlib
@@ -40,19 +40,19 @@ class Sent(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A command: when it arrived (monotonic s), and (2,) where it leads, metres; None for the order to patrol."""
+    """A command: time of arrival (monotonic s), and (2,) the place it leads to, metres; None for an order to patrol."""
 
     at_s: float
     place_m: np.ndarray | None
 
 
 class Judgement(NamedTuple):
-    """What drones were told in a time.
+    """Judgement of the commands that drones got in a time.
 
     Args:
-        follow_commands: orders to follow.
-        wrong: those of them that lead nowhere near the hero of any frame that is recent enough.
-        lost: drones that were told to patrol.
+        follow_commands: number of orders to follow.
+        wrong: number of orders to follow that are wrong or stale; see `judge`.
+        lost: number of drones that were told to patrol.
         longest_patrol_s: longest time from an order to patrol to the next order to follow.
         longest_silence_s: longest time from an order to follow to the next order.
     """
@@ -65,14 +65,15 @@ class Judgement(NamedTuple):
 
 
 def judge(sent: Sequence[Sent], told: Sequence[Told], begin_s: float, end_s: float, fresh_s: float) -> Judgement:
-    """Judge what one drone was told from `begin_s` to `end_s`; of several orders to patrol in a row, give the first.
+    """Judge the commands that one drone got from `begin_s` to `end_s`.
 
+    Of several orders to patrol in a row, `told` must hold the first only.
     An order to follow is wrong, or stale, if it leads more than `WRONG_M` away from the hero of each frame that was
     sent within `fresh_s` before it.
     """
     told = [each for each in told if each.at_s < end_s]
     ends_s = [*(later.at_s for later in told[1:]), end_s]
-    # The latest order before still holds.
+    # The latest order before `begin_s` still holds.
     lasting = [(each, until_s) for each, until_s in zip(told, ends_s, strict=False) if until_s > begin_s]
     follows = [each for each, _ in lasting if each.place_m is not None and each.at_s >= begin_s]
     return Judgement(
@@ -91,7 +92,7 @@ def _is_wrong(told: Told, sent: Sequence[Sent], fresh_s: float) -> bool:
 
 
 def together(judgements: Sequence[Judgement]) -> Judgement:
-    """Those of all drones as one."""
+    """Combine the judgements of all drones."""
     follows, wrong, lost, patrols_s, silences_s = zip(*judgements, strict=True)
     return Judgement(sum(follows), sum(wrong), sum(lost), max(patrols_s), max(silences_s))
 
@@ -106,24 +107,24 @@ def draw_scenes() -> list[Scene]:
 
 
 def scene_at(scenes: Sequence[Scene], drone: int, flown_s: float) -> Scene:
-    """What a drone sees after a time.
+    """The scene that a drone sees after a time.
 
     Args:
         scenes: result of `draw_scenes`.
         drone: its number.
-        flown_s: since its first frame.
+        flown_s: time since its first frame.
     """
     return scenes[(drone + round(flown_s * FRAMES_PER_S)) % len(scenes)]
 
 
 class Drone:
-    """Sends a frame in each period, until it is stopped; the hero walks at the usual pace, however long the period is.
+    """Sends a frame in each period, until it is stopped. The period does not change the pace at which the hero walks.
 
     Args:
-        port: of the server.
+        port: the server's port.
         scenes: result of `draw_scenes`.
-        number: of the drone.
-        period_s: of its frames.
+        number: the drone's number.
+        period_s: time between frames.
         first_s: time of the first frame, monotonic s.
     """
 
@@ -143,7 +144,7 @@ class Drone:
         return next(orders, PATROL) == FOLLOW
 
     def judged(self, begin_s: float, end_s: float, fresh_s: float) -> Judgement:
-        """What it was told; see `judge`."""
+        """Judge the commands that it got; see `judge`."""
         return judge(list(self._sent), self._told(), begin_s, end_s, fresh_s)
 
     def stop(self) -> None:
@@ -167,7 +168,7 @@ class Drone:
             if self._is_over.wait(max(0.0, due_s - time.monotonic())):
                 return
             scene = scene_at(self._scenes, self._number, due_s - self._first_s)
-            with contextlib.suppress(ConnectionError):  # the server tells why, in its log
+            with contextlib.suppress(ConnectionError):  # the server's log has the reason
                 at_s = self._client.send_frame(scene.frame.fields(time.time()))
                 self._sent.append(Sent(at_s, scene.hero_m))
 

@@ -1,4 +1,4 @@
-"""The faults of a fleet: each happens to it, and returns when it is over."""
+"""The faults of a fleet: each is a function that makes the fault happen, and returns when it is over."""
 
 import contextlib
 import os
@@ -20,17 +20,17 @@ _POLL_S = 0.2
 
 
 class Fleet:
-    """A fleet of two replicas, and the relay before it; a second network is in the fleet, too. See `running`.
+    """A fleet with two replicas and a second network, and a relay in front of it; see `running`.
 
     Args:
         weights: of the network.
-        stack: ends what is started here.
+        stack: stops the fleet and the relay when it is closed.
 
     Attributes:
-        network: the network's name.
-        other: the second one's.
+        network: name of the network.
+        other: name of the second network.
         process: the fleet.
-        relay: before it.
+        relay: the relay in front of the fleet.
     """
 
     def __init__(self, weights: str, stack: contextlib.ExitStack) -> None:
@@ -58,7 +58,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def running(weights: str) -> Iterator[Fleet]:
-    """Run a fleet and a relay before it until the block ends.
+    """Run a fleet, and a relay in front of it, until the block ends.
 
     Raises:
         FleetError: as `running_fleet` does.
@@ -68,7 +68,7 @@ def running(weights: str) -> Iterator[Fleet]:
 
 
 class Fault(NamedTuple):
-    """A fault: its name for people, and what makes it happen."""
+    """A fault: its name for people, and the function that makes it happen."""
 
     name: str
     happen: Callable[[Fleet], None]
@@ -115,10 +115,10 @@ def _mislead(fleet: Fleet) -> None:
 
 
 def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: int) -> None:
-    """Send a signal to one of some processes, and wait for another one in its place.
+    """Send a signal to the first of the processes, and wait until another process has replaced it.
 
     Raises:
-        TimeoutError: if there is none within `MOST_S`.
+        TimeoutError: if no process has replaced it within `MOST_S`.
     """
     before = processes()
     victim, until_s = before[0], time.monotonic() + MOST_S
@@ -130,7 +130,7 @@ def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: i
 
 
 FAULTS = {
-    "none": Fault(f"nothing fails, for {HELD_S:g} s", _nothing),  # what this machine does by itself
+    "none": Fault(f"nothing fails, for {HELD_S:g} s", _nothing),  # shows the effects of this machine alone
     "killed-replica": Fault("a replica is killed", _kill_replica),
     "stopped-replica": Fault("a replica stands still (SIGSTOP)", _stop_replica),
     "killed-controller": Fault("Serve's controller is killed", _kill_controller),

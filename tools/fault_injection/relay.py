@@ -1,4 +1,4 @@
-"""A relay between a server and a fleet, as a load balancer or a link is, that fails on demand."""
+"""A relay between a server and a fleet that fails on demand, like a load balancer or a link with faults."""
 
 import contextlib
 import socket
@@ -12,16 +12,16 @@ PIECE_BYTES = 65536
 
 
 class Relay:
-    """Leads connections to a port of this machine and back, until it is closed.
+    """Passes connections on to a port of this machine, until it is closed.
 
     Args:
-        port: where connections lead.
+        port: the port to pass connections on to.
 
     Attributes:
         url: of the relay.
-        delay_s: before each answer.
+        delay_s: delay of each answer.
         is_corrupt: whether a byte of each piece of an answer is changed.
-        renamed: (model, other): who asks for the one model gets the other; None: each gets what it asks for.
+        renamed: (model, other): requests for `model` are changed to requests for `other`; None: no request is changed.
     """
 
     def __init__(self, port: int) -> None:
@@ -34,7 +34,7 @@ class Relay:
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
     def lead_to(self, port: int) -> None:
-        """Lead to another port; open connections are lost."""
+        """Pass connections on to another port; open connections are lost."""
         self._port = port
         self._lose_all()
 

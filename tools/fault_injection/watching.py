@@ -1,4 +1,4 @@
-"""Watches where a server has its frames inferred, and whether all drones follow."""
+"""Watch where a server's frames are inferred, and whether all drones follow."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ FAILED_IMAGES = 'followme_remote_images_total{outcome="failed"}'
 
 
 class EngineWatch:
-    """Asks a server again and again where its frames are inferred; see `watching`.
+    """Asks a server every `POLL_S` where its frames are inferred; see `watching`.
 
     Args:
         server: with `--engine URL`.
@@ -34,23 +34,23 @@ class EngineWatch:
         return bool(self._seen) and self._seen[-1][1]
 
     def back_after_s(self, begin_s: float) -> float:
-        """Time from `begin_s` (monotonic) until the fleet inferred for good; 0 if it always did, NaN if it does not."""
+        """Time from `begin_s` (monotonic) to the fleet's last return; 0 if it was never away, NaN if it is away now."""
         return back_after_s([(at_s, is_remote) for at_s, is_remote in self._seen if at_s >= begin_s], begin_s)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         self._is_over.set()
         self._thread.join()
 
     def _watch(self) -> None:
         while not self._is_over.wait(POLL_S):
-            with contextlib.suppress(OSError):  # a busy machine: asked again
+            with contextlib.suppress(OSError):  # the machine is busy: ask again
                 is_remote = self._server.health()[1]["is_remote"]
                 self._seen.append((time.monotonic(), is_remote))
 
 
 def back_after_s(seen: Sequence[tuple[float, bool]], begin_s: float) -> float:
-    """As `EngineWatch.back_after_s`, of moments (monotonic s, whether the fleet infers)."""
+    """Compute `EngineWatch.back_after_s` from samples: (monotonic s, whether the fleet infers)."""
     if not seen or not seen[-1][1]:
         return math.nan
     away_s = max((at_s for at_s, is_remote in seen if not is_remote), default=None)
@@ -68,7 +68,7 @@ def watching(server: ServerProcess) -> Iterator[EngineWatch]:
 
 
 def becomes_steady(watch: EngineWatch, drones: Sequence[Drone]) -> bool:
-    """Wait until all drones follow by the fleet for `STEADY_S`; False if they don't within `STEADY_WITHIN_S`."""
+    """Wait until the fleet has inferred and all drones have followed for `STEADY_S`; False after `STEADY_WITHIN_S`."""
     begin_s = since_s = time.monotonic()
     while (now_s := time.monotonic()) < begin_s + STEADY_WITHIN_S:
         if not (watch.is_remote and all(drone.is_following for drone in drones)):
@@ -80,5 +80,5 @@ def becomes_steady(watch: EngineWatch, drones: Sequence[Drone]) -> bool:
 
 
 def failed_images(server: ServerProcess) -> int:
-    """Images that the fleet has been asked for in vain so far."""
+    """Number of images so far for which the server got no usable answer of the fleet."""
     return int(server.metrics().get(FAILED_IMAGES, 0))

@@ -1,4 +1,4 @@
-"""Calibrate a network on labelled frames: fit how much its output speaks for the hero, and keep that on its card."""
+"""Calibrate a network on labelled frames: fit the evidence of its output, and write it to the network's card."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,16 +21,16 @@ from model.provenance import card_content, write_card
 from server.sight.geometry import QUADSIM_CAMERA
 from tools.labelled.people import people_in
 
-# `Profile.least_body_m2` is about a fifth of the area that a whole body shows.
+# Area of a whole body over `Profile.least_body_m2`, about.
 BODY_OF_LEAST = 5.0
 
 
 class Calibrated(NamedTuple):
-    """What a calibration found; each figure is of recordings that were left out of its fit.
+    """Result of a calibration; each figure is for recordings that were left out of its fit.
 
     Args:
-        fitted, doubt: what is on the card now.
-        reliability: the evidence said against the evidence observed.
+        fitted, doubt: the values that are on the card now.
+        reliability: evidence that the fit predicts, and evidence observed.
         loss: mean log loss, nats.
         loss_without: log loss without any evidence.
     """
@@ -43,18 +43,18 @@ class Calibrated(NamedTuple):
 
 
 def check_calibratable(network: Path, target: str | None = None) -> Path:
-    """Check, before the work, that a network has a card that can be read and written, with that target if it is given.
+    """Check, before the work, that a network's card can be read and written, and has the target if it is given.
 
     Returns:
-        Its resolved weights.
+        The network's resolved weights.
 
     Raises:
-        OSError, ValueError: if it has not.
+        OSError, ValueError: if a check fails.
     """
     weights = resolve_weights(network)
     if is_legacy(weights):
         raise ValueError(f"expected a network with a card, a .keras file, got {weights}")
-    read_card(weights).following(target)  # refuses one that makes no sense
+    read_card(weights).following(target)  # raises if the card is invalid
     check_output_file(card_file(weights))
     return weights
 
@@ -66,14 +66,14 @@ def calibrate(
     precision: str = "auto",
     target: str | None = None,
 ) -> Calibrated:
-    """Fit the evidence to everybody whom a network sees, and when it is in doubt, and write both to the network's card.
+    """Fit evidence and doubt to the people whom a network sees, and write both to the network's card.
 
     Args:
         network: as `model.loading.load_network` takes.
-        chosen: name and pairs of each dataset folder; frames from which the network has not learned.
+        chosen: name and pairs of each dataset folder; the network must not have been trained on these frames.
         of_similar: the same with lookalikes, for the second look only.
         precision: as `load_engine` takes it.
-        target: whose evidence to fit; None for the first on the card. Others have no second look.
+        target: target whose evidence to fit; None for the first target on the card. Others have no second look.
 
     Raises:
         OSError, ValueError: as `check_calibratable`, `load_engine` and `fit`.
@@ -114,7 +114,7 @@ def calibrate(
 
 
 def _further_target(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a card's content says of one of its further targets."""
+    """The part of a card's content that is about one of its further targets."""
     return next(each for each in content["more_targets"] if each["profile"]["name"] == name)
 
 
@@ -124,7 +124,7 @@ def examples_of(
     chosen: Sequence[tuple[str, list[PathPair]]],
     target: str | None = None,
 ) -> Iterator[Example]:
-    """Everybody whom a network sees, for one of its targets; those worth a second look have had it, if there is one."""
+    """The people whom a network sees, for one of its targets; with the second look, if there is one and it applies."""
     profile = engine.card.following(target).profile
     from_px, body_m2 = profile.second_look_from_px, BODY_OF_LEAST * profile.least_body_m2
     for folder, pairs in chosen:
@@ -132,18 +132,18 @@ def examples_of(
             looks = person.looks
             if second_look is not None and looks.is_worth_second_look(from_px):
                 looks = looks._replace(likeness=float(second_look.likeness(person.crop[None])[0]))
-            # By the area, for the frames have no depth image. They are as large as QuadSim's.
+            # Estimated from the area because the frames have no depth images. Their size is that of QuadSim's frames.
             distance_m = QUADSIM_CAMERA.focal_px * math.sqrt(body_m2 / looks.area_px)
             yield Example(person.recording, looks, person.is_hero, distance_m)
 
 
 def draw_reliability(found: Reliability, path: Path) -> None:
-    """Draw the reliability diagram as PNG: the evidence said against the evidence observed."""
+    """Draw the reliability diagram as PNG: observed evidence over predicted evidence."""
     figure = Figure(figsize=(6, 5))
     axes = figure.subplots()
     axes.plot([-6, 6], [-6, 6], "--", color="grey", label="as it should be")
     shown = np.isfinite(found.observed)
-    # Of counts, the standard error of a log-likelihood ratio is √(1/heroes + 1/others).
+    # The standard error of a log-likelihood ratio from counts is √(1/heroes + 1/others).
     errors = np.sqrt(1 / found.heroes[shown] + 1 / found.others[shown])
     axes.errorbar(found.evidence[shown], found.observed[shown], errors, fmt="o", label="on recordings left out")
     axes.set(xlabel="evidence said, nats", ylabel="evidence observed, nats")

@@ -1,4 +1,4 @@
-"""Everybody whom a network sees in the frames of dataset folders, and whether it is the hero."""
+"""The people whom a network sees in the frames of dataset folders, and whether each of them is the hero."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from model.pair_files import PathPair, list_pairs
 from model.scoring import HERO, PEOPLE
 from server.sight.people import crops_of, hero_mask, looks_of, parts_of_people, person_mask
 
-# A part is the hero where this share of its people's pixels is the hero's, and somebody else where none of it is.
+# A part is the hero if at least this share of its people's pixels is the hero's, and somebody else if no pixel is.
 HERO_SHARE = 0.5
 
 
@@ -22,8 +22,8 @@ class LabelledPerson(NamedTuple):
     """One person seen in a frame whose truth is known.
 
     Args:
-        recording: that the frame is from, as "folder/recording".
-        looks: what the network made of the person, without a second look.
+        recording: the recording of the frame, as "folder/recording".
+        looks: the network's output on the person, without a second look.
         crop: (*CROP_PX, 4) uint8, see `model.crops`.
         is_hero: the truth.
     """
@@ -44,14 +44,14 @@ def chosen_pairs(
     """The name and the pairs of each dataset folder.
 
     Args:
-        folders: with train/.
-        recordings: to take of them; all if empty.
+        folders: dataset folders, with train/ in them.
+        recordings: recordings to take; all if empty.
         but: recordings to leave out.
-        most: pairs of a folder, evenly spread; 0: all.
-        may_lack: leave out folders without any of the recordings.
+        most: greatest number of pairs of a folder, evenly spread; 0: all.
+        may_lack: leave out a folder without any of the recordings, instead of raising.
 
     Raises:
-        ValueError: if there are none in a folder, or none of one of the recordings.
+        ValueError: if a folder has no such pairs, or a recording has none.
     """
     chosen, missing = [], set(recordings)
     for folder in folders:
@@ -75,13 +75,13 @@ def chosen_pairs(
 def people_in(
     engine: Engine, folder: str, pairs: Sequence[PathPair], target: str | None = None
 ) -> Iterator[LabelledPerson]:
-    """Everybody whom a network sees in pairs of a folder, if clearly the hero or clearly somebody else.
+    """The people whom a network sees in pairs of a folder; without those who are neither clearly the hero nor not.
 
     Args:
         engine: the network.
         folder: name of the folder.
-        pairs: of the folder; with several targets, those of the network in its order.
-        target: which of them is the hero; None for the first on the network's card.
+        pairs: of the folder. Masks with several targets have those of the network, in its order.
+        target: the target that counts as the hero; None for the first on the network's card.
     """
     card, px = engine.card.following(target), engine.input_px
     hero = HERO + card.targets.index(card.profile.name)

@@ -1,1 +1,1 @@
-"""What the benchmark is made of: figures, servers that are measured in turn, and the comparison of two versions."""
+"""Parts of the benchmark: figures, servers that are measured in turn, and the comparison of two versions."""

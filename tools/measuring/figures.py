@@ -10,8 +10,8 @@ class Figure(NamedTuple):
     """A line of the table; `goal` is None for a figure that only explains another.
 
     Attributes:
-        key: what programs look the figure up by; it stays the same when the name changes.
-        name: what it is, for people.
+        key: name of the figure for programs; it stays the same when `name` changes.
+        name: name of the figure for people.
         value: the measured value.
         unit: its unit.
         goal: the value to reach, in the same unit.

@@ -1,4 +1,4 @@
-"""Measure a fleet on this machine: what it adds to the latency of a frame, and how many images its replicas infer."""
+"""Measure a fleet on this machine: the latency that it adds to a frame, and how many images its replicas infer."""
 
 import contextlib
 import statistics
@@ -23,21 +23,22 @@ from tools.simulator.wire import QuadSimClient
 REPLICAS = (1, 2)
 TURNS = 4
 WARM_UP_S = 5.0  # a fleet answers before all of its replicas do
-# For the answers of a fleet; half of the server's watchdog: on a busy machine they are late rather than missing.
+# Deadline for a fleet's answers, half of the server's watchdog time. Both are long, so that answers on a busy machine
+# are late, but not missing.
 DEADLINE_S = 1.5
 WATCHDOG = ("--watchdog-s", str(2 * DEADLINE_S))
 
 
 def measure_fleet(weights: Path, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
-    """What fleets of one and of two replicas infer in a second, and what the larger one adds to the latency of a frame.
+    """Measure how many images fleets of one and two replicas infer, and the latency that the larger fleet adds.
 
     Args:
         weights: of the network.
-        frames: to send.
-        seconds: of each measurement.
+        frames: the frames to send.
+        seconds: duration of each measurement.
 
     Raises:
-        FleetError: if there is no Ray, or no fleet of it.
+        FleetError: if Ray is not installed, or a fleet does not start.
     """
     local = load_engine("auto", weights)
     images = np.stack([decode_rgb(frame.jpeg, local.input_px)[0] for frame in frames])
@@ -58,20 +59,20 @@ def measure_fleet(weights: Path, frames: Sequence[EncodedFrame], seconds: float)
 
 
 def measure_rate(engine: Engine, images: np.ndarray, seconds: float) -> float:
-    """How many of (N, px, px, 3) images an engine infers in a second, in batches as large as it takes them."""
+    """Number of images that an engine infers in a second, in its largest batches; `images` is (N, px, px, 3)."""
     size = engine.most_per_batch
     batches = cycle([images[start : start + size] for start in range(0, len(images) - size + 1, size)])
     inferred = 0
     for duration_s in (WARM_UP_S, seconds):
         begin_s, inferred = time.perf_counter(), 0
         while time.perf_counter() < begin_s + duration_s:
-            with contextlib.suppress(UnavailableError):  # too late
+            with contextlib.suppress(UnavailableError):  # the answer is too late
                 inferred += len(engine.infer(next(batches)))
     return inferred / (time.perf_counter() - begin_s)
 
 
 def measure_added(url: str, weights: Path, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
-    """Latency of one QuadSim's frames by the local engine and by the fleet at `url`, in turns."""
+    """Latency of one QuadSim's frames, with the local engine and with the fleet at `url` in turns."""
     with (
         running_server(weights, *WATCHDOG) as alone,
         running_server(weights, *WATCHDOG, "--engine", url) as by_fleet,
@@ -97,7 +98,7 @@ def measure_added(url: str, weights: Path, frames: Sequence[EncodedFrame], secon
 
 
 def latencies_ms(client: QuadSimClient, frames: Sequence[EncodedFrame], seconds: float) -> list[float]:
-    """Time from each frame to the end of its answer; the next one is sent after that, and at 5 Hz at most."""
+    """Time from each frame to the end of its answer; the next frame is sent after that, and at 5 Hz at most."""
     times_ms = []
     for number in range(round(seconds / FRAME_PERIOD_S)):
         due_s = time.monotonic() + FRAME_PERIOD_S

@@ -1,4 +1,4 @@
-"""Measure servers by QuadSims that fly to them; several versions take turns, so that other load affects all alike."""
+"""Measure servers with simulated QuadSims; several versions take turns, so that other load affects all equally."""
 
 import contextlib
 import statistics
@@ -20,7 +20,7 @@ TURNS = 4
 
 
 class Flown(NamedTuple):
-    """What QuadSims measured of a server, in all of its turns.
+    """Measurements of a server by QuadSims, in all of its turns.
 
     Attributes:
         latencies_ms: time from each frame to the command that answers it, of the answered frames.
@@ -47,10 +47,10 @@ class Flown(NamedTuple):
 def fly_in_turns(
     servers: Sequence[ServerProcess], frames: Sequence[EncodedFrame], seconds: float, drones: int
 ) -> list[Flown]:
-    """Fly to each of the servers for `seconds` in all; if there are several, in `TURNS` turns each.
+    """Measure each of the servers for `seconds` in all; if there are several, in `TURNS` turns each.
 
     Raises:
-        ValueError: if one of them answered no frame or no ping, so that there is nothing to measure.
+        ValueError: if a server answered no frame or no ping, so that there is nothing to measure.
     """
     turns = TURNS if len(servers) > 1 else 1
     messages = encode_flight(frames, seconds / turns)
@@ -59,7 +59,7 @@ def fly_in_turns(
 
 
 def joined(parts: Sequence[Flown]) -> Flown:
-    """The turns of one server as one.
+    """Join the turns of one server.
 
     Raises:
         ValueError: as `fly_in_turns` does.
@@ -95,7 +95,7 @@ def _fly(server: ServerProcess, messages: Sequence[bytes], drones: int) -> Flown
 
 
 def measure_start(versions: Sequence[Version]) -> list[list[Figure]]:
-    """Time from start to ready, and memory; the network is shipped converted, or in the cache."""
+    """Time from start to ready, and memory; the converted network is shipped, or in the cache."""
     return [_start(version) for version in versions]
 
 
@@ -113,7 +113,7 @@ def _start(version: Version) -> list[Figure]:
 def measure_latency(
     versions: Sequence[Version], frames: Sequence[EncodedFrame], seconds: float, kind: str = ""
 ) -> list[list[Figure]]:
-    """Latency, frame → command, and CPU time of one QuadSim at 5 Hz; `kind` of frames is part of keys and names."""
+    """Latency, frame → command, and CPU time of one QuadSim at 5 Hz; `kind` of the frames is part of keys and names."""
     key, name = (f"{kind}_", f"{kind}: ") if kind else ("", "")
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(version.running()) for version in versions]
@@ -161,7 +161,7 @@ def _load(flown: Flown, memory_mb: float, many: str, key: str) -> list[Figure]:
 
 
 def measure_watched(version: Version, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:
-    """Latency of a QuadSim that is drawn, recorded and watched by `VIEWERS` pages, against that of a QuadSim alone."""
+    """Latency of a QuadSim that is drawn, recorded and watched by `VIEWERS` pages, and its ratio to that of another."""
     with (
         tempfile.TemporaryDirectory() as folder,
         version.running() as alone,

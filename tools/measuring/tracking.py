@@ -1,4 +1,4 @@
-"""Measure what it costs to find everybody in a crowded frame, and to track them, beside the network."""
+"""Measure the CPU time to find all people in a crowded frame and to track them, without that of the network."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ OVERVIEW = Pose(-30.0, 0.0, 20.0, 0.0, 35.0, 0.0)
 
 
 def measure_tracking(engine: Engine) -> list[Figure]:
-    """CPU time for a frame of a crowd, after the network: to find and place everybody, and to track them."""
+    """CPU time for a frame of a crowd, after the network: to find and place all people, and to track them."""
     sight = Sight(engine, QUADSIM_CAMERA)
     session = Session.begin("drone", tracker_for(sight.card.profile, {}), Settings().watchdog_s)
     find_s, track_s, people = [], [], []

@@ -1,1 +1,1 @@
-"""What `tools/replay.py` does: a recording, seen and answered again."""
+"""Replay of a recording, for `tools/replay.py`."""

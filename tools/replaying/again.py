@@ -28,15 +28,15 @@ class Replay:
 
     Args:
         start: of the recording.
-        engine: what sees this time.
-        is_same_network: whether it has the recorded network. Another one has its own smallest person to believe, and
-            its own profile of the target, by which the session tracks then.
+        engine: the engine of the replay.
+        is_same_network: whether the engine has the recorded network. Another network has its own `min_blob_px` and its
+            own profile of the target, and the session tracks by this profile.
 
     Attributes:
-        session: as it is now.
+        session: the session in its present state.
 
     Raises:
-        InconsistentError: if no session can have had the state at the start.
+        InconsistentError: if the state at the start is impossible for a session.
     """
 
     def __init__(self, start: Start, engine: Engine, is_same_network: bool) -> None:
@@ -45,9 +45,9 @@ class Replay:
         # Frames without an answer, by number.
         self._frames = Waiting[int, Frame]()
         tracker = self._own(start.tracker)
-        # A new session begins with its settings. `Retarget` would have it drop a frame that arrived before.
+        # A new session begins with these settings. A `Retarget` would make it drop a frame that arrived before.
         self.session = restored(replace(start, tracker=tracker) if start.state is None else start)
-        # Of the recorded session, as `_follows` tells of this one.
+        # The result of `_follows` for the recorded session.
         self._recorded = self._follows()
         # Commands for the first outcome.
         self._first: list[Command] = []
@@ -55,7 +55,7 @@ class Replay:
             self._first = self.session.take(Retarget(start.monotonic_s, tracker))
 
     def _own(self, recorded: TrackerConfig) -> TrackerConfig:
-        """Recorded settings of the tracker, with the profile of the network that sees this time."""
+        """Recorded settings of the tracker, with the profile of the replay's network."""
         if self._is_same_network:
             return recorded
         return replace(recorded, profile=profile_of_another(self._sight.card, recorded.profile.name, self._chosen))
@@ -64,16 +64,16 @@ class Replay:
         """Keep a frame that perception was working on when the recording began, until its answer.
 
         Raises:
-            InconsistentError: if its argument is not JSON, or its arrival or the place expected is none of a session.
+            InconsistentError: if its argument is not JSON, or its arrival or expected place is impossible.
         """
         frame = restored_frame(in_work.frame, in_work.arrival_s, in_work.argument, in_work.expected_m)
-        # If it was looked through for another target, this session does not answer it (`SessionState.bad_at_s`).
+        # If the frame was inferred for another target, this session does not answer it (`SessionState.bad_at_s`).
         target = self.session.state.tracker.config.profile.name
-        # Whether the whole was due is not recorded. Then the answer tells what was looked at.
+        # The recording does not say whether the whole frame was due. The recorded answer decides (see `_answer`).
         self._frames[frame.number] = frame._replace(target=target, is_whole_due=True)
 
     def _receive(self, event: Received, argument: str) -> None:
-        """Keep a frame until its answer, instead of the one that it superseded; seen as this session would have it."""
+        """Keep a frame until its answer, with the place that this session expects; drop the one that it superseded."""
         frame = with_expected_place(restored_frame(event.frame, event.arrival_s, argument), self.session.state)
         self._frames[frame.number] = frame
         if event.superseded is not None:
@@ -83,8 +83,8 @@ class Replay:
         """Take in a recorded event; an answer to a frame is computed again from the frame.
 
         Raises:
-            InconsistentError: if the recording answers a frame that it does not hold, or no session can have had the
-                event.
+            InconsistentError: if the recording answers a frame that it does not hold, or the event is impossible for a
+                session.
         """
         event, late = happened.event, list[Command]()
         check_numbers(event)
@@ -100,7 +100,7 @@ class Replay:
         return Outcome(event, self.session.state.tracker.state, late + commands)
 
     def _answer(self, recorded: Answer, number: int) -> Answer:
-        """Answer a frame, of which only a part is looked at if the server was too busy for the whole."""
+        """Answer a frame; a whole look that is due is skipped if the server, too, looked at a part only."""
         frame = self._frames.pop(number, None)
         if frame is None:
             raise InconsistentError(f"expected frame {number} before its answer, got none that waits for one")
@@ -112,10 +112,10 @@ class Replay:
         return answer(frame, outcome, recorded.at_s)
 
     def _watch(self, happened: Happened) -> list[Command]:
-        """Let the watchdog look at the time if the recorded one cannot have done so for this session.
+        """Give this session a tick of the watchdog if it differs from the recorded session.
 
-        Only those of the server's ticks are recorded that changed something. Where the two sessions differ, one that is
-        left out may have to stop this drone.
+        The recording has only the ticks that changed something in the recorded session. If the two sessions differ, a
+        tick that is missing may have to stop the drone of this session.
         """
         is_different = self._follows() != self._recorded
         told = [command.event == FOLLOW for command in happened.commands if command.event in (FOLLOW, PATROL)]
@@ -128,11 +128,11 @@ class Replay:
 
 
 def profile_of_another(card: Card, target: str, chosen: Mapping[str, float]) -> Profile:
-    """The profile by which another network's target is tracked.
+    """The profile for tracking with another network.
 
     Args:
         card: of that network.
-        target: name of the recorded target; the network's first one takes its place if it does not know it.
+        target: name of the recorded target; if the network does not know it, the network's first target is used.
         chosen: as in `Start`.
     """
     return tracker_for(card.following(card.known(target)).profile, chosen).profile
@@ -142,13 +142,13 @@ def replay(recording: Recording, engine: Engine, is_same_network: bool) -> Compa
     """Replay a recording, with a progress bar.
 
     Args:
-        recording: of which only the start has been read.
-        engine: what sees this time.
+        recording: only its start has been read.
+        engine: the engine of the replay.
         is_same_network: as for `Replay`.
 
     Raises:
         UnreadableRecordingError: if the recording answers a frame that it does not hold, holds a state or an event
-            that no session can have had, or is damaged.
+            that is impossible for a session, or is damaged.
     """
     start, comparison, newest = recording.start, Comparison(), 0
     try:

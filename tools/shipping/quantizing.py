@@ -1,4 +1,4 @@
-"""Quantise a network to int8 for the folder beside it, if it still finds the same. Needs NNCF."""
+"""Quantise a network to int8, into the folder beside it, if it agrees with the float32 network. Needs NNCF."""
 
 import dataclasses
 import shutil
@@ -40,7 +40,7 @@ class Quantised(NamedTuple):
 
 
 def ship_quantised(network: Path, data: Path) -> Quantised:
-    """Quantise a network, and ship it if it keeps the bounds; the one that was shipped before stays until then.
+    """Quantise a network, and ship it if it keeps the bounds; only then is an earlier int8 network replaced.
 
     Args:
         network: as the server takes it.
@@ -54,7 +54,7 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
     chosen = [training[number][0] for number in evenly_spread(len(training), FRAMES)]
     make_output_folder(weights.parent)
     with tempfile.TemporaryDirectory(dir=weights.parent) as folder:
-        # A copy of the network, in which engines find the new int8.
+        # A copy of the network, beside which engines find the new int8 network.
         staged = stage(weights, Path(folder))
         made = shipped_folder(staged, "int8")
         make(staged, chosen, made)
@@ -139,7 +139,7 @@ def stage(weights: Path, folder: Path) -> Path:
 
 
 def make(weights: Path, images: Sequence[Path], folder: Path) -> None:
-    """Quantise the network of which there is a conversion to float32, into a new folder."""
+    """Quantise a network's float32 conversion, into a new folder."""
     from model.engines.quantization import quantize
 
     exact = shipped(weights, "f32")

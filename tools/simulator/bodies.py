@@ -100,7 +100,7 @@ class Body(NamedTuple):
         build: makes the body of a look (which has a `height_m`), a number of corners around a limb, and a generator of
             patterns: its mesh around the joints, and the joint of each vertex, (V,). V is the same for all looks.
         pose: makes positions and angles of the joints from phases and strides, as `person_pose` does.
-        height_m: height of the body of `build`, which is scaled to that of its look.
+        height_m: height of the body of `build`; it is scaled to the height of its look.
         reach_m: greatest distance of a part of the body from its middle.
     """
 

@@ -1,8 +1,8 @@
 """Direct a drone by the ground truth instead of a server, for recordings with the hero near, far and out of sight.
 
-QuadSim's recordings are flown by hand; its training set shows the hero in 37 % of the frames, in half of these far
-away. Beside lookalikes, each task is for the hero or for one of them, and most tasks are near: that is where a network
-can learn what tells them from the hero.
+QuadSim's recordings are flown by hand. Its training set shows the hero in 37 % of the frames, in half of these far
+away. With lookalikes, the subject of each task is the hero or a lookalike, and most tasks are near, because there a
+network can learn how lookalikes differ from the hero.
 """
 
 from enum import Enum, auto
@@ -24,7 +24,7 @@ class _Task(Enum):
 
 _SHARES = {_Task.FOLLOW: 0.08, _Task.KEEP_OFF: 0.1, _Task.WATCH: 0.38, _Task.PATROL: 0.44}
 _SHARES_BESIDE_LOOKALIKES = {_Task.FOLLOW: 0.25, _Task.KEEP_OFF: 0.4, _Task.WATCH: 0.25, _Task.PATROL: 0.1}
-_HERO_SHARE = 0.4  # of the tasks beside lookalikes
+_HERO_SHARE = 0.4  # share of tasks with the hero as subject, if there are lookalikes
 _TASK_S = (8.0, 24.0)
 _ERROR_M = 0.4
 _DISTANCES_M = (3.0, 16.0)
@@ -39,7 +39,7 @@ class Cameraman:
     Args:
         drone: drone to direct.
         rng: decides the tasks, their durations and the errors.
-        lookalikes: number of those besides the hero for whom there are tasks, too.
+        lookalikes: number of lookalikes, who are subjects of tasks, too.
     """
 
     def __init__(self, drone: Drone, rng: np.random.Generator, lookalikes: int = 0) -> None:

@@ -61,7 +61,7 @@ def _build(paint: Paint, sides: int, _: np.random.Generator) -> tuple[Mesh, np.n
 
 
 def _pose(phase_rad: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joints of the body and of the two axles, whose wheels have turned by the phase."""
+    """Joints of the body and of the two axles; the wheels have turned by the phase."""
     origins, angles = np.zeros((len(phase_rad), 3, 2)), np.zeros((len(phase_rad), 3))
     for number, x in enumerate(_AXLES_M, start=1):
         origins[:, number] = [x, WHEEL_M]

@@ -402,7 +402,7 @@ def _walk_graph(
     for ring_m in (RING_M, _OUTER_RING_M, ROAD_MIDDLE_M):
         side = np.stack([np.full(6, ring_m), np.linspace(-ring_m, ring_m, 7)[:-1]], axis=1)
         candidates += [np.array([_turned(point, 90.0 * quarter) for point in side]) for quarter in range(4)]
-    # Around the corners of houses and walls, so that walkers pass behind them; then anywhere on the lawns.
+    # Nodes around the corners of houses and walls, so that walkers pass behind them; then nodes anywhere on the lawns.
     for x_m, y_m, length_m, width_m, yaw_deg in obstacles.boxes:
         candidates.append(rectangle_m(np.array([x_m, y_m]), length_m + 2.6, width_m + 2.6, yaw_deg))
     candidates.append(rng.uniform(-27, 27, (40, 2)))

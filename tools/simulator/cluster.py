@@ -16,19 +16,19 @@ from tools.simulator.flight import Flight
 def flights_on_cluster(episodes: Sequence[Episode], weights: str, precision: str) -> Iterator[Flight]:
     """Fly episodes as tasks of Ray, one on each CPU; yields the flight of each, in order.
 
-    The cluster is that of the environment's RAY_ADDRESS, else the one that this machine belongs to (`ray start`), else
-    one of this machine alone, until the end. A task whose machine or process dies is flown again.
+    The cluster is that of the environment's RAY_ADDRESS, or else the one that this machine belongs to (`ray start`), or
+    else a temporary one of this machine alone. A task whose machine or process dies is flown again.
 
     Args:
-        episodes: what to fly.
-        weights: of the network; on each machine at the same path, as this repository is.
+        episodes: the episodes to fly.
+        weights: of the network. They and this repository must have the same path on each machine.
         precision: as `load_engine` takes it.
 
     Raises:
         ValueError, OSError: as `load_engine`, here or on another machine, or if a task cannot be flown.
     """
     path = str(resolve_weights(weights).resolve())
-    load_engine("auto", path, precision)  # a bad network fails here, in one line
+    load_engine("auto", path, precision)  # a bad network fails here, with a short error
     connect()
     try:
         fly = ray.remote(fly_in_worker)
@@ -53,7 +53,7 @@ def connect() -> None:
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
             return
-        except Exception as error:  # of no kind of its own
+        except Exception as error:  # Ray raises no specific class
             ray.shutdown()
             if start == MOST_STARTS:
                 raise OSError(f"expected a Ray cluster, got: {one_line(error, 500)}") from error

@@ -1,8 +1,8 @@
 """People who cross close to the hero now and then. World frame, metres, seconds.
 
-They walk as everybody does until their time has come. Then they hurry to the hero by the shortest way, walk along just
-before or behind the hero, cross to the other side of the path, and wait for the next time. From behind the hero, they
-cross between the hero and a drone that follows.
+They walk like other people until it is time to cross. Then they hurry to the hero by the shortest way, walk along just
+before or behind the hero, cross to the other side of the path, and wait for the next time. Those behind the hero cross
+between the hero and a drone that follows.
 """
 
 import math
@@ -21,7 +21,7 @@ _CATCH_UP_PER_S = 1.0  # change of speed per metre that is missing to the gap
 
 
 class Crosser:
-    """One of them.
+    """A person who crosses close to the hero now and then.
 
     Args:
         speed_mps: speed between crossings.
@@ -29,7 +29,7 @@ class Crosser:
 
     Attributes:
         speed_mps: present speed.
-        is_due: whether the time has come.
+        is_due: whether it is time to cross.
         is_crossing: whether the crosser is on the way to the other side.
         crossings: number of complete crossings so far.
     """

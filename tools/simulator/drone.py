@@ -54,7 +54,7 @@ class Drone:
     Args:
         patrol_points_m: (P, 3) points of the patrol, which is a loop.
         start: pose of the quad at the start.
-        fastest_mps: faster coordinates have jumped to another place.
+        fastest_mps: limit of the coordinates' speed; faster coordinates have jumped to another place.
 
     Raises:
         ValueError: if there are no points.

@@ -29,14 +29,14 @@ class Episode(NamedTuple):
 
     Args:
         pilot: a member of `PILOTS`.
-        seed: of the world and of the faults, which hit the same frames for every pilot.
-        people: besides the hero.
+        seed: of the world and of the faults; the faults hit the same frames for every pilot.
+        people: number of people besides the hero.
         duration_s: simulated time.
         faults: on the way of the frames.
         hides: whether the hero walks through houses.
         lookalikes: number of the people who look similar to the hero.
         pace: how many times as fast the world moves.
-        target: what the drone is to follow.
+        target: name of the target.
     """
 
     pilot: str
@@ -56,7 +56,7 @@ def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int
     Raises:
         ValueError, OSError: as `load_engine`, or if a process ends early.
     """
-    # With several processes, too: a bad network fails here, in one line.
+    # Needed for several processes, too, because a bad network must fail here, with a short error.
     engine = load_engine("auto", weights, precision)
     if jobs == 1:
         yield from (fly_episode(episode, engine) for episode in episodes)
@@ -80,7 +80,7 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
     same = (episode.seed, episode.people)
     with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
-        # A network without such a target flies after its own: what it makes of another one is a question, too.
+        # A network that does not know the target looks for its own first target: its reaction can be measured, too.
         target = engine.card.known(episode.target)
         is_original = episode.pilot == ORIGINAL
         pilot = OriginalPilot(engine, target) if is_original else ServerPilot(engine, target=target)
@@ -88,7 +88,7 @@ def fly_episode(episode: Episode, engine: Engine) -> Flight:
 
 
 def fly_in_worker(episode: Episode, weights: str, precision: str) -> Flight:
-    """Fly one episode in a process that flies several of them, and loads the network for the first one."""
+    """Fly one episode in a worker process, which loads the network once, for its first episode."""
     return fly_episode(episode, _engine_of_worker(weights, precision))
 
 

@@ -19,12 +19,13 @@ from model.command import interrupt_put_off
 from tools.simulator.server_process import REPOSITORY, free_port
 
 READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
-# Serve gives a proxy 5 s to begin, and Ray a machine 30 s, which cannot be set: on a busy machine it is tried again.
+# Serve gives a proxy only 5 s to start, which is too short on a busy machine. Ray gives a machine 30 s, which cannot be
+# set; the start is then tried again, `MOST_STARTS` times in all.
 PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
-# Else Ray runs replicas at a priority that leaves them nothing beside other programs.
+# Without this, Ray runs replicas at a low priority, so that other programs leave them no CPU time.
 EQUAL = {"RAY_worker_niceness": "0"}
 MOST_STARTS = 3
-# Of each replica, as Ray counts: servers and drones need the rest of a small machine.
+# CPUs that Ray reserves for a replica; servers and drones need the rest of a small machine.
 REPLICA_CPUS = 0.5
 
 
@@ -37,8 +38,8 @@ class FleetProcess:
 
     Args:
         arguments: of `server.fleet.app`.
-        folder: for Ray's files; a short path, for sockets are in it.
-        also: weights of a second network, which an application of its own serves; None for none.
+        folder: for Ray's files; its path must be short because it holds sockets.
+        also: weights of a second network, which is served by a second application; None: no second network.
 
     Attributes:
         process: `serve run`; Ray ends with it.
@@ -76,14 +77,14 @@ class FleetProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for whoever stops it
+                start_new_session=True,  # Ctrl-C does not reach it: `stop` ends it
             )
 
     def wait_ready(self) -> None:
         """Wait until a replica of each network answers.
 
         Raises:
-            FleetError: if the process ends before, or none does within `READY_S`.
+            FleetError: if the process ends before, or a network does not answer within `READY_S`.
         """
         until_s = time.monotonic() + READY_S
         while time.monotonic() < until_s and self.process.poll() is None:
@@ -102,10 +103,10 @@ class FleetProcess:
         return self._processes("ray::ServeController")
 
     def metrics(self) -> str:
-        """What Ray tells Prometheus, of all processes.
+        """Ray's metrics for Prometheus, of all processes.
 
         Raises:
-            OSError: if it tells nothing yet.
+            OSError: if there are none yet.
         """
         text = ""
         for group in json.loads((self._folder / "ray" / "prom_metrics_service_discovery.json").read_bytes()):
@@ -124,13 +125,13 @@ class FleetProcess:
         self.process.wait()
 
     def stop(self) -> None:
-        """Stop it; kills what does not end within `STOP_S`."""
+        """Stop the fleet, and kill it if it does not end within `STOP_S`."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # what is Ray's ends when it finds its parent gone
+            self.process.kill()  # Ray's processes end when they find their parent gone
             self.process.wait()
 
     def _processes(self, title: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""A flown episode, frame by frame: where everybody was, what the drone was told and whom the pilot tracked."""
+"""A flown episode, frame by frame: places of people, coordinates told to the drone, people whom the pilot tracked."""
 
 from typing import NamedTuple
 
@@ -27,10 +27,10 @@ class Flight(NamedTuple):
         others_m: (F, N, 2) horizontal positions of the other people, world frame.
         hero_px: (F,) pixels that show the hero.
         told_m: (F, 2) latest coordinates that the drone was told to follow, NaN on patrol.
-        in_view: (F, 1 + N) bool, who is in view near enough to be placed; the hero first.
-        tracked: F times the people whom the pilot tracked; each has another id.
+        in_view: (F, 1 + N) bool, whether each person is in view and near enough to be placed; the hero first.
+        tracked: for each of the F frames, the people whom the pilot tracked, with different ids.
         on_target_m: distance to the hero within which the coordinates are on target.
-        alike: number of the other people who are of the hero's kind, as long as the hero is; they are the first.
+        alike: number of others of the hero's kind, which have the hero's length (a car's); they are the first others.
     """
 
     period_s: float

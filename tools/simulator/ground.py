@@ -91,7 +91,7 @@ class Ground:
 
 
 def _cells(x_m: np.ndarray, y_m: np.ndarray, px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of points in a map of the ground of `px` × `px`; outside, those of its edge."""
+    """Rows and columns of points in a map of the ground of `px` × `px`; points outside it get those of its edge."""
     scale = px / (2 * HALF_SIZE_M)
     row, column = (np.clip((at_m + HALF_SIZE_M) * scale, 0, px - 1).astype(np.int32) for at_m in (x_m, y_m))
     return row, column

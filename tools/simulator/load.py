@@ -65,7 +65,7 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
             raise frame
         jpeg = frame.image if isinstance(frame.image, bytes) else encode_jpeg(frame.image)
         assert frame.depth_m is not None, "both give all frames depth"
-        # Real depth images are not as smooth as flat ground: noise of half a metre makes the files as large.
+        # Real depth images are not as smooth as flat ground. Noise of half a metre makes the files as large as theirs.
         rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
         encoded.append(EncodedFrame(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0), frame.gimbal_pose))
     return encoded
@@ -84,7 +84,7 @@ def flight_behind_hero(sides_deg: Sequence[float] = (0.0,)) -> Iterator[tuple[Po
     """Render `FRAMES` frames of a flight 2 m behind the hero, 3 m above the ground.
 
     Args:
-        sides_deg: how far the camera looks to the left of where the hero walks to, in turn.
+        sides_deg: angles of the camera to the left of the hero's heading, used in turn.
 
     Yields:
         The camera's pose, what it sees, and (2,) the hero's place, horizontal, metres, world frame.

@@ -1,4 +1,4 @@
-"""People who share a part of the hero's outfit, to judge whether the right person is followed; none has all of it."""
+"""People who share a part of the hero's outfit, never all of it. They test whether the right person is followed."""
 
 from collections.abc import Callable
 

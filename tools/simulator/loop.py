@@ -1,6 +1,6 @@
 """The loop without sockets and in lock-step: a world, its frames as QuadSim sends them, a pilot, the drone.
 
-Simulated time stands still while the pilot thinks, so that no machine's speed changes a flight.
+Simulated time stands still while the pilot computes, so that the machine's speed does not change a flight.
 """
 
 from collections import deque
@@ -51,7 +51,7 @@ class ServerPilot:
         target: name of the target, of a network with several; None: the first.
 
     Attributes:
-        session: what a server would keep of this drone.
+        session: the session that a server would have for this drone.
     """
 
     def __init__(self, engine: Engine, tracker: TrackerConfig | None = None, target: str | None = None) -> None:
@@ -79,7 +79,7 @@ class ServerPilot:
         return self.session.take(Tick(now_s))
 
     def tracked(self) -> tuple[Tracked, ...]:
-        """See `Pilot`: everybody in view, by the session's number."""
+        """See `Pilot`: all people in view, with the numbers of the session."""
         tracker, time_s = self.session.state.tracker, self.session.state.clock.time_at(self._now_s)
         motion = tracker.motion
         shown = [person for person in tracker.crowd.people if tracker.is_in_view(person)]
@@ -87,7 +87,7 @@ class ServerPilot:
 
 
 class _Leash:
-    """Passes commands to a drone and knows where it has been told to be: (2,) metres, NaN on patrol."""
+    """Passes commands to a drone, and keeps the coordinates told latest: (2,) metres, NaN on patrol."""
 
     def __init__(self, drone: Drone) -> None:
         self._drone = drone
@@ -108,8 +108,8 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
     Args:
         world: at its start.
         pilot: gets the frames.
-        duration_s: of the pilot's time, at five frames a second.
-        faults: on the frames' way; None for none. Answers arrive at once.
+        duration_s: duration in the pilot's time, at five frames a second.
+        faults: on the way of the frames; None for none. Answers arrive at once.
         pace: how many times as fast the world moves, as QuadSim's number keys make it; frames and their timestamps
             stay as they are.
     """
@@ -124,7 +124,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
 
     for begin_ms in range(0, round(1000 * duration_s), FRAME_PERIOD_MS):
         observation = world.observe()
-        ahead_s = observation.truth.time_s * (1 - 1 / pace)  # the world's clock, of the frames'
+        ahead_s = observation.truth.time_s * (1 - 1 / pace)  # of the world's clock, over that of the frames
         fields_now = frame_fields(observation._replace(timestamp_s=observation.timestamp_s - ahead_s))
         for due_s, fields in faults.pass_on(begin_ms / 1000, fields_now):
             on_their_way.append((round(1000 * due_s), fields))
@@ -158,9 +158,9 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
 
 
 def people_in_view(observation: Observation) -> np.ndarray:
-    """Who is in view and near enough to be placed, (people,) bool, the hero first.
+    """Whether each person is in view and near enough to be placed, (people,) bool, the hero first.
 
-    That is who has `IN_VIEW_FROM_PX` visible pixels or more, and a planar depth below `IN_VIEW_WITHIN_M`.
+    The person must have at least `IN_VIEW_FROM_PX` visible pixels, and a planar depth below `IN_VIEW_WITHIN_M`.
     """
     truth = observation.truth
     middles_m = np.vstack([truth.hero_position_m, truth.people_positions_m])

@@ -5,7 +5,7 @@ All distances are horizontal, because the height of the coordinates within a bod
     visible     more than 10 pixels of the frame show the hero, the original's threshold
     shown       visible in every frame of a second; the camera of a patrol passes over a place in 1.7 s
     on target   the drone is told to follow coordinates within 2 m of the hero (4.15 m of the middle of a car)
-    acquired    from the first frame on target on
+    acquired    since the first frame that is on target
     loss        a second or more off target, after acquisition
 
 `stranger_score` defines chases and switches, `track_score` IDF1.
@@ -156,7 +156,7 @@ def losses_of(flight: Flight) -> list[Loss]:
 
 
 def _acquisitions_s(flights: Sequence[Flight], since: Sequence[int | None]) -> list[float]:
-    """Time from a frame of each flight to acquisition or the end of the flight, s; without the frame, it is left out.
+    """Time from a frame of each flight to acquisition or the end of the flight, s; flights without the frame excluded.
 
     It is 0 if the acquisition is earlier: the hero may be found in fewer pixels than count as visible.
     """

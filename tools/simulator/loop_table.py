@@ -1,4 +1,4 @@
-"""The figures of the loop's score as a table, and the goals for the server's."""
+"""The figures of the loop's score as a table, and the goals for the server's score."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Goal(NamedTuple):
         return value >= self.bound if self.at_least else value <= self.bound
 
 
-# What this project has set out to reach; docs/results.md has the same goals.
+# The goals of this project; docs/results.md has the same.
 ERROR = Goal("error_m", 0.5)
 REACQUIRED = Goal("reacquire_s", 1.5)
 OF_THE_HERO = (

@@ -23,10 +23,10 @@ FAR_M = 50.0
 class OriginalPilot:
     """The original's logic with today's network.
 
-    More than 10 pixels with a probability above one half are a hero, at the centre of their largest blob; seven frames
+    More than 10 pixels with a probability above one half are a hero, at the centre of their largest blob. Seven frames
     in a row without a hero are a loss. Like the original, it computes in the pixels of its network. The original's
-    networks had 160 px; at 256 px, the size of the depth image, one of the three errors has no effect, the use of the
-    network's pixel coordinates in the depth image. The other two errors do not depend on the size.
+    networks had 160 px. One of the three errors is to use the network's pixel coordinates in the depth image: it has no
+    effect at 256 px, the size of the depth image. The other two errors do not depend on the size.
 
     Args:
         engine: the loaded network.

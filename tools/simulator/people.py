@@ -1,4 +1,4 @@
-"""Looks and postures of people: the hero, and others who do not look like the hero (for those, see `lookalikes`)."""
+"""Looks and postures of people: the hero, and others who do not look like the hero; `lookalikes` has those who do."""
 
 from typing import NamedTuple
 

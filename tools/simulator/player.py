@@ -14,7 +14,7 @@ from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
-# What is kept, because playing may have no end: events for the decision on a frame, response times for their median.
+# Most events kept, for the decision on a frame, and most response times, for their median; playing may have no end.
 MOST_EVENTS, MOST_RESPONSES = 1000, 10_000
 
 
@@ -26,7 +26,7 @@ class Summary:
         frames: number of sent frames.
         followed: number of frames after which the drone was following.
         skipped: number of unreadable images.
-        responses_ms: time from the first byte of an answered frame to the decision, of the latest ones.
+        responses_ms: time from the first byte of a frame to the decision, for the latest answered frames.
         violations: descriptions of messages from the server that QuadSim cannot parse.
     """
 
@@ -101,12 +101,12 @@ def play(
 def play_to(
     server: ServerAddress, command: str, frames: Iterable[PlayedFrame | UnreadableImageError], frames_per_s: float
 ) -> int:
-    """Connect to a server, play to it, and print what came of it; returns the exit status of a command."""
+    """Connect to a server, send it the frames, and print the results; returns the exit status of a command."""
     summary = Summary()
     try:
         with QuadSimClient(*server, kept=MOST_EVENTS) as client:
             play(client, frames, frames_per_s=frames_per_s, summary=summary)
-    except KeyboardInterrupt:  # the way to end an endless one
+    except KeyboardInterrupt:  # the way to end endless playing
         print()
         print_text(str(summary))
         raise

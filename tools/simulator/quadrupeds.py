@@ -12,7 +12,7 @@ from tools.simulator.shapes import Mesh, limb, lying, merged, pitched, strut
 TRUNK, HEAD, TAIL = range(3)
 _UPPER, _LOWER = 3, 7  # first of four joints: hind left, hind right, fore left, fore right
 
-# At stride 1.
+# Amplitudes at stride 1.
 _SWING_RAD, _BEND_RAD = 0.55, 0.9
 _SITTING_THIGH_RAD, _SITTING_SHIN_RAD = 1.3, -1.25
 _NECK_RAD = 0.7  # of the neck, forwards from upright

@@ -251,7 +251,7 @@ def record_run(world: World, recorder: Recorder, seed: int, duration_s: float, r
     Args:
         world: world at its start.
         recorder: recorder of the frames.
-        seed: decides what the drone is directed to do.
+        seed: decides the drone's tasks.
         duration_s: simulated time.
         record_every_s: simulated time between recorded frames.
 

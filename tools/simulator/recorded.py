@@ -1,4 +1,4 @@
-"""Read folders of recorded images as frames to play, with depth where they have none."""
+"""Read folders of recorded images as frames to play; adds synthetic depth if they have none."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ class PlayedFrame(NamedTuple):
     Args:
         name: name of the image file.
         image: bytes of a JPEG file, or (H, W, 3) uint8 RGB.
-        depth_m: (H, W) float planar depth, metres, infinite where there is nothing; None for a frame without.
+        depth_m: (H, W) float planar depth, metres, infinite where there is nothing; None for a frame without depth.
         gimbal_pose: pose of the camera, world frame.
     """
 
@@ -85,7 +85,7 @@ def read_frames(
 
     Args:
         files: images of any size; those of another size than 256×256 are cut to a square and resized.
-        masks: masks of the images that have one; their people stand upright on the ground in the depth.
+        masks: image → mask, of images that have a mask. In the depth, a mask's people stand upright on the ground.
     """
     ground_m = ground_depth_m(QUADSIM_CAMERA, CAMERA_POSE)
     for file in files:

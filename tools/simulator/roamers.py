@@ -10,7 +10,7 @@ from tools.simulator.walkers import Walkers
 
 
 class Mood(NamedTuple):
-    """What an animal does for a while.
+    """A behaviour of an animal, for a while.
 
     Args:
         weight: relative frequency.

@@ -72,7 +72,7 @@ class Scene:
     Args:
         city: the layout; its seed also decides textures, clouds and the sun.
         looks: looks of the people, the hero first; at most `MOST_PEOPLE`.
-        bodies: kind of the body of each; None: all are people. Whoever is no person counts as one of the people, too.
+        bodies: kind of the body of each; None: all are people. Here, animals and vehicles count as people, too.
         px: width and height of the views.
         opengl: draw with OpenGL (by EGL, without a display) instead of in software.
 
@@ -132,7 +132,7 @@ class Scene:
         for name, image in surface_textures(rng, BUILDING_STYLES).items():
             surfaces[name] = self._colours.root.attachNewNode(name)
             surfaces[name].setTexture(_texture(image))
-        # A number for objects that can be in the shade, and another for leaves, which would shade themselves.
+        # One number for objects that can be in the shade, another for leaves, because they would shade themselves.
         self._static = {number: panda.NodePath(f"static {number}") for number in (_SOLID, _LEAF)}
         for parts in structures(city, rng):
             for surface in sorted({surface for surface, _ in parts}):
@@ -242,7 +242,7 @@ class Scene:
         rgb[is_ground] = self._ground.colours(
             x_m + reach_m * ground_rays[:, 0], y_m + reach_m * ground_rays[:, 1], blur_m
         )
-        # Slightly before each surface, so that a sunny wall is not in the shadow of its own house.
+        # Test points slightly in front of each surface, so that a sunny wall is not in the shadow of its own house.
         lit_m = np.where(is_drawn, depth_m - 0.5, np.where(is_ground, depth_m, 0.0))
         shaded = self._ground.is_shaded(
             x_m + lit_m * rays[..., 0], y_m + lit_m * rays[..., 1], z_m + lit_m * rays[..., 2]
@@ -294,8 +294,8 @@ class _Crowd:
     """Geometry that shows some of the people, all of one kind, and is updated for every frame.
 
     Args:
-        bodies: their bodies.
-        numbers: the number of each of them among all people.
+        bodies: bodies of these people.
+        numbers: their numbers among all people.
     """
 
     def __init__(self, bodies: Bodies, numbers: np.ndarray) -> None:
@@ -319,7 +319,7 @@ class _Crowd:
         shrink_m: np.ndarray,
         depth_share: np.ndarray,
     ) -> None:
-        """Show those of all N people who belong to this crowd instead of the present ones.
+        """Show people of this crowd, chosen among all N people, in place of those shown before.
 
         Args:
             is_shown: (N,) bool.

@@ -204,9 +204,9 @@ def running_server(
 
 @contextlib.contextmanager
 def started(command: list[str], port: int, folder: Path = REPOSITORY) -> Iterator[ServerProcess]:
-    """Run a server until the block ends; the arguments are as of `ServerProcess`.
+    """Run a server until the block ends; the arguments are those of `ServerProcess`.
 
-    Ctrl-C or SIGTERM ends it whenever they come, also while it is being started.
+    Ctrl-C or SIGTERM ends it at any time, also during its start.
     """
     with contextlib.ExitStack() as stack:
         with interrupt_put_off():

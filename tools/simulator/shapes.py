@@ -187,7 +187,7 @@ def limb(
     pattern: float,
     rng: np.random.Generator,
 ) -> Mesh:
-    """A tube with darker and lighter patches; colours are per ring from the lowest, the last for all further rings."""
+    """A tube with darker and lighter patches; a colour for each ring from the lowest, the last for further rings."""
     mesh = tube([(z, x, girth * rx, girth * ry) for z, x, rx, ry in rings], sides, (0.0, 0.0, 0.0))
     by_ring = np.array([colours[min(ring, len(colours) - 1)] for ring in range(len(rings))])
     patches = 1.0 + pattern * rng.uniform(-1.3, 0.7, (len(rings), sides + 1))
@@ -241,7 +241,7 @@ def prism(outline_m: Sequence[tuple[float, float, float]], colours: Sequence[Tri
 
     Args:
         outline_m: (x, z, half of the width there), counterclockwise as seen from the right.
-        colours: of the face from each corner of the outline to the next, 0–1; the last also for all further ones.
+        colours: of the faces from each corner of the outline to the next, 0–1; the last is for all further faces.
         side: colour of the two sides, 0–1.
     """
     x, z, half = np.array(outline_m).T
@@ -254,7 +254,7 @@ def prism(outline_m: Sequence[tuple[float, float, float]], colours: Sequence[Tri
         faces.append(quad(corners, colours[min(k, len(colours) - 1)], (0.0, 0.0)))
     fan = np.stack([np.zeros(count - 2, int), np.arange(1, count - 1), np.arange(2, count)], axis=1)
     for points, triangles in ((right, fan), (left, fan[:, ::-1])):
-        # Of the corner in the middle; a side that leans in has other corners outside of its plane by some centimetres.
+        # The mean normal: a side that leans in is not flat, some corners are outside of its plane by some centimetres.
         normal = np.cross(
             points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]]
         ).sum(axis=0)

@@ -1,9 +1,9 @@
 """Whom the drone followed instead of the hero: chases of strangers, and switches from one person to another.
 
-chase       frames on a wrong person of which one and the same stranger is the nearest to the coordinates; runs
-            that are interrupted for less than a second are one, and it lasts a second or more from first to last
-followed    who is within 2 m (of a car, 4.15 m) of the coordinates: whoever was followed in the frame before, for
-            as long as this holds; else the hero; else the nearest stranger. Nobody on patrol
+chase       frames on a wrong person in which the same stranger is the nearest to the coordinates; runs that are
+            interrupted for less than a second are one chase; a chase lasts a second or more from first to last frame
+followed    the person within 2 m (of a car, 4.15 m) of the coordinates: the person followed in the frame before if
+            that person is within this distance, else the hero, else the nearest stranger; nobody on patrol
 switch      a change from one followed person to another without a patrol between
 """
 
@@ -19,7 +19,7 @@ JOINED_WITHIN_S = 1.0
 
 
 class Chase(NamedTuple):
-    """A chase of a stranger, who is the other person of this number."""
+    """A chase; `stranger` is the number of the person among the other people."""
 
     stranger: int
     start_s: float
@@ -48,7 +48,7 @@ def second_chases(flight: Flight) -> int:
 
 
 def followed_people(flight: Flight) -> np.ndarray:
-    """Who is followed, (F,) int: 0 the hero, from 1 on the others, `NOBODY`."""
+    """The person followed in each frame, (F,) int: 0 the hero, from 1 on the others, or `NOBODY`."""
     distances_m = np.concatenate([flight.errors_m[:, None], flight.to_others_m], axis=1)
     followed = np.full(len(distances_m), NOBODY)
     latest = NOBODY
@@ -78,7 +78,7 @@ def switches_of(flight: Flight) -> int:
 
 
 def _joined(runs: list[tuple[int, int]], within_frames: float) -> list[tuple[int, int]]:
-    """Join runs that fewer than `within_frames` frames part."""
+    """Join runs with fewer than `within_frames` frames between them."""
     joined = runs[:1]
     for first, end in runs[1:]:
         if first - joined[-1][1] < within_frames:

@@ -1,4 +1,4 @@
-"""What a drone may follow in the stand-in: the hero, or something else by name, and the others of its kind."""
+"""The targets of the stand-in: the hero, and further targets by name, each with others of its kind."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,11 +26,11 @@ class Target(NamedTuple):
     Args:
         body: kind of its body.
         look: makes the look of the target.
-        other_look: draws the look of another of its kind, in place of the hero's lookalikes.
-        others: usual number of these.
+        other_look: draws the look of another of its kind; these take the place of the hero's lookalikes.
+        others: usual number of others of its kind.
         motion: how animals or vehicles move; None for people, who walk.
-        on_target_m: horizontal distance from the target's middle within which coordinates are on target; more for what
-            is longer, because coordinates are on the side that faces the camera.
+        on_target_m: horizontal distance from the target's middle within which coordinates are on target; larger for a
+            long target, because coordinates are on the side that faces the camera.
         fastest_mps: speed of coordinates above which a drone takes them for a jump to another place.
     """
 
@@ -43,7 +43,7 @@ class Target(NamedTuple):
     fastest_mps: float = 3.0
 
     def population(self, city: City, others: int, people: int, rng: np.random.Generator) -> "Population":
-        """Put the target, `others` of its kind and `people` on foot into a city; for targets that are no hero."""
+        """Put the target, `others` of its kind and `people` on foot into a city; for targets other than the hero."""
         kin: Walkers | Roamers | Traffic
         if isinstance(self.motion, Manner):
             kin = Traffic(others, rng, self.motion)
@@ -55,7 +55,7 @@ class Target(NamedTuple):
 
 
 class Population:
-    """Targets of one kind and people on foot; everybody in the order target, others of its kind, people.
+    """Targets of one kind and people on foot, in this order: the target, others of its kind, people.
 
     Args:
         kin: the target and others of its kind.
@@ -117,7 +117,7 @@ LOOKALIKES_HELP = (
 
 
 def lookalikes_of(target: str, lookalikes: int | None, people: int) -> int:
-    """The number of lookalikes, or others of the target's kind: as given, or the usual one among so many people."""
+    """The number of lookalikes, or of others of the target's kind: as given, or the usual number, at most `people`."""
     if lookalikes is not None:
         return lookalikes
     return 0 if target == HERO else min(TARGETS[target].others, people)

@@ -1,8 +1,8 @@
-"""How well a pilot tracks everybody in view, as IDF1 by motmetrics.
+"""How well a pilot tracks all people in view, as IDF1 by motmetrics.
 
 Each track of a flight is matched with one person at most, so that as many frames as possible agree: a frame agrees if
 the person is in view and the track within `MATCH_WITHIN_M` of them. IDF1 is 2 · agreeing / (frames of people in view +
-frames of tracks): 1 if everybody has one track for as long as they are in view, 0 if nobody is tracked.
+frames of tracks): 1 if each person has one track for as long as they are in view, 0 if nobody is tracked.
 
 Source: Ristani et al., Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking, 2016.
 """
@@ -23,7 +23,7 @@ For what is longer than a person, such as a car, it is as much more as for coord
 
 
 class Agreement(NamedTuple):
-    """Person-frames of a flight or of several: in view and tracked, and those in which both agree."""
+    """Person-frames of one or several flights: of people in view, of tracks, and those in which both agree."""
 
     in_view: int
     tracked: int
@@ -46,7 +46,7 @@ def agreement(flights: Sequence[Flight]) -> Agreement:
 def _matched(flight: Flight) -> int:
     """Frames in which tracks and their people agree."""
     if not flight.in_view.any() or not any(flight.tracked):
-        return 0  # motmetrics cannot match nothing
+        return 0  # motmetrics fails if there is nothing to match
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     within_m = np.full(flight.in_view.shape[1], MATCH_WITHIN_M)
     within_m[: 1 + flight.alike] += flight.on_target_m - ON_TARGET_M

@@ -1,8 +1,8 @@
 """Cars and cyclists on the road around the block. World frame (ROS), metres, degrees.
 
-Traffic keeps to the right in one lane for each direction, slows down in corners and does not overtake. A car stops
-now and then before a zebra crossing, brakes for whoever is in front of it, and turns wide; cyclists ride at the edge of
-the road and do not stop for long.
+Traffic keeps to the right in one lane for each direction, slows down in corners, brakes for vehicles and people in
+front, and does not overtake. A car stops now and then before a zebra crossing, and turns wide. Cyclists ride at the
+edge of the road and do not stop for long.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from tools.simulator.city import ROAD_MIDDLE_M, ZEBRA_M
 from tools.simulator.people import Person
 
-_AHEAD_M = 7.0  # people so near in front are braked for
+_AHEAD_M = 7.0  # vehicles brake for people within this distance in front
 _BRAKE_MPS2 = 4.0
 
 
@@ -68,7 +68,7 @@ class Traffic:
             _Lane(ROAD_MIDDLE_M + manner.lane_m, manner.corner_m + 2 * manner.lane_m, 1),
         )
         vehicles = count + 1
-        # At equal distances, in random order: no two at one place.
+        # At equal distances, in random order, so that no two are at the same place.
         places = rng.permutation(vehicles)
         self._lanes = [lanes[place % 2] for place in places]
         slots = -(-vehicles // 2)
@@ -117,7 +117,7 @@ class Traffic:
             most_mps, least_mps = manner.acceleration_mps2 * step_s, -_BRAKE_MPS2 * step_s
             self._speed_mps[number] = max(self._speed_mps[number] + min(max(change_mps, least_mps), most_mps), 0.0)
             moved_m[number] = self._speed_mps[number] * step_s
-            # At its stop line, a vehicle has slowed down from some metres before.
+            # A vehicle brakes from its stop line on; the time of braking is added to that of the stop.
             if lane.passes_zebra(self._along_m[number], moved_m[number]) and self._rng.random() < manner.stops:
                 self._stop_for_s[number] = self._rng.uniform(*manner.stop_s) + self._speed_mps[number] / _BRAKE_MPS2
         lengths_m = np.array([lane.length_m for lane in self._lanes])

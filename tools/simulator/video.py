@@ -1,4 +1,4 @@
-"""Read pictures of a video file, a folder of images or a camera, at a rate to be played."""
+"""Read pictures of a video file, a folder of images or a camera, at the rate of playing."""
 
 import os
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from tools.simulator.recorded import UnreadableImageError, image_files
 
 # The largest square of a picture that the server takes.
 LARGEST_PX = 480
-USUAL_FPS = 30.0  # of a video that does not tell its own rate
+USUAL_FPS = 30.0  # assumed for a video that does not state its rate
 FPS_LIMITS = (0.1, 1000.0)
 
 
@@ -29,7 +29,7 @@ class Video(ABC):
     """Pictures in order; a context manager, and iterated once.
 
     Attributes:
-        frames_per_s: at which they are to be played.
+        frames_per_s: rate at which to play them.
     """
 
     def __init__(self, frames_per_s: float) -> None:
@@ -47,7 +47,7 @@ class Video(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release what it is read from."""
+        """Release the source."""
 
 
 class _Folder(Video):
@@ -69,7 +69,7 @@ class _Folder(Video):
 
 
 class _Capture(Video):
-    """OpenCV's; of a file those pictures that are due at `frames_per_s`, of a camera all that come."""
+    """A source read by OpenCV; gives the pictures of a file that are due at `frames_per_s`, or all of a camera."""
 
     def __init__(self, source: str, frames_per_s: float) -> None:
         is_camera = source.isdecimal()
@@ -77,7 +77,7 @@ class _Capture(Video):
         if not self._capture.isOpened():
             what = f"a camera {source}" if is_camera else "a video that OpenCV can read"
             raise ValueError(f"expected {what}, got none{'' if is_camera else f' in {source}'}")
-        # Known before a picture is decoded. OpenCV brings each one to this size, also where it changes later.
+        # The size is known before a picture is decoded. OpenCV scales each picture to it, even if it changes later.
         width, height = (round(self._capture.get(of)) for of in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MOST_IMAGE_PX:
             self.close()
@@ -120,7 +120,7 @@ def open_video(source: str, frames_per_s: float) -> Video:
         FileNotFoundError: if there is none.
         ValueError: if OpenCV can't read it, or its pictures are too large.
     """
-    # What they have to say of a damaged file or a missing camera is told in one line of ours.
+    # Silence FFmpeg and OpenCV: our own error reports a damaged file or a missing camera in one line.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     path = Path(source)

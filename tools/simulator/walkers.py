@@ -86,7 +86,7 @@ class Walkers:
         self._stride = np.ones(everybody)
         self._stopped_for_s = np.zeros(everybody)
         self._velocity_mps = np.zeros((everybody, 2))
-        crossers_rng = rng.spawn(1)[0]  # which leaves everybody else's numbers as they are
+        crossers_rng = rng.spawn(1)[0]  # so that other people's random numbers do not change
         self._ways = Ways(self._nodes_m, self._neighbours)
         self._crossers = {person: Crosser(float(self._own_speed_mps[person]), crossers_rng) for person in crossers}
         self._start_near_hero(list(crossers), crossers_rng)

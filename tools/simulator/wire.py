@@ -1,8 +1,8 @@
 """A client of QuadSim's Socket.IO dialect, byte for byte, for tests, benchmark, player and simulator.
 
 QuadSim uses Engine.IO 3 and Socket.IO 2, although its URL says `EIO=4`. It never sends the CONNECT packet (`40`), pings
-the server itself (`2`, answered by `3`), and accepts only events with exactly one argument, a JSON object. Violations,
-which its parser cannot read, are kept in `QuadSimClient.violations`; tests assert that there are none.
+the server itself (`2`, answered by `3`), and accepts only events with exactly one argument, a JSON object. Messages
+that its parser cannot read are kept in `QuadSimClient.violations`; tests assert that there are none.
 
 There is an extension, which QuadSim does not use: this project's server acknowledges a frame with a number after it has
 sent the commands that the frame caused (`42<number>[...]` and `43<number>[]`, as in Socket.IO).
@@ -110,7 +110,7 @@ class QuadSimClient:
         ping_period_s: time from a pong to the next ping; infinite for no pings.
         connect_timeout_s: time limit for the connection and for the handshake.
         on_event: called on the reader's thread with each accepted event, right after it is parsed.
-        kept: how many events, round trips and violations are kept of each, the newest; None for all.
+        kept: most events, most round trips and most violations to keep, the newest of each; None for all.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class QuadSimClient:
             return tuple(self._events)
 
     def events_since(self, since_s: float) -> list[ReceivedEvent]:
-        """Events that arrived from `since_s` on, oldest first; searched from the end, for there may be many."""
+        """Events that arrived from `since_s` on, oldest first; searched from the end because there may be many."""
         with self._changed:
             recent = itertools.takewhile(lambda event: event.arrived_s >= since_s, reversed(self._events))
             return [*recent][::-1]
@@ -183,7 +183,7 @@ class QuadSimClient:
 
     @property
     def name(self) -> str:
-        """What the server calls it: the address of this end of the connection; empty without one."""
+        """The server's name for this client: the address of this end of the connection; empty without a connection."""
         return self._name
 
     @property

@@ -92,14 +92,14 @@ class World:
         opengl: render with OpenGL instead of in software.
         start_s: time of the start, s since 1970.
         hides: whether the hero also walks through houses.
-        lookalikes: number of people who share a part of the hero's outfit: the first of the other people. The rest look
-            and start the same for any number of lookalikes. For another target than the hero, others of its kind.
-            None: the usual number of these.
+        lookalikes: number of people who share a part of the hero's outfit; they are the first of the other people. The
+            rest look and start the same for any number of lookalikes. With a target other than the hero: number of
+            others of its kind. None: the usual number.
         target: a member of `targets.NAMES`. Another target takes the hero's place in the ground truth and the masks;
             others of its kind count as people.
 
     Attributes:
-        lookalikes: number of them, or of others of the target's kind: those after the target.
+        lookalikes: number of lookalikes, or of others of the target's kind; they come right after the target.
         on_target_m: horizontal distance to the target within which coordinates are on target.
 
     Raises:

@@ -1,22 +1,22 @@
-"""What is simulated: how many of each part there are, what a frame costs each, and how many drones that allows."""
+"""The simulated fleet: number of each part, time that a frame takes in each, and the number of drones they allow."""
 
 from dataclasses import dataclass
 
 from tools.simulator.world import FRAMES_PER_S
 
-# Of `model/engines/inference_client.py`, which is not imported for it: it loads large libraries.
+# As in `model/engines/inference_client.py`, which is not imported because it loads large libraries.
 MOST_TOGETHER = 8
 
 
 @dataclass(frozen=True)
 class Replica:
-    """How long a replica takes for a batch of n images: `first_s + n * each_s`.
+    """Times of a replica, which takes `first_s + n * each_s` for a batch of n images.
 
     Args:
-        first_s: for any batch, seconds.
-        each_s: for each image, seconds.
-        most_per_batch: greatest batch.
-        wait_s: how long a replica that has nothing to do waits for a batch to fill, from its first image.
+        first_s: time for any batch, seconds.
+        each_s: additional time for each image, seconds.
+        most_per_batch: greatest number of images in a batch.
+        wait_s: longest time from the first image of a batch in which an idle replica waits for the batch to fill.
         most_ongoing: greatest number of its images, waiting and in work; others wait at the proxies.
     """
 
@@ -41,18 +41,18 @@ class Fleet:
     """A fleet and its servers. All times are seconds of processor time of the part that does the work.
 
     Args:
-        replicas: of the network.
-        replica: what one of them takes.
-        servers: that drones are connected to; each has as many drones as the others.
-        proxies: of Serve; each server uses one of them.
-        link_bit_s: of each server, in each direction.
-        loop_s: of a server's event loop, for each frame that arrives.
-        before_s: of its perception, for each frame until its image is sent.
-        after_s: of its perception, for each frame from its answer to the command.
-        proxy_s: of a proxy, for each image.
-        request_bytes: from a server to the fleet.
-        answer_bytes: back.
-        deadline_s: longest time for the answers on the images that a server has sent together.
+        replicas: number of replicas of the network.
+        replica: times of a replica.
+        servers: number of servers; drones are spread evenly over them.
+        proxies: number of Serve's proxies; each server uses one of them.
+        link_bit_s: rate of each server's link, in each direction.
+        loop_s: time of a server's event loop for each frame that arrives.
+        before_s: time of a server's perception for each frame until its image is sent.
+        after_s: time of a server's perception for each frame from its answer to the command.
+        proxy_s: time of a proxy for each image.
+        request_bytes: size of a request from a server to the fleet.
+        answer_bytes: size of the answer.
+        deadline_s: longest time for the answers to the images that a server has sent together.
     """
 
     replicas: int

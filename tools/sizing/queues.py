@@ -1,4 +1,4 @@
-"""The parts of a discrete-event simulation: events in the order of their times, and queues before what is busy."""
+"""The parts of a discrete-event simulation: events in the order of their times, and queues of busy parts."""
 
 import heapq
 import itertools
@@ -12,7 +12,7 @@ Image = TypeVar("Image")
 
 
 class Timeline:
-    """Runs events in the order of their times; those of one time in the order in which they were planned.
+    """Runs events in the order of their times; events of the same time run in the order in which they were planned.
 
     Attributes:
         now_s: time of the event that runs.
@@ -35,13 +35,13 @@ class Timeline:
 
 
 class Line:
-    """A part that serves one after the other, in the order in which they come."""
+    """A part that serves one request after the other, in the order of arrival."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline, self._free_s = timeline, 0.0
 
     def serve(self, service_s: float, then: Callable[[], None]) -> None:
-        """Serve somebody who comes now, and go on with `then` after that."""
+        """Serve a request that arrives now, and call `then` after that."""
         self._free_s = max(self._free_s, self._timeline.now_s) + service_s
         self._timeline.at(self._free_s, then)
 
@@ -51,7 +51,7 @@ class ReplicaQueue(Generic[Image]):
 
     Args:
         timeline: of the simulation.
-        replica: what it takes.
+        replica: its times.
         done: called with each image of a batch that is inferred.
 
     Attributes:
@@ -66,7 +66,7 @@ class ReplicaQueue(Generic[Image]):
         self.ongoing = 0
 
     def add(self, image: Image) -> None:
-        """Take an image that comes now."""
+        """Take an image that arrives now."""
         self.ongoing += 1
         self._waiting.append(image)
         if not self._is_busy and len(self._waiting) == 1:

@@ -1,7 +1,7 @@
-"""Simulate drones, servers and a fleet: what comes of each frame.
+"""Simulate drones, servers and a fleet: whether and when each frame is answered.
 
 A frame passes the parts as in the real program: event loop → newest-frame slot of its drone → perception, which takes
-up to `MOST_TOGETHER` frames → link → Serve's proxy → replica → link → perception, when all of them are answered.
+up to `MOST_TOGETHER` frames → link → Serve's proxy → replica → link → perception, when all these frames are answered.
 """
 
 import math
@@ -18,20 +18,20 @@ from tools.simulator.world import FRAMES_PER_S
 from tools.sizing.fleet import MOST_TOGETHER, Fleet
 from tools.sizing.queues import Line, ReplicaQueue, Timeline
 
-# Frames are counted after the first and before the second.
+# Frames that are sent in this time at the beginning, or in this time at the end, do not count.
 WARM_UP_S, COOL_DOWN_S = 2.0, 1.0
 LEAST_S = WARM_UP_S + COOL_DOWN_S + 1 / FRAMES_PER_S
 
 
 class Outcome(NamedTuple):
-    """What came of the frames that were sent after `WARM_UP_S` and `COOL_DOWN_S` before the end.
+    """Results for the frames that were sent between `WARM_UP_S` and `COOL_DOWN_S` before the end.
 
     Attributes:
-        latencies_s: (N,) from each answered frame to its command.
+        latencies_s: (N,) time from each answered frame to its command.
         sent: number of frames.
-        answered: of these, followed by a command before the end.
-        dropped: of these, a newer frame of the drone took their place before their turn.
-        failed: of these, their answers were late.
+        answered: number of these frames with a command before the end.
+        dropped: number of these frames that a newer frame of the drone replaced before their turn.
+        failed: number of these frames whose answers were late.
     """
 
     latencies_s: np.ndarray
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
     @property
     def answered_share(self) -> float:
-        """Of the frames that were sent."""
+        """Share of the sent frames that were answered."""
         return self.answered / self.sent
 
     def latency_s(self, percent: float) -> float:
@@ -63,8 +63,8 @@ class Batch:
 
     Args:
         server: their server.
-        frames: themselves.
-        missing: how many of their images are not answered.
+        frames: the frames.
+        missing: number of their images that are not answered yet.
     """
 
     server: "Server"
@@ -89,7 +89,7 @@ def simulate(fleet: Fleet, drones: int, seconds: float, seed: int = 0) -> Outcom
 
     Args:
         fleet: its parts.
-        drones: that send frames; they begin at random times.
+        drones: number of drones; they begin to send frames at random times.
         seconds: simulated time, above `LEAST_S`.
         seed: of the random choices.
 
@@ -134,7 +134,7 @@ class _Simulation:
 
     def _put(self, server: Server, frame: Frame) -> None:
         older = server.waiting.get(frame.drone)
-        if older is None:  # nobody saves turns up
+        if older is None:  # a drone that pauses saves up no turns
             server.turns[frame.drone] = max(server.turns.get(frame.drone, 0), server.latest_turn)
         else:
             self._dropped += self._counts(older)
@@ -187,20 +187,20 @@ class _Simulation:
         self._take(batch.server)
 
     def _expire(self, batch: Batch) -> None:
-        """Give up answers that are late; their images stay in the fleet's queues."""
+        """Give up late answers; their images stay in the fleet's queues."""
         if batch.missing and batch.server.batch is batch:
             self._failed += sum(self._counts(frame) for frame in batch.frames)
             self._take(batch.server)
 
 
 def most_drones(fleet: Fleet, share: float, seconds: float, seed: int = 0) -> int:
-    """The greatest number of drones of which at least a share of the frames is answered; 0 if not even one's are.
+    """The greatest number of drones with at least a share of their frames answered; 0 if one drone is too many.
 
     Args:
         fleet: its parts.
-        share: of the frames, 0 to 1.
+        share: least share of the frames, 0 to 1.
         seconds: as `simulate` takes it.
-        seed: likewise.
+        seed: as `simulate` takes it.
     """
     few, many = 0, math.ceil(1.25 * min(fleet.limits().values())) + fleet.servers
     while many - few > 1:

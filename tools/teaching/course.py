@@ -31,17 +31,17 @@ from tools.teaching.stages import Stage, fingerprint
 
 @dataclass(frozen=True)
 class Course:
-    """What to teach from, and for how long.
+    """The inputs of teaching, and its stages.
 
     Args:
         profile: TOML file of the target.
         raw: folder of the recordings; None: the stand-in records.
-        hours: for the training.
+        hours: time for the training.
         out: folder for everything that is made.
 
     Raises:
-        OSError, ValueError: if the profile can't be read, the stand-in has no such target, there are no recordings,
-            or something else is in the folder for everything.
+        OSError, ValueError: if the profile can't be read, the stand-in does not have the target, there are no
+            recordings, or `out` has other files.
     """
 
     profile: Path
@@ -75,7 +75,7 @@ class Course:
 
     @property
     def state(self) -> Path:
-        """What is known of each stage."""
+        """File with the state of each stage."""
         return self.out / "state.json"
 
     @property
@@ -85,7 +85,7 @@ class Course:
 
     @property
     def data(self) -> Path:
-        """The dataset made of them."""
+        """Folder of the dataset that is made of the recordings."""
         return self.out / "data"
 
     @property
@@ -104,7 +104,7 @@ class Course:
         return self.out / "pictures"
 
     def file(self, stage: str) -> Path:
-        """What a stage found out, as JSON."""
+        """JSON file with the results of a stage."""
         return self.out / f"{stage}.json"
 
     def stages(self) -> list[Stage]:
@@ -152,7 +152,7 @@ class Course:
             Stage(
                 "calibrate",
                 "find how much the network's output says, on the held-out recordings",
-                lambda: [self._learned(), fingerprint(files("int8"))],  # of the precision that is served
+                lambda: [self._learned(), fingerprint(files("int8"))],  # it depends on the precision that is served
                 [files("calibration")],
                 self._calibrate,
             ),

@@ -1,4 +1,4 @@
-"""What the recordings hold and what they lack, in words that say what to record."""
+"""Check what the recordings hold and what they lack, and say what to record."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from model.profile import Profile
 
 LEARNING, HELD_OUT = "train", "validation"  # uses of a `Recording`
 NEAR_PX = NEAR_SHARE * IMAGE_PX**2
-LEAST_WITH_TARGET, LEAST_HELD_OUT = 300, 50  # frames; fewer teach, or tell, too little
+LEAST_WITH_TARGET, LEAST_HELD_OUT = 300, 50  # frames; fewer are too few to learn from, or to score
 LEAST_SHARE = 0.05  # of near and of far targets, among those in view
 LEAST_WITHOUT, MOST_WITHOUT = 0.1, 0.85  # share of frames without the target
 LEAST_OTHERS = 0.1  # share of frames with others and without the target
@@ -20,12 +20,12 @@ ENOUGH_RECORDINGS = 6
 
 
 class Check(NamedTuple):
-    """What there is to say about the recordings.
+    """Results of the check of the recordings.
 
     Args:
         rows: a line of figures for each recording, ready for JSON.
-        problems: why nothing can be learned from them.
-        advice: what would make the network better.
+        problems: reasons why nothing can be learned from them.
+        advice: advice on what would make the network better.
     """
 
     rows: list[dict[str, Any]]
@@ -38,7 +38,7 @@ def check_data(recordings: Sequence[Recording], names: Mapping[str, str], profil
 
     Args:
         recordings: of the set.
-        names: names of the recordings that people know, by those in the set.
+        names: name of a recording in the set → its name for people.
         profile: the target.
         skipped: frames that could not be read.
     """
@@ -113,7 +113,7 @@ def _minutes(frames: int) -> str:
 
 
 def row(recording: Recording, names: Mapping[str, str]) -> dict[str, Any]:
-    """Figures of a recording, ready for JSON; sizes in pixels, None where the target isn't."""
+    """Figures of a recording, ready for JSON; sizes in pixels, None if no frame shows the target."""
     sizes = np.percentile(recording.hero_px, (5, 50, 95)).round().tolist() if len(recording.hero_px) else [None] * 3
     return {
         "recording": names[recording.name],

@@ -1,4 +1,4 @@
-"""Fly a taught network in the stand-in, and draw how it went."""
+"""Fly with a taught network in the stand-in, and draw the errors."""
 
 import json
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from tools.simulator.loop_score import score
 from tools.simulator.loop_table import SERVER
 from tools.simulator.targets import lookalikes_of
 
-SEEDS = (700, 701, 702, 703)  # none that `tools.teaching.recordings` records
+SEEDS = (700, 701, 702, 703)  # none of the seeds of `tools.teaching.recordings`
 FLIGHT_S = 60.0
 PEOPLE = 30
 SHOWN_M = 10.0  # largest error in the picture
 
 
 def fly_target(weights: Path, target: str, figures: Path, picture: Path) -> None:
-    """Fly `SEEDS` after a target of the stand-in; write the figures as JSON and draw the errors as PNG.
+    """Follow a target of the stand-in in the worlds of `SEEDS`; write the figures as JSON, draw the errors as PNG.
 
     Raises:
         OSError, ValueError: as `flights`.

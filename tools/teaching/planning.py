@@ -1,4 +1,4 @@
-"""Choose the training that fits the time given: size of the crops, precision, number of steps."""
+"""Choose a training that fits into the given time: size of the crops, precision, number of steps."""
 
 import time
 from collections.abc import Sequence
@@ -15,17 +15,18 @@ from model.training import draw_batches
 from tools.simulator.server_process import REPOSITORY
 
 START = REPOSITORY / "weights" / "model_weights.keras"
-# Of the shipped network. FCN4, with a thirteenth of its weights, is no faster to train: a step at 160 px takes 2.5 s of
-# a CPU core in float32, one of this with crops of 192 px 4.0 s, and of 128 px less than half of that.
+# Settings for training from the shipped network. FCN4 has a thirteenth of its weights, but is no faster to train. Time
+# of a step on a CPU core in float32: FCN4 at 160 px 2.5 s; the shipped network with crops of 192 px 4.0 s, with crops
+# of 128 px less than half of that.
 TRANSFER = replace(PRESETS["fpn"], learning_rate=1e-3, near_weight=2.0, people_weight=2.0)
 CROPS_PX = (192, 128, 96)
-LEAST_STEPS = 200  # where fewer fit into the time, smaller crops are learned from
-STEPS_PER_EPOCH = 50  # about; a kill costs at most one epoch
+LEAST_STEPS = 200  # if fewer fit into the time, the crops become smaller
+STEPS_PER_EPOCH = 50  # approximately; a kill costs at most one epoch
 TIMED_FRAMES = 200
 
 
 def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
-    """Settings of a training that takes about the time given on this machine; a few steps are timed.
+    """Settings of a training that takes about the given time on this machine; a few steps are timed.
 
     Args:
         hours: wall-clock time for the training.
@@ -48,7 +49,7 @@ def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
 
 
 def frames_to_time(config: TrainingConfig, pairs: Sequence[PathPair]) -> Frames:
-    """A part of the frames, evenly spread; all of them if no batches can be drawn of it, since it lacks the target.
+    """A part of the frames, evenly spread; all frames if the part lacks the target, so that it gives no batches.
 
     Raises:
         OSError, ValueError: if they can't be read.
@@ -63,13 +64,13 @@ def frames_to_time(config: TrainingConfig, pairs: Sequence[PathPair]) -> Frames:
 
 
 def as_typed(path: Path) -> str:
-    """A path as somebody in this folder would type it: the card that tells it may be read on another machine."""
+    """A path, relative if it is in the current folder, because the card with it may be read on another machine."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def with_steps(config: TrainingConfig, steps: int) -> TrainingConfig:
-    """Settings of about so many steps, whose weights are averaged over the last tenth of them."""
+    """Settings of about this number of steps; the weights are averaged over the last tenth of them."""
     steps = max(2, steps)
     epochs = max(1, round(steps / STEPS_PER_EPOCH))
     per_epoch = steps // epochs
@@ -86,7 +87,7 @@ def best_precision() -> str:
 
 
 def plan_advice(config: TrainingConfig) -> list[str]:
-    """What would make the training better, in words."""
+    """Advice on what would make the training better."""
     steps = config.epochs * config.steps
     if steps >= LEAST_STEPS:
         return []
@@ -97,7 +98,7 @@ def plan_advice(config: TrainingConfig) -> list[str]:
 
 
 def describe_plan(config: TrainingConfig) -> str:
-    """The training in a line, for people."""
+    """Description of the training in a line, for people."""
     return (
         f"{config.network} at {config.input_px} px, {config.epochs * config.steps} steps of {config.batch} crops of "
         f"{config.crop_px} px in {config.precision}, starting from {Path(config.start).name}"

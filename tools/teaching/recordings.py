@@ -1,4 +1,4 @@
-"""The recordings to teach from: which of them are held out, and those that the stand-in makes."""
+"""The recordings to teach from: chooses which of them are held out, and lets the stand-in record."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from tools.simulator.targets import lookalikes_of
 from tools.simulator.world import World
 
 LEAST_RECORDINGS = 3
-HELD_OUT_SHARE = 4  # one recording of so many is held out
+HELD_OUT_SHARE = 4  # one of this many recordings is held out
 
-# The stand-in's: seeds of its worlds, none of them in both splits. 200 frames each.
+# Seeds of the stand-in's worlds; no seed is in both splits. 200 frames each.
 SEEDS = {"train": tuple(range(1000, 1030)), "validation": tuple(range(1100, 1105))}
 RECORDING_S = 606.0
 PEOPLE = 30
@@ -23,7 +23,7 @@ PEOPLE = 30
 def split_recordings(runs: Sequence[Run]) -> list[Run]:
     """Put whole recordings into the splits to learn from and to hold out, `SPLITS`; those without frames are left out.
 
-    Recordings that come in both splits stay there. Otherwise one of each `HELD_OUT_SHARE` is held out.
+    If the recordings are in both splits already, they stay there. Otherwise one of `HELD_OUT_SHARE` is held out.
 
     Raises:
         ValueError: if there are too few.
@@ -46,7 +46,7 @@ def split_recordings(runs: Sequence[Run]) -> list[Run]:
 
 
 def record_stand_in(target: str, raw: Path, part: Path) -> None:
-    """Record flights of the stand-in around a target, those that are missing in `raw`.
+    """Record those flights of the stand-in around a target that are missing in `raw`.
 
     Args:
         target: name of a target of the stand-in.
@@ -62,8 +62,8 @@ def record_stand_in(target: str, raw: Path, part: Path) -> None:
             if folder.exists():
                 continue
             shutil.rmtree(part, ignore_errors=True)
-            # The network learns from as many of the target's kind as there can be. What its output then says is found
-            # among as many as fly later.
+            # To learn from: as many others of the target's kind as possible. To calibrate on: as many as in the flights
+            # later.
             others = MOST_LOOKALIKES if split == SPLITS[0] else lookalikes_of(target, None, PEOPLE)
             with World(seed, PEOPLE, lookalikes=others, target=target) as world:
                 record_run(world, Recorder(part), seed, RECORDING_S, RECORD_EVERY_S)

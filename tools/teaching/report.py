@@ -31,15 +31,15 @@ figcaption { color: #555 } figure { margin: 1rem 0 } code { background: #f2f2f2;
 
 
 class Results(NamedTuple):
-    """What the stages found; tables as their JSON files have them.
+    """Results of the stages; mappings have the content of the stages' JSON files.
 
     Args:
         profile: the target.
         plan: settings of the training.
-        command: that serves the network.
+        command: the command that serves the network.
         run: folder of the training, with its pictures.
         pictures: folder of the other pictures.
-        check, calibration, int8, score, flights: of the stages of these names.
+        check, calibration, int8, score, flights: results of the stages that write these files.
     """
 
     profile: Profile

@@ -1,7 +1,7 @@
-"""Stages that are done one after another; a second run goes on after the last one that is done.
+"""Stages that run one after another; a second run skips the stages that are done.
 
-A stage is done when it has ended, its outputs are there, and its inputs are as they were then. What is known of each is
-in a small JSON file, which is written before a stage begins and after it has ended.
+A stage is done if it has ended, its outputs exist, and its inputs have not changed since. The state of each stage is in
+a small JSON file, which is written before a stage begins and after it has ended.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ class Stage(NamedTuple):
     """A part of the work.
 
     Args:
-        name: of the stage, unique.
+        name: unique name of the stage.
         purpose: what it does, for people.
-        inputs: gives all that its result depends on, ready for JSON; called when the stages before it are done.
+        inputs: returns everything that its result depends on, ready for JSON; called when the stages before are done.
         outputs: files or folders that it makes.
-        work: does it. Its argument says whether the same work was begun before and may go on.
+        work: does the work. Its argument says whether the same work was begun before and may go on.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Stage(NamedTuple):
 
 
 def run_stages(stages: Sequence[Stage], state_file: Path) -> None:
-    """Do those of the stages that are not done, in order, and tell of each.
+    """Run the stages that are not done, in order, and print a line for each stage.
 
     Raises:
         ValueError: if the file of the state is no JSON.
@@ -56,10 +56,10 @@ def run_stages(stages: Sequence[Stage], state_file: Path) -> None:
 
 
 def read_state(file: Path) -> dict[str, Any]:
-    """What is known of each stage, by its name; nothing if there is no file.
+    """Read the state of each stage, by its name; empty if there is no file.
 
     Raises:
-        ValueError: if the file holds anything else.
+        ValueError: if the file has other content.
     """
     try:
         state = json.loads(file.read_bytes())
@@ -73,12 +73,12 @@ def read_state(file: Path) -> dict[str, Any]:
 
 
 def write_state(file: Path, state: dict[str, Any]) -> None:
-    """Write what is known of each stage; a kill leaves the old file or the new one."""
+    """Write the state of each stage; a kill leaves the old file or the new one."""
     replace_file(file, (json.dumps(state, indent=1) + "\n").encode())
 
 
 def fingerprint(*paths: Path) -> str:
-    """Digest of the names, sizes and times of files, and of all files in folders; another one if any of them changes.
+    """Digest of the names, sizes and times of files, and of all files in folders; it changes if any of them changes.
 
     Raises:
         FileNotFoundError: if a path does not exist.

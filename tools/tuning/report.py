@@ -18,7 +18,7 @@ from tools.tuning.table import SCORE, best_trial, rows, write_csv
 from tools.tuning.trials import Trial
 
 TABLE, PAGE, BEST = "trials.csv", "report.html", "best.toml"
-# An importance says something about differences between trials only.
+# Importances are computed from differences between trials, so they need some trials with different scores.
 LEAST_FOR_IMPORTANCE = 4
 
 STYLE = """
@@ -56,7 +56,7 @@ def page(trials: Sequence[Trial], space: Space, table: Sequence[dict[str, Any]])
         html_table(table),
     ]
     for number, (title, figure) in enumerate(figures(trials, space)):
-        # The first one brings plotly's program into the page.
+        # The first figure brings plotly's program into the page.
         parts.append(f"<h2>{title}</h2>")
         parts.append(
             figure

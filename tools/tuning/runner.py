@@ -1,6 +1,6 @@
-"""The search itself: Optuna's sampler chooses, Ray Tune trains in its workers, ASHA stops what is behind.
+"""The search itself: Optuna's sampler chooses, Ray Tune trains in its workers, ASHA stops trials with a low score.
 
-The trials on disk are the only state. A search that goes on after a kill tells them to the sampler and to ASHA, and
+The trials on disk are the only state. A search that goes on after a kill passes them to the sampler and to ASHA, and
 begins with the trials that were not over.
 """
 
@@ -27,7 +27,8 @@ RAY_FOLDER = "ray"
 """In the folder of a search: Ray's own notes; it may be deleted."""
 LONGEST_REASON = 500
 DEAD_ACTOR = "The actor is dead because "
-# Ctrl-C ends the search at once; what it did is on disk. Nothing but this program writes tables. No statistics to Ray.
+# Ctrl-C ends the search at once because its results are on disk. Only this program writes tables. Ray gets no
+# statistics.
 QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -86,7 +87,7 @@ class Sampler(OptunaSearch):
                 *(trial.record.parameters for trial in unfinished),
                 *(parameters for parameters in space.first if parameters not in tried),
             ],
-            # The same seed again would draw the same first trials again.
+            # With the same seed, the sampler would draw the same first trials again.
             sampler=optuna.samplers.TPESampler(seed=space.seed + len(known)),
         )
         for trial in known:
@@ -113,7 +114,7 @@ def score_of(trial: Trial, space: Space) -> float | None:
 
 
 class Halving(ASHAScheduler):
-    """ASHA that knows trials by their numbers on disk, so that it can be told of earlier ones.
+    """ASHA that identifies trials by their numbers on disk, so that it can also take the scores of earlier trials.
 
     Args:
         space: the space.
@@ -134,7 +135,7 @@ class Halving(ASHAScheduler):
                 self._tell(trial, space)
 
     def _tell(self, trial: Trial, space: Space) -> None:
-        """Tell ASHA the scores of a trial; of a trial that continues, all but the last, which its worker reports."""
+        """Pass a trial's scores to ASHA; if the trial continues, all but the last, which its worker reports."""
         earlier, config = SimpleNamespace(config={"number": trial.number}), space.config(trial.record.parameters)
         self.on_trial_add(None, earlier)
         for count, line in enumerate(trial.log if trial.is_over else trial.log[:-1], start=1):
@@ -190,12 +191,12 @@ class Keeper(tune.Callback):
 
 def reason_of(trial: Any) -> str:
     """Why a trial of Ray's failed, in a line."""
-    # Ray has files of its own machine only, so far; its methods look for their copies.
+    # So far, the files are on Ray's own machine only. Ray's methods are not used because they look for copies.
     if trial.pickled_error_file is None:
         return one_line(Path(trial.error_file).read_text(), LONGEST_REASON)
     error = ray.cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
     cause = getattr(error, "cause", None) or error
-    # Of a worker that died, Ray first tells numbers of its own.
+    # If a worker died, Ray's text begins with numbers of its own.
     return one_line(f"{type(cause).__name__}: {str(cause).rpartition(DEAD_ACTOR)[-1]}", LONGEST_REASON)
 
 

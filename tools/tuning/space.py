@@ -1,4 +1,4 @@
-"""What a search tries: a TOML file with ranges and choices for settings of `tools/train.py`.
+"""The space of a search: a TOML file with ranges and choices for settings of `tools/train.py`.
 
     preset = "writeup"          # the settings that are not searched; a name or a TOML file
     trials = 40
@@ -36,14 +36,14 @@ import msgspec
 
 from model.recipes import TrainingConfig, find_preset, setting_value, with_settings
 
-# These decide which frames a score is of and how it is counted; scores of trials that differ in them do not compare.
-# The best of several seeds is only luck.
+# These settings decide which frames are scored, and how. Scores of trials that differ in them cannot be compared. The
+# best of several seeds is only luck.
 NOT_SEARCHED = (
     *("input_px", "sets", "hold_out", "hovering_frames", "validate_every", "validation_steps", "keep", "decision"),
     *("seed", "profile", "more_profiles"),
 )
 MOST_TRIALS = 10_000
-# Most combinations of settings to try until a value is valid in one.
+# Most combinations of settings to try until a value is valid in one of them.
 MOST_COMBINATIONS = 10_000
 
 Parameters = dict[str, Any]
@@ -56,7 +56,7 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         low: smallest value; `from` in the file.
         high: largest value; `to` in the file.
-        scale: on which all values are equally likely at first.
+        scale: the scale on which all values are equally likely at first.
         step: distance of neighbouring values; None: 1 for whole numbers, any number otherwise.
     """
 
@@ -80,7 +80,7 @@ class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         grace_epochs: epochs that every trial gets.
-        reduction: of so many trials, one goes on from the epochs `grace_epochs · reductionⁿ`.
+        reduction: of this many trials, one goes on after the epochs `grace_epochs · reductionⁿ`.
     """
 
     grace_epochs: int = 1
@@ -106,15 +106,15 @@ class Space:
 
     Args:
         base: settings that are not searched.
-        search: range or choice of each setting that is.
+        search: range or choice of each setting that is searched.
         trials: how many combinations to try.
         first: combinations to try first.
-        frames_per_epoch: frames of an epoch, of which the batch makes the steps; 0: the steps are a setting.
+        frames_per_epoch: frames of an epoch; the steps follow from it and the batch. 0: the steps are a setting.
         stop: when trials are stopped early.
         seed: of the sampler.
 
     Raises:
-        ValueError: if nothing valid can come out of it.
+        ValueError: if a value is invalid, alone or with every combination of the others.
     """
 
     base: TrainingConfig
@@ -160,7 +160,7 @@ class Space:
         """Settings of a trial.
 
         Raises:
-            ValueError: if they do not go together.
+            ValueError: if they contradict each other.
         """
         settings = dict(parameters)
         if self.frames_per_epoch:
@@ -192,10 +192,10 @@ class Space:
 def _first_valid(
     search: Mapping[str, Range | Choice], config: Callable[[Parameters], TrainingConfig]
 ) -> TrainingConfig:
-    """The first settings of a combination that go together.
+    """Settings of the first valid combination.
 
     Raises:
-        ValueError: if none do; the reason of the first.
+        ValueError: if no combination is valid; it gives the reason of the first.
     """
     values = [[(name, value) for value in values_of(among)] for name, among in search.items()]
     reason: ValueError | None = None

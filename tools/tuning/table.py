@@ -9,7 +9,7 @@ from typing import Any
 from tools.tuning.space import Space
 from tools.tuning.trials import Trial, scored
 
-# Of `TrainingConfig`, in the original report's words and order. Other searched settings follow.
+# Setting of `TrainingConfig` → the original report's word for it, in its order. Other searched settings follow.
 REPORTED = {
     "network": "network",
     "learning_rate": "learning rate",
@@ -38,7 +38,7 @@ def _row(trial: Trial, space: Space) -> dict[str, Any]:
     parameters = trial.record.parameters
     try:
         values = asdict(space.config(parameters))
-    except ValueError:  # they do not go together, for which the trial failed
+    except ValueError:  # they contradict each other, so the trial failed
         values = asdict(space.base) | parameters
     settings = {title: values[name] for name, title in REPORTED.items()}
     settings |= {name.replace("_", " "): value for name, value in parameters.items() if name not in REPORTED}

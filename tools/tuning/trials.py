@@ -40,10 +40,10 @@ class Trial:
     """A trial.
 
     Args:
-        number: from 0.
+        number: its number, from 0.
         folder: its run folder.
         record: its parameters and state.
-        log: of its epochs so far.
+        log: log of its epochs so far.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it is left to do."""
+        """Whether the trial has ended for good."""
         return self.record.state != "running"
 
 
@@ -72,7 +72,7 @@ def read_trials(out: Path) -> list[Trial]:
     """Read the trials of a search in order.
 
     Raises:
-        ValueError: if a file is damaged; names it.
+        ValueError: if a file is damaged; the message names it.
     """
     trials = []
     for file in sorted((out / TRIALS).glob(f"*/{TRIAL}")):

@@ -1,4 +1,4 @@
-"""What a worker of Ray does: train one trial, and report each score."""
+"""The work of a Ray worker: train one trial, and report each score."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ EPOCH, SCORE = "epoch", "score"
 
 
 class Reporter(keras.callbacks.Callback):
-    """Reports each scored epoch but the last one, for which the weights are still to be written.
+    """Reports each scored epoch except the last one, because the weights are not written yet then.
 
     Args:
         out: the run folder.
@@ -65,6 +65,6 @@ def run_trial(
     config, folder = space.config(suggestion["parameters"]), run_folder(out, suggestion["number"])
     log = read_log(folder / LOG)
     if log and log[-1].epoch < config.epochs:
-        report(log, config)  # the search may not have heard of it before it was killed
+        report(log, config)  # the killed search may not have got this report
     train(config, training, validation, folder, callbacks=[Reporter(folder, config)])
     report(read_log(folder / LOG), config)

@@ -1,4 +1,4 @@
-"""Where the tests find the recorded dataset and what lies beside it; they say so when they skip without it."""
+"""Fixtures for the recorded dataset and the folders beside it; tests that skip without them say so."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# Where and with what servers or browsers are started, worlds rendered, networks trained or converted.
+# Modules and calls that start servers or browsers, render worlds, or train or convert networks.
 SLOW_MODULES = (
     "hostile/test_recordings.py",
     "model/engines/test_engines.py",
@@ -62,7 +62,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make quick` leaves out."""
+    """Mark the slow tests, which `make quick` leaves out."""
     tests = Path(__file__).parent
     for name in SLOW_MODULES:
         assert (tests / name).exists(), f"expected the slow tests {name}, found none"
@@ -106,7 +106,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recorded_session(tmp_path_factory, data_dir):
-    """A recording of all that can happen, by the real server; what was sent, and what the client was told."""
+    """A recording of all kinds of events, made by the real server; the frames sent, and the events the client got."""
     from support.recorded_session import record_everything  # much to import for the tests that need no recording
 
     return record_everything(tmp_path_factory.mktemp("recorded"), data_dir)

@@ -1,4 +1,4 @@
-"""What works without TensorFlow and the workshop's packages, and what is said about the rest."""
+"""What works without TensorFlow and the workshop's packages, and the errors of everything else."""
 
 import shutil
 import subprocess

@@ -25,7 +25,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ran(monkeypatch):
-    """The commands that were run, each a line, and words: a command with one of them fails with status 3."""
+    """The commands that were run, one line each; and words: a command with one of these words fails with status 3."""
     lines: list[str] = []
     failing: list[str] = []
 

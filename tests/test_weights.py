@@ -1,4 +1,4 @@
-"""What is shipped converted belongs to the weights beside it. `make weights` renews it after a change of weights.
+"""Each shipped conversion belongs to the weights beside it. `make weights` renews it after a change of weights.
 
 Networks of other targets are shipped in int8 alone.
 """

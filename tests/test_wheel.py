@@ -16,7 +16,7 @@ def installed(tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     source = tmp_path_factory.mktemp("source") / "repository"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    for name in files.split("\0"):  # a copy, for a build leaves its traces where it is made
+    for name in files.split("\0"):  # a copy, because a build leaves files in its folder
         if name.startswith(("server/", "model/", "tools/", "pyproject", "README")) and (REPOSITORY / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((REPOSITORY / name).read_bytes())

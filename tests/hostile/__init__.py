@@ -1,1 +1,1 @@
-"""Everything that a client may send, against the real server, beside neighbours that must not notice."""
+"""Everything that a client may send, sent to the real server beside neighbours that must not be affected."""

@@ -1,4 +1,4 @@
-"""Hostile clients, and the neighbours beside them whose drones must not notice."""
+"""Hostile clients, and the neighbours beside them, whose drones must not be affected."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import handshake_request, new_key
 from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
-# From a camera to the farthest place that its images can show: 100 m along the optical axis.
+# Distance from a camera to the farthest place that its images can show: 100 m along the optical axis, more beside it.
 FARTHEST_M = 150.0
 _MOST_READ_BYTES = 1_000_000
 
@@ -26,10 +26,10 @@ class Neighbours:
 
     Args:
         server: to connect to.
-        shown: frame of the first one; None for what the fake network takes for the hero.
+        shown: frame of the first one; None for a frame that the fake network takes for the hero.
 
     Attributes:
-        lost: how often the first one was told to patrol after it had begun to follow; a busy machine may do that.
+        lost: how often the first one was told to patrol after it had begun to follow; a busy machine may cause this.
     """
 
     def __init__(self, server: ServerProcess, shown: dict[str, str] | None = None) -> None:
@@ -44,8 +44,8 @@ class Neighbours:
         """Send a frame each and check the answers.
 
         Raises:
-            AssertionError: if one was told anything wrong.
-            TimeoutError: if one was not answered.
+            AssertionError: if a simulator got a wrong command.
+            TimeoutError: if a simulator got no answer.
         """
         for event in answers(self._following, _taken_now(self._shown)):
             self.lost += event.name == "object_lost"
@@ -56,7 +56,7 @@ class Neighbours:
         assert not self._following.violations + self._empty.violations
 
     def close(self) -> None:
-        """Check that it can follow still, and leave."""
+        """Check that the first one can still follow, and disconnect."""
         assert math.dist(self._follow(), self._hero_m) < 0.5
         self.fly()
         self._following.close()
@@ -71,11 +71,11 @@ class Neighbours:
 
 
 class Attackers:
-    """Clients that send what a fuzzer makes, and check what they are told.
+    """Clients that send a fuzzer's messages, and check the commands that they get.
 
     Args:
         server: to connect to.
-        fuzzer: whose messages are sent.
+        fuzzer: makes the messages.
     """
 
     def __init__(self, server: ServerProcess, fuzzer: Fuzzer) -> None:
@@ -84,7 +84,7 @@ class Attackers:
         self._numbers = 10**9  # of frames; hostile ones have small numbers
 
     def send(self, message: Message) -> None:
-        """Send a message. One on a connection of its own has been worked off when this returns."""
+        """Send a message. If it has a connection of its own, the server has processed it when this returns."""
         if message.way == "session":
             assert isinstance(message.data, str)
             with contextlib.suppress(ConnectionError):  # the server may close at any time
@@ -99,12 +99,12 @@ class Attackers:
             self._poll(message.data)
 
     def settle(self) -> None:
-        """Wait until all messages are worked off, and check what the simulators have been told.
+        """Wait until all messages are processed, and check the commands that the simulators got.
 
-        Each sends a whole frame, which must be answered whatever has been sent before.
+        Each simulator sends a whole frame, which must be answered, regardless of the messages before it.
 
         Raises:
-            AssertionError: if one was told anything wrong, or nothing.
+            AssertionError: if a simulator got a wrong command, or none.
         """
         for session in list(self._clients):
             for _ in range(2):  # the server may have closed a connection; the next one must be served
@@ -151,17 +151,17 @@ class Attackers:
         opened = talk(self._server, _request("GET", ""))
         sid = json.loads(opened[opened.index(b"0{") + 1 : opened.rindex(b"}") + 1])["sid"]
         talk(self._server, _request("POST", f"&sid={sid}", body))
-        # What comes back is not read: that may take until the next ping.
+        # The answer is not read because it may come as late as the next ping.
         with contextlib.suppress(OSError), _connection(self._server) as connection:
             connection.sendall(_request("GET", f"&sid={sid}"))
-        # It leaves; else the server keeps the session for 45 s, and on a fast machine there would be any number.
+        # The client ends its session. Otherwise the server keeps it for 45 s, and on a fast machine there are too many.
         talk(self._server, _request("POST", f"&sid={sid}", b"1"))
 
 
 def talk(server: ServerProcess, data: bytes) -> bytes:
     """Send bytes on a connection, say that there will be no more, and read until the server closes it, too.
 
-    Of a stream of events only the beginning is read.
+    If the answer is a stream of events, only its beginning is read.
     """
     received = b""
     with contextlib.suppress(ConnectionError), _connection(server) as connection:

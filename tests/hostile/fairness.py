@@ -1,11 +1,12 @@
-"""Measure what a neighbour notices of ten hostile clients: its time from frame to answer.
+"""Measure the effect of ten hostile clients on a neighbour: its time from frame to answer.
 
     .venv/bin/python tests/hostile/fairness.py
 
-For each kind of hostile client, ten of them run between two runs of ten good ones, so that a machine that others use is
-the same for both. The clients are a process of low priority, as if they were on another machine. Takes four minutes.
-The network is the tests' fake one: it costs next to nothing, so that the ratios are those of decoding and of the loop.
-Goal: the 95th percentile at most twice that beside good ones, no frame lost to the watchdog, memory at most 60 MB more.
+For each kind of hostile client, ten of them run between two runs of ten good clients, so that other load on the machine
+affects both equally. The clients are a process of low priority, as if they were on another machine. Takes four minutes.
+The network is the tests' fake one, which takes hardly any time, so the ratios are those of decoding and of the loop.
+Goal: the 95th percentile is at most twice that beside good clients, the watchdog stops no drone, and memory grows by at
+most 60 MB.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from tools.simulator.wire import QuadSimClient, sensor_frame_message
 CLIENTS = 10
 PERIOD_S = 0.2  # of a QuadSim's frames
 NEIGHBOUR_PERIOD_S = 0.1
-# A flight during which this process itself did not run for so long says nothing of the server, and is flown again.
+# If this process itself did not run for this time, a flight says nothing about the server, and is repeated.
 LONGEST_GAP_S = 0.5
 PATIENCE_S = 60.0
 GOOD = "good clients"
@@ -50,7 +51,7 @@ DATA = Path(os.environ.get("FOLLOWME_DATA", TESTS.parent.parent / "shared" / "da
 class Flown(NamedTuple):
     """A neighbour's flight: time from each frame to its answer, ms; times it was lost; largest growth of memory, MB.
 
-    `gap_s` is the longest time for which this process did not run, as when a machine stands still.
+    `gap_s` is the longest time for which this process did not run, for example because the machine stood still.
     """
 
     answers_ms: list[float]
@@ -143,7 +144,7 @@ def expensive(name: str, period_s: float = 0.0) -> Callable[[], Callable[[int], 
     )
 
 
-# Made in the process of the clients only, for some take a second to encode.
+# Made in the process of the clients only, because some take a second to encode.
 KINDS: dict[str, Callable[[], Callable[[int], None]]] = {
     GOOD: lambda: good,
     "62 zTXt, 3 a second": expensive("62 zTXt before the data", 1 / 3),
@@ -165,7 +166,7 @@ KINDS: dict[str, Callable[[], Callable[[int], None]]] = {
 
 
 def run_clients(kind: str, port: int) -> None:
-    """Run ten of a kind until killed; one that is disconnected connects anew."""
+    """Run ten clients of a kind until killed; a client that is disconnected connects anew."""
     os.nice(19)
     run = KINDS[kind]()
 
@@ -194,7 +195,7 @@ def clients_of(kind: str, port: int) -> Iterator[None]:
 
 
 def fly(server: ServerProcess, frames: list[EncodedFrame], seconds: float, memory: Memory) -> Flown:
-    """Fly a neighbour beside whoever is there, after some frames that do not count."""
+    """Fly a neighbour beside the present clients, after some frames that do not count."""
     answers_ms, growth_mb, number = [], 0.0, 0
     with Gaps() as gaps, QuadSimClient(port=server.port, connect_timeout_s=PATIENCE_S) as client:
         counted_s = time.monotonic() + seconds / 4

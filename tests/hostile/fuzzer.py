@@ -13,7 +13,7 @@ from tools.simulator.frames import LOCALES, format_n4, format_pose
 from tools.simulator.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
 from tools.simulator.wire import sensor_frame_message
 
-# Simulators by number: those of even numbers show a hero, the others never do. Each is in a place of its own.
+# Number of simulators. Those with even numbers show a hero, the others never do. Each is in a place of its own.
 SESSIONS = 4
 PLACES = tuple(Pose(5000.0 * (number + 1), -300.0, 8.0, 0.0, 20.0, 30.0) for number in range(SESSIONS))
 BEGIN_S = 1.7e9  # seconds since 1970, of the first frame
@@ -62,7 +62,7 @@ class Message(NamedTuple):
     """One hostile message.
 
     Args:
-        level: of the protocol that it breaks.
+        level: the level of the protocol that it breaks.
         way: "session": text over the connection of a simulator; "websocket": bytes behind the handshake of a connection
             of their own; "http": bytes of a connection of their own; "polling": the body of a POST within a session by
             polling.
@@ -111,7 +111,7 @@ class Fuzzer:
         """The next message."""
         session = self._rng.randrange(SESSIONS)
         makers = [self._engine_io, self._socket_io, self._image, self._time, self._websocket, self._http, self._polling]
-        if not shows_hero(session):  # with a hero in it, another pose or image would rightly lead elsewhere
+        if not shows_hero(session):  # with a hero in the frame, another pose or image rightly leads elsewhere
             makers += [self._json, self._json, self._field, self._field]
         return self._rng.choice(makers)(session)
 
@@ -216,7 +216,7 @@ class Fuzzer:
             case 0:
                 return rng.choice(("null", "true", "false", "{}", "[]"))
             case 1:
-                return rng.choice([number for number in NUMBERS if len(number) < 4300])  # of more digits: refused
+                return rng.choice([number for number in NUMBERS if len(number) < 4300])  # longer ones are refused
             case 2 | 3:
                 return json.dumps(rng.choice(TEXTS))
             case 4:

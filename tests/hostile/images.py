@@ -1,4 +1,4 @@
-"""Image files that cost more than they look, or are broken in a way that decoders have to notice.
+"""Image files that take more time or memory than they seem to, or are damaged in a way that decoders must notice.
 
 Sources: ITU-T T.81 (JPEG), annex B; CIPA DC-007 (MPF); W3C PNG specification, third edition.
 """
@@ -18,7 +18,7 @@ from support.live import picture
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREYSCALE, COLOUR, PALETTE, COLOUR_AND_ALPHA = 0, 2, 3, 6
 CHANNELS = {GREYSCALE: 1, COLOUR: 3, PALETTE: 1, 4: 2, COLOUR_AND_ALPHA: 4}
-# What a client can put into one message of 1 MB beside another image, before base64.
+# The largest file that a client can put into a message of 1 MB beside another image, before base64.
 LARGEST_FILE = 600_000
 
 
@@ -36,7 +36,7 @@ def png(
     after: bytes = b"",
     idat: bytes | None = None,
 ) -> bytes:
-    """A PNG whose pixels are all 0, with chunks before and after its data; `idat` stands for the chunks of the data."""
+    """A PNG whose pixels are all 0, with chunks before and after its data; `idat` replaces the chunks of the data."""
     width, height = size
     if idat is None:
         row = bytes(1 + (width * CHANNELS[colour] * bits + 7) // 8)
@@ -134,7 +134,7 @@ _EXPENSIVE: dict[str, Callable[[], bytes]] = {
 
 @functools.cache
 def expensive_images() -> dict[str, bytes]:
-    """By name; none of them shows anything but black and grey."""
+    """Expensive images by name; they show black and grey only."""
     return {name: make() for name, make in _EXPENSIVE.items()}
 
 

@@ -1,4 +1,4 @@
-"""What must never be seen of a server: errors of its own, and memory that grows."""
+"""Checks that a server has no errors of its own, and that its memory does not grow."""
 
 import psutil
 
@@ -8,7 +8,7 @@ MOST_GROWTH_BYTES = 60_000_000
 
 
 def assert_no_errors(server: ServerProcess) -> None:
-    """That the server runs and has had no error of its own."""
+    """Check that the server runs and has had no error of its own."""
     faults = [name for name in server.metrics() if name.startswith("followme_internal_errors_total{")]
     signs = ("Traceback", "internal error", " ERROR ", "Exception")
     log = "\n".join(server.log)
@@ -26,10 +26,10 @@ class Memory:
 
     @property
     def growth_bytes(self) -> int:
-        """Since this object was made."""
+        """Growth since this object was made."""
         return self._process.memory_info().rss - self._before_bytes
 
     def assert_bounded(self) -> None:
-        """That it has not grown much."""
+        """Check that memory has not grown much."""
         growth_bytes = self.growth_bytes
         assert growth_bytes <= MOST_GROWTH_BYTES, f"resident memory has grown by {growth_bytes / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""Clients of kinds that have blinded every drone, each beside neighbours that must not notice."""
+"""Kinds of clients that once blinded every drone, each beside neighbours that must not be affected."""
 
 import base64
 import contextlib
@@ -46,7 +46,7 @@ def neighbours(server: ServerProcess) -> Iterator[Neighbours]:
 
 @contextlib.contextmanager
 def flying_beside(server: ServerProcess) -> Iterator[Neighbours]:
-    """Simulators that fly before, meanwhile and after, beside a server without errors whose memory is bounded."""
+    """Simulators that fly before, during and after the test; the server must have no errors and bounded memory."""
     flying = Neighbours(server)
     for _ in range(20):
         flying.fly()
@@ -59,7 +59,7 @@ def flying_beside(server: ServerProcess) -> Iterator[Neighbours]:
 
 @pytest.fixture(scope="module")
 def expensive() -> dict[str, str]:
-    """In base64."""
+    """Expensive images in base64, by name."""
     return {name: base64.b64encode(file).decode() for name, file in expensive_images().items()}
 
 
@@ -127,7 +127,7 @@ def test_a_command_of_a_thousand_brackets_is_refused(server, neighbours, path):
 
 @pytest.mark.parametrize("text", [f"42{DEEP}", f'42["sensor_frame",{DEEP}', '42["sensor_frame",' + '{"a":' * 50_000])
 def test_json_of_brackets_without_end_costs_one_line(tmp_path, text):
-    """On a server of its own: one that has just told of fifty other mistakes would tell of no more for some seconds."""
+    """On its own server, because a server that has just logged fifty other mistakes logs no more for some seconds."""
     with serving(tmp_path) as server, flying_beside(server) as neighbours:
         with QuadSimClient(port=server.port) as client:
             client.send_raw_text(text)

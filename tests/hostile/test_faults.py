@@ -1,4 +1,4 @@
-"""What happens to machines: the server is killed or stopped, disks fill up, folders vanish, clocks jump.
+"""Faults of machines: the server is killed or stopped, disks fill up, folders vanish, clocks jump.
 
 The drone is told to patrol within the watchdog's time, nothing stale leads it, and it follows again afterwards.
 """
@@ -36,7 +36,7 @@ def fly_until_logged(server: ServerProcess, client: QuadSimClient, text: str) ->
 
 
 def limited_server(folder: Path, most_bytes: int) -> Path:
-    """A script that is the server, on a disk that takes no more than so many bytes of a file."""
+    """A script that runs the server on a disk which takes at most `most_bytes` of a file."""
     script = folder / "limited_server.py"
     script.write_text(
         "import resource, runpy\n"
@@ -108,12 +108,12 @@ def test_the_folder_of_recordings_may_vanish(tmp_path):
 
 
 def test_a_server_that_stood_still_tells_its_drones_first_and_then_leads_them_on():
-    """As a laptop that sleeps, or a debugger: frames that were sent meanwhile are old."""
+    """For example because a laptop slept, or in a debugger: frames that were sent meanwhile are old."""
     with running_server("unused", *WATCHDOG, script=FAKE_SERVER) as server, QuadSimClient(port=server.port) as client:
         follow(client)
         server.process.send_signal(signal.SIGSTOP)
         wait_until(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED, "the stop")
-        # From where the drone was then; enough of them to be followed, if they were new.
+        # Frames from the drone's place at that time; enough to be followed if they were new.
         sent_s = time.monotonic()
         numbers = range(10**6, 10**6 + 20)
         for number in numbers:

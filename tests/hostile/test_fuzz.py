@@ -19,13 +19,13 @@ from hostile.inspection import Memory, assert_no_errors
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.server_process import ServerProcess, running_server
 
-# So many messages are sent before all of them have to be worked off.
+# After this number of messages, the test waits until all of them are processed.
 BATCH = 25
 WARM_UP = 100
 
 
 def attack(server: ServerProcess, seed: int, messages: int, shown: dict[str, str] | None = None) -> None:
-    """Send messages, and have neighbours fly meanwhile; `shown` is what the following one shows."""
+    """Send messages while neighbours fly; `shown` is the frame of the neighbour that follows."""
     fuzzer = Fuzzer(seed)
     latest: deque[str] = deque(maxlen=BATCH)
     neighbours, attackers, memory = Neighbours(server, shown), Attackers(server, fuzzer), None

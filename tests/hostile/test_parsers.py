@@ -1,4 +1,4 @@
-"""Parsers on anything that `hypothesis` thinks of: each gives a value or raises its own error, and nothing else."""
+"""Parsers on any input that `hypothesis` generates: each returns a value or raises its own error, and no other."""
 
 import contextlib
 import io
@@ -90,7 +90,7 @@ def test_values_come_back_from_json_as_they_were(value):
     assert numbers.loads(text) == json.loads(text) == value
 
 
-# --- requests to a fleet, which are read as the answers of one are
+# --- requests to a fleet, which are read in the same way as a fleet's answers
 
 HUGE = 10**4299  # the longest number that Python reads; it refuses to print two of them added
 TENSORS = st.fixed_dictionaries(
@@ -153,7 +153,7 @@ def test_a_damaged_image_is_a_picture_or_refused(kind, rng):
 
 
 def assert_same_picture(file: bytes) -> None:
-    """That a file is refused, or its kept part shows the same as all of it."""
+    """Check that a file is refused, or that its kept part shows the same picture as the whole file."""
     try:
         kept = plain_image(file)
     except UnusualImageError as error:
@@ -172,7 +172,7 @@ def assert_same_picture(file: bytes) -> None:
 
 
 def cpu_s(file: bytes) -> float:
-    """CPU time of decoding a file both ways; the least of three, for others use the caches, too."""
+    """CPU time of decoding a file both ways; the least of three, because others use the caches, too."""
 
     def once() -> float:
         begin_s = time.thread_time()
@@ -185,7 +185,7 @@ def cpu_s(file: bytes) -> float:
 
 
 def test_no_image_costs_much_more_than_the_largest_photograph():
-    """As long as decoders saw whole files, some cost a thousand times as much."""
+    """When decoders still got whole files, some took a thousand times as long."""
     largest_s = cpu_s(expensive_images()["noise of 640 × 480"])
     factors = {name: cpu_s(file) / largest_s for name, file in expensive_images().items()}
     assert max(factors.values()) < 5, factors

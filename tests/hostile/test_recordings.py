@@ -1,4 +1,4 @@
-"""Recordings that anybody may have made: read as far as they go, or refused by the reader's own error."""
+"""Recordings from unknown sources: read as far as they go, or refused by the reader's own error."""
 
 import json
 import random
@@ -24,7 +24,7 @@ from tools.simulator.wire import QuadSimClient
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory) -> list[Path]:
-    """One of each format."""
+    """A recording of each format."""
     folder = tmp_path_factory.mktemp("recordings")
     with running_server("unused", "--record", str(folder), script=FAKE_SERVER) as server:
         with QuadSimClient(port=server.port) as client:
@@ -40,12 +40,12 @@ def recordings(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory) -> Path:
-    """Where the damaged files go."""
+    """Path of the damaged files."""
     return tmp_path_factory.mktemp("damaged") / "damaged.mcap"
 
 
 def read_or_refused(file: Path) -> int:
-    """How many entries a file has; an error of any other kind than the reader's own is not caught."""
+    """Number of entries of a file; only the reader's own error is caught."""
     try:
         with Recording(file) as recording:
             return sum(1 for _ in recording.entries("reading"))
@@ -69,7 +69,7 @@ def test_a_length_within_a_record_takes_no_memory(target):
 
 
 def assert_bounded(file: Path, data: bytes) -> None:
-    """That a file of this content gives no more entries than it has bytes, and takes memory of its size."""
+    """Check that a file of this content gives no more entries than bytes, and takes memory in proportion to them."""
     file.write_bytes(data)
     tracemalloc.start()
     try:
@@ -132,7 +132,7 @@ def write(file: Path, messages: list[bytes]) -> None:
 
 
 def test_a_recording_that_unpacks_to_thousands_of_times_its_size_is_refused(recordings, target):
-    """Each chunk is within its limit, and its messages are of no interest; all of them would take minutes."""
+    """Each chunk is within its limit, and its messages are of other topics; reading all of them would take minutes."""
     start, *_ = texts(recordings[-1])
     with target.open("wb") as file:
         writer = Writer(file, chunk_size=5_000_000, compression=CompressionType.ZSTD)

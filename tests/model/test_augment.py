@@ -12,12 +12,12 @@ from model.scoring import HERO, PEOPLE, SURROUNDINGS
 
 
 def paste(image, mask, cutout, area_px, rng, **changes):
-    """As the hero's profile has it, unless told otherwise."""
+    """Call `augment.paste` with the hero's profile and these changes."""
     return augment.paste(image, mask, cutout, area_px, rng, replace(hero_profile(), **changes))
 
 
 class Drawn:
-    """A generator that draws what it is told, and says from where it was asked to."""
+    """A random generator that returns given values, and notes the ranges that it is asked for."""
 
     def __init__(self, *values):
         self._values = list(values)
@@ -88,7 +88,7 @@ def test_the_arguments_are_left_as_they_were():
 
 
 def test_image_and_mask_are_moved_and_mirrored_together():
-    # An image that shows its mask: whatever happens, 50 · (class + 1) belongs to the class, and 0 to what came in.
+    # An image that shows its mask: in the result, 50 · (class + 1) still belongs to the class, and 0 is padding.
     rng = np.random.default_rng(0)
     mask = rng.integers(0, 3, (16, 16)).astype(np.uint8)
     for _ in range(50):
@@ -229,7 +229,7 @@ def test_a_window_has_the_size_asked_for_and_image_and_mask_stay_together(px):
 
 
 def numbered(px):
-    """An image of which each pixel differs."""
+    """An image whose pixels are all different."""
     return np.arange(px * px * 3).astype(np.uint8).reshape(px, px, 3)
 
 

@@ -17,7 +17,7 @@ from model.scoring import HERO, PEOPLE, SURROUNDINGS
 
 
 def frames(with_hero=3, without=5, px=8):
-    """Frames in which the hero, where shown, stands in the middle: no shift by a quarter takes it out."""
+    """Frames in which the hero, if shown, stands in the middle, so that a shift by a quarter keeps the hero in view."""
     rng = np.random.default_rng(0)
     masks = np.zeros((with_hero + without, px, px), np.uint8)
     masks[:with_hero, px // 2, px // 2] = HERO
@@ -105,7 +105,7 @@ def levels(images):
 
 
 def greys(images):
-    """Which frame of `scenes` each image is of, however moved: each has but one grey, and surroundings have most."""
+    """The frame of `scenes` that each image shows, also if moved: each frame has one grey, which most pixels have."""
     return [int(np.bincount(image[image > 0]).argmax()) for image in levels(images)[..., 1]]
 
 
@@ -174,7 +174,7 @@ def asymmetric():
 
 
 def is_mirrored(images):
-    """Whether the right half is brighter: (N,) bool. A shift by a quarter at most leaves that as it was."""
+    """Whether the right half is brighter: (N,) bool. A shift by a quarter at most does not change that."""
     middle = images[:, 15:17, :, 0]
     return middle[:, :, 23:].max(axis=(1, 2)) > middle[:, :, :9].max(axis=(1, 2))
 

@@ -23,12 +23,12 @@ from model.evidence import LOOKALIKE_SHARE, Doubt, Evidence, Looks, among_lookal
 FROM_PX = 100.0  # least area worth a second look
 fit, held_out = partial(calibration.fit, from_px=FROM_PX), partial(calibration.held_out, from_px=FROM_PX)
 
-# Of the log odds of the hero: constant, mean margin, strongest margin, size, brightness, margin · brightness.
+# Weights of the hero's log odds: constant, mean margin, strongest margin, size, brightness, margin · brightness.
 KNOWN = (-1.0, 0.6, 0.3, 0.4, -0.5, 0.2)
 
 
 def examples(count: int, seed: int = 0, weights=KNOWN, recordings: int = 8) -> list[Example]:
-    """Of people whose chance to be the hero follows from their looks."""
+    """Examples of people whose chance to be the hero follows from their looks."""
     rng = np.random.default_rng(seed)
     made = []
     for number in range(count):
@@ -97,7 +97,7 @@ def test_without_the_hero_or_without_others_there_is_no_fit(is_hero):
 
 
 def looked_at_again(count: int, area_px: float = 300.0) -> list[Example]:
-    """Of people who are all alike to the network; which of them are the hero, only the second look tells."""
+    """Examples of people who look alike to the network; only the second look tells which of them are the hero."""
     rng = np.random.default_rng(3)
     made = []
     for number in range(count):
@@ -176,7 +176,7 @@ def test_where_one_recording_alone_shows_the_hero_frames_are_held_out():
 
 
 def test_of_recordings_that_lie_held_out_evidence_is_no_better_than_chance():
-    """In each recording, the brightness alone tells the hero; which brightness, no other recording knows."""
+    """In each recording, only the brightness tells the hero, but it is a different brightness in each recording."""
     rng = np.random.default_rng(2)
     learned_by_heart = []
     for number in range(8):

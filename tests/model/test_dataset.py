@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def frames(with_hero=3, without=5, px=8):
-    """Frames in which the hero, where shown, stands in the middle: no shift by a quarter takes it out."""
+    """Frames in which the hero, if shown, stands in the middle, so that a shift by a quarter keeps the hero in view."""
     rng = np.random.default_rng(0)
     masks = np.zeros((with_hero + without, px, px), np.uint8)
     masks[:with_hero, px // 2, px // 2] = HERO

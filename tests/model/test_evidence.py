@@ -1,4 +1,4 @@
-"""What a network's output on a person is worth, worked by hand."""
+"""The evidence of a network's output on a person, calculated by hand."""
 
 import math
 from dataclasses import astuple

@@ -19,7 +19,7 @@ def norm(channels):
     return 4 * channels
 
 
-# A decoder block sees what came up and, beside it, what the encoder saw at that size; the last one the 3-channel image.
+# A decoder block gets the enlarged features and the encoder's features of that size; the last block gets the image.
 PARAMETERS = {
     "fcn1": (
         (separable(3, 32) + norm(32))  # encoder

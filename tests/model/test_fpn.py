@@ -71,7 +71,7 @@ def test_layers_are_named_after_their_blocks(network):
     for number in (3, 2, 1):
         expected += [f"pyramid{number}_{layer}" for layer in ("upsample", "lateral", "add", "relu")]
     expected += ["top_convolution", "top_norm", "top_relu", "logits", "probabilities"]
-    # Keras may list side by side what does not wait for one another.
+    # Keras may list layers that are independent of each other in any order.
     assert sorted(layer.name for layer in network.layers) == sorted(expected)
 
 

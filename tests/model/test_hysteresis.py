@@ -17,7 +17,7 @@ def logits_of(margin):
 
 
 def margins(strong, weak, margin):
-    """What the layer makes of margins (H, W)."""
+    """The layer's margins for these margins (H, W)."""
     changed = np.asarray(Hysteresis(strong, weak)(logits_of(margin)))
     np.testing.assert_array_equal(changed[..., :HERO], logits_of(margin)[..., :HERO])
     return changed[0, ..., HERO] - 1

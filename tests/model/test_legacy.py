@@ -61,7 +61,7 @@ def answer(tmp_path, config, weights, images):
 
 
 def answer_of_one_layer(tmp_path, images, kind, weights=None, **config):
-    """What a network of one layer gives for (N, H, W, C) images."""
+    """The answer of a network of one layer for (N, H, W, C) images."""
     spec = layer(kind, "it", "input_1", **config)
     return answer(
         tmp_path, model([image_input(images.shape[-1], images.shape[1]), spec]), {"it": weights or {}}, images
@@ -257,7 +257,7 @@ def test_a_nested_networks_weights_are_told_apart_by_their_scopes(tmp_path):
         ]
     )
     nested = {**encoder, "name": "encoder", "inbound_nodes": [[["input_1", 0, 0, {}]]]}
-    # A nested network's own making was its call 0, so that its first use is call 1.
+    # Call 0 of a nested network is its creation, so its first use is call 1.
     specs = [image_input(1, px=1), nested, layer("Activation", "end", "encoder#1", activation="relu")]
     nested["config"]["name"] = "encoder"
     weights = {

@@ -27,7 +27,7 @@ from tools.simulator.server_process import REPOSITORY
 
 
 def in_fresh_python(code):
-    """Run `code` in a new interpreter; what it wrote."""
+    """Run `code` in a new interpreter; returns the result with its output."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
 
 
@@ -92,7 +92,7 @@ def test_the_files_of_a_network_are_all_that_it_depends_on(saved, legacy_pair):
 def test_a_conversion_without_weights_stands_for_its_network(tmp_path):
     folder = tmp_path / "run.2.openvino"
     (folder / "int8").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError):  # for nothing is in it
+    with pytest.raises(FileNotFoundError):  # because it is empty
         resolve_weights(folder)
     (folder / "int8" / "network.bin").write_text("")
     assert resolve_weights(tmp_path / "run.2") == resolve_weights(folder) == folder

@@ -7,16 +7,16 @@ from model.losses import SegmentationLoss
 from model.recipes import PRESETS, TrainingConfig
 from model.scoring import CLASSES, HERO, PEOPLE, SURROUNDINGS
 
-# Below this a probability of 0, which the loss takes for a millionth, is no difference.
+# Tolerance, because the loss takes a probability of 0 as a millionth.
 NOTHING = 1e-4
-# What a probability of 0 costs where it is to be 1, and of 1 where it is to be 0.
+# The loss of a probability of 0 that should be 1, or of 1 that should be 0.
 CERTAIN_MISTAKE = -math.log(1e-6)
 
 PLAIN = {"hero_weight": 1.0, "jaccard": 0.0, "empty_pull": 0.5, "detection": 0.0}
 
 
 def certain(numbers):
-    """(1, H, W, classes) probabilities that say a mask's class numbers, of a network of all these classes."""
+    """(1, H, W, classes) probabilities that are certain of a mask's classes, of a network with all these classes."""
     numbers = np.asarray(numbers)
     return np.eye(max(len(CLASSES), numbers.max() + 1), dtype=np.float32)[numbers][None]
 
@@ -109,7 +109,7 @@ def test_a_hero_counts_hero_weight_pixels_of_surroundings_and_people_its_root(cl
 
 
 def jaccard_of(numbers, probabilities, jaccard=1.0, **weights):
-    """What the Jaccard adds to the loss."""
+    """The Jaccard's part of the loss."""
     with_it = loss_of(numbers, probabilities, jaccard=jaccard, **weights)
     return with_it - loss_of(numbers, probabilities, jaccard=0.0, **weights)
 
@@ -135,7 +135,7 @@ def test_half_found_people_cost_half_as_much():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_further_target_costs_what_the_hero_costs(preset):
-    """Two images that differ in who of the two is half found; the other one is there and found."""
+    """Two images with both targets: first the hero is half found and the other target found, then vice versa."""
     costs = []
     for missing, found in ((HERO, HERO + 1), (HERO + 1, HERO)):
         numbers = np.full((16, 16), SURROUNDINGS)
@@ -174,7 +174,7 @@ def test_one_hero_counts_as_much_as_another_whatever_its_size():
 
 
 def detection_of(numbers, hero, detection=1.0):
-    """What detection adds to the loss."""
+    """Detection's part of the loss."""
     probabilities = hero_probabilities(hero)
     return loss_of(numbers, probabilities, detection=detection) - loss_of(numbers, probabilities)
 
@@ -202,7 +202,7 @@ def test_a_hero_of_four_pixels_is_missed_with_each_that_is_not_seen():
 
 
 def test_a_hero_of_three_pixels_does_not_count_as_missed():
-    # The score, too, counts a hero as there from four pixels on.
+    # Like the loss, the score counts a hero from four pixels on.
     assert detection_of(figure(8, 2, slice(2, 5)), np.zeros((8, 8))) == pytest.approx(0, abs=NOTHING)
 
 

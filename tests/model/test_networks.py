@@ -92,7 +92,7 @@ def test_model_imports_no_backend():
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_SHAPE)
 def test_a_network_of_more_targets_begins_with_what_one_of_fewer_knows(name):
-    """To one that does not know the further target, it is people: both begin with the same logits."""
+    """A network that does not know the further target labels it as people, so both begin with the same logits."""
     trained, larger = build(name, 16), build(name, 16, classes=4)
     larger.set_weights(weights_for(larger, trained))
     before, after = (np.asarray(network(noise(2, 16))) for network in (trained, larger))

@@ -10,7 +10,7 @@ from model.raw_recordings import read_camera
 
 
 def test_every_cut_of_a_file_is_noticed(tmp_path):
-    """A file still being written is short; no length may pass for a whole one while it lacks a pixel."""
+    """A file that is still being written is too short. A file that lacks a pixel must not pass as a whole file."""
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8) // 128 * 60
     file = tmp_path / "cam1_00001.png"
     buffer = io.BytesIO()

@@ -56,7 +56,7 @@ def test_a_setting_out_of_range_is_refused(setting, value, reason):
     assert str(caught.value) == reason
 
 
-# Of 16: none, all, all, less than none, and what is no number.
+# Of 16: none, all, all, less than none, and NaN.
 @pytest.mark.parametrize("share", [0.01, 0.99, 1.0, -0.4, math.nan])
 def test_a_share_that_leaves_no_frame_with_or_none_without_the_hero_is_refused(share):
     with pytest.raises(ValueError) as caught:

@@ -36,7 +36,7 @@ from model.validation import predict, validate
 
 @pytest.fixture(autouse=True, scope="module")
 def small_networks():
-    """Networks of 4 filters, with an encoder and a decoder block, or none: tested here is the training, not these."""
+    """Networks of 4 filters with one or no encoder and decoder block: these tests are about the training only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "tiny", Widths((4,), 4, (4,)))
         patch.setitem(NETWORKS, "tiniest", Widths((), 4, ()))
@@ -293,7 +293,7 @@ def test_a_run_killed_and_resumed_ends_exactly_as_an_uninterrupted_one(tmp_path,
     write_whole = training.write_whole
 
     def train_until(file, epochs_logged):
-        """Train until a file is half written when so many epochs are logged."""
+        """Train until a file is half written after this number of logged epochs."""
 
         def killed(path, write):
             if path.name == file and len(read_log(tmp_path / LOG)) == epochs_logged:

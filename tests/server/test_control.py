@@ -1,4 +1,4 @@
-"""The one road: who is told what in which order, and that errors of ours stop nobody else."""
+"""`Control`: who gets which events and commands in which order, and that our own errors stop no other simulator."""
 
 import logging
 import math
@@ -306,7 +306,7 @@ def test_a_drone_told_to_follow_another_target_begins_anew_and_no_other_does(roa
         road.control.aim(road.simulator("a"), "dog")
     assert road.told("a") == ["object_lost", *FOLLOW, "object_lost"]
     assert road.told("b") == ["object_lost", *FOLLOW]
-    road.see("a", view(HERO))  # the frame of before, whose evidence is about the hero
+    road.see("a", view(HERO))  # the frame from before, whose evidence is about the hero
     assert road.told("a")[-1] == "object_lost"
     assert [each.target for each in road.control.simulators] == ["dog", "hero"]
     road.frame("a", 4)
@@ -332,7 +332,7 @@ STRANGER = stranger((16.0, 2.0, 1.0))
 
 
 def number_of(road, sid: str, sighting) -> int:
-    """Of the person at the place of a sighting."""
+    """Number of the person at the place of a sighting."""
     people = road.simulator(sid).session.situation(0.0).people
     return min(people, key=lambda person: math.dist(person.position_m, sighting.place.position_m)).number
 

@@ -122,7 +122,7 @@ def test_the_shadow_is_counted(fleet, engine):
 
 
 def test_a_killed_controller_is_replaced_and_the_replicas_answer_meanwhile(fleet, engine, local):
-    """Before any test that kills a replica: one that is still being started goes with the controller."""
+    """Runs before the tests that kill a replica, because a replica that is still starting ends with the controller."""
     [before], replicas = fleet.controllers(), fleet.replicas()
     os.kill(before, signal.SIGKILL)
 

@@ -28,14 +28,14 @@ MOST_CONNECTIONS = 100  # until each front has some: the kernel decides where ea
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    """For tests that end nothing."""
+    """A server for tests that end none of its processes."""
     with running_fronts() as process:
         yield process
 
 
 @contextlib.contextmanager
 def flying_to(server: ServerProcess) -> Iterator[Callable[[], tuple[int, str, Flight]]]:
-    """Makes simulators that are led, and fly on: the front of each, its name there, and itself."""
+    """Makes simulators that are led and fly on; returns the front of each, its name there, and the simulator."""
     fronts = fronts_of(server)
 
     def fly() -> tuple[int, str, Flight]:
@@ -71,7 +71,7 @@ def spread(server: ServerProcess) -> Iterator[dict[int, list[Flight]]]:
 
 
 def processes(server: ServerProcess) -> dict[int, psutil.Process]:
-    """By the fronts' numbers."""
+    """Processes by the fronts' numbers."""
     return {int(process.cmdline()[-1]): process for process in psutil.Process(server.process.pid).children()}
 
 

@@ -28,7 +28,7 @@ from tools.simulator.server_process import ServerProcess, running_server
 
 
 def two_people(right=BLUE):
-    """The one in red to the left, the one in blue or another colour some metres to the right."""
+    """A person in red on the left, and one in blue or another colour some metres to the right."""
     image = picture(GREY)
     image[100:160, 60:80], image[100:160, 170:190] = RED, right
     return image
@@ -69,7 +69,7 @@ def load(server: ServerProcess, network: str) -> tuple[int, str]:
 
 
 def assert_replays(path: Path, hero: str = "red", has_dog: bool = False) -> None:
-    """That a recording is whole and gives the same commands again, on the network that it names."""
+    """Check that a recording is whole and gives the same commands again, on the network that it names."""
     with Recording(path) as recording:
         engine = ColourEngine(hero=hero, has_dog=has_dog)
         assert recording.start.engine == engine.description
@@ -148,7 +148,7 @@ def test_a_hangup_loads_the_same_file_again(server: ServerProcess, folder: Path)
 
 
 class ElsewhereEngine(ColourEngine):
-    """A network that another machine infers, or would if it had it."""
+    """A network for another machine, which may not have it."""
 
     def __init__(self, is_remote: bool) -> None:
         super().__init__()

@@ -19,9 +19,9 @@ def server(data_dir):
 
 
 def followed(server: ServerProcess, folder: Path, frames: int) -> int:
-    """After how many of a folder's first frames the drone follows; depth is flat ground with the masks' people on it.
+    """Number of a folder's first frames after which the drone follows; depth is flat ground with the masks' people.
 
-    Each frame is sent when the one before has been answered; by their timestamps they are 0.2 s apart.
+    Each frame is sent after the answer to the one before; the timestamps are 0.2 s apart.
     """
     files, begin_s, count, is_following = image_files(folder)[:frames], time.time(), 0, False
     with QuadSimClient(port=server.port) as client:

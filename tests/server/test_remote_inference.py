@@ -1,4 +1,4 @@
-"""The real server, whose frames are inferred by another machine: what a drone is told when that one fails."""
+"""The real server, whose frames are inferred by another machine: the commands to a drone if that machine fails."""
 
 import json
 from collections.abc import Iterator
@@ -116,7 +116,7 @@ def test_a_wrong_network_and_wrong_options_end_the_start_in_one_line(elsewhere, 
 
 
 def commands(sight: Sight, frames: list[Frame]) -> list[str]:
-    """What a drone is told after each frame, by recorded time."""
+    """The commands to a drone after each frame, by recorded time."""
     session, told = Session.begin("drone", TrackerConfig(), 1.0), []
     for frame in frames:
         session.take(Received(frame.arrival_s, frame.number, None, frame.arrival_s))

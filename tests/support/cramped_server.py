@@ -1,4 +1,4 @@
-"""The fake server in a process that is badly off: the environment variable CRAMPED says how.
+"""The fake server in a process that lacks a resource: the environment variable CRAMPED says which.
 
 `descriptors`: it may have 128 open files. `stderr`: its standard error is a pipe that is full and that nobody reads.
 `disk`: writing a recording takes for ever.

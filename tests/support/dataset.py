@@ -12,11 +12,11 @@ def save_pair(folder: Path, name: str, image: np.ndarray, mask: np.ndarray, part
     """Save a frame in the dataset's layout.
 
     Args:
-        folder: of the dataset.
-        name: of both files, without ending.
+        folder: folder of the dataset.
+        name: name of both files, without ending.
         image: (H, W, 3) uint8 RGB.
-        mask: likewise, in the dataset's colours.
-        part: of the dataset: train or validation.
+        mask: (H, W, 3) uint8 RGB, in the dataset's colours.
+        part: part of the dataset: train or validation.
     """
     for kind, array, ending in (("images", image, "jpeg"), ("masks", mask, "png")):
         (folder / part / kind).mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def eager_steps() -> Iterator[None]:
-    """Run each step of a training as it is written: tracing the graph takes longer than a few steps of a small one."""
+    """Run each step of a training without a graph: tracing it takes longer than a few steps of a small network."""
     tf.config.run_functions_eagerly(True)
     try:
         yield

@@ -23,7 +23,7 @@ FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 
 def colour_network(weights: str) -> "ColourEngine":
-    """Load a fake network by the words in its file; while that is empty, wait.
+    """Load a fake network by the words in its file; wait while the file is empty.
 
     "red" or "blue": the hero's colour. "hero and dog": one with two targets. "damaged": refused as a damaged file is.
     "raises": an error of ours.
@@ -38,10 +38,10 @@ def colour_network(weights: str) -> "ColourEngine":
 
 
 class ColourEngine(Engine):
-    """Red is the hero, blue another person, all else surroundings; or the other way round.
+    """Red is the hero, blue another person (or the other way round), all other colours are surroundings.
 
-    With a dog, green is that, a second target which counts as another person while the hero is followed.
-    Two frames of the hero are enough to follow. A magenta image makes it raise, a yellow one hang for `STALL_S`.
+    With a dog, green is the dog, a second target which counts as another person while the hero is followed. Two frames
+    of the hero are enough to follow. On a magenta image the engine raises, on a yellow image it hangs for `STALL_S`.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ NOWHERE = (math.nan, math.nan)
 
 
 def flight(told_m, hero_m=(0.0, 0.0), others_m=(), hero_px=100, in_view=False, tracked: Sequence = ()) -> Flight:
-    """A flight of len(told_m) frames; whatever is given once is the same in all of them.
+    """A flight of len(told_m) frames; a value that is given once holds for all frames.
 
     `others_m` is one position for each of the others; `in_view` has a column for each person, the hero first; `tracked`
     has (id, x, y) for each track in each frame.

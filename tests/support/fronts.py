@@ -16,19 +16,19 @@ OPTIONS = ("--fronts", str(FRONTS), *WATCHDOG)
 
 
 class One:
-    """One front, as `support.page` knows a server, by its own port."""
+    """One front by its own port, with what `support.page` uses of a server."""
 
     def __init__(self, port: int) -> None:
         self.port, self.url = port, f"http://127.0.0.1:{port}"
 
     def sessions(self) -> dict[str, dict]:
-        """What it tells of its simulators, by name."""
+        """The front's sessions, by the simulators' names."""
         told = requests.get(f"{self.url}/healthz", timeout=PATIENCE_S).json()["sessions"]
         return {session["name"]: session for session in told}
 
 
 def free_ports() -> int:
-    """A port that is free, as the fronts' own ports behind it are."""
+    """A port that is free; the fronts' own ports after it are free, too."""
     while True:
         first = free_port()
         if all(is_port_free(port) for port in range(first, first + FRONTS + 1)):
@@ -43,5 +43,5 @@ def running_fronts(*options: str) -> Iterator[ServerProcess]:
 
 
 def fronts_of(server: ServerProcess) -> dict[int, One]:
-    """By their numbers."""
+    """The fronts of a server, by their numbers."""
     return {number: One(server.port + number) for number in range(1, FRONTS + 1)}

@@ -10,7 +10,7 @@ from model.engines.grpc_messages import INFER, METADATA, MetadataRequest, parse
 from support.grpc_service import read_request, write_answer, write_metadata
 from support.inference_server import InferenceServer
 
-WORKERS = 20  # more than a client has under way; answers that it has given up go on
+WORKERS = 20  # more than a client's requests; work on answers that it has given up goes on
 
 
 class GrpcInferenceServer(InferenceServer):

@@ -39,14 +39,14 @@ def read_request(data: bytes, input_px: int) -> tuple[str, np.ndarray]:
     """Read a request to infer one image.
 
     Args:
-        data: as it came.
+        data: as received.
         input_px: height and width of the network's input.
 
     Returns:
         The request's id, empty if it has none, and the image, (input_px, input_px, 3) uint8.
 
     Raises:
-        ProtocolError: if it is no such request.
+        ProtocolError: if it is not a request to infer one image.
     """
     request = parse(Request, data)
     return request.id, the_image(read_tensors(request.inputs, request.raw_input_contents), input_px)
@@ -56,9 +56,9 @@ def write_answer(name: str, sha256: str, number: str, planes: np.ndarray) -> Any
     """An answer as a message.
 
     Args:
-        name: of the model.
+        name: name of the model.
         sha256: digest of its weights.
-        number: the request's id, or nothing.
+        number: the request's id, or empty.
         planes: result of `inference_service.as_planes`.
     """
     return Answer(

@@ -9,7 +9,7 @@ HANDSHAKE = {
     "HTTP_SEC_WEBSOCKET_VERSION": "13",
     "HTTP_SEC_WEBSOCKET_KEY": KEY,
 }
-# What is different in it (None: missing), the answer's status, and a word of the answer.
+# (changed headers, None: missing; the answer's status; a word of the answer).
 MALFORMED_HANDSHAKES: list[tuple[dict[str, str | None], int, str]] = [
     ({"HTTP_CONNECTION": None}, 400, "Connection: Upgrade, got ''"),
     ({"HTTP_CONNECTION": "keep-alive"}, 400, "got 'keep-alive'"),

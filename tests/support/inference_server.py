@@ -21,19 +21,19 @@ class InferenceServer:
     """Serves a network on a port of 127.0.0.1 until closed.
 
     Args:
-        engine: has weights.
-        name: of the model.
+        engine: an engine with weights.
+        name: name of the model.
 
     Attributes:
         port: the same after `stop` and `start`.
-        metadata: what it tells of the model; a test may change it.
-        delay_s: before each answer to an image.
-        fault: of its answers; see `Handler`.
-        token: that it asks for.
-        seen: how many images it has been sent.
+        metadata: the model's metadata; a test may change it.
+        delay_s: delay before each answer to an image.
+        fault: fault of its answers; see `Handler`.
+        token: the token that it demands.
+        seen: number of images that it has got.
         barrier: where images wait until enough of them are in work; None for no waiting.
-        lock: of all servers: an answer that a client no longer waits for is still worked out, by an engine that the
-            next server may have too.
+        lock: shared by all servers, because an answer that no client waits for is still computed, on an engine that
+            the next server may use, too.
     """
 
     lock = threading.Lock()
@@ -80,7 +80,7 @@ class InferenceServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """As a program that is killed: nobody listens, and all connections are lost."""
+        """Stop like a program that is killed: nobody listens, and all connections are lost."""
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -99,7 +99,7 @@ class Http(ThreadingHTTPServer):
         self.open: set[socket.socket] = set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong, but for clients that go."""
+        """Print what went wrong, except if a client has disconnected."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -107,8 +107,8 @@ class Http(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Faults: "status", "text", "cut", "id", "version", "noise", "shape", "long", "unpacked", "dribble".
 
-    Further ones: "digits" in a header, "chunk" of a negative size, "metadata" that are no UTF-8. "null" is right: the
-    answer has no version.
+    Further ones: "digits" in a header, "chunk" of a negative size, "metadata" that are not UTF-8. "null" is correct:
+    the answer has no version.
     """
 
     protocol_version = "HTTP/1.1"

@@ -35,7 +35,7 @@ class Network(kserve.Model):
         [image] = payload.inputs
         planes = np.concatenate([as_planes(each) for each in self._engine.infer(image.as_numpy())])
         output = kserve.InferOutput(OUTPUT, list(planes.shape), "FP16")
-        output.set_data_from_numpy(planes, binary_data=True)  # of an array that is given above, gRPC's side fails
+        output.set_data_from_numpy(planes, binary_data=True)  # gRPC fails if the array is given above
         return kserve.InferResponse(payload.id, self.name, [output], use_binary_outputs=True)
 
 

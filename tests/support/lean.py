@@ -26,8 +26,8 @@ def lean_environment(folder: Path, lock: str) -> dict[str, str]:
     """Environment of a Python that finds only the packages in a lock file of this repository.
 
     Args:
-        folder: an empty one, for what makes it so.
-        lock: name of the file.
+        folder: an empty folder, for the files that this needs.
+        lock: name of the lock file.
     """
     kept = pins(REPOSITORY / lock)
     for package in distributions():

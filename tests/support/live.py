@@ -11,7 +11,7 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 _numbers = itertools.count(1)
 
-# For the server: a busy machine may take seconds for a frame.
+# The server's option, because a busy machine may take seconds for a frame.
 WATCHDOG = ("--watchdog-s", "3")
 
 POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
@@ -37,7 +37,7 @@ def fields(image=None, timestamp_s=None, **changes) -> dict[str, str]:
 
 
 def answers(client: QuadSimClient, payload: dict[str, str]) -> list[ReceivedEvent]:
-    """What a frame is answered with, once it is; events before its sending are left out."""
+    """Send a frame and wait for its answer; returns the events since it was sent."""
     number = next(_numbers)
     sent_s = client.send_frame(payload, number=number)
     client.wait_answered(number)
@@ -45,7 +45,7 @@ def answers(client: QuadSimClient, payload: dict[str, str]) -> list[ReceivedEven
 
 
 def follow(client: QuadSimClient, **options) -> list[float]:
-    """Show the hero, frame by frame as they are answered, until the server leads the simulator there; return the point.
+    """Show the hero in frame after frame until the server leads the simulator there; returns the point.
 
     Raises:
         AssertionError: if that takes more than a hundred frames.

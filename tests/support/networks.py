@@ -1,4 +1,4 @@
-"""A network small enough to say what it answers."""
+"""Networks so small that their answers are known."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import numpy as np
 
 
 def save_colour_network(folder: Path, px: int, weight: float) -> Path:
-    """Save a network to which blue is surroundings, and of all else red speaks for the hero and green for others.
+    """Save a network: blue is surroundings; otherwise, red speaks for the hero and green for other people.
 
-    Inputs are −1 to 1: the margin of a pixel is `weight` · (red − green), where both are so.
+    Inputs are −1 to 1: the margin of a pixel is `weight` · (red − green), with red and green in this range.
     """
     kernel = np.zeros((1, 1, 3, 3))
     kernel[0, 0, 2, 0], kernel[0, 0, 1, 1], kernel[0, 0, 0, 2] = 20, weight, weight

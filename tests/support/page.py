@@ -18,7 +18,7 @@ from tools.simulator.wire import QuadSimClient
 
 @contextlib.contextmanager
 def flying(server: ServerProcess, colour=RED, image: np.ndarray | None = None, **changes) -> Iterator["Flight"]:
-    """A simulator that flies on its own, with a hero as long as its colour is red; or with another image or fields."""
+    """A simulator that flies on its own. It shows a hero while its colour is red; or another image, or other fields."""
     with QuadSimClient(port=server.port) as client:
         name = client.name
         flight = Flight(client, colour, image, **changes)
@@ -47,7 +47,7 @@ def request(server: ServerProcess, method: str, path: str, body: str | None = No
 
 
 def name_of(server: ServerProcess) -> str:
-    """The latest simulator's."""
+    """Name of the latest simulator."""
     return wait_until(lambda: [session["name"] for session in server.health()[1]["sessions"]])[-1]
 
 

@@ -119,7 +119,7 @@ def read(file: Path) -> tuple[Recording, list[Entry]]:
 
 
 def happened(file: Path) -> list[Happened]:
-    """All events of a recording, with what came of them."""
+    """All events of a recording, with their outcomes."""
     return [entry for entry in read(file)[1] if isinstance(entry, Happened)]
 
 
@@ -127,7 +127,7 @@ Outcome = tuple[str, TrackState, list[Command]]
 
 
 def retaken(file: Path) -> tuple[list[Outcome], list[Outcome]]:
-    """What came of each event in the recording, and what comes of it when a session takes the same events again."""
+    """The outcome of each event in the recording, and its outcome when a session takes the same events again."""
     recording, entries = read(file)
     session = restored(recording.start)
     recorded, given = [], []
@@ -146,7 +146,7 @@ def rewritten(file: Path, folder: Path, change: Callable[[int, dict[str, Any]], 
     Args:
         file: the recording.
         folder: where to write the copy, under the same name.
-        change: from an event's number and itself to what stands for it; None for nothing.
+        change: takes an event's number and its fields, and returns the new fields; None removes the event.
     """
     copy = folder / file.name
     with file.open("rb") as source, copy.open("wb") as target:

@@ -15,7 +15,7 @@ KINDS = {"http": InferenceServer, "grpc": GrpcInferenceServer}
 
 
 def assert_right(engine: Engine, local: Engine, images: np.ndarray = IMAGES) -> None:
-    """That answers are those of the local engine, in half precision, where somebody may be."""
+    """Check that the answers are those of the local engine, in half precision, at pixels that may show a person."""
     got, expected = engine.infer(images), local.infer(images)
     assert got.shape == expected.shape
     assert got.dtype == np.float32

@@ -1,4 +1,4 @@
-"""The road of `server.control` without sockets and threads: what is sent and posted is kept for the test."""
+"""`server.control` without sockets and threads: sent commands and posted calls are kept for the test."""
 
 import base64
 import time
@@ -29,12 +29,12 @@ ARGUMENT = {
 
 
 def a_simulator(name: str = "drone", at: Session | None = None) -> Simulator:
-    """One that is connected to nothing."""
+    """A simulator without a connection."""
     return Simulator(name, "127.0.0.1", name, at or session(), HandSlot(lambda perceived: None))
 
 
 def argument(number: int) -> dict[str, str]:
-    """Of the frame of a number, 0.2 s after the one before."""
+    """The argument of the frame with this number, 0.2 s after the one before."""
     return {**ARGUMENT, "timestamp": f"{1e9 + 0.2 * number:.4f}"}
 
 
@@ -63,7 +63,7 @@ class HandSlot:
 
 
 class HandPerception:
-    """Makes of frames what a test says."""
+    """A perception whose results the test decides."""
 
     def __init__(self) -> None:
         self.slots: list[HandSlot] = []
@@ -104,7 +104,7 @@ class Road:
         )
 
     def frame(self, sid: str, number: int, sent=None, host: str = "127.0.0.1") -> None:
-        """A client sends a frame; `sent` is another argument than a good one."""
+        """A client sends a frame; `sent` replaces the good argument."""
         acknowledge = lambda: self.acknowledged.append(number)  # noqa: E731
         self.control.on_frame(
             sid,
@@ -128,7 +128,7 @@ class Road:
             call(*arguments)
 
     def follow(self, sid: str, sighting, first: int = 1) -> None:
-        """Have a simulator follow."""
+        """Make a simulator follow."""
         for number in (first, first + 1):
             self.frame(sid, number)
             self.see(sid, view(sighting))

@@ -13,7 +13,7 @@ _numbers = itertools.count(1)
 
 
 def quick_tracker(**settings) -> TrackerConfig:
-    """A tracker that follows a hero from the second frame on, unless told otherwise."""
+    """A tracker that follows a hero from the second frame on, unless `settings` say otherwise."""
     return TrackerConfig(**{"follow_above": 0.7, **settings})
 
 
@@ -23,7 +23,7 @@ def session(**tracker) -> Session:
 
 
 def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 5.0) -> Sighting:
-    """Somebody at a position in the world, the hero unless told otherwise; None for a sighting without a place.
+    """A sighting at a position in the world, by default of the hero; None for a sighting without a place.
 
     There is no second look.
     """

@@ -8,7 +8,7 @@ PATIENCE_S = 60
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it", patience_s: float = PATIENCE_S) -> Any:
-    """What a condition gives, as soon as that is true.
+    """Wait until a condition is true; returns its value.
 
     Raises:
         AssertionError: if it takes more than `patience_s`.

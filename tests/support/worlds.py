@@ -15,7 +15,7 @@ from tools.simulator.world import EPOCH_S, World
 class SharedWorld(World):
     """A world at its start, with the renderer of all shared worlds of its seed and people: building one takes a second.
 
-    Two of the same seed and people must not be seen by turns.
+    Do not render two shared worlds of the same seed and people in turns.
     """
 
     def __init__(

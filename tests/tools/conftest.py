@@ -1,4 +1,4 @@
-"""A server small enough to be obviously right: it records a QuadSim client's bytes and answers on cue."""
+"""A server small enough to be obviously right: it records a QuadSim client's bytes, and answers as the test says."""
 
 import base64
 import contextlib
@@ -14,7 +14,7 @@ from support.waiting import PATIENCE_S
 
 
 class Frame(NamedTuple):
-    """One websocket frame as it came, its payload unmasked."""
+    """One websocket frame as received, with its payload unmasked."""
 
     is_final: bool
     opcode: int
@@ -40,7 +40,7 @@ class Peer:
         self._thread.start()
 
     def frames(self, count: int = 0, opcodes: tuple[int, ...] = (0, 1, 8, 10)) -> list[Frame]:
-        """What came so far, as soon as that is `count` frames with one of these opcodes."""
+        """The frames so far, as soon as there are `count` frames with one of these opcodes."""
         with self._changed:
 
             def matching() -> list[Frame]:

@@ -49,7 +49,7 @@ def save_frame(folder, name, *people):
 def data(tmp_path):
     """Eight recordings of ten frames: two strangers in each and the hero in every other one.
 
-    Heroes are mostly red and strangers mostly green, but for one in ten, who looks like the other.
+    Heroes are red and strangers green, except one in ten of each, who has the other colour.
     """
     rng = np.random.default_rng(0)
 
@@ -234,7 +234,7 @@ class RedEngine:
 
 
 def test_an_example_is_the_hero_or_nobody_of_the_hero_at_all(network, tmp_path):
-    """Of a part that the hero shares with others, the hero's share decides; a small share makes it no example."""
+    """If the hero shares a part with others, the hero's share decides; with a small share, the part is no example."""
     data = tmp_path / "shared"
     red, green = (200, 40, 20), (40, 200, 20)
     save_frame(data, "r01_00001", (10, red, True), (40, green, False))

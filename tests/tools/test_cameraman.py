@@ -1,4 +1,4 @@
-"""Where the drone of a recording is sent."""
+"""Where a cameraman sends the drone of a recording."""
 
 import numpy as np
 import pytest

@@ -36,7 +36,7 @@ def mentioned():
 
 @functools.cache
 def usage(program):
-    """What a Python program of the repository says for --help."""
+    """The help of a Python program of the repository."""
     if not program.startswith("tools/"):  # the server prepares its process when it is imported
         command = [sys.executable, REPOSITORY / program, "--help"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -47,7 +47,7 @@ def usage(program):
 
 
 def mistakes(command):
-    """What a command names that does not exist."""
+    """Names in a command that do not exist."""
     if command.shell == "powershell":
         command = command.__class__(command.page, command.line, text=command.text.replace("\\", "/"))
     for part in re.split(r" && | \| ", f"{without_comment(command.text)} {command.run_with}"):
@@ -81,7 +81,7 @@ def test_every_command_names_programs_targets_and_options_that_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_command_stands_outside_of_the_blocks(page):
-    """In an indented block, nobody would run it."""
+    """The check would not run a command in an indented block."""
     text = (REPOSITORY / page).read_text()
     assert re.findall(r"^ {4}(?:\.venv|make |python |py |curl |docker ).*", text, re.MULTILINE) == []
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_understood_is_told_with_its_line(repository, page, compl
 
 
 def checked(repository, capsys, page, data=None):
-    """The number of failures, and what is said, of the commands of a page."""
+    """The number of commands of a page that fail, and the output."""
     folder = repository(page)
     with clone_of(folder, data) as clone:
         failed = check_readme.check(clone, read_commands(folder, "docs/page.md"))

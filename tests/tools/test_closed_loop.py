@@ -41,7 +41,7 @@ def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
     flight = fly_episode(Episode(pilot, SEED, PEOPLE, DURATION_S, FaultConfig()), ColourEngine(256))
     assert flight.hero_m.shape == flight.told_m.shape == (20, 2)
     assert flight.others_m.shape == (20, PEOPLE, 2)
-    # Walkers do 1.485 m/s at most and the hero nothing else than walk or stand.
+    # The hero walks at 1.485 m/s at most, or stands.
     steps_m = np.linalg.norm(np.diff(flight.hero_m, axis=0), axis=1)
     assert steps_m.max() < 1.485 * 0.2 + 0.01
     assert (flight.hero_px >= 0).all()

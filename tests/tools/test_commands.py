@@ -1,4 +1,4 @@
-"""What every command has in common: mistakes are told in one line before the work, and Ctrl-C ends it quietly."""
+"""What all commands have in common: they report mistakes in one line before the work, and Ctrl-C ends them quietly."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
 
 COMMANDS = sorted(file.stem for file in (REPOSITORY / "tools").glob("*.py") if file.stem != "__init__")
 
-# Puts itself in the place of the first large library that a command imports.
+# Takes the place of the first large library that a command imports.
 # In short steps: a signal that comes just before a sleep begins is handled after it.
 SLOW_LIBRARY = """
 import time
@@ -30,7 +30,7 @@ while True:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The working folder of a command: a dataset of a single frame, and files that are none."""
+    """The working folder of a command: a dataset of a single frame, and files that are not what commands expect."""
     for name in ("train", "validation", *(f"sample_evaluation_data/{name}" for name in EVALUATION_SETS)):
         for kind, ending in (("images", "jpeg"), ("masks", "png")):
             (tmp_path / "data" / name / kind).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What the doctor makes of a client's frames and of a machine, without a server."""
+"""The doctor's findings about a client's frames and about a machine, without a server."""
 
 import socket
 import sys

@@ -47,7 +47,7 @@ def quadsim(server):
 
 
 def told(server: ServerProcess, beginning: str, *details: str) -> None:
-    """Wait until a finding is told, and all these details with it."""
+    """Wait until a finding is printed, with all these details."""
 
     def is_told() -> bool:
         lines = server.log
@@ -115,7 +115,7 @@ def test_other_sizes_are_told(server, quadsim, size, finding):
 
 def test_depth_with_nothing_in_it_and_a_clock_that_is_too_fast_are_told(server, quadsim):
     image, nothing = np.zeros((256, 256, 3), np.uint8), np.full((256, 256), np.inf)
-    for number in range(10):  # the more slowly, the more slowly the clock runs: but not ten times
+    for number in range(10):  # a slow machine slows the clock down, but not ten times
         answers(quadsim, sensor_frame_fields(image, nothing, POSE, timestamp_s=BEGIN_S + 1000 * number))
     told(server, "WRONG depth_image: no depth: 255 everywhere")
     told(server, "WRONG timestamp: the clock runs at ", "came:     9000.0 s in ")

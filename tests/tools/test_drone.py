@@ -21,7 +21,7 @@ def drone():
 
 
 def fly(drone, seconds, *, link=True):
-    """Step on; the poses on the way."""
+    """Fly for a time; returns the poses on the way."""
     poses = []
     for _ in range(round(seconds / STEP_S)):
         if link:

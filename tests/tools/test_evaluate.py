@@ -271,18 +271,18 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(red_is_the_hero
 
 @pytest.fixture
 def published(shared_dir):
-    """What the original tools gave the legacy network."""
+    """The scores that the original tools gave the legacy network."""
     return json.loads((shared_dir / "legacy" / "expected.json").read_text())
 
 
 def test_the_legacy_network_scores_what_the_original_tools_gave_it(shared_dir, data_dir, published):
-    # The set with the hero far, at times hidden, at times not there: all kinds of right and wrong frames in the fewest.
+    # In this set the hero is far, at times hidden, at times absent: the smallest set with all kinds of right and wrong.
     folder = data_dir / "sample_evaluation_data" / PATROL_WITH
     evaluation = evaluate(shared_dir / "legacy" / "model_weights", {PATROL_WITH: folder}, "native")
     assert evaluation.px == published["resolution_px"]
     score, expected = evaluation.sets[PATROL_WITH], published[PATROL_WITH]
     np.testing.assert_allclose(score.iou, expected["iou"], atol=0.002)
-    # A JPEG decoder of another version may tip a frame or two.
+    # A JPEG decoder of another version may change the result of a frame or two.
     for count in ("tp", "fp", "fn"):
         assert getattr(score, count) == pytest.approx(expected[count], abs=2)
 

@@ -1,4 +1,4 @@
-"""What is taken out of recordings to train on, and that the training's own reader takes it."""
+"""Which frames are exported from recordings to train on, and that the training's own reader accepts them."""
 
 import base64
 import io
@@ -70,7 +70,7 @@ def names(out):
 
 
 def a_chooser(target="hero", state=None):
-    """Of a recording that begins with the hero."""
+    """A chooser for a recording that begins with the hero."""
     start = Start("drone", Camera(), TrackerConfig(), {}, 1.0, 8, None, None, {}, "none", 1.7e9, 99.0, state)
     return Chooser(start, target)
 

@@ -1,4 +1,4 @@
-"""How drones are judged by what they are told, the table, and the relay that fails; test_fleet.py has a real fleet."""
+"""The judgement of drones' commands, the table, and the relay that fails; test_fleet.py has a real fleet."""
 
 import math
 import socket

@@ -11,7 +11,7 @@ import pytest
 from tools import image
 from tools.simulator.server_process import REPOSITORY
 
-# Plays the part of buildah: says what it was asked for, and runs the commands of containers in the folder APP.
+# Takes the place of buildah: records the requests, and runs the commands of containers in the folder APP.
 STAND_IN = """#!{python}
 import json, os, sys
 with open({asked!r}, "a") as file:
@@ -31,7 +31,7 @@ match sys.argv[1]:
 """
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
-# What buildah makes of it.
+# The configuration that buildah reads from it.
 ENTRYPOINT, CMD, HEALTH_CHECK = (
     json.loads(re.findall(rf"^{instruction} (\[.+\])$", DOCKERFILE, re.MULTILINE)[0])
     for instruction in ("ENTRYPOINT", "CMD", " +CMD")
@@ -52,7 +52,7 @@ STUB = {**CONFIG, "Entrypoint": ["python", "-c", STUB_SERVER]}
 
 @pytest.fixture
 def buildah(tmp_path, monkeypatch):
-    """Put a stand-in for buildah in its place; returns a function that makes it, and what it was asked for."""
+    """Replace buildah by a stand-in; returns a function that makes the stand-in, and the requests to it."""
     app, asked = tmp_path / "app", tmp_path / "asked"
     app.mkdir()
     for name in ("model", "server", "weights"):

@@ -52,7 +52,7 @@ def world():
 
 
 class Scribe:
-    """A pilot that only writes down when it was asked."""
+    """A pilot that only notes when its methods are called."""
 
     def __init__(self) -> None:
         self.frames_s: list[float] = []
@@ -92,7 +92,7 @@ def test_the_server_leads_the_drone_to_the_hero(world):
 
 
 class OneOfTwo(TruthEngine):
-    """As `TruthEngine`, of a network whose first target is another one: the hero of the world is its second, a dog."""
+    """As `TruthEngine`, with a network of two targets: the world's hero is its second target, a dog."""
 
     card = Card(
         evidence=Evidence(largest=8.0),

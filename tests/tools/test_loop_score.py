@@ -1,4 +1,4 @@
-"""The loop's figures on flights written by hand, five moments a second, with their answers worked out."""
+"""The loop's figures on flights written by hand, five moments a second, with results calculated by hand."""
 
 import math
 

@@ -65,7 +65,7 @@ def unhurried(monkeypatch):
 
 
 def answering(*replies):
-    """A peer that answers the n-th frame with the n-th list of events, and then says that it has."""
+    """A peer that answers the n-th frame with the n-th list of events, and then with `ANSWERED`."""
     remaining = iter(replies)
     return lambda text: [*next(remaining, []), ANSWERED] if text.startswith("42") else ["3"]
 
@@ -167,7 +167,7 @@ def test_the_limit_is_kept(peer, folder):
 
 
 class SlowClient:
-    """Stands for a client that takes a while to send each frame, by a clock that nothing else moves on."""
+    """Stands for a client that takes a while to send each frame, by a clock that only this client moves."""
 
     def __init__(self, *sending_s):
         self.now_s, self.sent_s = 100.0, []

@@ -31,11 +31,11 @@ def cut(tmp_path):
 
 
 def summary(file):
-    """What a reader asks for first; None if there is none or it cannot be read."""
+    """The summary, which readers ask for first; None if there is none or it cannot be read."""
     with file.open("rb") as source:
         try:
             return make_reader(source).get_summary()
-        except (McapError, ValueError):  # what comes of bytes that are none
+        except (McapError, ValueError):  # raised for invalid bytes
             return None
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_is_named_twice_is_finished_once(cut, tmp_path, capsys):
 
 
 def refused(capsys, *files):
-    """The line that is told when files are refused; none of them is touched."""
+    """The line that is printed when files are refused; checks that no file is changed."""
     before = {file: file.read_bytes() for file in files}
     folder = sorted(files[0].parent.iterdir())
     assert repair.main([str(file) for file in files]) == 2

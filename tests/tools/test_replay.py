@@ -1,4 +1,4 @@
-"""Replays of what the real server recorded, with real networks; a fake one only where a test decides what is seen."""
+"""Replays of the real server's recordings, with real networks; with a fake one only if a test decides what is seen."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_the_recording_holds_all_that_was_sent_and_told(recorded_session):
     file, sent, told = recorded_session
     arguments = [json.loads(each.argument) for each in happened(file) if isinstance(each.event, Received)]
     for argument, fields in zip(arguments, sent, strict=True):
-        # Of a frame that cannot be parsed, the beginning is enough for a replay.
+        # If a frame cannot be parsed, its beginning is enough for a replay.
         assert argument == fields or (fields["gimbal_pose"] == "nowhere" and json.dumps(fields).startswith(argument))
     assert [tuple(command) for each in happened(file) for command in each.commands] == [
         (event.name, event.argument) for event in told if event.name in COMMANDS
@@ -76,9 +76,9 @@ def test_with_the_same_network_the_commands_are_identical(recorded_session, caps
 
 @pytest.mark.parametrize(("path", "frames", "seen"), [(FORMAT_1, 58, 51), (FORMAT_2, 40, 36)])
 def test_a_recording_of_an_older_version_is_replayed_from_its_frames(path, frames, seen, capsys):
-    """With frames that are superseded, overtaken, and on which perception fails; the fake network is as it was.
+    """Some frames are superseded or overtaken, or perception fails on them. The fake network has not changed.
 
-    The tracker is another one, and its commands may be others.
+    The tracker has changed, so its commands may differ.
     """
     recording, entries = read(path)
     subject = Replay(recording.start, ColourEngine(), is_same_network=True)
@@ -143,7 +143,7 @@ def test_a_recording_that_was_cut_off_is_replayed_as_far_as_it_goes(file, tmp_pa
 
 
 def test_with_another_network_it_tells_what_changed(file, tmp_path, capsys):
-    # As sure of the hero as the shipped network: what its card says by default would take seconds to follow.
+    # As sure of the hero as the shipped network: with a card's default evidence, it would take seconds to follow.
     other = tmp_path / "fcn4"
     shutil.copy(FCN4.with_suffix(".keras"), tmp_path)
     card = json.loads(FCN4.with_suffix(".json").read_text()) | {"evidence": {"largest": 8.0}}
@@ -245,7 +245,7 @@ def received(number, at_s, superseded=None):
 
 
 def unseen(number, at_s, *commands):
-    """What came of it then: nothing was seen."""
+    """The recorded outcome: nothing was seen."""
     return Happened(Seen(at_s, number, at_s, 1e9 + at_s, ()), TrackState.PATROL, list(commands))
 
 

@@ -28,7 +28,7 @@ def looks(others: int) -> list[Look]:
 
 
 def empty_city(**standing: tuple) -> City:
-    """A lawn on which only what is given stands."""
+    """A lawn with the given objects only."""
     nothing = {"areas": (), "kerbs_m": (), "buildings": (), "walls": (), "trees": (), "planters": ()}
     return City(5, np.zeros((1, 2)), (), np.zeros((1, 3)), **{**nothing, **standing})
 
@@ -204,7 +204,7 @@ def test_nobody_else_has_a_red_head_on_a_red_top():
     pose = Pose(0, 0, 3, 0, 45, 0)
 
     def red_share(number: int) -> float:
-        """Of the upper quarter or of what follows down to the half, whichever is less red."""
+        """Share of red pixels in the first or the second quarter of a person from above, the smaller share."""
         people = [AWAY] * len(everybody)
         people[number] = Person(2.0, 0.0, 0.0, 1.0, 1.0)
         view = scene.render(pose, people)

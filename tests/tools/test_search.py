@@ -152,7 +152,7 @@ def space(file):
 
 
 def save_trial(out, number, scores, weights=False, **parameters):
-    """A trial with so many true and false positives after each epoch, and an IoU of 0.5."""
+    """A trial with these numbers of true and false positives after each epoch, and an IoU of 0.5."""
     folder = run_folder(out, number)
     write_record(folder, Record({"network": "fcn1", "learning_rate": 0.001, "batch": 96} | parameters))
     log = [EpochLog(epoch, 1 / epoch, HeroScore(0.5, *score, 0)) for epoch, score in enumerate(scores, start=1)]

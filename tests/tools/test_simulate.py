@@ -30,7 +30,7 @@ LAST_GREETING = '42["greeted",{}]'
 
 @pytest.fixture(scope="module")
 def server():
-    # A busy machine may take its time, but must not end what is to be followed.
+    # A long watchdog, so that a slow answer of a busy machine does not end the following.
     with running_server("unused", *WATCHDOG, script=FAKE_SERVER) as process:
         yield process
 
@@ -102,7 +102,7 @@ def test_so_it_does_with_every_fault_there_is(server):
     assert one.log.rows == same.log.rows
     assert [notice.partition(" (")[0] for notice in notices] == ["disconnected", "connected again"]
     assert one.violations == ()
-    server.wait_for_log("expected", PATIENCE_S, after=before)  # it complained of what was corrupt
+    server.wait_for_log("expected", PATIENCE_S, after=before)  # it complained of the corrupt frames
 
 
 def test_at_quadsims_pace_it_follows_as_well_and_time_is_no_faster_than_the_clock(server):

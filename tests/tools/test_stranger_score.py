@@ -53,7 +53,7 @@ def test_second_chases_are_those_of_a_stranger_who_was_chased_before():
 
 
 def test_whoever_is_followed_is_within_two_metres_and_remains_so_for_as_long():
-    # B and C are 1.5 m apart: whoever came first is followed until patrol or until over 2 m away.
+    # B and C are 1.5 m apart: the person who came first is followed until patrol, or until they are over 2 m away.
     assert followed_people(flown("BCB.CBAh-")).tolist() == [2, 2, 2, NOBODY, 3, 3, 1, 0, NOBODY]
 
 

@@ -139,7 +139,7 @@ def test_what_tools_put_before_a_name_is_ignored_and_categories_go_by_their_name
 
 
 def test_label_studio_gets_no_boxes_and_knows_no_size_of_an_image_without_annotations(candidates, taken):
-    """It makes an annotation of its own of a box."""
+    """Label Studio would make a separate annotation from a box."""
     changed = annotations(candidates, "polygons")
     assert not any("bbox" in each for each in changed["annotations"])
     for image in changed["images"]:

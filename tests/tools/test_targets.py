@@ -1,4 +1,4 @@
-"""What takes the hero's place: bodies of the right size on the ground, that move as their kind does."""
+"""Targets in the hero's place: bodies of the right size on the ground that move as their kind does."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""From raw recordings to a report in one command, with a tiny network; and what a second run does."""
+"""From raw recordings to a report with one command and a tiny network; and the work of a second run."""
 
 import io
 import json

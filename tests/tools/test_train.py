@@ -76,7 +76,7 @@ def data(tmp_path):
 
 
 class Killed:
-    """What a run left when it was killed, how the resumed one went on, and a run that nothing interrupted."""
+    """The files of a run that was killed, the resumed run, and a run that was not interrupted."""
 
     def __init__(self, folder):
         self.data, self.out, self.whole = make_dataset(folder / "data"), folder / "runs" / "new", folder / "whole"

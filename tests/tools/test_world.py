@@ -1,4 +1,4 @@
-"""One episode: what is seen fits the poses and the truth, and a seed decides all of it."""
+"""One episode: the view fits the poses and the truth, and the seed decides everything."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def world():
 
 @pytest.fixture(scope="module", autouse=True)
 def after_1_s(world):
-    """What the drone saw then; later tests let the world go on."""
+    """What the drone sees after 1 s; later tests let the world go on."""
     return world.observe()
 
 

@@ -18,7 +18,7 @@ def local() -> Engine:
 
 @pytest.fixture(scope="module")
 def engine_there() -> Engine:
-    """The other machine's: an engine is one thread's."""
+    """The other machine's own engine, because an engine belongs to one thread."""
     return load_engine("openvino", WEIGHTS, "f32")
 
 
@@ -32,7 +32,7 @@ def server(engine_there, request) -> Iterator[InferenceServer]:
 
 @pytest.fixture
 def use(server):
-    """Connects to the server, and closes at the end what was connected."""
+    """A function that connects to the server; its engines are closed at the end."""
     made: list[RemoteEngine] = []
 
     def use(deadline_s: float = PATIENCE_S, local: Engine | None = None, token: str | None = None) -> RemoteEngine:

@@ -37,7 +37,7 @@ def run(test: Coroutine) -> None:
 
 
 async def begun(engine: Numbers, queue: BatchQueue, numbers: range) -> tuple[asyncio.Task, list[asyncio.Task]]:
-    """An image in work, and those that came meanwhile."""
+    """An image in work, and the images that came meanwhile."""
     first = asyncio.create_task(queue.infer(image(0)))
     while not engine.begun.is_set():
         await asyncio.sleep(0.001)

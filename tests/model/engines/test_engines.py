@@ -389,7 +389,7 @@ def test_int8_that_is_not_there_is_refused_and_auto_does_without(beside, no_conv
 
 @pytest.mark.parametrize("precision", ["int8", "f32"])
 def test_a_part_of_an_image_gives_what_the_whole_gives_there(precision):
-    """But for its outermost pixels, whose surroundings are missing."""
+    """Except for its outermost pixels, because their surroundings are missing."""
     engine = load_engine("openvino", WEIGHTS, precision)
     assert engine.part_px == (160, 96)
     frame = known_frame(engine.input_px)
@@ -405,7 +405,7 @@ def test_a_part_of_an_image_gives_what_the_whole_gives_there(precision):
 
 @pytest.mark.parametrize("precision", ["int8", "f32"])
 def test_images_at_the_same_time_give_what_each_gives_alone(precision):
-    """So a replay, which has one at a time, decides as the server did: wholes are the same to the last digit."""
+    """So a replay, which infers one image at a time, decides like the server: answers are the same to the digit."""
     engine = load_engine("openvino", WEIGHTS, precision)
     whole = known_frame(engine.input_px)
     images = [whole, whole[:, ::-1].copy(), whole[:, :160, :96].copy()] * 4
@@ -429,7 +429,7 @@ def test_auto_takes_int8_where_it_was_measured_to_be_the_fastest():
 
 @pytest.mark.parametrize("precision", ["auto", "int8"])
 def test_engines_of_lower_precision_pass_the_self_test_with_room(precision):
-    """How far their answers are from float32, of the shipped network; a tenth is allowed."""
+    """The difference of the shipped network's answers to those in float32; a tenth is allowed."""
     fast, exact = (load_engine("openvino", WEIGHTS, each) for each in (precision, "f32"))
     frame = known_frame(exact.input_px)
     one, other = coarse(fast.infer(frame)), coarse(exact.infer(frame))

@@ -89,7 +89,7 @@ def test_an_answer_after_its_deadline_is_taken_for_no_other_image(server, use, l
     def answers() -> bool:
         try:
             assert_right(engine, local, IMAGES[1:2])
-        except UnavailableError:  # a machine so slow
+        except UnavailableError:  # the machine is too slow
             return False
         return True
 
@@ -100,8 +100,8 @@ def test_an_answer_after_its_deadline_is_taken_for_no_other_image(server, use, l
 @pytest.mark.parametrize("server", ["http"], indirect=True)
 @pytest.mark.parametrize("lane_tells", [False, True])
 def test_after_a_late_answer_all_connections_are_opened_anew(server, use, monkeypatch, lane_tells):
-    """Those without a question may lead to the same machine that stands still, behind a load balancer."""
-    if lane_tells:  # that its time is over, before the one who waits for it notices
+    """Behind a load balancer, idle connections may lead to the same machine, which stands still."""
+    if lane_tells:  # the lane reports the timeout before the waiting caller notices it
         monkeypatch.setattr(inference_client, "wait", lambda futures, _: wait(futures))
     engine = use(deadline_s=0.5)
     wait_until(lambda: is_answered(engine, IMAGES))

@@ -22,7 +22,7 @@ SERVER = REPOSITORY / "tests" / "support" / "kserve_server.py"
 
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory) -> Iterator[dict[str, int]]:
-    """By protocol."""
+    """Ports by protocol."""
     folder, ports = tmp_path_factory.mktemp("kserve"), {"http": free_port(), "grpc": free_port()}
     with (folder / "output").open("wb") as output:
         listening = [f"--{kind}_port={port}" for kind, port in ports.items()]

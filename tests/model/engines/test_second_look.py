@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A file, crops, and what Keras says of them."""
+    """A file, crops, and Keras's likenesses of the crops."""
     file, network = tmp_path_factory.mktemp("look") / "network.second_look.xml", build()
     write_network(openvino_model(network), file, is_half=True)
     crops = np.random.default_rng(0).integers(0, 256, (9, *CROP_PX, 4), dtype=np.uint8)
@@ -78,7 +78,7 @@ def test_one_that_is_no_number_is_refused(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system doesn't tell")
 def test_whoever_asks_stays_free_to_run_on_any_core(network, made):
-    """OpenVINO would pin them to a core, in each process to the same one."""
+    """OpenVINO would pin the calling thread to a core, in each process to the same core."""
     before = os.sched_getaffinity(0)
     load_engine("openvino", network, threads=1).infer(np.zeros((1, 32, 32, 3), np.uint8))
     SecondLook(made[0]).likeness(made[1])

@@ -11,7 +11,7 @@ UTC_S = 1504814505.0
 
 
 def ticks(*frames: tuple[float | None, float]) -> list[FrameTime]:
-    """What a new clock makes of (timestamp, arrival) pairs."""
+    """The frame times that a new clock gives for (timestamp, arrival) pairs."""
     return run(*frames)[1]
 
 

@@ -1,4 +1,4 @@
-"""Who is whom from frame to frame, at QuadSim's five frames a second."""
+"""Which sighting is of which person from frame to frame, at QuadSim's five frames a second."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ HERO, STRANGER = 5.0, -5.0  # evidence
 
 
 class Street:
-    """A crowd from frame to frame; what `show` gets is (x, y, evidence) of each sighting.
+    """A crowd from frame to frame; `show` takes (x, y, evidence) of each sighting.
 
-    A fourth value is the second look's evidence; it is the first one's unless told otherwise.
+    A fourth value is the second look's evidence; without it, it is that of the first look.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def test_two_who_cross_keep_their_numbers(street):
 
 
 def test_two_who_cross_keep_their_numbers_where_each_hides_a_part_of_the_other(street):
-    """What is left of each to see pulls their places to where the other one is predicted to be."""
+    """Only a part of each is visible, which shifts their measured places towards the other's predicted place."""
     for frame in range(21):
         x, pulled = 0.28 * (frame - 10), 0.9 if frame in (11, 12) else 0.0
         one, other = street.show((x - pulled, 0.1, HERO), (pulled - x, -0.1, STRANGER))
@@ -115,7 +115,7 @@ def test_a_flicker_is_forgotten_soon_and_a_person_is_remembered(street):
 
 
 def test_poses_that_jump_do_not_hide_the_hero(street):
-    """Each frame seems to show the hero far from where the one before did."""
+    """In each frame, the hero seems to be far from the place in the frame before."""
     for frame in range(12):
         (person,) = street.show((40.0 * (frame % 2), 25.0 * frame, HERO))
     assert street.probability(person.number) > 0.9

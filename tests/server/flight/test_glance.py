@@ -1,4 +1,4 @@
-"""When it is enough to look where the hero must be."""
+"""When it is enough to look at the part of a frame where the hero must be."""
 
 from dataclasses import replace
 
@@ -130,7 +130,7 @@ def test_from_afar_a_hero_is_compared_with_everybody(away_m, is_near):
 
 
 def test_where_nobody_has_been_seen_to_stay_nobody_can_be_expected():
-    """Poses or depths that break all tracks: the hero seems to jump from frame to frame."""
+    """With poses or depths that break all tracks, the hero seems to jump from frame to frame."""
     state = following().state
     crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_loose=True))
     state = replace(state, tracker=replace(state.tracker, crowd=crowd))
@@ -165,7 +165,7 @@ def test_others_stay_in_view_and_known_while_parts_are_looked_at():
 
 
 def test_who_was_not_looked_at_has_not_vanished():
-    """A first sighting that is not in the next frame hands its belief on to the newcomer there, but not in a part."""
+    """Somebody seen once who is missing in the next frame hands their belief on to a newcomer, but not in a part."""
     beliefs = []
     for look in (seen, part):
         subject = session()

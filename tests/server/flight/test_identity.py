@@ -1,4 +1,4 @@
-"""Beliefs and probabilities by numbers worked by hand."""
+"""Beliefs and probabilities, by numbers calculated by hand."""
 
 import math
 
@@ -18,7 +18,7 @@ FRAME_S = 0.2
 
 
 def looks(evidence: float, second_evidence: float | None = None) -> Belief:
-    """The belief in somebody after a frame; without a second look unless told otherwise."""
+    """The belief in a person after one frame; by default without a second look."""
     return Belief.first(evidence, evidence if second_evidence is None else second_evidence)
 
 
@@ -112,7 +112,7 @@ def test_frames_that_say_nothing_leave_the_belief_as_if_the_person_were_unseen()
 
 
 def test_who_comes_back_into_view_is_not_forgotten_a_second_time_by_a_frame_that_says_nothing():
-    """The time out of view has faded the belief already, frame by frame."""
+    """The belief has already faded, frame by frame, while they were out of view."""
     hero = after(50, 5.0, looks(5.0))
     assert hero.after(0.0, None, 20.0) == hero.faded(LONGEST_STEP_S)
 
@@ -121,7 +121,7 @@ def test_who_comes_back_into_view_is_not_forgotten_a_second_time_by_a_frame_that
 
 
 def from_afar() -> Belief:
-    """Somebody who has looked like the hero for long, and of whom no second look has told anything."""
+    """The belief in a person who has looked like the hero for long, without a second look."""
     belief = Belief.first(5.0, None)
     for _ in range(500):
         belief = belief.after(5.0, None, FRAME_S)
@@ -130,7 +130,7 @@ def from_afar() -> Belief:
 
 @pytest.mark.parametrize(("met", "odds"), [(0, 20.0), (1, 20 / 21), (3, 20 / 61)])
 def test_from_afar_the_hero_is_the_less_likely_the_more_lookalikes_were_met(met, odds):
-    # The hero is one of 15 people, a lookalike one of 300, and each one met another of 15.
+    # The hero is one of 15 people, a lookalike one of 300; each lookalike that was met adds another one of 15.
     (probability,) = probabilities([from_afar()], met)
     assert probability == pytest.approx(odds / (1 + odds), abs=0.001)
 

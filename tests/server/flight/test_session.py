@@ -14,7 +14,7 @@ from server.sight.people import Sighting
 from server.sight.surfaces import Surfaces
 from server.wire.messages import Pose
 
-# A house at 4 m, before a camera that looks at HERE from 10 m.
+# A house at 4 m in front of a camera that looks at HERE from 10 m.
 HOUSE = Surfaces.of(
     np.full((256, 256), 10, np.uint8), QUADSIM_CAMERA, Pose(HERE[0] - 10.0, HERE[1], 1.0, 0.0, 0.0, 0.0)
 )
@@ -211,7 +211,7 @@ def test_the_end_of_the_server_stops_a_drone_that_follows_or_may_do_so(subject, 
 
 
 def test_a_simulator_that_may_still_follow_is_stopped_even_if_its_first_frames_are_no_good():
-    """It was led by a server that has been restarted, or lost its connection."""
+    """It was led by a server that has been restarted, or it lost its connection."""
     assert told(session(), bad(0.0, 0.0)) == ["object_lost"]
     assert told(session(), failed(0.0)) == ["object_lost"]
     unanswered = session()
@@ -227,7 +227,7 @@ def test_a_good_frame_that_is_answered_after_a_newer_bad_one_commands_nothing():
 
 
 def test_an_older_bad_frame_does_not_make_a_newer_one_forgotten():
-    """The first is broken, the third too, and the second is answered last: the newest was not understood."""
+    """The first frame is broken, the third too, and the second is answered last: the newest was not understood."""
     subject = following()
     assert told(subject, bad(0.6)) == ["object_lost"]
     assert told(subject, bad(0.4, 0.61)) == []
@@ -415,7 +415,7 @@ def test_an_error_of_ours_leaves_the_state_as_it_was():
 
 
 def test_an_error_of_ours_half_way_through_leaves_the_state_as_it_was(monkeypatch):
-    """The drone would not be told what the state says it has been told."""
+    """Otherwise the state would claim that the drone got a command which it did not get."""
     subject = patrolling()
     show(subject, 0.1, sighting())
     before = subject.state

@@ -43,7 +43,7 @@ def test_after_a_gap_a_speed_is_measured_anew_and_the_former_one_is_kept():
 
 
 def test_of_somebody_far_away_nothing_is_measured():
-    """There the noise of the places is as large as a step."""
+    """At that distance, the noise of the places is as large as a step."""
     frames = [(FRAME_S * number, 1.0 * number, 0.0) for number in range(8)]
     assert walked(*frames, std_m=STRIDE_STD_M + 0.01) == Stride()
     assert walked(*frames).after(1.6, 8.0, 0.0, STRIDE_STD_M + 0.01) == Stride()
@@ -56,7 +56,7 @@ def test_without_anybody_nearby_the_pace_stays():
 @pytest.mark.parametrize(
     ("speeds_mps", "pace"),
     [
-        ([0.0, 0.5], 1.0),  # who stands says nothing
+        ([0.0, 0.5], 1.0),  # a standing person says nothing
         ([0.0, 6.0, 50.0], 3.0),  # the one in the middle
         ([50.0], FASTEST_PACE),
     ],

@@ -1,4 +1,4 @@
-"""When to follow whom, by sequences worked by hand at QuadSim's five frames a second, and by simulated walks."""
+"""When to follow whom: sequences calculated by hand, at QuadSim's five frames a second, and simulated walks."""
 
 import math
 
@@ -31,7 +31,7 @@ class Tracker:
     def see(
         self, *people: tuple[np.ndarray | None, float], after_s: float = FRAME_S, surfaces: Surfaces | None = None
     ) -> TrackState:
-        """One frame with people at places, None for without, and their evidence."""
+        """One frame; `people` are (place, evidence), with None for a sighting without a place."""
         self.time_s += after_s
         sightings = [sighting(place_m, evidence=nats) for place_m, nats in people]
         self.value = self.value.update(self.time_s, sightings, surfaces)
@@ -60,7 +60,7 @@ def following_with_a_stranger_gone(**settings: float) -> Tracker:
     return tracker
 
 
-# A camera 10 m behind the hero, before a house at 4 m, and before nothing.
+# What a camera 10 m behind the hero sees: a house in front of it at 4 m, and nothing.
 HOUSE, OPEN = (
     Surfaces.of(np.full((256, 256), level, np.uint8), QUADSIM_CAMERA, Pose(0.0, 5.0, 1.0, 0.0, 0.0, 0.0))
     for level in (10, 255)
@@ -136,7 +136,7 @@ def test_a_flicker_that_looks_like_the_hero_does_not_delay_the_following():
 
 
 def test_a_hero_who_jumps_in_every_frame_is_followed():
-    """By poses or depths that cannot be relied on: no sighting fits the one before."""
+    """With unreliable poses or depths, no sighting fits the one before."""
     tracker = Tracker()
     states = [tracker.see((HERO_M + np.array([40.0 * (frame % 2), 25.0 * frame, 0.0]), HERO)) for frame in range(10)]
     assert states == [CONFIRMING] + [FOLLOWING] * 9
@@ -211,7 +211,7 @@ def test_a_stranger_who_was_taken_for_the_hero_is_given_up_and_not_chased_again(
 
 @pytest.mark.parametrize("give_up_below", [0.1, 1e-12])
 def test_the_hero_is_followed_instead_of_whom_was_followed_by_mistake(give_up_below):
-    """Also if nobody is ever given up for themselves."""
+    """Also if no one is ever given up because of their own evidence."""
     tracker = Tracker(give_up_below=give_up_below)
     for _ in range(5):
         tracker.see((ELSEWHERE_M, HERO))
@@ -266,7 +266,7 @@ def test_a_stranger_whom_the_operator_chose_is_left_at_once_when_released():
 
 
 def test_taking_back_a_choice_of_somebody_out_of_view_leaves_whoever_is_followed():
-    """Also if they would no longer be followed afresh."""
+    """Also if that person is no longer likely enough to begin following."""
     tracker = following_with_a_stranger_gone()
     while tracker.crowd.probability(tracker.hero) >= tracker.config.follow_above:
         assert tracker.see((HERO_M, HARDLY)) is FOLLOWING
@@ -280,7 +280,7 @@ def test_without_a_choice_there_is_nothing_to_release():
 
 
 def test_one_of_two_who_are_alike_is_not_followed_on_when_released():
-    """Nobody would have followed one of them without the choice."""
+    """Without the choice, neither of them would have been followed."""
     tracker = Tracker()
     for _ in range(10):
         assert tracker.see((HERO_M, HERO), (ELSEWHERE_M, HERO)) is CONFIRMING

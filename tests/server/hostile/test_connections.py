@@ -1,4 +1,4 @@
-"""Clients that use up what a server has, beside a simulator that must go on being led."""
+"""Clients that use up a server's resources, beside a simulator that must still be led."""
 
 import contextlib
 import http.client

@@ -25,7 +25,7 @@ CENTRE = (128.0, 128.0)
 
 
 def random_pose(rng: np.random.Generator) -> Pose:
-    """Anywhere in a city block, in any attitude that QuadSim may write."""
+    """A pose anywhere in a city block, with any angles that QuadSim may write."""
     return Pose(*rng.uniform(-80, 80, size=2), rng.uniform(0, 12), *rng.uniform(-359.9, 359.9, size=3))
 
 

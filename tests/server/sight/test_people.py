@@ -1,4 +1,4 @@
-"""From probabilities and depth images drawn by hand, or cast at a cylinder on flat ground, to people in the world."""
+"""From probabilities and depth images, drawn by hand or computed for a cylinder on ground, to people in the world."""
 
 import math
 from dataclasses import replace
@@ -22,7 +22,7 @@ MIDDLE_OF_PERSON = np.array([0.0, 0.0, 0.875])
 
 
 IMAGE = np.full((NETWORK_PX, NETWORK_PX, 3), 90, np.uint8)
-# Of a pixel that is surely the hero's or surely not, the evidence is the bound.
+# If a pixel is surely the hero's or surely not, the evidence has the largest value.
 CARD = Card(evidence=Evidence(largest=5.0))
 BODY = (40, 80, 80, 90)
 
@@ -36,7 +36,7 @@ def find(
 
 
 def find_person(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Pose) -> Sighting:
-    """The only one in a mask of one part."""
+    """The only sighting in a mask of one part."""
     (sighting,) = find(mask, depth_255=depth_255, camera=camera, pose=pose)
     return sighting
 
@@ -46,7 +46,9 @@ def find_place(mask: np.ndarray, depth_255: np.ndarray, camera: Camera, pose: Po
 
 
 def cast(px: int, pose: Pose, feet: np.ndarray, wall_behind_m: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
-    """A cylinder of a person's size (radius 0.25 m, height 1.75 m) on flat ground, before a wall that faces the camera.
+    """A cylinder of a person's size (radius 0.25 m, height 1.75 m) on flat ground, with a wall behind it.
+
+    The wall faces the camera.
 
     Returns:
         The cylinder's mask, (px, px) bool, and the depth image, (px, px) uint8 as QuadSim's.
@@ -125,7 +127,7 @@ def test_a_sighting_is_measured_in_the_cameras_pixels():
 
 
 def test_a_person_is_where_the_classes_of_people_are_likelier_than_not_together():
-    """Not where one of them is: of somebody who may be the hero, both have a half."""
+    """Not where a single class is likelier: for a person who may be the hero, both classes have a half."""
     hero, others = 0.4 * mask_of(BODY), 0.3 * mask_of(BODY)
     (sighting,) = find(hero, others)
     assert sighting.area_px == 400
@@ -147,7 +149,7 @@ def test_the_hero_beside_somebody_at_one_depth_is_a_sighting_of_their_own():
 
 
 def test_ground_that_is_taken_for_people_is_nobody_and_leaves_the_hero_who_stands_on_it():
-    """At 3.9 m a pixel is 0.0008 m²: 60 × 60 of them are 2.9 m², which nobody shows; at 20 m they may be a crowd."""
+    """At 3.9 m a pixel is 0.0008 m²: 60 × 60 pixels are 2.9 m², more than a person; at 20 m they may be a crowd."""
     hero = mask_of((50, 70, 70, 80))
     ground = mask_of((40, 40, 100, 100)) & ~hero
     (sighting,) = find(hero, ground, depth_of(10))
@@ -170,7 +172,7 @@ def test_people_who_touch_are_placed_each_at_their_own_depth():
 
 
 def looks(hero: np.ndarray, others: np.ndarray, image: np.ndarray = IMAGE):
-    """Of the only one in view."""
+    """Looks of the only person in view."""
     probabilities = probabilities_of(hero, others)
     parts = find_parts(person_mask(probabilities, CARD), depth_of(51), 3, 1)
     (only,) = looks_of(parts, probabilities, image, CARD)
@@ -233,7 +235,7 @@ def test_a_network_in_doubt_makes_a_slight_resemblance_at_most(sure, level, is_i
 
 
 class Likeness:
-    """A second look that finds people the more like the hero, the redder their crops are."""
+    """A second look whose likeness grows with the red in a crop."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -247,7 +249,7 @@ SECOND_CARD = replace(CARD, second_evidence=Evidence(0.0, 0.0, 0.0, likeness=1.0
 
 
 def look_twice(hero: np.ndarray, red: int, others=None) -> tuple[list[tuple[float, float | None]], list[int]]:
-    """Both looks' evidence of everybody, the largest first, and how many were looked at again, in a red image."""
+    """Evidence of both looks for each person, the largest first, and the number of second looks, in a red image."""
     look, probabilities = Likeness(), probabilities_of(hero, others)
     image = np.full_like(IMAGE, red)
     found = find_people(probabilities, image, depth_of(51), QUADSIM_CAMERA, LEVEL, SECOND_CARD, look)

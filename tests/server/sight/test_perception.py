@@ -1,4 +1,4 @@
-"""Perception's threads, on a network that waits for the test; and what one frame looks like to `Sight`."""
+"""Perception's threads, on a network that waits for the test; and the result of `Sight` for one frame."""
 
 import contextlib
 import math
@@ -49,7 +49,7 @@ class GatedEngine(ColourEngine):
 
 
 class Pipeline:
-    """Perception with what it delivers: (name of the slot, what came of a frame)."""
+    """Perception with its results: (name of the slot, outcome of a frame)."""
 
     def __init__(self, engine: GatedEngine | None = None) -> None:
         self.engine, self.faults, self.results = engine or GatedEngine(), Faults(), []
@@ -63,7 +63,7 @@ class Pipeline:
         return self.slots[name].put(frame, frame.content)
 
     def outcomes(self, count: int) -> list:
-        """What came of the first frames, as soon as there are so many."""
+        """Outcomes of the first frames, as soon as there are `count`."""
         wait_until(lambda: len(self.results) >= count)
         return [perceived.outcome for _, perceived in self.results]
 
@@ -257,7 +257,7 @@ def test_a_frame_that_is_not_understood_is_paid_for_too(pipeline, images):
 
 
 def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
-    """Ten times the time in the network for a blue frame: the others get their turns in between."""
+    """The network takes ten times as long for a blue frame: the other simulators get their turns in between."""
     now_s = [0.0]
 
     class Slow(ColourEngine):
@@ -297,7 +297,7 @@ def test_a_simulator_whose_frames_cost_more_gets_fewer_turns(monkeypatch):
 
 
 def queue_of() -> frame_queue.FrameQueue:
-    """One without threads, which gives one frame at a time."""
+    """A queue without threads, which gives one frame at a time."""
 
     def begin_depth(sight: Sight, content: SensorFrame) -> Future:
         depth: Future = Future()
@@ -309,7 +309,7 @@ def queue_of() -> frame_queue.FrameQueue:
 
 
 def take_turns(queue: frame_queue.FrameQueue, turns: int) -> list[frame_queue.Slot]:
-    """Whose turns come, if each frame costs a second and the next one of its simulator is there at once."""
+    """The order of turns, if each frame takes a second and the simulator's next frame is there at once."""
     order = []
     for _ in range(turns):
         work = queue.take()

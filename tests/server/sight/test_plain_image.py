@@ -1,4 +1,4 @@
-"""Files reduced to their picture: what is dropped changes no pixel, and what costs much is refused at once."""
+"""Files reduced to their picture: the dropped bytes change no pixel, and expensive files are refused at once."""
 
 import io
 import struct

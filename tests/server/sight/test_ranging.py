@@ -25,7 +25,7 @@ def standing(distance_m: float, camera: Camera = QUADSIM_CAMERA, pose: Pose = PO
 
 
 def over_ground_m(found: Range, pose: Pose, body: Outline, camera: Camera = QUADSIM_CAMERA) -> float:
-    """From a planar depth along the middle's ray, with the camera level in roll."""
+    """Distance over the ground, from a planar depth along the middle's ray; the camera has no roll."""
     down_rad = math.radians(pose.pitch_deg)
     up = (camera.image_px / 2 - body.centroid_px[1]) / camera.focal_px
     return found.depth_m * (math.cos(down_rad) + up * math.sin(down_rad))

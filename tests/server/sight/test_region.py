@@ -1,4 +1,4 @@
-"""Which part of a frame is looked at, and who in it is cut off."""
+"""Which part of a frame is looked at, and which people are cut off by its edge."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_who_is_too_large_or_not_in_the_picture_takes_a_whole_frame(pixel_px, de
 
 @pytest.mark.parametrize(("depth_m", "fits"), [(8.0, True), (5.0, False)])
 def test_who_is_too_wide_takes_a_whole_frame(depth_m, fits):
-    """Half of 0.5 m and 0.15 m are 11 px at 8 m and 18 px at 5 m, of half of 48 px less 8."""
+    """Half of 0.5 m, and 0.15 m, are 11 px at 8 m and 18 px at 5 m; the limit is half of 48 px, less 8 px."""
     assert (around((136.0, 128.0), depth_m, part_px=(160, 48)) is not None) == fits
 
 

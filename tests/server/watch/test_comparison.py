@@ -12,7 +12,7 @@ NEAR, FAR = (10.0, 2.0, 1.0), (30.0, 2.0, 1.0)
 
 
 def outcome(*people, state=PATROL, commands=()) -> Outcome:
-    """Of a frame that shows some people."""
+    """The outcome of a frame that shows some people."""
     return Outcome(seen(1.0, *people), state, list(commands))
 
 

@@ -20,7 +20,7 @@ from server.wire.messages import Frame
 
 
 def dashboard() -> tuple[Dashboard, Shown]:
-    """One that shows a simulator called "drone"."""
+    """A dashboard that shows a simulator called "drone"."""
     subject = Dashboard(Camera(), lambda *_: None, lambda: None, lambda: {"engine": "an engine"})
     return subject, subject.connected(a_simulator())
 
@@ -41,7 +41,7 @@ def draw(subject: Dashboard, shown: Shown, image: str, spots: tuple[Spot, ...] =
 
 
 def four_simulators(frames: int) -> tuple[Dashboard, list[Shown]]:
-    """One that shows four simulators, each with some frames, of which every second was not understood."""
+    """A dashboard that shows four simulators, each with some frames; every second frame was not understood."""
     subject, first = dashboard()
     many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
     for number in range(frames):

@@ -1,4 +1,4 @@
-"""Messages of /events: sessions that are stored at every moment of a flight go on as if nothing had been."""
+"""Messages of /events: a session that is stored at any moment of a flight, and restored, goes on unchanged."""
 
 import math
 from dataclasses import replace

@@ -24,7 +24,7 @@ HEIGHT_M = 1.75
 
 
 def somebody(number=1, probability=0.5, pixel_px=(128.0, 128.0), depth_m=12.0, **changes) -> Somebody:
-    """Where the camera sees them in a pixel."""
+    """A person whom the camera sees at a pixel."""
     position_m = pixel_to_world(pixel_px, depth_m, QUADSIM_CAMERA, POSE)
     return Somebody(number, probability, tuple(position_m), True, False)._replace(**changes)
 

@@ -1,4 +1,4 @@
-"""Recordings of a real server: that the recorder is wired in, and outlives what happens to servers."""
+"""Recordings of a real server: the recorder is wired in, and recordings survive the faults of servers."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from tools.simulator.wire import QuadSimClient
 
 
 def told_of(server: ServerProcess) -> dict | None:
-    """What the page is told of the only simulator's recording."""
+    """The page's information about the only simulator's recording."""
     with contextlib.closing(Viewer(server)) as viewer:
         return viewer.next()["simulators"][0]["recording"]
 
@@ -33,7 +33,7 @@ def kinds(path: Path) -> Counter:
 
 
 def server_after(folder: Path, change: str) -> Path:
-    """A script that is the server, after some Python."""
+    """A script that runs some Python, and then the server."""
     script = folder / "changed_server.py"
     script.write_text(
         f"import os, runpy, sys\nsys.path.insert(0, {str(FAKE_SERVER.parent)!r})\n{change}\n"
@@ -43,7 +43,7 @@ def server_after(folder: Path, change: str) -> Path:
 
 
 def assert_identical(path: Path) -> None:
-    """That a replay from the recorded frames gives the recorded commands."""
+    """Check that a replay from the recorded frames gives the recorded commands."""
     with Recording(path) as recording:
         comparison = replay(recording, ColourEngine(), is_same_network=True)
     assert comparison.is_identical, comparison.summary()

@@ -1,4 +1,4 @@
-"""What recordings hold, live: over a real server's websocket, in the protocol that Foxglove speaks."""
+"""The topics of recordings, live: over a real server's websocket, in Foxglove's protocol."""
 
 import contextlib
 import itertools

@@ -14,7 +14,7 @@ from server.wire.messages import Frame, object_lost
 
 
 def values(metrics: Metrics) -> dict[str, float]:
-    """Of each sample, by its name and its labels' values."""
+    """The value of each sample, by its name and its labels' values."""
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
         for family in text_string_to_metric_families(metrics.text().decode())
@@ -92,7 +92,7 @@ def test_only_somebody_who_may_be_the_hero_is_a_detection():
     for people in ((), (stranger(),), (stranger(), stranger((3.0, 0.0, 1.0)))):
         watch.answered(taken(Spent(0.0, 0.0, 0.0), *people), 5.018)
     assert values(metrics)["followme_detections_total"] == 0
-    # By this frame alone, somebody of whom more speaks for the hero than against.
+    # A person with evidence above 0, by this frame alone.
     watch.answered(taken(Spent(0.0, 0.0, 0.0), stranger(), sighting(evidence=0.1)), 5.018)
     assert values(metrics)["followme_detections_total"] == 1
 

@@ -1,4 +1,4 @@
-"""Orders of an operator: what is obeyed, and what is refused in which words."""
+"""Orders of an operator: which are obeyed, and which are refused with which message."""
 
 import pytest
 from support.road import a_simulator
@@ -8,7 +8,7 @@ from server.watch.orders import LARGEST_NUMBER, OrderError, aim, choice, refusal
 
 
 class Operator:
-    """Has one simulator, which tracks person 1, and notes what is done."""
+    """Has one simulator, which tracks person 1, and notes the orders that are carried out."""
 
     def __init__(self) -> None:
         self.done: list[tuple] = []
@@ -49,7 +49,7 @@ def test_a_person_is_named_by_a_number(kind, value):
 
 @pytest.mark.parametrize("argument", [None, [], "drone", {}, {"simulator": "drone"}, {"person": 1}])
 def test_an_order_without_all_of_its_fields_is_refused(argument):
-    """To release nobody by a forgotten key would be a surprise."""
+    """If a key is forgotten, the order must not silently do something else."""
     with pytest.raises(OrderError):
         choice(lambda *_: pytest.fail("done")).obey(argument, lambda _: None)
 

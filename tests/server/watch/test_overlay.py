@@ -43,7 +43,7 @@ DRONE = a_simulator()
 
 
 def following(hero_m, state: TrackState = TrackState.FOLLOWING) -> Situation:
-    """Somebody at a position is followed, of whom nothing else is known."""
+    """A situation in which a person at a position is followed; nothing else is known about them."""
     place = {"position_m": tuple(hero_m), "velocity_mps": STANDING, "age_s": 0.1}
     return NOBODY._replace(state=state, is_told_to_follow=True, **place)
 

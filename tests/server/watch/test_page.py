@@ -37,7 +37,7 @@ from tools.simulator.wire import QuadSimClient
 STATES = ("patrol", "confirming", "following", "coasting", "lost", "held")
 GROUNDS = ("ground", "panel", "inset")
 TEXTS = ("text", "quiet")
-# What eyes see that lack one kind of cones, of linear RGB.
+# Linear RGB as seen by eyes that lack one kind of cones.
 # Source: Machado, Oliveira, Fernandes, A physiologically-based model for simulation of color vision deficiency, 2009.
 EYES = {
     "all cones": np.eye(3),
@@ -45,7 +45,7 @@ EYES = {
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
 }
-# Linear RGB to OKLab, in which distances are as far as they look. Source: Ottosson, A perceptual color space, 2020.
+# Linear RGB to OKLab, in which distances are as large as they look. Source: Ottosson, A perceptual color space, 2020.
 CONES = np.array([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]])
 OKLAB = np.array([[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]])
 LUMINANCE = (0.2126, 0.7152, 0.0722)
@@ -157,7 +157,7 @@ def test_a_command_that_makes_no_sense_is_refused(server: ServerProcess, path, b
 
 
 def stops_changing(read: Callable[[], float], flight: Flight) -> None:
-    """A value stays for five frames; it may change before, by work that has been begun."""
+    """Wait until a value stays the same for five frames; work that has begun may still change it before."""
 
     def stays() -> bool:
         before = read()
@@ -398,7 +398,7 @@ def two_people(left=RED, right=BLUE) -> np.ndarray:
 
 
 def click_in_picture(browser, column: int, row: int = 130) -> None:
-    """Click where a pixel of the camera's image is to be seen."""
+    """Click at the place of a pixel of the camera's image."""
     element = browser.find_element(By.CSS_SELECTOR, ".picture img")
     width, height = element.size["width"], element.size["height"]
     offset = (width * (column / 256 - 0.5), height * (row / 256 - 0.5))  # from the middle
@@ -415,7 +415,7 @@ def people(browser) -> dict[str, str]:
 
 
 def press(browser, button: str, number: str) -> None:
-    """With the keyboard."""
+    """Press a person's button with the keyboard."""
     element = browser.find_element(By.CSS_SELECTOR, f'.people li[data-number="{number}"] button.{button}')
     assert number in element.get_attribute("aria-label")
     element.send_keys(Keys.ENTER)
@@ -756,7 +756,7 @@ def linear(colour: str) -> np.ndarray:
 
 
 def contrast(one: str, other: str) -> float:
-    """As WCAG 2 has it: 1 to 21."""
+    """Contrast as defined by WCAG 2: 1 to 21."""
     dark, light = sorted(linear(colour) @ LUMINANCE for colour in (one, other))
     return (light + 0.05) / (dark + 0.05)
 
@@ -863,7 +863,7 @@ def test_two_simulators_are_shown_each_with_its_own_state(server: ServerProcess,
 
 
 def tiles(browser) -> list[str]:
-    """What a screen reader says of each tile."""
+    """The text of a screen reader for each tile."""
     return [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, "#wall a")]
 
 

@@ -66,9 +66,9 @@ def test_each_frame_that_was_seen_is_followed_by_its_mask(file):
             of_one_class, black = ((classes.sum(axis=-1, dtype=int) == value).sum() for value in (255, 0))
             looked_at = 160 * 96 if seen.is_part else 256 * 256
             assert (of_one_class, black) == (looked_at, 256 * 256 - looked_at)
-            # The server believes in people of at least six pixels.
+            # The server ignores people of fewer than six pixels.
             assert not seen.sightings or (classes[..., 1:] == 255).sum() >= 6
-            # Of whom it is sure to be the hero, most pixels are the hero's.
+            # If the server is sure that a person is the hero, most of the person's pixels are the hero's.
             sure_px = max((sighting.area_px for sighting in seen.sightings if sighting.evidence == 5.0), default=0)
             assert (classes[..., 2] == 255).sum() >= sure_px / 2
     assert sum(isinstance(entry, Mask) for entry in entries) == 72, "38 frames with a hero and 34 without"

@@ -50,10 +50,10 @@ class Recorded(Road):
 
     Args:
         folder: the recorder's.
-        is_running: whether the thread runs that writes; if not, the disk hangs, as it were.
+        is_running: whether the writing thread runs; if not, it is as if the disk hangs.
 
     Attributes:
-        failed: names of simulators that the recorder has told of, because it failed.
+        failed: names of simulators that the recorder has reported because it failed.
     """
 
     def __init__(self, folder: Path | None, is_running: bool = True) -> None:
@@ -74,7 +74,7 @@ class Recorded(Road):
             self.recorder.start()
 
     def send(self, sid: str = "a", sent: object = None) -> None:
-        """A frame comes; `sent` is another argument than a good one."""
+        """A frame comes; `sent` replaces the good argument."""
         self.frame(sid, next(self._numbers), sent)
 
     def show(self, sid: str = "a", *sightings, sent: object = None) -> None:
@@ -96,7 +96,7 @@ class Recorded(Road):
         self.run()
 
     def about(self, sid: str = "a") -> dict:
-        """What the page is told of a recording."""
+        """The page's information about a recording."""
         return self.recorder.about(self.simulator(sid), 0.0)
 
     def trouble(self, sid: str = "a") -> str:
@@ -149,7 +149,7 @@ def kinds(path: Path) -> Counter:
 
 
 def assert_replays(path: Path) -> list:
-    """That a session which takes the recorded events gives the recorded commands; returns what came of each event."""
+    """Check that a session which takes the recorded events gives the recorded commands; returns the outcomes."""
     recorded, given = retaken(path)
     assert given == recorded
     return recorded

@@ -1,4 +1,4 @@
-"""Thumbnails: drawn for who asks, some at a time, and not too often."""
+"""Thumbnails: drawn on request, some at a time, and not too often."""
 
 import pytest
 from support.road import a_simulator, argument, view

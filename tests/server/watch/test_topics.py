@@ -39,7 +39,7 @@ PEOPLE = (
 
 
 def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg", card: Card = CARD, size: Size = SIZE) -> Told:
-    """A frame that was seen, as the thread is told."""
+    """A frame that was seen, as the thread gets it."""
     event = Seen(101.25, 7, 101.0, 1e9, (SIGHTING,))
     command = Command("object_detected", {"coords": [1.0, 2.0, 3.0]})
     content = SensorFrame(1e9, image, b"png", POSE, GIMBAL)
@@ -48,7 +48,7 @@ def told(probabilities: np.ndarray, image: bytes = b"\xff\xd8jpeg", card: Card =
 
 
 def messages(path: Path, item) -> dict[str, list]:
-    """What an item becomes, by topic: JSON, or (a decoded protobuf message, its log time)."""
+    """The messages of an item, by topic: JSON, or (a decoded protobuf message, its log time)."""
     file = McapFile(path / "one.mcap")
     Topics(file.context, CLOCK, "drone").log(item)
     file.close()

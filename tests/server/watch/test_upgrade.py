@@ -93,7 +93,7 @@ def test_sightings_have_the_log_odds_of_their_confidence_as_evidence(path, tmp_p
 
 @OLD
 def test_todays_session_takes_the_events_of_then(path):
-    """Its commands are its own, for the tracker is another one: it follows and gives up."""
+    """Its commands may differ because the tracker has changed: it follows and gives up."""
     recorded, given = retaken(path)
     assert [kind for kind, _, _ in given] == [kind for kind, _, _ in recorded]
     told, told_then = (
@@ -270,7 +270,7 @@ def test_a_tracker_of_format_3_has_the_heros_profile_with_what_its_user_set(path
         return event
 
     start = read(rewritten(path, tmp_path, change))[0].start
-    # What is the default now was 0.3 when they were recorded.
+    # `give_up_below` was 0.3 when they were recorded; the default is another one now.
     expected = TrackerConfig(give_up_below=0.3, profile=replace(hero_profile(), max_speed_mps=3.0))
     assert start.tracker == expected
     assert (start.state is not None) == (path == FORMAT_3_MIDDLE)
@@ -325,10 +325,10 @@ def of_format_4(message) -> dict:
     ("number", "written"), [(4, of_format_4), (5, of_format_5), (6, of_format_6), (7, of_format_7)]
 )
 def test_a_session_in_its_middle_goes_on(number, written):
-    """All frames of format 4 were looked at as a whole; until format 5, the evidence was that of both looks.
+    """All frames of format 4 were looked at as a whole; up to format 5, the evidence was that of both looks.
 
-    Until format 6, nobody knew how many frames were in a mean: it is taken to be of many. Until format 7, nobody knew
-    what the user had chosen, nor of the network's parts.
+    Up to format 6, a mean's number of frames was not recorded: it is taken to be of many. Up to format 7, the user's
+    chosen values and the network's parts were not recorded.
     """
     subject = made.session(profile=replace(hero_profile(), name="dog", others="dogs"))
     for frame in range(100):

@@ -1,4 +1,4 @@
-"""Connections: bounded in number, in time and in what they hold; strangers make room first."""
+"""Connections: bounded in number, in time and in the bytes that they hold; strangers are dropped first."""
 
 import errno
 import gc
@@ -37,10 +37,10 @@ class Socket:
 
 
 class Listener:
-    """Hands out what has been put in: sockets, and errors in their place.
+    """Hands out the sockets that were put in, or errors in their place.
 
     Attributes:
-        has_room: without it, accepting fails at once, whether somebody waits or not, as on Linux.
+        has_room: if False, accepting fails at once, even if no client waits, as on Linux.
         asked: how often a connection has been asked for.
     """
 
@@ -84,7 +84,7 @@ class Door:
         self.subject = Connections(self.listener, complaints, pace, most=3)
 
     def enter(self) -> tuple[Socket, Connection]:
-        """Somebody connects, and is served until their thread is ended."""
+        """A client connects, and is served until its thread is ended."""
         self.now_s += 1.0
         self.listener.put(Socket())
         socket, _ = self.subject.accept()
@@ -204,7 +204,7 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
 
 
 def hold(entered: tuple[Socket, Connection], share: float) -> bytearray:
-    """An unfinished message of a share of what may be held."""
+    """Hold an unfinished message of this share of the limit."""
     message = bytearray(int(share * MOST_HELD_BYTES))
     entered[1].receive()
     entered[1].hold(message)

@@ -1,4 +1,4 @@
-"""Requests as the application gets them: whole, bounded, and from nobody else's page."""
+"""Requests as the application gets them: whole, bounded, and not from pages of other sites."""
 
 import io
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from server.wire.websocket import MOST_MESSAGE_BYTES
 
 
 class Guarded:
-    """An application that says what it was sent, behind the guards."""
+    """An application behind the guards, which answers with the request that it got."""
 
     def __init__(self, content_type: str = "text/plain", names: tuple[str, ...] = ("127.0.0.1", "Quad.local")) -> None:
         complaints = RateLimitedWarnings()

@@ -134,7 +134,7 @@ def test_an_argument_that_is_no_object_is_refused(data):
 
 
 class Argument(list):
-    """What no frame has, and what a weak reference can be made to."""
+    """An argument that no frame has, and that allows a weak reference to it."""
 
 
 def test_what_a_bad_frame_brought_is_forgotten_with_it():

@@ -79,7 +79,7 @@ def fragments_of(content: bytes, lengths: list[int]) -> bytes:
         [1016] * 9,  # QuadSim's
         [1016] * 5 + [300],
         [400, 500, 500, 500, 400, 400, 200],
-        [501] * 7,  # not in words
+        [501] * 7,  # no multiple of a word
         [0, 0, 0, 0, 8, 0],
         [5000] * 3,  # too long to wait for the rest of one
     ],

@@ -1,8 +1,8 @@
 """The newest frame of each simulator, until its turn to be perceived.
 
-Slots take turns by the time that their frames have cost, so that a client whose frames are expensive or many gets fewer
-turns and the others notice little of it. Several frames may be in work at the same time, but none of the same slot: no
-frame overtakes an earlier one of its simulator.
+The order of turns depends on the time that the frames of each slot have cost. A client that sends many or expensive
+frames gets fewer turns, so that the other clients are hardly slowed down. Several frames may be in work at the same
+time, but never two of the same slot: a frame cannot overtake an earlier frame of its simulator.
 """
 
 import math
@@ -18,13 +18,13 @@ import numpy as np
 from server.sight.sight import Sight, View
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
-# Longest time of decoding for frames that share a batch, as far as earlier frames tell. Without it, a frame would wait
-# for all expensive ones in the batch before and in its own.
+# Longest total decoding time of the frames in one batch, estimated from earlier frames. Without this limit, a frame
+# would wait for all expensive frames of the batch before it and of its own batch.
 DECODED_TOGETHER_S = 0.02
 
 
 class Spent(NamedTuple):
-    """Where a frame's time went, seconds: until its turn, on its camera image, and in the network with its batch."""
+    """How a frame's time was spent, s: waiting for its turn, decoding its camera image, inference of its batch."""
 
     queue_s: float
     decode_s: float
@@ -32,7 +32,7 @@ class Spent(NamedTuple):
 
 
 class Perceived(NamedTuple):
-    """What came of a frame: a view, an error that its sender made, or None if perception itself failed."""
+    """The outcome of a frame: a view, an error that its sender made, or None if perception itself failed."""
 
     frame: Frame
     outcome: View | BadFrameError | None
@@ -43,30 +43,30 @@ class Slot:
     """Holds the newest frame of one simulator until its turn.
 
     Args:
-        queue: that it is in.
-        deliver: called with what came of each frame that was not dropped.
+        queue: the queue that this slot belongs to.
+        deliver: called with the outcome of each frame that was not dropped.
     """
 
     def __init__(self, queue: "FrameQueue", deliver: Callable[[Perceived], None]) -> None:
         self._queue, self.deliver = queue, deliver
-        self.turn_s = 0.0  # of the fair queue: see `FrameQueue`
-        self.cost_s = math.inf  # of decoding its latest frame; unknown before
+        self.turn_s = 0.0  # virtual time of the fair queue, see `FrameQueue`
+        self.cost_s = math.inf  # time of decoding the latest frame; infinite before the first
 
     def put(self, frame: Frame, content: SensorFrame) -> Frame | None:
-        """Hand in the newest frame, keeping the simulator's turn.
+        """Hand in the newest frame. The simulator keeps its turn.
 
         Returns:
-            The older frame that was still waiting and has been dropped for it; None if there was none.
+            The older frame that was still waiting and is now dropped; None if no frame was waiting.
         """
         return self._queue.put(self, frame, content)
 
     def close(self) -> None:
-        """Drop what waits: the simulator has gone."""
+        """Drop the waiting frame, because the simulator has disconnected."""
         self._queue.withdraw(self)
 
 
 class Depth(NamedTuple):
-    """A decoded depth image, (H, W) uint8 or None, or why it can't be decoded; and the time that it took."""
+    """A decoded depth image, (H, W) uint8 or None, or the error of decoding it; and the time that decoding took."""
 
     outcome: np.ndarray | BadFrameError | None
     cost_s: float
@@ -74,7 +74,7 @@ class Depth(NamedTuple):
 
 @dataclass
 class Waiting:
-    """A frame that waits for its turn; `depth` is its depth image being decoded, None before that has begun."""
+    """A frame that waits for its turn; `depth` is the future of its depth image, None before decoding has begun."""
 
     frame: Frame
     content: SensorFrame
@@ -86,10 +86,10 @@ class Work:
     """Frames whose turn it is.
 
     Args:
-        since_s: when that began, monotonic s.
-        sight: sees them.
-        batch: of one slot each.
-        others_wait: whether more frames waited then.
+        since_s: when their turn began, monotonic s.
+        sight: the sight that sees them.
+        batch: the frames, each of another slot.
+        others_wait: whether more frames were waiting at `since_s`.
     """
 
     since_s: float
@@ -101,21 +101,21 @@ class Work:
 class FrameQueue:
     """Gives frames to the threads that perceive them.
 
-    Turns: each slot has a virtual time that its frames' costs move on; the slot with the earliest time is next. A slot
-    that was idle begins at the time of the latest turn, so that nobody saves turns up.
+    Turns: each slot has a virtual time, to which the cost of each of its frames is added. The slot with the earliest
+    time is next. A slot that was idle begins at the time of the latest turn, so that no slot can save up turns.
     Source: Goyal, Vin, Cheng, Start-time fair queueing, 1996.
 
     Args:
-        sight: what sees. Its engine says how many batches may be in work at the same time.
+        sight: the first sight. Its engine says how many batches may be in work at the same time.
         begin_depth: begins to decode a frame's depth image in another thread.
 
     Attributes:
-        sight: what sees now.
+        sight: the sight in use now.
     """
 
     def __init__(self, sight: Sight, begin_depth: "Callable[[Sight, SensorFrame], Future[Depth]]") -> None:
         self.sight, self._begin_depth = sight, begin_depth
-        self._changed = threading.Condition()  # guards all below it
+        self._changed = threading.Condition()  # guards all attributes below
         self._waiting: dict[Slot, Waiting] = {}
         self._works: list[Work] = []
         self._latest_turn_s = 0.0
@@ -128,7 +128,7 @@ class FrameQueue:
         with self._changed:
             older = self._waiting.get(slot)
             if not self._waiting and self._may_take() and not self._is_in_work(slot):
-                # Its turn is now. Begun here rather than in perception's thread: done 0.8 of 8 ms sooner.
+                # The frame's turn is now. To begin here rather than in perception's thread saves 0.8 of 8 ms.
                 waiting.depth = self._begin_depth(self.sight, content)
             if older is None:
                 slot.turn_s = max(slot.turn_s, self._latest_turn_s)
@@ -148,19 +148,19 @@ class FrameQueue:
             waiting.depth.cancel()
 
     def exchange(self, sight: Sight, done: Callable[[], None]) -> None:
-        """Have all frames whose turn comes from now on seen by another sight.
+        """Use another sight for all frames whose turn begins from now on.
 
         Args:
-            sight: sees from then on.
-            done: called from a thread of perception once the former sight's last frame is delivered, and before the
-                first frame of the new one is taken; must not block.
+            sight: the new sight.
+            done: called from a thread of perception, after the last frame of the former sight is delivered and before
+                the first frame of the new sight is taken; must not block.
         """
         with self._changed:
             self._next_sight = sight, done
             self._changed.notify()
 
     def close(self) -> None:
-        """Give no more work to anybody."""
+        """Give out no more work."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -199,19 +199,19 @@ class FrameQueue:
 
     @property
     def busy_s(self) -> float:
-        """How long the oldest work has taken so far; 0 while there is none."""
+        """Seconds since the oldest unfinished work began; 0 without unfinished work."""
         with self._changed:
             return time.monotonic() - self._works[0].since_s if self._works else 0.0
 
     def _may_take(self) -> bool:
-        """Whether more may be in work now."""
+        """Whether another batch may be taken now."""
         return self._next_sight is None and len(self._works) < self.sight.engine.most_at_once
 
     def _is_in_work(self, slot: Slot) -> bool:
         return any(slot is other for work in self._works for other, _ in work.batch)
 
     def _next_slots(self) -> list[Slot]:
-        """Whose turn it is, and who shares it."""
+        """The slots of the next batch: the slot whose turn it is, and those that share the batch with it."""
         ready = sorted((slot for slot in self._waiting if not self._is_in_work(slot)), key=lambda slot: slot.turn_s)
         slots: list[Slot] = []
         cost_s = 0.0

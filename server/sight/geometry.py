@@ -18,13 +18,13 @@ import numpy as np
 
 from server.wire.messages import Pose
 
-# A point nearer to the camera's plane than this is not in view: a depth close to zero makes its pixel infinite.
+# A point nearer to the camera's plane than this counts as not in view: near a depth of zero, its pixel is infinite.
 SMALLEST_DEPTH_M = 0.001
-# Wider than any real camera's. Far outside of them, focal lengths and depths are not finite, and a histogram of tiny
-# depth steps takes gigabytes.
+# Accepted ranges, wider than for any real camera. Far outside these ranges, focal lengths and depths are not finite,
+# and a histogram of tiny depth steps takes gigabytes.
 FIELDS_OF_VIEW_DEG = (1.0, 179.0)
 FAR_LIMITS_M = (1.0, 10_000.0)
-FARTHEST_GROUND_M = 1e6  # as far as a pose may be
+FARTHEST_GROUND_M = 1e6  # the limit of a pose's coordinates, too
 
 
 class ImagePoint(NamedTuple):
@@ -42,10 +42,10 @@ class Camera:
     Args:
         image_px: height of the image.
         vertical_fov_deg: angle between the image's upper and lower edge.
-        far_m: depth that the depth image's 255 stands for, i.e. "nothing within".
-        width_px: width of the image; None for a square one, as QuadSim's are.
-        has_depth: whether depth images that come with its images are used.
-        ground_z_m: height of flat ground in the world, on which people stand in images without depth.
+        far_m: depth that the depth image's value 255 stands for: nothing is nearer than this.
+        width_px: width of the image; None for a square image, as QuadSim's are.
+        has_depth: whether the depth images are used.
+        ground_z_m: z of flat ground in the world, on which people are assumed to stand in images without depth.
 
     Raises:
         ValueError: if a size is not at least 1, the angle not 1° to 179°, `far_m` not 1 to 10,000 m, or `ground_z_m`
@@ -86,7 +86,7 @@ class Camera:
         return self.image_px / 2 / math.tan(math.radians(self.vertical_fov_deg) / 2)
 
     def of_shape(self, width_px: int, height_px: int) -> "Camera":
-        """The same camera where images of this size are received: wider or narrower, and as high as its own."""
+        """This camera with the width that fits the aspect of a received image; its height in pixels stays."""
         return self if width_px == height_px else replace(self, width_px=round(self.image_px * (width_px / height_px)))
 
 
@@ -97,7 +97,7 @@ def world_from_camera(pose: Pose) -> np.ndarray:
     """Homogeneous transform of a camera's points into the world.
 
     Args:
-        pose: of the camera (QuadSim's `gimbal_pose`), world frame.
+        pose: pose of the camera (QuadSim's `gimbal_pose`), world frame.
 
     Returns:
         (4, 4) float: `world_from_camera(pose) @ [x, y, z, 1]` takes camera coordinates to world coordinates, metres.

@@ -1,6 +1,6 @@
-"""From encoded images, which may come from anybody, to arrays.
+"""Decode camera and depth images, which may come from any client, to arrays.
 
-A decoder only sees what `plain_image` leaves of a file, so that an image costs no more than its pixels.
+`plain_image` first removes everything but the picture from a file. So decoding costs no more than its pixels do.
 """
 
 import errno
@@ -16,13 +16,13 @@ from server.sight.plain_image import PlainImage, UnusualImageError, plain_image
 from server.wire.messages import BadFrameError, shorten
 
 SMALLEST_IMAGE_PX = 16
-# QuadSim sends 256 × 256. A larger image than this comes from no camera of ours, and costs 5 ms and more to decode.
+# QuadSim sends 256 × 256. No camera of ours sends a larger image than this; decoding it takes 5 ms or more.
 LARGEST_IMAGE_PX = 640 * 480
 MOST_ELONGATED = 4.0
 
-# Load the decoders now: Pillow would load them for the first image, which fails if all descriptors are in use then.
+# Load the decoders now. Pillow would load them with the first image, and fail if no file descriptor is free then.
 Image.preinit()
-# The operating system's own troubles, which no image causes.
+# Errors of the operating system, which no image causes.
 _OUR_TROUBLES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Decoded = TypeVar("Decoded")
@@ -51,7 +51,7 @@ def decode_rgb(file: bytes, px: int) -> tuple[np.ndarray, Size]:
 
     Raises:
         BadFrameError: if it is not a whole, plain JPEG or PNG of a sane size.
-        OSError: if this machine is out of descriptors.
+        OSError: if this machine is out of file descriptors.
         MemoryError: if it is out of memory.
     """
     return _decode("rgb_image", file, lambda image: (resize_rgb(image, px), Size(*image.size)))

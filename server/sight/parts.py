@@ -1,6 +1,7 @@
-"""Everybody's pixels in one frame: connected parts of the mask of people, parted where depth tells them apart.
+"""The pixels of each person in one frame: connected parts of the mask of people, divided where depths differ.
 
-All parts are measured at once: with thirty people in view, a call for each would cost more than the network's turn.
+Each measurement is one call for all parts: with thirty people in view, one call for each part would take longer than
+the network.
 """
 
 from typing import NamedTuple
@@ -10,26 +11,27 @@ import numpy as np
 
 from server.sight.geometry import Camera
 
-MOST_PARTS = 200  # of a frame; a crowd of sixty has fewer
-# Another person within a part covers at least the first share of it and the second of their own box, and has at least
-# the third of their depths within one body's depth. A rim of background around a body does not.
+MOST_PARTS = 200  # in a frame; a crowd of sixty people has fewer
+# A part is divided where it holds another person at another depth. That person's pixels cover at least LEAST_SHARE of
+# the part and at least LEAST_FILL of their own bounding box, and at least LEAST_AT_ONE_DEPTH of their depths lie within
+# the depth of one body. A rim of background around a body does not meet these conditions.
 LEAST_SHARE, LEAST_FILL, LEAST_AT_ONE_DEPTH = 0.12, 0.4, 0.6
 
-# The hero and somebody else within a part: each covers at least this share of it, and the distance of their middles is
-# at least this share of that of two people side by side.
+# A part is divided into the hero and somebody else if each covers at least LEAST_SHARE_BESIDE of the part, and the
+# horizontal distance of their middles is at least LEAST_APART of that of two people side by side.
 LEAST_SHARE_BESIDE, LEAST_APART = 0.15, 0.6
 
 
 class Parts(NamedTuple):
-    """The pixels of n parts, P pixels in all, one part after the other.
+    """The pixels of n parts, P pixels in total, sorted by part.
 
     Args:
-        rows, columns: (P,) int, in the mask.
-        at: (P,) int, in the flattened mask.
-        label: (P,) int, each pixel's part.
-        begins: (n,) int, where each part begins in them.
-        areas: (n,) int, pixels of each.
-        depths: (P,) uint8, of the depth image at each pixel.
+        rows, columns: (P,) int, position of each pixel in the mask.
+        at: (P,) int, index of each pixel in the flattened mask.
+        label: (P,) int, number of each pixel's part.
+        begins: (n,) int, index of each part's first pixel in the arrays of pixels.
+        areas: (n,) int, number of pixels of each part.
+        depths: (P,) uint8, value of the depth image at each pixel.
         mask_shape: (height, width) of the mask.
     """
 
@@ -43,12 +45,20 @@ class Parts(NamedTuple):
     mask_shape: tuple[int, int]
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum over each part, (n,), of values of its pixels, (P,)."""
+        """Sum of the pixels' values, (P,), over each part: (n,)."""
         return np.add.reduceat(values, self.begins)
 
     def mean_of_largest(self, values: np.ndarray, most: int) -> np.ndarray:
-        """Mean over the `most` largest values of each part, (n,), or over all of a smaller part, of (P,) float64."""
-        apart = 2.0 * float(np.abs(values).max()) + 1.0  # so that one sort keeps the parts in their order
+        """Mean of each part's `most` largest values, or of all its values if it has fewer.
+
+        Args:
+            values: (P,) float64, one for each pixel.
+            most: how many values to average.
+
+        Returns:
+            (n,) float64.
+        """
+        apart = 2.0 * float(np.abs(values).max()) + 1.0  # offset between parts, so that sorting doesn't mix them
         offsets = apart * self.label
         largest_first = offsets - np.sort(offsets - values)
         is_taken = np.arange(most) < self.areas[:, np.newaxis]
@@ -56,17 +66,17 @@ class Parts(NamedTuple):
         return (largest_first[at] * is_taken).sum(axis=1) / is_taken.sum(axis=1)
 
     def pixels(self, number: int) -> slice:
-        """Where a part's pixels are."""
+        """The range of a part's pixels in the arrays of pixels."""
         begin = int(self.begins[number])
         return slice(begin, begin + int(self.areas[number]))
 
 
 class Outlines(NamedTuple):
-    """Of n parts, in the camera's continuous pixel coordinates.
+    """The outlines of n parts, in continuous pixel coordinates of the camera image.
 
     Args:
         centroids_px: (n, 2), (u, v).
-        feet_px: (n, 2), the middle of the lowest row's lower edge.
+        feet_px: (n, 2), the middle of the lower edge of the lowest row.
         boxes_px: (n, 4), left, top, right, bottom.
     """
 
@@ -78,23 +88,24 @@ class Outlines(NamedTuple):
 def find_parts(
     mask: np.ndarray, depth_255: np.ndarray, window: int, min_px: int, hero: np.ndarray | None = None
 ) -> Parts | None:
-    """The 8-connected parts of a mask, those of people at different depths, or of the hero beside others, parted.
+    """The 8-connected parts of a mask, divided between people at different depths and between the hero and others.
 
     Args:
         mask: (H, W) bool, where people are, at the network's resolution.
         depth_255: (D, E) uint8, round(255 · depth / far), of any size.
-        window: steps of depth that one body may take up.
-        min_px: smallest part to believe, in the mask's pixels.
-        hero: (H, W) bool, where it is rather the hero than others; None if that is not known.
+        window: number of depth steps that one body may extend over.
+        min_px: size of the smallest part that is kept, in pixels of the mask.
+        hero: (H, W) bool, pixels that are more likely the hero's than somebody else's; None for no division by it.
 
     Returns:
-        At most `MOST_PARTS`, the largest first, equally large ones from the top; None without any.
+        At most `MOST_PARTS` parts, sorted by size, the largest first; of equal size, the upper part first. None if
+        there is no part.
     """
     pixels = np.ascontiguousarray(mask).view(np.uint8)
     if cv2.countNonZero(pixels) < min_px:
         return None
-    # Labelling only the part where anything is: 5 to 20 µs instead of 170 µs at 160 px. Spaghetti labelling, because
-    # the default one starts threads, which on a busy machine now and then takes 5 ms.
+    # Labelling is limited to the bounding box of the mask: 5 to 20 µs instead of 170 µs at 160 px. The algorithm is
+    # Spaghetti, because the default starts threads, which sometimes takes 5 ms on a busy machine.
     left, top, width, height = cv2.boundingRect(pixels)
     crop = pixels[top : top + height, left : left + width]
     _, labels = cv2.connectedComponentsWithAlgorithm(crop, connectivity=8, ltype=cv2.CV_32S, ccltype=cv2.CCL_SPAGHETTI)
@@ -107,12 +118,12 @@ def find_parts(
 
 
 def stretches(parts: Parts, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The densest stretch of depths of each part, the nearest of equally dense ones.
+    """Each part's range of `window` depth steps that holds the most pixels; of equal ranges, the nearest.
 
-    A depth of 0 is nearer than the near clip plane and 255 is nothing within far: neither is a measurement.
+    A depth of 0 means nearer than the near clip plane, and 255 means nothing nearer than far. Both are no measurements.
 
     Returns:
-        Three arrays (n,): the first step of the stretch, the pixels in it, and the sum of their steps.
+        Three arrays (n,): the first step of the range, the number of pixels in it, and the sum of their depth steps.
     """
     n = len(parts.areas)
     counts = np.bincount(parts.label * 256 + parts.depths, minlength=256 * n).reshape(n, 256)
@@ -128,7 +139,7 @@ def stretches(parts: Parts, window: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def outline(parts: Parts, camera: Camera) -> Outlines:
-    """Measure parts in the image of the camera that took it."""
+    """Measure the outlines of parts in the camera image."""
     u_scale = camera.image_width_px / parts.mask_shape[1]
     v_scale = camera.image_px / parts.mask_shape[0]
     top, bottom = (edge.reduceat(parts.rows, parts.begins) for edge in (np.minimum, np.maximum))
@@ -151,7 +162,7 @@ def _sorted(
     shape: tuple[int, ...],
     min_px: int,
 ) -> Parts | None:
-    """Parts from each pixel's label, without those that are too small."""
+    """The parts given by each pixel's label, largest first, without parts that are too small."""
     sizes = np.bincount(labels)
     by_size = np.argsort(-sizes, kind="stable")[:MOST_PARTS]
     kept = by_size[sizes[by_size] >= min_px]
@@ -161,7 +172,7 @@ def _sorted(
     rank[kept] = np.arange(len(kept))
     ranks = rank[labels]
     areas = sizes[kept]
-    order = np.argsort(ranks, kind="stable")[: areas.sum()]  # radix sort, as they have 16 bits
+    order = np.argsort(ranks, kind="stable")[: areas.sum()]  # a radix sort, because ranks have 16 bits
     rows, columns = rows[order], columns[order]
     height, width = shape
     depth_height, depth_width = depth_255.shape
@@ -179,7 +190,7 @@ def _sorted(
 
 
 def _divided(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min_px: int) -> Parts:
-    """Parts by new labels of their pixels, (P,); as they were with None."""
+    """The parts given by new labels of the pixels, (P,); unchanged if `labels` is None."""
     if labels is None:
         return parts
     divided = _sorted(parts.rows, parts.columns, labels, depth_255, parts.mask_shape, min_px)
@@ -188,7 +199,7 @@ def _divided(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min
 
 
 def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
-    """New labels, (P,), where a part holds another person at another depth; None where none does."""
+    """New labels, (P,), that divide parts holding another person at another depth; None if there is no such part."""
     first, within, _ = stretches(parts, window)
     is_measured = (parts.depths > 0) & (parts.depths < 255)
     is_outside = is_measured & ((parts.depths < first[parts.label]) | (parts.depths >= (first + window)[parts.label]))
@@ -209,7 +220,7 @@ def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
     area_px = stats[:, cv2.CC_STAT_AREA]
     fill = area_px / np.maximum(stats[:, cv2.CC_STAT_WIDTH] * stats[:, cv2.CC_STAT_HEIGHT], 1)
     is_body = (area_px >= min_px) & (fill >= LEAST_FILL)
-    is_body[0] = False  # what is no part of the rest
+    is_body[0] = False  # label 0 is the background of `rest`
     result = parts.label.copy()
     for label in np.flatnonzero(is_body).tolist():
         area = int(area_px[label])
@@ -223,9 +234,10 @@ def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
 
 
 def _beside(parts: Parts, hero: np.ndarray, min_px: int) -> np.ndarray | None:
-    """New labels, (P,), where a part holds the hero and somebody else side by side; None where none does.
+    """New labels, (P,), that divide parts holding the hero beside somebody else; None if there is no such part.
 
-    Hair or a top of somebody else that looks like the hero's lies above or below the rest of them, not beside it.
+    The parts must lie side by side: if a stranger's hair or top looks like the hero's, it lies above or below the rest
+    of the stranger, not beside it.
     """
     is_hero = hero.ravel()[parts.at]
     heroes = parts.sum(is_hero.astype(np.int64))
@@ -238,7 +250,7 @@ def _beside(parts: Parts, hero: np.ndarray, min_px: int) -> np.ndarray | None:
         pixels = parts.pixels(part)
         columns, own = parts.columns[pixels], is_hero[pixels]
         left, right = columns[own], columns[~own]
-        reach = (np.ptp(left) + np.ptp(right) + 2) / 2  # between the middles of two who stand side by side
+        reach = (np.ptp(left) + np.ptp(right) + 2) / 2  # distance between the middles of two people side by side
         if abs(left.mean() - right.mean()) >= LEAST_APART * reach:
             result[pixels] = np.where(own, len(parts.areas) + part, part)
     return result if (result != parts.label).any() else None

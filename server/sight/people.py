@@ -1,8 +1,8 @@
-"""Everybody in one frame: who they may be, how deep in the picture, where in the world, and how sure that is.
+"""Everybody in one frame: the evidence that they are the hero, their place in the world, and how exact it is.
 
     probabilities ─▶ parts.py: everybody's pixels ─▶ evidence for the hero, place in the world ─▶ sightings
 
-Probabilities come at the network's resolution, depth at the camera's; both cover the same view.
+Probabilities have the network's resolution, and depth has the camera's. Both cover the same view.
 """
 
 import math
@@ -22,22 +22,24 @@ from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
 from server.sight.ranging import Outline, by_ground, by_height, fused
 from server.wire.messages import Pose
 
-MIN_BODY_SHARE = 0.25  # of a part's samples; fewer at one depth are background that shines through, not the body
-DIRECTION_STD_PX = 1.0  # in the camera's image, of a part's centroid
+# Least share of a part's depth samples in its densest range. A smaller share is background seen through the part.
+MIN_BODY_SHARE = 0.25
+DIRECTION_STD_PX = 1.0  # standard deviation of a part's centroid, in pixels of the camera image
 # Most evidence of a frame in which the network is in doubt, nats: a slight resemblance. In such frames, strangers in
-# a red top look like the hero, also at a second look.
+# a red top look like the hero, also to the second look.
 MOST_IN_DOUBT = 1.0
-MOST_LOOKED_AT = 8  # a second time, in one frame: the likeliest; the others don't speak for the hero
-# Whoever shows less than this share of `Profile.least_body_m2` is nobody: near the camera, the network takes specks of
-# walls and windows for people, which may even pass for the one followed, who has just gone behind a corner. On patrols
-# of the stand-in, seeds 550 to 565, of the 250 sightings of less than 0.01 m² one in nine was a person, and none the
-# hero.
+# Most second looks in one frame. They go to the parts with the most evidence; the evidence of the others is at most 0.
+MOST_LOOKED_AT = 8
+# A part smaller than this share of `Profile.least_body_m2` is no sighting. Near the camera, the network takes specks
+# of walls and windows for people. A speck may even pass for the followed person who has just gone behind a corner. On
+# patrols of the stand-in, seeds 550 to 565, one in nine of the 250 sightings below 0.01 m² was a person, and none was
+# the hero.
 SPECK = 0.1
-# What is this near and shows more than this many times `Profile.least_body_m2`, more than two whole people, is the
+# A part nearer than GROUND_WITHIN_M and larger than GROUND × `Profile.least_body_m2` (more than two whole people) is
 # ground: the network takes shaded pavement around the hero for people. Chosen on flights of the stand-in in which the
-# hero walks through houses, seeds 530 to 549; on patrols, seeds 550 to 565, 11 of 7896 sightings were that large.
+# hero walks through houses, seeds 530 to 549. On patrols, seeds 550 to 565, 11 of 7896 sightings were that large.
 GROUND, GROUND_WITHIN_M = 12.0, 10.0
-PERSON_255 = 127  # a pixel is a person's if the classes of people have more than this many 255ths together
+PERSON_255 = 127  # a pixel is a person's if the classes of people sum to more than this many 255ths
 
 
 class Box(NamedTuple):
@@ -53,8 +55,8 @@ class Place(NamedTuple):
     """Where in the world something was seen.
 
     `position_m` is (x, y, z) in the ROS world frame: the centre of the visible part, on the surface that faces the
-    camera. `std_m` is its standard deviation to expect along each axis. `depth_m` is planar, from the camera. `area_m2`
-    is the visible part's, seen from the camera.
+    camera. `std_m` is the standard deviation to expect along each axis. `depth_m` is planar, from the camera. `area_m2`
+    is the area of the visible part, as seen from the camera.
     """
 
     position_m: tuple[float, float, float]
@@ -66,11 +68,11 @@ class Place(NamedTuple):
 class Sighting(NamedTuple):
     """A person seen in one frame.
 
-    `centroid_px`, `feet_px` (the middle of the lowest row's lower edge) and `box_px` are continuous coordinates of the
-    camera's image, `area_px` counts the network's pixels. `evidence` is the log-likelihood ratio that this is the hero
-    and not anybody, nats, of this frame alone; 0 where the frame does not tell. `second_evidence` is the one that it is
-    the hero and not a lookalike: None where the frame does not tell, the same as `evidence` without a second look.
-    `place` is None where the frame does not tell how far away they are.
+    `centroid_px`, `feet_px` (the middle of the lower edge of the lowest row) and `box_px` are continuous coordinates of
+    the camera image. `area_px` counts the network's pixels. `evidence` is the log-likelihood ratio, in nats, that this
+    is the hero rather than anybody else, from this frame alone; 0 where the frame does not tell. `second_evidence` is
+    the same ratio for the hero rather than a lookalike: None where the frame does not tell, and equal to `evidence`
+    without a second look. `place` is None where the frame does not tell the distance.
     """
 
     centroid_px: tuple[float, float]
@@ -102,12 +104,12 @@ def find_people(
         probabilities: (H, W, classes) float, of the network.
         image: (H, W, 3) uint8 RGB, as the network saw it.
         depth_255: (D, E) uint8, round(255 · depth / far); 255 is nothing within far. None if there is no depth image:
-            then people are placed by the ground and by their height, and those who touch are not told apart.
-        camera: that took both.
+            then people are placed by the ground and by their height, and people who touch are not told apart.
+        camera: the camera that took both images.
         pose: of that camera, world frame.
-        card: the network's: its classes, the smallest person to believe, what its output says of the hero, and what
-            the hero is like.
-        second_look: at those who are the hero to the network; None without one.
+        card: the network's card, with its classes, the smallest person to believe, the calibration of its output, and
+            the profile of the hero.
+        second_look: the second look at people whom the network labels as the hero; None without a second look.
 
     Returns:
         A sighting for each person, the largest first.
@@ -158,26 +160,26 @@ def find_people(
 
 
 def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
-    """Where people are, the hero among them: (H, W) bool."""
+    """The pixels of people, including the hero: (H, W) bool."""
     first, *rest = (probabilities[..., number] for number in range(1, len(card.classes)))
     return sum(rest, first) > PERSON_255 / 255
 
 
 def hero_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
-    """Where somebody is the hero rather than anybody else: (H, W) bool."""
+    """The pixels that are more likely the hero's than anybody else's: (H, W) bool."""
     return probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
 
 
 def parts_of_people(
     mask: np.ndarray, is_hero: np.ndarray, depth_255: np.ndarray, window: int, card: Card
 ) -> Parts | None:
-    """The parts of a `person_mask` with its `hero_mask`; the rest as `find_parts`."""
-    # Of who isn't upright, head and rump lie beside each other.
+    """The parts of a `person_mask` with its `hero_mask`; the other arguments are as for `find_parts`."""
+    # Parts are not divided by the mask of a target that is not upright (a dog): its head and rump lie side by side.
     return find_parts(mask, depth_255, window, card.min_blob_px, is_hero if card.profile.is_upright else None)
 
 
 def _ground(parts: Parts, places: Sequence[Place | None], profile: Profile) -> np.ndarray | None:
-    """The pixels of parts that are too large for people, (P,) int in the flattened mask; None without any."""
+    """The pixels of parts that are ground (see `GROUND`), (P,) int in the flattened mask; None without such a part."""
     most_m2 = GROUND * profile.least_body_m2
     pixels = [
         parts.at[parts.pixels(number)]
@@ -188,7 +190,7 @@ def _ground(parts: Parts, places: Sequence[Place | None], profile: Profile) -> n
 
 
 def looks_of(parts: Parts, probabilities: np.ndarray, image: np.ndarray, card: Card) -> list[Looks]:
-    """What the evidence of each part depends on; see `find_people`."""
+    """The measurements of each part from which its evidence is computed; the arguments are as for `find_people`."""
     hero, *others = (probabilities[..., number].ravel()[parts.at] for number in (card.hero, *card.others))
     ratios = margins(hero, sum(others)).astype(np.float64)
     brightness = parts.sum(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).ravel()[parts.at].astype(np.int64)) / parts.areas
@@ -213,7 +215,7 @@ def _evidence(
     places: list[Place | None],
     second_look: SecondLook | None,
 ) -> list[tuple[float, float | None]]:
-    """Both looks' evidence; too little of a body can't speak for the hero: 0. A network in doubt hardly can."""
+    """Both looks' evidence. The first is at most 0 for too small a visible area, `MOST_IN_DOUBT` in doubt."""
     looks = looks_of(parts, probabilities, image, card)
     is_in_doubt = [
         card.doubt.of(each.sureness, 0.0 if place is None else place.depth_m)
@@ -242,7 +244,7 @@ def _evidence(
 
 
 def crops_of(parts: Parts, image: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Some parts cut out for the second look: (n, *CROP_PX, 4) uint8."""
+    """The crops of some parts for the second look: (n, *CROP_PX, 4) uint8."""
     crops = [crop(image, parts.rows[parts.pixels(number)], parts.columns[parts.pixels(number)]) for number in numbers]
     return np.stack(crops) if crops else np.zeros((0, *CROP_PX, 4), np.uint8)
 
@@ -250,13 +252,14 @@ def crops_of(parts: Parts, image: np.ndarray, numbers: Sequence[int]) -> np.ndar
 def _places(
     parts: Parts, outlines: Outlines, window: int, camera: Camera, pose: Pose, profile: Profile, has_depth: bool
 ) -> list[Place | None]:
-    """Where each part is in the world; None where neither the depth image nor the apparent height tells how far away.
+    """The place of each part in the world; None where its distance is not known.
 
-    The depth is the body's as the depth image shows it, without the occluders in front and the background that shines
-    through at the border: the densest stretch of depths as long as an upright person is along the optical axis. The
-    mean of its samples is finer than one depth step (0.39 m at far = 100 m), because a body spreads over several.
-    Where the depth image has nothing within range, or nothing but zeros, a whole and upright person's apparent height
-    gives the distance, to some 20 %; without a depth image, that and the ground that they stand on (`ranging.py`).
+    The depth is that of the body in the depth image, without occluders in front of it and without background at its
+    border. It is the mean over the densest range of depths (`parts.stretches`), which is as long as an upright person
+    extends along the optical axis. This mean is finer than one depth step (0.39 m at far = 100 m), because a body
+    spreads over several steps. Where the depth image does not measure the body (0 or 255), the apparent height of a
+    whole and upright person gives the distance, to some 20 %. Without a depth image, the distance comes from this
+    height and from the ground on which the person stands (`ranging.py`).
     """
     step_m = camera.far_m / 255
     _, within, weighted = stretches(parts, window)

@@ -1,7 +1,7 @@
 """The threads around `Sight`: the newest frame of each simulator in, views out.
 
-The event loop puts frames into slots and never waits; results are delivered back by a callback. Each slot holds only
-the newest frame of its simulator (`server.sight.frame_queue`).
+The event loop puts frames into slots and never waits. A callback delivers the results. Each slot holds only the newest
+frame of its simulator (`server.sight.frame_queue`).
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from server.sight.sight import Sight, View
 from server.supervision import Faults
 from server.wire.messages import BadFrameError, SensorFrame
 
-# How long a failure is reported if no later frame succeeds.
+# How long a failure is reported while no later frame succeeds.
 FAILURE_TOLD_S = 10.0
 
 
 class _Decoded(NamedTuple):
-    """A frame whose camera image is decoded, (px, px, 3) uint8 RGB, and the part of it to look at; None: all."""
+    """A frame with its decoded camera image, (px, px, 3) uint8 RGB. `region` is the part to look at; None for all."""
 
     slot: Slot
     waiting: Waiting
@@ -37,10 +37,10 @@ class _Decoded(NamedTuple):
 
 
 class Perception:
-    """The network and what follows it, in threads of their own, fed with the newest frame of each simulator.
+    """Threads that run the network and find people, on the newest frame of each simulator.
 
     Args:
-        sight: what sees; only this object's threads call it.
+        sight: the sight that sees the frames; only this object's threads call it.
         faults: where failures are reported.
     """
 
@@ -48,14 +48,14 @@ class Perception:
         self._queue = FrameQueue(sight, self._begin_depth)
         self._faults = faults
         self._failed_at_s: float | None = None
-        # Decodes depth images, beside the camera image and inference.
+        # Decodes depth images while other threads decode camera images and run the network.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="depth")
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()  # guards the growth of the list above
 
     @property
     def sight(self) -> Sight:
-        """What sees now."""
+        """The sight in use now."""
         return self._queue.sight
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class Perception:
         """A slot for a new simulator.
 
         Args:
-            deliver: called from a thread of perception with what came of each frame that was not dropped; must not
+            deliver: called from a thread of perception with the outcome of each frame that was not dropped; must not
                 block.
         """
         return Slot(self._queue, deliver)
@@ -85,9 +85,10 @@ class Perception:
         self._queue.exchange(sight, done)
 
     def trouble(self, patience_s: float) -> str | None:
-        """What is wrong with perception, in words; None if nothing is.
+        """A message that says what is wrong with perception; None if nothing is wrong.
 
-        The words stay the same while it lasts: a screen reader reads the page's line again whenever they change.
+        The message stays the same while the trouble lasts, because a screen reader reads the page's line again
+        whenever it changes.
 
         Args:
             patience_s: how long one batch may take before it counts as stalled.
@@ -102,7 +103,7 @@ class Perception:
         return None
 
     def _start_threads(self, sight: Sight) -> None:
-        """Start as many as a sight has use for, beside those that run; none is ended before `stop`."""
+        """Start threads until there are as many as a sight can use. No thread ends before `stop`."""
         with self._starting:
             while len(self._threads) < sight.engine.most_at_once:
                 name = f"perception {len(self._threads) + 1}"
@@ -112,7 +113,7 @@ class Perception:
 
     def _run(self) -> None:
         while (work := self._queue.take()) is not None:
-            self._start_threads(work.sight)  # a remote engine has use for more when a local one takes over
+            self._start_threads(work.sight)  # a remote engine can use more threads once a local engine takes over
             results = self._perceive(work)
             outcomes = [perceived.outcome for _, perceived in results]
             if None in outcomes:
@@ -128,7 +129,7 @@ class Perception:
         return self._pool.submit(_decode_depth, sight, content)
 
     def _perceive(self, work: Work) -> list[tuple[Slot, Perceived]]:
-        """What comes of each frame of a batch, in any order; a failure is that frame's alone where that can be told."""
+        """The outcome of each frame of a batch, in any order. A failure affects only its own frame where possible."""
         results: list[tuple[Slot, Perceived]] = []
         decoded: list[_Decoded] = []
         for slot, waiting in work.batch:
@@ -153,7 +154,7 @@ class Perception:
     def _infer(self, sight: Sight, decoded: Sequence[_Decoded]) -> list[tuple[Slot, Perceived]]:
         begun_s = time.monotonic()
         probabilities = None
-        with self._faults.contained("perception"), contextlib.suppress(UnavailableError):  # which the engine tells
+        with self._faults.contained("perception"), contextlib.suppress(UnavailableError):  # the engine reports this one
             probabilities = sight.infer([each.image for each in decoded], [each.region for each in decoded])
         inference_s = time.monotonic() - begun_s
         results = []

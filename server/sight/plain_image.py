@@ -1,8 +1,9 @@
 """Reduce an image file to the parts that a camera image needs, before any decoder sees it.
 
-Image files may hold much else: previews, colour profiles, compressed texts, further pictures, empty scans. Decoders
-read these, and some cost a thousand times what the picture costs. Here a strict walk over a JPEG's markers or a PNG's
-chunks takes no more than the file's length, keeps what the picture needs, and refuses what no camera sends.
+Image files may hold other parts: previews, colour profiles, compressed texts, further pictures, empty scans. Decoders
+read these parts, and some cost a thousand times as much as the picture. This module walks over a JPEG's markers or a
+PNG's chunks in a time proportional to the file's length. It keeps the parts that the picture needs, and refuses files
+of a kind that no camera sends.
 
 Sources: ITU-T T.81 (JPEG), annex B; W3C PNG specification, third edition, sections 5 and 11.
 """
@@ -15,17 +16,17 @@ import numpy as np
 
 # A baseline JPEG has one scan, or one for each of up to four channels.
 MOST_SCANS = 4
-# Tables and scans of a JPEG, chunks of a PNG: encoders write some ten; QuadSim's PNGs have a chunk for each 8 kB.
+# Most segments of a JPEG, and most chunks of a PNG. Encoders write some ten; QuadSim's PNGs have a chunk for each 8 kB.
 MOST_PARTS = 256
 
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _BASELINE = (0xC0, 0xC1)  # sequential, Huffman: 8 bits, and up to 12
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Quantisation and Huffman tables, restart interval; Adobe's segment tells the colour transform.
+# Quantisation tables, Huffman tables and restart interval; Adobe's segment, which tells the colour transform.
 _TABLES, _ADOBE = (0xDB, 0xC4, 0xDD), 0xEE
 _APPLICATION_OR_COMMENT = (*range(0xE0, 0xF0), 0xFE)
 _FILL = re.compile(rb"\xff*")
-# Which bytes may follow 0xFF within a scan: 0 after a byte 0xFF of the data, restarts, and 0xFF after a fill byte.
+# Bytes that may follow 0xFF within a scan: 0 (the 0xFF is data), a restart marker, and 0xFF (the first is a fill byte).
 _WITHIN_SCAN = np.isin(np.arange(256), (0x00, *range(0xD0, 0xD8), 0xFF))
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,7 +42,7 @@ class UnusualImageError(ValueError):
 
 
 class PlainImage(NamedTuple):
-    """An image file with nothing in it but the picture; sizes as its header says."""
+    """An image file that holds only the picture; its size is that in its header."""
 
     kind: str
     width_px: int
@@ -99,9 +100,9 @@ def _plain_jpeg(file: bytes) -> PlainImage:
 
 
 def _next_marker(file: bytes, at: int) -> tuple[int, int]:
-    """The marker at a place, after any fill bytes, and the place behind it."""
+    """The marker at an offset, after any fill bytes, and the offset after the marker."""
     begin = at
-    if fill := _FILL.match(file, at):  # which always matches
+    if fill := _FILL.match(file, at):  # always matches
         at = fill.end()
     if at == begin or at >= len(file):
         raise UnusualImageError("a whole JPEG", f"no marker at byte {begin} of {len(file)}")
@@ -109,8 +110,8 @@ def _next_marker(file: bytes, at: int) -> tuple[int, int]:
 
 
 def _end_of_scan(file: bytes, at: int) -> int:
-    """The place of the marker that ends a scan whose data begins at `at`."""
-    # By numpy: a loop in Python takes 0.3 s for a message that is full of 0xFF.
+    """The offset of the marker that ends a scan whose data begins at `at`."""
+    # Uses numpy, because a loop in Python takes 0.3 s for a message that is full of 0xFF.
     data = np.frombuffer(file, np.uint8)[at:]
     marks = np.flatnonzero(data[:-1] == 0xFF)
     ends = marks[~_WITHIN_SCAN[data[marks + 1]]]
@@ -153,7 +154,7 @@ def _png_size(header: bytes) -> tuple[int, int]:
 
 
 def _unsigned(file: bytes, at: int, size: int) -> int:
-    """An unsigned number of some bytes, the highest first."""
+    """The big-endian unsigned integer of `size` bytes at an offset."""
     part = file[at : at + size]
     if len(part) < size:
         raise UnusualImageError("a whole image", f"a file cut off at byte {len(file)}")

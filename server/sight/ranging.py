@@ -1,7 +1,7 @@
-"""How far away somebody is where no depth image tells: by their feet on the ground, and by their height in the picture.
+"""The distance of a person without a measured depth: from their feet on the ground, and from their apparent height.
 
-Both find the distance over ground and give it as the planar depth of the body's middle. Each knows how wrong it may be,
-so that they can be fused and the tracker is told.
+Both methods find the distance over ground and return it as the planar depth of the body's middle. Each also returns its
+standard deviation, with which the two are fused and which the tracker uses.
 """
 
 import math
@@ -12,15 +12,18 @@ from model.profile import Profile
 from server.sight.geometry import Camera, ray_direction
 from server.wire.messages import Pose
 
-STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; a person seen from above has no height to measure
-EDGE_PX = 0.5  # a box that comes as near to the image's edge may be cut off there
-# Standard deviations: of the lowest and the highest row of somebody's pixels, in rows of the network; of the ground
-# from its given height, under the feet of somebody.
+STEEPEST_SIZED_VIEW_DEG = 60.0  # below the horizon; the height of a person seen from above can't be measured
+EDGE_PX = 0.5  # a box closer than this to the image's edge may be cut off by it
+# Standard deviations: of the lowest row of a person's pixels, in rows of the network; of the ground's height under a
+# person's feet, around the given height.
 ROW_STD_PX, GROUND_STD_M = 1.0, 0.15
 
 
 class Outline(NamedTuple):
-    """Of a body in the camera's image, continuous pixel coordinates; `row_px` is the height of a row of the network."""
+    """The outline of a body in the camera image, continuous pixel coordinates.
+
+    `row_px` is the height of one row of the network's pixels.
+    """
 
     centroid_px: tuple[float, float]
     left_px: float
@@ -31,7 +34,7 @@ class Outline(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Planar depth of somebody's middle, and its standard deviation, metres."""
+    """Planar depth of the middle of a person, and its standard deviation, metres."""
 
     depth_m: float
     std_m: float
@@ -41,9 +44,11 @@ def by_height(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Ra
     """The depth at which an upright target of average height fills its box from top to bottom.
 
     With s = rise over run of the rays through head and feet, both at the same distance over ground:
-    distance = height / (s_head − s_feet). None if the image's edge may cut the person off, for a view from above, and
-    where the answer is beyond `far_m`: a figure too small to be measured, or a camera rolled on its side; and for a
-    target that is not upright.
+    distance = height / (s_head − s_feet).
+
+    Returns:
+        None for a target that is not upright, if the image's edge may cut the person off, for a view from above, and
+        for a depth beyond `far_m` (the figure is too small to be measured, or the camera is rolled on its side).
     """
     if not profile.is_upright or body.top_px < EDGE_PX or body.bottom_px > camera.image_px - EDGE_PX:
         return None
@@ -60,10 +65,13 @@ def by_height(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Ra
 
 
 def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
-    """The depth at which somebody stands whose feet are on flat ground at `camera.ground_z_m`.
+    """The depth of a person whose feet are on flat ground at `camera.ground_z_m`.
 
-    distance = drop from the camera to the ground / steepness of the ray through the feet. None if the image's edge may
-    cut the feet off, at or above the horizon, and where the answer is beyond `far_m`.
+    distance = drop from the camera to the ground / steepness of the ray through the feet.
+
+    Returns:
+        None if the image's edge may cut the feet off, if the feet are at or above the horizon, and for a depth beyond
+        `far_m`.
     """
     drop_m = pose.z_m - camera.ground_z_m
     if drop_m <= 0 or body.bottom_px > camera.image_px - EDGE_PX:
@@ -74,7 +82,7 @@ def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
     if not steepness > drop_m / (camera.far_m * run):
         return None
     distance_m = drop_m / steepness
-    # By a row higher: the error grows with the square of the distance.
+    # The steepness one row higher gives the error of one row. It grows with the square of the distance.
     higher = -_slope((middle_px, body.bottom_px - ROW_STD_PX * body.row_px), camera, pose)
     by_row_m = distance_m * (steepness - higher) / steepness
     by_ground_m = distance_m * GROUND_STD_M / drop_m
@@ -82,10 +90,11 @@ def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
 
 
 def fused(ranges: Sequence[Range | None]) -> Range | None:
-    """The mean by inverse variance; None without any.
+    """The mean of ranges, weighted by their inverse variances; None without a range.
 
-    Where they differ by more than they claim, one of them is wrong, and nobody knows which: the deviation is scaled up
-    accordingly. Source: Particle Data Group, Review of Particle Physics, 5.2.2 (scale factor).
+    If the ranges differ by more than their standard deviations explain, one of them is wrong, and it is not known
+    which. Then the resulting standard deviation is scaled up to match their difference.
+    Source: Particle Data Group, Review of Particle Physics, 5.2.2 (scale factor).
     """
     known = [each for each in ranges if each is not None]
     if not known:

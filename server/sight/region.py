@@ -1,8 +1,8 @@
-"""The part of a frame to look at, where somebody is expected: it costs a quarter of the whole.
+"""The part of a frame to look at, around the person followed: inference costs a quarter of that of the whole frame.
 
     whole frame: who is where ─▶ parts around the one followed ─▶ every fourth frame whole, and at any doubt
 
-`server.flight.glance` decides when a part will do. Outside of it nothing was looked at.
+`server.flight.glance` decides when a part is enough. The network does not see the rest of the frame.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,14 @@ from server.sight.geometry import Camera, project
 from server.sight.people import Box
 from server.wire.messages import Pose
 
-# In pixels of the network. Its coarsest features have this stride: parts that begin at a multiple of it see them alike.
+# Sizes in pixels of the network.
+# Stride of the network's coarsest features. They are the same as in the whole frame if a part begins at a multiple.
 STRIDE_PX = 16
-# The network's answer depends on the surroundings: so much of them is in the part, too.
+# Margin around the person, because the network's output depends on the surroundings.
 MARGIN_PX = 8
-# Who comes as near to the edge of a part may be cut off there.
+# A person closer than this to the edge of a part may be cut off by it.
 EDGE_PX = 2
-# How far somebody may be from where they are expected, beside their own extent.
+# Largest error of the expected position, m.
 LEEWAY_M = 0.15
 
 
@@ -34,13 +35,17 @@ class Region(NamedTuple):
     image_px: int
 
     def of(self, image: np.ndarray) -> np.ndarray:
-        """That part of an image, (image_px, image_px, ...); a view."""
+        """This part of an image, (image_px, image_px, ...), as a view."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def holds(self, box: tuple[float, float, float, float], margin_px: float) -> bool:
-        """Whether a box (left, top, right, bottom), of pixels of the network, is far enough from where it is cut off.
+        """Whether a box is inside the part, with a margin to each edge of the part that is no edge of the image.
 
-        The image's own edges cut nothing off that a whole frame would show.
+        At the image's own edges no margin is needed, because a whole frame shows no more there.
+
+        Args:
+            box: (left, top, right, bottom), pixels of the network.
+            margin_px: least distance from the box to the edge of the part, pixels of the network.
         """
         left, top, right, bottom = box
         return (
@@ -51,7 +56,7 @@ class Region(NamedTuple):
         )
 
     def shows(self, box: Box, camera: Camera) -> bool:
-        """Whether somebody is not cut off, by their box in the camera's image."""
+        """Whether the part shows a person whole, given the person's box in the camera image."""
         return self.holds(_scaled(box, camera, self.image_px), EDGE_PX)
 
 
@@ -63,18 +68,18 @@ def region_around(
     image_px: int,
     part_px: tuple[int, int],
 ) -> Region | None:
-    """The part of an image that shows somebody, with some surroundings.
+    """The part of an image that shows a person, with a margin around them.
 
     Args:
-        expected_m: (x, y, z) of their middle, ROS world frame.
-        camera: that took the image.
+        expected_m: expected (x, y, z) of the person's middle, ROS world frame.
+        camera: the camera that took the image.
         pose: of that camera, world frame.
-        profile: what they are like.
+        profile: the profile of the person.
         image_px: height and width of the network's image.
         part_px: height and width of a part.
 
     Returns:
-        None if they do not fit into a part, or may be out of the image.
+        None if the person does not fit into a part, or if their middle is out of the image.
     """
     middle_m = np.array(expected_m)
     up_m = np.array([0.0, 0.0, profile.height_m / 2 + LEEWAY_M])
@@ -93,13 +98,13 @@ def region_around(
 
 
 def _scaled(box: tuple[float, float, float, float], camera: Camera, image_px: int) -> tuple[float, float, float, float]:
-    """A box in the camera's image in pixels of the network."""
+    """Convert a box from pixels of the camera image to pixels of the network."""
     u_scale, v_scale = image_px / camera.image_width_px, image_px / camera.image_px
     left, top, right, bottom = box
     return left * u_scale, top * v_scale, right * u_scale, bottom * v_scale
 
 
 def _begin(least: float, most: float, size: int, image_px: int) -> int:
-    """Where a part begins along an axis, with the range `least` to `most` in its middle as far as the image allows."""
+    """Where a part begins along an axis: the range `least` to `most` is in its middle, as far as the image allows."""
     begin = ((least + most - size) / 2 + STRIDE_PX / 2) // STRIDE_PX * STRIDE_PX
     return int(min(max(begin, 0), image_px - size))

@@ -1,7 +1,7 @@
 """From a frame's images to the people in them: decode, infer, find, place. Pure and synchronous.
 
-`Sight.look` does all of it, for replay and lock-step; the live server's threads (`perception.py`) call the same steps
-one by one, so that they overlap.
+`Sight.look` does all steps in turn, for replay and lock-step. The threads of the live server (`perception.py`) call the
+steps one by one, so that the steps of different frames overlap.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,17 @@ from server.wire.messages import BadFrameError, Frame, SensorFrame
 
 
 class View(NamedTuple):
-    """A frame understood.
+    """What was seen in a frame.
 
-    `sightings` are of everybody, the largest first; `camera` took it, and `size` is that of the image as received;
-    `probabilities` is (px, px, classes) float32, of the network with this `card`; `surfaces` tell who is hidden;
-    `remark` is what to tell the client of a frame that was used all the same. `is_part`: only a part of the frame was
-    looked at; the probabilities are 0 elsewhere.
+    Args:
+        sightings: of everybody, the largest first.
+        camera: the camera that took the frame.
+        size: of the camera image as received.
+        probabilities: (px, px, classes) float32, the network's output.
+        card: of that network.
+        surfaces: tell who is hidden; None without a depth image.
+        remark: complaint to the client about a frame that was used nevertheless; None without a complaint.
+        is_part: whether only a part of the frame was looked at; the probabilities are 0 outside of it.
     """
 
     sightings: tuple[Sighting, ...]
@@ -41,17 +46,17 @@ class View(NamedTuple):
 
 
 class Sight:
-    """Sees frames, one after the other.
+    """Finds the people in frames, with one network and one camera.
 
     Args:
         engine: the loaded network.
         camera: the simulators' camera.
         min_blob_px: smallest person to believe, in pixels of the network; None for the one on the network's card.
-        target: name of whom to look for in frames that don't tell; None for the first on the network's card.
+        target: name of the target to look for in frames that don't name a target; None for the card's first.
 
     Attributes:
         engine: as given.
-        card: the network's, with that target and the `min_blob_px` in use.
+        card: the network's card, with that target and the `min_blob_px` in use.
 
     Raises:
         ValueError: if the network has no such target.
@@ -60,21 +65,24 @@ class Sight:
     def __init__(
         self, engine: Engine, camera: Camera, min_blob_px: int | None = None, target: str | None = None
     ) -> None:
-        cv2.setNumThreads(1)  # its images are small, and the cores are the network's
+        cv2.setNumThreads(1)  # OpenCV's images are small, and the network needs the cores
         self.engine, self._camera = engine, camera
         card = engine.card.following(target)
         self.card = replace(card, min_blob_px=min_blob_px or card.min_blob_px)
         self._cards = {name: self.card.following(name) for name in self.card.targets}
 
     def look(self, frame: Frame, *, is_busy: bool = False) -> View | BadFrameError:
-        """Understand one frame; returns the error that its sender made if it can't be understood.
+        """Find the people in one frame.
 
         Args:
-            frame: to understand.
+            frame: the frame.
             is_busy: as for `region`.
 
+        Returns:
+            The view, or the error that the frame's sender made if the frame can't be understood.
+
         Raises:
-            Exception: whatever goes wrong in a network.
+            Exception: any error of the network.
         """
         if isinstance(frame.content, BadFrameError):
             return frame.content
@@ -99,9 +107,9 @@ class Sight:
         """The part of a frame to look at; None for the whole.
 
         Args:
-            frame: whose part it is.
+            frame: the frame.
             size: of its camera image as received.
-            is_busy: whether other frames wait: then a whole look that may wait is put off.
+            is_busy: whether other frames wait; then a whole look that is due is put off.
         """
         part_px = self.engine.part_px
         if part_px is None or frame.expected_m is None or isinstance(frame.content, BadFrameError):
@@ -116,14 +124,14 @@ class Sight:
         """Run the network.
 
         Args:
-            images: (px, px, 3) uint8 RGB each, in the network's size; as many as the engine takes together.
-            regions: which part of each to look at; None for the whole.
+            images: (px, px, 3) uint8 RGB each, in the network's size; no more than the engine takes in one batch.
+            regions: the part of each image to look at; None for the whole.
 
         Returns:
-            (px, px, classes) float32 each, 0 outside of the part.
+            (px, px, classes) float32 for each image, 0 outside of the part.
 
         Raises:
-            Exception: whatever goes wrong in a network.
+            Exception: any error of the network.
         """
         if not any(regions):
             return list(self.engine.infer(np.stack(images)))
@@ -132,7 +140,7 @@ class Sight:
             part = image if region is None else np.ascontiguousarray(region.of(image))
             probabilities = self.engine.infer(part[None])[0]
             if region is not None:
-                # Plane by plane, as engines give them.
+                # Stored plane by plane in memory, as engines return them.
                 whole = np.moveaxis(np.zeros((probabilities.shape[-1], *image.shape[:2]), np.float32), 0, -1)
                 region.of(whole)[...] = probabilities
                 probabilities = whole
@@ -161,17 +169,17 @@ class Sight:
         """Find and place everybody.
 
         Args:
-            frame: that was understood.
+            frame: the frame, whose content was parsed without an error.
             image: (px, px, 3) uint8 RGB, as the network saw it.
             size: of the camera image as received.
-            probabilities: (px, px, classes) float32, of the network.
+            probabilities: (px, px, classes) float32, the network's output.
             depth_255: (H, W) uint8, round(255 · depth / far); None without a depth image.
-            region: that was looked at; None for the whole.
+            region: the part that was looked at; None for the whole.
         """
         assert not isinstance(frame.content, BadFrameError)
         camera, card, pose = self._camera.of_shape(*size), self._card_for(frame.target), frame.content.gimbal_pose
         sightings = find_people(probabilities, image, depth_255, camera, pose, card, self.engine.second_look)
-        if region is not None:  # who is cut off at its edge looks like somebody else, elsewhere
+        if region is not None:  # a person cut off by the part's edge gets a wrong place and wrong evidence
             sightings = tuple(sighting for sighting in sightings if region.shows(sighting.box_px, camera))
         view = View(sightings, camera, size, probabilities, card, is_part=region is not None)
         if depth_255 is None:
@@ -180,12 +188,12 @@ class Sight:
         return view._replace(surfaces=surfaces, remark=compare_sizes(size, depth_255))
 
     def _card_for(self, target: str | None) -> Card:
-        """The card with a frame's target; one that the network doesn't know is that of a former network."""
+        """The card with a frame's target, or the default card if the target is of a former network."""
         return self.card if target is None else self._cards.get(target, self.card)
 
 
 def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:
-    """What to tell a client whose depth image, (H, W), has another size than its camera image."""
+    """The complaint to a client whose depth image, (H, W), differs in size from its camera image; None if equal."""
     depth_size = Size(depth_255.shape[1], depth_255.shape[0])
     if depth_size == size:
         return None

@@ -1,25 +1,26 @@
-"""The time of a session: frames' own timestamps where they make sense, their arrival where they don't.
+"""The time of a session: from frames' own timestamps where they are believable, else from their arrival.
 
-A simulator's clock may be absent, stuck, set back by NTP or by a restart, or years away. A tracker needs steps that are
-right and never negative, so steps are judged, not absolute times. Timestamps are preferred to arrival because they do
-not carry the network's jitter, and because a simulator in lock-step runs faster or slower than the wall clock.
+A simulator's clock may be absent, stuck, set back by NTP or by a restart, or wrong by years. A tracker needs time steps
+that are right and never negative. So this module checks steps, not absolute times. It prefers timestamps to arrival
+times because the network's jitter does not affect them, and because a simulator in lock-step runs faster or slower than
+the wall clock.
 """
 
 import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-MAX_TRUSTED_STEP_S = 2.0  # ten of QuadSim's frame periods; longer pauses must show in the arrival times as well
-AGREEMENT_RATIO = 2.0  # a longer step is believed if it and the arrival step are within this factor
-MIN_STEP_S = 0.001  # two new frames are never simultaneous, so that a filter's time step is never zero
+MAX_TRUSTED_STEP_S = 2.0  # ten of QuadSim's frame periods; the arrival times must confirm a longer step
+AGREEMENT_RATIO = 2.0  # a longer step is believed if it differs from the arrival step by at most this factor
+MIN_STEP_S = 0.001  # least step between two new frames, so that a filter's time step is never zero
 
 
 class FrameTime(NamedTuple):
     """When a frame was taken.
 
-    `time_s` is seconds since the session's first frame. A stale frame (a copy of the one before it, or older than it)
-    is no new evidence and keeps the time of the newest. `is_rebased`: the frame's timestamp contradicted the clock and
-    was not believed.
+    `time_s` is seconds since the session's first frame. A stale frame (a copy of the frame before it, or an older
+    frame) is no new evidence; its time is that of the newest frame. `is_rebased`: the frame's timestamp contradicted
+    the clock and was not believed.
     """
 
     time_s: float
@@ -39,18 +40,18 @@ class Anchor(NamedTuple):
 class FrameClock:
     """Turns frames' timestamps and arrivals into one session time that only moves forward.
 
-    It is a value: `tick` gives the next one.
+    The clock is an immutable value: `tick` returns the next clock.
 
     A step between timestamps is believed if it lies in (0, 2] s, or agrees with the step between the arrivals within
-    a factor of 2. One frame that repeats the newest timestamp, or falls behind it by up to 2 s, is stale: sent twice
-    or late. If the next does so too, it is the sender's clock that is stuck or was set back. Then, and for steps that
-    are not believed, the arrival step is taken and later timestamps count from there.
+    a factor of 2. A frame that repeats the newest timestamp, or is up to 2 s before it, counts as stale: sent twice or
+    late. If the next frame does so too, the sender's clock is stuck or was set back. Then, and for steps that are not
+    believed, the clock takes the arrival step, and counts later timestamps from there.
 
     Args:
         time_s: session time of the newest frame; None before the first.
-        arrival_s: its arrival, monotonic seconds.
+        arrival_s: arrival of the newest frame, monotonic seconds.
         anchor: the latest believed timestamp; None while there is none.
-        is_behind: whether the newest timestamp was not after the one before.
+        is_behind: whether the newest timestamp was not after the timestamp before it.
     """
 
     time_s: float | None = None
@@ -63,11 +64,11 @@ class FrameClock:
 
         Args:
             timestamp_s: the frame's own time, any epoch; None, NaN or infinite if it has none.
-            arrival_s: when it came, on this machine's monotonic clock. Going back counts as standing still.
+            arrival_s: when it came, on this machine's monotonic clock. A step back counts as 0.
 
         Returns:
-            The clock after this frame, and the frame's time; `time_s` grows by at least 1 ms from frame to frame, and
-            stays for a stale one.
+            The clock after this frame, and the frame's time. `time_s` grows by at least 1 ms from frame to frame, and
+            stays the same for a stale frame.
 
         Raises:
             ValueError: if `arrival_s` is not finite.
@@ -95,7 +96,7 @@ class FrameClock:
             now_s: this machine's monotonic clock.
 
         Returns:
-            Seconds since the session's first frame, never before the latest one; 0 before any frame.
+            Seconds since the session's first frame, never less than the latest frame's time; 0 before the first frame.
         """
         if self.time_s is None:
             return 0.0

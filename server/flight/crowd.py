@@ -1,9 +1,9 @@
-"""Everybody near enough to be placed, tracked in the world: who in this frame is whom of the frames before.
+"""Tracks of all people whose place is known: assigns the sightings of each frame to the people of earlier frames.
 
-Sightings are assigned to people so that all pairs together cost least; a sighting without a pair is a newcomer. The
-cost of a pair is −2·log of how much likelier the sighting is for this person than for a newcomer: by where the person
-is predicted to be, and by whether the person is the hero. Somebody who is out of view is predicted and remembered, with
-what is known of them.
+Sightings are assigned to people so that the total cost of all pairs is least. A sighting without a pair is a newcomer.
+The cost of a pair is −2·log of a likelihood ratio: how much likelier the sighting is if it shows this person than if it
+shows a newcomer. The ratio depends on the person's predicted place, and on their probability of being the hero. People
+out of view are remembered, and their places are predicted.
 
 Source: Blackman, Popoli, Design and Analysis of Modern Tracking Systems, 6.4 (global nearest neighbour).
 """
@@ -22,41 +22,44 @@ from server.flight.motion import Fix, Motion, Track
 from server.flight.strides import Stride, paced
 from server.settings import TrackerConfig
 
-# People and what is taken for people, per m² of the places where people walk: QuadSim's scenes and the stand-in's.
+# Density of people, including false sightings of people, per m² of the places where people walk, in the scenes of
+# QuadSim and of the stand-in.
 NEWCOMERS_PER_M2 = 0.01
-# Largest cost of a pair, −2·log of a likelihood ratio; beyond it, the sighting is a newcomer. Fresh: a track that was
-# seen within `JUST_S`; people turn and stop, so it may cost more. Stale: any other; it must fit better than a newcomer.
-# With 0.5 s in place of 0.7, frames of `validation` and `train` in which the hero jumps were followed half as often;
-# heroes behind houses, seeds 530 to 549, alike.
+# Largest cost of a pair, −2·log of a likelihood ratio; beyond it, the sighting is a newcomer. Fresh: the track was seen
+# within `JUST_S`; people turn and stop, so a higher cost is allowed. Stale: any other track; it must fit better than a
+# newcomer. With a `JUST_S` of 0.5 s, frames of `validation` and `train` in which the hero jumps were followed half as
+# often; heroes behind houses, seeds 530 to 549, were followed equally well.
 DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S, JUST_S = 1.0, 0.7
-# Somebody seen within `FRESH_S` has turned or stopped since the frame before with this probability: about once in ten
+# Probability that a person seen within `FRESH_S` has turned or stopped since the frame before: about once in ten
 # seconds. Set beforehand, and kept after flights in a world three times as fast, seeds 601 to 605.
 TURNS = 0.02
-# People who are so near to each other hide parts of each other, and the place of either may be off by as much as this.
-# So they are told apart by their looks rather than by their places. Tried on flights of the stand-in with lookalikes,
-# seeds 510 to 525: four times, the hero's track had gone on with somebody who crossed their way; with this rule never.
+# People closer to each other than CROSSING_M hide parts of each other, so their places get an additional standard
+# deviation of CROSSING_STD_M. Their looks then count more than their places. Tried on flights of the stand-in with
+# lookalikes, seeds 510 to 525: four times without this rule, and never with it, the hero's track went over to somebody
+# who crossed the hero's way.
 CROSSING_M, CROSSING_STD_M = 1.5, 0.5
-FLICKER_S = 1.0  # after which somebody of whom there was a single sighting is forgotten
-# Poses or depths that cannot be relied on break all tracks: the hero then seems to jump. The newcomer who looks most
-# like the hero takes over a share of the belief in the likeliest hero whose track has broken, up to a bound.
+FLICKER_S = 1.0  # a person with a single sighting is forgotten after this time
+# Unreliable poses or depths break all tracks, and the hero then seems to jump. The newcomer with the most evidence
+# takes over the belief in the likeliest hero whose track has broken: its settled part and this share of its present
+# part, up to a bound in nats.
 JUMP_WORTH, MOST_TAKEN_OVER = 0.2, 4.0
 MOST_PEOPLE = 200
 
 
 class Person(NamedTuple):
-    """Somebody tracked. A value: `Crowd.update` gives the next.
+    """A tracked person. An immutable value: `Crowd.update` returns the next.
 
     Args:
-        number: identifies them within the session; counts up from 1.
-        track: where they are and walk to.
-        belief: in this being the hero.
-        sightings: how many.
-        is_loose: whether no sighting has fitted the first one yet.
+        number: identifies the person within the session; counts up from 1.
+        track: position and velocity.
+        belief: evidence that this is the hero.
+        sightings: number of sightings so far.
+        is_loose: whether no sighting after the first has been assigned to the person yet.
         stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured (`strides.Stride`).
-        speed_mps: over ground, by the latest such measurement; None before, and for somebody far away.
+        speed_mps: speed over ground by the latest measurement; None before the first, and for a person far away.
         is_refused: whether the operator has said that this is not the one to follow.
-        is_lookalike: whether they have been found to be one of the hero's.
+        is_lookalike: whether the person has been found to be a lookalike of the hero.
     """
 
     number: int
@@ -76,18 +79,18 @@ class Person(NamedTuple):
 
     @property
     def is_glimpsed(self) -> bool:
-        """Whether there was a single sighting, which may have been a flicker of the network, or a moment's light."""
+        """Whether there was a single sighting. It may be a short error of the network, or be due to the light."""
         return self.sightings == 1
 
 
 class Crowd(NamedTuple):
-    """Everybody tracked, in order of their numbers. A value: `update` gives the next.
+    """All tracked people, sorted by number. An immutable value: `update` returns the next.
 
     Args:
-        people: those remembered.
-        next_number: of the next newcomer.
+        people: the remembered people.
+        next_number: number of the next newcomer.
         pace: how many times as fast as usual the world moves.
-        lookalikes: of the hero: how many have been met.
+        lookalikes: number of lookalikes of the hero that have been met.
     """
 
     people: tuple[Person, ...] = ()
@@ -96,21 +99,21 @@ class Crowd(NamedTuple):
     lookalikes: int = 0
 
     def person(self, number: int | None) -> Person | None:
-        """Who has a number; None if nobody has."""
+        """The person with a number; None if there is none."""
         return next((person for person in self.people if person.number == number), None)
 
     def probability(self, person: Person) -> float:
-        """Of one of `people` to be the hero."""
+        """The probability that one of `people` is the hero."""
         return self.probabilities()[self.people.index(person)]
 
     def probabilities(self) -> list[float]:
-        """Of each of `people` to be the hero."""
+        """The probability of each of `people` that they are the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)
         glimpsed = {at for at, person in enumerate(self.people) if person.is_glimpsed}
         return identity.probabilities(beliefs, self.lookalikes, glimpsed)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
-        """With somebody who is never to be taken for the hero, or who may be again."""
+        """The crowd in which a person can never be the hero (`is_refused`), or can be again."""
         person = self.person(number)
         return self if person is None else self.with_person(person._replace(is_refused=is_refused))
 
@@ -127,10 +130,10 @@ class Crowd(NamedTuple):
 
         Args:
             time_s: session time of the frame, later than all before it.
-            step_s: since the frame before.
+            step_s: time since the frame before.
             fixes: its sightings with a place.
             config: the tracker's settings.
-            is_part: whether only a part of the frame was looked at: then nobody has vanished who was not seen.
+            is_part: whether only a part of the frame was looked at; then an unseen person has not vanished.
         """
         motion = Motion(config, self.pace)
         known = tuple(person for person in self.people if _is_remembered(person, time_s, config))
@@ -163,7 +166,7 @@ class Crowd(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """A sighting assigned to a person, its cost, and whether the person has rather turned than walked on."""
+    """A sighting assigned to a person, its cost, and whether it fits a turn better than walking straight on."""
 
     fix: int
     cost: float
@@ -178,7 +181,7 @@ def _assign(
     time_s: float,
     gate_sigma: float,
 ) -> dict[int, _Pair]:
-    """The pairs of persons (by their place in `known`) and sightings that cost least together."""
+    """The pairs of people (by index in `known`) and sightings with the least total cost."""
     if not known or not fixes:
         return {}
     predicted_m = np.array([motion.predict(person.track, time_s) for person in known])
@@ -200,7 +203,7 @@ def _assign(
     misfit, cost = (
         np.where(has_turned, turned, straight) for turned, straight in ((misfit_turned, misfit), (cost_turned, cost))
     )
-    # The look, by what is known of the person.
+    # The sighting's evidence for the hero, weighted by the person's probability of being the hero.
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
     dearest = np.where(unseen_s <= JUST_S, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
     is_possible = (misfit <= gate_sigma**2) & (cost <= dearest)
@@ -218,7 +221,7 @@ def _assign(
 
 
 def _by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How badly each sighting fits each prediction, and −2·log of the likelihood of its place over a newcomer's.
+    """How badly each sighting fits each prediction, and −2·log of the likelihood ratio of its place to a newcomer's.
 
     Args:
         apart: (people, sightings, 3) squared distances along the axes, m².
@@ -236,7 +239,7 @@ def _by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np
 def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person:
     unseen_s = fix.time_s - person.seen_s
     belief = person.belief
-    if unseen_s > FRESH_S:  # it is the same person with this probability only
+    if unseen_s > FRESH_S:  # reduce the belief by the probability that it is the same person
         belief = belief.times(1.0 / (1.0 + math.exp(min(pair.cost, 40.0) / 2)))
     track = motion.correct(motion.turned(person.track) if pair.has_turned else person.track, fix)
     stride = Stride(person.stride_from, person.speed_mps).after(track.time_s, *track.position_m[:2], fix.std_m)
@@ -251,7 +254,7 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
 
 
 def _vanished(people: Sequence[Person], pairs: dict[int, _Pair], time_s: float) -> int | None:
-    """Index of the likeliest hero among people just seen once whose track has broken and who leave something."""
+    """Index of the likeliest hero among people whose track broke after the first sighting; None without such people."""
     broken = [
         number
         for number, person in enumerate(people)
@@ -261,7 +264,7 @@ def _vanished(people: Sequence[Person], pairs: dict[int, _Pair], time_s: float) 
 
 
 def _left_by(person: Person) -> float:
-    """What a person's looks leave to a newcomer who is them, in nats."""
+    """The evidence, in nats, that a newcomer takes over from a person whose track has broken (see `JUMP_WORTH`)."""
     looks = person.belief.anybody
     return 0.0 if person.is_refused else looks.settled + JUMP_WORTH * looks.present
 
@@ -277,7 +280,7 @@ def _is_remembered(person: Person, time_s: float, config: TrackerConfig) -> bool
 
 
 def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:
-    """At most `MOST_PEOPLE`; beyond that those go who have been out of view for longest."""
+    """The `MOST_PEOPLE` people seen most recently, sorted by number."""
     if len(people) <= MOST_PEOPLE:
         return tuple(people)
     kept = sorted(people, key=lambda person: person.seen_s)[-MOST_PEOPLE:]

@@ -1,7 +1,7 @@
-"""What can happen to a session, as values: `Session.take` answers each with commands.
+"""The events of a session, as values. `Session.take` answers each event with commands.
 
-Live server, lock-step loop and replay all speak to a session in these; a recording is a list of them with the commands.
-Times are this machine's monotonic clock, seconds; `frame` is the frame's number (`server.wire.messages.Frame`).
+The live server, the lock-step loop and replay all drive a session by these events. A recording is a list of events and
+commands. Times are this machine's monotonic clock, s; `frame` is the frame's number (`server.wire.messages.Frame`).
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from server.wire.messages import BadFrameError, Frame
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A frame has come.
+    """A frame was received.
 
-    `superseded` is the number of the older frame that it replaced before perception took it. `earliest_arrival_s` is
-    the `arrival_s` of its answer: a frame may have waited in the network before it was read. None in recordings of
-    versions that used the time of reading, `at_s`.
+    `superseded` is the number of an older frame that this frame replaced before perception took it. A frame may have
+    waited in the network before it was read, so `earliest_arrival_s` can be before `at_s`; it is the `arrival_s` of the
+    frame's answer. It is None in recordings of versions that used the time of reading, `at_s`.
     """
 
     at_s: float
@@ -35,7 +35,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A frame that perception understood: its arrival, its own time (seconds since 1970) and who was seen.
+    """A frame was understood: its arrival, its own timestamp (seconds since 1970) and the people in it.
 
     `surfaces` tell who is hidden; None in recordings of versions that did not know. `is_part`: only a part of the frame
     was looked at.
@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """A frame that is not what a simulator should send, in words."""
+    """A frame was malformed: the field, what was expected, what was received."""
 
     at_s: float
     frame: int
@@ -64,7 +64,7 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Our own code failed: on a frame, or with None elsewhere on this simulator's behalf."""
+    """Our own code failed on a frame, or, if `frame` is None, elsewhere in the work for this simulator."""
 
     at_s: float
     frame: int | None = None
@@ -79,21 +79,21 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Stop the drone and keep it on patrol, whatever is seen, until `Release`."""
+    """The operator stops the drone and keeps it on patrol, whoever is in view, until `Release`."""
 
     at_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """End a hold."""
+    """The operator ends a hold."""
 
     at_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Choose:
-    """The operator has chosen a person, by their number, to be followed whoever it is; with None, the hero again."""
+    """The operator has the drone follow the person with this number, whoever it is; None: the hero again."""
 
     at_s: float
     person: int | None
@@ -101,7 +101,7 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The operator has said of a person, by their number, that this is not the one: not to be followed again."""
+    """The operator keeps the drone from following the person with this number ("Not this one")."""
 
     at_s: float
     person: int
@@ -109,7 +109,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Retarget:
-    """Another target is to be followed, or by other settings of the tracker: begin anew."""
+    """The target or the settings of the tracker change: the tracker starts anew."""
 
     at_s: float
     tracker: TrackerConfig
@@ -127,11 +127,11 @@ Answer = Seen | NotUnderstood | Failed
 
 
 def answer(frame: Frame, outcome: View | BadFrameError | None, at_s: float) -> Answer:
-    """The event that tells a session what came of a frame.
+    """The event that tells a session the outcome of a frame.
 
     Args:
         frame: as received.
-        outcome: a view of it, the error that its sender made, or None if perception failed.
+        outcome: a view of the frame, the error that its sender made, or None if perception failed.
         at_s: now.
     """
     if isinstance(outcome, BadFrameError):

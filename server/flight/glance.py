@@ -1,7 +1,7 @@
-"""When it is enough to look at the part of a frame where the one followed must be.
+"""Decides when it is enough to look at the part of a frame around the person followed.
 
-A part costs a quarter of a whole frame (`server.sight.region`). But it shows nobody else: everybody else is only
-predicted meanwhile. So parts are used only while a hero beyond doubt is followed, with whole frames in between.
+A part costs a quarter of a whole frame (`server.sight.region`). But the part does not show other people, who are only
+predicted meanwhile. So parts are used only while the person followed is certainly the hero, with whole frames between.
 """
 
 import math
@@ -12,23 +12,24 @@ from server.flight.tracks import TrackState
 from server.wire.messages import BadFrameError, Frame, SensorFrame
 
 # Every fourth frame is looked at as a whole. While frames of other simulators wait, a whole look is put off until
-# `WHOLE_AFTER_S` after the last one; otherwise whole looks that are due together would wait for each other. Fewer whole
-# frames were tried on flights of the stand-in with three frames in five lost, seeds 700 to 705: on target for 88 % of
-# the time rather than 90 % with as many frames.
-WHOLE_EVERY, WHOLE_AFTER_S = 3.5, 1.5  # the half: frames come a little early or late
-# Who is followed is the hero with this probability at least: nobody else has more than a twentieth.
+# `WHOLE_AFTER_S` after the last whole look; otherwise whole looks due at the same time would wait for each other. Fewer
+# whole frames were tried on flights of the stand-in with three frames in five lost, seeds 700 to 705: on target for
+# 88 % of the time, compared with 90 % with this many whole frames.
+WHOLE_EVERY, WHOLE_AFTER_S = 3.5, 1.5  # 3.5 rather than 4, because frames come a little early or late
+# Least probability that the person followed is the hero. Then nobody else has more than a twentieth.
 SURE = 0.95
-# Greatest distance of the person followed, in their heights: there they are 44 px tall in QuadSim's picture; where the
-# drone usually flies, they have a thousand pixels. From afar, others resemble the hero: everybody must be compared.
+# Greatest distance of the person followed, in heights of that person. There the person is 44 px tall in QuadSim's
+# image; at the usual distance, the person has a thousand pixels. From afar, others resemble the hero, so all people
+# must be compared.
 NEAR_HEIGHTS = 5.0
-# The world moves at most so many times as fast as usual: at three times, heroes were lost between whole frames.
+# Largest pace of the world. At a pace of three, heroes were lost between whole frames.
 FASTEST_PACE = 1.25
-# Nobody else was seen so near to them.
+# Least distance of anybody else from the person followed.
 ALONE_M = 2.0
 
 
 def with_expected_place(frame: Frame, state: SessionState) -> Frame:
-    """A frame with its session's target, and with the target's expected place if it is enough to look there.
+    """A frame with its session's target, and with the target's expected place if a look at that part is enough.
 
     Args:
         frame: as received.

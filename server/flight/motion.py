@@ -1,6 +1,6 @@
-"""How people walk: where each is and will be, from one sighting to the next.
+"""How people walk: the estimate and prediction of each person's position and velocity.
 
-All times are session times in seconds (`server.flight.clock`), all positions metres in the ROS world frame.
+All times are session times in seconds (`server.flight.clock`). All positions are in metres in the ROS world frame.
 """
 
 import math
@@ -12,7 +12,7 @@ Vector = tuple[float, float, float]
 
 
 class Fix(NamedTuple):
-    """A sighting with a place: where, its standard deviation along each axis, and its evidence, as a sighting's."""
+    """A sighting with a place: position, standard deviation along each axis, and the evidence of the sighting."""
 
     time_s: float
     position_m: Vector
@@ -22,7 +22,7 @@ class Fix(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How uncertain position and velocity are along one axis: their 2×2 covariance."""
+    """The uncertainty of position and velocity along one axis: their 2×2 covariance matrix."""
 
     position_variance: float
     covariance: float
@@ -30,10 +30,10 @@ class Spread(NamedTuple):
 
 
 class Track(NamedTuple):
-    """A person's estimated motion as of the latest sighting. A value: `Motion.correct` gives the next.
+    """A person's estimated motion as of the latest sighting. An immutable value: `Motion.correct` returns the next.
 
-    `level` is the spread along each horizontal axis, which are alike; `upright` along the vertical one. `hidden_s` is
-    for how long the person has been known to be hidden since.
+    `level` is the spread along each of the two horizontal axes; `upright` is that along the vertical axis. `hidden_s`
+    is how long something has hidden the person since the latest sighting.
     """
 
     time_s: float
@@ -47,22 +47,22 @@ class Track(NamedTuple):
 class Motion:
     """Constant-velocity Kalman filter of a walking person, from one sighting to the next.
 
-    The axes are independent and share the measurement's variance. Velocity drifts as a random walk, which makes one
-    long step and many short ones agree.
+    The axes are independent, and a measurement has the same variance along each of them. Velocity drifts as a random
+    walk, so one long step gives the same result as many short steps.
 
     Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 6.2.2 (discretised
     continuous white-noise acceleration).
 
     Args:
         config: the tracker's settings.
-        pace: how many times as fast as usual people and time move, in a simulator that is speeded up.
+        pace: how many times as fast as usual people move, in a simulator that is speeded up.
     """
 
     def __init__(self, config: TrackerConfig, pace: float = 1.0) -> None:
         profile = config.profile
         self._walk_on_s = profile.walk_on_s
         self._start_variance = (profile.walking_std_mps * pace) ** 2
-        # The difference of two velocities that have nothing to do with each other has twice the variance of one.
+        # The difference of two independent velocities has twice the variance of one velocity.
         self._turn_variance = 2 * self._start_variance
         self._drift = (profile.drift_mps * pace) ** 2 * pace  # (m/s)² per s along a horizontal axis
         self._max_speed_mps = profile.max_speed_mps
@@ -70,15 +70,15 @@ class Motion:
         self._vertical = profile.vertical_share**2
 
     def start(self, fix: Fix) -> Track:
-        """A new track of somebody who stands or walks anywhere, first seen in `fix`."""
+        """A new track that begins with `fix`, of a person who may stand or walk in any direction."""
         variance, vertical = fix.std_m**2, self._vertical
         level, upright = (Spread(variance, 0.0, self._start_variance * share) for share in (1.0, vertical))
         return Track(fix.time_s, fix.position_m, (0.0, 0.0, 0.0), level, upright)
 
     def turned(self, track: Track) -> Track:
-        """Somebody who has turned or stopped since the latest sighting: they may walk anywhere.
+        """The track of a person who has turned or stopped since the latest sighting: any velocity is possible.
 
-        `turn_variances` is what this adds to `variances`.
+        `turn_variances` is the increase of `variances` by this.
         """
         level, upright = (
             spread._replace(velocity_variance=spread.velocity_variance + self._turn_variance * share)
@@ -87,16 +87,16 @@ class Motion:
         return track._replace(level=level, upright=upright)
 
     def predict(self, track: Track, time_s: float) -> Vector:
-        """(x, y, z) position at a time; after `walk_on_s` without a sighting the person is taken to wait.
+        """The (x, y, z) position at a time. `walk_on_s` after the latest sighting, the prediction stops.
 
-        Somebody hidden walks on for longer: nobody sees them wait.
+        For a hidden person, it stops later by the time for which the person has been hidden.
         """
         step_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s + track.hidden_s)
         (x, y, z), (vx, vy, vz) = track.position_m, track.velocity_mps
         return x + step_s * vx, y + step_s * vy, z + step_s * vz
 
     def variances(self, track: Track, time_s: float) -> tuple[float, float]:
-        """Of the predicted position along a horizontal and along the vertical axis, m²."""
+        """The variances of the predicted position along a horizontal axis and along the vertical axis, m²."""
         step_s = max(time_s - track.time_s, 0.0)
         return (
             self._position_variance(track.level, self._drift, step_s),
@@ -104,7 +104,7 @@ class Motion:
         )
 
     def turn_variances(self, track: Track, time_s: float) -> tuple[float, float]:
-        """What having turned since the latest sighting adds to `variances`, m²."""
+        """The increase of `variances` if the person has turned since the latest sighting, m²."""
         walked_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s)
         level = self._turn_variance * walked_s * walked_s
         return level, level * self._vertical
@@ -130,14 +130,14 @@ class Motion:
         )
 
     def _position_variance(self, spread: Spread, drift: float, step_s: float) -> float:
-        """Of the prediction: the filter's while the person is taken to walk on, then by how far people wander."""
+        """The variance of the predicted position: the filter's for `walk_on_s`, then growing by `spread_mps`."""
         walked_s = min(step_s, self._walk_on_s)
         position, covariance, velocity = spread
         grown = 2 * walked_s * covariance + walked_s * walked_s * velocity + drift * walked_s**3 / 3
         return position + grown + (self._spread_mps * (step_s - walked_s)) ** 2
 
     def _corrected(self, spread: Spread, drift: float, step_s: float, noise: float) -> tuple[Spread, float, float]:
-        """The spread after a sighting, and how much of its surprise position and velocity take over."""
+        """The spread after a sighting, and the Kalman gains of position and velocity."""
         walked_s = min(step_s, self._walk_on_s)
         variance = self._position_variance(spread, drift, step_s)
         covariance = spread.covariance + walked_s * spread.velocity_variance + drift * walked_s * walked_s / 2

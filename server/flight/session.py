@@ -1,4 +1,4 @@
-"""One simulator: what it has been told, and what to tell it next. Pure: events in, commands out."""
+"""The session of one simulator: its state, and the next commands to it. Pure: events in, commands out."""
 
 import logging
 import math
@@ -40,15 +40,15 @@ class Counts(NamedTuple):
     failed: int = 0
 
     def plus(self, **more: int) -> "Counts":
-        """With some of them counted on."""
+        """The counts with some of them increased."""
         return self._replace(**{name: getattr(self, name) + count for name, count in more.items()})
 
 
 class Somebody(NamedTuple):
-    """A person tracked, for people to look at.
+    """A tracked person, for display.
 
-    `number` identifies them within the session, `probability` is that of being the hero, `position_m` (x, y, z) in the
-    ROS world frame. `is_in_view`: seen in the latest whole frame, or since.
+    `number` identifies the person within the session, `probability` is that of being the hero, `position_m` (x, y, z)
+    in the ROS world frame. `is_in_view`: seen in the latest whole frame or later.
     """
 
     number: int
@@ -59,12 +59,12 @@ class Somebody(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What a session believes and does at one moment, for people to look at.
+    """What a session believes and does at one moment, for display.
 
-    `position_m` is (x, y, z) in the ROS world frame of the person followed, or followed last, `velocity_mps` likewise,
-    `age_s` the time since they were last seen; all three are None without anybody. `is_held`: the drone is kept on
-    patrol by hand. `followed` and `chosen` are numbers of `people`; `is_undecided`: several people may be the hero, and
-    none is likely enough. `marker_m` is the (x, y, z) size of the box that marks the person followed.
+    `position_m` and `velocity_mps` are (x, y, z) in the ROS world frame, of the person followed, or followed last.
+    `age_s` is the time since that person was last seen. All three are None without such a person. `is_held`: the
+    operator keeps the drone on patrol. `followed` and `chosen` are numbers of `people`. `is_undecided`: several may be
+    the hero, and none is likely enough. `marker_m` is the (x, y, z) size of the box that marks the person followed.
     """
 
     state: TrackState
@@ -81,30 +81,30 @@ class Situation(NamedTuple):
 
     @property
     def followed_now(self) -> int | None:
-        """Number of the person followed; None on patrol, where `followed` may be who was followed last."""
+        """Number of the person followed; None on patrol, where `followed` may be the person followed last."""
         return self.followed if self.state.is_following else None
 
     def distance_m(self, camera_pose: Pose) -> float | None:
-        """From a camera to the hero."""
+        """The distance from a camera to the person followed, or followed last; None without such a person."""
         return None if self.position_m is None else math.dist(camera_pose[:3], self.position_m)
 
 
 @dataclass(frozen=True)
 class SessionState:
-    """Everything that a session's next answers depend on.
+    """Everything that a session's next commands depend on.
 
     Args:
-        tracker: everybody tracked, and who is followed.
+        tracker: all tracked people, and the person followed.
         clock: of its frames.
         counts: of its frames.
         is_told_to_follow: whether the last command was to follow; None before the first command.
-        is_held: whether the drone is kept on patrol by hand.
-        fresh_at_s: arrival of the newest frame understood; until there is one, when the first frame was read; None
-            before. Monotonic seconds.
-        bad_at_s: frames that arrived by then are not answered any more, because a newer one was not understood, or
-            because they were looked through for another target; None if there was neither.
-        seen_at_s: arrival of the newest frame that showed the hero; None if none did.
-        markers: sent so far.
+        is_held: whether the operator keeps the drone on patrol.
+        fresh_at_s: arrival of the newest frame understood, or before that when the first frame was read; None before
+            the first frame. Monotonic seconds.
+        bad_at_s: frames that arrived until then are not answered, because a newer frame was not understood, or because
+            the network looked for another target in them; None if neither has happened.
+        seen_at_s: arrival of the newest frame that showed the person followed; None if no frame did.
+        markers: number of markers sent so far.
     """
 
     tracker: Tracker = field(default_factory=Tracker)
@@ -119,12 +119,12 @@ class SessionState:
 
 
 class Session:
-    """Decides what one simulator is told; never to follow on stale or failed perception.
+    """Decides the commands to one simulator; never to follow on stale or failed perception.
 
-    `object_detected` answers each fresh frame while the hero is followed. `object_lost` is sent when that ends and
-    as a session's first answer, and not again: it starts a patrol, which must not start over at each frame.
-    The position is the one at the frame's own time, which makes commands a function of the events alone: in lock-step,
-    a simulator flies the same path on any machine. In the 13 ms until it is sent a hero walks 2 cm.
+    `object_detected` answers each fresh frame while a person is followed. `object_lost` is sent once: when following
+    ends, or as a session's first answer. It starts a patrol, which must not start again with each frame.
+    The position sent is that at the frame's own time. So commands are a function of the events alone: in lock-step, a
+    simulator flies the same path on any machine. In the 13 ms until the command is sent, a hero walks 2 cm.
 
     Args:
         name: for logs.
@@ -132,7 +132,7 @@ class Session:
         state: to start from.
 
     Attributes:
-        state: as of the latest event; replace it to restore another moment.
+        state: as of the latest event; assign another state to restore it.
     """
 
     def __init__(self, name: str, watchdog_s: float, state: SessionState) -> None:
@@ -144,10 +144,10 @@ class Session:
         return cls(name, watchdog_s, SessionState(Tracker(tracker)))
 
     def take(self, event: Event) -> list[Command]:
-        """Take in what has happened; returns what to tell the simulator, in order.
+        """Take in an event; returns the commands to the simulator, in order.
 
         Raises:
-            Exception: if there is an error in this program; the state is then as before.
+            Exception: any error of this program; the state is then as before.
         """
         before = self.state
         try:
@@ -157,7 +157,7 @@ class Session:
             raise
 
     def situation(self, now_s: float) -> Situation:
-        """What it believes and does at `now_s` (monotonic seconds)."""
+        """What the session believes and does at `now_s` (monotonic seconds)."""
         state, tracker = self.state, self.state.tracker
         time_s, motion = state.clock.time_at(now_s), tracker.motion
         return Situation(
@@ -214,7 +214,7 @@ class Session:
                 return [] if self.state.tracker.is_following else self._patrol("refused by hand")
             case Retarget():
                 commands = self._give_up("another target from here on")
-                # Numbers go on: an order about somebody of before must not be obeyed about somebody else.
+                # Numbers go on: an order about an earlier person must not apply to a new person.
                 crowd = Crowd(next_number=self.state.tracker.crowd.next_number)
                 self._change(tracker=Tracker(event.tracker, crowd=crowd))
                 self._ignore_until(event.at_s)
@@ -226,7 +226,7 @@ class Session:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
 
     def _ignore_until(self, arrival_s: float) -> None:
-        """Answer no frame that arrived by then; see `SessionState.bad_at_s`."""
+        """Answer no frame that arrived until then; see `SessionState.bad_at_s`."""
         before_s = self.state.bad_at_s
         self._change(bad_at_s=arrival_s if before_s is None else max(before_s, arrival_s))
 
@@ -260,7 +260,7 @@ class Session:
         )
         if not tracker.is_following:
             return self._patrol("out of sight" if tracker.hero is not None else "no longer likely to be the target")
-        # By arrival: a simulator whose clock hardly moves would else be left following a hero who has gone.
+        # By arrival times, because a simulator whose clock hardly moves would otherwise follow on without a hero.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.longest_unseen_s:
             return self._give_up("out of sight, though by the frames' timestamps not for long")
@@ -269,7 +269,7 @@ class Session:
         return self._follow(time.time_s)
 
     def _watch(self, now_s: float) -> list[Command]:
-        """Stop a drone whose last fresh frame is too long ago."""
+        """Stop the drone if its last fresh frame is too old."""
         fresh_at_s = self.state.fresh_at_s
         if fresh_at_s is not None and now_s - fresh_at_s > self.watchdog_s:
             return self._give_up(f"no fresh frame for {self.watchdog_s:g} s")
@@ -286,7 +286,7 @@ class Session:
 
     def _give_up(self, reason: str) -> list[Command]:
         if self.state.tracker.is_following:
-            # The track stays, so that the next good frame can take it up again.
+            # The track stays, so that the next good frame can continue it.
             self._change(tracker=self.state.tracker.suspend())
         return self._patrol(reason)
 

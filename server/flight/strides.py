@@ -1,6 +1,6 @@
-"""How fast the world moves, by how far people nearby walk: QuadSim's number keys speed it up.
+"""The pace of the world, from the speed of people nearby. QuadSim's number keys speed the world up.
 
-Not by the filter's velocity, whose noise grows with the pace that it believes in.
+The filter's velocity is not used for it, because that velocity's noise grows with the estimated pace.
 """
 
 import math
@@ -8,25 +8,27 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# A speed is measured over this time, of those who are placed this well, m: those nearby.
+# A speed is measured over STRIDE_S, and only of people nearby: their place has a standard deviation of at most
+# STRIDE_STD_M.
 STRIDE_S, STRIDE_STD_M = 0.6, 0.25
-PACE_S = 2.0  # in which most of a change of the pace is learned
+PACE_S = 2.0  # time constant with which the pace is learned
 FASTEST_PACE = 6.0
 
 
 class Stride(NamedTuple):
-    """How fast somebody walks. A value: `after` gives the next.
+    """The measurement of a person's speed. An immutable value: `after` returns the next.
 
     Args:
-        begun: (time, x, y) of an earlier sighting, from which the next speed is measured; None before, and far away.
-        speed_mps: over ground, by the latest measurement; likewise.
+        begun: (time, x, y) of an earlier sighting, from which the next speed is measured. None before the first
+            sighting, and for a person far away.
+        speed_mps: speed over ground by the latest measurement. None before the first, and for a person far away.
     """
 
     begun: tuple[float, float, float] | None = None
     speed_mps: float | None = None
 
     def after(self, time_s: float, x_m: float, y_m: float, std_m: float) -> "Stride":
-        """After a sighting; the speed is new if enough time has passed since the last."""
+        """The measurement after a sighting. The speed is updated once `STRIDE_S` has passed since `begun`."""
         if std_m > STRIDE_STD_M:
             return Stride()
         if self.begun is None or time_s - self.begun[0] > 2 * STRIDE_S:
@@ -38,13 +40,13 @@ class Stride(NamedTuple):
 
 
 def paced(pace: float, speeds_mps: Sequence[float], step_s: float, brisk_mps: float) -> float:
-    """The pace of the world after a frame: how many times as fast as a brisk walk most of those nearby move.
+    """The pace of the world after a frame: the median speed of people nearby, in multiples of a brisk walk, at least 1.
 
     Args:
-        pace: before the frame, which is `step_s` after the one before.
-        speeds_mps: of those whom the frame shows.
-        step_s: see `pace`.
-        brisk_mps: a brisk walk.
+        pace: before the frame.
+        speeds_mps: speeds of the people whom the frame shows.
+        step_s: time since the frame before.
+        brisk_mps: speed of a brisk walk.
     """
     if not speeds_mps:
         return pace

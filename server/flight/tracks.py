@@ -1,17 +1,18 @@
-"""Whom to follow: the tracker of one simulator, on top of everybody's tracks and probabilities.
+"""The tracker of one simulator: decides whom to follow, from the tracks and probabilities of all people.
 
 state       drone    meaning
 PATROL      patrols  nobody in view is likely to be the hero
-CONFIRMING  patrols  somebody in view may be, but not yet likely enough; or several may, and none more than the others
+CONFIRMING  patrols  one or several people in view may be the hero, but nobody is likely enough yet
 FOLLOWING   follows  the latest frame shows the person who is followed
-COASTING    follows  the latest frame doesn't; the person is predicted to walk on, for longer if something hides them
+COASTING    follows  the latest frame doesn't show that person; their place is predicted, for longer if they are hidden
 LOST        patrols  out of sight for too long, or suspended; followed again when seen, if still likely enough
 
-A person is followed who is in view and the hero with at least `follow_above`, and is given up when that falls below
-`give_up_below`, when somebody else reaches `follow_above`, or unseen for `lost_after_s`. Whom the operator has chosen
-is followed whoever it is, until released, lost or changed; whom the operator has refused is not.
+The drone follows a person in view whose probability of being the hero is at least `follow_above`. It gives the person
+up when the probability falls below `give_up_below`, when somebody else reaches `follow_above`, or when the person was
+not seen for `lost_after_s`. A person chosen by the operator is followed, whoever it is, until released, lost, or
+replaced by another choice. A person refused by the operator is not followed.
 
-All times are session times in seconds (`server.flight.clock`), all positions metres in the ROS world frame.
+All times are session times in seconds (`server.flight.clock`). All positions are in metres in the ROS world frame.
 """
 
 import math
@@ -26,7 +27,7 @@ from server.sight.people import Sighting
 from server.sight.surfaces import Surfaces
 
 ROUNDING_S = 1e-6  # timestamps near 1.5e9 s are exact to 2.4e-7 s
-# People less likely to be the hero than this are no candidates.
+# Least probability of a candidate of being the hero.
 CANDIDATE = 0.2
 
 
@@ -47,18 +48,18 @@ class TrackState(StrEnum):
 
 @dataclass(frozen=True)
 class Tracker:
-    """One simulator's people: whether to follow, whom, and where to. A value: each method gives the next.
+    """Decides for one simulator whether to follow, and whom. An immutable value: each change returns the next.
 
     Args:
         config: the user's settings.
         state: as of the latest frame, or of `suspend`.
-        crowd: everybody tracked.
-        followed: number of the person followed, or followed last and still remembered; None without one.
-        chosen: number of the person whom the operator has chosen; None without one.
-        seen_s: when the one followed was seen last, with a place or without; None without one.
+        crowd: all tracked people.
+        followed: number of the person followed, or followed last and still remembered; None without such a person.
+        chosen: number of the person whom the operator has chosen; None without a choice.
+        seen_s: when the person followed was seen last, with or without a place; None without such a person.
         time_s: session time of the latest frame; None before the first.
-        whole_s: session time of the latest frame of which not only a part was looked at; None before the first.
-        is_hidden: whether the latest frame shows what hides the one followed.
+        whole_s: session time of the latest frame that was looked at as a whole; None before the first.
+        is_hidden: whether the latest frame shows something in front of the person followed.
     """
 
     config: TrackerConfig = field(default_factory=TrackerConfig)
@@ -78,12 +79,12 @@ class Tracker:
 
     @property
     def hero(self) -> Person | None:
-        """Who is followed, or was followed last; None without anybody."""
+        """The person who is followed, or was followed last; None without such a person."""
         return self.crowd.person(self.followed)
 
     @property
     def velocity_mps(self) -> Vector | None:
-        """(x, y, z) m/s in the ROS world frame, of `hero` as of the latest sighting with a place."""
+        """Velocity (x, y, z) of `hero`, m/s in the ROS world frame, as of the latest sighting with a place."""
         hero = self.hero
         return None if hero is None else hero.track.velocity_mps
 
@@ -93,17 +94,17 @@ class Tracker:
 
     @property
     def longest_unseen_s(self) -> float:
-        """For how long the one followed may be out of sight, s: longer once they have been hidden."""
+        """For how long the person followed may be out of sight, s: longer if the person has been hidden."""
         has_hidden = self.hero is not None and self.hero.track.hidden_s > 0
         return self.config.lost_after_s + (self.config.hidden_for_s if has_hidden else 0.0)
 
     def is_in_view(self, person: Person) -> bool:
-        """Whether somebody was seen in the latest whole frame, or since."""
+        """Whether a person was seen in the latest whole frame or later."""
         return self.whole_s is not None and person.seen_s >= self.whole_s
 
     @property
     def candidates(self) -> list[tuple[Person, float]]:
-        """Who in the latest frame may be the hero, with the probability, the likeliest first."""
+        """The people in the latest frame who may be the hero, with their probabilities, the likeliest first."""
         found = [
             (person, probability)
             for person, probability in zip(self.crowd.people, self.crowd.probabilities(), strict=True)
@@ -113,7 +114,7 @@ class Tracker:
 
     @property
     def _likely(self) -> Person | None:
-        """Who in the latest frame is likely enough to be followed; None without, or if the operator has chosen."""
+        """The person in the latest frame who is likely enough to be followed; None if the operator has chosen."""
         if self.crowd.person(self.chosen) is None:
             for person, probability in self.candidates[:1]:
                 if not person.is_glimpsed and probability >= self.config.follow_above:
@@ -126,16 +127,16 @@ class Tracker:
         return self.state is TrackState.CONFIRMING and len(self.candidates) > 1
 
     def predict(self, time_s: float) -> Vector:
-        """Where `hero` is at a time, such as that of sending a command.
+        """The predicted position of `hero` at a time, such as that of sending a command.
 
         Args:
             time_s: session time; a time before the latest sighting with a place counts as that sighting's.
 
         Returns:
-            (x, y, z), metres, ROS world frame. An unseen person walks on for `walk_on_s` and then waits.
+            (x, y, z), metres, ROS world frame. An unseen person is predicted to walk on for `walk_on_s` and then stop.
 
         Raises:
-            RuntimeError: if there is nobody.
+            RuntimeError: if there is no `hero`.
         """
         hero = self.hero
         if hero is None:
@@ -144,7 +145,7 @@ class Tracker:
 
     @property
     def motion(self) -> Motion:
-        """How people walk at the pace of this world."""
+        """The motion model at the pace of this world."""
         return Motion(self.config, self.crowd.pace)
 
     def update(
@@ -156,14 +157,14 @@ class Tracker:
     ) -> "Tracker":
         """Take in one frame that was understood.
 
-        A sighting without a place that speaks for the hero keeps a track that is followed, but can't move or start
-        one. A frame that is not later than the one before it brings no new evidence and changes nothing.
+        A sighting without a place whose evidence is for the hero keeps the track that is followed, but can't move or
+        start a track. A frame that is not later than the frame before it is no new evidence and changes nothing.
 
         Args:
             time_s: session time of the frame.
             sightings: in that frame.
-            surfaces: what that frame shows of who is hidden; None if that is not known.
-            is_part: whether only a part of it was looked at.
+            surfaces: the surfaces in that frame, which tell whether a person is hidden; None if not known.
+            is_part: whether only a part of the frame was looked at.
 
         Raises:
             ValueError: if the time, a position or an evidence is not finite, or a standard deviation not positive and
@@ -182,20 +183,20 @@ class Tracker:
     def suspend(self) -> "Tracker":
         """Stop following at once, because frames can't be understood or don't come.
 
-        Everybody is remembered; who was followed is followed again when seen, if still likely enough.
+        All people are remembered. The person followed is followed again when seen, if still likely enough.
         """
         return replace(self, state=self._state_without_candidates())
 
     def choose(self, number: int) -> "Tracker":
-        """Follow a person from the next frame on that shows them, whoever it is. Somebody unknown changes nothing."""
+        """Follow a person, whoever it is, from the next frame that shows them. An unknown number changes nothing."""
         if self.crowd.person(number) is None:
             return self
         return replace(self, chosen=number, crowd=self.crowd.with_refused(number, False))
 
     def release(self) -> "Tracker":
-        """Follow the hero again instead of the one chosen by the operator.
+        """Follow the hero again instead of the person chosen by the operator.
 
-        The one chosen is followed on only if they are likely enough to be followed without that.
+        The chosen person is followed on only if they are likely enough to be the hero.
         """
         released, hero = replace(self, chosen=None), self.hero
         if hero is None or hero.number != self.chosen or self.crowd.probability(hero) >= self.config.follow_above:
@@ -209,7 +210,7 @@ class Tracker:
         return replace(after, followed=None, seen_s=None).suspend() if self.followed == number else after
 
     def _decided(self, has_glimpse: bool) -> "Tracker":
-        """After a frame whose people are known."""
+        """The tracker after its decision on the latest frame, whose people are already in `crowd`."""
         assert self.time_s is not None
         chosen, hero = self.crowd.person(self.chosen), self.hero
         if chosen is not None and chosen.seen_s == self.time_s:
@@ -231,7 +232,7 @@ class Tracker:
         return replace(self, chosen=None if is_lost else self.chosen, state=state)
 
     def _hidden(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":
-        """With the one followed known to be hidden, if so."""
+        """The tracker with `is_hidden` and the time for which the person followed has been hidden."""
         assert self.time_s is not None
         hero = self.hero
         if (
@@ -247,7 +248,7 @@ class Tracker:
         return replace(self, is_hidden=True, crowd=self.crowd.with_person(hero._replace(track=track)))
 
     def _without_wrong_one(self) -> "Tracker":
-        """With following ended, if the person is hardly the hero any more, or somebody else is to be followed."""
+        """Stop following if the person is no longer likely enough, or if somebody else is likely enough."""
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self

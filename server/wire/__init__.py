@@ -1,1 +1,1 @@
-"""The connection: QuadSim's dialect of Socket.IO, its messages as values, and what protects the event loop."""
+"""The connection: QuadSim's dialect of Socket.IO, its messages as values, and the protection of the event loop."""

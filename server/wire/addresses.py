@@ -1,10 +1,10 @@
-"""Which addresses belong to this machine alone."""
+"""Tells loopback addresses, which only programs on this machine can use."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine can connect to, or come from, an address or the name "localhost"."""
+    """Whether an address is a loopback address, or the name "localhost"."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Warnings about what clients send: one line each, and few of them."""
+"""Warnings about malformed data from clients: one line each, limited in number."""
 
 import logging
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-# A QuadSim sends five frames a second, and one that is not served reconnects 200 times a second.
+# A QuadSim sends five frames a second, and a QuadSim that is not served reconnects 200 times a second.
 REPEAT_AFTER_S = 10.0
 MOST_PER_INTERVAL = 50
-# The session of the server's own complaints. They are of a few fields, and no number of clients may crowd them out.
+# The session name of the server's own complaints. These have few fields, and clients cannot displace them.
 SERVER = "server"
 
 
@@ -31,7 +31,7 @@ class RateLimitedWarnings:
         self._clients = self._left_out = 0
 
     def warn(self, session: str, field: str, expected: str, received: str) -> None:
-        """Report that `session` sent something else in `field` than expected."""
+        """Report that `session` sent a `field` that is not as expected."""
         for listener in self.listeners:
             listener(session, field, expected, received)
         now_s = self._clock()

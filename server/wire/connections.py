@@ -1,8 +1,8 @@
-"""Accepted connections: how many there may be, how long a request may take to arrive, and who makes room for whom.
+"""Accepted connections: their number, the deadline for a request, and which client is dropped when all are taken.
 
-A stranger is a client none of whose events has been understood yet and that does not watch the page. When all
-connections are taken, the longest-waiting stranger makes room for a newcomer, and if there is none, the client that has
-been silent for longest. A QuadSim sends its first frame within 0.2 s.
+A stranger is a client none of whose events has been understood yet, and which does not watch the page. When all
+connections are taken, a new client takes the place of the longest-waiting stranger. Without a stranger, it takes the
+place of the client that has been silent for longest. A QuadSim sends its first frame within 0.2 s.
 """
 
 import enum
@@ -22,16 +22,16 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 MOST_CONNECTIONS = 500
-# Longest time until a request has arrived whole, from the start of the connection or the end of the last answer; for a
-# websocket message, from its first fragment.
+# Longest time until a request has arrived completely, from the start of the connection or the end of the last answer.
+# For a websocket message, the time begins with its first fragment.
 REQUEST_S = 10.0
-# Of requests and messages that are still arriving, from all clients together. A hundred QuadSims have 10 MB at most.
+# Total size of requests and messages that are still arriving, of all clients. A hundred QuadSims have 10 MB at most.
 MOST_HELD_BYTES = 20_000_000
-# A known client counts as silent when nothing of it has been understood for so long; a QuadSim sends 5 frames a second.
+# A known client counts as silent if none of its events was understood for this time; a QuadSim sends 5 frames a second.
 SILENT_S = 60.0
-# How long to wait for a descriptor or for a connection to end.
+# How long to wait for a free file descriptor or for a connection to end.
 RETRY_S = 0.05
-# After accepting a connection, whose handshake costs 1 to 2 ms: a storm of them must not keep the others waiting.
+# Pause before each accepted connection. A handshake costs 1 to 2 ms, so many of them would keep other clients waiting.
 ACCEPT_PAUSE_S = 0.002
 KEY = "followme.connection"
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -39,14 +39,14 @@ NOT_LISTENING = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK}
 
 
 class Peer(NamedTuple):
-    """Where a client connected from."""
+    """The address and port of a client."""
 
     host: str
     port: str
 
     @classmethod
     def of(cls, environ: Mapping[str, Any]) -> "Peer":
-        """From a WSGI environment."""
+        """The client of a WSGI environment."""
         return cls(str(environ.get("REMOTE_ADDR")), str(environ.get("REMOTE_PORT")))
 
     def __str__(self) -> str:
@@ -55,34 +55,34 @@ class Peer(NamedTuple):
 
 
 class Standing(enum.IntEnum):
-    """How well a client is known: strangers make room first."""
+    """How well a client is known. The least known clients are dropped first."""
 
     STRANGER = 0
-    JOINED = 1  # the default namespace of Socket.IO
-    KNOWN = 2  # by an event of ours that was understood
-    VIEWER = 3  # of the page; there are few, and they have nothing to send
+    JOINED = 1  # has joined the default namespace of Socket.IO
+    KNOWN = 2  # has sent an event that was understood
+    VIEWER = 3  # watches the page; viewers are few and send nothing
 
 
 class Connection:
     """One accepted connection.
 
     Args:
-        state: eventlet's record of it: [address, socket, state].
-        pace: of the event loop.
-        on_held: called when more or fewer bytes are held, with the difference.
-        earliest_arrival_s: the earliest time at which it can have been made, monotonic seconds; None for now.
+        state: eventlet's record of the connection: [address, socket, state].
+        pace: the pace of the event loop.
+        on_held: called with the difference when the number of held bytes changes.
+        earliest_arrival_s: the earliest time at which the client can have connected, monotonic seconds; None for now.
 
     Attributes:
-        since_s: monotonic time from which the present request or message is awaited.
-        is_received: whether that has arrived whole.
-        held_bytes: how much of it has arrived; 0 once it has arrived whole, or is no longer wanted.
+        since_s: monotonic time at which the deadline of the present request or message begins.
+        is_received: whether the present request or message has arrived completely.
+        held_bytes: size of the part of it that has arrived; 0 once it has arrived completely, or is no longer wanted.
         standing: how well the client is known.
         heard_s: monotonic time of the latest event that was understood.
-        pace: of the event loop.
-        is_websocket: whether it has become a websocket.
+        pace: the pace of the event loop.
+        is_websocket: whether the connection has become a websocket.
         is_closing: whether its thread has been told to end.
-        turns: the client's, on the event loop.
-        thread: the green thread that serves it.
+        turns: the client's turns on the event loop.
+        thread: the green thread that serves the connection.
     """
 
     def __init__(
@@ -101,22 +101,22 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """The client's in logs."""
+        """The client's name in logs."""
         host, port = self._state[0][:2]
         return str(Peer(host, port))
 
     def begin_request(self) -> None:
-        """Await a request: its sender is a stranger again, for a connection may be passed on by a proxy."""
+        """Await a request. Its sender counts as a stranger, because a proxy may use a connection for many clients."""
         self.standing = Standing.STRANGER
         self.heard_s = self.since_s = self._clock()
         self.is_received = False
         self._keep(bytearray())
 
     def hold(self, unfinished: bytearray) -> None:
-        """Note how much of a message has arrived; the first bytes set the deadline for the others.
+        """Note how much of a message has arrived; its deadline begins with the first bytes.
 
         Args:
-            unfinished: what has arrived; cleared when the connection is closed, and then there will be no more.
+            unfinished: the data that has arrived; cleared when the connection is closed.
         """
         if self.is_received:
             self.since_s, self.is_received = self._clock(), False
@@ -125,7 +125,7 @@ class Connection:
         self._keep(unfinished)
 
     def receive(self) -> None:
-        """Note that a request or a message has arrived whole, or will not: it is no longer held here."""
+        """Note that a request or a message has arrived completely, or never will; it is no longer held here."""
         self.is_received = True
         self._keep(bytearray())
 
@@ -139,26 +139,26 @@ class Connection:
         """Raise the client's standing to at least `standing`.
 
         Args:
-            standing: at least.
-            heard_s: when something of it was last understood, monotonic seconds; None for now.
+            standing: the least standing.
+            heard_s: when an event of the client was last understood, monotonic seconds; None for now.
         """
         self.standing = max(self.standing, standing)
         self.heard_s = self._clock() if heard_s is None else heard_s
 
     def is_silent(self, now_s: float) -> bool:
-        """Whether it belongs to a known client of whom nothing has been understood for long."""
+        """Whether it belongs to a known client of which no event was understood for `SILENT_S`."""
         return self.standing == Standing.KNOWN and now_s - self.heard_s > SILENT_S
 
     def close_after_answer(self, environ: dict[str, Any]) -> None:
-        """Leave the rest of a request unread; eventlet would read all of it, however long, before the next request."""
+        """Leave the rest of a request unread and close after the answer; eventlet would read all of the request."""
         body = environ["eventlet.input"]
         body.chunked_input, body.content_length = False, 0
         self._state[2] = eventlet.wsgi.STATE_CLOSE
 
     def close(self) -> None:
-        """End it. A websocket's thread notices and tidies up; any other may wait for something else, and is ended."""
+        """Close the connection. A websocket's thread ends by itself. Another thread may wait, and is killed."""
         self.is_closing = True
-        self._unfinished.clear()  # the thread may have to wait for its turn to end
+        self._unfinished.clear()  # now, because the thread may have to wait for its turn before it ends
         self._keep(self._unfinished)
         eventlet.greenio.shutdown_safe(self._state[1])
         if not self.is_websocket and self.thread is not None and self.thread is not eventlet.getcurrent():
@@ -166,18 +166,18 @@ class Connection:
 
 
 class Connections:
-    """Listens, and keeps the connections within bounds: the socket and the pool of eventlet's HTTP server.
+    """Listens, and keeps the connections within bounds. Serves as socket and pool of eventlet's HTTP server.
 
     Args:
         listener: listening socket.
-        complaints: where clients are reported that take all connections.
-        pace: of the event loop.
-        most: connections at once.
+        complaints: where a shortage of connections is reported.
+        pace: the pace of the event loop.
+        most: most connections at once.
     """
 
     def __init__(self, listener: Any, complaints: RateLimitedWarnings, pace: Pace, most: int) -> None:
         self._listener, self._complaints, self._pace, self._most = listener, complaints, pace, most
-        self._turns = Turns(pace)  # of newcomers: they may wait behind others, with their requests already sent
+        self._turns = Turns(pace)  # of new clients, whose connections and first requests may wait to be accepted
         self._open: dict[Any, Connection] = {}
         self._held_bytes = 0
 
@@ -188,13 +188,13 @@ class Connections:
         return getattr(self._listener, name)
 
     def accept(self) -> tuple[Any, Any]:
-        """The next connection and its address, within the bounds; survives a lack of descriptors."""
+        """The next connection and its address, within the bounds. Goes on after a lack of file descriptors."""
         while True:
             self._pace.sleep(ACCEPT_PAUSE_S)
             is_awaited = not select.select([self._listener], [], [], 0)[0]
             if is_awaited:
                 self._turns.catch_up()
-            # Linux tells of a lack of descriptors even if nobody waits, and then nobody must make room.
+            # Wait first: Linux reports a lack of descriptors even if no client waits. Then no client must be dropped.
             eventlet.hubs.trampoline(self._listener, read=True)
             if is_awaited:
                 self._turns.wake()
@@ -228,11 +228,11 @@ class Connections:
         return self._open[socket]
 
     def expire(self) -> None:
-        """Close connections that keep us waiting for too long; called twice a second."""
+        """Close connections whose request or message is overdue; called twice a second."""
         arriving = [each for each in self._open.values() if not each.is_received and not each.is_closing]
         for connection in arriving:
             if self._pace.clock() - connection.since_s > REQUEST_S:
-                if held_bytes := connection.held_bytes:  # else it was idle, as browsers' are
+                if held_bytes := connection.held_bytes:  # without any, it was idle, which is normal for browsers
                     expected = f"a whole request or message within {REQUEST_S:g} s"
                     self._complaints.warn(connection.name, "message", expected, f"{held_bytes} bytes of one")
                 connection.close()
@@ -244,21 +244,21 @@ class Connections:
             max(self._open.values(), key=self._burden).close()
 
     def _burden(self, connection: Connection) -> tuple[float, int]:
-        """How much it has held, and for how long: a simulator's frame arrives within milliseconds."""
+        """Bytes that a connection holds × time. Small for a simulator, whose frame arrives within milliseconds."""
         held_s = self._pace.clock() - connection.since_s
         return connection.held_bytes * held_s, connection.held_bytes
 
     def _forget(self, socket: Any) -> None:
         connection = self._open.pop(socket)
         connection.receive()
-        # The thread's local storage has the connection: a pair that would keep each other for ever.
+        # The thread's local storage refers to the connection, so both would refer to each other for ever.
         connection.thread = None
 
     def _make_room(self) -> bool:
         """Close the connection of the longest-waiting stranger, or else of the longest-silent client.
 
         Returns:
-            Whether there was any.
+            Whether there was such a client.
         """
         now_s, expected = self._pace.clock(), f"at most {self._most} connections"
         staying = [each for each in self._open.values() if not each.is_closing]
@@ -279,7 +279,7 @@ class Connections:
 
 
 def most_connections() -> int:
-    """How many connections this process should have at once: half of its descriptors; files need some, too."""
+    """The most connections of this process at once: half of its file descriptors, because files need some, too."""
     if resource is None:
         return MOST_CONNECTIONS
     with suppress(OSError, ValueError):

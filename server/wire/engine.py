@@ -1,7 +1,8 @@
 """Engine.IO on our websocket, with bounds that hold for both of its transports.
 
-By polling as by websocket, a client may send packets that `is_packet` knows, of at most `MOST_MESSAGE_BYTES`. What
-waits for a client that does not read is bounded. So is the number of sessions: those of strangers, and all.
+By polling and by websocket, a client may only send packets that `is_packet` accepts, of at most `MOST_MESSAGE_BYTES`.
+The data that waits for a client that does not read is bounded. The number of strangers' sessions and the number of all
+sessions are bounded, too.
 """
 
 import io
@@ -21,12 +22,12 @@ from server.wire.handshake import mistake_in, refuse_handshake
 from server.wire.messages import shorten
 from server.wire.websocket import OLDER_CLIENT, WebSocketWSGI, is_packet
 
-# Packets that wait for a client who does not read them; 20 a second is what a simulator is sent.
+# Packets that may wait for a client that does not read them. A simulator is sent 20 packets a second.
 MOST_QUEUED = 1000
-# A viewer's image has some 50 kB, and the next one waits until it has been read.
+# Bytes that may wait. A viewer's image has some 50 kB, and the next image is sent only once it has been read.
 MOST_QUEUED_BYTES = 500_000
-# Sessions, as by polling they need no connection. Beyond the first limit the oldest stranger's is closed; when all are
-# of known clients, that of the longest-silent one (`SILENT_S`).
+# Bounds of sessions, because sessions by polling need no connection. Beyond either, the oldest stranger's session is
+# closed. If there are only known clients, the session of the longest-silent client is closed (`SILENT_S`).
 MOST_STRANGERS, MOST_SESSIONS = 200, 500
 MOST_PACKETS = 16  # of a payload, engineio's own limit
 SEPARATOR = "\x1e"
@@ -37,9 +38,9 @@ class Session:
     """A client's session.
 
     Args:
-        peer: where it was begun from.
-        client: engineio's record of it.
-        connection: its websocket, if it has one, or the one that it is being upgraded to.
+        peer: address and port of the client that began it.
+        client: engineio's record of the session.
+        connection: its websocket, or the websocket that it is being upgraded to; None without a websocket.
         standing: how well the client is known.
         heard_s: monotonic time of the latest event that was understood.
     """
@@ -55,7 +56,7 @@ class PacketQueue(eventlet.queue.Queue):
     """Packets that wait for a client.
 
     Attributes:
-        bytes: how many they have together.
+        bytes: total size of their data (characters).
     """
 
     def _init(self, maxsize: int | None) -> None:
@@ -73,11 +74,11 @@ class PacketQueue(eventlet.queue.Queue):
 
 
 class EngineServer(engineio.Server):
-    """Engine.IO; see the module.
+    """Engine.IO with bounds, see the module.
 
     Attributes:
         complaints: where clients' mistakes are reported.
-        sessions: by id.
+        sessions: the sessions by their id.
     """
 
     complaints: RateLimitedWarnings
@@ -85,18 +86,18 @@ class EngineServer(engineio.Server):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # A copy: the original is a module's global.
+        # A copy, because the original is a global of engineio.
         self._async = {**self._async, "websocket": self._websocket, "queue": PacketQueue}
         self.sessions: dict[str, Session] = {}
         self._present = eventlet.corolocal.local()
 
     @property
     def earliest_arrival_s(self) -> float:
-        """The earliest time (monotonic s) at which what is being handled can have arrived at this machine."""
+        """The earliest time (monotonic s) at which the event being handled can have arrived at this machine."""
         return self._present.connection.turns.earliest_arrival_s
 
     def handle_request(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Handle an HTTP request of a client, within the bounds; a websocket's is handled until the websocket ends."""
+        """Handle an HTTP request of a client, within the bounds. For a websocket, this returns when it ends."""
         self._present.connection = connection_of(environ)
         query = parse_qs(environ.get("QUERY_STRING", ""))
         if query.get("transport", [""])[0] != "websocket":
@@ -105,7 +106,7 @@ class EngineServer(engineio.Server):
             return refuse_handshake(environ, start_response, mistake, self.complaints)
         sid = query.get("sid", [""])[0]
         if sid in self.sockets and self.sockets[sid].closed:
-            del self.sockets[sid]  # engineio would do so only at its next look round, and raise until then
+            del self.sockets[sid]  # engineio would delete it later, and raise an exception until then
         self._complain_of_request(environ, query, sid)
         session = self.sessions.get(sid)
         if "sid" not in query:
@@ -126,7 +127,7 @@ class EngineServer(engineio.Server):
                 session.connection, session.client.upgrading = None, False
 
     def rise(self, sid: str, standing: Standing) -> None:
-        """Note that something of a session's client has been understood, by which it is known as well as that."""
+        """Note that a packet of a session's client has been understood, which raises its standing to `standing`."""
         session = self.sessions.get(sid)
         if session is not None:
             session.standing, session.heard_s = max(session.standing, standing), time.monotonic()
@@ -134,13 +135,13 @@ class EngineServer(engineio.Server):
                 session.connection.rise(standing, session.heard_s)
 
     def disconnect(self, sid: str | None = None) -> None:
-        """Close a client's session without waiting until the client has read everything: some never do."""
+        """Close a client's session without waiting until the client has read everything, because some never do."""
         gone = self.sockets.pop(sid, None)
         if gone is not None:
             gone.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
 
     def drop_deaf_clients(self) -> None:
-        """Close the sessions of clients who send and do not read; called several times a second."""
+        """Close the sessions of clients that do not read; called several times a second."""
         for client in list(self.sockets.values()):
             if client.queue.qsize() > MOST_QUEUED or client.queue.bytes > MOST_QUEUED_BYTES:
                 client.close(wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
@@ -162,7 +163,7 @@ class EngineServer(engineio.Server):
         if event == "disconnect":
             gone = self.sessions.pop(sid, None)
             if gone is not None and gone.connection is not None and not gone.client.upgraded:
-                gone.connection.close()  # its upgrade was never finished, and nobody else would end it
+                gone.connection.close()  # its upgrade was never finished, and nothing else would close it
         return result
 
     def _is_version_supported(self, environ: dict[str, Any], query: Mapping[str, list[str]]) -> bool:
@@ -182,7 +183,7 @@ class EngineServer(engineio.Server):
         return True
 
     def _complain_of_request(self, environ: Mapping[str, Any], query: Mapping[str, list[str]], sid: str) -> None:
-        """Report a request that engineio will refuse, which it tells its client only."""
+        """Report a request that engineio will refuse, because engineio itself only tells the client."""
         transport = query.get("transport", ["polling"])[0]
         if transport not in self.transports:
             mistake = "transport", " or ".join(self.transports), shorten(transport, 10)
@@ -193,7 +194,7 @@ class EngineServer(engineio.Server):
         self.complaints.warn(Peer.of(environ).host, *mistake)
 
     def _has_room(self, environ: Mapping[str, Any]) -> bool:
-        """Whether there may be another session; the oldest stranger's or a silent client's may be closed for it."""
+        """Whether another session may begin; may close the session of the oldest stranger or of a silent client."""
         strangers = [sid for sid, session in self.sessions.items() if session.standing < Standing.KNOWN]
         if len(strangers) < MOST_STRANGERS and len(self.sessions) < MOST_SESSIONS:
             return True
@@ -203,7 +204,7 @@ class EngineServer(engineio.Server):
             if len(strangers) >= MOST_STRANGERS:
                 expected = f"at most {MOST_STRANGERS} of clients that have sent no valid event"
             self.complaints.warn(SERVER, "sessions", expected, f"{more}, for which the oldest was closed")
-            # The first, that is the oldest.
+            # Among those with the lowest standing, `min` takes the first, which is the oldest.
             self.disconnect(min(strangers, key=lambda sid: self.sessions[sid].standing))
         elif time.monotonic() - silent_s > SILENT_S:
             self.complaints.warn(SERVER, "sessions", expected, f"{more}, for which the longest-silent was closed")
@@ -220,7 +221,7 @@ class EngineServer(engineio.Server):
             session.connection = connection
 
     def _is_payload(self, session: Session, environ: dict[str, Any]) -> bool:
-        """Whether a request's body is what a client may send: some packets. Otherwise none of them is taken."""
+        """Whether a request's body consists of packets that a client may send. Otherwise all of it is refused."""
         body = environ["wsgi.input"].read()
         try:
             packets = body.decode().split(SEPARATOR)

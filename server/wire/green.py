@@ -1,6 +1,6 @@
-"""The one import of eventlet, which greets each importer with the advice to choose another library.
+"""The only import of eventlet, without its warning that it is deprecated.
 
-It was chosen knowing that, and only this folder depends on it.
+The deprecation was known when eventlet was chosen. Only this folder depends on it.
 """
 
 import warnings

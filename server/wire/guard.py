@@ -1,4 +1,4 @@
-"""Around every HTTP request: it is read whole, only the server's own page may ask, and our own errors are reported."""
+"""Guards around every HTTP request: refuse other sites' pages, read the whole request, report our own errors."""
 
 import io
 import ipaddress
@@ -15,7 +15,7 @@ from server.wire.green import eventlet
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, RECEIVE_BYTES
 
-# Where a server may listen, but nobody calls it by that.
+# Addresses on which a server may listen, but which are no valid host name for a client's request.
 UNSPECIFIED = {"0.0.0.0", "::"}
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -24,11 +24,13 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLimitedWarnings) -> Wsgi:
     """Refuse requests of other sites' pages.
 
-    A browser names the page's site in the Origin header of each command, stream and websocket; it must be the site of
-    the Host header. With an image or a script it sends no Origin, but Sec-Fetch-Site, which must not be another site,
-    unless a link opens a page (Sec-Fetch-Dest: document). A site whose name has been pointed at this machine passes
-    these checks, so the name in the Host header must be an address, "localhost", this machine's own name or one of
-    `names`. To 0.0.0.0 and IPv4 addresses in IPv6, which lead to this machine, too, browsers send no Sec-Fetch-Site.
+    A browser names the page's site in the Origin header of each command, stream and websocket. This site must be that
+    of the Host header. For an image or a script, a browser sends no Origin but Sec-Fetch-Site. This must not be another
+    site, unless a link opens a page (Sec-Fetch-Dest: document).
+
+    An attacker's site whose host name resolves to this machine passes both checks (DNS rebinding). So the name in the
+    Host header must be an address, "localhost", this machine's own name or one of `names`. The addresses 0.0.0.0 and
+    IPv4 in IPv6 are refused: they lead to this machine, too, but browsers send them no Sec-Fetch-Site.
     """
     own_names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)} - UNSPECIFIED
     expected = f"an address (not 0.0.0.0) or one of {', '.join(sorted(own_names))}"
@@ -55,15 +57,15 @@ def refuse_foreign_names(wsgi: Wsgi, names: Collection[str], complaints: RateLim
 
 
 def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
-    """Read a request's body before the application sees the request, and note which connections are of use.
+    """Read a request's body before the application gets the request, and note which clients are viewers.
 
-    The body is bounded, and there is a deadline for it (`Connections.expire`): once the application runs, it waits for
-    nobody. An answer that is a stream of events makes its reader a viewer.
+    The size of the body is bounded, and there is a deadline for it (`Connections.expire`). So the application never
+    waits for a client. A client that is answered by a stream of events counts as a viewer.
     """
 
     def whole(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         connection = connection_of(environ)
-        # The page and strangers come after simulators: a request costs 1 to 2 ms, and a storm of handshakes more.
+        # Requests of the page and of strangers wait behind simulators: a request costs 1 to 2 ms, many handshakes more.
         connection.pace.wait_busy()
         size = _body_length(environ)
         if size is None or size > MOST_MESSAGE_BYTES:
@@ -82,14 +84,14 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
             return start_response(status, headers, *arguments)
 
         answer = wsgi(environ, start)
-        # What `refuse` says, for one: read as the beginning of the next answer.
+        # No body for HEAD (as from `refuse`): the client would read it as the beginning of the next answer.
         return [] if environ["REQUEST_METHOD"] == "HEAD" and isinstance(answer, list) else answer
 
     return whole
 
 
 def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
-    """Report errors of the application, which the HTTP server would swallow; a connection that breaks is none."""
+    """Report errors of the application, which the HTTP server would swallow. A broken connection is not reported."""
 
     def reported(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -104,7 +106,7 @@ def report_errors(wsgi: Wsgi, faults: Faults) -> Wsgi:
 
 
 def _body_length(environ: dict[str, Any]) -> int | None:
-    """Bytes of a request's body; None if another program, such as a proxy, may understand its headers otherwise.
+    """Bytes of a request's body; None if another program, such as a proxy, may interpret its headers differently.
 
     Source: RFC 9112, 6.3.
     """

@@ -1,7 +1,7 @@
-"""What a websocket handshake must have, checked before anything is begun for its sender.
+"""Checks a websocket handshake before a session is opened for its sender.
 
-Engine.IO would open a session first, and eventlet would then refuse the connection, or the packets of the session would
-be taken for the answer.
+Without this check, Engine.IO would open a session first. Then eventlet would refuse the connection, or the session's
+packets would be sent as the answer to the request.
 
 Source: RFC 6455, 4.2.1.
 """
@@ -15,7 +15,7 @@ from server.wire.connections import Peer, connection_of
 from server.wire.guard import refuse
 from server.wire.messages import shorten
 
-VERSIONS = ("13", "8")  # those that eventlet speaks; 8 differs in the name of a header that is not used here
+VERSIONS = ("13", "8")  # the versions that eventlet speaks; 8 differs in the name of a header that is not used here
 KEY_BYTES = 16
 
 

@@ -18,26 +18,26 @@ from server.wire.signals import on_signals
 
 logger = logging.getLogger(__name__)
 
-# Longest time for which a connection may be silent amid a request or leave an answer unread. Socket.IO's pings watch a
-# websocket.
+# Longest time for which a connection may be silent within a request or leave an answer unread. For websockets,
+# Socket.IO's pings take care of this.
 IDLE_S = 5
-# Unread data kept here for a client that reads slowly; the kernel would let megabytes of old pictures queue up.
+# Size of the send buffer for a client that reads slowly. By default, the kernel would queue megabytes of old images.
 SEND_BUFFER_BYTES = 65536
 # Longest time for which a native thread in pure Python may keep the event loop waiting; Python's default is 5 ms.
 SWITCH_INTERVAL_S = 0.001
 EXPIRE_S = 0.5
-# Connections that the operating system keeps until they are accepted. Beyond it, it lets clients try again after 1 s.
+# Connections that the operating system keeps until they are accepted. Beyond this number, clients try again after 1 s.
 BACKLOG = 1024
 # A front's own port, for pages and metrics, may have this many times fewer connections than the shared port.
 SHARED_PER_OWN_PORT = 10
 
 
 class EventLoop:
-    """Runs everything that is not in a native thread of its own.
+    """Runs all work that has no native thread of its own.
 
     Args:
         faults: where errors of posted calls and repeated work are reported.
-        complaints: where clients are reported that take all connections.
+        complaints: where a shortage of connections is reported.
     """
 
     def __init__(self, faults: Faults, complaints: RateLimitedWarnings) -> None:
@@ -47,30 +47,30 @@ class EventLoop:
         self._failure: str | None = None
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Have a call run on the loop; any thread may ask, and never waits."""
+        """Have a call run on the loop; any thread may call this, and it returns at once."""
         self._mailbox.post(call, *arguments)
 
     @staticmethod
     def sleep(seconds: float) -> None:
-        """Let others run for a time; with 0, until each has had a turn."""
+        """Let other green threads run for a time; with 0, until each has had a turn."""
         eventlet.sleep(seconds)
 
     def give_way(self) -> None:
-        """Let each other have a turn, unless calls wait that have been posted.
+        """Let each other green thread have a turn, unless posted calls wait.
 
-        Beside ten clients that send without end, a turn of all takes 20 ms. Answers to frames, which come by `post`,
-        would arrive faster than they leave if each waited for two such turns.
+        With ten clients that send without end, a round of turns takes 20 ms. Answers to frames come by `post`. They
+        would arrive faster than they are sent if each answer waited for two rounds.
         """
         if self._mailbox.is_empty:
             eventlet.sleep(0)
 
     def every(self, period_s: float, work: Callable[[], None], name: str) -> None:
-        """Do work again and again, whatever it raises.
+        """Call `work` repeatedly, also after it has raised an exception.
 
         Args:
-            period_s: between the end of the work and its next beginning.
+            period_s: time between the end of a call and the start of the next.
             work: called on the loop.
-            name: of the work, for reports of its errors.
+            name: name of the work, for reports of its errors.
         """
 
         def repeat() -> None:
@@ -90,21 +90,22 @@ class EventLoop:
         reload: Callable[[], None],
         shared_port: int | None = None,
     ) -> tuple[str, int]:
-        """Listen, and serve from when `wait` is called.
+        """Listen; clients are served once `wait` is called.
 
         Args:
             wsgi: the application.
             host: address to listen on.
-            port: 0 for any that is free.
-            stop: called on SIGTERM, Ctrl-C and the terminal's end.
+            port: port to listen on; 0 for any free port.
+            stop: called on SIGTERM, on Ctrl-C and when the terminal ends.
             reload: called on any other SIGHUP.
-            shared_port: listened on as well, as other processes do; `port` then is for few clients. None for none.
+            shared_port: second port to listen on, shared with other processes; `port` is then for few clients. None
+                for no second port.
 
         Returns:
-            The address and the port that it listens on.
+            The address and the port (not the shared one) that it listens on.
 
         Raises:
-            OSError: if the address cannot be listened on; its `filename` says which.
+            OSError: if the server cannot listen on an address; `filename` of the error is the address.
         """
         listener = _listen(host, port)
         shared = None if shared_port is None else _listen(host, shared_port, is_shared=True)
@@ -121,7 +122,7 @@ class EventLoop:
         return listener.getsockname()[:2]
 
     def _accept(self, listener: Any, wsgi: Callable[..., Any], pace: Pace, most: int, stop: Callable[[], None]) -> None:
-        """Serve the clients of one listening socket, at most so many at once."""
+        """Serve the clients of one listening socket, at most `most` connections at once."""
         connections = Connections(listener, self._complaints, pace, most)
         self.every(EXPIRE_S, connections.expire, "connections")
         eventlet.spawn(
@@ -136,14 +137,14 @@ class EventLoop:
             debug=False,
             socket_timeout=IDLE_S,
             keepalive=IDLE_S,
-            minimum_chunk_size=1,  # an event leaves at once
+            minimum_chunk_size=1,  # an event is sent at once
         ).link(self._on_http_end, stop)
 
     def wait(self) -> None:
         """Run until `end`.
 
         Raises:
-            RuntimeError: if the HTTP server has ended by itself.
+            RuntimeError: if the HTTP server has ended unexpectedly.
         """
         self._stopped.wait()
         if self._failure is not None:
@@ -153,13 +154,13 @@ class EventLoop:
         """Have `wait` return after a time."""
 
         def stop() -> None:
-            if not self._stopped.ready():  # by another signal
+            if not self._stopped.ready():  # it is ready if an earlier signal has stopped the loop
                 self._stopped.send()
 
         eventlet.spawn_after(after_s, stop)
 
     def _on_http_end(self, thread: Any, stop: Callable[[], None]) -> None:
-        """Stop the program with an error when the HTTP server has ended by itself."""
+        """Stop the program with an error, because the HTTP server has ended unexpectedly."""
         try:
             thread.wait()
             self._failure = "the HTTP server has ended"
@@ -190,39 +191,39 @@ class _Silent:
 
 
 class TimedReader(io.RawIOBase):
-    """Reads the requests of a connection; notes when data was awaited and when it came.
+    """Reads the requests of a connection, and notes when it begins to wait for data and when data arrives.
 
     Args:
-        file: eventlet's, of the connection. It is kept: without it the connection would be closed.
-        green_socket: the connection's.
-        turns: the client's.
+        file: eventlet's file of the connection. A reference is kept, because the connection closes with the file.
+        green_socket: the connection's socket.
+        turns: the client's turns.
     """
 
     def __init__(self, file: Any, green_socket: Any, turns: Turns) -> None:
         self._file, self._socket, self._turns = file, green_socket, turns
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has arrived; if that is nothing, wait for it."""
+        """Read the data that has arrived; if there is none, wait for data."""
         try:
             return self._socket.fd.recv_into(buffer)
-        except OSError:  # nothing has arrived, or the connection is over, which the file sees to
+        except OSError:  # no data has arrived, or the connection is over, which the file's `readinto` handles
             self._turns.catch_up()
             size = self._file.raw.readinto(buffer)
             self._turns.wake()
             return size
 
     def close(self) -> None:
-        """Close the file, too."""
+        """Close eventlet's file, too."""
         self._file.close()
         super().close()
 
 
 class _Protocol(eventlet.wsgi.HttpProtocol):
-    """eventlet's HTTP, whose requests know their connection."""
+    """eventlet's HTTP protocol; the environment of its requests has their `Connection`."""
 
     rfile: Any
 
@@ -240,7 +241,7 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         super().handle_one_request()
 
     def get_environ(self) -> dict[str, Any]:
-        # eventlet says HTTP/1.0 of every request.
+        # eventlet gives HTTP/1.0 as the version of every request.
         own = {KEY: self._connections.of(self.request), "SERVER_PROTOCOL": self.request_version}
         return {**super().get_environ(), **own}
 
@@ -248,4 +249,4 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         logger.debug("a request that is not understood as HTTP: answered %s", code)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing more: it quotes the request, with a token that may be in it."""
+        """Log nothing, because the message quotes the request, which may contain a token."""

@@ -32,12 +32,12 @@ class Mailbox:
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Have `call(*arguments)` run on the event loop; returns at once."""
         self._calls.append((call, arguments))
-        # A full buffer holds enough wake-ups that have not been read yet.
+        # If the buffer is full, it holds enough unread wake-ups.
         with contextlib.suppress(BlockingIOError):
             self._wake.send(b"\0")
 
     def run(self) -> None:
-        """Run posted calls, for ever."""
+        """Run posted calls for ever."""
         while True:
             self._receiver.recv(4096)
             while self._calls:

@@ -1,6 +1,6 @@
-"""QuadSim's events as values: `sensor_frame` parsed and validated, commands and markers built.
+"""QuadSim's events as values: parses and validates `sensor_frame`, builds commands and markers.
 
-Dicts exist here and at the socket; everything behind this module handles `SensorFrame` and `Command`.
+Dicts exist here and at the socket. All other modules handle `SensorFrame` and `Command`.
 """
 
 import binascii
@@ -15,15 +15,15 @@ import pybase64
 
 # The two commands, by the names of their events.
 FOLLOW, PATROL = "object_detected", "object_lost"
-# A pose beyond these is no place in QuadSim's city (some hundred metres wide) but a broken number.
+# Bounds of a pose. QuadSim's city is some hundred metres wide, so a larger number is a broken one.
 FARTHEST_M = 1e6
 LARGEST_ANGLE_DEG = 1e5
 # Characters; a pose of six N4 numbers takes some 60.
 LONGEST_NUMBERS = 200
 
-# C#'s "N4": groups of three digits, always four decimals. Machines' locales choose both separators; a group is
-# set off by a comma, a point, an apostrophe or some kind of space, decimals by a point, a comma or U+066B; marks of
-# writing direction may stand before the sign.
+# C#'s "N4": groups of three digits, always four decimals. Both separators depend on the machine's locale: a comma, a
+# point, an apostrophe or some kind of space between groups; a point, a comma or U+066B before the decimals. Marks of
+# writing direction may precede the sign.
 _N4 = re.compile(r"[\s\u200e\u200f\u061c]*([-−]?)(\d{1,3}(?:[.,'’\s\u00a0\u202f٬]\d{3})*|\d+)([.,٫])(\d{4})(?:,|$)")
 
 
@@ -42,7 +42,7 @@ class Pose(NamedTuple):
 
 
 class BadFrameError(ValueError):
-    """A frame that is not understood: which field, what was expected, what came, in a few words each."""
+    """A malformed frame: the field, what was expected, what was received, in a few words each."""
 
     def __init__(self, field: str, expected: str, received: str) -> None:
         self.field = field
@@ -51,10 +51,10 @@ class BadFrameError(ValueError):
         super().__init__(f"{field}: expected {expected}, got {self.received}")
 
     def as_value(self) -> "BadFrameError":
-        """The same mistake without the stack on which it was raised.
+        """The same error without the traceback with which it was raised.
 
-        A frame that is kept with its mistake would otherwise be on that stack, a cycle: images and messages of a
-        megabyte each would stay in memory until the garbage collector comes.
+        The traceback refers to the frame, and the frame is kept together with its error. This cycle would keep images
+        and messages of a megabyte each in memory until the garbage collector runs.
         """
         return BadFrameError(self.field, self.expected, self.received)
 
@@ -63,11 +63,11 @@ class SensorFrame(NamedTuple):
     """One `sensor_frame`, its images still encoded.
 
     Args:
-        timestamp_s: seconds since 1970 by the simulator's clock; None if it sent none that makes sense.
+        timestamp_s: seconds since 1970 by the simulator's clock; None if it sent no valid timestamp.
         rgb_image: JPEG file.
-        depth_image: PNG file, R = round(255 · depth / far), 255 where nothing is within far; None if it has none.
-        pose: the quad's, in the world.
-        gimbal_pose: the camera's, in the world.
+        depth_image: PNG file, R = round(255 · depth / far), 255 where nothing is within far; None if there is none.
+        pose: pose of the quadcopter in the world.
+        gimbal_pose: pose of the camera in the world.
     """
 
     timestamp_s: float | None
@@ -81,14 +81,14 @@ class Frame(NamedTuple):
     """One `sensor_frame` event of a simulator.
 
     Args:
-        number: identifies it among its simulator's frames; counts up from 1.
-        arrival_s: monotonic seconds; the earliest time at which it can have arrived.
-        argument: the event's, as received.
-        content: what it says; the error if it could not be parsed.
+        number: identifies the frame among its simulator's frames; counts up from 1.
+        arrival_s: monotonic seconds; the earliest time at which the frame can have arrived.
+        argument: the event's argument, as received.
+        content: the parsed frame, or the error if it could not be parsed.
         expected_m: (x, y, z) in the world of the person followed, if it is enough to search the image around them;
             None if the whole image must be searched (`server.flight.glance`).
-        is_whole_due: whether the whole image should be searched all the same, unless other frames wait.
-        target: name of its session's target; None for the one that `Sight` was made with.
+        is_whole_due: whether the whole image should be searched nevertheless, unless other frames wait.
+        target: name of its session's target; None for the target that `Sight` was made with.
     """
 
     number: int
@@ -116,14 +116,14 @@ class Command(NamedTuple):
 
 
 def parse_sensor_frame(data: object) -> SensorFrame:
-    """Check and decode what came with a `sensor_frame` event.
+    """Check and decode the argument of a `sensor_frame` event.
 
     Args:
-        data: the event's argument as JSON gave it.
+        data: the event's argument, decoded from JSON.
 
     Raises:
-        BadFrameError: naming the first field that is missing or not as QuadSim sends it. A bad timestamp is
-            no error: `SensorFrame.timestamp_s` is None, for arrival tells the time as well.
+        BadFrameError: names the first field that is missing or not as QuadSim sends it. A bad timestamp is no error,
+            because the arrival gives a time as well; `SensorFrame.timestamp_s` is then None.
     """
     if not isinstance(data, Mapping):
         raise BadFrameError("sensor_frame", "a JSON object", shorten(data))
@@ -137,7 +137,7 @@ def parse_sensor_frame(data: object) -> SensorFrame:
 
 
 def parse_timestamp(text: object) -> float | None:
-    """Read seconds since 1970, "1504814505.23149" or as another locale prints it; None if it is no number."""
+    """Read seconds since 1970, "1504814505.23149" or as another locale prints it; None if the text is no number."""
     if not isinstance(text, str) or len(text) > LONGEST_NUMBERS:
         return None
     numbers = parse_numbers(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
@@ -150,7 +150,7 @@ def parse_numbers(text: str) -> list[float] | None:
     "1.0000,-2.5000", "1,234.5000,0.0000" and "1.234,5000,0,0000" are two numbers each; so is plain "1,-2.5".
 
     Returns:
-        The numbers, or None if the text is no such list.
+        The numbers, or None if the text is not a list of numbers.
     """
     numbers, at = [], 0
     while match := _N4.match(text, at):
@@ -167,23 +167,23 @@ def parse_numbers(text: str) -> list[float] | None:
 
 
 def decimal_separator(text: str) -> str:
-    """What stands before the decimals in a list of numbers that `parse_numbers` reads: mostly a point or a comma."""
+    """The decimal separator of a list of numbers that `parse_numbers` reads: usually a point or a comma."""
     match = _N4.match(text)
     return "." if match is None else match[3]
 
 
 def object_detected(position_m: Sequence[float]) -> Command:
-    """Follow: `position_m` is (x, y, z) of the hero in the ROS world, metres."""
+    """The command to follow; `position_m` is (x, y, z) of the hero in the ROS world, metres."""
     return Command(FOLLOW, {"coords": _finite(position_m)})
 
 
 def object_lost() -> Command:
-    """Patrol."""
+    """The command to patrol."""
     return Command(PATROL, {"data": ""})
 
 
 def create_box_marker(marker_id: int, position_m: Sequence[float], size_m: Sequence[float]) -> Command:
-    """A translucent box at (x, y, z) in the ROS world, metres; `size_m` is its size along these."""
+    """The command to draw a translucent box at (x, y, z) in the ROS world, metres, of (x, y, z) size `size_m`."""
     return Command(
         "create_box_marker",
         {
@@ -203,7 +203,7 @@ def shorten(value: object, most: int = 60) -> str:
         return f"{shown}… ({len(value)} characters)" if len(value) > most else shown
     if isinstance(value, Mapping | list):
         return f"{type(value).__name__} of {len(value)}"
-    return reprlib.repr(value)[:most]  # which stops early: the whole of a long tuple takes 10 ms
+    return reprlib.repr(value)[:most]  # `reprlib` stops early; `repr` of a long tuple takes 10 ms
 
 
 def _finite(position_m: Sequence[float]) -> list[float]:
@@ -237,7 +237,7 @@ def _image(data: Mapping[str, object], field: str, kind: str) -> bytes:
 def _bytes(text: str) -> bytes:
     with contextlib.suppress(ValueError):
         return pybase64.b64decode(text, validate=True)
-    return binascii.a2b_base64(text, strict_mode=True)  # takes forty times as long, and says what is wrong
+    return binascii.a2b_base64(text, strict_mode=True)  # takes forty times as long, but its error says what is wrong
 
 
 def _pose(data: Mapping[str, object], field: str) -> Pose:

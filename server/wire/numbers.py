@@ -1,9 +1,9 @@
-"""JSON whose numbers every machine reads alike: `1234e-2` rather than `12.34`.
+"""JSON whose numbers do not depend on the reader's locale: `1234e-2` rather than `12.34`.
 
 QuadSim converts numbers with its machine's locale (C#'s `Convert.ToSingle`): `0.4` is read as 4 in German and as 0 in
-French. An integer with an exponent has no decimal separator that could be misread, and it is valid JSON.
+French. An integer with an exponent is valid JSON without a decimal separator that could be misread.
 
-The module stands in for `json` in python-socketio.
+python-socketio uses this module instead of `json`.
 """
 
 import json
@@ -17,10 +17,10 @@ def dumps(value: Any, **_: object) -> str:
     """Compact JSON.
 
     Args:
-        value: of dicts with text keys, lists, text, numbers, booleans and None.
+        value: made of dicts with text keys, lists, text, numbers, booleans and None.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for a value of another type.
         ValueError: for NaN and infinity, which JSON does not have.
     """
     if isinstance(value, dict):

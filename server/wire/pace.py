@@ -1,11 +1,11 @@
-"""Turns on the event loop: clients that keep it busy wait for each other, so that the others hardly wait for them.
+"""Turns on the event loop: clients that keep the loop busy wait for each other, so that other clients hardly wait.
 
-Every client that has sent something gets a turn in each round of the loop. Beside ten clients that send without end, a
-round takes 20 ms, and a frame needs some seven rounds. Therefore a client that sends faster than it is read counts as
-busy until all that it has sent is read, and of the busy ones only one has a turn in each round, which then takes 2 ms.
-What the others have sent waits in the network, where it costs nothing.
+Every client that has sent data gets a turn in each round of the loop. With ten clients that send without end, a round
+would take 20 ms, and a frame needs some seven rounds. Therefore a client that sends faster than it is read counts as
+busy until all its data is read. Only one of the busy clients has a turn in each round, which then takes 2 ms. The data
+of the other busy clients waits in the network, where it costs nothing.
 
-A slow machine makes nobody busy who sends as a QuadSim does: its frame is read long before the next one comes.
+Even on a slow machine, a client that sends as a QuadSim does is not busy: its frame is read long before the next comes.
 """
 
 import time
@@ -16,13 +16,13 @@ from server.wire.green import eventlet
 
 # A client is busy if its data is not all read after this many turns. A QuadSim's frame takes 3 to 6 turns of 32 kB.
 MOST_TURNS = 12
-# Processor time of the loop's thread in a turn: then the turn is over, even if more data of the client has arrived.
+# A turn is over after this processor time of the loop's thread, even if more data of the client has arrived.
 TURN_S = 0.002
-# Between two signs of life of the loop: after a longer gap it stood still, as on a laptop that was busy or stopped.
+# The loop stood still if two of its beats are further apart than this, as on a laptop that was busy or suspended.
 STOOD_STILL_S = 0.3
-# After it stood still, until everybody who sent something meanwhile has been read.
+# Time after a standstill in which all data that was sent meanwhile is read.
 READ_UP_S = 2.0
-# After a busy client's turn the loop rests as long as that took, up to this time: perception needs the interpreter.
+# After a busy client's turn the loop rests for as long as that took, up to this time: perception needs the interpreter.
 LONGEST_REST_S = 0.02
 
 
@@ -31,8 +31,8 @@ class Pace:
 
     Args:
         clock: monotonic seconds.
-        used: seconds of the processor that the loop's thread has used.
-        sleep: lets others run for a time; with 0, until each has had a turn.
+        used: processor time that the loop's thread has used, seconds.
+        sleep: lets other threads run for a time; with 0, until each has had a turn.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Pace:
         self._busy: deque[eventlet.event.Event] = deque()
         self._is_giving_turns = False
         self._alive_s = clock()
-        # The latest standstill of the loop: from, to. If the loop stands still again before everything that was sent
-        # meanwhile is read, both count as one.
+        # The latest standstill of the loop: from, to. If the loop stands still again before all data that was sent
+        # meanwhile is read, both standstills count as one.
         self._stood_still_s = (self._alive_s, self._alive_s)
 
     def beat(self) -> None:
-        """Note that the loop runs; called several times in `STOOD_STILL_S`."""
+        """Note that the loop runs; called several times per `STOOD_STILL_S`."""
         now_s = self.clock()
         if now_s - self._alive_s > STOOD_STILL_S:
             from_s, to_s = self._stood_still_s
@@ -58,7 +58,7 @@ class Pace:
         self._alive_s = now_s
 
     def earliest_arrival_s(self, awaited_s: float) -> float:
-        """Of something that has arrived while the loop awaited it: now, unless the loop stood still meanwhile.
+        """The earliest arrival of data that the loop waited for: now, unless the loop stood still meanwhile.
 
         Args:
             awaited_s: when the waiting began, monotonic seconds.
@@ -90,11 +90,12 @@ class Turns:
 
     Args:
         pace: of the loop.
-        earliest_arrival_s: of what may have arrived before they began, monotonic seconds; None for now.
+        earliest_arrival_s: earliest arrival of data that may have arrived before the turns began, monotonic seconds;
+            None for now.
 
     Attributes:
-        earliest_arrival_s: nothing that is being read now arrived before this time (monotonic s). What a busy client
-            has sent may have waited in the network for so long.
+        earliest_arrival_s: no data that is being read now arrived before this time, monotonic seconds. A busy client's
+            data may have waited in the network since then.
     """
 
     def __init__(self, pace: Pace, earliest_arrival_s: float | None = None) -> None:
@@ -105,7 +106,7 @@ class Turns:
         self._begun_s = pace.used()
 
     def begin(self) -> None:
-        """A turn begins: something has arrived."""
+        """A turn begins, because data has arrived."""
         self._begun_s = self._pace.used()
 
     @property
@@ -114,7 +115,7 @@ class Turns:
         return self._pace.used() - self._begun_s > TURN_S
 
     def end(self) -> None:
-        """The turn ends: let others run. The next begins on return."""
+        """End the turn and let others run. The next turn begins on return."""
         self._turns += 1
         if self._turns > MOST_TURNS:
             self._pace.wait_busy()
@@ -123,10 +124,10 @@ class Turns:
         self.begin()
 
     def catch_up(self) -> None:
-        """All that the client has sent is read, and the next is awaited: it is not busy."""
+        """Note that all data of the client is read and more is awaited: the client is not busy."""
         self._turns = 0
         self._awaited_s = self._pace.clock()
 
     def wake(self) -> None:
-        """Something has arrived that was awaited."""
+        """Note that awaited data has arrived."""
         self.earliest_arrival_s = self._pace.earliest_arrival_s(self._awaited_s)

@@ -1,11 +1,12 @@
 """QuadSim's dialect on top of python-engineio and python-socketio, beside the current protocol.
 
 QuadSim says `EIO=4` but speaks the older dialect: it sends its first event without a CONNECT packet, and the client
-pings. Both are added here, by subclasses; clients of the current protocol are served as ever. If an event asks for
-Socket.IO's acknowledgement (QuadSim's never do), it is sent when the event has been answered, not when it is received.
+sends the pings. Subclasses here add both; clients of the current protocol are served as before. If an event asks for
+Socket.IO's acknowledgement (QuadSim's never do), the acknowledgement is sent when the event has been answered, not when
+it is received.
 
-Only whole, well-formed events get past this module. Anything else is reported as the client's mistake and dropped, and
-the connection goes on. Errors in our own handlers are never taken for a client's mistake: only decoding is guarded.
+Only complete, well-formed events get past this module. Other packets are reported as the client's mistake and dropped,
+and the connection goes on. Only decoding is guarded, so errors in our own handlers never count as a client's mistake.
 """
 
 from typing import Any
@@ -22,27 +23,28 @@ from server.wire.engine import EngineServer, Peer
 from server.wire.messages import shorten
 from server.wire.websocket import MOST_MESSAGE_BYTES, OLDER_CLIENT
 
-# Names that python-socketio raises itself; a client must not.
+# Names of events that python-socketio itself raises; a client must not send them.
 RESERVED_EVENTS = frozenset({"connect", "disconnect", "*"})
-# Characters. An answer repeats the namespace, and waits in memory until the client reads it.
+# Characters. An answer repeats the namespace, and is kept in memory until the client reads it.
 LONGEST_NAMESPACE = 100
-# Reading JSON takes 0.1 s a megabyte if it is all empty lists; a frame is one object of texts, with some 30 commas.
+# Parsing a megabyte of JSON takes 0.1 s if it consists of empty lists. A frame is an object of strings with some 30
+# commas.
 VALUE_MARKS, MOST_VALUES = b",[{", 1000
-# Clients of Engine.IO 3 ignore the server's pings and send their own, at the interval that the server tells them. Their
-# ping must come before the server gives up waiting for a pong.
+# Clients of Engine.IO 3 ignore the server's pings and send their own, at the interval that the server announces. Their
+# ping must come before the server stops waiting for a pong.
 PING_INTERVAL_S, PING_TIMEOUT_S = 15, 20
 
 
 class QuadSimServer(socketio.Server):
     """Socket.IO that also serves QuadSim.
 
-    A handler of an event is called with the client's id, a function to call when the event has been answered, and what
-    the client sent.
+    A handler of an event is called with the client's id, a function to call when the event has been answered, and the
+    event's arguments.
 
     Args:
         complaints: where clients' mistakes are reported.
         faults: where our own errors are reported.
-        options: python-socketio's.
+        options: options of python-socketio.
     """
 
     def __init__(self, complaints: RateLimitedWarnings, faults: Faults, **options: Any) -> None:
@@ -54,7 +56,7 @@ class QuadSimServer(socketio.Server):
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
             json=numbers,
-            cors_allowed_origins=[],  # `guard.py` checks origins, and says which it refuses
+            cors_allowed_origins=[],  # `guard.py` checks origins, and reports those that it refuses
             **options,
         )
         self._complaints, self._faults = complaints, faults
@@ -64,13 +66,13 @@ class QuadSimServer(socketio.Server):
         return EngineServer
 
     def peer(self, sid: str) -> Peer:
-        """Where a connected client of this id came from."""
+        """The address and port of the connected client with this id."""
         return Peer.of(self.environ.get(self.manager.eio_sid_from_sid(sid, "/"), {}))
 
     def recognise(self, sid: str) -> None:
-        """Note that an event of a client of this id has been understood: it is one of those that this server is for.
+        """Note that an event of the client with this id has been understood.
 
-        Without that it is a stranger, whatever it sends, and makes room for others.
+        Until then the client is a stranger, which is dropped first when there are too many clients.
         """
         self.eio.rise(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
 
@@ -79,7 +81,7 @@ class QuadSimServer(socketio.Server):
         return self.eio.earliest_arrival_s
 
     def members(self, room: str) -> list[str]:
-        """Ids of the clients who have entered a room; those who disconnect leave it."""
+        """Ids of the clients in a room; a client that disconnects leaves it."""
         return (
             [sid for sid, _ in self.manager.get_participants("/", room)]
             if room in self.manager.rooms.get("/", {})
@@ -87,14 +89,14 @@ class QuadSimServer(socketio.Server):
         )
 
     def has_read_all(self, sid: str) -> bool:
-        """Whether nothing waits for a client of this id to be read by them."""
+        """Whether the client with this id has been sent all packets that were queued for it."""
         client = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/"))
         return client is not None and client.queue.empty()
 
     def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         super()._handle_eio_connect(eio_sid, environ)
         if environ.get(OLDER_CLIENT):
-            # Socket.IO 2 takes the default namespace as joined, and waits for the packet that says so.
+            # A client of Socket.IO 2 joins the default namespace without asking, and waits for a packet to confirm it.
             self._handle_connect(eio_sid, "/", None)
 
     def _handle_eio_message(self, eio_sid: str, data: object) -> None:
@@ -104,7 +106,7 @@ class QuadSimServer(socketio.Server):
             self._complain(eio_sid, "packet", "a Socket.IO packet", f"{shorten(data)}: {error}")
             return
         if eio_sid not in self.environ:
-            return  # it has closed its session, and sent more behind that
+            return  # the client has closed its session before this packet
         with self._faults.contained("packet"):
             self._dispatch(eio_sid, packet)
 
@@ -145,12 +147,12 @@ class QuadSimServer(socketio.Server):
             self._complain(eio_sid, "event", expected, shorten(data if name is None else name))
             return
         if not namespace and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
-            # QuadSim takes the default namespace as joined.
+            # QuadSim joins the default namespace without asking.
             self._handle_connect(eio_sid, "/", None)
         super()._handle_event(eio_sid, namespace, id, data)
 
     def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
-        # engineio would swallow what a handler raises.
+        # engineio would swallow the exceptions of a handler.
         with self._faults.contained(event):
             return super()._trigger_event(event, namespace, *args)
 

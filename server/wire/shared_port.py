@@ -1,7 +1,7 @@
-"""What the port that several fronts share (`server/fronts.py`) serves: websockets of Socket.IO, and little else.
+"""The guard of the port that several fronts share (`server/fronts.py`): it serves websockets, and little else.
 
-Two requests to it may reach two fronts. So everything that takes more than one connection is on each front's own port:
-the page and its orders, metrics, and Socket.IO by polling.
+Two requests to the shared port may reach two fronts. So everything that takes more than one connection is on each
+front's own port: the page and its orders, metrics, and Socket.IO by polling.
 """
 
 import html
@@ -17,12 +17,12 @@ SOCKET_IO = "/socket.io/"
 
 
 def guard_shared_port(wsgi: Wsgi, shared_port: int, ports: Sequence[int], complaints: RateLimitedWarnings) -> Wsgi:
-    """Serve on the shared port only what takes one connection; /healthz is that of any front.
+    """Serve on the shared port only requests that take one connection; /healthz is that of any front.
 
     Args:
-        wsgi: the application, which each front's own port serves whole.
-        shared_port: that connections to it come by.
-        ports: of each front, its own.
+        wsgi: the application, which each front's own port serves completely.
+        shared_port: the shared port.
+        ports: the own port of each front.
         complaints: where clients' mistakes are reported.
     """
     own = f"each front's own port, {ports[0]} to {ports[-1]}"

@@ -1,6 +1,6 @@
-"""Signals: a thread tells the program of those that end it, and sees to it that the end comes in time.
+"""Signals: a thread stops the program on a signal, and ends the process if stopping takes too long.
 
-A SIGHUP that comes with the end of the terminal also ends the process. Any other SIGHUP asks to read files again.
+A SIGHUP that comes with the end of the terminal also stops the program. Any other SIGHUP asks to read files again.
 """
 
 import logging
@@ -15,28 +15,29 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 HANGUPS = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # Windows has none
-TERMINAL = "/dev/tty"  # that of the process, if it has one
+TERMINAL = "/dev/tty"  # the terminal of the process, if it has one
 # Longest time from a signal to the end. Drones are told within the first 0.1 s; the rest is for files being written.
 DEADLINE_S = 2.5
 LAST_LINE_S = 0.1
 
 
 def on_signals(stop: Callable[[], None], reload: Callable[[], None], deadline_s: float = DEADLINE_S) -> None:
-    """Have `stop` called on any of `SIGNALS`, and the process ended with status 1 if it goes on for too long after.
+    """Call `stop` on any of `SIGNALS`, and end the process with status 1 if it still runs after `deadline_s`.
 
-    A thread learns of signals from the operating system, and calls. The main thread would learn of them too late: it
-    may hang, or may have gone to sleep just as the signal came.
+    A thread receives the signals from the operating system and calls `stop`. The main thread would notice a signal too
+    late: it may hang, or may have gone to sleep just as the signal came.
 
     Args:
         stop: called in that thread, once; must not block.
-        reload: called likewise on each SIGHUP while the terminal is still there, or if there never was one.
-        deadline_s: from the signal to the hard end.
+        reload: called in that thread on each SIGHUP while the terminal is still there, or if there never was one; must
+            not block.
+        deadline_s: time from the signal until the process is ended.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     arguments = (receiver, _has_terminal(), stop, reload, deadline_s)
     threading.Thread(target=_run, args=arguments, name="signals", daemon=True).start()
-    # In this order, so that no signal is lost between. Python writes only signals to the socket that have a handler.
+    # In this order, so that no signal is lost in between. Python writes to the socket only signals that have a handler.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
     for number in [*SIGNALS, *HANGUPS]:
         signal.signal(number, lambda *_: None)

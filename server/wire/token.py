@@ -1,6 +1,6 @@
 """The token that clients of other machines must show. Programs on this machine need none: QuadSim cannot send one.
 
-A proxy on this machine connects from loopback, too, on behalf of others. It is known by the headers that it adds.
+A proxy on this machine connects from loopback, too, on behalf of others. It is recognised by the headers that it adds.
 """
 
 import hmac
@@ -29,7 +29,7 @@ def read_token(file: Path) -> str:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it does not hold a token alone; the message does not quote what it holds.
+        ValueError: if the file holds anything but a token; the message does not quote the file.
     """
     text = file.read_bytes().decode(errors="replace").strip()
     if not TOKEN.fullmatch(text):
@@ -43,8 +43,8 @@ def read_token(file: Path) -> str:
 def require_token(wsgi: Wsgi, token: str, complaints: RateLimitedWarnings) -> Wsgi:
     """Refuse requests of other machines that do not show the token: pages, routes and sockets.
 
-    It is shown in the header `Authorization: Bearer TOKEN`, in the query as `token=TOKEN`, or in the cookie that a
-    browser gets when it opens the page with that query; it is then sent on to the page without the query.
+    The token is in the header `Authorization: Bearer TOKEN`, in the query as `token=TOKEN`, or in a cookie. A browser
+    gets the cookie when it opens the page with that query, and is then redirected to the page without the query.
     """
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -73,7 +73,7 @@ def _is_local(environ: Mapping[str, Any]) -> bool:
 
 
 def _is_same(shown: str, token: str) -> bool:
-    """In a time that does not depend on where the two differ."""
+    """Compare in a time that does not depend on where the two differ."""
     return hmac.compare_digest(shown.encode(errors="replace"), token.encode())
 
 
@@ -83,11 +83,11 @@ def _in_authorization(environ: Mapping[str, Any]) -> str:
 
 
 def _in_cookie(environ: Mapping[str, Any]) -> str:
-    header = environ.get("HTTP_COOKIE", "").encode("ascii", errors="replace").decode()  # others raise in werkzeug
+    header = environ.get("HTTP_COOKIE", "").encode("ascii", errors="replace").decode()  # werkzeug raises for non-ASCII
     return parse_cookie(header).get(COOKIE, "")
 
 
 def _cookie(token: str, environ: Mapping[str, Any]) -> str:
-    """For the browser only: no script reads it, and no other site's page makes the browser send it with an order."""
+    """The cookie with the token. No script can read it. Browsers don't send it with orders from other sites' pages."""
     is_encrypted = environ.get("HTTP_X_FORWARDED_PROTO") == "https"
     return dump_cookie(COOKIE, token, httponly=True, samesite="Lax", secure=is_encrypted)

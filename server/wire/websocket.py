@@ -1,4 +1,4 @@
-"""A websocket that bounds what a client may send and answers QuadSim's pings, on top of eventlet's."""
+"""A websocket, on top of eventlet's, that bounds a client's messages and answers QuadSim's pings."""
 
 import functools
 import socket
@@ -15,8 +15,8 @@ from server.wire.messages import shorten
 MOST_MESSAGE_BYTES = 1_000_000
 MOST_FRAGMENTS = 10_000
 RECEIVE_BYTES = 32768
-# Largest incomplete fragment, with its header, whose rest is awaited, so that it is taken together with the next ones;
-# QuadSim's have 1024 bytes. The limit bounds the copying for a client that sends byte by byte.
+# Largest incomplete fragment, with its header, that waits for its remaining bytes, so that it is processed together
+# with the next fragments. QuadSim's have 1024 bytes. The limit bounds the copying for a client that sends byte by byte.
 LARGEST_AWAITED_BYTES = 4096
 # Opcodes.
 TEXT, PING = 1, 9
@@ -33,12 +33,12 @@ class Malformed(NamedTuple):
 
 
 class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
-    """A websocket message of bounded size: the rest of a longer one is counted and thrown away.
+    """A websocket message of bounded size: the data of a longer message is counted and thrown away.
 
     Args:
-        connection: that it arrives by.
-        opcode: of its first fragment.
-        rest: eventlet's.
+        connection: the connection by which it arrives.
+        opcode: opcode of its first fragment.
+        rest: further arguments of eventlet.
     """
 
     data: bytearray
@@ -47,10 +47,10 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
         super().__init__(opcode, *rest, **options)
         self._connection = connection
         self._size = self._fragments = 0
-        self.data = bytearray()  # eventlet has a list, whose fragments of QuadSim's size scatter over the memory
+        self.data = bytearray()  # eventlet's list of fragments of QuadSim's size would fragment the memory
 
     def push(self, data: bytes, final: bool = False, fragments: int = 1) -> None:
-        """Take the next piece of the message, of so many fragments."""
+        """Take the next piece of the message, which consists of this number of fragments."""
         self.finished = final
         self._size += len(data)
         self._fragments += fragments
@@ -58,15 +58,15 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
             self.data.clear()
         else:
             self.data += data
-        if self.opcode not in CONTROL:  # such a one may come amid a message
+        if self.opcode not in CONTROL:  # a control frame may come between the fragments of a message
             self._connection.hold(self.data)
 
     def getvalue(self) -> "bytes | BoundedMessage":
-        """The content of a control frame; of any other frame this object, which eventlet keeps until the next one."""
+        """The content of a control frame; for other frames this object, which eventlet keeps until the next frame."""
         return bytes(self.data) if self.opcode in CONTROL else self
 
     def take(self) -> str | bytes | Malformed:
-        """The whole message, or why it is malformed; it is no longer held here."""
+        """The whole message, or why it is malformed; this object no longer holds it."""
         self._connection.receive()
         data, self.data = self.data, bytearray()
         if self._size > MOST_MESSAGE_BYTES:
@@ -80,11 +80,11 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
 
 
 class BufferedSocket:
-    """A green socket that reads ahead: QuadSim's 1016-byte fragments would cost five system calls each.
+    """A green socket that reads ahead, because each of QuadSim's 1016-byte fragments would cost five system calls.
 
     Args:
-        green_socket: to read from.
-        connection: that it is the socket of.
+        green_socket: the socket to read from.
+        connection: the connection of this socket.
 
     Attributes:
         ahead: bytes received and not yet taken.
@@ -98,13 +98,13 @@ class BufferedSocket:
         """Up to `most` bytes; empty when the peer has closed."""
         if not self.ahead:
             self.read_on()
-        elif self._turns.is_over:  # in the midst of many small fragments or control frames
+        elif self._turns.is_over:  # within many small fragments or control frames
             self._turns.end()
         piece, self.ahead = bytes(self.ahead[:most]), self.ahead[most:]
         return piece
 
     def read_on(self) -> bool:
-        """Receive more behind what is ahead; returns False when the peer has closed."""
+        """Receive more data and append it to `ahead`; returns False when the peer has closed."""
         self._turns.end()  # a client that sends faster than it is read must not keep the others waiting
         piece = self._receive()
         self.ahead = memoryview(bytes(self.ahead) + piece if self.ahead else piece)
@@ -114,7 +114,7 @@ class BufferedSocket:
     def _receive(self) -> bytes:
         try:
             return self._socket.fd.recv(RECEIVE_BYTES)
-        except OSError:  # nothing has arrived, or the connection is over, which the green socket sees to
+        except OSError:  # no data has arrived, or the connection is over, which the green socket handles
             self._turns.catch_up()
             piece = self._socket.recv(RECEIVE_BYTES)
             self._turns.wake()
@@ -125,9 +125,9 @@ class BufferedSocket:
 
 
 class WebSocket(eventlet.websocket.RFC6455WebSocket):
-    """eventlet's websocket, reading a frame message in a fraction of a millisecond, and answering QuadSim's pings.
+    """eventlet's websocket that reads a frame message in a fraction of a millisecond, and answers QuadSim's pings.
 
-    `complain` is called with what was expected and what was received for each message that is not passed on.
+    For each malformed message, `complain` is called with what was expected and what was received.
     """
 
     complain: Callable[[str, str], None]
@@ -140,7 +140,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
 
     @staticmethod
     def _apply_mask(data: bytes, mask: Sequence[int], length: int | None = None, offset: int = 0) -> bytes:
-        # eventlet XORs byte by byte in Python, 16 ms a frame; over one large integer it is 50 times as fast.
+        # eventlet XORs byte by byte in Python, which takes 16 ms a frame. XOR of one large integer is 50 times as fast.
         length = len(data)
         key = bytes(mask[(offset + i) % 4] for i in range(4)) if offset else bytes(mask)
         keys = int.from_bytes((key * (length // 4 + 1))[:length], "little")
@@ -152,9 +152,10 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         return super()._recv_frame(message)
 
     def _take_fragments(self, message: BoundedMessage) -> bool:
-        """Take the next of the 80 fragments of a frame message that follow the first, all that are there together.
+        """Take all fragments that have arrived after the first one of a message (a frame message has some 80).
 
-        They are masked continuations with a length in 16 bits. Anything else is left to eventlet.
+        Handles only masked continuations with a 16-bit length. For all other fragments it returns False, and eventlet
+        takes them.
         """
         while True:
             ahead = self.socket.ahead
@@ -168,7 +169,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         is_last, count = ahead[0] == 0x80, 1
         if is_last or end % 4:
             content = self._apply_mask(bytes(ahead[8:end]), ahead[4:8])
-        else:  # as QuadSim's: of equal length, a multiple of 4, each with its own key
+        else:  # like QuadSim's fragments: of equal length, a multiple of 4, each with its own key
             fragments = np.frombuffer(ahead, "<u4", len(ahead) // end * (end // 4)).reshape(-1, end // 4)
             is_other = fragments[:, 0] != fragments[0, 0]
             count = int(is_other.argmax()) if is_other.any() else len(fragments)
@@ -178,7 +179,8 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         return True
 
     def _handle_control_frame(self, opcode: int, data: bytes) -> None:
-        # Of pings that have arrived together only the last is answered (RFC 6455, 5.5.3): each answer is a system call.
+        # Only the last of several pings that have arrived together is answered (RFC 6455, 5.5.3), because each answer
+        # is a system call.
         ahead = self.socket.ahead
         if opcode != PING or not ahead or ahead[0] & 0x0F != PING:
             super()._handle_control_frame(opcode, data)
@@ -187,8 +189,8 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
         """The next Engine.IO packet, or None once the client has gone."""
         for arrived in self.iterator:
             message = arrived.take()
-            self.connection.turns.end()  # as in `BufferedSocket.recv`: one message, then the others' turn
-            if self.connection.is_closing:  # by us, and the message was thrown away as far as it had arrived
+            self.connection.turns.end()  # as in `BufferedSocket.recv`: after each message, others have their turn
+            if self.connection.is_closing:  # we have closed it, and the data of the message was thrown away
                 break
             if isinstance(message, Malformed):
                 self.complain(message.expected, message.received)
@@ -196,7 +198,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
                 # QuadSim's ping. In the current protocol only the server sends a bare "2".
                 self.send("3")
                 if OLDER_CLIENT in self.environ:
-                    return "3"  # shows that the client is there, as the answer to a ping of ours would
+                    return "3"  # a pong: tells Engine.IO that the client is alive
             elif is_packet(message):
                 return message
             else:
@@ -207,7 +209,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
 def is_packet(message: object) -> bool:
     """Tell whether a websocket message is an Engine.IO packet that a client may send.
 
-    Engine.IO would also take binary messages and JSON in places where no client of ours sends any.
+    Engine.IO would also accept binary messages, and JSON in places where our clients never send it.
     """
     if not isinstance(message, str) or not message:
         return False
@@ -217,7 +219,7 @@ def is_packet(message: object) -> bool:
 
 
 class WebSocketWSGI(eventlet.websocket.WebSocketWSGI):
-    """The websocket handshake; its handler gets our `WebSocket`.
+    """The websocket handshake; `handler` is called with our `WebSocket`.
 
     Args:
         handler: called with the websocket of each client.
@@ -225,18 +227,18 @@ class WebSocketWSGI(eventlet.websocket.WebSocketWSGI):
     """
 
     def __init__(self, handler: Callable[[Any], None], complain: Callable[[Mapping[str, Any], str, str], None]) -> None:
-        # A frame of any length may begin; `BoundedMessage` bounds what is kept of it.
+        # No limit of eventlet's on a frame's length, because `BoundedMessage` bounds the data that is kept.
         super().__init__(handler, max_frame_length=2**63)
-        self.support_legacy_versions = False  # drafts before RFC 6455, which know no bounds
+        self.support_legacy_versions = False  # drafts before RFC 6455, for which there are no bounds
         self._complain = complain
 
     def _negotiate_permessage_deflate(self, extensions: object) -> None:
-        # Compression gains nothing on this machine, and nothing on JPEGs.
+        # Compression does not help for connections within one machine, nor for JPEGs.
         return None
 
     def _handle_hybi_request(self, environ: dict[str, Any]) -> WebSocket:
         plain = super()._handle_hybi_request(environ)
-        # A command and its marker are two small writes: Nagle's algorithm would hold the second back for 40 ms.
+        # A command and its marker are two small writes. Nagle's algorithm would delay the second by 40 ms.
         plain.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = connection_of(environ)
         connection.is_websocket = True

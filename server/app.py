@@ -1,4 +1,4 @@
-"""Wiring: the event loop, the road from frames to commands, and who listens."""
+"""Wiring: the event loop, the path from frames to commands, and the listeners."""
 
 import logging
 import os
@@ -39,8 +39,8 @@ from server.wire.token import require_token
 logger = logging.getLogger(__name__)
 
 OVERLAY_ROOM = "overlay"
-# At shutdown: time for the last commands to leave once all clients' queues are empty; longest wait for empty queues, as
-# some clients do not read; time between checks.
+# At shutdown: time for the last commands to be sent once all clients' queues are empty; longest wait for empty queues,
+# because some clients do not read; time between checks.
 FLUSH_S, LONGEST_FLUSH_S, FLUSH_CHECK_S = 0.2, 1.0, 0.02
 
 
@@ -48,13 +48,13 @@ class FollowerServer:
     """The server: one session per simulator, one perception for all.
 
     Args:
-        settings: the user's.
+        settings: the user's settings.
         chosen: tracker settings that the user has changed, by name.
-        weights: of the network, as the user named it.
+        weights: path of the network, as the user named it.
         engine: that network, loaded.
-        load: opens and tests another network beside it; see `Networks`.
-        token: that clients of other machines must show; None if they need none.
-        front: this process among several that share the port; None if it is the only one.
+        load: opens and tests another network; see `Networks`.
+        token: token that clients of other machines must show; None if they need none.
+        front: this process among several fronts that share the port; None if it is the only one.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class FollowerServer:
         """Listen and serve until SIGTERM, Ctrl-C or the terminal's end; then tell every drone to stop following.
 
         Raises:
-            OSError: if the address cannot be listened on.
+            OSError: if the server cannot listen on the address.
         """
         front = self._front
         ports = (self._settings.port, None) if front is None else (front.port, front.shared_port)
@@ -199,7 +199,7 @@ class FollowerServer:
         self._perception.stop()
 
     def health(self) -> dict[str, Any]:
-        """The state as /healthz tells it."""
+        """The state of the server for /healthz."""
         trouble, now_s, engine = self._control.trouble(), time.monotonic(), self._networks.engine
         sessions = []
         for simulator in self._control.simulators:
@@ -233,10 +233,11 @@ class FollowerServer:
     def _on_hold_elsewhere(self, host: str, is_held: bool) -> None:
         self._loop.post(self._control.kept_holds.note_elsewhere, host, is_held)
         if not is_held and self._holds is not None:
-            self._loop.post(self._holds.tell_again)  # of others of that address, whom the other fronts have forgotten
+            # The other fronts have now forgotten all holds of that address. Simulators here may still be on hold.
+            self._loop.post(self._holds.tell_again)
 
     def _on_network(self, sight: Sight) -> None:
-        """Another network sees from now on."""
+        """Tell everybody concerned that another network is in use from now on."""
         self._control.retarget(trackers_for(sight.card, self._chosen))
         self._recorder.see(sight)
         if self._link is not None:
@@ -275,11 +276,11 @@ class FollowerServer:
 
     def _send(self, sid: str, command: Command) -> None:
         self._sio.emit(command.event, command.payload, to=sid)
-        self._loop.give_way()  # lets it leave before the next is made: the marker can wait, the command can't
+        self._loop.give_way()  # sends the command before the next one is built: its marker is less urgent
 
     def _send_picture(self, picture: Picture) -> None:
         for sid in self._sio.members(OVERLAY_ROOM):
-            if self._sio.has_read_all(sid):  # a slow one gets fewer
+            if self._sio.has_read_all(sid):  # a slow client gets fewer images
                 self._sio.emit("overlay_image", picture.as_json(), to=sid)
 
     def _stop(self) -> None:

@@ -1,9 +1,9 @@
-"""The one road through the server: events of simulators in, commands out, listeners told.
+"""The one path of all events and commands: events of simulators in, commands out, listeners told.
 
     frame, view, tick, hold … ─▶ Session.take(event) ─▶ watches: taken ─▶ commands leave ─▶ watches: answered
 
-Only the event loop calls it. Errors of this program are contained for each simulator: it is told `object_lost`, and
-the others notice nothing.
+Only the event loop calls it. Errors of this program are contained for each simulator: the simulator concerned is sent
+`object_lost`, and the others are not affected.
 """
 
 import itertools
@@ -40,27 +40,27 @@ from server.wire.messages import BadFrameError, Command, Frame, object_lost
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.1
-# A tick this late means that the watchdog does not watch.
+# The watchdog does not work if a tick is later than this.
 LATE_TICK_S = 1.0
 
 
 class Control:
-    """All connected simulators, and what happens to them.
+    """All connected simulators. Every event of a simulator and every command passes through here.
 
     Args:
-        settings: the user's.
+        settings: the user's settings.
         trackers: settings of a session's tracker for each target of the network; new sessions have the first.
-        perception: sees their frames.
+        perception: sees the frames of all simulators.
         post: has a call run on the event loop, from any thread.
-        send: sends a command to the client of an id, and lets others run.
-        recognise: told the id of a client whenever a frame of it could be parsed.
+        send: sends a command to the client with an id, and lets other green threads run.
+        recognise: called with the id of a client whenever a frame of the client could be parsed.
         complaints: where clients' mistakes are reported.
         faults: where our own errors are reported.
 
     Attributes:
         listeners: watch each simulator from its first frame on.
-        frames: received so far from all.
-        kept_holds: of simulators that have left.
+        frames: number of frames received so far from all simulators.
+        kept_holds: holds of simulators that have left.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Control:
 
     @property
     def simulators(self) -> list[Simulator]:
-        """Those connected, in the order in which they came."""
+        """The connected simulators, in the order in which they connected."""
         return list(self._simulators.values())
 
     def trouble(self) -> str | None:
-        """Why drones can't be led now, in words; None if they can."""
+        """A message that says why drones can't be led now; None if they can."""
         if time.monotonic() - self._ticked_s > LATE_TICK_S:
             return f"the watchdog has not run for more than {LATE_TICK_S:g} s"
-        # Sooner than the watchdog, so that the reason is told here when it stops a drone.
+        # A shorter time than the watchdog's, so that the reason is known before the watchdog stops a drone.
         return self._perception.trouble(self._settings.watchdog_s / 2)
 
     def on_frame(
@@ -109,11 +109,11 @@ class Control:
 
         Args:
             sid: the client's id.
-            host: address of its machine.
-            name: of the client, for people; its simulator's, with a number if another one has it.
-            arrival_s: of the frame, monotonic seconds; the earliest one that is possible, where it is not known.
+            host: address of the client's machine.
+            name: name of the client; its simulator's name is the same, with a number if another simulator has it.
+            arrival_s: arrival of the frame, monotonic seconds; the earliest possible arrival if it is not known.
             acknowledge: to be called when the frame has been answered.
-            arguments: of the event.
+            arguments: the arguments of the event.
         """
         now_s = time.monotonic()
         if self._is_stopping:
@@ -135,11 +135,11 @@ class Control:
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number
             self._take(simulator, Received(now_s, frame.number, number, arrival_s), frame)
-            # It is acknowledged together with the one that it replaced.
+            # This frame is acknowledged together with the frame that it replaced.
             simulator.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
 
     def on_disconnect(self, sid: str) -> None:
-        """A client has gone, whether a simulator or not."""
+        """A client has disconnected, which may be a simulator or not."""
         simulator = self._simulators.pop(sid, None)
         if simulator is None:
             return
@@ -153,12 +153,12 @@ class Control:
         logger.info("[%s] simulator disconnected after %d frames", simulator.name, simulator.frames)
 
     def tick(self) -> None:
-        """Let each session look at the time; called every `TICK_S`."""
+        """Give each session a `Tick`; called every `TICK_S`."""
         self._ticked_s = time.monotonic()
         if self._is_stopping:
             return
         for simulator in self.simulators:
-            if simulator.is_connected:  # still, after the others' commands have left
+            if simulator.is_connected:  # it may have disconnected while commands of others were sent
                 with self._contained("tick", simulator):
                     self._take(simulator, Tick(time.monotonic()))
 
@@ -173,7 +173,7 @@ class Control:
             self._take(simulator, Release(time.monotonic()))
 
     def choose(self, simulator: Simulator, number: int | None) -> None:
-        """Follow a person whoever it is, by hand, until they are lost; with None, the hero again."""
+        """Follow a person chosen by the operator, whoever it is, until they are lost; None: the hero again."""
         if number is None:
             logger.info("[%s] told by hand to follow the hero again", simulator.name)
         else:
@@ -181,17 +181,17 @@ class Control:
         self._take(simulator, Choose(time.monotonic(), number))
 
     def refuse(self, simulator: Simulator, number: int) -> None:
-        """Never follow a person again, by hand, unless they are chosen later or forgotten."""
+        """Do not follow a person refused by the operator, unless the person is chosen later or forgotten."""
         logger.info("[%s] person %d refused by hand", simulator.name, number)
         self._take(simulator, Refuse(time.monotonic(), number))
 
     def aim(self, simulator: Simulator, target: str) -> None:
-        """Follow another target of the network, by hand. Ends with the connection."""
+        """Follow another target of the network, until the simulator disconnects."""
         logger.info("[%s] told by hand to follow the %s", simulator.name, target)
         self._track(simulator, target)
 
     def retarget(self, trackers: Sequence[TrackerConfig]) -> None:
-        """Have all simulators tracked for the targets of another network; each keeps its target if that is there."""
+        """Use the trackers of another network. Each simulator keeps its target if the network has it."""
         if trackers[0] != self._trackers[0]:
             logger.info("target from now on: %s", trackers[0].profile)
         self._trackers = tuple(trackers)
@@ -205,7 +205,7 @@ class Control:
             self._take_or_patrol(simulator, Retarget(time.monotonic(), tracker))
 
     def fail(self, simulator: Simulator) -> None:
-        """Bring a drone into the safe state, for our own code has failed on its behalf."""
+        """Bring a drone into the safe state, because our own code has failed for it."""
         if simulator.is_connected and not self._is_stopping:
             self._take_or_patrol(simulator, Failed(time.monotonic()))
 
@@ -235,19 +235,19 @@ class Control:
         return simulator
 
     def _unique_name(self, peer: str) -> str:
-        """A name that no connected simulator has: by polling, several sessions may come from one port."""
+        """A name that no connected simulator has. By polling, several sessions may come from one port."""
         names = {other.name for other in self.simulators}
         numbered = (f"{peer}_{number}" for number in itertools.count(2))
         return next(name for name in itertools.chain([peer], numbered) if name not in names)
 
     def _must_hold(self, host: str) -> bool:
-        """Whether a new simulator starts on hold: it may have reconnected, perhaps before its old connection ended."""
+        """Whether a new simulator starts on hold. It may have reconnected, even before its old connection ended."""
         is_there = any(other.session.state.is_held and other.host == host for other in self.simulators)
         return self.kept_holds.take_over(host) or is_there
 
     def _on_perceived(self, simulator: Simulator, perceived: Perceived) -> None:
         if not simulator.is_connected or self._is_stopping:
-            return  # gone meanwhile, or told its last command
+            return  # it has disconnected meanwhile, or its last command has been sent
         with self._contained("answer", simulator):
             in_work = simulator.in_work.pop(perceived.frame.number, None)
             if in_work is None:
@@ -255,13 +255,13 @@ class Control:
             self._answer(simulator, perceived, in_work.acknowledge)
 
     def _answer(self, simulator: Simulator, perceived: Perceived, acknowledge: Iterable[Callable[[], None]]) -> None:
-        """Answer a frame, and acknowledge it with those that it has superseded."""
+        """Answer a frame, and acknowledge it and the frames that it has superseded."""
         event = answer(perceived.frame, perceived.outcome, time.monotonic())
         taken = self._take(simulator, event, perceived.frame, perceived)
         for call in acknowledge:
             call()
         now_s = time.monotonic()
-        if simulator.is_connected:  # still, after its commands have left
+        if simulator.is_connected:  # it may have disconnected while its commands were sent
             self._tell(simulator, lambda watch: watch.answered(taken, now_s))
         outcome = perceived.outcome
         mistake = outcome if isinstance(outcome, BadFrameError) else taken.view and taken.view.remark
@@ -277,7 +277,7 @@ class Control:
         return taken
 
     def _take_or_patrol(self, simulator: Simulator, event: Event) -> None:
-        """Stop a drone by an event, and directly if its session fails even at that."""
+        """Take in an event that stops the drone; if the session fails at it, stop the drone directly."""
         with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
             self._take(simulator, event)
 
@@ -289,7 +289,7 @@ class Control:
                 self._faults.report("listener", error)
                 simulator.watches.remove(watch)  # it would fail again at each frame
                 simulator.failed_watches.append(watch)
-                self._post(self.fail, simulator)  # later: the commands of the present event leave first
+                self._post(self.fail, simulator)  # posted, so that the commands of the present event are sent first
 
     def _contained(self, place: str, simulator: Simulator) -> AbstractContextManager[None]:
         return self._faults.contained(place, partial(self.fail, simulator))

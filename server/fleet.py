@@ -3,9 +3,9 @@
     serve run server.fleet:app weights=weights/model_weights
     serve deploy fleet.yaml
 
-Each replica is a process with one network and speaks the Open Inference Protocol v2 over HTTP itself: Serve's proxy
-leads a request to it, without another process between them. In `server/`, only this module imports Ray, and none
-imports it.
+Each replica is a process with one network. It speaks the Open Inference Protocol v2 over HTTP itself: Serve's proxy
+passes a request directly to a replica, without another process in between. In `server/`, only this module imports Ray,
+and no module imports this one.
 """
 
 import asyncio
@@ -40,19 +40,18 @@ MOST_JSON_BYTES = 10_000
 # A replica that fails three checks in a row is replaced. With a limit of 3 s, healthy replicas were replaced on an
 # overloaded machine, which increased its load.
 CHECK_EVERY_S, CHECK_WITHIN_S = 5.0, 10.0
-# How long a replica that is to stop may go on with the images that it has.
+# How long a replica that is told to stop may continue with the images that it has.
 STOP_WITHIN_S = 5.0
-# Most requests in progress on a replica, and most that wait for it: for 0.33 s at most; a server gives up soon after.
+# Most requests in progress on a replica, and most that wait for a replica. They wait 0.33 s at most, because a server
+# gives up soon after.
 MOST_ONGOING = 8
 
 
 class Batches:
-    """A network that infers images in batches; OpenVINO takes one image at a time, as batches are slower on a CPU.
+    """A network that infers images in batches. OpenVINO takes one image at a time, because batches are slower on a CPU.
 
     Args:
-        weights: as `load_engine` takes them.
-        engine: likewise.
-        precision: likewise.
+        weights, engine, precision: as for `load_engine`.
     """
 
     def __init__(self, weights: str, engine: str, precision: str) -> None:
@@ -62,29 +61,29 @@ class Batches:
         self.infer = BatchQueue(self.engine).infer
 
     async def check(self) -> None:
-        """Infer the known frame, behind the images that wait.
+        """Infer the known frame, after the images that wait.
 
         Raises:
-            RuntimeError: if its known answer does not come.
+            RuntimeError: if the answer differs from the known answer.
         """
         if not agrees((await self.infer(self._known_frame))[None], self._known_answer):
             raise RuntimeError("expected the network's known answer on a known frame, got another")
 
     def has_hero(self, probabilities: np.ndarray) -> bool:
-        """Whether enough pixels are the hero's."""
+        """Whether at least `min_blob_px` pixels are the hero's."""
         card = self.engine.card
         return bool(threshold(probabilities[..., card.hero], card.hero_threshold_255).sum() >= card.min_blob_px)
 
 
 class Shadow:
-    """The network that is only compared."""
+    """A second network that sees the same images and is only compared."""
 
     def __init__(self, settings: FleetSettings) -> None:
         assert settings.shadow is not None
         self._network = Batches(settings.shadow, settings.engine, settings.precision)
 
     async def has_hero(self, image: np.ndarray) -> bool:
-        """Whether it finds the hero in an image, (px, px, 3) uint8 of any size."""
+        """Whether the shadow finds the hero in an image, (px, px, 3) uint8 of any size."""
         px = self._network.engine.input_px
         if len(image) != px:
             image = resize_rgb(Image.fromarray(image), px)
@@ -96,7 +95,7 @@ class Shadow:
 
 
 class Network:
-    """The network, and its side of the protocol."""
+    """The network that answers, and the server's side of the protocol."""
 
     def __init__(self, settings: FleetSettings, token: str | None, shadow: DeploymentHandle | None) -> None:
         self._token, self._shadow = token, shadow
@@ -150,7 +149,7 @@ class Network:
         return Response(body, headers=headers)
 
     def _compare(self, shadow: DeploymentHandle, image: np.ndarray, is_found: bool) -> None:
-        """Show an image to the shadow, unless it still has the one before: nobody waits for it."""
+        """Send an image to the shadow without waiting for it, unless the shadow still works on the image before."""
         if self._comparison is not None and not self._comparison.done():
             self._compared.inc(tags={"found_by": "not compared"})
             return
@@ -160,7 +159,7 @@ class Network:
                 is_found_there = await shadow.has_hero.remote(image)
                 found_by = {(True, True): "both", (True, False): "network", (False, True): "shadow"}
                 self._compared.inc(tags={"found_by": found_by.get((is_found, is_found_there), "neither")})
-            except Exception:  # it must not concern those who are answered
+            except Exception:  # an error of the shadow must not affect the answers
                 logger.exception("the shadow failed")
                 self._compared.inc(tags={"found_by": "not compared"})
 
@@ -173,7 +172,7 @@ class Network:
 
 
 def deployment(kind: type, cpus: float, **options: Any) -> Any:
-    """A class of replicas as Serve runs it, by the class's name."""
+    """Make a class of replicas a deployment of Serve, with the name of the class."""
     return serve.deployment(
         kind,
         max_ongoing_requests=MOST_ONGOING,
@@ -186,17 +185,17 @@ def deployment(kind: type, cpus: float, **options: Any) -> Any:
 
 
 def refusal(status: HTTPStatus, words: str) -> Response:
-    """An answer of the protocol that says what is wrong.
+    """An error response of the protocol.
 
     Args:
-        status: of the answer.
-        words: may quote the request, also text that is no Unicode, such as half a surrogate pair.
+        status: status of the response.
+        words: the error; may quote the request, also invalid Unicode such as half a surrogate pair.
     """
     return JSONResponse({"error": quoted(words)}, status)
 
 
 def app(arguments: dict[str, Any]) -> serve.Application:
-    """Build the application: called by Serve with what follows the import path, or with `args` of `fleet.yaml`.
+    """Build the application. Serve calls it with the arguments after the import path, or with `args` of `fleet.yaml`.
 
     Args:
         arguments: fields of `FleetSettings`.
@@ -216,6 +215,6 @@ def app(arguments: dict[str, Any]) -> serve.Application:
     network = deployment(
         Network, cpus=1, autoscaling_config=scaling, max_queued_requests=MOST_ONGOING * settings.most_replicas
     )
-    # Half a core: it sees what it manages to see.
+    # Half a core is enough, because the shadow may leave out images.
     shadow = None if settings.shadow is None else deployment(Shadow, cpus=0.5).bind(settings)
     return network.bind(settings, token, shadow)

@@ -1,4 +1,4 @@
-"""The arguments of a fleet's application (`server/fleet.py`), and their check; without Ray."""
+"""The arguments of a fleet's application (`server/fleet.py`), and their check. Does not need Ray."""
 
 import platform
 from pathlib import Path
@@ -14,14 +14,14 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The arguments of `server.fleet.app`.
 
     Args:
-        weights: of the network, on every machine.
-        shadow: weights of a second network that sees the same images, is compared, and answers nobody.
-        engine: as `load_engine` takes it.
-        precision: as `load_engine` takes it.
-        replicas: fewest replicas of the network.
-        most_replicas: most of them, when images wait.
-        token_file: file with the token that clients must show, on every machine: Ray Serve builds the application on
-            any of them.
+        weights: path of the network's weights, the same on every machine.
+        shadow: weights of a second network that sees the same images and is only compared; None without a shadow.
+        engine: as for `load_engine`.
+        precision: as for `load_engine`.
+        replicas: least number of replicas of the network.
+        most_replicas: largest number of replicas, when images wait.
+        token_file: file with the token that clients must show. It must be on every machine, because Ray Serve builds
+            the application on any of them.
     """
 
     weights: str = "weights/model_weights"
@@ -38,10 +38,10 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(arguments: dict[str, Any]) -> FleetSettings:
-    """Read the arguments of a fleet's application; paths of networks become those of their files.
+    """Read the arguments of a fleet's application. The paths of networks are resolved to the paths of their files.
 
     Raises:
-        ValueError: if one of them is not as expected, or the shadow cannot be compared; a single line.
+        ValueError: if an argument is not as expected, or the shadow cannot be compared; a single line.
         FileNotFoundError: if there are no weights.
     """
     try:
@@ -62,7 +62,7 @@ def read_token_of(settings: FleetSettings) -> str | None:
     Raises:
         ValueError: if there is no token in its file; a single line that names this machine.
     """
-    from server.wire.token import read_token  # here: the replicas need nothing of the wire
+    from server.wire.token import read_token  # imported here, because replicas need nothing of `server.wire`
 
     if settings.token_file is None:
         return None
@@ -73,10 +73,11 @@ def read_token_of(settings: FleetSettings) -> str | None:
 
 
 def _check_shadow(weights: Path, shadow: Path) -> None:
-    """Check that the comparison is fair, as far as the cards tell.
+    """Check by the two cards that the comparison is fair.
 
     Raises:
-        ValueError: if the shadow looks for another target, or at larger images: they come in the network's size.
+        ValueError: if the shadow looks for another target, or needs larger images than the network: images come in the
+            network's size.
     """
     card, other = read_card(weights), read_card(shadow)
     if card.profile.name != other.profile.name:

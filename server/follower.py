@@ -2,13 +2,13 @@
 
     python server/follower.py weights/model_weights
 
-Loads the network, listens for QuadSim on 127.0.0.1:4567 and tells each simulator that connects where its hero is.
+Loads the network, listens for QuadSim on 127.0.0.1:4567, and sends each connected simulator the position of its hero.
 """
 
 import os
 import signal
 
-# Ctrl-C while the libraries load, which takes seconds: an exit status, no traceback from the middle of an import.
+# Loading the libraries takes seconds. On Ctrl-C meanwhile, exit with a status, without a traceback of an import.
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = load(options, host, load_engine, options.weights)
         card = engine.card.following(settings.follow)
     except (ValueError, OSError) as error:
-        # Printable only: an error may quote a file that somebody else has written.
+        # Print only printable characters, because an error may quote a file that somebody else has written.
         print(f"follower: {printable(str(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     load_another = partial(load, options, host, load_beside)
     server = FollowerServer(settings, chosen, options.weights, engine, load_another, token, front)
-    # What is in memory by now stays: without this, looking through it for garbage stops the event loop for 30 ms.
+    # Exclude the objects that exist now from garbage collection, which would stop the event loop for 30 ms.
     gc.collect()
     gc.freeze()
     try:
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_inference_host(options: argparse.Namespace, watchdog_s: float) -> InferenceHost | None:
-    """Where networks run, if not here.
+    """The machine on which networks run; None for this machine.
 
     Raises:
         OSError: if the file of its token can't be read.
@@ -96,25 +96,25 @@ def find_inference_host(options: argparse.Namespace, watchdog_s: float) -> Infer
                 raise ValueError(f"expected --engine http:// or grpc://HOST:PORT with {option}, got {options.engine}")
         return None
     token = None if options.engine_token_file is None else read_token(options.engine_token_file)
-    # Half of the watchdog's time: a frame that waits for the previous answer must also be answered in time.
+    # Half of the watchdog's time, because a frame that waits for the previous answer must also be answered in time.
     return InferenceHost(options.engine, watchdog_s / 2, token)
 
 
 def load(
     options: argparse.Namespace, host: InferenceHost | None, load_here: Callable[..., Engine], weights: str
 ) -> Engine:
-    """Load a network, or connect to where it runs.
+    """Load a network, or connect to the machine on which it runs.
 
     Args:
         options: result of `parse`.
-        host: where it runs, if not here.
+        host: the machine on which it runs; None for this machine.
         load_here: `load_engine` or `load_beside`.
-        weights: of the network.
+        weights: path of the network.
 
     Raises:
         ValueError, OSError: as `load_here` and `connect` do.
     """
-    # Fronts share the cores. With all cores for each of two fronts on two cores, an image took 14 ms of processor time
+    # Fronts share the cores. When each of two fronts used both of two cores, an image took 14 ms of processor time
     # rather than 12, and was not inferred sooner.
     threads = max(1, len(os.sched_getaffinity(0)) // options.fronts) if options.fronts > 1 else None
     if host is None:
@@ -124,10 +124,10 @@ def load(
 
 
 def bound_memory(options: argparse.Namespace) -> None:
-    """Bound what TensorFlow takes of a GPU's memory, before it is loaded.
+    """Bound the GPU memory that TensorFlow takes; to be called before TensorFlow is loaded.
 
     Raises:
-        ValueError: if the bound is not positive, or there is nothing to bound.
+        ValueError: if the bound is not positive, or if TensorFlow or a GPU is missing.
     """
     most = options.gpu_memory_mb
     if most is None:
@@ -140,7 +140,7 @@ def bound_memory(options: argparse.Namespace) -> None:
 
 
 def engine_name(text: str) -> str:
-    """A member of `ENGINES`, or the address of a machine that infers."""
+    """Check an engine's name: a member of `ENGINES`, or the URL of a machine that runs networks."""
     if text in ENGINES:
         return text
     if "://" not in text:
@@ -177,7 +177,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--gpu-memory-mb", type=int, metavar="INT", help="most memory of a GPU for TensorFlow")
     add_options(parser, Settings)
-    # The parent of several fronts (server/fronts.py) says which one this is, and the network that it had at its end.
+    # Options from the parent of several fronts (server/fronts.py): the number of this front, and the network that it
+    # used before it was started again.
     parser.add_argument("--front", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--exchanged", dest="weights", help=argparse.SUPPRESS)
     parser.add_argument("--tracker", type=Path, metavar="FILE", help="TOML file with settings of the tracker")
@@ -193,10 +194,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run() -> None:
     """The command: run it, and end the process with its exit status."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that files of a conversion in work are tidied up
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that an interrupted conversion deletes its files
     try:
         status = main()
-    except KeyboardInterrupt:  # before the server runs, which has its own way to stop
+    except KeyboardInterrupt:  # only before the server runs; the server handles Ctrl-C itself
         status = 130
     except Exception:
         logger.exception("internal error")

@@ -1,9 +1,9 @@
-"""One of several fronts that share a port (`server/fronts.py`), in its own process: which it is, and its link.
+"""One of several fronts that share a port (`server/fronts.py`), in its own process: its number, and its link.
 
-The link is a socket to the parent process: standard input. A front says on it when it listens, and which addresses are
-on hold. The parent passes these on to the other fronts, for a QuadSim that connects again may land on any of them. A
-front also says which network it has exchanged its own for: the parent starts it again with that one. When the link
-ends, the parent is gone, and the front ends as well.
+The link is a socket to the parent process, as standard input. The front tells the parent when it listens, and which
+addresses are on hold. The parent passes the holds on to the other fronts, because a QuadSim that connects again may
+reach any of them. The front also tells the parent when it exchanges its network, so that the parent can start it again
+with the new network. When the link ends, the parent has ended, and the front ends as well.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 STDIN = 0
 READY = {"is_ready": True}
-# Of the message that names a network.
+# Key of the message that names a network.
 WEIGHTS = "weights"
-# How often a hold is told again: several times within the time for which another front keeps it (`server/holds.py`).
+# Period with which holds are told again; much shorter than the time for which another front keeps them (`holds.py`).
 TELL_EVERY_S = 10.0
 
 
 class Front(NamedTuple):
-    """Which front a process is.
+    """The number and the ports of the front that a process is.
 
     Attributes:
-        number: from 1 on.
-        total: how many fronts there are.
+        number: counts from 1.
+        total: number of fronts.
         shared_port: the port that simulators connect to.
     """
 
@@ -47,7 +47,7 @@ class Front(NamedTuple):
         """The front that this process is.
 
         Raises:
-            ValueError: if standard input is no socket, because `server/fronts.py` did not start it.
+            ValueError: if standard input is no socket, because `server/fronts.py` did not start this process.
         """
         if not stat.S_ISSOCK(os.fstat(STDIN).st_mode):
             raise ValueError("expected --fronts N, which gives each front its --front, got --front by itself")
@@ -71,8 +71,8 @@ class Link:
     """This front's end of the link.
 
     Args:
-        on_hold: called in a thread with an address and whether it is on hold, as another front says.
-        on_end: called in that thread when the parent is gone.
+        on_hold: called in a thread for each message of another front, with an address and whether it is on hold.
+        on_end: called in that thread when the parent has ended.
         link: a socket to the parent; None for standard input.
     """
 
@@ -84,7 +84,7 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, which ends with the process, and say that this front listens."""
+        """Start the thread, which ends with the process, and tell the parent that this front listens."""
         self._thread.start()
         self._send(READY)
 
@@ -97,8 +97,8 @@ class Link:
         self._send({WEIGHTS: weights})
 
     def _send(self, message: dict[str, Any]) -> None:
-        # The socket has no room only if the parent stands still. Holds are told again later. A network is not, because
-        # a parent that stands still starts no front.
+        # The socket is full only if the parent stands still. Holds are told again later. A network is not told again,
+        # because a parent that stands still starts no front.
         with contextlib.suppress(OSError):
             self._socket.send(encode(message), socket.MSG_DONTWAIT)
 
@@ -128,13 +128,13 @@ class HoldReporter:
         return _Watch(self, simulator)
 
     def told(self, simulator: Simulator, is_held: bool) -> None:
-        """Note a hold, or the end of one; the address stays on hold while another simulator of it is."""
+        """Tell of a hold or its end. The address stays on hold while another of its simulators is on hold."""
         others = (other for other in self._simulators if other is not simulator and other.host == simulator.host)
         if is_held or not any(other.session.state.is_held for other in others):
             self._tell(simulator.host, is_held)
 
     def remove(self, simulator: Simulator) -> None:
-        """Note that a simulator has gone; its hold is kept for a time, counted from now."""
+        """Note that a simulator has disconnected. Its hold is told again, because it is kept for a time from now on."""
         self._simulators.remove(simulator)
         if simulator.session.state.is_held:
             self._tell(simulator.host, True)
@@ -167,5 +167,5 @@ def hold_message(host: str, is_held: bool) -> dict[str, Any]:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """A message as it passes the link: a line of JSON."""
+    """Encode a message for the link: a line of JSON."""
     return json.dumps(message).encode() + b"\n"

@@ -1,9 +1,9 @@
-"""Several fronts: processes that each run the whole server, share one port, and are started and watched by this one.
+"""The parent of several fronts. Each front is a process that runs the whole server; all fronts share one port.
 
-    parent ─▶ front 1 ─▶ front 2 ─▶ ...     each is started once the one before listens
+    parent ─▶ front 1 ─▶ front 2 ─▶ ...     each is started once the front before it listens
 
-Linux gives each new connection to one of the processes that listen on the port with SO_REUSEPORT. A front that ends is
-started again. The parent serves nobody: while it stands still, the fronts go on.
+Linux gives each new connection to one of the processes that listen on the port with SO_REUSEPORT. The parent starts the
+fronts, and restarts a front that has ended. The parent serves no clients, so the fronts go on while it stands still.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 # A front that has ended is started again after `FIRST_WAIT_S`. The wait doubles, up to `LONGEST_WAIT_S`, each time that
 # the front has run for less than `STABLE_S`.
 FIRST_WAIT_S, LONGEST_WAIT_S, STABLE_S = 0.5, 30.0, 60.0
-# From the signal until fronts that still run are killed: longer than they give themselves.
+# Time from the signal until fronts that still run are killed. A front ends itself earlier, after `DEADLINE_S`.
 END_S = DEADLINE_S + 1.0
 RECEIVE_BYTES = 65536
-# What the thread of signals sends to the loop.
+# Messages from the thread of signals to the loop.
 STOP, RELOAD = b"s", b"r"
-# Exit statuses of a front that was told to end: in order, by SIGTERM while it was starting, by Ctrl-C while starting.
+# Exit statuses of a front that was told to end: a proper end, SIGTERM or Ctrl-C while it was starting.
 ENDED = (0, -signal.SIGTERM, 130)
 
 
@@ -50,23 +50,23 @@ class _Running:
 
 
 class Fronts:
-    """See the module.
+    """Starts fronts and watches them, see the module.
 
     Args:
-        command: of a front, but for its number.
-        count: of fronts.
+        command: command line of a front, without its number.
+        count: number of fronts.
     """
 
     def __init__(self, command: Sequence[str], count: int) -> None:
         self._command, self._count = command, count
         self._running: dict[int, _Running] = {}
-        self._due_s: dict[int, float] = {1: 0.0}  # when to start which front, monotonic seconds
+        self._due_s: dict[int, float] = {1: 0.0}  # front's number → when to start it, monotonic seconds
         self._waits_s: dict[int, float] = {}
         self._have_all_listened = False
         self._stopped_s: float | None = None
         self._status = 0
         self._holds = KeptHolds()
-        self._exchanged: dict[int, str] = {}  # networks in place of the command's, by the fronts' numbers
+        self._exchanged: dict[int, str] = {}  # front's number → network that it uses instead of the command's
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
@@ -76,7 +76,7 @@ class Fronts:
         """Run until SIGTERM, Ctrl-C or the terminal's end, or until a front does not start.
 
         Returns:
-            The exit status: 0, or that of the front that did not start, or 1 if a front did not end in order.
+            The exit status: 0, or that of the front that did not start, or 1 if a front did not end properly.
         """
         on_signals(partial(self._wake.sendall, STOP), partial(self._wake.sendall, RELOAD), END_S + 1.0)
         while self._running or self._stopped_s is None:
@@ -151,7 +151,7 @@ class Fronts:
 
     @staticmethod
     def _send(front: _Running, data: bytes) -> None:
-        # A front that does not read stands still, and one that has ended is seen to when its link is read.
+        # Sending fails if the front stands still, or if it has ended, which is handled when its link is read.
         with contextlib.suppress(OSError):
             front.link.send(data)
 
@@ -189,7 +189,7 @@ class Fronts:
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to all fronts; SIGHUP only to those that listen, for it would end the others."""
+        """Send a signal to all fronts. SIGHUP goes only to fronts that listen, because it would end the others."""
         for front in self._running.values():
             if front.is_ready or number != signal.SIGHUP:
                 front.process.send_signal(number)
@@ -201,10 +201,10 @@ class Fronts:
 
 
 def own_command(arguments: Sequence[str]) -> list[str]:
-    """The command that runs this program again.
+    """The command line that runs this program again.
 
     Args:
-        arguments: for it.
+        arguments: its arguments.
     """
     program = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
     return [sys.executable, *program, *arguments]

@@ -1,9 +1,9 @@
-"""Holds that outlast the connection: QuadSim reconnects by itself, and must not fly off its hold that way."""
+"""Holds that outlast a connection. QuadSim reconnects by itself, and the new connection must stay on hold."""
 
 import time
 from collections.abc import Callable
 
-# Long enough for a restart of the simulator.
+# How long a hold is kept; long enough for a restart of the simulator.
 HOLD_KEPT_S = 60.0
 
 
@@ -30,7 +30,7 @@ class KeptHolds:
 
     @property
     def hosts(self) -> list[str]:
-        """The addresses."""
+        """The addresses from which a new simulator starts on hold."""
         kept = [*self._left_until_s, *self._elsewhere_until_s.items()]
         return list(dict.fromkeys(host for host, until_s in kept if self._clock() < until_s))
 
@@ -39,7 +39,7 @@ class KeptHolds:
         self._left_until_s.append((host, self._clock() + HOLD_KEPT_S))
 
     def take_over(self, host: str) -> bool:
-        """Note that a new simulator of this address has connected: it takes over the hold of one that has left.
+        """Note that a new simulator of this address has connected. It takes over the hold of a simulator that has left.
 
         Returns:
             Whether it starts on hold.
@@ -52,11 +52,14 @@ class KeptHolds:
         return is_kept
 
     def drop(self, host: str) -> None:
-        """Forget a hold elsewhere: the user has released a simulator of this address."""
+        """Forget a hold in another process, because the user has released a simulator of this address."""
         self._elsewhere_until_s.pop(host, None)
 
     def note_elsewhere(self, host: str, is_held: bool) -> None:
-        """Note a hold or a release in another process; the simulator released there may have left here on hold."""
+        """Note a hold or a release in another process.
+
+        The simulator released there may be one that left this process on hold, so a release also ends one hold here.
+        """
         if is_held:
             self._forget()
             self._elsewhere_until_s[host] = self._clock() + HOLD_KEPT_S
@@ -65,7 +68,7 @@ class KeptHolds:
             self.take_over(host)
 
     def _forget(self) -> None:
-        """Forget what is long ago."""
+        """Forget holds that have expired."""
         now_s = self._clock()
         self._left_until_s = [kept for kept in self._left_until_s if now_s < kept[1]]
         self._elsewhere_until_s = {

@@ -1,7 +1,7 @@
-"""The log: few lines, and nobody waits for them to be written.
+"""The log: a limited number of lines, written by a thread of its own.
 
-A terminal on hold (Ctrl-S) or a pipe that nobody reads blocks the thread that writes to it, which
-must not be the event loop's.
+A paused terminal (Ctrl-S) or a pipe that nobody reads blocks the thread that writes to it. The event loop must not be
+blocked.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ import warnings
 from collections.abc import Callable
 
 MOST_LINES_A_SECOND = 50
-# Of one text, such as a traceback; from its beginning and from its end.
+# Most lines of one text, such as a traceback, that are kept from its beginning and from its end.
 MOST_FIRST_LINES, MOST_LAST_LINES = 10, 40
 MOST_LINE_CHARACTERS = 500
-# Texts that wait to be written; some 100 kB.
+# Most texts that wait to be written; some 100 kB.
 MOST_WAITING = 500
 # Longest time for the last lines to be written when the process ends.
 END_S = 0.5
@@ -27,7 +27,7 @@ STDERR = 2
 
 
 class LineLimit:
-    """Lets through a limited number of log lines a second and counts the rest: clients could cause any number.
+    """Passes a limited number of log lines a second and counts the rest, because clients could cause any number.
 
     Args:
         clock: monotonic seconds.
@@ -38,10 +38,10 @@ class LineLimit:
         self._second, self._lines, self._left_out = 0, 0, 0
 
     def passed(self, text: str, is_urgent: bool = False) -> str | None:
-        """The text to write, or None if too many lines were written in this second; an urgent text passes all the same.
+        """The text to write, or None if too many lines were written in this second. An urgent text always passes.
 
-        The first text of a second says how many lines were left out before it. Of a long text, such as the traceback of
-        a deep recursion, the middle is left out.
+        The first text after a gap says how many lines were left out before it. The middle of a long text is left out,
+        such as the traceback of a deep recursion.
         """
         lines = [line[:MOST_LINE_CHARACTERS] for line in text.splitlines()]
         second = int(self._clock())
@@ -65,7 +65,7 @@ class LineLimit:
 
 
 class NonBlockingStream(io.TextIOBase):
-    """A text stream that never keeps its user waiting: a thread of its own writes.
+    """A text stream whose `write` never blocks, because a thread of its own writes.
 
     Args:
         write: writes a text; may block.
@@ -76,12 +76,12 @@ class NonBlockingStream(io.TextIOBase):
         self._write, self._limit = write, LineLimit(clock)
         self._lock = threading.RLock()
         self._begun = ""  # a line whose end has not been written yet
-        # A text, or an event that is set when all before it is written.
+        # Texts to write, and events to set when all texts before them are written.
         self._waiting: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def write(self, text: str, is_urgent: bool = False) -> int:
-        """Have a text written, if there is room for it; an urgent one beyond the limit of lines, too."""
+        """Queue a text if the queue has room. An urgent text is not limited in lines."""
         with self._lock:
             whole, end, begun = (self._begun + text).rpartition("\n")
             self._begun = begun[:MOST_LINE_CHARACTERS]
@@ -92,7 +92,7 @@ class NonBlockingStream(io.TextIOBase):
         return len(text)
 
     def wait_written(self, timeout_s: float) -> bool:
-        """Wait until all is written; returns whether it is."""
+        """Wait until all queued texts are written; returns False after `timeout_s`."""
         is_written = threading.Event()
         self._waiting.put(is_written)
         return is_written.wait(timeout_s)
@@ -103,16 +103,16 @@ class NonBlockingStream(io.TextIOBase):
             if isinstance(item, threading.Event):
                 item.set()
             else:
-                with contextlib.suppress(OSError):  # nobody is there to read it
+                with contextlib.suppress(OSError):  # the reader has closed the pipe
                     self._write(item)
 
 
 def set_up(level: str, who: str = "") -> None:
-    """Log to the process's standard error, which is non-blocking from now on for all of Python that writes to it.
+    """Log to standard error, and make `sys.stderr` non-blocking.
 
     Args:
-        level: least severe lines to log: debug, info or warning.
-        who: stands before each message, of one of several processes.
+        level: least severity to log: debug, info or warning.
+        who: prefix of each message, which names this one of several processes.
     """
     _open_standard_descriptors()
     sys.stderr = stream = NonBlockingStream(_write_to_stderr)
@@ -122,24 +122,24 @@ def set_up(level: str, who: str = "") -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for name in ("server", "follower", "model"):
         logging.getLogger(name).setLevel(level.upper())
-    warnings.filterwarnings("ignore", module="PIL")  # oddities in images' metadata, which nobody here reads
+    warnings.filterwarnings("ignore", module="PIL")  # about the metadata of images, which is not used here
 
 
 class LogHandler(logging.StreamHandler[NonBlockingStream]):
-    """Lets errors pass, so that clients cannot hide our own; `Faults` limits these by itself."""
+    """Writes errors as urgent, so that clients cannot suppress our own errors. `Faults` limits the errors by itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
         try:
             self.stream.write(f"{self.format(record)}\n", is_urgent=record.levelno >= logging.ERROR)
-        except Exception:  # as every handler: arguments that do not fit the format
+        except Exception:  # such as arguments that do not fit the format; all handlers of logging do this
             self.handleError(record)
 
 
 def end_process(status: int) -> None:
-    """End the process with an exit status, whatever its threads wait for; before that, its last lines are written.
+    """Write the last lines of the log, then end the process with an exit status, without waiting for its threads.
 
-    Python's own way would wait for thread pools, and for the lock of a stream that blocks.
+    Python's own exit would wait for thread pools, and for the lock of a stream that blocks.
     """
     if isinstance(sys.stderr, NonBlockingStream):
         sys.stderr.wait_written(END_S)
@@ -147,7 +147,7 @@ def end_process(status: int) -> None:
 
 
 def _open_standard_descriptors() -> None:
-    """Open those that the parent has closed; otherwise the log would be written into the next file or socket opened."""
+    """Open standard descriptors that the parent has closed. Otherwise the next file or socket would get the log."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(descriptor)

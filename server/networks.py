@@ -2,8 +2,8 @@
 
     POST /network, SIGHUP ─▶ a thread: resolve, load, test ─▶ perception, between two frames ─▶ listeners
 
-The event loop never waits for a file. If anything fails, the network in use goes on. Sessions keep their people: what
-the former network said of somebody counts on until frames of the new one have replaced it, which takes a few seconds
+The event loop never waits for a file. If anything fails, the network in use stays. Sessions keep their people. The
+evidence of the former network counts until the new network's evidence has replaced it, which takes a few seconds
 (`server.flight.identity`).
 """
 
@@ -32,15 +32,15 @@ LIST_S, MOST_LISTED = 5.0, 100
 
 
 class Loading:
-    """A network on its way to be used.
+    """The progress of loading a network.
 
     Args:
-        name: as it was asked for.
+        name: the network as the user named it.
 
     Attributes:
         name: as given.
-        is_over: whether the network is in use, or loading has failed.
-        trouble: why loading has failed, in words; None if it has not.
+        is_over: whether loading has succeeded or failed.
+        trouble: why loading has failed; None if it has not failed.
     """
 
     def __init__(self, name: str) -> None:
@@ -54,21 +54,21 @@ class BusyError(Exception):
 
 
 class Networks:
-    """See the module. Only the event loop calls it.
+    """The network in use and its exchange, see the module. Only the event loop calls it.
 
     Args:
-        weights: of the network in use, as the user named it.
-        sight: what sees with that network.
-        folder: of the networks that may be asked for by name; None if none may.
+        weights: path of the network in use, as the user named it.
+        sight: the sight with that network.
+        folder: folder of the networks that may be asked for by name; None if none may be asked for.
         load: opens and tests a network; called in a thread, raises ValueError or OSError with a single line.
-        see: makes what sees with a network.
+        see: makes the sight with a network.
         perception: sees all frames.
         post: has a call run on the event loop, from any thread.
         faults: where our own errors are reported.
 
     Attributes:
-        listeners: called with the new `Sight`, between the former network's last answer and the new one's first.
-        outcomes: how many have been exchanged and how many have failed.
+        listeners: called with the new `Sight`, after the former network's last answer and before the new one's first.
+        outcomes: numbers of exchanges and of failures.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Networks:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of all that the network in use can follow."""
+        """Names of all targets of the network in use."""
         return self._sight.card.targets
 
     @property
@@ -117,7 +117,7 @@ class Networks:
         return self._latest is not None and not self._latest.is_over
 
     def about(self) -> dict[str, Any]:
-        """What the page is told."""
+        """The state of the networks for the page."""
         return {
             "name": self._weights,
             "engine": self.engine.description,
@@ -128,11 +128,11 @@ class Networks:
         }
 
     def ask(self, name: object) -> Loading:
-        """Load a network of the folder by its path below it, and use it once it has passed its test.
+        """Load a network by its path below the folder, and use it once it has passed its test.
 
         Raises:
-            ValueError: if this is no name of a network there.
-            BusyError: while another one is being loaded.
+            ValueError: if the server has no folder of networks, or `name` is not a valid path.
+            BusyError: while another network is being loaded.
         """
         if self._folder is None:
             raise ValueError("expected a server that was started with --networks, got one without")
@@ -177,11 +177,11 @@ class Networks:
             self._post(self._fail, loading, trouble)
 
     def _seeing(self, engine: Engine) -> Sight:
-        """What sees with a loaded network.
+        """The sight with a loaded network.
 
         Raises:
-            ValueError: if it is not inferred where the network in use is, or does not know the target that the user
-                asked for.
+            ValueError: if the network runs here while the network in use runs on another machine, or if it does not
+                have the target that the user asked for.
         """
         try:
             if self.engine.is_remote and not engine.is_remote:
@@ -192,7 +192,7 @@ class Networks:
             raise
 
     def _check_place(self, weights: str) -> None:
-        """Check that a network is in the folder by its name, and by the files that will be read, which may be links."""
+        """Check that a network's path is in the folder, and also its files, which may be links."""
         assert self._folder is not None
         folder = self._folder.resolve()
         is_named = Path(weights).resolve().is_relative_to(folder)

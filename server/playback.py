@@ -1,6 +1,6 @@
 """Wiring of the page that shows a recording: no simulators, no network, only HTTP with the guards of the live server.
 
-The event loop reads and draws what is shown, some 10 ms for a step: there is no drone that could wait for it.
+The event loop itself reads and draws each step, which takes some 10 ms. This is no problem, because no drone waits.
 """
 
 import json
@@ -19,10 +19,10 @@ from server.wire.token import require_token
 
 
 def make_app(film: Film, faults: Faults) -> Flask:
-    """The HTTP application: the page, the recording's timeline, and what is shown of each step.
+    """The HTTP application: the page, the recording's timeline, and the content of each step.
 
     Args:
-        film: to show.
+        film: the recording to show.
         faults: where our own errors are reported.
     """
     app = Flask(__name__, static_folder=None)
@@ -51,16 +51,16 @@ class PlaybackServer:
     """Serves the page of a recording.
 
     Args:
-        film: to show.
+        film: the recording to show.
         host: address to listen on.
-        port: 0 for any that is free.
-        token: that clients of other machines must show; None if they need none.
+        port: port to listen on; 0 for any free port.
+        token: token that clients of other machines must show; None if they need none.
 
     Attributes:
-        url: of the page.
+        url: URL of the page.
 
     Raises:
-        OSError: if the address cannot be listened on.
+        OSError: if the server cannot listen on the address.
     """
 
     def __init__(self, film: Film, host: str, port: int, token: str | None) -> None:

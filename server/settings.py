@@ -1,4 +1,4 @@
-"""What a user may choose: `Settings` of the server, `TrackerConfig` of each simulator's tracker."""
+"""The user's settings: `Settings` of the server, `TrackerConfig` of each simulator's tracker."""
 
 import re
 import sys
@@ -14,11 +14,12 @@ from model.profile import MOTION, Profile, hero_profile, profile_of
 from server.sight.geometry import FAR_LIMITS_M, FARTHEST_GROUND_M, FIELDS_OF_VIEW_DEG, Camera
 from server.wire.addresses import is_loopback
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")  # as browsers send it: bücher.example is xn--bcher-kva.example
+# A host name in the form in which browsers send it: bücher.example is xn--bcher-kva.example.
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 MOST_FRONTS = 64
 LAST_PORT = 65535
 LONGEST_WATCHDOG_S = 3.0
-LARGEST_QUANTITY = 1e6  # the tracker's filter computes with squares and cubes of them, which must stay finite
+LARGEST_QUANTITY = 1e6  # the tracker's filter computes squares and cubes of quantities, which must stay finite
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Settings:
     without_token: bool = option(False, "serve everybody who can connect, without a token")
 
     def __post_init__(self) -> None:
-        # An empty address would mean all of this machine's.
+        # An empty address would mean all addresses of this machine.
         if not self.host.strip() or not self.host.isprintable():
             raise ValueError(f"expected --host with an address or a name, got {self.host!r}")
         try:
-            self.host.encode("idna")  # as sockets do
+            self.host.encode("idna")  # sockets do the same
         except UnicodeError as error:
             raise ValueError(f"expected --host with an address or a name, got {self.host!r}: {error}") from error
         for name in self.allow_host:
@@ -107,7 +108,7 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names that the server may be called by, besides those that it knows itself by."""
+        """Names of the server that the user has given; it knows others by itself."""
         return (self.host, *self.allow_host)
 
     @property
@@ -123,25 +124,25 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """When to follow whom, and how they move.
+    """The tracker's settings: when to follow a person, and how people move.
 
-    A user may set them in a TOML file (`read_tracker`), with those values of the profile that are in `MOTION`.
+    A user may set them in a TOML file (`read_tracker`), together with the values of the profile that are in `MOTION`.
 
-    Why follow above 0.8: a second on a wrong person costs as much as four seconds of patrol while the hero is in sight,
-    so that following pays from a probability of 4 / (4 + 1) on. Chosen on flights of the stand-in, seeds 500 to 505.
+    Why follow above 0.8: a second on a wrong person costs as much as four seconds of patrol while the hero is in sight.
+    So following pays from a probability of 4 / (4 + 1) on. Chosen on flights of the stand-in, seeds 500 to 505.
 
-    Why give up below 0.1 only: from afar the looks vary from frame to frame, and on the way to somebody the drone soon
-    sees them better, while turning away costs many seconds until they are found again. Chosen on seeds 530 to 549:
-    with 0.3, two of twenty heroes were given up who were being approached, one of them twice; with 0.1, none.
+    Why give up below 0.1 only: from afar, the looks vary from frame to frame. While the drone approaches a person, it
+    soon sees the person better. To turn away costs many seconds until the person is found again. Chosen on seeds 530 to
+    549: with 0.3, two of twenty heroes were given up during the approach, one of them twice; with 0.1, none.
 
     Args:
         follow_above: follow a person who is the hero with at least this probability.
         give_up_below: stop following a person who is the hero with less than this probability.
         lost_after_s: stop following a person who has not been seen for this many seconds.
         remember_s: forget people who have not been seen for this many seconds.
-        hidden_for_s: follow a person who is hidden by what the depth image shows for this many seconds more.
-        gate_sigma: a sighting further from the prediction does not fit, standard deviations.
-        profile: of the target.
+        hidden_for_s: follow a person for this many seconds more while the depth image shows something in front of them.
+        gate_sigma: largest distance of a sighting from the prediction, standard deviations.
+        profile: profile of the target.
 
     Raises:
         ValueError: if a probability is not in (0, 1), the second exceeds the first, or another quantity is not
@@ -175,14 +176,14 @@ OWN = tuple(setting.name for setting in fields(TrackerConfig) if setting.name !=
 
 
 def tracker_for(profile: Profile, chosen: Mapping[str, Any]) -> TrackerConfig:
-    """The settings of a tracker of a target.
+    """The settings of a tracker for a target.
 
     Args:
-        profile: of the target.
-        chosen: what the user wants otherwise, by name; see `read_tracker`.
+        profile: profile of the target.
+        chosen: values that the user has changed, by name; see `read_tracker`.
 
     Raises:
-        ValueError: if a value makes no sense.
+        ValueError: if a value is out of its range.
     """
     motion = {name: value for name, value in chosen.items() if name in MOTION}
     if motion:
@@ -191,11 +192,11 @@ def tracker_for(profile: Profile, chosen: Mapping[str, Any]) -> TrackerConfig:
 
 
 def trackers_for(card: Card, chosen: Mapping[str, Any]) -> tuple[TrackerConfig, ...]:
-    """The settings of a tracker of each target of a network; that of the card's present target first.
+    """The settings of a tracker for each target of a network; the card's present target comes first.
 
     Args:
-        card: of the network.
-        chosen: as in `tracker_for`.
+        card: card of the network.
+        chosen: as for `tracker_for`.
     """
     names = sorted(card.targets, key=lambda name: name != card.profile.name)
     return tuple(tracker_for(card.following(name).profile, chosen) for name in names)
@@ -205,11 +206,11 @@ def read_tracker(file: Path) -> dict[str, Any]:
     """Read the tracker settings that a user has changed from a TOML file, such as `lost_after_s = 2.0`.
 
     Returns:
-        The values by name, which make sense with any profile.
+        The values by name.
 
     Raises:
         OSError: if the file can't be read.
-        ValueError: if it is not such a file; the message names it.
+        ValueError: if its content is not as expected; the message names the file.
     """
     known = {*OWN, *MOTION}
     try:

@@ -1,4 +1,4 @@
-"""One connected simulator: everything that the server knows of it, and who listens to what happens to it."""
+"""One connected simulator: its state in the server, and the protocol of listeners that observe it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from server.wire.messages import Command, Frame
 
 
 class Taken(NamedTuple):
-    """An event that a session has taken in, and the commands that it gave.
+    """An event that a session has taken in, and the commands that the session returned.
 
-    `frame` is the one that the event is about; None if it is about none. `perceived` is what perception made of it;
-    None before that.
+    `frame` is the frame of the event; None if the event is not about a frame. `perceived` is the result of perception
+    for it; None before there is a result.
     """
 
     event: Event
@@ -25,32 +25,32 @@ class Taken(NamedTuple):
 
     @property
     def view(self) -> View | None:
-        """What was seen; None for all but a `Seen`."""
+        """The view of the frame; None if the event is not a `Seen`."""
         outcome = None if self.perceived is None else self.perceived.outcome
         return outcome if isinstance(outcome, View) else None
 
 
 class Watch:
-    """Is told what happens to one simulator, on the event loop; must not wait. What it leaves out does nothing.
+    """Observes one simulator. Its methods are called on the event loop and must not wait; by default they do nothing.
 
-    A watch that raises is told nothing more, except `disconnected`.
+    After a method has raised an exception, only `disconnected` is still called.
     """
 
     def taken(self, taken: Taken) -> None:
-        """A session has taken in an event; its commands leave next."""
+        """The session has taken in an event; its commands are sent next."""
 
     def answered(self, taken: Taken, now_s: float) -> None:
-        """The commands that answer a frame have left (monotonic seconds)."""
+        """The commands that answer a frame were sent at `now_s` (monotonic seconds)."""
 
     def disconnected(self) -> None:
-        """The simulator has gone."""
+        """The simulator has disconnected."""
 
 
 class Listener(Protocol):
     """Watches simulators: the page, overlay images, metrics, recordings."""
 
     def connected(self, simulator: "Simulator") -> Watch:
-        """A simulator has come; returns who is told what happens to it."""
+        """A simulator has connected; returns the watch that observes it."""
 
 
 @dataclass(eq=False)
@@ -58,18 +58,18 @@ class Simulator:
     """One connection that has sent a frame.
 
     Args:
-        id: where its commands are sent.
+        id: id of the client, to which its commands are sent.
         host: address of the machine that it runs on.
-        name: for people; unique among those connected.
-        session: decides what it is told.
-        slot: where its newest frame waits for perception.
+        name: its name in logs and on the page; unique among the connected simulators.
+        session: decides its commands.
+        slot: holds its newest frame until perception takes it.
 
     Attributes:
-        watches: told what happens to it.
-        failed_watches: those that have raised.
-        frames: received so far; the newest one's number.
-        in_work: its frames that perception has still to answer, by number, oldest first.
-        is_connected: whether it is still there.
+        watches: observe it.
+        failed_watches: watches that have raised an exception.
+        frames: number of frames received so far, which is the number of the newest frame.
+        in_work: its frames for which perception has no result yet, by number, oldest first.
+        is_connected: whether it is still connected.
     """
 
     id: str
@@ -85,7 +85,7 @@ class Simulator:
 
     @property
     def target(self) -> str:
-        """Name of whom its session looks for."""
+        """Name of the target that its session follows."""
         return self.session.state.tracker.config.profile.name
 
     def tracks(self, number: int) -> bool:
@@ -94,7 +94,7 @@ class Simulator:
 
 
 class InWork(NamedTuple):
-    """A frame that is being worked on, and what to call when it is answered."""
+    """A frame that perception has not answered yet, and the functions to call when it is answered."""
 
     frame: Frame
     acknowledge: list[Callable[[], None]]

@@ -1,6 +1,6 @@
-"""Our own errors: contained where they happen, logged with their traceback, counted; nothing else stops.
+"""Our own errors: contained where they happen, logged with their traceback, counted. Everything else goes on.
 
-What clients do wrong is not reported here but in `server.wire.complaints`.
+Clients' mistakes are reported in `server.wire.complaints` instead.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-# A fault may come back with each of 100 frames a second: its traceback is logged at most this often.
+# Least time between two logged tracebacks of a place. A fault may occur with each of 100 frames a second.
 REPEAT_AFTER_S = 10.0
 
 
@@ -54,17 +54,17 @@ class Faults:
         logger.error("internal error in %s%s: %r", place, more, error, exc_info=error)
 
     def contained(self, place: str, then: Callable[[], None] | None = None) -> "_Contained":
-        """A context that reports whatever its block raises, and goes on after it.
+        """A context that reports an exception of its block, and suppresses it.
 
         Args:
             place: as for `report`.
-            then: called after a fault, to bring what it concerns into a safe state; contained likewise.
+            then: called after a fault, to bring the drone concerned into a safe state; its errors are contained, too.
         """
         return _Contained(self, place, then)
 
 
 class _Contained:
-    """See `Faults.contained`. A class, for it takes a fifth of the time of a generator, and each frame passes many."""
+    """See `Faults.contained`. A class takes a fifth of a generator's time, and each frame passes many of them."""
 
     __slots__ = ("_faults", "_place", "_then")
 

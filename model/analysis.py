@@ -1,9 +1,9 @@
 """Explain a score: where a network finds the hero, where it fails, and how other thresholds would change that.
 
-Pure numpy and OpenCV. `analyse_frame` reduces a frame to figures, so that sets need not stay in memory; the other
+Pure numpy and OpenCV. `analyse_frame` reduces a frame to figures, so that sets need not stay in memory. The other
 functions sum these figures over frames. As in `scoring`, probabilities are rounded down to 255ths, a pixel belongs to a
-class if its probability is above the threshold, and a mask shows the hero if more than `DETECTION_MORE_THAN_PX` pixels
-do.
+class if its probability is above the threshold, and a mask shows the hero if more than `DETECTION_MORE_THAN_PX` of its
+pixels belong to the hero.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy as np
 
 from model.scoring import CLASSES, DETECTION_MORE_THAN_PX, HERO, THRESHOLD_255, SetScore, pooled, score_set, threshold
 
-# In steps of 1/51; the threshold of the score, 127, is included.
+# Steps of 5 (1/51). They include the threshold of the score, 127.
 THRESHOLDS_255 = tuple(range(2, 255, 5))
 # Candidates for a card: thresholds of the probability (0.3, 0.4 … 0.9), and smallest sizes of the largest blob.
 BLOB_THRESHOLDS_255 = (76, 102, 127, 153, 178, 204, 229)
@@ -29,8 +29,8 @@ class FrameFigures(NamedTuple):
 
     Args:
         score: score of this frame alone.
-        hero_histogram: (2, 256) int, pixels by 255ths of their hero probability: pixels of other classes, then pixels
-            of the hero.
+        hero_histogram: (2, 256) int, number of pixels at each hero probability in 255ths; row 0: pixels of other
+            classes, row 1: pixels of the hero.
         blob_px: (thresholds,) int, area of the largest hero blob at each of `BLOB_THRESHOLDS_255`, 0 without a blob.
         is_blob_on_hero: (thresholds,) bool, whether that blob covers a pixel of the hero.
         confusion: (classes, predictions) int, pixels by true class and by prediction, in the order of `PREDICTIONS`.
@@ -54,7 +54,7 @@ class FrameFigures(NamedTuple):
 
     @property
     def probability(self) -> float:
-        """Probability of a hero in the frame, [0, 1]: the highest that enough pixels for a detection reach."""
+        """Probability of a hero in the frame: the highest that more than `DETECTION_MORE_THAN_PX` pixels reach."""
         reaching = np.cumsum(self.hero_histogram.sum(axis=0)[::-1])[::-1]
         return max(int(np.count_nonzero(reaching > DETECTION_MORE_THAN_PX)) - 1, 0) / 255
 
@@ -107,13 +107,13 @@ def analyse_frame(probabilities: np.ndarray, truth: np.ndarray) -> FrameFigures:
         hero_histogram=np.bincount((hero_255 + 256 * hero).ravel(), minlength=512).reshape(2, 256),
         blob_px=np.array([np.count_nonzero(blob) for blob in blobs]),
         is_blob_on_hero=np.array([(blob & hero).any() for blob in blobs]),
-        # Without the last row, pixels of no true class, which `images.resize_truth` leaves where three classes meet.
+        # The last row is left out: pixels without a true class. `images.resize_truth` makes some where 3 classes meet.
         confusion=np.bincount(pairs.ravel(), minlength=kinds**2).reshape(kinds, kinds)[: len(CLASSES)],
     )
 
 
 def largest_blob(mask: np.ndarray) -> np.ndarray:
-    """Find the largest 8-connected part of a (H, W) bool mask, as a mask: the hero by the original's logic."""
+    """Find the largest 8-connected part of a (H, W) bool mask, as a mask. The original takes this part for the hero."""
     if not mask.any():
         return mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -188,7 +188,7 @@ def worst_masks(frames: Sequence[FrameFigures]) -> list[int]:
 
 
 def _class_numbers(mask: np.ndarray) -> np.ndarray:
-    """Convert (H, W, classes) bool to (H, W) indices into `PREDICTIONS`; of two classes, the later wins."""
+    """Convert (H, W, classes) bool to (H, W) indices into `PREDICTIONS`; a pixel of two classes gets the later one."""
     numbers = np.full(mask.shape[:2], len(CLASSES))
     for number in range(len(CLASSES)):
         numbers[mask[..., number]] = number
@@ -196,7 +196,7 @@ def _class_numbers(mask: np.ndarray) -> np.ndarray:
 
 
 def _pixels_above(frames: Sequence[FrameFigures]) -> np.ndarray:
-    """Pixels of each frame above each of `THRESHOLDS_255`, of other classes and of the hero: (N, 2, thresholds) int."""
+    """Count pixels above each of `THRESHOLDS_255`: (N frames, 2, thresholds) int; axis 1: other classes, hero."""
     histograms = np.stack([frame.hero_histogram for frame in frames])
     reaching = np.cumsum(histograms[..., ::-1], axis=-1)[..., ::-1]
     return reaching[..., np.array(THRESHOLDS_255) + 1]

@@ -10,7 +10,7 @@ from model.scoring import HERO, SURROUNDINGS
 
 Pair = tuple[np.ndarray, np.ndarray]
 
-# What a pixel's channel can be: a table of new values for these changes an image faster than arithmetic on it.
+# All values of a channel. Replacing them by a table of new values is faster than arithmetic on the whole image.
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
@@ -87,8 +87,8 @@ def window(
         mask: (H, H) uint8 class numbers.
         rng: random generator.
         px: output size, at most H.
-        around: (H, H) bool; if there are such pixels, the window contains one. Resizing may still remove a figure one
-            pixel wide.
+        around: (H, H) bool; if any pixel is True, the window contains at least one of them. Resizing may still remove a
+            figure that is one pixel wide.
         largest: magnification of the smallest window.
 
     Returns:
@@ -99,7 +99,7 @@ def window(
     corner = rng.integers(0, size - side + 1, 2)
     there = np.argwhere(around)
     if len(there):
-        # A random one of them gets a random place in the window, within the limits of the image.
+        # A random pixel of `around` gets a random position in the window. The window stays within the image.
         corner = np.clip(there[rng.integers(len(there))] - rng.integers(0, side, 2), 0, size - side)
     top, left = corner
     image, mask = image[top : top + side, left : left + side], mask[top : top + side, left : left + side]
@@ -153,13 +153,13 @@ def paste(
     rng: np.random.Generator,
     profile: Profile,
 ) -> Pair:
-    """Paste a person as a far figure: scaled down, in sun or shade; people who are not the hero are often half hidden.
+    """Paste a person as a far figure: scaled down, in sun or shade. People other than the hero are often half hidden.
 
     Args:
         image: (H, W, 3) uint8.
         mask: (H, W) uint8 class numbers.
         cutout: the person.
-        area_px: area of the pasted figure, px; a larger value than the cutout's own area counts as that area.
+        area_px: area of the pasted figure, px; limited to the cutout's own area.
         rng: random generator.
         profile: whether the figure may be mirrored, and how much taller it may become.
 
@@ -180,8 +180,8 @@ def paste(
     person = cv2.resize(cutout.image * cutout.shape[..., None], (w, h), interpolation=how)
     if profile.is_mirrored and rng.random() < 0.5:
         cover, person = cover[:, ::-1], person[:, ::-1]
-    # The hero is never half hidden: a network that accepted brown hair or trousers alone as the hero made nearly all of
-    # its false alarms that way.
+    # The hero is never half hidden. Otherwise a network accepts brown hair or trousers alone as the hero: this caused
+    # nearly all false alarms of such a network.
     if cutout.class_number < HERO and rng.random() < 0.5:
         hidden = rng.integers(0, max(1, h // 2))
         rows = slice(h - hidden, h) if rng.random() < 0.5 else slice(0, hidden)
@@ -197,7 +197,7 @@ def paste(
 
 
 def _place(mask: np.ndarray, h: int, w: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Top left corner for a figure (h, w): mostly (70 %) at the height of another person, else anywhere."""
+    """Top left corner for a figure (h, w): with probability 0.7 at the height of another person, else anywhere."""
     height, width = mask.shape
     top, left = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
     rows = np.flatnonzero((mask != SURROUNDINGS).any(axis=1))
@@ -207,7 +207,7 @@ def _place(mask: np.ndarray, h: int, w: int, rng: np.random.Generator) -> tuple[
 
 
 def compress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Compress an image as JPEG of quality 65 to 90, as QuadSim does, which blurs the colours of small objects."""
+    """Compress an image as JPEG, quality 65 to 90. QuadSim does so, too, which blurs the colours of small objects."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(65, 91))])
     return cv2.cvtColor(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)

@@ -18,7 +18,7 @@ from model.startup import end_with_parent
 
 AUGMENTATIONS = ("shift", "light", "far")
 
-# "far" pastes up to two people into this share of the frames, and a hero into this share of those without one.
+# Augmentation "far": share of the frames that get up to two pasted people; share of those without a hero that get one.
 PASTED_PEOPLE, PASTED_HERO = 0.4, 0.4
 # Smaller figures are too coarse to cut out.
 CUTOUT_LEAST_PX = 20
@@ -40,10 +40,10 @@ class AugmentedBatches(keras.utils.PyDataset):
         seed: the same seed gives the same batches.
         weights: (N,) how often to draw each frame, relative to the others with (or without) the hero; None draws them
             equally often. Unused if `hero_share` is 0.
-        workers: how many batches are prepared at the same time, each in a process of its own if there are several (in a
-            thread where the system cannot fork processes); the batches and their order stay the same.
-        profile: of the hero: whether figures may be mirrored, how far ones are pasted in.
-        more_profiles: of further targets, each of which counts as the hero does.
+        workers: number of batches that are prepared at the same time. With more than one, each is prepared in its own
+            process, or in a thread if the system cannot fork. The batches and their order do not depend on it.
+        profile: the hero's profile: whether figures may be mirrored, size and stretch of pasted far figures.
+        more_profiles: profiles of further targets; each is treated like the hero.
 
     Attributes:
         epoch: number of the epoch to draw; training sets it at the start of each epoch.
@@ -81,7 +81,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         if not 1 <= batch <= len(frames.images):
             raise ValueError(f"batch must be 1 to {len(frames.images)} (the whole set), got {batch}")
         self._weights = weights
-        # By the number of the class; people are taken to be like the hero.
+        # Class number → profile. People have the hero's profile.
         self._profiles = dict(enumerate((profile, profile, *more_profiles), PEOPLE))
         self._is_mirrored = all(each.is_mirrored for each in self._profiles.values())
         self._crop_px = crop_px
@@ -161,7 +161,7 @@ def _cutouts(frames: Frames, class_number: int, profile: Profile) -> list[augmen
     return found
 
 
-# What a forked process draws from. It shares the frames with the process that it was forked from, and copies none.
+# The batches that a forked process draws from. It shares the frames with its parent process and copies none.
 _inherited: AugmentedBatches
 
 
@@ -175,10 +175,10 @@ def _forked(batches: AugmentedBatches, workers: int) -> ProcessPoolExecutor | No
 
 
 def _inherit(batches: AugmentedBatches) -> None:
-    """Prepare a forked process: it draws from `batches`, and ends with the process that it was forked from."""
+    """Prepare a forked process: it draws from `batches`, and ends with its parent process."""
     global _inherited
     _inherited = batches
-    cv2.setNumThreads(0)  # the threads of OpenCV are not forked
+    cv2.setNumThreads(0)  # a forked process has none of OpenCV's threads
     end_with_parent()
 
 

@@ -10,12 +10,12 @@ TIMED_STEPS = 8
 
 
 def step_s(config: TrainingConfig, training: Frames, clock: Callable[[], float]) -> float:
-    """Time of a step, mean of a few, s.
+    """Mean time of `TIMED_STEPS` steps, s.
 
     Args:
         config: the settings.
         training: frames to draw batches of.
-        clock: `time.process_time` for the time of all cores, `time.perf_counter` for that of the wall.
+        clock: `time.process_time` for the CPU time of all cores, `time.perf_counter` for wall time.
     """
     batches, network = draw_batches(config, training), compiled_network(config)
     network.train_on_batch(*batches[0])  # compiles

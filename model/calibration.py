@@ -1,7 +1,7 @@
 """Fit how much a network's output on a person speaks for the hero, and check whether the fit is right.
 
-The regression gives log odds of "hero" among the examples; less the log odds of the examples themselves, that is the
-log-likelihood ratio. Whether it is right is judged on recordings that it was not fitted on, in turn.
+The regression gives the log odds of "hero" among the examples. Minus the log odds of the examples themselves, this is
+the log-likelihood ratio. The fit is checked by cross-validation: each recording is judged by a fit without it.
 """
 
 import math
@@ -13,17 +13,17 @@ import numpy as np
 
 from model.evidence import LOOKALIKE_SHARE, Doubt, Evidence, Looks, among_lookalikes
 
-# Pull of the weights towards 0, as of so many examples. Chosen by the held-out log loss of the shipped network.
+# L2 penalty that pulls the weights towards 0. Chosen by the held-out log loss of the shipped network.
 _REGULARISATION = 3.0
-_ANY = 100.0  # what is the same for all has no weight
-# A frame may not say more than the examples can show: e⁵ is one error in 150.
+_ANY = 100.0  # the same brightness for all examples, so that its terms get weight 0
+# Largest evidence of a frame, nats. The examples cannot show more: e⁵ is one error in 150.
 LARGEST = 5.0
 FOLDS = 4
-# Shares of the heroes, near and far, whom a network should not doubt. For the network shipped in November 2026 this
-# gives about the doubt that had been chosen on flights of the stand-in, seeds 500 to 519.
+# Shares of near and of far heroes about whom a network should not be in doubt. For the network shipped in November
+# 2026, they give about the bounds of doubt that were chosen before on flights of the stand-in, seeds 500 to 519.
 NEAR_BEYOND_DOUBT, FAR_BEYOND_DOUBT = 0.96, 0.8
-FAR_PX = 100  # pixels of an image of 256 × 256; the hero is 25 m away there
-LEAST_HEROES = 20  # fewer don't tell such a share
+FAR_PX = 100  # a smaller hero is far; pixels of an image of 256 × 256, the hero's size at 25 m
+LEAST_HEROES = 20  # too few heroes do not determine these shares
 
 
 class OneSidedError(ValueError):
@@ -34,8 +34,8 @@ class Example(NamedTuple):
     """One person seen in a frame whose truth is known.
 
     Args:
-        recording: that the frame is from.
-        looks: what the network made of the person.
+        recording: the frame's recording.
+        looks: the network's output on the person.
         is_hero: the truth.
         distance_m: from the camera.
     """
@@ -54,7 +54,7 @@ class Reliability:
         evidence: (C,) mean of each class, nats.
         observed: (C,) the log-likelihood ratio that the shares of hero and others in the class show; ± infinite where
             there are none.
-        heroes, others: (C,) int, examples.
+        heroes, others: (C,) int, numbers of examples.
     """
 
     evidence: np.ndarray
@@ -64,12 +64,12 @@ class Reliability:
 
 
 class Fitted(NamedTuple):
-    """What frames say.
+    """The fitted evidence of both looks.
 
     Args:
-        first: of anybody.
-        second: of those who are worth a second look, after it; None if nobody had one.
-        from_px: least area that is worth one, pixels in an image of 256 × 256.
+        first: weights for the first look at any person.
+        second: weights for the second look at people who are worth one; None if nobody had a second look.
+        from_px: least area that is worth a second look, pixels in an image of 256 × 256.
     """
 
     first: Evidence
@@ -85,35 +85,36 @@ class Fitted(NamedTuple):
 
 
 def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> Fitted:
-    """Fit the weights to examples, of which all or none have had a second look.
+    """Fit the weights to examples. Either all examples or none had a second look.
 
     Args:
-        examples: as people usually look.
-        similar: further ones for the second look only, among them people who look similar to the hero.
+        examples: people of usual looks.
+        similar: further examples for the second look only, among them people who look similar to the hero.
         from_px: least area that is worth a second look, pixels in an image of 256 × 256.
 
     Raises:
-        OneSidedError: if there is nobody, or the hero or anybody else is missing.
+        OneSidedError: if there are no examples of the hero, or none of others.
     """
     truth = np.array([example.is_hero for example in examples], bool)
     first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth)
     looked_at = [example for example in (*examples, *similar) if example.looks.is_worth_second_look(from_px)]
     if not any(example.looks.likeness for example in looked_at):
         return Fitted(first, None, from_px)
-    # By likeness and size alone: how sure the network is says little among those who are like the hero to it.
+    # By likeness and size alone: the network takes all of these people for the hero, and its margins say little.
     alone = [each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_ANY) for each in looked_at]
     second = _regression(alone, np.array([example.is_hero for example in looked_at], bool))
     return Fitted(first, second, from_px)
 
 
 def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
-    """Choose the bounds of `Doubt`, so that few heroes with positive evidence are doubted, near ones and far ones.
+    """Choose the bounds of `Doubt`, so that the network is in doubt about few heroes with positive evidence.
+
+    The bounds are chosen for near and far heroes separately. With too few near (or far) heroes, that bound stays the
+    default.
 
     Args:
         examples: as `fit` takes them.
         evidence: `Fitted.first`.
-
-    Where there are too few, near or far, that value stays the default.
     """
     heroes = [each for each in examples if each.is_hero and evidence.of(each.looks) > 0]
     near = [1.0 - each.looks.sureness for each in heroes if each.looks.area_px >= FAR_PX]
@@ -127,7 +128,7 @@ def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
 
 
 def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
-    """Logistic regression on the terms of looks, less the log odds of the examples."""
+    """Fit a logistic regression on the terms of looks; its constant is reduced by the log odds of the examples."""
     if not truth.any() or truth.all():
         raise OneSidedError(
             f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero"
@@ -154,10 +155,10 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
 
 
 def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> np.ndarray:
-    """The evidence of each example, fitted without a quarter of the recordings that holds its own; see `fit`.
+    """Cross-validate `fit`: the evidence of each example, by a fit without the quarter of recordings that has its own.
 
-    Where that leaves no hero or nobody else, as of a single recording, without a quarter of the frames: of the heroes
-    and of the others, in their order.
+    If such a fit would have no heroes or no others (for example with a single recording), it leaves out a quarter of
+    the examples instead: a quarter of the heroes and a quarter of the others, in their order.
     """
     recordings = sorted({example.recording for example in examples})
     folds = np.array([recordings.index(example.recording) % FOLDS for example in examples])
@@ -175,7 +176,7 @@ def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, fr
 
 
 def reliability(evidence: np.ndarray, truth: np.ndarray, classes: int = 12) -> Reliability:
-    """Sort examples into classes of evidence between the bounds, and compare."""
+    """Sort examples into classes of evidence from −`LARGEST` to `LARGEST`, and compare each class with the truth."""
     edges = np.linspace(-LARGEST, LARGEST, classes + 1)
     of = np.clip(np.digitize(evidence, edges) - 1, 0, classes - 1)
     heroes, others = (np.bincount(of[kind], minlength=classes) for kind in (truth, ~truth))
@@ -187,6 +188,6 @@ def reliability(evidence: np.ndarray, truth: np.ndarray, classes: int = 12) -> R
 
 
 def log_loss(evidence: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of −log of the probability given to what is true, nats, with heroes as frequent as among the examples."""
+    """Mean of −log(probability of the truth), nats; the prior of the hero is the share of heroes in the examples."""
     odds = evidence + math.log(truth.sum() / (~truth).sum())
     return float(np.logaddexp(0.0, np.where(truth, -odds, odds)).mean())

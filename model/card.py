@@ -17,11 +17,11 @@ from model.profile import LONGEST_NAME, Profile, hero_profile, profile_of
 from model.scoring import CLASSES, THRESHOLD_255
 
 MOST_CLASSES = 256
-# Of a divisor of differences up to 255. Far outside of it, a network's inputs are not finite, or all zero.
+# Range of `Card.scale`, which divides differences of up to 255. Far outside, a network's inputs are infinite or all 0.
 SCALES = (0.01, 10_000.0)
 # More pixels than a person covers, even in the input of a large network; a larger minimum would hide every hero.
 LARGEST_MIN_BLOB_PX = 10_000
-# Cards from before the doubt had a place of its own have its values in the profile.
+# Older cards have the values of the doubt in the profile: key there → field of `Doubt`.
 FORMER_DOUBT = {"near_doubt": "near", "doubt_per_m": "per_m"}
 
 
@@ -47,11 +47,11 @@ class Card:
         scale: divisor of the difference.
         hero_threshold_255: a pixel is the hero if its probability is above this, in 255ths.
         min_blob_px: smallest person to believe, in pixels of the network.
-        evidence: how much its output on a person speaks for the hero.
-        second_evidence: the same after a second look, of those who are the hero to it; None without one.
-        doubt: when its output on a person is doubted.
-        profile: what its target is like; QuadSim's hero where a card tells of none.
-        more_targets: what else it can follow (`following`). Until then, these count as others.
+        evidence: how much the network's output on a person speaks for the hero.
+        second_evidence: the same for the second look at people whom the network takes for the hero; None without one.
+        doubt: when the network is in doubt about a person.
+        profile: the target's profile; QuadSim's hero if the card has none.
+        more_targets: further targets, which `following` can choose. Until then, they count as others.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -62,7 +62,7 @@ class Card:
     mean: float = MEAN
     scale: float = SCALE
     hero_threshold_255: int = THRESHOLD_255
-    # At 160 px, 96 % of the heroes in the validation set are at least as large.
+    # At 160 px, 96 % of the heroes in the validation set have at least 8 pixels.
     min_blob_px: int = 8
     evidence: Evidence = field(default_factory=Evidence)
     second_evidence: Evidence | None = None
@@ -100,7 +100,7 @@ class Card:
 
     @property
     def hero(self) -> int:
-        """Output channel of the hero, whatever the profile calls it; that of the surroundings is 0."""
+        """Output channel of the hero: of the class with the profile's name. Channel 0 is the surroundings."""
         return self.classes.index(self.profile.name)
 
     @property
@@ -110,16 +110,16 @@ class Card:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of all that it can follow, in the order of its classes."""
+        """Names of all targets of the network, in the order of its classes."""
         names = {self.profile.name, *(target.profile.name for target in self.more_targets)}
         return tuple(name for name in self.classes if name in names)
 
     def known(self, name: str) -> str | None:
-        """The name of a target, for `following`; None, the present one, if the network does not know such a target."""
+        """The name if the network has this target, else None; for `following`, where None is the present target."""
         return name if name in self.targets else None
 
     def following(self, name: str | None) -> "Card":
-        """The card with the target of that name in place of the present one; None: as it is.
+        """The card with the target of that name in place of the present target; unchanged for None.
 
         Raises:
             ValueError: if the network has no such target.
@@ -161,14 +161,14 @@ def read_card(weights: Path) -> Card:
         for target in (content, *_tables(content.get("more_targets"))):
             _move_doubt(target)
             if "profile" in target:
-                profile_of(target["profile"])  # in its own words, and no unknown value is passed over
+                profile_of(target["profile"])  # has clearer errors, and refuses unknown values, which msgspec ignores
         return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a network's card in {file}, got: {error}") from error
 
 
 def _move_doubt(target: dict[str, Any]) -> None:
-    """Take the doubt out of the profile of a former card."""
+    """Move the doubt of an older card out of the profile."""
     profile = target.get("profile")
     if isinstance(profile, dict):
         former = {name: profile.pop(key) for key, name in FORMER_DOUBT.items() if key in profile}
@@ -177,5 +177,5 @@ def _move_doubt(target: dict[str, Any]) -> None:
 
 
 def _tables(value: object) -> list[dict[str, Any]]:
-    """The tables in a list, if it is one."""
+    """The tables in a value, if it is a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

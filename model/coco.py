@@ -1,6 +1,6 @@
 """A set's masks as annotations in COCO's format, which annotation tools read and write.
 
-People and the hero are categories; surroundings are what is left. Imports neither Keras nor TensorFlow.
+People and the hero are categories; all other pixels are surroundings. Imports neither Keras nor TensorFlow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,18 +14,18 @@ import numpy as np
 from model.scoring import CLASSES, HERO, PEOPLE, SURROUNDINGS
 from model.shapes import mask_of_polygon, mask_of_runs, polygons_of, runs_of, unpacked
 
-# Number of a category: that of its class in the masks.
+# Numbers of the categories: the numbers of their classes in the masks.
 _CATEGORIES = (PEOPLE, HERO)
 LARGEST_FILE_BYTES = 500_000_000
-# Far beyond every picture. Slopes between the largest floats are no numbers.
+# Far outside of every image. Slopes between the largest floats would not be finite.
 LARGEST_COORDINATE = 1e6
 
 
 class UnreadableAnnotationsError(ValueError):
-    """A file that does not hold annotations that can be taken; the message names it."""
+    """A file without usable annotations; the message names it."""
 
 
-# JSON has integers of any length, which would be quoted in full. Some programs take 64 bits for the number of an image.
+# JSON has integers of any length, which errors would quote in full. Some programs number images with 64 bits.
 _Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -65,7 +65,7 @@ def annotations_of(frames: Iterable[tuple[str, np.ndarray]], as_polygons: bool) 
 
     Args:
         frames: name of the image file, and classes, (H, W) numbers into `scoring.CLASSES`.
-        as_polygons: along the pixels' edges; else as runs.
+        as_polygons: write polygons along the pixels' edges; else runs.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def annotations_of(frames: Iterable[tuple[str, np.ndarray]], as_polygons: bool) 
             count, parts = cv2.connectedComponents((classes == number).astype(np.uint8))
             for part in (parts == index for index in range(1, count)):
                 shape: dict[str, Any]
-                if as_polygons:  # without a box, of which Label Studio would make a second annotation
+                if as_polygons:  # no box, because Label Studio would make a second annotation of it
                     polygons = [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)]
                     shape = {"segmentation": polygons, "iscrowd": 0}
                 else:
@@ -92,7 +92,7 @@ def read_annotations(file: Path, names: Sequence[str], px: int) -> dict[str, np.
     """Read masks from a file of annotations; where people and the hero overlap, the hero is in front.
 
     Args:
-        file: as an annotation tool writes it. Folders, and what a tool has put before a name with a `-`, are ignored.
+        file: as an annotation tool writes it. In names of images, folders and a tool's prefix before a `-` are ignored.
         names: the set's image files, without ending.
         px: their width and height.
 
@@ -100,7 +100,7 @@ def read_annotations(file: Path, names: Sequence[str], px: int) -> dict[str, np.
         For each image of the file, by its name in `names`, the classes: (px, px) numbers into `scoring.CLASSES`.
 
     Raises:
-        UnreadableAnnotationsError: if the file can't be taken as a whole.
+        UnreadableAnnotationsError: if any part of the file can't be used.
         OSError: if it can't be read.
     """
     try:
@@ -149,7 +149,7 @@ def _inside(segmentation: list[list[float]] | _Runs, shape: tuple[int, int]) -> 
     """The pixels of an annotation, (H, W) bool.
 
     Raises:
-        ValueError: if it has none, or they can't be understood.
+        ValueError: if it has neither a mask nor polygons, or they are invalid.
     """
     if isinstance(segmentation, _Runs):
         if segmentation.size != shape:
@@ -170,10 +170,10 @@ def _inside(segmentation: list[list[float]] | _Runs, shape: tuple[int, int]) -> 
 
 
 def _name_of(file_name: str, names: Sequence[str]) -> str:
-    """The name in a set of an image in a file of annotations; Label Studio puts a code before it.
+    """The set's name of an image whose file name is in annotations; Label Studio puts a code before the name.
 
     Raises:
-        ValueError: if there is none, or more than one.
+        ValueError: if no name of the set fits, or more than one.
     """
     stem = PurePosixPath(file_name.replace("\\", "/")).stem
     found = [name for name in names if stem == name] or [name for name in names if stem.endswith(f"-{name}")]

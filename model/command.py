@@ -37,7 +37,7 @@ def command(
     """Decorate the main function of a command, which returns its exit status.
 
     An `OSError`, a `ValueError`, a lack of memory or a package that is not installed becomes a line on standard error
-    and the status 2, Ctrl-C the status 130.
+    and the status 2. Ctrl-C gives the status 130.
 
     Args:
         name: of the command, for the line.
@@ -69,10 +69,10 @@ def command(
 
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run the main function of a command, and end the process with its status."""
-    warnings.filterwarnings("ignore", module="PIL")  # about images that are refused anyway, or odd in their metadata
+    warnings.filterwarnings("ignore", module="PIL")  # about images that are refused anyway, or about odd metadata
     if signal.getsignal(signal.SIGINT) is exit_interrupted:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # As `kill` and `timeout` send it: the blocks that have started servers and workers end them.
+    # `kill` and `timeout` send SIGTERM. As SystemExit, it makes the blocks that started servers and workers end them.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         status = main()
@@ -95,7 +95,7 @@ def interrupt_ignored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupt_put_off() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM until the end of this block: then the caller knows what it has started, and can end it.
+    """Delay Ctrl-C and SIGTERM to the end of this block. By then, the caller knows what it started, and can end it.
 
     Only the main thread may use it.
     """
@@ -120,9 +120,9 @@ def printable(text: str) -> str:
 
 
 def one_line(said: Exception | str, most: int = 200) -> str:
-    """What an error says, which may be pages with colours, in a line of at most so many characters.
+    """The text of an error, which may be pages with colours, as one line of at most `most` characters.
 
-    Without what Keras adds about the layer that was called; the error's kind if it says nothing.
+    Keras's details of the called layer are removed. If the text is empty, the error's type is returned.
     """
     line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(said)).split())
     line = re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", line)

@@ -6,8 +6,8 @@ alike, so a split between training and validation keeps each recording whole. An
 is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
 
 Masks are used as recorded. High grass is not in QuadSim's depth layers, so the masks of people in it include legs that
-the grass hides (about 1 % of the frames of other people's recordings). They stay: the figure's full height is what the
-distance is estimated from, and the scored masks come from the same camera.
+the grass hides (about 1 % of the frames of other people's recordings). They stay, because the distance is estimated
+from the figure's full height, and because the scored masks come from the same camera.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ NEAR_SHARE = 600 / 256**2
 
 
 class Frames(NamedTuple):
-    """Pairs in memory. Of several targets, *the hero* is any of them.
+    """Pairs in memory. With several targets, *the hero* is any of them.
 
     Args:
         images: (N, px, px, 3) uint8 RGB.
@@ -59,7 +59,7 @@ class Frames(NamedTuple):
         return self.hero_px() > NEAR_SHARE * self.masks[0].size
 
     def of_one_target(self, target: int) -> "Frames":
-        """As masks of a single target have them: the hero is the target of this class number, others are people."""
+        """The frames with masks of one target: the target with this class number is the hero, all others are people."""
         return Frames(self.images, mask_of_one_target(self.masks, target))
 
     def joined(self, others: "Frames") -> "Frames":
@@ -110,7 +110,7 @@ class Dataset(NamedTuple):
     Args:
         training: frames to learn from.
         validation: frames by their origin: "validation", the sets of that name; "held out", recordings of `train` sets.
-        recordings: what each recording brings.
+        recordings: counts of each recording.
     """
 
     training: Frames
@@ -160,7 +160,7 @@ def read_pair(image_path: Path, mask_path: Path, px: int, targets: int = 1) -> t
         image_path: the image, of any size.
         mask_path: its mask, of the same size.
         px: output height and width; a mask pixel gets the class that covers most of it.
-        targets: how many a mask may show; see `mask_colours`.
+        targets: number of targets that a mask may show; see `mask_colours`.
 
     Returns:
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers of classes, see `mask_colours.class_numbers`.
@@ -240,7 +240,7 @@ def read_dataset(
         px: height and width of the frames.
         held_out: recordings of `train` to validate on instead.
         hovering_frames: most frames to use of each run of a hovering camera; 0 for all.
-        targets: how many masks may show.
+        targets: number of targets that masks may show.
 
     Raises:
         ValueError: as `list_pairs` and `read_pair` do, if a recording to hold out does not exist, or if nothing is left
@@ -273,7 +273,7 @@ def read_dataset(
 def _count(
     use: str, sources: Iterable[tuple[str, PathPair]], used: Iterable[tuple[str, PathPair]], frames: Frames
 ) -> list[Recording]:
-    """What each recording brings; `frames` are those of `used`, a part of `sources`."""
+    """Counts of each recording; `frames` are the frames of `used`, which is a part of `sources`."""
     total, of_used = ([(folder, recording_of(image.name)) for folder, (image, _) in which] for which in (sources, used))
     hero_px, people_only = frames.hero_px(), frames.shows_people() & ~frames.shows_hero()
     counted = []

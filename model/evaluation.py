@@ -71,8 +71,8 @@ class Evaluation:
         ms_per_frame: median time of the inference of one image, in the server's precision.
         pairs: image and mask of each frame, by set.
         frames: figures of each frame, by set.
-        target: number of the class of the target that is scored; the engine and the figures know no other one.
-        targets: how many targets the network has, and masks may show.
+        target: class number of the scored target; for the engine and the figures, it is the only target.
+        targets: number of targets of the network and of the masks.
     """
 
     weights: Path
@@ -105,7 +105,7 @@ class Evaluation:
 
     @property
     def headline(self) -> dict[str, float]:
-        """Figures to compare networks by: the score of the sets first, then the hero IoU that it is made of."""
+        """Figures for comparing networks: first the score of the sets, then the hero IoU from which it is computed."""
         sets = self.sets
         if self.final:
             near, far = (sets[name].iou[HERO] for name in (FOLLOWING, PATROL_WITH))
@@ -170,8 +170,8 @@ def evaluate(
         target: which of the network's targets to score; None for the first.
 
     Raises:
-        ValueError: if images and masks do not pair up, or the network's classes are not surroundings, others and its
-            targets, or the target is none of them.
+        ValueError: if images and masks do not pair up, the network's classes are not surroundings, others and its
+            targets, or the network does not have the target.
     """
     pairs = {name: list_pairs(folder) for name, folder in folders.items()}
     engine = load_engine("auto", weights, precision)

@@ -1,8 +1,8 @@
 """How much the network's output on a person speaks for the hero: a calibrated log-likelihood ratio.
 
-A network's probabilities are too sure of themselves, and how much they mean depends on what was seen: twenty dark
-pixels say less than a thousand bright ones. A logistic regression on recordings whose truth is known
-(`tools/calibrate.py`) corrects that; its weights are kept on the network's card.
+A network's probabilities are overconfident, and their meaning depends on size and brightness: twenty dark pixels say
+less than a thousand bright ones. A logistic regression on recordings whose truth is known (`tools/calibrate.py`)
+corrects this. Its weights are on the network's card.
 """
 
 import math
@@ -12,20 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Of a pixel, nats: beyond it, a network's logarithms are no evidence any more.
+# Largest margin of a pixel, nats. Larger logarithms of a network's probabilities are no further evidence.
 LARGEST_MARGIN = 12.0
-MOST_NATS = 20.0  # that a frame may say: one error in 500 million, more than any examples can show
-# Least `strongest_margin` for a second look, nats. The mean margin would not do: the network takes only some parts of a
-# near lookalike for the hero. Chosen on flights of the stand-in, seed 514.
+MOST_NATS = 20.0  # largest evidence of a frame: one error in 500 million, more than any examples can show
+# Least `strongest_margin` for a second look, nats. The mean margin is not suitable, because the network takes only some
+# parts of a near lookalike for the hero. Chosen on flights of the stand-in, seed 514.
 HERO_IN_PART = 3.0
-# A `strongest_margin` from the first with a `mean_margin` below the second: one part is surely the hero and the rest is
-# not, so two people were taken for one. They get no second look. Chosen on flights of the stand-in, seeds 511 and 521.
+# Two people are seen as one if the `strongest_margin` is at least SURELY_HERO and the `mean_margin` below TWO_IN_ONE,
+# nats: one part is surely the hero, the rest is not. They get no second look. Chosen on flights of the stand-in, seeds
+# 511 and 521.
 SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
-# The share of lookalikes among those who are not the hero, before any has been met: one in 300 people. Chosen on
-# flights of the stand-in, seeds 500 to 509, and with six lookalikes 510 to 525: with twice as many, far heroes are
-# followed late or not at all; a wrong person is followed for a little less of the time.
+# Prior share of lookalikes among people other than the hero: one in 300. Chosen on flights of the stand-in, seeds 500
+# to 509, and, with six lookalikes, seeds 510 to 525. With twice the share, far heroes are followed late or not at all,
+# and a wrong person is followed for slightly less of the time.
 LOOKALIKE_SHARE = 1 / 300
-STRONGEST_PX = 4  # pixels: a far hero may have no more that the network is sure of
+STRONGEST_PX = 4  # pixels; the network may be sure of no more pixels of a far hero
 IMAGE_PX = 256 * 256
 _TYPICAL_PX, _TYPICAL_BRIGHTNESS = 60.0, 60.0  # where the logarithms are 0
 
@@ -35,11 +36,11 @@ class Looks(NamedTuple):
 
     Args:
         mean_margin: mean over the person's pixels of log(probability of the hero / of other people), nats.
-        strongest_margin: mean over the `STRONGEST_PX` largest.
+        strongest_margin: the same over the `STRONGEST_PX` pixels with the largest margins.
         area_px: pixels of the person, in an image of 256 × 256.
         brightness: mean of the person's luma, 0 to 255.
-        likeness: what the second look says, nats (`model.engines.second_look`); 0 if there is none.
-        sureness: mean probability of the hero over the pixels that are the hero's; 0 without any.
+        likeness: output of the second look, nats (`model.engines.second_look`); 0 without a second look.
+        sureness: mean hero probability of the pixels that the network assigns to the hero; 0 if it assigns none.
     """
 
     mean_margin: float
@@ -50,7 +51,10 @@ class Looks(NamedTuple):
     sureness: float = 1.0
 
     def is_worth_second_look(self, from_px: float) -> bool:
-        """Whether a part of the person looks like the hero to the network, and there is enough to see: `from_px`."""
+        """Whether the network takes a part of the person for the hero, and the person has at least `from_px` pixels.
+
+        Two people who are seen as one are not worth it.
+        """
         is_two = self.strongest_margin >= SURELY_HERO and self.mean_margin < TWO_IN_ONE
         return self.strongest_margin >= HERO_IN_PART and not is_two and self.area_px >= from_px
 
@@ -66,7 +70,7 @@ class Looks(NamedTuple):
 class Evidence:
     """Weights of the terms of `Looks`, and the largest log-likelihood ratio that a frame may give either way.
 
-    The defaults are for networks whose card has none: as the shipped network's, rounded, and trusted half as far.
+    The defaults are for cards without evidence: weights near the shipped network's, and a smaller largest value.
 
     Raises:
         ValueError: if a weight is not finite, or the bound is not in (0, `MOST_NATS`].
@@ -89,23 +93,23 @@ class Evidence:
             raise ValueError(f"the largest evidence must be in (0, {MOST_NATS:g}], got {self.largest}")
 
     def of(self, looks: Looks) -> float:
-        """log(how likely such looks are for the hero / how likely for anything else), nats."""
+        """log(P(looks | hero) / P(looks | not the hero)), nats."""
         ratio = sum(weight * term for weight, term in zip(_weights(self), looks.terms(), strict=True))
         return min(max(ratio, -self.largest), self.largest)
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """When a person is doubted whatever the evidence: the hero's pixels have too low a probability.
+    """When the network is in doubt about a person, despite the evidence: the hero's pixels have a low probability.
 
-    The defaults are for networks whose card has none: few of their heroes are doubted.
+    The defaults are for cards without doubt: with them, the network is in doubt about few heroes.
 
     Args:
-        near: a person is doubted whose 1 − `Looks.sureness` is above this.
-        per_m: the same bound for each metre of distance, 1/m; the larger of the two bounds holds.
+        near: the network is in doubt about a person whose 1 − `Looks.sureness` is above this bound.
+        per_m: the same bound per metre of distance, 1/m; the larger of the two bounds counts.
 
     Raises:
-        ValueError: if one is not in [0, 1].
+        ValueError: if a bound is not in [0, 1].
     """
 
     near: float = 0.2
@@ -116,7 +120,7 @@ class Doubt:
             raise ValueError(f"doubt must have values of 0 to 1, got {astuple(self)}")
 
     def of(self, sureness: float, distance_m: float) -> bool:
-        """Whether the network is in doubt of somebody with this `Looks.sureness`."""
+        """Whether the network is in doubt about a person with this `Looks.sureness`."""
         return 1.0 - sureness > max(self.near, self.per_m * distance_m)
 
 
@@ -131,17 +135,18 @@ def margins(hero: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def among_lookalikes(first: float, second: float, share: float) -> float:
-    """Evidence of both looks, nats.
+    """Combined evidence of both looks, nats.
 
-    Whoever is not the hero is anybody, of whom the first look tells, or a lookalike, of whom only the second one does:
+    A person who is not the hero is either an ordinary stranger, whom the first look can tell from the hero, or a
+    lookalike, whom only the second look can tell from the hero:
 
-        −log((1 − share)·P(looks | anybody) / P(looks | hero) + share·P(looks | lookalike) / P(looks | hero))
+        −log((1 − share)·P(looks | stranger) / P(looks | hero) + share·P(looks | lookalike) / P(looks | hero))
 
-    So the second look adds nothing to what the first one says, and takes away where it says little.
+    So the second look adds almost nothing to the first look's evidence. It reduces the evidence if its own is low.
 
     Args:
-        first: evidence for the hero against anybody.
+        first: evidence for the hero against a stranger.
         second: evidence for the hero against a lookalike.
-        share: of lookalikes among those who are not the hero.
+        share: share of lookalikes among people other than the hero.
     """
     return -math.log((1.0 - share) * math.exp(-first) + share * math.exp(-second))

@@ -44,7 +44,7 @@ class Pyramid(NamedTuple):
         """Connect the layers from an image (N, H, W, 3) to its class probabilities (N, H, W, classes)."""
         x, seen = image, []
         for number, stage in enumerate(self.stages, start=1):
-            # 6×6 on the image, so that each of the four pixels of an output has its 5×5 neighbourhood.
+            # 6×6 on the image: it covers the 5×5 neighbourhood of each of the four image pixels of an output pixel.
             x = convolution_block(x, stage.filters, size=6 if number == 1 else 3, strides=2, name=f"stage{number}")
             for block in range(1, stage.residual_blocks + 1):
                 x = residual_block(x, stage.filters, name=f"stage{number}_residual{block}")

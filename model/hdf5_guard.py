@@ -1,6 +1,6 @@
-"""Read HDF5 files in a process of their own first: on some damaged ones libhdf5 never returns, or crashes.
+"""Read HDF5 files in a separate process first, because libhdf5 never returns or crashes on some damaged files.
 
-Ctrl-C does not end libhdf5 either. A good file costs some 0.2 s more. Imports the standard library only.
+Ctrl-C does not end libhdf5 either. The check takes about 0.2 s for a good file. Imports the standard library only.
 """
 
 import functools
@@ -9,12 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The largest weights that are taken have 800 MB.
+# The largest weights that are accepted have 800 MB.
 LONGEST_READ_S = 30.0
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-# Errors are left to the process that asks: it says them in words. Signals end this one even within libhdf5: Ctrl-C, and
-# an alarm if nobody is left to end it.
+# Errors are ignored here, because the caller reads the file again and reports them. Signals end this process even
+# within libhdf5: Ctrl-C, and an alarm after a minute in case the caller is gone.
 _PROGRAM = """
 import contextlib, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -33,7 +33,7 @@ class NeverReadError(ValueError):
 
 
 def check_reading_ends(path: Path) -> None:
-    """Check that libhdf5 comes back from reading a file, whatever it then says.
+    """Check that libhdf5 returns from reading a file, with or without an error.
 
     Raises:
         OSError: if there is no such file.
@@ -45,7 +45,7 @@ def check_reading_ends(path: Path) -> None:
 
 @functools.lru_cache(maxsize=16)
 def _check(path: Path, _size: int, _changed_ns: int) -> None:
-    """See `check_reading_ends`; once for each version of a file."""
+    """See `check_reading_ends`; runs once for each version of a file."""
     try:
         status = subprocess.run(
             [sys.executable, "-c", _PROGRAM, path],

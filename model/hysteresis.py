@@ -24,7 +24,7 @@ CELL_PX, CELLS = 4, 3
 class Thresholds(NamedTuple):
     """Two thresholds on the margin of a pixel: the hero's logit minus the larger of surroundings' and other people's.
 
-    Of several targets, each has such a margin, and the thresholds are the same for all.
+    With several targets, each has its own margin. The thresholds are the same for all.
 
     Args:
         strong: a pixel above this threshold detects a hero in its neighbourhood.
@@ -107,7 +107,7 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
 
     Args:
         probabilities: (H, W, classes) float, from a network without thresholds.
-        truth: (H, W) bool, the hero; of several targets, any of them.
+        truth: (H, W) bool, the hero; with several targets, any of them.
     """
     logarithms = np.log(np.maximum(probabilities.astype(np.float64), 1e-9))
     margin = logarithms[..., HERO:].max(axis=-1) - logarithms[..., :HERO].max(axis=-1)
@@ -118,7 +118,7 @@ def count(probabilities: np.ndarray, truth: np.ndarray) -> Counts:
     chosen = (margin > WEAK[0]) & (strongest > STRONG[0])
 
     def above(pixels: np.ndarray) -> np.ndarray:
-        # Pixels in which both values are above their thresholds: a histogram, summed from its far corner.
+        # Number of pixels with both values above their thresholds: a 2-D histogram, summed from its far corner.
         edges = [np.append(STRONG, np.inf), np.append(WEAK, np.inf)]
         histogram, *_ = np.histogram2d(strongest[pixels], margin[pixels], bins=edges)
         return histogram[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1].astype(int)

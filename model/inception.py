@@ -3,7 +3,7 @@
 A block looks at its input at four scales side by side, each with a quarter of the block's channels: 1×1, 3×3, 5×5 as
 two 3×3, and a 3×3 maximum. A 1×1 convolution to few channels, the bottleneck, comes before the 3×3 convolutions, and
 also before the maximum, which would otherwise be the most expensive part at full resolution. The 3×3 convolutions are
-separable: in training on a CPU, this takes 7 % less time than ordinary ones, and a quarter of the weights less.
+separable: training on a CPU takes 7 % less time than with ordinary ones, and there are a quarter fewer weights.
 
 Source: Szegedy et al., Going Deeper with Convolutions, 2015; for the 5×5 as two 3×3, Szegedy et al., Rethinking the
 Inception Architecture for Computer Vision, 2016.
@@ -19,7 +19,7 @@ def inception_block(x: keras.KerasTensor, filters: int, *, strides: int = 1, nam
     """Apply four branches to `x` and concatenate their `filters` // 4 channels each; `filters` is a multiple of 8."""
     branch = filters // 4
     at_3x3, at_5x5 = (
-        # The image has fewer channels than a bottleneck.
+        # An input with fewer channels, such as the image, needs no bottleneck.
         pointwise_block(x, channels, name=f"{name}_{size}_bottleneck") if x.shape[-1] > channels else x
         for size, channels in (("3x3", branch), ("5x5", branch // 2))
     )

@@ -1,6 +1,6 @@
 """Check a `.keras` file before Keras opens it: a ZIP archive of a JSON config and HDF5 weights.
 
-The file may come from anybody. Keras trusts the sizes in it, and takes the memory before it compares the config with
+The file may come from anybody. Keras trusts the sizes in it, and allocates memory before it compares the config with
 the weights. Imports neither Keras nor TensorFlow.
 """
 

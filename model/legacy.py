@@ -16,8 +16,8 @@ from model.command import one_line
 from model.legacy_files import LegacyNetworkError, Weight, read_config, read_weights
 from model.legacy_layers import least_weights, make_layer
 
-# Weights that a config may have beyond those in the file: a small difference is found when the weights are assigned,
-# with a message that names the weight.
+# A config may have this many weights more than the file. A small difference is found later, when the weights are
+# assigned, with a message that names the weight.
 _SPARE = 1_000_000
 _SUBNETWORKS = ("Model", "Functional", "Sequential")
 
@@ -78,7 +78,7 @@ def load_legacy_network(weights_path: Path, config_path: Path) -> keras.Model:
         built = _build(config, _Stored(weights))
         by_order = _by_order(built.parts, weights)
         if by_order is not None:
-            # Anew: some settings of a layer come from its weights.
+            # Build again, because some settings of a layer come from its weights.
             weights = by_order
             built = _build(config, _Stored(weights))
     except LegacyNetworkError as error:

@@ -107,7 +107,7 @@ def read_weights(path: Path) -> dict[str, list[Weight]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file; errors of the format in the block are said in one line."""
+    """Open an HDF5 file. Errors of its format in the block become a `LegacyNetworkError` of one line."""
     try:
         with h5py.File(path, "r") as file:
             version = _string(file.attrs.get("keras_version", ""))

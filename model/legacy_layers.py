@@ -41,7 +41,7 @@ class BilinearUpSampling2D(layers.Layer):
         _, rows, columns, channels = x.shape
         _, all_rows, all_columns, _ = self.compute_output_shape(x.shape)
         x = _interpolate(x, ops.concatenate([x[:, :, 1:], x[:, :, -1:]], axis=2), all_columns // columns)
-        # With each row as one long pixel, rows are interpolated as columns were.
+        # Each row becomes one long pixel, so that rows are interpolated in the same way as columns.
         x = ops.reshape(x, (-1, rows, all_columns * channels))
         x = _interpolate(x, ops.concatenate([x[:, 1:], x[:, -1:]], axis=1), all_rows // rows)
         return ops.reshape(x, (-1, all_rows, all_columns, channels))

@@ -16,9 +16,9 @@ from model.hdf5_guard import check_reading_ends
 if TYPE_CHECKING:
     import keras
 
-# Beyond any camera here; an engine takes the memory for an image of this size at once.
+# Larger than any camera image here. An engine allocates the memory for an image of the input's size when it is loaded.
 MOST_INPUT_PX = 2048
-GPU_MEMORY_MB = "FOLLOWME_GPU_MEMORY_MB"  # in the environment, so that processes started here have it, too
+GPU_MEMORY_MB = "FOLLOWME_GPU_MEMORY_MB"  # environment variable, so that child processes have it, too
 
 KERAS, CONVERTED = ".keras", ".openvino"
 _CONFIG = "config_"
@@ -34,7 +34,7 @@ def resolve_weights(path: Path | str) -> Path:
             with or without its ending, if there are no such files.
 
     Returns:
-        What exists of them; for a legacy network, its `legacy_config` exists, too, unless the file itself holds it.
+        The file or folder that exists. A legacy network has a config: its `legacy_config` exists, or is in the file.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -53,7 +53,7 @@ def resolve_weights(path: Path | str) -> Path:
 
 
 def _resolve_converted(path: Path) -> Path:
-    """Find the conversion that is there without weights."""
+    """Find a conversion without weights beside it."""
     folder = path if path.suffix == CONVERTED else path.with_name(f"{path.name}{CONVERTED}")
     if not _conversion_files(folder):
         raise FileNotFoundError(
@@ -109,8 +109,8 @@ def legacy_config(file: Path) -> Path:
 def networks_in(folder: Path) -> list[Path]:
     """List the networks of a folder and two levels below it by the names of their files, without opening them.
 
-    A conversion is listed if it is alone, without its weights. Nothing else is looked at: a folder of runs may hold
-    many thousand other files.
+    A conversion is listed if its weights are not beside it. No other files are looked at, because a folder of runs may
+    hold many thousand.
     """
     found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*{KERAS}")]
     converted = [part for depth in _DEPTHS for part in folder.glob(f"{depth}*{CONVERTED}")]
@@ -189,10 +189,10 @@ def import_keras() -> ModuleType:
         ValueError: if the environment's `GPU_MEMORY_MB` is no whole number above 0.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Else TensorFlow takes all of a GPU's memory at once, also of the one that QuadSim draws on.
+    # Otherwise TensorFlow takes all of a GPU's memory at once, and QuadSim may draw on the same GPU.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    # Else TensorFlow gives every large tensor back to the system, which has to clear the pages of the next one: half of
-    # the CPU time of training an FCN (docs/writeup.md).
+    # Otherwise TensorFlow returns the memory of every large tensor to the system, which has to clear the pages of the
+    # next tensor. This takes half of the CPU time of training an FCN (docs/writeup.md).
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     stderr = os.dup(2)
     try:

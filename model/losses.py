@@ -10,14 +10,15 @@ from model.scoring import DETECTION_MORE_THAN_PX, HERO, PEOPLE
 class SegmentationLoss(keras.losses.Loss):
     """Weighted cross-entropy per pixel, soft Jaccard per image, and detection per image.
 
-    The Jaccard term gives each image's hero the same weight, whether it has 20 pixels or 2000. In an image without the
-    class there is no overlap; there the term penalises the false probability instead.
+    The Jaccard term gives each image's hero the same weight, whether it has 20 pixels or 2000. An image without the
+    class has no overlap. For it, the term penalises the false probability instead.
 
-    Of several targets, each counts as the hero does.
+    With several targets, each is treated like the hero.
 
-    The detection term follows the score: more than three pixels of the hero in an image that shows the hero, at most
-    three in others. It is the binary cross-entropy of two groups of four pixels: those with the highest probability
-    among the pixels of the hero, and among the pixels farther than three pixels from the hero.
+    The detection term follows the score, which expects more than three pixels of the hero in an image that shows the
+    hero, and at most three in other images. The term is the binary cross-entropy of two groups of four pixels: the
+    pixels of the hero with the highest probability, and the pixels with the highest probability among those farther
+    than three pixels from the hero.
 
     Args:
         config: settings, of which the weights `hero_weight`, `jaccard`, `empty_pull` and `detection` are used.

@@ -1,7 +1,7 @@
-"""The colours of masks: which one stands for which class, of one target or of several.
+"""The colour of each class in masks, for one target or several.
 
-Surroundings are red, others green and the target blue, as the original tool has them. The second, third and fourth
-target of a network are yellow, magenta and cyan.
+Surroundings are red, others green and the target blue, as in the original tool. The second, third and fourth target of
+a network are yellow, magenta and cyan.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ NAMES = ("red", "green", "blue", "yellow", "magenta", "cyan")
 MOST_TARGETS = len(COLOURS) - HERO
 
 _NONE = 255
-_CODE = np.array([1, 2, 4], np.uint8)  # of a channel that is 255; a colour's is the sum
+_CODE = np.array([1, 2, 4], np.uint8)  # code of each channel; a colour's code is the sum over its channels of 255
 _NUMBERS = np.full(8, _NONE, np.uint8)
 for _number, _colour in enumerate(COLOURS):
     _NUMBERS[int(np.array(_colour, np.uint8).astype(bool) @ _CODE)] = _number
@@ -25,13 +25,13 @@ def class_numbers(mask: np.ndarray, targets: int = 1) -> np.ndarray:
 
     Args:
         mask: (H, W, 3) uint8.
-        targets: how many it may show.
+        targets: number of targets that it may show.
 
     Returns:
         (H, W) uint8: 0 surroundings, 1 others, 2 the first target, 3 the second …
 
     Raises:
-        ValueError: if a pixel has none of their colours; says what was expected.
+        ValueError: if a pixel has another colour; the message says what was expected.
     """
     numbers = _NUMBERS[(mask.astype(bool) * _CODE).sum(axis=-1, dtype=np.uint8)]
     if ((mask == 0) | (mask == 255)).all() and (numbers < HERO + targets).all():
@@ -43,12 +43,12 @@ def class_numbers(mask: np.ndarray, targets: int = 1) -> np.ndarray:
 
 
 def with_one_target(mask: np.ndarray, target: int, targets: int) -> np.ndarray:
-    """A mask of several targets as of one of them alone, in blue; the others are people, in green.
+    """Convert a mask of several targets to a mask of one target, in blue. The other targets become people, in green.
 
     Args:
         mask: (H, W, 3) uint8.
-        target: number of its class.
-        targets: how many the mask may show.
+        target: class number of that target.
+        targets: number of targets that the mask may show.
 
     Returns:
         (H, W, 3) uint8.

@@ -1,4 +1,4 @@
-"""Networks by name: `fcn1` to `fcn5` of the original report; `inception`, FCN4 of other blocks; the shipped `fpn`."""
+"""Networks by name: the original report's `fcn1` to `fcn5`; `inception`, an FCN4 of other blocks; the shipped `fpn`."""
 
 import math
 
@@ -18,7 +18,7 @@ def build(name: str, input_px: int | None = 160, classes: int = len(CLASSES)) ->
 
     Args:
         name: a key of `NETWORKS`.
-        input_px: height and width of the input; a multiple of the network's stride. None: any such size, for training.
+        input_px: height and width of the input; a multiple of the network's stride. None: any multiple, for training.
         classes: number of output channels, in the order of `CLASSES`.
 
     Returns:
@@ -47,9 +47,9 @@ def check_buildable(name: str, input_px: int | None) -> None:
 
 
 def weights_for(network: keras.Model, trained: keras.Model) -> list[np.ndarray]:
-    """The weights of a trained network, for one of `build` that may have further classes.
+    """The weights of a trained network, extended for a network of `build` that may have further classes.
 
-    A further class starts with the weights of people: a network that does not know a target takes it for people.
+    A further class starts with the weights of people, because a network takes targets that it does not know for people.
     """
     weights = trained.get_weights()
     for number in (-2, -1):  # kernel and bias of the logits

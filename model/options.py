@@ -38,11 +38,11 @@ def option(
         default: value without the option.
         help_text: description with the unit, without the default, which `--help` adds.
         choices: allowed values; None for any.
-        parse: converts the text; raises `argparse.ArgumentTypeError` for a malformed one. None: the field's type does.
+        parse: converts the text; raises `argparse.ArgumentTypeError` if it is malformed. None: use the field's type.
         metavar: name of the value in `--help`; None for the name of the type.
         aliases: other names of the option, with their dashes.
-        is_repeated: of a tuple: the option takes one value and may be given several times.
-        alone: value of the option without a value; None: it needs one.
+        is_repeated: for a tuple: the option takes one value and may be given several times.
+        alone: the field's value if the option is given without a value; None: the option needs a value.
     """
     metadata = {
         "help": help_text,
@@ -61,10 +61,10 @@ def check(settings: object, *rules: tuple[str, bool, str]) -> None:
 
     Args:
         settings: with a field for each name in the rules.
-        rules: (name of a setting, whether its value is valid, which values are).
+        rules: (name of a setting, whether its value is valid, which values are valid).
 
     Raises:
-        ValueError: if one is not valid; names its option.
+        ValueError: if a setting is not valid; the message names its option.
     """
     for name, is_valid, expected in rules:
         if not is_valid:

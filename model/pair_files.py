@@ -17,7 +17,7 @@ PARTIAL = ".partial"
 
 PathPair = tuple[Path, Path]
 
-# What file managers and archives leave. Names that begin with a dot are ignored, too: .DS_Store and macOS's `._NAME`.
+# Files of file managers and archives. Names that begin with a dot are ignored, too: .DS_Store and macOS's `._NAME`.
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 # The number of a file's recording, with which the original tool's names begin: 0_run1_cam1_00000.jpeg.
 _FOLD = re.compile(r"\d+_")
@@ -30,14 +30,14 @@ def partial_file(file: Path) -> Path:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file so that a kill leaves the former one, or none, and never a half of the new one."""
+    """Write a file so that a kill leaves the old file or none, and never a part of the new file."""
     partial = partial_file(file)
     partial.write_bytes(content)
     partial.replace(file)
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is one that a file manager or an archive leaves."""
+    """Whether a file or folder of this name comes from a file manager or an archive."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
@@ -58,7 +58,7 @@ def frame_number(file: Path) -> str | None:
 
 
 def _can_pair(image: Path, mask: Path) -> bool:
-    """Whether the names allow that two files are of the same frame: frame numbers and, where both have one, folds."""
+    """Whether two files may be of the same frame: same frame number and, if both names have a fold, the same fold."""
     folds = {match[0] for file in (image, mask) if (match := _FOLD.match(file.name))}
     return frame_number(image) == frame_number(mask) and len(folds) < 2
 
@@ -79,8 +79,8 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
     """Pair images with masks, both in sorted order.
 
     Raises:
-        ValueError: if an image or a mask is alone, two of a pair are of different recordings or have different frame
-            numbers, or the original tool has left its depth layers among the masks; the message names the file.
+        ValueError: if an image or a mask is alone, the files of a pair have different recordings or frame numbers, or
+            the original tool has left its depth layers among the masks; the message names the file.
     """
     for mask in masks:
         if _LAYER.fullmatch(mask.name):
@@ -97,7 +97,7 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
 
 
 def _without_partner(images: Sequence[Path], masks: Sequence[Path]) -> str:
-    """Say which file lacks its partner: the first of the images or the first of the masks, which do not fit."""
+    """Say which file lacks its partner: the first image or the first mask, which do not fit each other."""
     if not masks or (len(images) > 1 and _can_pair(images[1], masks[0])):
         return f"expected a mask for each image, found none for {images[0]}"
     if not images or (len(masks) > 1 and _can_pair(images[0], masks[1])):

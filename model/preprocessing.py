@@ -38,7 +38,7 @@ class Frame(NamedTuple):
         cameras: files of the frame in the order of `CAMERAS`; each may be missing.
         image: file of the colour image to make.
         mask: file of the mask to make.
-        target: number of the class that its hero is; see `mask_colours`.
+        target: class number of its hero; see `mask_colours`.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Frame(NamedTuple):
     target: int = HERO
 
     def mask_ns(self) -> int:
-        """The time that its mask gets: of the recording, and a second later for each further colour of the target.
+        """Modification time that its mask gets: that of the recording, plus 1 s for each class number after `HERO`.
 
         Raises:
             FileNotFoundError: as `recorded_ns`.
@@ -104,8 +104,8 @@ def nearest_layer(surroundings: np.ndarray, people: np.ndarray, hero: np.ndarray
 def make_pair(frame: Frame) -> str | None:
     """Make the image and the mask of a frame.
 
-    A kill at any moment leaves both files, neither of them, or the image alone, which `repair_set` deletes. The mask
-    gets a time by that of the recording, from which `is_made` tells that both belong together.
+    A kill at any moment leaves both files, neither of them, or the image alone, which `repair_set` deletes. The mask's
+    modification time comes from the recording (`Frame.mask_ns`), so `is_made` can tell that both belong together.
 
     Returns:
         Why the recording gives no pair; None if the pair was made.
@@ -143,10 +143,10 @@ def is_made(frame: Frame) -> bool:
 
 
 def is_changed(frame: Frame) -> bool:
-    """Whether the mask was changed after it was made, as by hand: it is newer than its image.
+    """Whether the mask was changed after it was made, for example by hand: it is newer than its image.
 
-    A mask that was made has the time of its recording, which is older than the image, or with a further colour a few
-    seconds more.
+    An unchanged mask has the time of its recording, which is older than the image. For a further target, it has a few
+    seconds more and may be newer than the image, so these times are excluded.
     """
     try:
         changed_ns, made_ns = (file.stat().st_mtime_ns for file in (frame.mask, frame.image))
@@ -160,8 +160,8 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
     """Check that the pairs of these runs fit the existing files of the set.
 
     Raises:
-        ValueError: if the set holds pairs of these runs under other folds, masks with their names from another tool,
-            other files that are no pairs, or pairs of other runs with which images and masks would sort differently.
+        ValueError: if the set holds pairs of these runs under other folds, masks with these runs' names but without
+            images, other files that are no pairs, or pairs of other runs that make images and masks sort differently.
     """
     for split in SPLITS:
         folds = {run.name: run.fold for run in runs if run.split == split}

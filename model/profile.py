@@ -1,7 +1,7 @@
-"""What a network's target is like: its body, how it moves, what convinces of it, how training may change it.
+"""The profile of a network's target: its body, its motion, its evidence, and how training may change its images.
 
 A profile is data. A person writes it as TOML (`model/profiles/hero.toml` is the hero's, docs/targets.md explains each
-figure), `tools/train.py --profile` puts it on the network's card, and server, tracker and training take it from there.
+figure). `tools/train.py --profile` trains with it and puts it on the network's card, from which the server reads it.
 """
 
 import functools
@@ -17,8 +17,8 @@ from model.scoring import CLASSES, SURROUNDINGS
 
 HERO_FILE = Path(__file__).with_name("profiles") / "hero.toml"
 LONGEST_NAME = 40
-# Least and most of each number, and of each number in a list. Wide enough for a mouse and for a ship: they refuse
-# slips, such as centimetres, and figures that the tracker's filter could not compute with.
+# Range of each number, and of each number in a list. The ranges are wide enough for a mouse and for a ship. They refuse
+# mistakes, such as centimetres, and values that the tracker's filter cannot compute with.
 _RANGES = {
     "height_m": (0.02, 50.0),
     "depth_m": (0.02, 500.0),
@@ -44,29 +44,31 @@ MOTION = ("walking_std_mps", "drift_mps", "max_speed_mps", "walk_on_s")
 
 @dataclass(frozen=True)
 class Profile:
-    """A target. Lengths in metres, speeds in m/s; `hero` and `person` in the code stand for it.
+    """A target. Lengths are in metres, speeds in m/s.
+
+    In the code, `hero` means the target, and `person` means the target or one of its others.
 
     Args:
-        name: of the class that is followed.
-        others: of the class of those who are like it.
-        height_m, depth_m: of the body; the depth is its longest extent over ground.
-        is_upright: whether it is taller than wide in every picture.
-        height_std: standard deviation of the apparent height, as a share of it.
-        centroid_std_m: of the middle of what is seen within the body.
-        least_body_m2: a smaller visible area cannot speak for the target.
-        marker_m: x, y, z size of the box that marks it.
+        name: name of the target's class.
+        others: name of the class of others, who are like the target.
+        height_m, depth_m: size of the body; the depth is its longest horizontal extent.
+        is_upright: whether it is taller than wide in every image.
+        height_std: standard deviation of the apparent height, as a share of the height.
+        centroid_std_m: standard deviation of the centre of the visible part within the body.
+        least_body_m2: a smaller visible area gives no evidence for the target.
+        marker_m: x, y, z size of the box that marks the target.
         walking_std_mps: standard deviation of a newcomer's velocity along each axis.
         drift_mps: standard deviation of the change of velocity in one second.
         max_speed_mps: top speed.
-        brisk_mps: when most of them move faster than this, the simulator is taken to run fast.
-        vertical_share: vertical speed as a share of the horizontal one.
-        walk_on_s: how long an unseen one is predicted to go straight on.
-        spread_mps: how fast the place of an unseen one becomes uncertain after that.
-        in_front_m: what hides one is nearer than its predicted place by this.
+        brisk_mps: if most people in view move faster than this, the simulator is assumed to run fast.
+        vertical_share: vertical speed as a share of the horizontal speed.
+        walk_on_s: how long an unseen person is predicted to go straight on.
+        spread_mps: how fast the place of an unseen person becomes uncertain after that.
+        in_front_m: an object hides a person if it is nearer than the predicted place by at least this.
         second_look_from_px: least area for a second look, pixels in an image of 256 × 256.
-        is_mirrored: whether training may mirror it.
+        is_mirrored: whether training may mirror the target.
         pasted_px: smallest and largest area of far figures that training pastes in, pixels.
-        pasted_stretch: log of how many times as tall and narrow training may make these.
+        pasted_stretch: log of the largest factor by which training makes these figures taller and narrower.
 
     Raises:
         ValueError: if a name is not printable or is not between 1 and 40 characters, both names are alike, or a
@@ -115,7 +117,7 @@ class Profile:
 
     @property
     def classes(self) -> tuple[str, str, str]:
-        """Of a network for this target, as `CLASSES` are of one for the hero."""
+        """Classes of a network for this target, in the order of `CLASSES`."""
         return CLASSES[SURROUNDINGS], self.others, self.name
 
     def __str__(self) -> str:
@@ -130,7 +132,7 @@ def profile_of(values: object) -> Profile:
     """A profile from a table of all its values, as TOML and JSON give it.
 
     Raises:
-        ValueError: if one is missing, unknown, of another type or out of its range.
+        ValueError: if a value is missing, unknown, of another type or out of its range.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"expected a profile, a table of values, got {type(values).__name__}")
@@ -147,7 +149,7 @@ def read_profile(file: Path) -> Profile:
 
     Raises:
         OSError: if the file can't be read.
-        ValueError: if it is not a whole profile; a single line that names it.
+        ValueError: if it is not a complete profile; a single line that names the file.
     """
     try:
         return profile_of(tomllib.loads(file.read_text("utf-8")))
@@ -159,5 +161,5 @@ def read_profile(file: Path) -> Profile:
 
 @functools.cache
 def hero_profile() -> Profile:
-    """The hero's, of `model/profiles/hero.toml`."""
+    """The hero's profile, `model/profiles/hero.toml`."""
     return read_profile(HERO_FILE)

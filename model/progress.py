@@ -1,4 +1,4 @@
-"""What is shown of a training run while it goes on: a progress bar, and logs for TensorBoard."""
+"""The display of a training run in progress: a progress bar, and logs for TensorBoard."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a network comes from, for its card; and the card's whole content, read and written."""
+"""The origin of a network, for its card; reading and writing a card's whole content."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from model.profile import Profile
 
 
 def targets_content(profile: Profile, *more: Profile) -> dict:
-    """What a new network's card says of its targets."""
+    """The targets on a new network's card."""
     further = {"more_targets": [{"profile": asdict(each)} for each in more]} if more else {}
     return {"profile": asdict(profile), **further}
 

@@ -132,7 +132,7 @@ class TrainingConfig:
 
     @property
     def target(self) -> Profile:
-        """What the network is to learn.
+        """Profile of the target that the network learns.
 
         Raises:
             OSError, ValueError: as `read_profile`.
@@ -141,10 +141,10 @@ class TrainingConfig:
 
     @property
     def more_targets(self) -> tuple[Profile, ...]:
-        """What else it is to learn.
+        """Profiles of the further targets that the network learns.
 
         Raises:
-            OSError, ValueError: as `read_profile`, or if there are too many, or two classes have one name.
+            OSError, ValueError: as `read_profile`, or if there are too many, or two classes have the same name.
         """
         if len(self.more_profiles) >= MOST_TARGETS:
             raise ValueError(f"expected at most {MOST_TARGETS - 1} more_profiles, got {len(self.more_profiles)}")
@@ -156,7 +156,7 @@ class TrainingConfig:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Of the network: those of the first target, then the further ones.
+        """Classes of the network: the classes for the first target, then the further targets.
 
         Raises:
             OSError, ValueError: as `more_targets`.
@@ -215,12 +215,12 @@ def setting_value(name: str, value: Any) -> Any:
 
 def preset_text(config: TrainingConfig) -> str:
     """All settings as a TOML file, which `find_preset` reads."""
-    # JSON's strings, numbers and lists are TOML's, too.
+    # JSON's strings, numbers and lists are valid TOML, too.
     return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in asdict(config).items())
 
 
 def find_preset(name: str) -> TrainingConfig:
-    """The preset of a name, or of a TOML file of settings; those that the file does not have are those of `fpn`.
+    """The preset of a name, or of a TOML file of settings; settings that the file does not have are those of `fpn`.
 
     Raises:
         OSError: if the file cannot be read.

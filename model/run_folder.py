@@ -48,7 +48,7 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
 
 
 def input_digests(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
-    """SHA-256 digests, by name, of what a run depends on besides its settings, which hold only file names.
+    """SHA-256 digests, by name, of the inputs of a run. The settings hold only their file names.
 
     Args:
         config: the settings.
@@ -81,7 +81,7 @@ def check_begun(out: Path, content: Mapping[str, str]) -> None:
 
 
 def begin_run(out: Path, config: TrainingConfig, content: Mapping[str, str]) -> None:
-    """Make the folder, and note the settings of the run and what else it depends on (`input_digests`)."""
+    """Make the folder, and store the settings of the run and the digests of its inputs (`input_digests`)."""
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / SETTINGS, lambda path: path.write_text(json.dumps(asdict(config), indent=1) + "\n"))
     write_whole(out / BEGUN_WITH, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))

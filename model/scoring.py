@@ -99,7 +99,7 @@ def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndar
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"expected masks of the same shape, got predicted {predicted.shape}, truth {truth.shape}")
-    # Plane by plane takes a fifth of the time of counting along axes, which was most of the time of scoring.
+    # Counting plane by plane takes a fifth of the time of counting along axes, which was most of the scoring time.
     planes = [(predicted[..., number], truth[..., number]) for number in range(truth.shape[-1])]
     intersection = np.array([np.count_nonzero(found & there) for found, there in planes])
     union = np.array([np.count_nonzero(found | there) for found, there in planes])
@@ -111,7 +111,7 @@ def as_of_one_target(probabilities: np.ndarray, target: int = HERO) -> np.ndarra
 
     Args:
         probabilities: (..., classes) float.
-        target: number of its class.
+        target: class number of the target that is kept.
 
     Returns:
         (..., 3) float in the order of `CLASSES`.
@@ -124,7 +124,7 @@ def as_of_one_target(probabilities: np.ndarray, target: int = HERO) -> np.ndarra
 
 
 def mask_of_one_target(numbers: np.ndarray, target: int = HERO) -> np.ndarray:
-    """The same of masks: uint8 numbers of classes, any shape; the result's are those of `CLASSES`."""
+    """Convert masks in the same way: uint8 class numbers, any shape; the results are indices into `CLASSES`."""
     return np.where(numbers == target, np.uint8(HERO), np.minimum(numbers, np.uint8(PEOPLE)))
 
 

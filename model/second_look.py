@@ -11,11 +11,12 @@ from keras import layers
 from model.augment import light, tint
 from model.crops import CROP_PX
 
-# Filters and strides of the layers. These and the settings below are the first ones tried: on held-out recordings they
-# did what was wanted, and nothing else was compared.
+# Filters and strides of the layers. These and the settings below are the first that were tried. They were good enough
+# on held-out recordings, and no others were compared.
 _LAYERS = ((24, 1), (32, 2), (48, 2), (64, 2))
 LEARNING_RATE, WEIGHT_DECAY, BATCH = 2e-3, 0.01, 64
-# How much more often to draw somebody who is like the hero to the large network, per nat of `Looks.strongest_margin`.
+# Others are drawn with a weight of exp(_DRAW_BY_MARGIN × `Looks.strongest_margin`), with the margin limited to
+# ± _LARGEST_MARGIN nats: more often if the large network takes them for the hero.
 _DRAW_BY_MARGIN, _LARGEST_MARGIN = 0.35, 6.0
 MOST_SHIFT_PX, COARSE_SHARE, COARSEST = 3, 0.4, 0.15
 
@@ -37,7 +38,7 @@ class Examples(NamedTuple):
 
 
 def build() -> keras.Model:
-    """The network: (n, *CROP_PX, 4) in 0 to 255 → (n, 1), nats; before training."""
+    """The untrained network: (n, *CROP_PX, 4) in 0 to 255 → (n, 1), nats."""
     image = keras.Input((*CROP_PX, 4))
     at = layers.Rescaling(1 / 127.5, -1.0)(image)
     for filters, stride in _LAYERS:
@@ -52,17 +53,17 @@ def train(
 ) -> keras.Model:
     """Train a network.
 
-    Every batch has as many heroes as others, and as many of each folder.
+    Every batch has equal numbers of heroes and of others, and equal numbers from each folder.
 
     Args:
         examples: to learn from.
         steps: number of batches.
         seed: of weights, batches and augmentation.
         tell: called after each step, with its number from 1 on and its loss.
-        is_mirrored: whether the target looks the same in a mirror, but for left and right; see `model.profile`.
+        is_mirrored: whether training may mirror the target; see `model.profile`.
 
     Raises:
-        ValueError: if a folder has no hero or nobody else.
+        ValueError: if a folder has no examples of the hero, or none of others.
     """
     draws = Draws(examples, seed, is_mirrored)
     keras.utils.set_random_seed(seed)
@@ -101,7 +102,7 @@ class Draws:
         return crops.astype(np.float32), self._examples.is_hero[chosen].astype(np.float32)
 
     def _augmented(self, crop: np.ndarray) -> np.ndarray:
-        """Mirror, move, blur as from afar, and change the light."""
+        """Mirror, move and blur (as from far away), and change the light."""
         rng = self._rng
         if rng.random() < 0.5 and self._is_mirrored:
             crop = crop[:, ::-1]
@@ -116,7 +117,7 @@ class Draws:
 
 
 def likeness(network: keras.Model, crops: np.ndarray) -> np.ndarray:
-    """What a network in training says of crops: (n,) float, nats."""
+    """Output of a Keras network on crops: (n,) float, nats."""
     return np.concatenate([np.zeros(0), *(network(some, training=False).numpy()[:, 0] for some in _pieces(crops))])
 
 

@@ -16,7 +16,7 @@ Point = tuple[int, int]
 
 
 def runs_of(mask: np.ndarray) -> list[int]:
-    """Lengths of the runs of a mask, (H, W) bool, column by column, beginning with one outside, which may be 0."""
+    """Lengths of the runs of a mask, (H, W) bool, column by column. The first run is outside; its length may be 0."""
     pixels = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     return np.diff(changes, prepend=0, append=mask.size).tolist()
@@ -39,7 +39,7 @@ def unpacked(text: str) -> list[int]:
     """Runs from their packed form.
 
     Raises:
-        ValueError: if it is no such text.
+        ValueError: if the text is not packed runs.
     """
     runs: list[int] = []
     value = bits = 0
@@ -76,7 +76,7 @@ def mask_of_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def polygons_of(mask: np.ndarray) -> list[list[Point]]:
     """Polygons that cover a mask, (H, W) bool, exactly and without overlap.
 
-    COCO's polygons have no holes: a part with one is cut in two at the hole's left edge.
+    COCO's polygons have no holes, so a part with a hole is cut in two at the hole's left edge.
     """
     found: list[list[Point]] = []
     count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
@@ -93,13 +93,13 @@ def polygons_of(mask: np.ndarray) -> list[list[Point]]:
 
 
 def _rings(part: np.ndarray) -> list[list[Point]]:
-    """The corners of the outlines of a part and of its holes; on the way along them, the part is on the right."""
+    """The corners of the outlines of a part and of its holes. The part is on the right of the outline's direction."""
     padded = np.pad(part, 1)
-    # Steps along an edge between a pixel and its neighbour: where from, which way.
+    # Steps (x, y, dx, dy) along the edges between pixels of the part and their neighbours outside.
     steps: set[tuple[int, int, int, int]] = set()
     for (dx, dy), (right, down), (row, column) in (
         ((1, 0), (0, -1), (0, 0)),  # along its upper edge
-        ((0, 1), (1, 0), (0, 1)),  # its right one
+        ((0, 1), (1, 0), (0, 1)),  # along its right edge
         ((-1, 0), (0, 1), (1, 1)),
         ((0, -1), (-1, 0), (1, 0)),
     ):
@@ -111,7 +111,7 @@ def _rings(part: np.ndarray) -> list[list[Point]]:
         way = [step]
         while True:
             x, y, dx, dy = way[-1]
-            # Right, straight on or left. Right first, which stays at this pixel where two touch at a corner.
+            # Turn right, go straight on or turn left. Right is first, to stay at this pixel if two touch at a corner.
             turns = ((-dy, dx), (dx, dy), (dy, -dx))
             step = next(each for turn in turns if (each := (x + dx, y + dy, *turn)) in steps)
             if step == way[0]:
@@ -123,6 +123,6 @@ def _rings(part: np.ndarray) -> list[list[Point]]:
 
 
 def _doubled_area(ring: Sequence[Point]) -> float:
-    """Twice the area of an outline, negative for a hole's."""
+    """Twice the area inside an outline; negative for the outline of a hole."""
     x, y = np.array(ring, float).T
     return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())

@@ -1,4 +1,4 @@
-"""How a command starts and ends: Ctrl-C, or a package that is not installed, ends it in one line while it imports.
+"""How a command starts: if Ctrl-C or a missing package ends it during its imports, it prints one line, no traceback.
 
 Imports nearly nothing, because Ctrl-C shows a traceback until `begin_command` has run.
 """
@@ -34,8 +34,8 @@ def exit_interrupted(*_: object) -> None:
 
 
 def how_to_install(package: str) -> str:
-    """The clause for people about a package that is not installed, for `make demo` installs a part of them."""
-    if package == "ray":  # the one package that not even the tests of everything else need
+    """A message for the user about a package that is not installed; `make demo` installs only some packages."""
+    if package == "ray":  # `make setup` does not install it, because most tests do not need it
         pip = ".venv/bin/pip install --require-hashes --requirement requirements-fleet.lock"
         return f"ray is not installed: '{pip}' installs it"
     return f"{package} is not installed: 'make setup' installs everything"
@@ -61,7 +61,7 @@ def _explain(kind: type[BaseException], error: BaseException, traceback: Traceba
 
 
 def end_with_parent() -> None:
-    """In a process of `multiprocessing`: end it as soon as its parent is gone, also if that was killed."""
+    """End this process of `multiprocessing` as soon as its parent is gone, even if the parent was killed."""
     import multiprocessing
     from multiprocessing.connection import wait
     from threading import Thread

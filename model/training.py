@@ -1,4 +1,4 @@
-"""Train a network: validation, checkpoints that survive a kill.
+"""Train a network, with validation and with checkpoints that survive a kill.
 
 A run folder holds the settings, the checkpoint to resume from, a log with a line per epoch, and the network of the kept
 epoch. At the end it also holds that network with its thresholds: the weights to use.
@@ -56,7 +56,7 @@ class Trained(NamedTuple):
 class RunKeeper(keras.callbacks.Callback):
     """After each epoch: score it if a score is due, keep its weights if they are wanted, log it, save the checkpoint.
 
-    The checkpoint comes last, so that a run that is killed before it repeats the whole epoch.
+    The checkpoint comes last. A run that is killed before that repeats the whole epoch.
 
     Args:
         out: the run folder.
@@ -99,7 +99,7 @@ def averaged_weights(network: keras.Model) -> Iterator[None]:
     """Replace a network's weights by their moving average, if its optimizer has one; restore them afterwards."""
     own = network.get_weights()
     network.optimizer.finalize_variable_values(network.trainable_variables)
-    network.set_weights(network.get_weights())  # copies: on JAX, predicting frees what it reads
+    network.set_weights(network.get_weights())  # copies them, because on JAX predicting frees the arrays that it reads
     try:
         yield
     finally:

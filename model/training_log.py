@@ -23,7 +23,7 @@ class EpochLog(NamedTuple):
 
     @property
     def quality(self) -> float:
-        """The validation's; −1, which is below any other, without one."""
+        """Quality of the validation; −1, lower than any quality, if the epoch was not scored."""
         return self.validation.quality if self.validation else -1.0
 
 

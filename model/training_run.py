@@ -25,7 +25,7 @@ from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
 
 CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.run_folder`
-# The targets in colours of their own, whatever those of the masks are.
+# Outlines in the samples. The targets' colours differ from those in the masks.
 OUTLINES = {PEOPLE: (0, 90, 255), **dict(enumerate(((0, 255, 0), (255, 255, 0), (255, 0, 255), (0, 255, 255)), HERO))}
 
 
@@ -38,7 +38,7 @@ def run_training(
         config: the settings.
         folders: dataset folders.
         out: run folder; it gets the weights, their card, the log and the pictures.
-        preset: that the settings differ from, for the command on the card.
+        preset: preset with which the settings are compared for the command on the card.
         resume: go on with an interrupted run of the same settings.
 
     Raises:
@@ -127,7 +127,7 @@ def score_parts(weights: Path, validation: dict[str, Frames], targets: Sequence[
     """Score weights on each part of the validation frames; parts without the hero are left out.
 
     Returns:
-        The score by the name of the part, and with several targets by those of the part and the target.
+        The score by the name of the part; with several targets, by the names of the part and the target.
     """
     network = load_network(weights)
     return {

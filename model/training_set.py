@@ -1,4 +1,4 @@
-"""Make a training set of raw recordings, with a progress bar: `model.preprocessing` has its parts.
+"""Make a training set from raw recordings, with a progress bar. `model.preprocessing` has the steps.
 
 Imports neither Keras nor TensorFlow.
 """
@@ -17,7 +17,7 @@ from model.preprocessing import Frame, check_set, is_changed, is_made, list_fram
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
 
-MOST_NAMED = 10  # masks that were kept
+MOST_NAMED = 10  # number of kept masks that are listed by name
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,8 +29,8 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     Args:
         raw: folder of the recordings.
         out: folder of the set.
-        runs: recordings to take, each with the split that it is to belong to; None: all, as `find_runs` does.
-        target: number of the class that the recordings' hero is; see `model.mask_colours`.
+        runs: recordings to use, each with its split in the set; None: all that `find_runs` finds.
+        target: class number of the recordings' hero; see `model.mask_colours`.
 
     Returns:
         Number of skipped frames; each is named on standard error.
@@ -78,8 +78,8 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], description: str, unit: str) -> Iterator[Result]:
     """Process each item, with a progress bar; yields the results in order.
 
-    In threads: they are as fast as processes here, because Pillow releases the interpreter's lock, and none survives a
-    kill and keeps writing beside the next run.
+    Uses threads. They are as fast as processes here, because Pillow releases the interpreter's lock. Processes could
+    survive a kill of the command and keep writing beside the next run.
     """
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,

@@ -23,7 +23,7 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
 
 
 def validate(network: keras.Model, frames: Frames) -> HeroScore:
-    """Score a network at its own resolution; of several targets, their mean IoU and all their detections together.
+    """Score a network at its own resolution. With several targets: their mean IoU, and the sums of their detections.
 
     Targets that no frame shows have no IoU, and only their false alarms count.
     """
@@ -41,13 +41,13 @@ def validate(network: keras.Model, frames: Frames) -> HeroScore:
 
 
 class DistanceScore(NamedTuple):
-    """A score in the form of the final score, with the IoU of near and far heroes apart.
+    """A score in the form of the final score, with separate IoUs of near and far heroes.
 
     Args:
         near_iou: mean hero IoU of the frames with a near hero (`Frames.is_near`); NaN if there is none.
         far_iou: mean hero IoU of the other frames with the hero; NaN if there is none.
         tp: frames with the hero in which the network found one.
-        fp: false alarms, of `without_hero` frames.
+        fp: false alarms among the `without_hero` frames.
         fn: missed heroes.
         without_hero: frames that do not show the hero.
     """
@@ -73,7 +73,7 @@ class DistanceScore(NamedTuple):
 
 
 def validate_by_distance(network: keras.Model, frames: Frames, target: int = HERO) -> DistanceScore:
-    """Score a network on a target, by the number of its class, at its own resolution, near and far ones apart.
+    """Score a network on the target with a class number, near and far separately, at the network's own resolution.
 
     Raises:
         ValueError: if no frame shows the hero.

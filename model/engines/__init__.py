@@ -18,21 +18,21 @@ PRECISIONS = ("auto", "int8", "bf16", "f32")
 def load_engine(
     name: str, weights: str | Path, precision: str = "auto", device: str = "CPU", threads: int | None = None
 ) -> Engine:
-    """Load weights into an engine that has passed its self-test, and so has run once: the first frame is not slow.
+    """Load weights into an engine and run its self-test. So the engine has run once, and the first frame is not slow.
 
     Args:
         name: member of `ENGINES`; "auto": TensorFlow if it finds a GPU, else OpenVINO.
         weights: as `model.loading.load_network` takes.
         precision: member of `PRECISIONS`; "auto": the fastest that this CPU and the files beside the weights allow;
             "f32": the network itself, for scores. TensorFlow always computes in float32.
-        device: that OpenVINO runs it on: "CPU", "GPU" and "NPU" of Intel, with a number if there are several ("GPU.1"),
-            or "AUTO". TensorFlow has its own way to find a GPU.
-        threads: how many OpenVINO uses; None for one for each core.
+        device: OpenVINO's device: "CPU", "GPU" and "NPU" of Intel, with a number if there are several ("GPU.1"), or
+            "AUTO". TensorFlow finds a GPU by itself.
+        threads: number of OpenVINO's threads; None for one per core.
 
     Raises:
-        ValueError: if the engine, the precision or the device is unknown or not to be had here, or the weights are not
+        ValueError: if the engine, the precision or the device is unknown or not available here, or the weights are not
             a network that matches its card.
-        FileNotFoundError: if there are no weights, or no second look though the card has one.
+        FileNotFoundError: if there are no weights, or no second look although the card has one.
     """
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""Images that wait for an engine, and are inferred in batches: while one batch is inferred the next one collects."""
+"""Infer waiting images in batches: while the engine infers a batch, the images for the next batch wait."""
 
 import asyncio
 from collections import deque
@@ -9,14 +9,14 @@ import numpy as np
 
 from model.engines.engine import Engine
 
-# An image, and where its answer goes.
+# An image, and the future of its answer.
 Waiting: TypeAlias = "tuple[np.ndarray, asyncio.Future[np.ndarray]]"
 
 
 class BatchQueue:
-    """Has an engine infer in a thread of its own. Coroutines of one event loop use it.
+    """Runs an engine in a thread of its own, for the coroutines of one event loop.
 
-    An image waits for no other one to come: a batch is what waits when the engine is free.
+    When the engine is free, the images that wait are the next batch. It does not wait for more images.
 
     Args:
         engine: takes batches of up to its `most_per_batch`.
@@ -32,7 +32,7 @@ class BatchQueue:
         """The probabilities of an image, (px, px, 3) uint8 RGB: (px, px, classes).
 
         Raises:
-            Exception: whatever the engine raises on its batch.
+            Exception: the error of the engine on the image's batch.
         """
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append((image, answer))
@@ -53,7 +53,7 @@ class BatchQueue:
                         answer.set_exception(error)
                 continue
             for answer, probabilities in zip(answers, found, strict=True):
-                if not answer.done():  # its client has gone
+                if not answer.done():  # it is done if the client has gone
                     answer.set_result(probabilities)
 
     def _next_batch(self) -> list[Waiting]:

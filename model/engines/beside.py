@@ -1,8 +1,8 @@
-"""Load a network while another one runs, at little cost to that one.
+"""Load a network while another network runs, without slowing it down much.
 
-The network is opened, converted and tested in a process of its own first, with low priority: a damaged file can crash
-only that process, TensorFlow is imported there, and what it has converted is in the cache. This process then takes it
-from there in a fraction of a second.
+First, a separate process with low priority opens, converts and tests the network. A damaged file can crash only that
+process, TensorFlow is imported only there, and the conversion is put into the cache. Then this process loads the
+network from the cache in a fraction of a second.
 """
 
 import os
@@ -30,10 +30,10 @@ except (ValueError, OSError) as error:
 
 
 def load_beside(name: str, weights: str, precision: str, device: str, threads: int | None = None) -> Engine:
-    """Load weights into an engine, as `load_engine` does, in a thread other than the event loop's.
+    """Load weights into an engine, as `load_engine` does. Call it in a thread other than the event loop's.
 
     Raises:
-        ValueError: if that fails, for whatever reason; a single line.
+        ValueError: if loading fails for any reason; a single line.
         OSError: if no process can be started, or the files are gone.
     """
     try:

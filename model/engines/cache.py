@@ -1,4 +1,4 @@
-"""A cache of networks that were converted at a start, so that later starts need not import TensorFlow."""
+"""A cache of networks that a start has converted, so that later starts need not import TensorFlow."""
 
 import hashlib
 import logging
@@ -29,7 +29,7 @@ def cached(weights: Path) -> ConvertedNetwork:
     """
     import openvino as ov
 
-    card = read_card(weights)  # the answer depends on its normalisation
+    card = read_card(weights)  # the known answer depends on its normalisation
     key = f"{CONVERSION} {ov.__version__} {weights_sha256(weights)} {card.mean} {card.scale}"
     name = f"{weights.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     try:

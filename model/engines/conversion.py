@@ -1,6 +1,6 @@
 """A network converted for OpenVINO: a folder with OpenVINO's two files and `conversion.json`.
 
-`conversion.json` says which weights the conversion was made from, how, and how well it does; it holds the digests of
+`conversion.json` says from which weights and how the conversion was made, and what it scores. It holds the digests of
 the two files, and the known answer of the self-test.
 """
 
@@ -55,7 +55,7 @@ class Conversion:
     def is_of(self, weights: Path) -> bool:
         """Whether it was made from these weights, a resolved file, with the normalisation on their card.
 
-        Without the weights, nothing but the normalisation can be compared.
+        Without the weights, only the normalisation can be compared.
         """
         card = read_card(weights)
         is_same = is_converted(weights) or self.weights_sha256 == weights_sha256(weights)
@@ -63,7 +63,7 @@ class Conversion:
 
 
 class ConvertedNetwork:
-    """A conversion whose files are as they were made.
+    """A conversion whose files are unchanged since it was made.
 
     Args:
         folder: holds its files.
@@ -93,13 +93,13 @@ class ConvertedNetwork:
 
 
 def read_conversion(folder: Path) -> ConvertedNetwork | None:
-    """Read a conversion; None if it is missing, a file is not as it was made, or its known answer is no even array."""
+    """Read a conversion; None if it is missing, a file has changed, or its known answer is not a finite 3-D array."""
     try:
         network = ConvertedNetwork(folder, msgspec.convert(json.loads((folder / NOTE).read_bytes()), Conversion))
         is_answer = network.answer.ndim == 3 and np.isfinite(network.answer).all()
         if is_answer and network.conversion.files == {name: _sha256(folder / name) for name in (NETWORK, VALUES)}:
             return network
-    except (OSError, ValueError, RecursionError):  # a ValueError also of numpy, for an answer that is no even array
+    except (OSError, ValueError, RecursionError):  # numpy raises ValueError for an answer with rows of unequal length
         pass
     return None
 
@@ -140,7 +140,7 @@ def openvino_model(network: "keras.Model") -> Any:
     """A network of Keras as an `openvino.Model`.
 
     Raises:
-        OSError: if there is no room for what lies between them.
+        OSError: if there is no room for the intermediate files.
     """
     import openvino as ov
 
@@ -148,19 +148,19 @@ def openvino_model(network: "keras.Model") -> Any:
         try:
             network.export(exported, verbose=False)
             return ov.convert_model(exported)
-        except RuntimeError as error:  # of OpenVINO and TensorFlow, also for a full disk
+        except RuntimeError as error:  # from OpenVINO or TensorFlow, also for a full disk
             raise OSError(one_line(error)) from error
 
 
 def write_network(network: Any, file: Path, is_half: bool = False) -> None:
-    """Write an `openvino.Model` as a file and one beside it that ends in .bin; with `is_half`, weights in float16.
+    """Write an `openvino.Model` as a file, with a .bin file beside it; with `is_half`, weights in float16.
 
     Raises:
         OSError: if there is no room.
     """
     import openvino as ov
 
-    if "conversion_parameters" in network.rt_info:  # names a temporary folder
+    if "conversion_parameters" in network.rt_info:  # contains the name of a temporary folder
         del network.rt_info["conversion_parameters"]
     try:
         ov.save_model(network, file, compress_to_fp16=is_half)
@@ -169,7 +169,7 @@ def write_network(network: Any, file: Path, is_half: bool = False) -> None:
 
 
 def save(network: Any, folder: Path, conversion: Conversion) -> None:
-    """Save a network of OpenVINO's as a conversion into a new folder.
+    """Save an OpenVINO network as a conversion into a new folder.
 
     Args:
         network: an `openvino.Model`.
@@ -186,10 +186,10 @@ def save(network: Any, folder: Path, conversion: Conversion) -> None:
 
 
 def annotate(folder: Path, how: dict[str, Any]) -> None:
-    """Note on a conversion how it was made and what it scores.
+    """Store in a conversion how it was made and what it scores.
 
     Raises:
-        OSError: if it is not whole, or can't be written.
+        OSError: if it is missing or damaged, or can't be written.
     """
     network = read_conversion(folder)
     if network is None:

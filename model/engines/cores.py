@@ -1,6 +1,7 @@
-"""Who infers on which cores: an image that is alone has all of them, which is soonest; several images share them.
+"""Assign the CPU's cores to images: a single image gets all cores, several images share them.
 
-Sharing is cheapest: no core waits for another at the end of each layer.
+All cores together finish a single image soonest. Sharing takes the least CPU time, because no core waits for another
+core at the end of each layer.
 """
 
 import contextlib
@@ -10,13 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-# For this long after images have shared the cores, the next ones share them too: more may follow. Chosen with 24
-# QuadSims on two cores: 11.5 ms of CPU time a frame rather than 13.2 without it, as fewer threads wait for each other.
+# For this time after images shared the cores, the next images share them, too, because more may follow. Chosen with 24
+# QuadSims on two cores: 11.5 ms of CPU time per frame instead of 13.2 ms, because fewer threads wait for each other.
 SHARED_S = 0.5
 
 
 class Requests(NamedTuple):
-    """OpenVINO's, which infer a whole image and a part of one, (px, px) and `Engine.part_px`; one at a time."""
+    """OpenVINO's requests, for whole images, (px, px), and for parts, `Engine.part_px`; for one thread at a time."""
 
     whole: Any
     part: Any
@@ -26,11 +27,11 @@ class Cores:
     """Gives requests to threads.
 
     Args:
-        on_all: infer on all cores.
-        on_some: infer at the same time on some of the cores each; empty if there is nothing to share.
+        on_all: requests that infer on all cores.
+        on_some: requests that infer at the same time, each on some of the cores; empty if cores are not shared.
 
     Attributes:
-        most_at_once: how many threads may infer at the same time; more wait.
+        most_at_once: how many threads may infer at the same time; further threads wait.
     """
 
     def __init__(self, on_all: Requests, on_some: Sequence[Requests]) -> None:
@@ -42,7 +43,10 @@ class Cores:
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Requests]:
-        """Requests for this thread alone until the block ends: on all cores if no other thread has or had any."""
+        """Requests for this thread alone until the block ends.
+
+        They use all cores, unless another thread has requests now, or threads shared the cores within `SHARED_S`.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._at_work < self.most_at_once)
             now_s = time.monotonic()

@@ -12,7 +12,7 @@ from model.engines.second_look import SecondLook
 
 
 class UnavailableError(ConnectionError):
-    """A network that runs elsewhere has not answered, or not as it should: no error of this program. A single line."""
+    """A network on another machine gave no valid answer. This is no error of this program. A single line."""
 
 
 class Engine(ABC):
@@ -21,18 +21,18 @@ class Engine(ABC):
     Attributes:
         description: engine, device and precision as text.
         input_px: height and width of the input.
-        part_px: height and width of parts of an image that it takes as well, at less cost; None if it takes none. Only
-            of an engine that infers one image at a time.
+        part_px: height and width of parts of an image, which it infers at less cost; None if it infers no parts. Only
+            an engine that infers one image at a time has it.
         card: card of the network.
         most_per_batch: greatest useful number of images per inference.
         most_at_once: how many threads may infer at the same time now.
         weights: path of the network as the user gave it; None if it was not loaded from files.
-        second_look: at those who are the hero to the network; None without one.
+        second_look: second look at people whom the network takes for the hero; None without one.
         weights_sha256: result of `model.loading.weights_sha256`; None if it was not loaded from files.
-        int8_files: the files of the int8 conversion, if it runs one.
+        int8_files: the files of the int8 conversion; empty if it does not run one.
         parts_sha256: result of `model.engines.parts.parts_sha256`; empty if it was not loaded from files.
-        is_remote: whether images are inferred elsewhere now.
-        remote_outcomes: how many images have been sent elsewhere, by what came of them.
+        is_remote: whether images are now inferred on another machine.
+        remote_outcomes: how many images have been sent to another machine, by outcome.
     """
 
     description: str
@@ -60,11 +60,11 @@ class Engine(ABC):
             (N, height, width, classes) float32 in [0, 1].
 
         Raises:
-            UnavailableError: if they are inferred elsewhere, and not in time or not as they should be.
+            UnavailableError: if they are inferred on another machine, and its answer is late or invalid.
         """
 
     def close(self) -> None:  # noqa: B027 (most have nothing to end)
-        """End what runs beside it, without waiting: nobody will use it again."""
+        """End its threads and connections without waiting. The engine is not used afterwards."""
 
 
 def checked_card(weights: Path, px: int, outputs: int) -> Card:

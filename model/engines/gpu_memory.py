@@ -1,4 +1,4 @@
-"""How much of a GPU's memory TensorFlow takes: QuadSim draws on the same GPU."""
+"""Limit how much of a GPU's memory TensorFlow takes, because QuadSim draws on the same GPU."""
 
 import tensorflow as tf
 
@@ -6,10 +6,10 @@ from model.loading import GPU_MEMORY_MB
 
 
 def bound_gpu_memory(megabytes: str) -> None:
-    """Let TensorFlow take no more of each GPU's memory; without effect once it has begun to use them.
+    """Limit the memory that TensorFlow takes of each GPU; no effect once it has begun to use the GPUs.
 
     Raises:
-        ValueError: if that is no whole number above 0.
+        ValueError: if `megabytes` is no whole number above 0.
     """
     if not megabytes.isdecimal() or int(megabytes) == 0:
         raise ValueError(f"expected megabytes, a whole number above 0, in {GPU_MEMORY_MB}, got {megabytes!r}")

@@ -1,10 +1,10 @@
-"""The protocol over gRPC."""
+"""The Open Inference Protocol over gRPC."""
 
 import os
 from typing import Any
 from urllib.parse import urlsplit
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines; what fails is told here
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # no log lines from gRPC, because this module reports its errors
 
 import grpc
 
@@ -26,7 +26,7 @@ from model.engines.lane import MOST_METADATA_BYTES, Lane, Question
 PORT = 8001
 READY = grpc.ChannelConnectivity.READY.value[0]
 OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own, as what is in front may divide connections
+    ("grpc.use_local_subchannel_pool", 1),  # one connection per lane, because a load balancer may divide connections
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),  # `Lane` asks again
     ("grpc.max_send_message_length", -1),
@@ -37,8 +37,8 @@ class GrpcLane(Lane):
     """A connection by gRPC.
 
     Args:
-        url: result of `check_url`, of grpc, or grpcs for an encrypted one; without a port `PORT`.
-        token: to show as a bearer; None for none.
+        url: result of `check_url`: grpc, or grpcs for an encrypted connection; the default port is `PORT`.
+        token: bearer token to send; None for none.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -47,7 +47,7 @@ class GrpcLane(Lane):
         self._target = parts.netloc if parts.port is not None else f"{parts.netloc.rstrip(':')}:{PORT}"
         self._shown = () if token is None else (("authorization", f"Bearer {token}"),)
         self._channel: grpc.Channel | None = None
-        self._most_bytes = 0  # that the channel receives
+        self._most_bytes = 0  # longest message that the channel receives
 
     def abort(self) -> None:
         """See `Lane.abort`."""
@@ -78,7 +78,7 @@ class GrpcLane(Lane):
 
     def _call(self, method: str, request: Any, answer: type[Any], deadline_s: float, most_bytes: int) -> Any:
         left_s = self._left_s(deadline_s)
-        # Bytes, and read here: gRPC would log a traceback for those that are no message.
+        # The answer comes as bytes and is parsed here, because gRPC logs a traceback for bytes that are no message.
         call = self._open(most_bytes).unary_unary(method)
         try:
             data = call(request.SerializeToString(), timeout=left_s, metadata=self._shown)
@@ -87,13 +87,13 @@ class GrpcLane(Lane):
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED or self.is_aborted:
                 raise TimeoutError from error
             raise UnavailableError(f"status {error.code().name}: {error.details() or ''}") from error
-        except ValueError as error:  # of a channel that has just been closed by `abort`
+        except ValueError as error:  # from a channel that `abort` has just closed
             raise TimeoutError from error
         return parse(answer, data)
 
     def _open(self, most_bytes: int) -> grpc.Channel:
-        """A channel that receives as much."""
-        # A channel connects anew by itself. The public interface tells that later, in a thread of its own.
+        """A channel that receives messages of up to `most_bytes`."""
+        # A channel reconnects by itself. gRPC's public interface reports this only later, and in another thread.
         if self._channel is None or self._channel._channel.check_connectivity_state(False) != READY:
             self.is_checked = False
         if self._channel is None or most_bytes > self._most_bytes:
@@ -107,7 +107,7 @@ class GrpcLane(Lane):
         return self._channel
 
     def _close(self) -> None:
-        """Close the connection; the next question opens another one at once, which gRPC would only do after a while."""
+        """Close the connection. The next question opens a new one at once; gRPC itself would wait before it does so."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

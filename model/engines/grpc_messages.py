@@ -1,8 +1,8 @@
 """Messages of the protocol over gRPC, of the service `inference.GRPCInferenceService`.
 
-Only the fields that are used here are described; those of others are skipped when they are read. The descriptors are
-made at run time: generated code would have to be copied or made in each installation, and NVIDIA's client and KServe's
-package, which ship it, bring a dozen other packages.
+Only the fields that are used here are described. Other fields are skipped when a message is read. The descriptors are
+made at run time, because generated code would have to be copied or made in each installation. NVIDIA's client and
+KServe's package ship it, but bring a dozen other packages.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/open_inference_grpc.proto.
 """
@@ -18,8 +18,8 @@ from model.engines.inference_protocol import NAMES, ProtocolError, read_tensor
 SERVICE = "inference.GRPCInferenceService"
 METADATA, INFER = f"/{SERVICE}/ModelMetadata", f"/{SERVICE}/ModelInfer"
 
-# Number and type of each field; * for any number of them. A map is what such entries are on the wire, and all tensors
-# are described alike.
+# Number and type of each field; * marks a repeated field. A map has the same bytes as repeated entries of key and value
+# ("Property"). The protocol's messages that describe tensors have the same fields ("Tensor").
 _FIELDS = {
     "Tensor": {"name": (1, "string"), "datatype": (2, "string"), "shape": (3, "int64*")},
     "Property": {"key": (1, "string"), "value": (2, "string")},
@@ -49,7 +49,7 @@ _FIELDS = {
 
 
 def _messages() -> dict[str, type[Any]]:
-    """The classes of the messages; in a pool of their own, for other packages may bring theirs."""
+    """The classes of the messages. They have their own pool, because other packages may define the same messages."""
     field_type = descriptor_pb2.FieldDescriptorProto
     types = {"string": field_type.TYPE_STRING, "bytes": field_type.TYPE_BYTES, "int64": field_type.TYPE_INT64}
     file = descriptor_pb2.FileDescriptorProto(name="inference.proto", package="inference", syntax="proto3")
@@ -78,7 +78,7 @@ def parse(kind: type[Any], data: bytes) -> Any:
     """Read a message of one of the classes above.
 
     Raises:
-        ProtocolError: if it is no such message.
+        ProtocolError: if the bytes are no such message.
     """
     try:
         return kind.FromString(data)
@@ -87,7 +87,7 @@ def parse(kind: type[Any], data: bytes) -> Any:
 
 
 def describe_tensors(tensors: Mapping[str, Any]) -> list[Message]:
-    """What the protocol says of tensors; their bytes are beside it.
+    """Descriptions of tensors for a message, without their bytes.
 
     Args:
         tensors: arrays by name, of one of the protocol's types.
@@ -99,8 +99,8 @@ def read_tensors(described: Any, contents: Any) -> dict[str, Any]:
     """The arrays of a message, by name.
 
     Args:
-        described: its tensors.
-        contents: the bytes of each.
+        described: descriptions of its tensors.
+        contents: the bytes of each tensor.
 
     Raises:
         ProtocolError: if they do not fit each other.
@@ -114,5 +114,5 @@ def read_tensors(described: Any, contents: Any) -> dict[str, Any]:
         }
     except ProtocolError:
         raise
-    except ValueError as error:  # of numpy
+    except ValueError as error:  # from numpy
         raise ProtocolError(f"expected the bytes of a tensor, got: {error}") from error

@@ -1,4 +1,4 @@
-"""The protocol over HTTP, with tensors as bytes behind the JSON."""
+"""The Open Inference Protocol over HTTP, with tensors as bytes after the JSON."""
 
 import contextlib
 import http.client
@@ -27,8 +27,8 @@ class HttpLane(Lane):
     """A connection by HTTP.
 
     Args:
-        url: result of `check_url`, of http or https.
-        token: to show as a bearer; None for none.
+        url: result of `check_url`: http or https.
+        token: bearer token to send; None for none.
     """
 
     def __init__(self, url: str, token: str | None) -> None:
@@ -49,7 +49,7 @@ class HttpLane(Lane):
         body = self._request(_path(model), deadline_s, MOST_METADATA_BYTES).body
         try:
             return msgspec.json.decode(body, type=ModelMetadata)
-        except (ValueError, RecursionError) as error:  # of msgspec, and of bytes that are no UTF-8
+        except (ValueError, RecursionError) as error:  # from msgspec, or for bytes that are no UTF-8
             raise ProtocolError(f"no model's metadata: {error}") from error
 
     def _ask(self, question: Question, deadline_s: float, most_bytes: int) -> Message:

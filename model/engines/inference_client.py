@@ -27,9 +27,10 @@ from model.engines.lane import Lane, Question, open_lane, quoted
 from model.engines.self_test import agrees, check_probabilities, known_frame
 from model.loading import MOST_INPUT_PX
 
-# As many images are under way at once, each on a connection of its own: the other side divides them among its programs.
+# Most images that are sent at the same time. Each has its own connection; the other side divides connections among its
+# programs.
 MOST_TOGETHER = 8
-# Of an answer, besides its tensor.
+# Most bytes of an answer besides its tensor.
 MOST_OTHER_BYTES = 10_000
 OUTPUT_TYPES = ("FP16", "FP32")
 ANSWERED, FAILED = "answered", "failed"
@@ -38,32 +39,33 @@ Result = TypeVar("Result")
 
 
 class AnotherNetworkError(ValueError):
-    """Another network than the expected one is there; a single line."""
+    """The other machine has another network than expected; a single line."""
 
 
 class InferenceClient:
     """One network on another machine. One thread at a time uses it.
 
-    The network is checked by `check`, and again before an answer is used that comes over a new connection or follows a
-    failure: another network may be there by then. An answer whose version is that of the weights needs no such check.
+    `check` checks the network. The network is checked again after a failure, and before an answer over a new connection
+    is used, because the other machine may have another network by then. An answer with the version of the weights needs
+    no such check.
 
     Args:
         url: result of `check_url`; its scheme selects HTTP or gRPC.
-        name: of the model there.
-        card: of the network that is expected there.
-        input_px: height and width of its input; None if only its metadata tell.
+        name: name of the model on the other machine.
+        card: card of the expected network.
+        input_px: height and width of its input; None if only its metadata say them.
         sha256: digest of its weights.
-        known_answer: what it answers to the known frame, as `self_test.coarse` gives it; None if nobody knows.
-        token: to show; None for none.
+        known_answer: its answer on the known frame, as `self_test.coarse` gives it; None if unknown.
+        token: bearer token to send; None for none.
 
     Raises:
-        ValueError: if a package for that is not installed; a single line.
+        ValueError: if a package for the URL's scheme is not installed; a single line.
 
     Attributes:
         url: as given.
-        input_px: height and width of the input, after the first check at the latest.
-        platform: what runs the network there, in its own words.
-        outcomes: how many images it has been asked for, by what came of them.
+        input_px: height and width of the input; known after the first check at the latest.
+        platform: the other machine's description of what runs the network.
+        outcomes: how many images have been sent, by outcome.
     """
 
     def __init__(
@@ -89,11 +91,11 @@ class InferenceClient:
         self._pool = ThreadPoolExecutor(MOST_TOGETHER, thread_name_prefix="remote")
 
     def check(self, deadline_s: float) -> None:
-        """Check that the expected network is there and infers.
+        """Check that the other machine has the expected network, and that it infers.
 
         Args:
-            deadline_s: longest time for the answer on the network and for that on a frame; twice as long for the
-                further connections.
+            deadline_s: longest time for the metadata, and for the answer on a frame; twice this time for the further
+                connections.
 
         Raises:
             UnavailableError: if it is not there, or does not answer in time.
@@ -104,7 +106,7 @@ class InferenceClient:
         self._check_lanes(self._lanes, deadline_s)
 
     def infer(self, images: np.ndarray, deadline_s: float, since_s: float) -> np.ndarray:
-        """Have images inferred, all at once.
+        """Infer images on the other machine, all at the same time.
 
         Args:
             images: (N, px, px, 3) uint8 RGB, N at most `MOST_TOGETHER`.
@@ -115,10 +117,10 @@ class InferenceClient:
             (N, px, px, classes) float32.
 
         Raises:
-            UnavailableError: if one of them is not answered in time, or not as it should be, or by another network.
+            UnavailableError: if an answer is late, invalid, or from another network.
         """
         try:
-            # In a time of its own: with the images it would take twice as long, and a busy machine would be late again.
+            # It has its own time limit: with the images it would take twice as long, and a busy machine would be late.
             self._check_lanes(self._lanes[: len(images)], deadline_s)
             if time.monotonic() >= since_s + deadline_s:
                 raise UnavailableError(f"{self.url}: its network was checked again, and no time was left for images")
@@ -138,7 +140,7 @@ class InferenceClient:
             lane.abort()
 
     def _check_lanes(self, lanes: Sequence[Lane], deadline_s: float) -> None:
-        """Check the network behind connections; needless where each answer tells by its version whose it is."""
+        """Check the network behind connections; not needed if each answer has the version of its network."""
         if not self._tells_network and not all(lane.is_checked for lane in lanes):
             self._together([self._check_lane] * len(lanes), 2 * deadline_s, time.monotonic())
 
@@ -149,17 +151,20 @@ class InferenceClient:
     def _together(
         self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float, since_s: float
     ) -> list[Result]:
-        """What each asks on a connection of its own, all of them within a time that begins at `since_s`."""
+        """Call each of `asks` with a connection of its own, and return their results.
+
+        All have to end within a time that begins at `since_s`.
+        """
         deadline_s = since_s + longest_s
         try:
             futures = [self._pool.submit(ask, lane, deadline_s) for ask, lane in zip(asks, self._lanes, strict=False)]
-        except RuntimeError as error:  # of a pool that is shut down
+        except RuntimeError as error:  # from a pool that is shut down
             raise UnavailableError(f"{self.url}: closed") from error
         wait(futures, max(0.0, deadline_s - time.monotonic()))
         if any(not future.done() or isinstance(future.exception(), TimeoutError) for future in futures):
             for future in futures:
                 future.cancel()
-            # Nobody reads what still comes. Idle connections may lead to the same machine that stands still.
+            # Late answers are not read. Idle connections are closed, too, as they may lead to the same stalled machine.
             for lane in self._lanes:
                 lane.abort()
             self._lanes = [open_lane(self.url, self._token) for _ in self._lanes]
@@ -170,9 +175,9 @@ class InferenceClient:
             raise UnavailableError(f"{self.url}: expected an answer, got: {quoted(str(error))}") from error
 
     def _infer_one(self, image: np.ndarray, lane: Lane, deadline_s: float) -> np.ndarray:
-        """The planes of one image, (classes, px, px) float32, of a network that is checked."""
+        """The planes of one image, (classes, px, px) float32, from a checked network."""
         answer = self._ask(image, lane, deadline_s)
-        if not self._is_of_network(answer):  # the lane may have connected anew
+        if not self._is_of_network(answer):  # the lane may have reconnected
             self._check_lane(lane, deadline_s)
         return self._planes(answer)
 
@@ -190,7 +195,7 @@ class InferenceClient:
 
     @property
     def _shape(self) -> tuple[int, int, int, int]:
-        """Of an answer's tensor."""
+        """Shape of an answer's tensor."""
         return 1, len(self._card.classes), self.input_px, self.input_px
 
     def _planes(self, answer: Message) -> np.ndarray:
@@ -208,7 +213,7 @@ class InferenceClient:
         return planes
 
     def _check_description(self, lane: Lane, deadline_s: float) -> bool:
-        """Check what the machine tells of the network; returns whether it tells that it is the expected one."""
+        """Check the network's metadata; returns whether they identify it as the expected network."""
         metadata = lane.metadata(self._name, deadline_s)
         try:
             return self._check_metadata(metadata)
@@ -232,10 +237,10 @@ class InferenceClient:
         lane.is_checked = True
 
     def _check_metadata(self, metadata: ModelMetadata) -> bool:
-        """Whether the metadata say that it is the expected network: True, or False if they say nothing of it.
+        """Whether the metadata identify the expected network; False if they have no digest of its weights.
 
         Raises:
-            ValueError: if they say that it is another one; a clause.
+            ValueError: if they do not fit the expected network; a clause.
         """
         if not self.input_px and metadata.inputs and len(metadata.inputs[0].shape) == 4:
             self.input_px = min(max(metadata.inputs[0].shape[1], 1), MOST_INPUT_PX)
@@ -264,7 +269,7 @@ class InferenceClient:
         return sha256 is not None
 
     def _check_card(self, text: Any) -> None:
-        """Compare what decides the network's output."""
+        """Compare the settings on the card that determine the network's output."""
         try:
             card = msgspec.convert(json.loads(text), Card)
         except (TypeError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Messages of the Open Inference Protocol v2 over HTTP, with tensors as bytes behind the JSON.
+"""Messages of the Open Inference Protocol v2 over HTTP, with tensors as bytes after the JSON.
 
 KServe, NVIDIA Triton, OpenVINO Model Server and `server/fleet.py` speak it.
 Source: https://github.com/kserve/open-inference-protocol, and "Binary Tensor Data Extension" in Triton's documentation.
@@ -18,13 +18,13 @@ LENGTH_HEADER = "Inference-Header-Content-Length"
 TYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4")}
 NAMES = {kind: name for name, kind in TYPES.items()}
 INPUT, OUTPUT = "images", "probabilities"
-# Parameters of a model's metadata, by which a client knows the network.
+# Parameters in a model's metadata that identify the network to a client.
 SHA256, CARD = "weights_sha256", "card"
 MOST_DIMENSIONS = 8
 
 
 class ProtocolError(ValueError):
-    """A message that is not as the protocol says; a clause of what was expected and what came."""
+    """A malformed message; a clause: what was expected, what was received."""
 
 
 class TensorMetadata(msgspec.Struct):
@@ -36,7 +36,7 @@ class TensorMetadata(msgspec.Struct):
 
 
 class ModelMetadata(msgspec.Struct):
-    """What `GET /v2/models/NAME` answers."""
+    """The answer to `GET /v2/models/NAME`."""
 
     name: str
     inputs: list[TensorMetadata]
@@ -103,8 +103,8 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
     """Read a message.
 
     Args:
-        body: as it came.
-        json_bytes: the header `LENGTH_HEADER`; None for a body of JSON alone.
+        body: the received bytes.
+        json_bytes: the header `LENGTH_HEADER`; None if the body is JSON alone.
         of: "inputs" for a request, "outputs" for an answer.
 
     Raises:
@@ -134,19 +134,19 @@ def decode(body: bytes, json_bytes: str | None, of: str) -> Message:
 
 
 def is_size(digits: str, most: int) -> bool:
-    """Whether a header is a number of at most so many bytes.
+    """Whether a header is a number of bytes, at most `most`.
 
-    It is measured before it is read: `int` refuses more than 4300 digits.
+    The number of digits is checked first, because `int` refuses more than 4300 digits.
     """
     return digits.isascii() and digits.isdecimal() and len(digits) <= len(str(most)) and int(digits) <= most
 
 
 def read_tensor(datatype: str, shape: list[int], data: Any) -> np.ndarray:
-    """An array of its bytes, or of a list of its values.
+    """Make an array from its bytes, or from a list of its values.
 
     Raises:
         ProtocolError: if type, shape and data do not fit each other.
-        ValueError, TypeError, OverflowError: of numpy, likewise.
+        ValueError, TypeError, OverflowError: from numpy, for the same reason.
     """
     if datatype not in TYPES:
         raise ProtocolError(f"expected a tensor of {', '.join(TYPES)}, got {str(datatype)[:20]}")

@@ -1,4 +1,4 @@
-"""The other side of `http_lane.py`: from a request's bytes to an image, and from probabilities to an answer."""
+"""The server's side of `http_lane.py`: from a request's bytes to an image, and from probabilities to an answer."""
 
 import zlib
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ import numpy as np
 
 from model.engines.inference_protocol import INPUT, LENGTH_HEADER, OUTPUT, ProtocolError, decode, encode, version
 
-# From this probability of surroundings on, a pixel is sent as surely surroundings: how sure the network is of them is
-# not used, and an answer is packed to 11 kB instead of 83 kB, in a tenth of the time.
+# A pixel with at least this probability of surroundings is sent with a probability of 1, because the exact value is not
+# used. An answer is then compressed to 11 kB instead of 83 kB, in a tenth of the time.
 SURE = 0.9
-# By zlib: higher ones take longer than a local network takes for the bytes that they save.
+# Level of zlib's compression. Higher levels take longer than a local network takes to send the bytes that they save.
 LEVEL = 1
 
 
@@ -18,7 +18,7 @@ def read_request(body: bytes, json_bytes: str | None, input_px: int) -> tuple[st
     """Read a request to infer one image.
 
     Args:
-        body: as it came.
+        body: the received bytes.
         json_bytes: its header `LENGTH_HEADER`, if any.
         input_px: height and width of the network's input.
 
@@ -43,7 +43,7 @@ def the_image(tensors: Mapping[str, np.ndarray], input_px: int) -> np.ndarray:
         input_px: height and width of the network's input.
 
     Raises:
-        ProtocolError: if there is none, or something else.
+        ProtocolError: if there is no such image, or there are other tensors.
     """
     image, shape = tensors.get(INPUT), (1, input_px, input_px, 3)
     if image is None or image.dtype != np.uint8 or image.shape != shape or len(tensors) > 1:
@@ -53,9 +53,9 @@ def the_image(tensors: Mapping[str, np.ndarray], input_px: int) -> np.ndarray:
 
 
 def as_planes(probabilities: np.ndarray) -> np.ndarray:
-    """What is sent of probabilities.
+    """Convert probabilities to the planes that are sent.
 
-    Eight bits would not do: the evidence is a logarithm of small probabilities, and changed by 1.1 nats on average.
+    Eight bits are too few. The evidence is a logarithm of small probabilities, and it changed by 1.1 nats on average.
 
     Args:
         probabilities: (px, px, classes) float32 of one image.

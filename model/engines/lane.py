@@ -13,7 +13,7 @@ from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import Message, ModelMetadata
 from model.startup import how_to_install
 
-# What a machine says is quoted as far.
+# Most characters of another machine's text that are quoted.
 MOST_QUOTED = 200
 MOST_METADATA_BYTES = 100_000
 
@@ -24,7 +24,7 @@ class Question(NamedTuple):
     """A request to infer.
 
     Attributes:
-        model: its name there.
+        model: name of the model on the other machine.
         number: the request's id.
         tensor: name of the model's input.
         image: (1, px, px, 3) uint8 RGB.
@@ -37,31 +37,31 @@ class Question(NamedTuple):
 
 
 class Lane(ABC):
-    """A connection that is kept open. One thread at a time asks, and any may abort it.
+    """A connection that is kept open. One thread at a time asks; any thread may abort it.
 
-    What fails at once is asked once more: the machine may have closed the connection meanwhile, and where several
-    programs serve, another one may take the place of one that has died.
+    A question that fails in the first half of its time is asked once more. The machine may have closed the connection
+    meanwhile, or one of its programs may have died and another one may answer instead.
 
     Attributes:
         is_aborted: whether `abort` was called.
-        is_checked: whether the network behind this connection has been checked. The lane resets it when it connects
-            anew: another program, with another network, may answer there.
+        is_checked: whether the network behind this connection has been checked. The lane resets it when it reconnects,
+            because another program with another network may answer then.
     """
 
     is_aborted = False
     is_checked = False
 
     def metadata(self, model: str, deadline_s: float) -> ModelMetadata:
-        """What the machine tells of a model.
+        """Metadata of a model on the machine.
 
         Args:
-            model: its name there.
+            model: name of the model on the machine.
             deadline_s: monotonic seconds.
 
         Raises:
-            UnavailableError: if there is no whole answer. Whoever shows what the machine says uses `quoted`.
-            ProtocolError: if that is not what the protocol says; likewise.
-            TimeoutError: if there is none in time.
+            UnavailableError: if there is no complete answer. The message may hold the machine's text: show it `quoted`.
+            ProtocolError: if the answer is malformed; likewise.
+            TimeoutError: if there is no answer in time.
         """
         return self._twice(lambda: self._ask_metadata(model, deadline_s), deadline_s)
 
@@ -80,7 +80,7 @@ class Lane(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Have the thread that asks fail at once, and every later question; never waits."""
+        """Make the present question and every later one fail at once; never waits."""
 
     @abstractmethod
     def _ask_metadata(self, model: str, deadline_s: float) -> ModelMetadata:
@@ -103,7 +103,7 @@ class Lane(ABC):
         """Seconds until a deadline.
 
         Raises:
-            TimeoutError: if there are none, or the lane is aborted.
+            TimeoutError: if the deadline is over, or the lane is aborted.
         """
         left_s = deadline_s - time.monotonic()
         if left_s <= 0 or self.is_aborted:
@@ -112,10 +112,10 @@ class Lane(ABC):
 
 
 def check_url(url: str) -> str:
-    """An address such as http://gpu.lan:8000 or grpc://gpu.lan:8001, without a slash at its end.
+    """Check an address such as http://gpu.lan:8000 or grpc://gpu.lan:8001; returns it without a slash at its end.
 
     Raises:
-        ValueError: if it is not http, https, grpc or grpcs with a host, a port perhaps, and nothing else.
+        ValueError: if it is not http, https, grpc or grpcs with a host, an optional port, and nothing else.
     """
     wrong = ValueError(f"expected an address such as http://127.0.0.1:8000 or grpc://127.0.0.1:8001, got {url}")
     try:
@@ -130,11 +130,11 @@ def check_url(url: str) -> str:
 
 
 def open_lane(url: str, token: str | None) -> Lane:
-    """A lane of the address's scheme, which connects when it is first asked.
+    """Make a lane for the address's scheme. It connects at its first question.
 
     Args:
         url: result of `check_url`.
-        token: to show as a bearer; None for none.
+        token: bearer token to send; None for none.
 
     Raises:
         ValueError: if gRPC is not installed.
@@ -152,5 +152,5 @@ def open_lane(url: str, token: str | None) -> Lane:
 
 
 def quoted(text: str) -> str:
-    """The beginning of what a machine says, in one line that no terminal obeys."""
+    """The beginning of another machine's text, as one line that is safe to print; see `printable`."""
     return printable(" ".join(text[:MOST_QUOTED].split()))

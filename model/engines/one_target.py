@@ -1,4 +1,4 @@
-"""A network of several targets as one that has a single target: its other targets are people to it."""
+"""Run a network of several targets as a network of a single target. The other targets become people."""
 
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ class OneTarget(Engine):
     """Runs another engine, whose network has several targets in the order of its classes.
 
     Args:
-        engine: that one.
-        target: name of the target to keep.
+        engine: that engine.
+        target: name of the target to keep; None for the present target.
 
     Attributes:
-        number: of the target's class in that network.
+        number: class number of the target in that network.
 
     Raises:
         ValueError: if the network has no such target, or other classes than its targets after the first two.

@@ -1,6 +1,6 @@
 """OpenVINO on a CPU, or on another device of Intel.
 
-It reads a network that was converted before, so that a start does not import TensorFlow: the server is ready after
+It reads a network that was converted before, so that a start does not import TensorFlow. The server is then ready after
 1.3 s instead of 8 s.
 """
 
@@ -28,19 +28,19 @@ from model.loading import is_converted
 logger = logging.getLogger(__name__)
 
 PRECISION = "INFERENCE_PRECISION_HINT"
-# Parts of an image, as shares of its height and width: upright, as people are; a quarter of the cost.
+# Height and width of a part, as shares of the image's. It is upright, because people are. It costs a quarter.
 PART = (5 / 8, 3 / 8)
-# On more cores, each of so many images at the same time gets several: Python's part of the work would keep no more of
-# them busy.
+# Most images at the same time. With more cores, each image gets several cores, because Python's part of the work limits
+# how many images can be inferred at once.
 MOST_AT_ONCE = 4
 
 
 class OpenVinoEngine(Engine):
     """Runs a network on the CPU, or on another device.
 
-    An image that is alone is inferred on all cores, which is soonest. Images at the same time share the cores, which is
-    cheapest: on two cores, the shipped network takes 8.3 ms for an image that has both, and 16.6 ms of their time; on
-    one of them it takes 13.2 ms. Batches cost more, as they do not fit into the CPU's cache.
+    A single image is inferred on all cores, which finishes it soonest. Images at the same time share the cores, which
+    takes the least CPU time. The shipped network takes 8.3 ms for an image on two cores, so 16.6 ms of CPU time, and
+    13.2 ms on one core. Batches cost more, because they do not fit into the CPU's cache.
 
     Args:
         weights: a resolved file of weights.
@@ -62,7 +62,7 @@ class OpenVinoEngine(Engine):
         for network in _candidates(weights, precision, device):
             try:
                 every = self._compile(weights, network, precision, device)
-            except RuntimeError as error:  # of OpenVINO, for files that it can't read, or a device that can't run them
+            except RuntimeError as error:  # from OpenVINO: it can't read the files, or the device can't run them
                 got = one_line(error)
                 continue
             if self._knows(network.answer, every):
@@ -71,10 +71,10 @@ class OpenVinoEngine(Engine):
         raise ValueError(f"{weights}: expected the network's known answer on a known frame, got {got}")
 
     def _compile(self, weights: Path, converted: ConvertedNetwork, precision: str, device: str) -> list[Requests]:
-        """Get ready to infer; returns all requests, which the network has to be checked with."""
+        """Compile the network; returns all requests, each of which has to be checked."""
         import openvino as ov
 
-        self._files = converted  # they may be temporary
+        self._files = converted  # keeps files that are temporary
         core = ov.Core()
         network = core.read_model(converted.file)
         _, self.input_px, _, channels = (
@@ -86,31 +86,31 @@ class OpenVinoEngine(Engine):
         is_int8 = converted.conversion.precision == "int8"
         self.int8_files = converted.files if is_int8 else ()
         settings: dict[str, str | int] = {**UNPINNED} if device == "CPU" else {}
-        if self._threads is not None and device == "CPU":  # other devices know no threads
+        if self._threads is not None and device == "CPU":  # other devices do not have this setting
             settings["INFERENCE_NUM_THREADS"] = self._threads
         if is_int8 or precision == "f32":
-            # The layers that are not quantised decide what is found: float32 gives the same on every CPU.
+            # The result depends on the layers that are not quantised: float32 gives the same on every CPU.
             settings[PRECISION] = "f32"
         elif precision == "bf16":
             settings[PRECISION] = "bf16"
         network = gives_planes(takes_uint8(network, self.input_px, self.card))
-        if device == "CPU":  # elsewhere nothing was measured
+        if device == "CPU":  # not measured on other devices
             split_transposed_convolutions(network)
         whole = part = _requests(core, network, device, settings)
         self.part_px = None
-        if device == "CPU":  # elsewhere nothing was measured
+        if device == "CPU":  # not measured on other devices
             height, width = (int(share * self.input_px) for share in PART)
             try:
                 reshape(network, self.input_px, height, width)
                 part = _requests(core, network, device, settings)
                 self.part_px = height, width
-            except RuntimeError as error:  # another kind of network, or of another size
+            except RuntimeError as error:  # another kind of network, or an input size that does not divide
                 logger.debug("whole images only: %s", one_line(error))
         every = [Requests(*each) for each in zip(whole, part, strict=True)]
         self._cores = Cores(every[0], every[1:])
         self.most_at_once = self._cores.most_at_once
         compiled = whole[0].get_compiled_model()
-        # AUTO does not tell.
+        # The device AUTO does not report its precision.
         has_told = PRECISION in compiled.get_property("SUPPORTED_PROPERTIES")
         computes_in = (
             "int8" if is_int8 else compiled.get_property(PRECISION).to_string() if has_told else "any precision"
@@ -130,9 +130,10 @@ class OpenVinoEngine(Engine):
         return np.moveaxis(planes, 1, -1)
 
     def _knows(self, answer: np.ndarray, every: Sequence[Requests]) -> bool:
-        """Whether it gives the known answer on a known frame, whichever cores infer it.
+        """Whether all requests give the known answer on the known frame.
 
-        If a corner of it, with the hero, gives something else than within the whole, no parts are taken from now on.
+        If a corner of the frame, with the hero, gives another result than within the whole frame, `part_px` becomes
+        None: only whole images are inferred from then on.
         """
         frame = known_frame(self.input_px)
         for requests in every:
@@ -168,9 +169,9 @@ def _check(precision: str, device: str) -> None:
 
 
 def _candidates(weights: Path, precision: str, device: str) -> Iterator[ConvertedNetwork]:
-    """Conversions to try, the best first. To ask for the next one says that the one before failed.
+    """Conversions to try, the best first. Asking for the next conversion means that the one before failed.
 
-    int8 is the fastest on every x86-64 CPU that was measured (docs/writeup.md); on others nothing was measured.
+    int8 is the fastest on every x86-64 CPU that was measured (docs/writeup.md). Other CPUs were not measured.
 
     Raises:
         ValueError: as `OpenVinoEngine` does.
@@ -201,7 +202,7 @@ def _candidates(weights: Path, precision: str, device: str) -> Iterator[Converte
 
 
 def _requests(core: Any, network: Any, device: str, settings: dict[str, str | int]) -> list[Any]:
-    """Compile a network; a request on all cores, and if a CPU has several, those that share them."""
+    """Compile a network; returns a request on all cores and, for a CPU of several cores, requests that share them."""
     alone = core.compile_model(network, device, {"PERFORMANCE_HINT": "LATENCY", **settings})
     requests = [alone.create_infer_request()]
     cores = alone.get_property("INFERENCE_NUM_THREADS") if device == "CPU" else 1

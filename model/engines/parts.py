@@ -1,4 +1,4 @@
-"""What else than its weights the answers of a network depend on: card, second look, int8 conversion."""
+"""The files besides the weights on which a network's answers depend: card, second look, int8 conversion."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from model.loading import files_sha256, is_legacy
 
 
 def parts_sha256(weights: Path, engine: Engine) -> dict[str, str]:
-    """SHA-256 of each part by its name: of card and second look also if there is none, of the conversion if it is used.
+    """SHA-256 of each part by its name. Card and second look are always listed, the int8 conversion only if it is used.
 
     Args:
         weights: a resolved file of weights.
-        engine: that runs them, with its card.
+        engine: engine that runs them, with its card.
     """
     card = card_file(weights)
     parts = {

@@ -21,9 +21,9 @@ CONVOLUTIONS = (
 def quantize(network: Any, frames: Sequence[np.ndarray]) -> Any:
     """Quantise all layers up to the last convolution.
 
-    That one makes the logits, which are compared with thresholds: 256 steps are too coarse for them. Of 592 frames of
-    `validation`, 8 were then decided differently (hero or none), 4 without it, and 1 with biases corrected layer by
-    layer, too.
+    The last convolution makes the logits, which are compared with thresholds, and 256 steps are too coarse for them. Of
+    592 frames of `validation`, 8 were decided differently (hero or none) with the last convolution quantised, and 4
+    without. If the biases were also corrected layer by layer, it was 1.
 
     Args:
         network: an `openvino.Model` in float32.
@@ -32,7 +32,7 @@ def quantize(network: Any, frames: Sequence[np.ndarray]) -> Any:
     Returns:
         The quantised `openvino.Model`.
     """
-    nncf.set_log_level(logging.ERROR)  # else a line for every layer
+    nncf.set_log_level(logging.ERROR)  # otherwise it logs a line for every layer
     network.reshape(list(frames[0].shape))
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     output = network.output(0).get_node().input_value(0).get_node()

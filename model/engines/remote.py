@@ -1,8 +1,8 @@
-"""A network that runs on another machine, watched over: what fails is told, and a local engine may take its place.
+"""A network that runs on another machine. Failures are reported, and a local engine may take over.
 
     answers fail ─▶ the local engine takes over ─▶ a thread asks the other machine again and again ─▶ back
 
-The frame that has failed is lost, so that its drone is told so. None is inferred twice.
+The frame that failed is lost, and its drone is told so. No frame is inferred twice.
 """
 
 import logging
@@ -25,22 +25,23 @@ from model.loading import network_name, resolve_weights, weights_sha256
 
 logger = logging.getLogger(__name__)
 
-# For the first answers: programs that have just started are slow.
+# Longest time for the first answers, because programs that have just started are slow.
 CONNECT_S = 10.0
 PROBE_S = 1.0
-# How many probes in a row must be answered in time before frames go there again: more, the sooner it failed again.
+# Number of probes in a row that must be answered in time before frames go to the other machine again. It doubles each
+# time that the other machine fails within STABLE_S of its return.
 FEWEST_PROBES, MOST_PROBES = 3, 48
 STABLE_S = 60.0
 
 
 @dataclass(frozen=True)
 class InferenceHost:
-    """Where networks run.
+    """Another machine on which networks run.
 
     Args:
         url: result of `check_url`.
         deadline_s: longest time for the answer on a frame.
-        token: to show there; None for none.
+        token: bearer token to send; None for none.
     """
 
     url: str
@@ -49,13 +50,13 @@ class InferenceHost:
 
 
 class RemoteEngine(Engine):
-    """Has images inferred elsewhere.
+    """Infers images on another machine.
 
     Args:
-        client: has passed its check, unless there is a `local` engine.
+        client: its client, which has passed its check unless there is a `local` engine.
         deadline_s: longest time for the answers on a batch.
         local: infers while the other machine does not; None if the frames are to fail meanwhile.
-        trouble: why the local engine begins; None if the other machine does.
+        trouble: why the local engine infers first; None if the other machine does.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class RemoteEngine(Engine):
     ) -> None:
         self._client, self._deadline_s, self._local = client, deadline_s, local
         self._trouble = trouble
-        # The client answers one thread, and several may still come when the other machine is back. The probe asks it
-        # while `_is_away` is set, which happens under this lock: never during an inference.
+        # One thread at a time may use the client, but several may infer when the other machine has just come back. The
+        # probe uses it only while `_is_away` is set. That is set under this lock, and so never during an inference.
         self._asking = threading.Lock()
         self._is_away = threading.Event()  # set while the local engine infers
         self._is_closed = threading.Event()
@@ -85,7 +86,7 @@ class RemoteEngine(Engine):
 
     @property
     def description(self) -> str:  # type: ignore[override]
-        """See `Engine`: where images are inferred now, and why if not elsewhere."""
+        """See `Engine`: where images are inferred now and, if by the local engine, why."""
         if (local := self._local_now()) is not None:
             return f"{local.description}, because {self._trouble}"
         return f"{self._client.url} ({self._client.platform})"
@@ -175,17 +176,17 @@ class RemoteEngine(Engine):
 
 
 def connect(host: InferenceHost, weights: str | Path, local: Engine | None = None) -> RemoteEngine:
-    """Use a network that runs elsewhere.
+    """Use a network that runs on another machine.
 
     Args:
-        host: where it runs, by the weights' name without its ending.
+        host: that machine; the model's name there is the weights' name without its ending.
         weights: as `model.loading.load_network` takes: the same network, whose card and second look are used.
         local: the same network, loaded: it infers while the other machine does not.
 
     Raises:
         UnavailableError: if there is no answer and no `local` engine.
         ValueError: if another network is there, or a file here is not as expected; a single line.
-        FileNotFoundError: if there are no weights, or no second look though the card has one.
+        FileNotFoundError: if there are no weights, or no second look although the card has one.
     """
     path = resolve_weights(weights)
     card, sha256 = read_card(path), weights_sha256(path)

@@ -1,7 +1,7 @@
-"""A converted network for images of another size than the one that it was converted for.
+"""Change a converted network to take images of another size.
 
-A network of convolutions takes images of any size. Its conversion has sizes in it, to which features are enlarged and
-tensors are reshaped: they are scaled with the image.
+A network of convolutions takes images of any size. But its conversion holds sizes to which features are enlarged and
+tensors are reshaped. These sizes are scaled with the image.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,15 @@ _LEAST_SIZE = 4
 
 
 def reshape(network: Any, px: int, height: int, width: int) -> None:
-    """Have a network take images of another size.
+    """Change a network to take images of another size.
 
     Args:
-        network: an `openvino.Model` from (1, px, px, 3), changed in place; of no use after an error.
+        network: an `openvino.Model` from (1, px, px, 3), changed in place; unusable after an error.
         px: height and width of its input.
         height, width: wanted.
 
     Raises:
-        RuntimeError: if the sizes in it are not understood; also of OpenVINO, if they don't fit each other.
+        RuntimeError: if the sizes in it are not understood; also from OpenVINO, if they don't fit each other.
     """
     import openvino as ov
 
@@ -37,7 +37,7 @@ def reshape(network: Any, px: int, height: int, width: int) -> None:
 
 
 def _scale(shape: Iterable[Any], factors: tuple[float, float]) -> None:
-    """Scale the height and the width in a shape, given by the inputs that its constants come from, in order."""
+    """Scale the height and the width in a shape. The shape is given as the inputs of its constants, in order."""
     from openvino import opset13
 
     scaled = 0

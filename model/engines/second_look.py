@@ -1,7 +1,7 @@
-"""The second look: a small network for those who are the hero to the large one.
+"""The second look: a small network that looks at people whom the large network takes for the hero.
 
-The large network judges pixels, most of them by their neighbourhood: somebody in a red dress is the hero to it as soon
-as she is red enough. This one sees the whole person. It is kept beside the large network as OpenVINO's files
+The large network judges pixels, mostly by their neighbourhood, so it takes somebody in a dress that is red enough for
+the hero. The small network sees the whole person. Its OpenVINO files are beside the large network
 (`tools/train_second_look.py` makes them).
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 from model.command import one_line
 from model.crops import CROP_PX
 
-# For OpenVINO on the CPU. By default it pins the thread that asks to a core, and in each process to the same one: two
-# processes with one thread each would share that core while another is idle.
+# For OpenVINO on the CPU. By default it pins the calling thread to a core, and in each process to the same core. Two
+# processes with one thread each would share that core while another core is idle.
 UNPINNED = {"ENABLE_CPU_PINNING": False}
 
 
@@ -33,7 +33,7 @@ class SecondLook:
     """Runs the network on a CPU.
 
     Args:
-        file: of OpenVINO.
+        file: OpenVINO's .xml file.
 
     Raises:
         ValueError: if it is not such a network.
@@ -49,7 +49,7 @@ class SecondLook:
         core = ov.Core()
         try:
             network = core.read_model(file)
-            network.reshape([1, *CROP_PX, 4])  # mostly there is one crop: a third of the time of a batch of four
+            network.reshape([1, *CROP_PX, 4])  # mostly there is one crop; it takes a third of the time of a batch of 4
             settings = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": 1,
@@ -58,7 +58,7 @@ class SecondLook:
             }
             self._request = core.compile_model(network, "CPU", settings).create_infer_request()
             answer = self.likeness(np.full((1, *CROP_PX, 4), 127, np.uint8))
-        except (RuntimeError, ValueError) as error:  # of OpenVINO; more outputs than one
+        except (RuntimeError, ValueError) as error:  # from OpenVINO; for more than one output
             raise ValueError(f"expected a second look of {CROP_PX} px in {file}, got: {one_line(error)}") from error
         if not np.isfinite(answer).all():
             raise ValueError(f"expected a second look with one finite output in {file}, got {answer}")

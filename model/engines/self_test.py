@@ -1,4 +1,4 @@
-"""The self-test: a network must give its known answer on a known frame before anybody relies on it.
+"""The self-test: a network must give its known answer on a known frame before it is used.
 
 The frame is one of the dataset's training images, with the hero and other people near (Copyright (c) 2017 Udacity,
 Inc., MIT licence). The answer is coarse, so that engines of other precisions pass: the mean probability of each class
@@ -14,8 +14,8 @@ from model.images import resize_rgb
 
 KNOWN_FRAME = Path(__file__).with_name("known_frame.jpeg")
 PARTS = 8
-# OpenVINO in float32 differs from Keras by 2e-6, and weights and frame rounded to bfloat16 move the answers of the two
-# networks in weights/ by 0.001 and 0.009. A damaged network is far off.
+# OpenVINO in float32 differs from Keras by 2e-6. Rounding weights and frame to bfloat16 changes the answers of the two
+# networks in weights/ by 0.001 and 0.009. A damaged network differs by far more.
 TOLERANCE = 0.1
 
 
@@ -36,12 +36,12 @@ def check_probabilities(values: np.ndarray, axis: int) -> None:
         ValueError: if they are not; a clause to put behind the network's name.
     """
     sums, least = values.sum(axis=axis), values.min()
-    if not (np.abs(sums - 1).max() < 0.02 and least > -0.01):  # also of what is not finite
+    if not (np.abs(sums - 1).max() < 0.02 and least > -0.01):  # also true for values that are not finite
         raise ValueError(f"expected probabilities on a camera image, got values from {least:g} on")
 
 
 def coarse(probabilities: np.ndarray) -> np.ndarray:
-    """The answer in an output of a network.
+    """The coarse answer of a network's output.
 
     Args:
         probabilities: (1, px, px, classes) float32, of the known frame.
@@ -59,7 +59,7 @@ def coarse(probabilities: np.ndarray) -> np.ndarray:
 
 
 def agrees(probabilities: np.ndarray, answer: np.ndarray) -> bool:
-    """Whether an output is the known answer; never raises for odd values."""
+    """Whether an output is the known answer; never raises for invalid values."""
     try:
         given = coarse(probabilities)
     except ValueError:

@@ -22,9 +22,9 @@ def shipped_folder(weights: Path, precision: str) -> Path:
 
 
 def shipped(weights: Path, precision: str) -> ConvertedNetwork | None:
-    """Find the conversion that is shipped beside weights; None if there is none that is whole and of these weights.
+    """Find the conversion that is shipped beside weights; None if it is missing, damaged or from other weights.
 
-    A stale or damaged one costs a warning.
+    A damaged conversion, or one from other weights, logs a warning.
 
     Args:
         weights: a resolved file of weights.
@@ -43,7 +43,7 @@ def shipped(weights: Path, precision: str) -> ConvertedNetwork | None:
 
 
 def ship(made: Path, weights: Path, precision: str) -> Path:
-    """Move a new conversion to where it is shipped, in place of the one before; returns its folder."""
+    """Move a new conversion to its shipped folder, in place of an older one; returns the folder."""
     folder = shipped_folder(weights, precision)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(exist_ok=True)

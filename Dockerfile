@@ -17,7 +17,7 @@ RUN pip install --no-cache-dir --require-hashes --requirement ${LOCK}
 COPY model model
 COPY server server
 COPY weights weights
-# What the page's button records into.
+# The page's button records into this folder.
 RUN install --directory --owner follower recordings
 
 USER follower
@@ -26,7 +26,7 @@ ENV PYTHONPATH=/app PYTHONUNBUFFERED=1
 EXPOSE 4567
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:4567/healthz', timeout=2)"]
-# In a container, QuadSim's connection comes from the address of a bridge, and QuadSim cannot send a token. Keep the port
-# private, as the command above does; for others, replace --without-token by --token-file.
+# In a container, QuadSim's connection comes from the address of a bridge, and QuadSim cannot send a token. So keep the
+# port private, as the command above does. For other clients, replace --without-token by --token-file.
 ENTRYPOINT ["python", "server/follower.py"]
 CMD ["weights/model_weights", "--host", "0.0.0.0", "--without-token"]

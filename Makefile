@@ -1,6 +1,6 @@
 # Two commands: `make demo` shows the main job at work, `make test` proves it. Both set themselves up in .venv.
-# While working on something: `make quick`, the tests without servers, browsers, renderer and training.
-# make.py does it, also where there is no make.
+# During development: `make quick` runs the tests without servers, browsers, renderer and training.
+# make.py does the work, and can be used without make.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -35,7 +35,7 @@ fleet-test:
 image:
 	@$(PYTHON) make.py image
 
-# Some ten minutes: 10,000 messages and what else tests/hostile has. Another seed: make hostile SEED=2.
+# About ten minutes: 10,000 messages and the other tests in tests/hostile. Another seed: make hostile SEED=2.
 SEED ?= 1
 hostile: setup
 	$(BIN)/python -m pytest tests/hostile tests/server/hostile -o hostile_messages=10000 -o hostile_seed=$(SEED)
@@ -56,7 +56,7 @@ lock:
 	$(COMPILE) --upgrade --extra search --constraint requirements.lock --output-file requirements-search.lock pyproject.toml
 	$(COMPILE) --upgrade --extra fleet --constraint requirements.lock --output-file requirements-fleet.lock pyproject.toml
 
-# Maintainers only, after a change of weights: convert what is shipped converted.
+# Maintainers only, after a change of weights: convert and quantise the networks that are shipped converted.
 DATA ?= ../shared/data
 weights: setup
 	$(BIN)/python tools/convert.py weights/model_weights weights/fcn4

@@ -2,17 +2,17 @@
 
     python make.py demo     sets up .venv for it, starts the server, and flies a simulated drone with it for two minutes
     python make.py test     sets up .venv with everything, then lint, format, types and all tests
-    python make.py quick    of the tests only those without servers, browsers, renderer and training
+    python make.py quick    only the tests without servers, browsers, renderer and training
     python make.py check    lint, format and types
-    python make.py setup    the setup alone
+    python make.py setup    only the setup
     python make.py fleet    Ray Serve on this machine, for two servers with six simulated drones each: some minutes
-    python make.py fleet-test    the tests of it
+    python make.py fleet-test    the tests of Ray Serve
     python make.py image    as root, on Linux: the Dockerfile's image without Docker, and a flight with the server in it
 
 The Makefile calls this file. Standard library only; not run on Windows yet.
 """
 
-from __future__ import annotations  # so that an older Python gets as far as being told
+from __future__ import annotations  # so that an older Python gets as far as the message about its version
 
 import argparse
 import os
@@ -30,11 +30,11 @@ LEAST_PYTHON = (3, 11)
 
 
 class Setup(NamedTuple):
-    """What is installed.
+    """A set of packages to install.
 
     Args:
-        lock: the packages.
-        cost: time and disk, for people.
+        lock: the lock file of the packages.
+        cost: time and disk space, for the user.
     """
 
     lock: str
@@ -42,12 +42,12 @@ class Setup(NamedTuple):
 
     @property
     def stamp(self) -> Path:
-        """Newer than what .venv was made from once everything is installed."""
+        """A file that is touched when everything is installed. It is then newer than the lock file."""
         return VENV / f".{self.lock}"
 
     @property
     def is_done(self) -> bool:
-        """Whether .venv holds the packages of today's lock file."""
+        """Whether .venv holds the packages of the present lock file."""
         sources = (ROOT / self.lock, ROOT / "pyproject.toml")
         newest = max(source.stat().st_mtime for source in sources)
         return self.stamp.exists() and self.stamp.stat().st_mtime >= newest
@@ -55,7 +55,7 @@ class Setup(NamedTuple):
 
 EVERYTHING = Setup("requirements.lock", "about a minute and 3.3 GB of disk")
 FOR_THE_DEMO = Setup("requirements-demo.lock", "half a minute and 0.8 GB of disk")
-# Beside one of the others.
+# Installed in addition to one of the others.
 FOR_A_FLEET = Setup("requirements-fleet.lock", "half a minute and 0.3 GB of disk")
 
 CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
@@ -68,7 +68,7 @@ NEED_RAY = (
     "tests/tools/test_cluster.py",
     "tests/tools/test_measuring_fleet.py",
 )
-# What Python runs, and the last words.
+# For each target: the commands that Python runs, and the message after their success.
 TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "setup": ((), "Everything is installed in .venv."),
     "demo": ((["tools/demo.py"],), ""),
@@ -82,7 +82,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status of what has failed, else 0."""
+    """Run the command line; returns the exit status of the command that failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=[*TARGETS, "help"])
     target = parser.parse_args(arguments).target
@@ -90,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     commands, last_words = TARGETS[target]
-    # The demos need a part of the packages; where all have been installed, they are kept up to date instead.
+    # The demos need only some packages. If all packages were installed before, all are kept up to date instead.
     setup = FOR_THE_DEMO if target in ("demo", "fleet", "image") and not EVERYTHING.stamp.exists() else EVERYTHING
-    # Ctrl-C is for the program that runs here: it tidies up and ends, and then this one does.
+    # Ctrl-C is handled by the program that this one runs: it cleans up and ends. Then this program ends, too.
     signal.signal(signal.SIGINT, lambda *_: None)
     status = set_up(setup)
     if status == 0 and target in ("fleet", "fleet-test"):
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def set_up(setup: Setup) -> int:
-    """Make .venv, unless it is newer than what it is made from; returns the exit status of what has failed, else 0."""
+    """Make .venv, unless it is up to date; returns the exit status of the command that failed, else 0."""
     if setup.is_done:
         return 0
     if sys.version_info < LEAST_PYTHON or Path(sys.prefix) == VENV:
@@ -128,7 +128,7 @@ def set_up(setup: Setup) -> int:
 
 
 def add(setup: Setup) -> int:
-    """Install more packages into .venv, unless they are there; returns the exit status of what has failed, else 0."""
+    """Install more packages into .venv, unless they are there; returns the exit status of a failed command, else 0."""
     if setup.is_done:
         return 0
     print(f"Adding {setup.lock} to .venv (once; {setup.cost}) ...", flush=True)

@@ -68,7 +68,7 @@ class Fitted(NamedTuple):
 
     Args:
         first: weights for the first look at any person.
-        second: weights for the second look at people who are worth one; None if nobody had a second look.
+        second: weights for the second look at people who are worth one; None if no example had a second look.
         from_px: least area that is worth a second look, pixels in an image of 256 × 256.
     """
 

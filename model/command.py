@@ -113,7 +113,7 @@ def interrupt_put_off() -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """Escape what is not printable in a line from a file or a network, so that no terminal obeys it."""
+    """Escape unprintable characters in a line from a file or a network, so that a terminal does not act on them."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

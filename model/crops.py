@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 CROP_PX = (48, 24)  # height, width
-# The box of the person and a rim of surroundings: hair and shoes often lie outside of what the network saw.
+# Height of the crop, as a multiple of the person's: hair and shoes often lie outside of the pixels that were found.
 _RIM = 1.2
 _LEAST_HEIGHT_PX = 6.0
 
@@ -27,7 +27,7 @@ def crop(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray
     high_px = max(_RIM * (bottom - top), _RIM * (right - left) * height / width, _LEAST_HEIGHT_PX)
     wide_px = high_px * width / height
     row, column = math.floor((top + bottom - high_px) / 2), math.floor((left + right - wide_px) / 2)
-    # Of somebody near, not every pixel is needed: the cost does not grow with the size.
+    # Pixels of a near person are skipped, so that the cost does not grow with the person's size.
     step = max(1, int(high_px / (2 * height)))
     high, wide = math.ceil(high_px / step) + 1, math.ceil(wide_px / step) + 1
     # The window may reach beyond the image.

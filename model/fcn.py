@@ -40,7 +40,7 @@ class Widths(NamedTuple):
         bottleneck: filters of the 1×1 convolution at the lowest resolution.
         decoder: filters of each ×2 decoder block, first to last; as many as encoder blocks.
         convolutions_per_decoder: number of `block`s in each decoder block.
-        block: what the encoder and decoder blocks are made of.
+        block: kind of block in encoder and decoder.
     """
 
     encoder: tuple[int, ...]

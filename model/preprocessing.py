@@ -200,7 +200,7 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
 
 
 def repair_set(out: Path, runs: Sequence[Run]) -> None:
-    """Delete what a kill left: partial files, and images of these runs without masks. Make the folders."""
+    """Delete the remains of a kill: partial files, and images of these runs without masks. Make the folders."""
     for split in {run.split for run in runs}:
         own = {run.prefix for run in runs if run.split == split}
         for kind in ("images", "masks"):

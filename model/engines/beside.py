@@ -1,8 +1,8 @@
 """Load a network while another network runs, without slowing it down much.
 
 First, a separate process with low priority opens, converts and tests the network. A damaged file can crash only that
-process, TensorFlow is imported only there, and the conversion is put into the cache. Then this process loads the
-network from the cache in a fraction of a second.
+process. The conversion, which needs TensorFlow, happens there, and its result is put into the cache. Then this process
+loads the network from the cache in a fraction of a second.
 """
 
 import os

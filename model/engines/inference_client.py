@@ -164,7 +164,7 @@ class InferenceClient:
         if any(not future.done() or isinstance(future.exception(), TimeoutError) for future in futures):
             for future in futures:
                 future.cancel()
-            # Late answers are not read. Idle connections are closed, too, as they may lead to the same stalled machine.
+            # Late answers are not read. Idle connections are closed, too: they may lead to the same stalled machine.
             for lane in self._lanes:
                 lane.abort()
             self._lanes = [open_lane(self.url, self._token) for _ in self._lanes]

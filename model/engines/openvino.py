@@ -28,7 +28,8 @@ from model.loading import is_converted
 logger = logging.getLogger(__name__)
 
 PRECISION = "INFERENCE_PRECISION_HINT"
-# Height and width of a part, as shares of the image's. It is upright, because people are. It costs a quarter.
+# Height and width of a part, as shares of the image's. A part is upright, because people are. It costs a quarter of the
+# whole image.
 PART = (5 / 8, 3 / 8)
 # Most images at the same time. With more cores, each image gets several cores, because Python's part of the work limits
 # how many images can be inferred at once.

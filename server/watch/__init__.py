@@ -1,1 +1,1 @@
-"""Whoever looks on: the page, overlay images, metrics, recordings. Each can be left out."""
+"""The listeners: the page, overlay images, metrics, recordings. The server works without any of them, too."""

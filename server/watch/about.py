@@ -1,4 +1,4 @@
-"""What the page shows of one simulator at one moment: the same for a live one and for a recorded one."""
+"""The page's data of one simulator at one moment, for live and for recorded simulators."""
 
 import math
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from server.flight.session import Situation
 from server.sight.geometry import Camera
 from server.watch.labels import Spot, as_json
 
-# How much older than the newest frame a picture may be and still be shown: it outlives whoever had it drawn.
+# A picture is shown only if it is at most this much older than the newest frame. Without viewers, none is drawn anew.
 MOST_LAG_S = 3.0
-# Warnings about a simulator's input: how long each is shown, and how many.
+# Warnings about a simulator's input: how long each warning is shown, and the most warnings.
 WARNING_SHOWN_S, WARNINGS_SHOWN = 60.0, 5
 
 
@@ -23,18 +23,19 @@ def describe(
     found: Iterable[Spot],
     camera: Camera,
 ) -> dict[str, Any]:
-    """The page's form of a situation; whoever tells it adds the new `moments` and the `picture`.
+    """A situation in the page's form; the caller adds the new `moments` and the `picture`.
 
     Args:
-        name: the simulator's.
-        target: name of whom its session looks for.
-        situation: its session's.
+        name: name of the simulator.
+        target: name of the target that its session follows.
+        situation: situation of its session.
         distance_m: from the camera to the hero at the latest frame that was understood.
-        frame_age_s: since that frame's arrival; None if there is none.
-        found: where people are in the latest picture.
-        camera: of the simulator.
+        frame_age_s: time since that frame's arrival; None if there is no such frame.
+        found: positions of people in the latest picture.
+        camera: camera of the simulator.
     """
-    if situation.chosen not in (None, situation.followed):  # nothing is known of who is chosen; that is of another
+    # If another person is chosen, position, velocity and age are still those of the person followed before.
+    if situation.chosen not in (None, situation.followed):
         situation = situation._replace(position_m=None, velocity_mps=None, age_s=None)
     velocity = situation.velocity_mps
     return {
@@ -58,9 +59,9 @@ def describe(
 def describe_briefly(
     name: str, situation: Situation, distance_m: float | None, frame_age_s: float | None
 ) -> dict[str, Any]:
-    """The page's form of what a tile says; the arguments are as in `describe`.
+    """The content of a tile in the page's form; the arguments are as for `describe`.
 
-    A tile does not say when the hero was last seen, so it tells the distance only while somebody is followed.
+    A tile does not show when the hero was last seen, so it shows the distance only while somebody is followed.
     """
     return {
         "name": name,
@@ -72,7 +73,7 @@ def describe_briefly(
 
 
 def rounded(value: float | None) -> float | None:
-    """To what the page shows."""
+    """A value rounded to the page's precision."""
     return None if value is None else round(value, 2)
 
 

@@ -1,8 +1,8 @@
-"""What the page shows: each simulator's latest minutes, and the stream of server-sent events that carries them.
+"""The data of the page: the latest minutes of each simulator, and the stream of server-sent events with them.
 
-Server-sent events rather than Socket.IO: the browser has the client built in and reconnects by itself, a viewer can
-never be taken for a simulator, and each viewer's own loop takes the newest state when its connection has room again, so
-that a slow viewer gets fewer pictures and nothing queues up.
+Reasons for server-sent events rather than Socket.IO: browsers have a client built in, which reconnects by itself. A
+viewer cannot be confused with a simulator. Each viewer has a loop of its own, which takes the newest state when the
+connection has room again; so a slow viewer gets fewer pictures, and nothing queues up.
 """
 
 import json
@@ -21,22 +21,22 @@ from server.watch.moments import Moment, before, since
 from server.watch.overlay import Picture
 from server.wire.messages import SensorFrame
 
-# Pause between messages to a viewer, and to one of the wall; the longest time without a message.
+# Pause between messages to a viewer; pause for a viewer of the wall; longest time without a message.
 PERIOD_S, WALL_PERIOD_S, HEARTBEAT_S = 0.1, 0.5, 1.0
 HISTORY_S = 180.0
-# Three minutes at 5 frames a second are 900; a simulator in lock-step may send ten times as many.
+# Most moments of a simulator. Three minutes at 5 frames a second have 900; in lock-step there may be ten times as many.
 MOST_MOMENTS = 3000
-# Of all simulators together: 50 of them for three minutes. Each has an equal share.
+# Most moments of all simulators in total: 50 simulators for three minutes. Each simulator has an equal share.
 MOST_MOMENTS_TOGETHER = 50_000
-# In one message of one simulator, 3 ms of work, and of all together, 0.1 MB. The rest of a new viewer's history comes
-# with the next messages, the newest first: what comes first is shown as the present.
+# Most moments in one message: of one simulator (3 ms of work), and of all in total (0.1 MB). The rest of a new viewer's
+# history comes with the next messages, newest first, because the page shows the first ones as the present.
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
-# What a viewer of the wall has in full: no simulator has this name.
+# Stands for a simulator in full where there is none, for viewers of the wall. No simulator has this name.
 NOBODY = ""
 
 
 class Sent(NamedTuple):
-    """What a viewer has of a simulator: the moments from `first` to `last`, and the picture, by their numbers."""
+    """What a viewer has received of a simulator: the numbers of the first and last moment, and of the picture."""
 
     first: int
     last: int
@@ -44,7 +44,7 @@ class Sent(NamedTuple):
 
 
 class Shown(Watch):
-    """One simulator as the page shows it; watches it.
+    """The page's data of one simulator, and its watch.
 
     Args:
         simulator: as connected.
@@ -62,27 +62,27 @@ class Shown(Watch):
         self.pictures = 0
 
     def frame_age_s(self, now_s: float) -> float | None:
-        """How long ago the newest frame that was understood arrived; None if there is none."""
+        """Seconds since the newest frame that was understood arrived; None if there is none."""
         return None if self.seen_s is None else now_s - self.seen_s
 
     @property
     def nothing_sent(self) -> Sent:
-        """What a new viewer has."""
+        """The `Sent` of a new viewer."""
         return Sent(self.frames + 1, self.frames)
 
     def is_all_told(self, sent: Sent) -> bool:
-        """Whether a viewer has all moments."""
+        """Whether a viewer has received all moments."""
         return not self.moments or (sent.first <= self.moments[0].number and sent.last == self.frames)
 
     @property
     def current_picture(self) -> Picture | None:
-        """The latest picture; None if it is much older than the newest frame, for nobody has looked since."""
+        """The latest picture; None if it is much older than the newest frame, because nobody has looked since."""
         if self.picture is None or self.seen_s is None or self.seen_s - self.picture.arrival_s > MOST_LAG_S:
             return None
         return self.picture
 
     def taken(self, taken: Taken) -> None:
-        """Show what has changed by commands; a tick or a frame's arrival shows nothing new."""
+        """Note a change if there are commands; a tick or a frame's arrival changes nothing on the page."""
         if taken.commands:
             self._dashboard.on_change()
 
@@ -100,25 +100,25 @@ class Shown(Watch):
         self.moments.append(Moment.of(self.frames, arrival_s, now_s - arrival_s, situation, pose))
         while len(self.moments) > self._dashboard.share(MOST_MOMENTS_TOGETHER):
             self.moments.popleft()
-        # By the time of the answer: a frame may have waited for longer than that while the server stood still.
+        # By the time of the answer, because a frame may have waited longer than HISTORY_S while the server stood still.
         while now_s - self.moments[0].answered_s > HISTORY_S:
             self.moments.popleft()
         self._dashboard.on_change()
 
     def disconnected(self) -> None:
-        """Show it no more."""
+        """Remove the simulator from the page."""
         self._dashboard.remove(self)
 
 
 class Dashboard:
-    """What viewers see; a listener. Only the event loop calls it.
+    """The data of all simulators for viewers; a listener. Only the event loop calls it.
 
     Args:
-        camera: of all simulators.
-        recording: what to tell of a simulator's latest recording at a time (monotonic seconds); None if there is none.
-        trouble: why drones can't be led now, in words, or None.
-        network: tells what network is used and loaded, as JSON.
-        front: which one this server is of several; None if there are no others.
+        camera: camera of all simulators.
+        recording: describes a simulator's latest recording at a time (monotonic seconds); None if there is none.
+        trouble: returns why drones can't be led now, or None.
+        network: describes the network in use and the network being loaded, as JSON.
+        front: this server among several fronts; None if it is the only one.
     """
 
     def __init__(
@@ -135,16 +135,16 @@ class Dashboard:
         self._shown: list[Shown] = []
         self._mistakes = Mistakes()
         self._changes = 0
-        # How many viewers have which simulator in full; None stands for all of them.
+        # Number of viewers by the name of the simulator that they see in full; None stands for all simulators.
         self._in_full: Counter[str | None] = Counter()
 
     @property
     def viewers(self) -> int:
-        """How many look at the page."""
+        """Number of viewers of the page."""
         return self._in_full.total()
 
     def is_seen(self, simulator: Simulator) -> bool:
-        """Whether anybody looks at its picture."""
+        """Whether anybody looks at a simulator's picture."""
         return self._in_full[None] > 0 or self._in_full[simulator.name] > 0
 
     def connected(self, simulator: Simulator) -> Shown:
@@ -155,24 +155,24 @@ class Dashboard:
         return shown
 
     def remove(self, shown: Shown) -> None:
-        """Show it no more."""
+        """Remove a simulator from the page."""
         self._shown.remove(shown)
         self.on_change()
 
     def share(self, together: int) -> int:
-        """Each simulator's share of what there may be of all together; at least a few."""
+        """Each simulator's share of a total, at least 2."""
         return max(2, together // max(1, len(self._shown)))
 
     def on_change(self) -> None:
-        """Have viewers told of the situation as it is now."""
+        """Note that viewers are to get a new message."""
         self._changes += 1
 
     def simulator(self, name: object) -> Simulator | None:
-        """The simulator that the page calls by a name; None if there is none."""
+        """The simulator with a name; None if there is none."""
         return next((shown.simulator for shown in self._shown if shown.simulator.name == name), None)
 
     def show(self, picture: Picture) -> None:
-        """Show a new picture of a simulator, if it is still there."""
+        """Show a new picture of a simulator, if it is still connected."""
         for shown in self._shown:
             if shown.simulator is picture.simulator:
                 shown.picture = picture
@@ -185,11 +185,11 @@ class Dashboard:
         self.on_change()
 
     def stream(self, sleep: Callable[[float], None], in_full: str | None = None) -> Iterator[bytes]:
-        """The messages for one viewer, for as long as they look.
+        """The messages for one viewer, until the viewer disconnects.
 
         Args:
-            sleep: called between messages, and with 0 amid a message; lets others run.
-            in_full: as in `news`.
+            sleep: called between messages, and with 0 while a message is made; lets other green threads run.
+            in_full: as for `news`.
         """
 
         def give_way() -> None:
@@ -211,7 +211,7 @@ class Dashboard:
         finally:
             self._in_full[in_full] -= 1
             if not self._in_full[in_full]:
-                del self._in_full[in_full]  # names come from anybody
+                del self._in_full[in_full]  # clients can send any names, which must not accumulate
 
     def news(
         self,
@@ -220,17 +220,18 @@ class Dashboard:
         give_way: Callable[[], None] = lambda: None,
         in_full: str | None = None,
     ) -> tuple[dict[str, Any], dict[Shown, Sent]]:
-        """The situation, and what is new since the last message.
+        """The situation, and the news since the last message.
 
         Args:
-            sent: what the viewer has of each simulator; empty for a new viewer, who gets the whole history, in parts.
+            sent: what the viewer has received of each simulator; empty for a new viewer, who gets the whole history in
+                parts.
             now_s: monotonic seconds.
-            give_way: called after each simulator; lets others run.
+            give_way: called after each simulator; lets other green threads run.
             in_full: name of the only simulator to describe in full, the others by name only; None for all in full,
                 `NOBODY` for all in brief.
 
         Returns:
-            The message, and what the viewer has with it.
+            The message, and what the viewer has received after it.
         """
         abouts, told = [], {}
         for shown in tuple(self._shown):
@@ -257,7 +258,7 @@ class Dashboard:
         return describe_briefly(shown.simulator.name, situation, shown.distance_m, shown.frame_age_s(now_s))
 
     def _about(self, shown: Shown, sent: Sent, now_s: float) -> tuple[dict[str, Any], Sent]:
-        """A simulator in full with what is new since the last message, and what the viewer has with it."""
+        """A simulator in full with the news since the last message, and what the viewer has received after it."""
         simulator, picture = shown.simulator, shown.current_picture
         most = min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))
         new = since(shown.moments, sent.last)[:most]
@@ -278,13 +279,13 @@ class Dashboard:
         sent = sent._replace(first=old[0].number if old else sent.first, last=new[-1].number if new else sent.last)
         if picture is not None and shown.pictures != sent.picture:
             about["picture"], sent = picture.image, sent._replace(picture=shown.pictures)
-        elif picture is None and sent.picture:  # the one that the page has must not look live
+        elif picture is None and sent.picture:  # the page must not show its old picture as live
             about["picture"], sent = None, sent._replace(picture=0)
         return about, sent
 
 
 def _as_event(message: dict[str, Any], give_way: Callable[[], None]) -> bytes:
-    """A message as one server-sent event, made simulator by simulator."""
+    """A message as one server-sent event; others run after each simulator."""
     head = _json({name: value for name, value in message.items() if name != "simulators"})
     abouts = []
     for about in message["simulators"]:

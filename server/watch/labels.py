@@ -1,4 +1,4 @@
-"""Who is who in a picture: where each person in view is, and a label with their number and probability above them."""
+"""The people in a picture: the position of each person in view, and a label with number and probability above them."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from server.flight.session import Situation, Somebody
 from server.sight.geometry import Camera, project
 from server.wire.messages import Pose
 
-# Less likely heroes get their number only.
+# The label of a person with a lower probability than this shows only the number.
 LEAST_SHOWN = 0.01
 MOST_LABELS = 50
-ABOVE_M = 0.225  # of a label, above the head
+ABOVE_M = 0.225  # height of a label above the head
 FONT, SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 PADDING_PX, LETTER_PX = 3, 9
 GROUND_RGB, TEXT_RGB, QUIET_RGB = (16, 20, 26), (255, 255, 255), (178, 188, 200)
@@ -21,9 +21,9 @@ FOLLOWED_RGB, CHOSEN_RGB, REFUSED_RGB = (52, 226, 112), (201, 155, 255), (255, 9
 
 
 class Spot(NamedTuple):
-    """Where a person is in a picture: u to the right, v down, shares of its width and height in [0, 1].
+    """The position of a person in a picture: u to the right, v down, as shares of width and height in [0, 1].
 
-    `top` is v of their label's lower edge.
+    `top` is v of the lower edge of the person's label.
     """
 
     person: Somebody
@@ -33,13 +33,13 @@ class Spot(NamedTuple):
 
 
 def spots(people: Iterable[Somebody], camera: Camera, pose: Pose, height_m: float) -> tuple[Spot, ...]:
-    """Where everybody in view is in a picture, up to `MOST_LABELS`; the likeliest hero last, to be drawn on top.
+    """The positions of the people in view, up to `MOST_LABELS`; the likeliest hero last, to be drawn on top.
 
     Args:
-        people: tracked; those out of view are left out.
-        camera: that took the picture.
+        people: tracked people; people out of view are left out.
+        camera: the camera that took the picture.
         pose: of that camera, world frame.
-        height_m: of a body, whose middle is where somebody is.
+        height_m: height of a body; a person's position is the middle of the body.
     """
     found, rise_m = [], height_m / 2 + ABOVE_M
     in_view = sorted((person for person in people if person.is_in_view), key=lambda person: person.probability)
@@ -57,8 +57,8 @@ def draw_labels(image: np.ndarray, found: Sequence[Spot], situation: Situation, 
 
     Args:
         image: drawn into.
-        found: where they are.
-        situation: who of them is followed or chosen; they get a frame of their own colour.
+        found: positions of the people.
+        situation: says who is followed or chosen; the labels of these have a frame in a colour of its own.
         lowest_px: row below which nothing is drawn.
     """
     for spot in found:
@@ -84,19 +84,19 @@ def words(person: Somebody) -> str:
     """A person's label: the number, and the probability unless it is negligible."""
     if person.probability < LEAST_SHOWN:
         return str(person.number)
-    return f"{person.number}  {min(round(100 * person.probability), 99)}%"  # 100 would be certainty
+    return f"{person.number}  {min(round(100 * person.probability), 99)}%"  # 100 % would mean certainty
 
 
 def as_json(people: Iterable[Somebody], found: Iterable[Spot]) -> list[list[float | None]]:
-    """Everybody in the page's form, in arrays of few digits: it is sent several times a second.
+    """All people in the page's form: short arrays, because they are sent several times a second.
 
     Args:
-        people: tracked.
-        found: where they are in the latest picture.
+        people: tracked people.
+        found: positions of people in the latest picture.
 
     Returns:
-        [number, probability, x, y, is in view, is refused, u, v, top] of each: metres in the world, 0 or 1, and the
-        place in the picture as in `Spot`, null for somebody who is not in it.
+        [number, probability, x, y, is in view, is refused, u, v, top] for each person: x and y in metres in the world,
+        flags as 0 or 1, and the position in the picture as in `Spot`, null for a person who is not in it.
     """
     places = {spot.person.number: (round(spot.u, 3), round(spot.v, 3), round(spot.top, 3)) for spot in found}
     return [

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: frames, drops, latencies, simulators, faults. No label holds anything that clients choose."""
+"""Metrics for Prometheus: frames, drops, latencies, simulators, faults. No label holds a value that clients choose."""
 
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +25,7 @@ class Metrics(Collector):
 
     def __init__(self, faults: Faults) -> None:
         self._simulators: list[Simulator] = []
-        # Of the simulators that have gone.
+        # Sums of the counts of simulators that have disconnected.
         self._past = Counts[str]()
         self._connected = 0
         self._counters: list[tuple[str, str, str, Callable[[], Mapping[str, int]]]] = []
@@ -47,23 +47,23 @@ class Metrics(Collector):
         self.counter("internal_errors", "Errors of the server's own code", "place", lambda: faults.counts)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """Add a gauge that is read whenever somebody asks.
+        """Add a gauge that is read for each request.
 
         Args:
             name: without the prefix.
-            meaning: for people.
-            read: tells the value.
+            meaning: help text of the metric.
+            read: returns the value.
         """
         Gauge(f"followme_{name}", meaning, registry=self._registry).set_function(read)
 
     def counter(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
-        """Add a counter that is read whenever somebody asks.
+        """Add a counter that is read for each request.
 
         Args:
             name: without the prefix and without `_total`.
-            meaning: for people.
-            label: what its values are counted by.
-            read: tells them, each by the label's value.
+            meaning: help text of the metric.
+            label: name of its label.
+            read: returns the counts by the label's value.
         """
         self._counters.append((f"followme_{name}", meaning, label, read))
 
@@ -74,17 +74,17 @@ class Metrics(Collector):
         return Counted(simulator, self)
 
     def disconnected(self, simulator: Simulator) -> None:
-        """Keep what it has counted."""
+        """Keep the counts of a simulator that has disconnected."""
         self._simulators.remove(simulator)
         self._past.update(simulator.session.state.counts._asdict())
 
     def taken(self, taken: Taken) -> None:
-        """Note the commands that leave for an event."""
+        """Count the commands of an event."""
         for command in taken.commands:
             self._commands.labels(command.event).inc()
 
     def answered(self, taken: Taken, latency_s: float) -> None:
-        """Note an answered frame, once its commands have left."""
+        """Note an answered frame, after its commands were sent."""
         self._command.observe(latency_s)
         spent = None if taken.perceived is None else taken.perceived.spent
         if taken.view is not None and spent is not None:
@@ -94,15 +94,15 @@ class Metrics(Collector):
             self._detections.inc(any(sighting.is_candidate for sighting in taken.view.sightings))
 
     def show(self, picture: object) -> None:
-        """Note an overlay image drawn."""
+        """Count an overlay image that was drawn."""
         self._pictures.inc()
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format, whose type is `CONTENT_TYPE`."""
+        """All metrics in Prometheus' text format, whose content type is `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: to register must not read a server that is still being built."""
+        """Nothing, because registering must not read the state of a server that is still being built."""
         return []
 
     def collect(self) -> Iterable[Metric]:
@@ -129,7 +129,7 @@ class Metrics(Collector):
         for track_state in TrackState:
             sessions.add_metric([track_state.value], sum(state.tracker.state is track_state for state in states))
         yield sessions
-        # The tracker's state is not enough: it follows people while the drone is on hold, too.
+        # The tracker's state is not enough, because the tracker follows people while the drone is on hold, too.
         told = sum(state.is_told_to_follow is True for state in states)
         yield GaugeMetricFamily("followme_sessions_told_to_follow", "Simulators told to follow", value=told)
         held = sum(state.is_held for state in states)
@@ -137,7 +137,7 @@ class Metrics(Collector):
 
 
 class Counted(Watch):
-    """One simulator that is counted; watches it."""
+    """Counts the events of one simulator, as its watch."""
 
     def __init__(self, simulator: Simulator, metrics: Metrics) -> None:
         self._simulator, self._metrics = simulator, metrics

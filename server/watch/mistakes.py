@@ -1,4 +1,4 @@
-"""Clients' mistakes as the page shows them: the latest ones, in words."""
+"""The latest mistakes of clients, as the page shows them."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ MOST_KEPT = 100
 
 @dataclass
 class Mistake:
-    """A client's mistake in words, how often it was made, and when last (monotonic seconds)."""
+    """A client's mistake: a description, how often it was made, and when last (monotonic seconds)."""
 
     words: str
     count: int
@@ -20,7 +20,7 @@ class Mistake:
 
 
 class Mistakes:
-    """Those of all clients; of each client and field the latest."""
+    """The latest mistake of each client and field."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Mistake] = {}
@@ -34,10 +34,10 @@ class Mistakes:
             del self._kept[next(iter(self._kept))]
 
     def latest(self, is_meant: Callable[[str], bool], now_s: float) -> list[dict[str, Any]]:
-        """Those of some clients in the page's form, the newest first.
+        """The latest mistakes of some clients, in the page's form, the newest first.
 
         Args:
-            is_meant: tells by a client's name whether it is one of them.
+            is_meant: whether a client with a name is one of these clients.
             now_s: monotonic seconds.
         """
         return [

@@ -1,4 +1,4 @@
-"""What the page's maps and charts draw: a moment for each frame that has been answered."""
+"""The data of the page's maps and charts: a moment for each answered frame."""
 
 from collections import deque
 from itertools import islice
@@ -9,15 +9,15 @@ from server.wire.messages import Pose
 
 
 class Moment(NamedTuple):
-    """What the page draws of one answered frame.
+    """The data of one answered frame that the page draws.
 
     Args:
         number: counts up one by one.
-        arrival_s: monotonic seconds.
-        latency_s: from arrival until the last of its commands had left.
-        state: the tracker's, then.
+        arrival_s: arrival of the frame, monotonic seconds.
+        latency_s: from arrival until the last of its commands was sent.
+        state: state of the tracker after the frame.
         camera: x, y, z in metres and yaw in degrees, ROS world frame; None for a frame that was not understood.
-        hero: x, y likewise; None without a track.
+        hero: x, y in metres, ROS world frame; None without a track.
     """
 
     number: int
@@ -31,14 +31,14 @@ class Moment(NamedTuple):
     def of(
         cls, number: int, arrival_s: float, latency_s: float, situation: Situation, camera_pose: Pose | None
     ) -> "Moment":
-        """A moment after whose answer the situation was this; `camera_pose` is None for a frame not understood."""
+        """The moment of a frame, with the situation after it; `camera_pose` is None for a frame not understood."""
         camera = None if camera_pose is None else (*camera_pose[:3], camera_pose.yaw_deg)
         hero = None if situation.position_m is None else situation.position_m[:2]
         return cls(number, arrival_s, latency_s, situation.state.value, camera, hero)
 
     @property
     def answered_s(self) -> float:
-        """When the last of its commands had left, monotonic seconds."""
+        """When the last of its commands was sent, monotonic seconds."""
         return self.arrival_s + self.latency_s
 
     def as_json(self) -> list[Any]:
@@ -53,7 +53,7 @@ class Moment(NamedTuple):
 
 
 def since(moments: deque[Moment], number: int) -> list[Moment]:
-    """Those after a number, oldest first; looked up from the end."""
+    """The moments with larger numbers than `number`, oldest first."""
     new = []
     for moment in reversed(moments):
         if moment.number <= number:
@@ -63,6 +63,6 @@ def since(moments: deque[Moment], number: int) -> list[Moment]:
 
 
 def before(moments: deque[Moment], number: int, most: int) -> list[Moment]:
-    """The newest of those before a number, oldest first."""
+    """The newest `most` of the moments with smaller numbers than `number`, oldest first."""
     count = max(number - moments[0].number, 0) if moments else 0
     return list(islice(moments, max(count - most, 0), count))

@@ -1,5 +1,6 @@
-"""What an operator may order: to hold or record a simulator, to choose or refuse a person, to aim at a target. Checked
-here, for HTTP and Socket.IO alike.
+"""The operator's orders: hold or record a simulator, choose or refuse a person, aim at a target.
+
+Orders by HTTP and by Socket.IO are both checked here.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ LARGEST_NUMBER = 10**9
 
 
 class OrderError(ValueError):
-    """An order that can't be obeyed: what was expected, in words.
+    """An order that can't be obeyed; `expected` says what was expected.
 
-    `is_understood`: the order was well-formed, but what it names isn't there.
+    `is_understood`: the order was well-formed, but the simulator, person or target that it names does not exist.
     """
 
     def __init__(self, expected: str, is_understood: bool) -> None:
@@ -27,11 +28,11 @@ class Order:
     """A kind of order. Its argument is an object with the simulator's name and a value.
 
     Args:
-        key: of the value.
-        values: the values allowed, in words.
-        is_allowed: whether a value is one of them.
-        do: obeys.
-        names_person: whether a value is the number of a person who must be known.
+        key: key of the value in the argument.
+        values: describes the allowed values, for errors.
+        is_allowed: whether a value is allowed.
+        do: carries out the order.
+        names_person: whether a value is the number of a person, who must be tracked by the simulator.
     """
 
     key: str
@@ -48,7 +49,7 @@ class Order:
             simulator_of: finds a simulator by its name.
 
         Raises:
-            OrderError: if it can't be obeyed; nothing has then been done.
+            OrderError: if it can't be obeyed; then nothing has been changed.
         """
         if not isinstance(argument, dict) or self.key not in argument or not self.is_allowed(argument[self.key]):
             raise OrderError(f'{{"simulator": its name, "{self.key}": {self.values}}}', is_understood=False)
@@ -62,12 +63,12 @@ class Order:
 
 
 def switch(key: str, do: Callable[[Simulator, bool], None]) -> Order:
-    """An order to begin (true) or to end (false) something."""
+    """An order to begin (true) or to end (false) an action."""
     return Order(key, "true or false", lambda value: isinstance(value, bool), do)
 
 
 def choice(do: Callable[[Simulator, int | None], None]) -> Order:
-    """An order about a person, or with null about nobody."""
+    """An order about a person, or about nobody (null)."""
     return Order("person", "a number or null", lambda value: value is None or _is_number(value), do, names_person=True)
 
 
@@ -80,8 +81,8 @@ def aim(do: Callable[[Simulator, str], None], targets: Callable[[], Sequence[str
     """An order about a target of the network.
 
     Args:
-        do: obeys.
-        targets: names of those that there are now.
+        do: carries out the order.
+        targets: returns the names of the network's present targets.
     """
 
     def aim_at(simulator: Simulator, name: str) -> None:

@@ -1,6 +1,6 @@
 """Overlay images: the network's classes over the camera image, everybody's number, a cross, state, distance and age.
 
-Drawn in a thread of its own, after the frame has been answered; of each simulator only the newest is kept.
+A thread of its own draws them after the frame has been answered. Only the newest frame of each simulator waits for it.
 """
 
 import base64
@@ -25,7 +25,7 @@ from server.supervision import Faults
 from server.watch.labels import Spot, draw_labels, spots
 from server.wire.messages import SensorFrame
 
-# Twice QuadSim's, so that lines and letters are fine.
+# Twice the size of QuadSim's images, so that lines and letters are fine.
 PICTURE_PX = 512
 THUMBNAIL_PX = 192
 JPEG_QUALITY = 80
@@ -39,9 +39,9 @@ CAPTION_PX, LETTERS_PX = 40, 22
 
 
 class Scene(NamedTuple):
-    """One answered frame: of which simulator, as received, and when, as seen, and the situation after it.
+    """An answered frame to draw: the simulator, the frame, its arrival and view, and the situation after it.
 
-    `is_small`: to be drawn as a thumbnail.
+    `is_small`: whether to draw a thumbnail.
     """
 
     simulator: Simulator
@@ -53,9 +53,9 @@ class Scene(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A drawn scene: of which simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64.
+    """A drawn scene: the simulator, the frame's own timestamp (seconds since 1970), and a JPEG in base64.
 
-    `arrival_s` is the frame's, monotonic seconds; `spots` are where people are in it.
+    `arrival_s` is the frame's arrival, monotonic seconds. `spots` are the positions of people in the picture.
     """
 
     simulator: Simulator
@@ -70,9 +70,9 @@ class Picture(NamedTuple):
 
 
 class Viewer(NamedTuple):
-    """Somebody who may want pictures: asked whether they look at a simulator now, and shown each picture of it.
+    """A receiver of pictures: `looks` says whether it wants pictures of a simulator now, `show` gets each picture.
 
-    `is_small`: they want thumbnails.
+    `is_small`: whether it wants thumbnails.
     """
 
     looks: Callable[[Simulator], bool]
@@ -81,22 +81,22 @@ class Viewer(NamedTuple):
 
 
 class Overlay:
-    """Draws scenes in a thread of its own, the newest of each simulator, in turn; a listener.
+    """Draws the newest scene of each simulator, in turn, in a thread of its own; a listener.
 
     Args:
         post: has a call run on the event loop, from any thread.
         faults: where errors in drawing are reported.
-        on_fault: called, from the thread, with a simulator whose scene could not be drawn.
+        on_fault: called from the thread with a simulator whose scene could not be drawn.
 
     Attributes:
-        viewers: nothing is drawn while none of them looks.
+        viewers: the receivers of pictures. Nothing is drawn while none of them looks.
     """
 
     def __init__(self, post: Callable[..., None], faults: Faults, on_fault: Callable[[Simulator], None]) -> None:
         self._post, self._faults, self._on_fault = post, faults, on_fault
         self.viewers: list[Viewer] = []
         self._changed = threading.Condition()
-        # By whose they are, and whether they are small.
+        # By the simulator's watch, and whether the scene is small.
         self._waiting: dict[tuple[Drawn, bool], Scene] = {}
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
@@ -105,15 +105,15 @@ class Overlay:
         self._thread.start()
 
     def connected(self, simulator: Simulator) -> "Drawn":
-        """Draw a simulator while somebody looks."""
+        """Draw the frames of a simulator while a viewer looks."""
         return Drawn(simulator, self)
 
     def wanted(self, simulator: Simulator) -> set[bool]:
-        """Which pictures of a simulator anybody wants now: False stands for the large one, True for the small one."""
+        """The pictures of a simulator that viewers want now: False stands for the large one, True for the small one."""
         return {viewer.is_small for viewer in self.viewers if viewer.looks(simulator)}
 
     def submit(self, drawn: "Drawn", scene: Scene) -> None:
-        """Have a scene drawn; an older one of the same simulator and size that still waits is dropped for it."""
+        """Have a scene drawn. It replaces a waiting scene of the same simulator and size."""
         with self._changed:
             self._waiting[drawn, scene.is_small] = scene
             self._changed.notify()
@@ -138,7 +138,7 @@ class Overlay:
 
 
 class Drawn(Watch):
-    """One simulator whose scenes are drawn; watches it."""
+    """Has the frames of one simulator drawn, as its watch."""
 
     def __init__(self, simulator: Simulator, overlay: Overlay) -> None:
         self.simulator, self._overlay = simulator, overlay
@@ -160,12 +160,12 @@ class Drawn(Watch):
         self.give_up()
 
     def give_up(self) -> None:
-        """Draw this simulator no more."""
+        """Stop drawing this simulator."""
         self._is_on = False
 
 
 def paint(scene: Scene) -> Picture:
-    """Draw a scene, whose camera image is known to be whole."""
+    """Draw a scene, whose camera image is known to be valid."""
     if scene.is_small:
         small = _as_jpeg(_coloured(scene.frame, scene.view, THUMBNAIL_PX))
         return Picture(scene.simulator, scene.frame.timestamp_s, scene.arrival_s, small)
@@ -174,18 +174,18 @@ def paint(scene: Scene) -> Picture:
 
 
 def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tuple[Spot, ...]]:
-    """Draw what was seen in a frame, and who is who in it.
+    """Draw the view of a frame, with labels of the people in it.
 
     Args:
         frame: as received.
-        view: of it.
-        situation: after it.
+        view: view of the frame.
+        situation: situation after the frame.
 
     Returns:
-        A JPEG in base64, and where people are in it.
+        A JPEG in base64, and the positions of people in it.
 
     Raises:
-        BadFrameError: if the camera image is not whole.
+        BadFrameError: if the camera image cannot be decoded.
     """
     drawn = _coloured(frame, view, PICTURE_PX)
     at = (
@@ -203,7 +203,7 @@ def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tup
 
 
 def caption(situation: Situation, distance_m: float | None) -> str:
-    """State, distance and age in one line; without a track the state alone."""
+    """State, distance and age in one line; only the state without a track."""
     words = [situation.state.upper() + (", ON HOLD" if situation.is_held else "")]
     if distance_m is not None:
         words.append(f"{distance_m:.1f} m")
@@ -213,9 +213,9 @@ def caption(situation: Situation, distance_m: float | None) -> str:
 
 
 def _coloured(frame: SensorFrame, view: View, px: int) -> np.ndarray:
-    """The camera image, (px, W, 3) uint8 RGB, with who is where in it."""
+    """The camera image, (px, W, 3) uint8 RGB, with the masks of the hero and of others."""
     card = view.card
-    # Resized by OpenCV: Pillow would take 1.5 ms more, and other threads could not run meanwhile.
+    # Resized by OpenCV, because Pillow would take 1.5 ms more, in which other threads could not run.
     image, size = decode_rgb(frame.rgb_image, view.camera.image_px)
     image = cv2.resize(image, (round(px * size.aspect), px), interpolation=cv2.INTER_CUBIC)
     drawn = draw_masks(
@@ -235,12 +235,12 @@ def _as_jpeg(image: np.ndarray) -> str:
 
 
 def draw_masks(image: np.ndarray, hero: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Colour where the hero and where others are, translucently and with an outline.
+    """Colour the pixels of the hero and of others, translucently and with an outline.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         hero: (h, w) bool, of any size, covering the same view.
-        others: likewise.
+        others: (h, w) bool, of any size, covering the same view.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -260,7 +260,7 @@ def draw_masks(image: np.ndarray, hero: np.ndarray, others: np.ndarray) -> np.nd
 
 
 def draw_part(image: np.ndarray, looked_at: np.ndarray) -> None:
-    """Frame the part of a (H, W, 3) uint8 image that was looked at, (h, w) bool, of any size."""
+    """Draw a frame into a (H, W, 3) uint8 image around the part that was looked at, (h, w) bool, of any size."""
     left, top, width, height = cv2.boundingRect(looked_at.view(np.uint8))
     u_scale, v_scale = image.shape[1] / looked_at.shape[1], image.shape[0] / looked_at.shape[0]
     first = round(left * u_scale), round(top * v_scale)
@@ -269,12 +269,12 @@ def draw_part(image: np.ndarray, looked_at: np.ndarray) -> None:
 
 
 def draw_cross(image: np.ndarray, at_px: tuple[float, float], rgb: tuple[int, int, int]) -> None:
-    """Draw the target's cross into a (H, W, 3) uint8 image, as far as it lies within; dark below, to be seen anywhere.
+    """Draw the target's cross, with a dark border so that it is visible on any background.
 
     Args:
-        image: drawn into.
-        at_px: (u right, v down) of its middle.
-        rgb: its colour.
+        image: (H, W, 3) uint8, drawn into; parts of the cross outside of it are cut off.
+        at_px: (u right, v down) of the middle of the cross.
+        rgb: colour of the cross.
     """
     u_px, v_px = (round(min(max(value, -1e4), 1e4)) for value in at_px)
     for colour, thickness in (((20, 20, 20), 5), (rgb, 2)):

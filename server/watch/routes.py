@@ -1,4 +1,4 @@
-"""What may be asked over HTTP: the page and its stream, /healthz, /metrics, and orders of the operator."""
+"""The routes of HTTP: the page and its stream, /healthz, /metrics, and orders of the operator."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from server.wire.messages import shorten
 
 PAGE = Path(__file__).with_name("page")
 MOST_COMMAND_BYTES = 1000
-# Each costs the event loop a message every 0.1 s.
+# Each viewer costs the event loop a message every 0.1 s.
 MOST_VIEWERS = 20
 LOADING_CHECK_S = 0.1
 
@@ -39,13 +39,13 @@ def make_app(
     """The HTTP application.
 
     Args:
-        dashboard: what the page shows.
-        thumbnails: what its wall shows besides.
+        dashboard: the content of the page.
+        thumbnails: the thumbnails of the page's wall.
         metrics: for /metrics.
         health: for /healthz; its "ready" decides between status 200 and 503.
-        orders: by the name of the route that takes them.
+        orders: the kinds of orders, by the name of their route.
         networks: for /network.
-        sleep: lets others run for a time, seconds.
+        sleep: lets other green threads run for a time, seconds.
         faults: where our own errors are reported.
     """
     app = Flask(__name__, static_folder=None)
@@ -72,10 +72,10 @@ def make_app(
 
 
 def page_files(source: str) -> Blueprint:
-    """The page without what it shows; other sites' pages are refused before (`wire/guard.py`).
+    """The files of the page, without its data. `wire/guard.py` has already refused the pages of other sites.
 
     Args:
-        source: the script of the page that gets what is shown: `live.js` or `recording.js`.
+        source: the script of the page that fetches the data: `live.js` or `recording.js`.
     """
     blueprint = Blueprint("page", __name__)
 
@@ -104,7 +104,7 @@ def page_files(source: str) -> Blueprint:
 
 
 def answer_errors(app: Flask, faults: Faults) -> None:
-    """Have our own errors reported and told in a line, without what they are about."""
+    """Answer errors with one line of text. Our own errors are also reported, and their answer has no details."""
 
     @app.errorhandler(Exception)
     def on_error(error: Exception) -> Any:
@@ -122,7 +122,7 @@ def _live(
     orders: Mapping[str, Order],
     stream: Callable[[str | None], Iterator[bytes]],
 ) -> Blueprint:
-    """The page of the simulators that are connected, its stream of events, and its orders."""
+    """The page of the connected simulators, its stream of events, and its orders."""
     blueprint = page_files("live.js")
 
     @blueprint.get("/events")
@@ -145,7 +145,7 @@ def _live(
 
 
 def _argument() -> Any:
-    """What a command is sent with: JSON, because a form of another site can't send that."""
+    """The body of a command: JSON, because a form of another site can't send JSON."""
     request.max_content_length = MOST_COMMAND_BYTES
     try:
         return request.get_json()
@@ -153,7 +153,7 @@ def _argument() -> Any:
         abort(415, f"expected the header Content-Type: application/json, got {shorten(request.content_type)}")
     except RequestEntityTooLarge:
         abort(413, f"expected at most {MOST_COMMAND_BYTES} bytes, got {request.content_length}")
-    except (BadRequest, RecursionError):  # Flask takes only a ValueError for the client's mistake
+    except (BadRequest, RecursionError):  # Flask turns only a ValueError into a BadRequest
         abort(400, f"expected JSON of a few levels, got {_received()}")
 
 

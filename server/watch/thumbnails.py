@@ -1,4 +1,4 @@
-"""Small pictures of many simulators at once, for the page's wall: drawn only when asked for, and not too often."""
+"""Small pictures of many simulators for the page's wall. They are drawn only when asked for, and not too often."""
 
 import math
 
@@ -17,12 +17,12 @@ class Thumbnails:
         self._kept: dict[Simulator, Thumbnail] = {}
 
     def connected(self, simulator: Simulator) -> "Thumbnail":
-        """Have one of it from now on, when asked."""
+        """Keep the thumbnail of a simulator from now on."""
         self._kept[simulator] = Thumbnail(simulator, self)
         return self._kept[simulator]
 
     def remove(self, simulator: Simulator) -> None:
-        """Forget one that has gone."""
+        """Forget a simulator that has disconnected."""
         self._kept.pop(simulator, None)
 
     def is_wanted(self, simulator: Simulator) -> bool:
@@ -30,23 +30,23 @@ class Thumbnails:
         return simulator in self._kept and self._kept[simulator].is_wanted
 
     def show(self, picture: Picture) -> None:
-        """Keep a new one for whoever asks next, if its simulator is still there."""
+        """Keep a new thumbnail for the next request, if its simulator is still connected."""
         if picture.simulator in self._kept:
             thumbnail = self._kept[picture.simulator]
             thumbnail.picture, thumbnail.is_wanted = picture, False
 
     def ask(self, first: int, now_s: float) -> dict[str, str]:
-        """The latest thumbnails of some simulators; has new ones drawn of their next frames.
+        """The latest thumbnails of some simulators. New ones are drawn from their next frames.
 
         Args:
-            first: how many simulators to leave out, in the order in which they came; up to `MOST_THUMBNAILS` follow.
+            first: how many simulators to skip, in the order in which they connected; up to `MOST_THUMBNAILS` follow.
             now_s: monotonic seconds.
 
         Returns:
-            By the simulators' names JPEGs in base64, of those that have one which is not much older than their newest
-            frame.
+            Simulator's name → JPEG in base64. A simulator is left out if it has no thumbnail, or if its thumbnail is
+            much older than its newest frame.
         """
-        # The page asks for some at a time, so that a wall of more simulators asks for each less often.
+        # The page asks for some thumbnails at a time. With more simulators on the wall, it asks for each less often.
         most_lag_s = MOST_LAG_S * math.ceil(len(self._kept) / MOST_THUMBNAILS)
         asked = list(self._kept.values())[first : first + MOST_THUMBNAILS]
         for thumbnail in asked:
@@ -60,14 +60,14 @@ class Thumbnails:
 
 
 class Thumbnail(Watch):
-    """One simulator's; watches it.
+    """The thumbnail of one simulator, and its watch.
 
     Attributes:
         simulator: as connected.
-        picture: the latest; None before the first.
+        picture: the latest thumbnail; None before the first.
         seen_s: arrival of the newest frame that was understood, monotonic seconds.
-        is_wanted: whether its next frame is to be drawn.
-        asked_s: when it was last decided to draw one, monotonic seconds.
+        is_wanted: whether the simulator's next frame is to be drawn.
+        asked_s: when a thumbnail was last ordered, monotonic seconds.
     """
 
     def __init__(self, simulator: Simulator, thumbnails: Thumbnails) -> None:

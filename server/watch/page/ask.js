@@ -1,8 +1,8 @@
-// Requests to the server, orders among them.
+// Requests to the server, including orders.
 
 const PATIENCE_MS = 5000;
 
-/** Asks the server; raises an error in the server's words if it refuses, and in ours if it does not answer. */
+/** Asks the server. If the server refuses, the error has the server's words; without an answer, it has our own. */
 export async function ask(path, argument = undefined) {
   const order = argument && {
     method: "POST",
@@ -11,7 +11,8 @@ export async function ask(path, argument = undefined) {
   };
   let response;
   try {
-    // A browser has six connections to a server: one for each window of the page, so that a request might wait for ever.
+    // A browser opens at most six connections to a server. Each window of the page uses one, so with six windows a
+    // request would wait for ever without a timeout.
     response = await fetch(path, { ...order, signal: AbortSignal.timeout(PATIENCE_MS) });
   } catch (error) {
     if (error.name !== "TimeoutError") throw error;

@@ -1,10 +1,10 @@
-// What map and charts share: a canvas as fine as the screen, cleared, and the page's colours.
+// Shared by map and charts: clears a canvas and sets it to the screen's resolution; the page's colours.
 
 const style = getComputedStyle(document.documentElement);
 export const colour = (name) => style.getPropertyValue(`--${name}`).trim();
 export const FONT = "12px system-ui, sans-serif";
 
-/** The drawing context of an empty canvas, and its width and height in the units to draw in. */
+/** Clears a canvas; returns its drawing context, and its width and height in drawing units. */
 export function begin(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const ratio = window.devicePixelRatio || 1;
@@ -21,7 +21,7 @@ export function begin(canvas) {
   return { context, width, height };
 }
 
-/** The smallest of 1, 2, 5, 10, 20, 50 … that is at least this; or of other steps up to 10. */
+/** The smallest of 1, 2, 5, 10, 20, 50 … that is at least `value`; `steps` may replace 1, 2, 5, 10. */
 export function roundUp(value, steps = [1, 2, 5, 10]) {
   const power = 10 ** Math.floor(Math.log10(value));
   return power * steps.find((step) => step * power >= value - 1e-9);

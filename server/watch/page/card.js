@@ -6,10 +6,10 @@ import { drawMap } from "/page/map.js";
 import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
 import { isOld, noPicture, write } from "/page/words.js";
 
-const HISTORY_S = 180; // as the server keeps it
-const REACTION_MS = 500; // until somebody who was about to press a button has seen that it has changed
+const HISTORY_S = 180; // the same as the server's
+const REACTION_MS = 500; // time in which a user notices that a button has changed
 
-// By the tracker's state; `target` is what the drone looks for, such as the hero or a dog.
+// By the tracker's state; `target` is the name of the drone's target, such as the hero or a dog.
 const MEANINGS = {
   patrol: (target) => `Nobody in view is likely to be the ${target}. The drone patrols.`,
   confirming: (target) => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
@@ -31,7 +31,7 @@ function meaning({ state, is_held, is_undecided, chosen, followed }, target) {
   return MEANINGS[state](target);
 }
 
-/** Whether a recording is shown, to which nobody can give orders. */
+/** Whether a recording is shown, which takes no orders. */
 const isRecording = () => document.documentElement.dataset.source === "recording";
 
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -69,7 +69,7 @@ export class Card {
     else this.element.removeAttribute("aria-current");
   }
 
-  /** Whether a screen reader tells of changes by itself; of several drones, only of the current one. */
+  /** Whether a screen reader reads out changes by itself; with several drones, only changes of the current one. */
   set isTold(isTold) {
     $(".meaning", this.element).setAttribute("aria-live", isTold ? "polite" : "off");
   }
@@ -78,7 +78,7 @@ export class Card {
     return this.about.is_held;
   }
 
-  /** Its place on the page, which is the key that chooses it. */
+  /** Sets its number on the page, which is also the key that chooses it. */
   place(number) {
     write($(".name", this.element), `${number} · ${this.name}`);
     this.element.setAttribute("aria-label", `Drone ${number}, ${this.name}`);
@@ -86,18 +86,18 @@ export class Card {
     this.number = number;
   }
 
-  /** Forgets what it has been shown: the next message brings all of it. */
+  /** Forgets its moments and picture, because the next message brings all of them. */
   startAnew() {
     this.moments = [];
     $(".picture img", this.element).hidden = true;
   }
 
-  /** `targets` are the names of all that the drone may be told to follow. */
+  /** `targets` are the names of all targets that the drone may follow. */
   show(about, nowS, targets) {
     for (const [atS, latencyMs, state, camera, hero] of about.moments) {
       this.moments.push({ atS, latencyMs, state, camera, hero });
     }
-    this.moments.sort((one, other) => one.atS - other.atS); // those of a long history come after newer ones
+    this.moments.sort((one, other) => one.atS - other.atS); // older moments of a long history come after newer ones
     while (this.moments.length && nowS - this.moments[0].atS > HISTORY_S) this.moments.shift();
     this.about = about;
     this.nowS = nowS;
@@ -135,7 +135,7 @@ export class Card {
     if (targets.join("\n") !== Array.from(select.options, ({ value }) => value).join("\n")) {
       select.replaceChildren(...targets.map((target) => new Option(target)));
     }
-    if (select.ariaBusy !== "true") select.value = this.about.target; // else a choice is on its way
+    if (select.ariaBusy !== "true") select.value = this.about.target; // while busy, the user's choice is being sent
   }
 
   value(of, number, unit) {
@@ -158,23 +158,24 @@ export class Card {
     write($(".chart.rate span", this.element), drawRate($(".chart.rate canvas", this.element), this.moments, this.nowS));
   }
 
-  /** Has a button that is on or off call `wish` with what is wished when it is pressed. */
+  /** Makes a button with an on/off state call `wish` with the wanted state when it is pressed. */
   button(selector, wish) {
     const button = $(selector, this.element);
     button.addEventListener("keydown", (event) => {
-      if (event.repeat && event.key === "Enter") event.preventDefault(); // a key that is kept down must not undo it
+      if (event.repeat && event.key === "Enter") event.preventDefault(); // a key held down must not undo the first press
     });
     button.addEventListener("click", (event) => {
       if (event.detail > 1) return; // the second click of a double click must not undo the first
       const isOn = button.dataset.on === "true";
-      // It was meant to turn it on, and somebody else has. Turning it on, as a hold, is never refused.
+      // If another user has just turned it on, this click was meant to turn it on, too, and must not turn it off.
+      // Turning on, such as a hold, is never refused.
       if (isOn && performance.now() < button.dataset.settledMs) return;
       wish(!isOn);
     });
     return button;
   }
 
-  /** Shows whether a button is on, and what pressing it does. */
+  /** Shows whether a button is on, and what a press does (`words`). */
   turn(button, isOn, words) {
     if (![undefined, String(isOn)].includes(button.dataset.on)) button.dataset.settledMs = performance.now() + REACTION_MS;
     button.dataset.on = isOn;
@@ -183,7 +184,7 @@ export class Card {
   }
 
   async hold(isHeld) {
-    if (isHeld) await this.holding; // a hold is never dropped: it follows the release that is on its way
+    if (isHeld) await this.holding; // a hold is never dropped, so it waits for a release that is being sent
     this.holding = this.order("/hold", { is_held: isHeld }, this.holdButton, isHeld ? "Not held" : "Not released");
   }
 
@@ -192,7 +193,7 @@ export class Card {
     this.order("/record", { is_recorded: isRecorded }, this.recordButton, failed);
   }
 
-  /** Has a click choose the person whom `find` finds at it, and the pointer show where one would be found. */
+  /** Makes a click choose the person found by `find`; the pointer shows where a click would find a person. */
   pickable(element, find) {
     if (isRecording()) return;
     element.addEventListener("pointermove", (event) => element.classList.toggle("hit", Boolean(find(event))));
@@ -206,11 +207,11 @@ export class Card {
     this.order("/choose", { person: number }, button, number === null ? "Not released" : `Person ${number} not followed`);
   }
 
-  /** Sends an order to the server; `failed` says what has not come of it. */
+  /** Sends an order to the server; `failed` is the message if that fails. */
   async order(path, wish, button, failed) {
     if (button?.ariaBusy === "true") return;
     const refused = $(".refused", this.element);
-    if (button) button.ariaBusy = "true"; // not disabled, which would take away the keyboard's focus
+    if (button) button.ariaBusy = "true"; // not disabled, because a disabled button loses the keyboard focus
     refused.hidden = true;
     try {
       await ask(path, { simulator: this.name, ...wish });

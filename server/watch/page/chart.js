@@ -9,7 +9,7 @@ const LEFT_PX = 34;
 const BOTTOM_PX = 16;
 const STEPS = [1, 1.5, 2, 3, 4, 6, 8, 10];
 
-/** Each frame's time from arrival to answer, as a dot; returns median and 99th percentile in words. */
+/** Draws each frame's time from arrival to answer, as a dot; returns median and 99th percentile in words. */
 export function drawLatency(canvas, moments, nowS) {
   const sorted = moments.map((moment) => moment.latencyMs).sort((one, other) => one - other);
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
@@ -33,11 +33,11 @@ export function drawLatency(canvas, moments, nowS) {
   return `median ${at(0.5).toFixed(0)} ms, 99 % under ${at(0.99).toFixed(0)} ms`;
 }
 
-/** Frames a second in bins of some seconds; returns the latest in words. */
+/** Draws frames a second, in bins of some seconds; returns the latest rate in words. */
 export function drawRate(canvas, moments, nowS) {
   const bins = new Array(SPAN_S / BIN_S).fill(0);
   for (const { atS } of moments) {
-    const bin = bins.length - 1 - Math.max(Math.floor((nowS - atS) / BIN_S), 0); // some come while the message is made
+    const bin = bins.length - 1 - Math.max(Math.floor((nowS - atS) / BIN_S), 0); // atS may be slightly after nowS
     if (bin >= 0) bins[bin] += 1 / BIN_S;
   }
   const top = roundUp(Math.max(...bins, 5) * 1.05, STEPS);

@@ -5,7 +5,7 @@ import { obeyingCards, onKeys } from "/page/keys.js";
 import { cards, removeCards, show, startAnew, tellLink } from "/page/page.js";
 import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
 
-const SILENCE_MS = 5000; // the server gives a sign of life each second
+const SILENCE_MS = 5000; // the server sends a message at least every second
 const RETRY_MS = 1000;
 
 let source = null;
@@ -37,7 +37,7 @@ function connect() {
   source = mine;
   source.onerror = async () => {
     const why = mine.readyState === EventSource.CLOSED ? await refusal(url) : undefined;
-    if (source === mine) lose(why); // else another view has been opened meanwhile
+    if (source === mine) lose(why); // unless another view has been opened meanwhile
   };
   source.onmessage = (event) => {
     expectMore();
@@ -54,25 +54,25 @@ function connect() {
   };
 }
 
-/** Why the server refuses a stream, in its words, which an EventSource does not tell; undefined if it gives it now. */
+/** The server's reason to refuse a stream, which an EventSource does not give; undefined if the server now accepts. */
 async function refusal(url) {
   try {
     const response = await ask(url);
     response.body.cancel();
     return undefined;
   } catch (error) {
-    return error instanceof TypeError ? undefined : error.message; // of fetch: no connection
+    return error instanceof TypeError ? undefined : error.message; // `fetch` raises TypeError without a connection
   }
 }
 
-// Nobody looks at a hidden page, so that the server need not draw for it.
+// A hidden page disconnects, so that the server need not draw for it.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     disconnect();
     tellLink("connecting", "connecting …");
   } else connect();
 });
-// Another view needs other messages. Until they come, keys must not act on drones of the former one.
+// Another view needs other messages. Until they come, keys must not act on drones of the former view.
 window.addEventListener("hashchange", () => {
   isNewView = true;
   removeCards();

@@ -1,4 +1,4 @@
-// The map from above, in the ROS world: x is up the screen, y to its left, in metres.
+// The map from above, in the ROS world: x points up on the screen, y to the left, in metres.
 
 import { begin, colour, roundUp } from "/page/canvas.js";
 import { hasNumber, percent } from "/page/people.js";
@@ -6,13 +6,13 @@ import { hasNumber, percent } from "/page/people.js";
 const TRACK_S = 60;
 const LEAST_SPAN_M = 24;
 const MARGIN_PX = 34;
-// No line between moments further apart than this, nor to where nobody could have got meanwhile: another's place.
+// Limits of a line between two moments: longest time, and highest speed. A faster move means another person's place.
 const GAP_S = 3;
 const DRONE_MOST_M_S = 20;
 const HERO_MOST_M_S = 4;
 const LEEWAY_M = 2;
 
-/** Draws the map; returns how to get from (x, y) in metres to the canvas, or null while there is nothing to draw. */
+/** Draws the map; returns a function from (x, y) in metres to the canvas, or null while there is nothing to draw. */
 export function drawMap(canvas, moments, people, about, nowS) {
   const { context, width, height } = begin(canvas);
   const recent = moments.filter((moment) => moment.camera && nowS - moment.atS < TRACK_S);
@@ -33,7 +33,7 @@ export function drawMap(canvas, moments, people, about, nowS) {
 
 const heroColour = (state) => colour(state === "following" ? "hero" : state);
 
-/** From metres to the canvas: around all that is to be seen, the same in both directions. */
+/** The scale from metres to the canvas, the same in both directions, such that all points fit. */
 function fit(moments, people, width, height) {
   const points = moments.flatMap(({ camera, hero }) => (hero ? [camera, hero] : [camera]));
   points.push(...people.map((person) => person.at));
@@ -95,7 +95,7 @@ function drawTrack(context, { at }, moments, nowS, { point, mostMS, colourOf }) 
   context.globalAlpha = 1;
 }
 
-/** Screen angle of a yaw: 0 is up the screen, positive turns left. */
+/** The screen angle of a yaw: 0 points up on the screen, positive turns left. */
 const angle = (yawDeg) => -Math.PI / 2 - (yawDeg * Math.PI) / 180;
 
 function drawView(context, { at, perMetre }, [x, y, , yawDeg], fovDeg) {
@@ -143,7 +143,7 @@ function drawHero(context, { at }, hero, shade) {
   context.fill();
 }
 
-/** A dot with the number; a ring around who is chosen, a cross instead of the dot for who is refused. */
+/** A dot with the number; a ring around a chosen person, a cross instead of the dot for a refused person. */
 function drawPerson(context, { at }, person) {
   const [u, v] = at(person.at);
   const shade = colour(person.isRefused ? "lost" : "patrol");
@@ -167,7 +167,7 @@ function drawPerson(context, { at }, person) {
     context.arc(u, v, 11, 0, 2 * Math.PI);
     context.stroke();
   }
-  context.globalAlpha = 1; // of a number, which would be too pale to read
+  context.globalAlpha = 1; // a pale number would be hard to read
   context.fillStyle = person.isFollowed || person.isChosen ? colour("text") : shade;
   if (hasNumber(person)) context.fillText(`${person.number} ${percent(person)}`, u + 8, v - 8);
 }

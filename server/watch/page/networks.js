@@ -1,4 +1,4 @@
-// The network in use, and its exchange for another one of the server's folder.
+// The network in use, and its exchange for another network of the server's folder.
 
 import { ask } from "/page/ask.js";
 import { write } from "/page/words.js";
@@ -12,7 +12,7 @@ let inUse = null;
 let refused = "";
 let isLoading = false;
 
-/** Shows what the server tells of its networks. */
+/** Shows the state of the server's networks. */
 export function showNetworks({ name, engine, loading, trouble, choices }) {
   write($("#engine"), `${name}, ${engine}`);
   form.hidden = choices === null;
@@ -30,16 +30,16 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
   $("#network").hidden = !words;
 }
 
-/** Whether a network, named by its path with or without the ending, is this one of the folder. */
+/** Whether `name`, a network's path with or without its ending, means this network of the folder. */
 function isNameOf(name, choice) {
   return [choice, choice.replace(/\.(keras|openvino)$/, "")].some((each) => name === each || name.endsWith(`/${each}`));
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  button.disabled = true; // until the server says that it can take another
+  button.disabled = true; // until the server can load another network
   refused = "";
-  // Loading takes longer than other orders; what comes of it is told to all pages by the stream.
+  // Loading takes longer than other orders. All pages learn the result by the stream.
   ask("/network", { network: select.value }).catch((error) => {
     if (!isLoading) refused = `Network not loaded: ${error.message}`;
   });

@@ -1,4 +1,4 @@
-// Shows messages, each about all simulators. They come from the server's stream (live.js) or a recording (recording.js).
+// Shows messages about all simulators. They come from the server's stream (live.js) or from a recording (recording.js).
 
 import { Card, showWarnings } from "/page/card.js";
 import { showNetworks } from "/page/networks.js";
@@ -10,7 +10,7 @@ const $ = (selector) => document.querySelector(selector);
 
 write($("#nobody span"), location.origin);
 
-/** Shows the situation; cards keep the moments that they were shown before. */
+/** Shows the situation; cards keep the moments of earlier messages. */
 export function show(message) {
   const inFull = message.simulators.filter((about) => about.moments);
   const here = new Set(inFull.map((about) => about.name));
@@ -32,7 +32,7 @@ export function show(message) {
   document.title = first ? `${first.is_held ? "on hold" : first.state} · Follow me` : "Follow me";
 }
 
-/** Says which of several servers this is; its link leads to the list of them. */
+/** Shows which of several fronts this server is, with a link to the list of fronts. */
 function showFront(front) {
   $("#front").hidden = !front;
   if (!front) return;
@@ -40,7 +40,7 @@ function showFront(front) {
   $("#front a").href = `//${location.hostname}:${front.shared_port}/`;
 }
 
-/** Removes the cards of some simulators, so that nothing acts on them; of all unless told otherwise. */
+/** Removes the cards of some simulators, by default of all, so that nothing acts on them. */
 export function removeCards(isMeant = () => true) {
   for (const [name, card] of cards) {
     if (isMeant(name)) {
@@ -50,15 +50,15 @@ export function removeCards(isMeant = () => true) {
   }
 }
 
-/** Has all cards start anew: the next message brings pictures and the whole history. */
+/** Makes all cards start anew, because the next message brings pictures and the whole history. */
 export function startAnew() {
   for (const card of cards.values()) card.startAnew();
 }
 
-/** Says where messages come from, and whether they come: "connecting", "live" or "lost". */
+/** Shows the state of the connection ("connecting", "live" or "lost") and words about it. */
 export function tellLink(link, words) {
   write($("#link"), words);
-  if ($("#link").dataset.link === link) return; // told with each picture of a recording
+  if ($("#link").dataset.link === link) return; // a recording calls this with each picture
   document.documentElement.dataset.link = $("#link").dataset.link = link;
   if (link === "lost") document.title = "no connection · Follow me";
 }

@@ -1,16 +1,16 @@
-// Everybody tracked: the list with its buttons, and who is meant by a click into the picture or onto the map.
+// The tracked people: the list with its buttons, and the person at a click into the picture or onto the map.
 
 import { isOld, write } from "/page/words.js";
 
-const LEAST_SHOWN = 0.01; // less likely heroes get no probability, as in the picture
-const LIKELY = 0.2; // as for the tracker: somebody to look at twice
-const NEAR_PX = 26; // a finger's
-const MOST_ROWS = 60; // while the list is in use, and people who have gone stay in it
+const LEAST_SHOWN = 0.01; // a lower probability is not shown, as in the picture
+const LIKELY = 0.2; // the least probability of the tracker's candidates
+const NEAR_PX = 26; // largest distance of a click, for fingers
+const MOST_ROWS = 60; // most rows while the list is in use, because then people who have gone stay in it
 const canHover = window.matchMedia("(hover: hover)");
 
 /**
- * People from the stream's arrays; `body` is where they are in the picture, from above the head to the feet. `isInView`
- * is of the newest frame, and `isStale` says that this one is old.
+ * People from the stream's arrays. `body` is their position in the picture, from above the head to the feet. `isInView`
+ * is as of the newest frame, and `isStale` says that this frame is old.
  */
 export function peopleOf(about) {
   return about.people.map(([number, probability, x, y, isInView, isRefused, u, v, top]) => ({
@@ -26,15 +26,15 @@ export function peopleOf(about) {
   }));
 }
 
-/** Whether a person is worth a number on the map: a hundred are remembered in a busy place. */
+/** Whether a person gets a number on the map. Not all do, because a hundred are remembered in a busy place. */
 export const hasNumber = (person) => person.isInView || person.isChosen || person.isRefused || percent(person) !== "";
 
-/** "97 %", or nothing where it does not matter. */
+/** The probability, such as "97 %"; "" if it is negligible. */
 export function percent({ probability }) {
   return probability < LEAST_SHOWN ? "" : `${Math.min(Math.round(100 * probability), 99)} %`;
 }
 
-/** Who is in the picture at a mouse event; undefined if nobody is near. */
+/** The person in the picture at a mouse event; undefined if nobody is near. */
 export function personInPicture(image, people, event) {
   const { left, top, width, height } = image.getBoundingClientRect();
   const scale = Math.min(width / image.naturalWidth, height / image.naturalHeight); // a wide picture leaves bars
@@ -47,7 +47,7 @@ export function personInPicture(image, people, event) {
   });
 }
 
-/** Who is on the map at a mouse event, with `at` from metres to the canvas; undefined if nobody is near. */
+/** The person on the map at a mouse event; undefined if nobody is near. `at` converts metres to the canvas. */
 export function personOnMap(canvas, at, people, event) {
   const { left, top } = canvas.getBoundingClientRect();
   return nearest(people, (person) => {
@@ -76,7 +76,7 @@ export class PeopleList {
   show(people, chosen) {
     const shown = people.filter(isOfInterest).sort((one, other) => rankOf(one) - rankOf(other) || one.number - other.number);
     const known = new Map(people.map((person) => [person.number, person]));
-    // Rows must not move between a look and a click, nor lose the keyboard's focus: meanwhile newcomers come at the end.
+    // While the list is in use, rows must neither move (before a click) nor lose the focus: newcomers go to the end.
     const isInUse = (canHover.matches && this.list.matches(":hover")) || this.list.querySelector(":focus-visible");
     const newcomers = shown.filter(({ number }) => !this.rows.has(number));
     if (isInUse) this.append(newcomers.slice(0, Math.max(0, MOST_ROWS - this.rows.size)));
@@ -97,7 +97,7 @@ export class PeopleList {
     }
   }
 
-  /** Has a row for each of these people and nobody else, in their order. */
+  /** Makes the list have exactly these people's rows, in their order. */
   arrange(shown) {
     const before = this.rows;
     this.rows = new Map(shown.map(({ number }) => [number, before.get(number) ?? new Row(number, this.choose, this.refuse)]));
@@ -130,7 +130,7 @@ class Row {
     this.followButton.disabled = this.refuseButton.disabled = false;
   }
 
-  /** Somebody who is tracked no more, whose row has to stay for now. */
+  /** Shows that the person is no longer tracked, while the row has to stay. */
   leave() {
     this.element.dataset.as = "gone";
     write(this.element.querySelector(".where"), "gone");
@@ -141,7 +141,7 @@ class Row {
 const isOfInterest = (person) =>
   person.isInView || person.isFollowed || person.isChosen || person.isRefused || person.probability >= LIKELY;
 
-/** The likeliest come first, then those in view, and those refused last. */
+/** The order in the list: likely, followed and chosen people first, then people in view, refused people last. */
 function rankOf({ probability, isInView, isFollowed, isChosen, isRefused }) {
   if (isRefused) return 3;
   if (isFollowed || isChosen || probability >= LIKELY) return 0;

@@ -1,4 +1,4 @@
-// Shows a recording: its timeline is fetched once, and what is to be seen of each step when its turn comes.
+// Shows a recording: fetches its timeline once, and the data of each step when the step is shown.
 
 import { ask } from "/page/ask.js";
 import { begin, colour } from "/page/canvas.js";
@@ -6,17 +6,17 @@ import { onKeys } from "/page/keys.js";
 import { show, startAnew, tellLink } from "/page/page.js";
 import { write } from "/page/words.js";
 
-const HISTORY_S = 180; // as on the live page
+const HISTORY_S = 180; // the same as on the live page
 const RETRY_MS = 1000;
 const LEAP_S = 5;
-const TALL = { following: 1, patrol: 0.35 }; // of the height: states are told apart not by colour alone
+const TALL = { following: 1, patrol: 0.35 }; // share of the height, so that states differ not only by colour
 const CHECKBOX = "input[type=checkbox]";
 
 document.documentElement.dataset.source = "recording";
 const $ = (selector) => document.querySelector(selector);
 
 class Player {
-  /** `timeline` is as `Film.timeline` has it. Times are in seconds since the first step, unless said otherwise. */
+  /** `timeline` is the result of `Film.timeline`. Times are in seconds since the first step, unless said otherwise. */
   constructor(timeline) {
     this.timeline = timeline;
     this.times = timeline.times_s.map((atS) => atS - timeline.times_s[0]);
@@ -24,7 +24,7 @@ class Player {
     this.answers = timeline.moments.map(([arrivalS, latencyMs]) => arrivalS + latencyMs / 1000);
     this.nowS = 0;
     this.isPlaying = false;
-    this.shown = null; // the step that is to be seen, and how many moments with it
+    this.shown = null; // the step shown, and the number of moments up to it
     this.isFetching = false;
     this.play = $("#player .play");
     this.scrub = $("#player .scrub");
@@ -40,7 +40,7 @@ class Player {
     this.seek(0);
   }
 
-  /** The latest step by now. */
+  /** The latest step at the present time of the player. */
   get step() {
     return Math.max(countUntil(this.times, this.nowS + 1e-6) - 1, 0);
   }
@@ -52,9 +52,9 @@ class Player {
     this.tell();
   }
 
-  /** Goes on until the end; time runs by the screen's pictures. */
+  /** Plays until the end; each frame of the screen moves the time on. */
   run() {
-    cancelAnimationFrame(this.loop); // of a pause that has just ended
+    cancelAnimationFrame(this.loop); // may still be waiting after a short pause
     let beforeMs = performance.now();
     const goOn = (nowMs) => {
       if (!this.isPlaying) return;
@@ -78,14 +78,14 @@ class Player {
     this.seek(this.times[Math.min(Math.max(step, 0), this.times.length - 1)]);
   }
 
-  /** The next step, or the one before; the time tells steps apart, so before means at another time. */
+  /** The number of the next or the previous step. Going back skips steps at the same time as the present step. */
   stepBeside(sign) {
     let step = this.step + sign;
     while (step > 0 && this.times[step] === this.times[this.step]) step += sign;
     return step;
   }
 
-  /** Shows the time, and has what is to be seen fetched. */
+  /** Shows the time, and fetches the data of the present step. */
   tell() {
     write(this.play, this.isPlaying ? "Pause" : "Play");
     if (document.activeElement !== this.scrub || this.isPlaying || Number(this.scrub.value) !== this.nowS) {
@@ -101,7 +101,7 @@ class Player {
     this.fetch();
   }
 
-  /** Fetches one step at a time: where that takes longer than the time between two, some are left out. */
+  /** Fetches one step at a time. If that takes longer than the time between two steps, some steps are left out. */
   async fetch() {
     if (this.isFetching) return;
     if (this.step === this.shown?.step) {
@@ -120,7 +120,7 @@ class Player {
     } finally {
       this.isFetching = false;
     }
-    this.fetch(); // time has gone on
+    this.fetch(); // the time may have moved on meanwhile
   }
 
   /** Shows a step, with the moments up to it. */
@@ -169,7 +169,7 @@ class Player {
     write($("#decisions .end"), `The recording ends: ${end}.`);
   }
 
-  /** Marks the latest decision by now, and keeps it in sight within its list. */
+  /** Marks the latest decision at the present time, and scrolls the list to it. */
   markDecision() {
     const latest = this.decisions[countUntil(this.timeline.decisions, this.step, ([step]) => step) - 1];
     if (latest === this.latest) return;
@@ -180,7 +180,7 @@ class Player {
     if (latest) list.scrollTop = latest.offsetTop - list.clientHeight / 2;
   }
 
-  /** Obeys a key; tells whether it did. */
+  /** Handles a key; returns whether it handled the key. */
   obey({ key, shiftKey, target, repeat }) {
     if (key === " ") {
       if (target.matches?.(CHECKBOX)) return false;
@@ -196,7 +196,7 @@ class Player {
   }
 }
 
-/** How many of sorted values are at most a limit. */
+/** The number of values that are at most `most`; the values are sorted. */
 function countUntil(values, most, of = (value) => value) {
   let [low, high] = [0, values.length];
   while (low < high) {
@@ -218,7 +218,7 @@ async function start() {
     const response = await ask("/recording");
     const player = new Player(await response.json());
     onKeys((event) => player.obey(event));
-    // A button with the focus would be pressed, too.
+    // Otherwise the space key would also press the button that has the focus.
     document.addEventListener("keyup", (event) => {
       if (event.key === " " && event.target.matches?.("#player button, #decisions button")) event.preventDefault();
     });

@@ -1,21 +1,21 @@
-// Many drones at once: a tile for each, which opens its drone. Which view is to be seen is in the page's address:
-// nothing for all drones in full, #wall, or #drone=NAME.
+// The wall: a tile for each drone, which opens the drone in full. The view is in the page's address: nothing for all
+// drones in full, #wall, or #drone=NAME.
 
 import { ask } from "/page/ask.js";
 import { isOld, noPicture, write } from "/page/words.js";
 
 const PERIOD_MS = 1000;
-const MOST_THUMBNAILS = 24; // of one answer
+const MOST_THUMBNAILS = 24; // in one answer
 const WALL = "#wall";
 const DRONE = "#drone=";
 
 const $ = (selector, within = document) => within.querySelector(selector);
 const tiles = new Map();
 let names = []; // of all simulators, in the order of the page
-let opened = ""; // the drone that was in full last
+let opened = ""; // the drone that was last shown in full
 let asked = 0; // how many simulators' thumbnails have been asked for in this round
 
-/** The simulator that is to be seen in full: its name, "" for none as on the wall, or null for all. */
+/** The simulator to show in full: its name, "" for none (on the wall), or null for all. */
 export function inFull() {
   if (location.hash === WALL) return "";
   if (!location.hash.startsWith(DRONE)) return null;
@@ -29,7 +29,7 @@ export function inFull() {
 
 const addressOf = (name) => DRONE + encodeURIComponent(name);
 
-/** Shows a message about all simulators: tiles on the wall, and the way there where it is of use. */
+/** Shows a message about all simulators: the tiles of the wall, and the button to the wall if it is useful. */
 export function showWall({ simulators }) {
   const isWall = inFull() === "";
   names = simulators.map(({ name }) => name);
@@ -51,7 +51,7 @@ export function showWall({ simulators }) {
   if (gone) write($("#gone b"), inFull());
 }
 
-/** Moves the keyboard's focus to the drone that has been opened, or back to its tile. */
+/** Moves the keyboard focus to the drone that has been opened, or back to its tile. */
 export function focusView() {
   const target = inFull() === "" ? tiles.get(opened)?.querySelector("a") : inFull() && $("#simulators .simulator");
   target?.focus?.({ preventScroll: true });
@@ -75,12 +75,12 @@ function showTile({ name, state, is_held, distance_m, frame_age_s }, number) {
   write($(".name", link), `${number} · ${name}`);
   write($(".state", link), says);
   write($(".distance", link), distance);
-  const near = distance && `, ${distance_m.toFixed(0)} m to the person`; // in whole metres, not to be read out all the time
+  const near = distance && `, ${distance_m.toFixed(0)} m to the person`; // whole metres, to be read out less often
   const label = `Drone ${number}, ${name}, ${says}${near}${isOld(frame_age_s) ? ", no picture" : ""}`;
   if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
 }
 
-/** Asks for thumbnails, some at a time; a drone that has no new one is shown without. */
+/** Asks for the next thumbnails of the round; hides the image of a drone without a new thumbnail. */
 async function askThumbnails() {
   if (inFull() !== "" || document.hidden || !tiles.size) return;
   if (asked >= tiles.size) asked = 0;
@@ -95,7 +95,7 @@ async function askThumbnails() {
   }
 }
 
-/** Asks for ever. While there is no answer, though the stream goes on, pictures must not look live. */
+/** Asks for ever. Without an answer, pictures must not look live, even if the stream of events goes on. */
 async function keepAsking() {
   try {
     await askThumbnails();
@@ -110,7 +110,7 @@ function turn() {
   location.hash = inFull() === "" ? "" : WALL;
 }
 
-/** Obeys W, Escape and digits; tells whether it did. */
+/** Handles W, Escape and digits; returns whether it handled the key. */
 export function obeyOnWall({ key, shiftKey, repeat }) {
   if (repeat || shiftKey) return false;
   if (key.toLowerCase() === "w") turn();

@@ -1,4 +1,4 @@
-"""A recording beside its replay: what both made of each event, and where they differ."""
+"""Compares a recording with its replay: the outcomes of each event in both, and the differences."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ FIRST_MOMENTS = 10
 
 
 class Outcome(NamedTuple):
-    """What came of an event: the event itself, the tracker's state after it, and the commands."""
+    """The outcome of an event: the event itself, the tracker's state after it, and the commands."""
 
     event: Event
     state: TrackState
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The event's; of a frame it tells whether it was understood."""
+        """The kind of the event; for an answered frame it says whether the frame was understood."""
         return kind_of(type(self.event))
 
     @property
@@ -37,17 +37,17 @@ class Outcome(NamedTuple):
 
     @property
     def places_m(self) -> list[Sequence[float] | None]:
-        """(x, y, z) of each of `candidates`, ROS world frame; None for one without a place."""
+        """(x, y, z) of each of `candidates`, ROS world frame; None for a candidate without a place."""
         return [sighting.place and sighting.place.position_m for sighting in self.candidates]
 
     @property
     def coordinates_m(self) -> list[float] | None:
-        """Where the drone was told to follow to; None if it was not."""
+        """The coordinates of the command to follow; None without such a command."""
         return next((command.payload["coords"] for command in self.commands if command.event == FOLLOW), None)
 
     @property
     def decision(self) -> tuple[str, bool, TrackState, list[str]]:
-        """All but the coordinates: the kind, whether somebody may be the hero, the state, the commands' names."""
+        """The outcome without coordinates: kind, whether somebody may be the hero, state, names of commands."""
         return self.kind, bool(self.candidates), self.state, [command.event for command in self.commands]
 
     def __str__(self) -> str:
@@ -63,10 +63,10 @@ class Outcome(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """An event at which the replay did something else than the recording.
+    """An event whose outcome in the replay differs from the recording.
 
-    `time_s` is since the recording began; `frame` is the number of the frame that was answered, or of the newest one
-    if the event answers none.
+    `time_s` is the time since the recording began. `frame` is the number of the frame that the event answers, or of the
+    newest frame if the event does not answer a frame.
     """
 
     time_s: float
@@ -76,25 +76,25 @@ class Moment(NamedTuple):
 
     @property
     def is_of_coordinates(self) -> bool:
-        """Whether it is only the coordinates that differ."""
+        """Whether only the coordinates differ."""
         return self.recorded.decision == self.replayed.decision
 
 
 @dataclass
 class Comparison:
-    """What has been replayed so far, beside the recording. It keeps little, however long the recording is.
+    """The comparison of the replay so far with the recording. It needs little memory also for a long recording.
 
     Args:
-        frames: received.
-        events: all but those of receiving a frame.
-        commands: of the replay.
-        figures: of the recording and of the replay, by name.
-        differing: how many events differ.
-        differing_decisions: how many of these differ in more than coordinates.
-        moments: the first that differ.
-        decisions: the first that differ in more than coordinates.
-        command_distances_m: between the coordinates of the two, where both gave some.
-        place_distances_m: between the places of the likeliest heroes, where both found one and placed it.
+        frames: number of frames received.
+        events: number of events, except those of receiving a frame.
+        commands: number of commands of the replay.
+        figures: counts of the recording and of the replay, by name.
+        differing: number of events that differ.
+        differing_decisions: number of events that differ in more than coordinates.
+        moments: the first events that differ.
+        decisions: the first events that differ in more than coordinates.
+        command_distances_m: distances between the coordinates of the two, if both have a command to follow.
+        place_distances_m: distances between the places of the likeliest heroes, if both found and placed one.
     """
 
     frames: int = 0
@@ -114,7 +114,7 @@ class Comparison:
         return not self.differing
 
     def add(self, time_s: float, frame: int, recorded: Outcome, replayed: Outcome) -> None:
-        """Take in an event; the arguments are as in `Moment`."""
+        """Take in an event; the arguments are as for `Moment`."""
         self.events += 1
         self.commands += len(replayed.commands)
         self.figures[0].update(_figures(recorded, replayed))
@@ -137,7 +137,7 @@ class Comparison:
                 self.decisions.append(moment)
 
     def summary(self) -> str:
-        """The result for people: a line, or a table of what changed with the first moments at which it did."""
+        """The result as text: a line, or a table of the changes with the first moments that differ."""
         recorded, replayed = self.figures
         if self.is_identical:
             seen = replayed["frames understood"]
@@ -166,7 +166,7 @@ class Comparison:
 
 
 def _figures(one: Outcome, other: Outcome) -> dict[str, int]:
-    """What an outcome adds to the figures of its side, by name; the other side's is beside it."""
+    """The increments of one side's figures by an outcome, by name; `other` is the outcome of the other side."""
     event, commands = one.event, [command.event for command in one.commands]
     return {
         "frames understood": int(isinstance(event, Seen)),

@@ -1,7 +1,7 @@
-"""A recording as the page shows it: the pictures, situations and decisions that were recorded; nothing is decided anew.
+"""A recording for the page: pictures, situations and decisions as they were recorded. Nothing is decided anew.
 
-A first pass (`steps`) notes where everything is in the file. What is shown of a step is then read from there: memory
-holds no images.
+A first pass (`steps`) notes the place of all records in the file. The data of a step is read from there when the step
+is shown, so memory holds no images.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from server.watch.recording.restore import InconsistentError, restored, restored
 from server.watch.recording.steps import Shot, Step, Steps
 from server.wire.messages import BadFrameError, SensorFrame
 
-# Where the network did not look, a mask is black. Between classes, a scaled one has 85 of some colour at least.
+# A mask is black where the network did not look. At the border of classes, a scaled mask has at least 85 in one colour.
 DARKEST = 64
 
 
@@ -33,10 +33,10 @@ class Film:
     """A recording, ready to be shown.
 
     Args:
-        recording: with states, of which only the start has been read.
+        recording: opened with states; only its start has been read.
 
     Raises:
-        UnreadableRecordingError: if it is damaged, holds no answered frame, or no session can have made it.
+        UnreadableRecordingError: if it is damaged, holds no answered frame, or cannot be of any session.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -49,21 +49,21 @@ class Film:
             raise UnreadableRecordingError(f"{recording.path}: expected frames to show, got none that were answered")
 
     def __len__(self) -> int:
-        """How many steps it has."""
+        """Number of steps."""
         return len(self._read.steps)
 
     @property
     def duration_s(self) -> float:
-        """From the first step to the last."""
+        """Time from the first step to the last."""
         return self._read.steps[-1].at_s - self._read.steps[0].at_s
 
     def timeline(self) -> dict[str, Any]:
-        """What the page needs to know beforehand.
+        """The data that the page fetches first.
 
         Returns:
             "times_s" of all steps and "moments" of all frames as in the live page's stream, both on the clock of the
-            recording, seconds; "begun_s", the first of the steps in seconds since 1970; "decisions", each [step, state,
-            words]; "file" and "end", in words.
+            recording, seconds; "begun_s", the time of the first step in seconds since 1970; "decisions", each [step,
+            state, words]; "file", its name; "end", why the recording ended.
         """
         return {
             "file": self._recording.path.name,
@@ -78,10 +78,10 @@ class Film:
         }
 
     def message(self, number: int) -> dict[str, Any]:
-        """What the page showed at a step: a message as in the live page's stream, without the moments.
+        """The page's data of a step: a message as in the live page's stream, without the moments.
 
         Raises:
-            IndexError: if there is no such step.
+            IndexError: if there is no step with this number.
             UnreadableRecordingError: if the file has been changed since it was read.
         """
         step = self._read.steps[number]
@@ -130,7 +130,7 @@ class Film:
         return situation._replace(**step.changes)
 
     def _draw(self, shot: Shot, situation: Situation, target: Profile) -> tuple[str | None, tuple[Spot, ...], Camera]:
-        """The picture, None if its image or mask cannot be decoded; where people are in it, and the camera."""
+        """The picture (None if its image or mask cannot be decoded), the positions of people in it, and the camera."""
         number, place, arrival_s, _ = shot.frame
         frame = restored_frame(number, arrival_s, self._recording.argument_at(place)).content
         mask = self._recording.entry_at(shot.mask)
@@ -149,7 +149,7 @@ class Film:
             return None, (), camera
 
     def _warnings(self, now_s: float) -> list[dict[str, Any]]:
-        """The latest ones, the newest first."""
+        """The latest complaints, the newest first."""
         recent = [(at_s, words) for at_s, words in self._read.complaints if 0 <= now_s - at_s < WARNING_SHOWN_S]
         counts, latest = Counter(words for _, words in recent), {words: at_s for at_s, words in recent}
         newest = sorted(latest, key=lambda words: -latest[words])[:WARNINGS_SHOWN]

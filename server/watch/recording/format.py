@@ -2,16 +2,16 @@
 
 Each message is a JSON object of one `kind`:
 
-    start       the first: whose recording it is, and all that its session was made of
+    start       the first message: the name and all settings of the session
     in_work     a frame that perception was working on when the recording began
     received, seen, not_understood, failed, tick, hold, release, choose, refuse, retarget, shutdown
                 an event of `server.flight.events` with its fields, the tracker's `state` after it, and the `commands`
-                that the session gave; of `received` also the frame's `argument`, as JSON text
-    end         the last: why the recording ended
+                of the session; `received` also has the frame's `argument`, as JSON text
+    end         the last message: why the recording ended
 
 Values are converted by their type hints (msgspec): a dataclass becomes an object, a NamedTuple a list. Numbers are
-finite and come back to the last bit. A change of these messages, or of a value in them, takes a new format number and
-a step in `upgrade.py`.
+finite and are restored exactly. A change of these messages, or of a value in them, needs a new format number and a step
+in `upgrade.py`.
 """
 
 import json
@@ -38,22 +38,23 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Start:
-    """The first message: whose recording it is, and all that its session was made of.
+    """The first message: the name and all settings of the session.
 
     Args:
         session: the session's name.
-        camera: that took its frames.
+        camera: the camera that took its frames.
         tracker: the settings of its tracker.
-        chosen: those settings of a tracker that the user had changed, by name; empty in recordings of older formats.
-        watchdog_s: its watchdog's.
+        chosen: the tracker settings that the user had changed, by name; empty in recordings of older formats.
+        watchdog_s: the time of its watchdog.
         min_blob_px: smallest person that perception believes, in pixels of the network.
         weights: the network as the user named it to the server; None for a network without a file.
-        weights_sha256: of that file.
-        parts_sha256: of what else its answers depend on (`model.engines.parts`); None in recordings of older formats.
-        engine: describes what ran the network.
+        weights_sha256: hash of that file.
+        parts_sha256: hashes of all other files on which the network's output depends (`model.engines.parts`); None in
+            recordings of older formats.
+        engine: describes the engine that ran the network.
         started_s: when the recording began, seconds since 1970.
         monotonic_s: the same moment on the clock of all other times in the recording.
-        state: of the session at that moment; None where the recording begins with its session.
+        state: state of the session at that moment; None if the recording begins with its session.
     """
 
     session: str
@@ -76,10 +77,10 @@ class InWork:
     """A frame that perception was working on when the recording began.
 
     Args:
-        frame: its number.
-        arrival_s: monotonic seconds.
-        argument: of its event, JSON text.
-        expected_m: of the frame (`server.wire.messages.Frame`).
+        frame: number of the frame.
+        arrival_s: arrival of the frame, monotonic seconds.
+        argument: argument of its event, JSON text.
+        expected_m: see `server.wire.messages.Frame`.
     """
 
     frame: int
@@ -93,10 +94,10 @@ class Happened(NamedTuple):
 
     Args:
         event: as it was taken in.
-        state: of the tracker afterwards.
-        commands: that the session gave.
-        argument: of the frame's event, JSON text, with a `Received`; else None. Of a frame that cannot be parsed it may
-            be only the beginning, as a JSON string, which cannot be parsed either.
+        state: state of the tracker afterwards.
+        commands: the session's commands.
+        argument: argument of the frame's event, JSON text, for a `Received`; else None. For a frame that cannot be
+            parsed, it may be only the beginning, as a JSON string, which cannot be parsed as a frame either.
     """
 
     event: Event
@@ -117,7 +118,7 @@ Message = Start | InWork | Happened | End
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What the message of an event holds beside the event's own fields."""
+    """The fields of an event's message besides the fields of the event."""
 
     state: TrackState
     commands: list[Command]
@@ -172,15 +173,15 @@ def start_of(fields: Mapping[str, Any]) -> Start:
     """The first message, from its fields.
 
     Raises:
-        ValueError: naming what is missing or is not as this version has it.
+        ValueError: names the field that is missing or differs from this version's.
     """
     start = msgspec.convert(fields, Start)
     values = json.loads(json.dumps(asdict(start)))
     for name in ("camera", "tracker", "state"):
-        # msgspec would pass over a field of another version, and give a missing one its default.
+        # msgspec would ignore a field of another version, and use the default of a missing field.
         if values[name] != fields[name]:
             raise ValueError(f"expected a {name} of this version of the program, got other fields in it")
-    tracker_for(start.tracker.profile, start.chosen)  # refuses values that make no sense
+    tracker_for(start.tracker.profile, start.chosen)  # raises ValueError if a value is out of its range
     return start
 
 
@@ -188,7 +189,7 @@ def message_of(fields: Mapping[str, Any]) -> InWork | Happened | End:
     """Any later message, from its fields.
 
     Raises:
-        ValueError: naming what is missing or is not as expected.
+        ValueError: names the field that is missing or not as expected.
     """
     kind = msgspec.convert(fields.get("kind"), str)
     if kind in _OTHERS:

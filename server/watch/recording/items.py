@@ -1,4 +1,4 @@
-"""One recording as the event loop and the thread that writes it know it, and the items that pass between them."""
+"""The recording object that the event loop and the writing thread share, and the items passed between them."""
 
 import json
 import logging
@@ -20,10 +20,10 @@ from server.wire.messages import BadFrameError, Command, Frame, SensorFrame
 
 logger = logging.getLogger(__name__)
 
-# Most values of an argument that are measured. An argument with more counts as the bytes of memory that a message of
-# 1 MB takes at its worst.
+# Most values of an argument that are measured. An argument with more values counts as ODD_ARGUMENT_BYTES, the most
+# memory that a message of 1 MB can take.
 MOST_MEASURED, ODD_ARGUMENT_BYTES = 200, 25_000_000
-# Of the JSON of a frame that cannot be parsed: enough to see what is wrong.
+# Most characters that are kept of the JSON of a frame that cannot be parsed; enough to see the error.
 LONGEST_BAD_TEXT = 2000
 SMALL_BYTES = 1000
 
@@ -40,7 +40,7 @@ class Clock(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """The recording gets a file from now on."""
+    """The recording gets a file now."""
 
 
 class Pending(NamedTuple):
@@ -54,11 +54,11 @@ class Told(NamedTuple):
 
     Args:
         event: as it was taken in.
-        state: of the tracker afterwards.
-        commands: that the session gave.
-        argument: of the frame's event, with a `Received`.
-        content: of the frame, with a `Seen`.
-        view: of that frame.
+        state: state of the tracker afterwards.
+        commands: the session's commands.
+        argument: argument of the frame's event, for a `Received`.
+        content: content of the frame, for a `Seen`.
+        view: view of that frame, for a `Seen`.
     """
 
     event: Event
@@ -70,9 +70,9 @@ class Told(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The situation once a frame's commands have left, `latency_s` after its arrival; `now_s` is monotonic seconds.
+    """The situation after a frame's commands were sent, `latency_s` after its arrival; `now_s` is monotonic seconds.
 
-    `distance_m` is from the camera to the hero; None without a track, or a frame that was understood.
+    `distance_m` is from the camera to the hero; None without a track, and for a frame that was not understood.
     """
 
     now_s: float
@@ -82,7 +82,7 @@ class Answered(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The recording ends in order, and why; `now_s` is monotonic seconds."""
+    """The recording ends properly, with a reason; `now_s` is monotonic seconds."""
 
     now_s: float
     reason: str
@@ -92,12 +92,12 @@ Item = Begun | Pending | Told | Answered | Ended
 
 
 def is_empty_tick(taken: Taken, before: SessionState, after: SessionState) -> bool:
-    """Whether an event is a tick that has changed nothing, and is left out; ten a second come."""
+    """Whether an event is a tick without effect. There are ten ticks a second, so these are not recorded."""
     return isinstance(taken.event, Tick) and not taken.commands and after is before
 
 
 def told(taken: Taken, state: TrackState) -> Told:
-    """The item about an event that a session has taken in; `state` is its tracker's afterwards."""
+    """The item for an event that a session has taken in; `state` is the tracker's state afterwards."""
     event, frame = taken.event, taken.frame
     if frame is None or not isinstance(event, Received | Seen):
         return Told(event, state, taken.commands)
@@ -110,7 +110,7 @@ def told(taken: Taken, state: TrackState) -> Told:
 
 
 def answered(frame: Frame, view: View | None, situation: Situation, now_s: float) -> Answered:
-    """The item about a frame that has been answered, and of which `view` is what was seen; None if nothing was."""
+    """The item for an answered frame; `view` is None if the frame was not understood."""
     content = None if view is None else frame.content
     distance_m = situation.distance_m(content.gimbal_pose) if isinstance(content, SensorFrame) else None
     return Answered(now_s, now_s - frame.arrival_s, situation, distance_m)
@@ -120,21 +120,21 @@ class Recording:
     """One recording.
 
     Args:
-        simulator: that is recorded.
+        simulator: the recorded simulator.
         start: its first message.
 
     Attributes:
         simulator: as given.
         start: as given.
-        clock: of its messages.
-        file: its path, once there is one.
-        written_bytes: in it.
-        waiting: to be written, each with what it takes in memory, in bytes.
-        handed_over_bytes: sum of all that has ever waited; only the event loop counts.
-        worked_off_bytes: the part of it that has been taken up; only the thread counts.
+        clock: clock of its messages.
+        file: path of its file; None before there is one.
+        written_bytes: size of that file.
+        waiting: items to be written, each with its size in memory, bytes.
+        handed_over_bytes: total size of all items so far; changed only by the event loop.
+        worked_off_bytes: size of the items that the thread has taken; changed only by the thread.
         ended_s: when it was told to end, or failed, monotonic seconds; infinite before.
-        trouble: why it ended before its time; None if it did not.
-        is_refused: whether that was because too many others are recorded.
+        trouble: why it failed; None if it did not fail.
+        is_refused: whether it failed because too many others are recorded.
     """
 
     def __init__(self, simulator: Simulator, start: Start) -> None:
@@ -150,7 +150,7 @@ class Recording:
 
     @property
     def name(self) -> str:
-        """The simulator's."""
+        """The simulator's name."""
         return self.simulator.name
 
     @property
@@ -160,11 +160,11 @@ class Recording:
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits to be written, as memory holds it."""
+        """Size in memory of the items that wait to be written."""
         return self.handed_over_bytes - self.worked_off_bytes if self.trouble is None else 0
 
     def fail(self, trouble: str) -> None:
-        """End it before its time, and say so; only the first trouble counts. Any thread may call it."""
+        """End the recording because of a trouble, and log it. Only the first trouble counts. Any thread may call it."""
         if self.trouble is None:
             self.trouble = trouble
             self.ended_s = time.monotonic()
@@ -173,7 +173,7 @@ class Recording:
 
 
 def item_bytes(item: Item) -> int:
-    """What an item takes in memory."""
+    """Size of an item in memory."""
     match item:
         case Pending(frame):
             return SMALL_BYTES + argument_bytes(frame.argument)
@@ -186,7 +186,7 @@ def item_bytes(item: Item) -> int:
 
 
 def argument_bytes(argument: object) -> int:
-    """What an event's argument takes in memory."""
+    """Size of an event's argument in memory."""
     size, measured = 0, 0
     values = [argument]
     while values:
@@ -201,9 +201,9 @@ def argument_bytes(argument: object) -> int:
 
 
 def shorten_bad(argument: object) -> object:
-    """The part of an unparsable frame's argument to record: all of it, or if it is long, the beginning of its JSON.
+    """The part of a malformed frame's argument to record: all of it, or the beginning of its JSON if it is long.
 
-    That text is no frame either.
+    The beginning cannot be parsed as a frame either.
     """
     text = ""
     try:

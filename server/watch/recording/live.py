@@ -1,10 +1,10 @@
-"""The topics of recordings, live: Foxglove connects to a websocket and shows what a recording would hold.
+"""The topics of recordings, live: Foxglove connects to a websocket and shows the content of a recording.
 
     events, commands ─▶ a watch ─items─▶ a thread ─▶ topics ─▶ foxglove-sdk's server ─▶ 127.0.0.1:PORT
 
-The event loop hands items over while somebody takes them, and never waits: what the thread cannot keep up with is left
-out, as the server leaves out what a client does not read. The first simulator has the topics of a recording, so that
-one layout shows both; the next ones have theirs below /drone_2, /drone_3 and so on.
+The event loop hands items over while a client is connected, and never waits. Items are left out if the thread is too
+slow, and messages are left out if a client does not read them. The first simulator has the same topics as a recording,
+so that one layout shows both. The topics of the others are below /drone_2, /drone_3 and so on.
 """
 
 import errno
@@ -22,9 +22,10 @@ from server.watch.recording.items import Answered, Clock, Told, answered, is_emp
 from server.watch.recording.topics import Topics
 
 HOST = "127.0.0.1"
-# Items that wait for the thread, of all simulators: two seconds of one; with the network's output up to 30 MB.
+# Most items of all simulators that wait for the thread: two seconds of one simulator, up to 30 MB with the network's
+# output.
 MOST_WAITING = 32
-# Messages that wait for a client, of all topics.
+# Most messages of all topics that wait for a client.
 MOST_BACKLOG = 128
 
 
@@ -32,9 +33,9 @@ class Live:
     """Serves all simulators; a listener. Only the event loop calls it.
 
     Args:
-        port: to listen on, on loopback; 0 for any that is free.
+        port: port to listen on, on loopback; 0 for any free port.
         faults: where errors of our own are reported.
-        on_fault: called, from the thread, with a simulator whose messages could not be made.
+        on_fault: called from the thread with a simulator whose messages could not be made.
     """
 
     def __init__(self, port: int, faults: Faults, on_fault: Callable[[Simulator], None]) -> None:
@@ -42,7 +43,7 @@ class Live:
         self._context = foxglove.Context()
         self._clock = Clock(time.time_ns(), time.monotonic())
         self._places: set[int] = set()
-        # What to do for whom, in order.
+        # Calls for the thread, each with the simulator concerned, in order.
         self._waiting: deque[tuple[_Streamed, Callable[[], None]]] = deque()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="foxglove", daemon=True)
@@ -51,16 +52,16 @@ class Live:
         """Listen; returns the URL for Foxglove.
 
         Raises:
-            OSError: if the port cannot be listened on.
+            OSError: if the server cannot listen on the port.
         """
         try:
-            # Without capabilities: clients can only look.
+            # The server has no capabilities, so clients can only look.
             server = foxglove.start_server(
                 name="Follow me", host=HOST, port=self._port, context=self._context, message_backlog_size=MOST_BACKLOG
             )
         except RuntimeError as error:
             raise OSError(errno.EADDRINUSE, str(error), f"{HOST}:{self._port}") from error
-        self._server = server  # it ends with its last reference
+        self._server = server  # kept, because the server ends with its last reference
         self._thread.start()
         return f"ws://{HOST}:{server.port}"
 
@@ -69,7 +70,7 @@ class Live:
         return _Streamed(self, simulator)
 
     def open_topics(self, streamed: "_Streamed") -> int:
-        """Have the topics of a simulator made; returns its place."""
+        """Have the topics of a simulator made; returns its number among the topics."""
         place = next(place for place in itertools.count(1) if place not in self._places)
         self._places.add(place)
         prefix = "" if place == 1 else f"drone_{place}"
@@ -81,7 +82,7 @@ class Live:
         return place
 
     def close_topics(self, streamed: "_Streamed", place: int) -> None:
-        """Have them taken away; another simulator may get the place."""
+        """Have the topics of a simulator closed; another simulator may get its number."""
         self._places.discard(place)
 
         def close() -> None:
@@ -91,7 +92,7 @@ class Live:
         self._put(streamed, close)
 
     def log(self, streamed: "_Streamed", item: Told | Answered) -> None:
-        """Have an item sent, unless too many wait."""
+        """Have an item sent, unless too many items wait."""
         topics = streamed.topics
         if topics is not None and len(self._waiting) < MOST_WAITING and topics.is_wanted:
             self._put(streamed, lambda: None if streamed.has_failed else topics.log(item))
@@ -112,18 +113,18 @@ class Live:
             work()
 
     def _give_up(self, streamed: "_Streamed") -> None:
-        """Send nothing more of a simulator: the fault is an event, too, which would fail again without end."""
+        """Stop sending a simulator's items. A fault causes another event, which would fail again without end."""
         streamed.has_failed = True
         self._on_fault(streamed.simulator)
 
 
 class _Streamed(Watch):
-    """One simulator that is served; watches it.
+    """Serves one simulator, as its watch.
 
     Attributes:
         simulator: as given.
-        topics: its own, once the thread has made them.
-        has_failed: whether its messages could not be made, so that there are no more.
+        topics: its topics; None until the thread has made them.
+        has_failed: whether its messages could not be made; then no more are sent.
     """
 
     def __init__(self, live: Live, simulator: Simulator) -> None:

@@ -1,8 +1,8 @@
-"""An MCAP file that can be opened at every moment while it grows, also after its writer was killed.
+"""An MCAP file that can be opened at any moment while it grows, also after its writer was killed.
 
-Foxglove's SDK makes the file's content in memory; this module writes it to the disk itself, to learn of errors there.
-Each write ends with the tail of an MCAP file without an index, and the next write replaces that tail. A closed file has
-an index, with which players can seek at once.
+Foxglove's SDK makes the file's content in memory. This module writes the content to the disk itself, in order to notice
+errors of the disk. Each write ends with the tail of an MCAP file without an index, and the next write replaces that
+tail. A closed file has an index, with which players can seek at once.
 
 Format: https://mcap.dev/spec
 """
@@ -22,7 +22,7 @@ TAIL = b"\x0f" + (4).to_bytes(8, "little") + bytes(4)
 TAIL += b"\x02" + (20).to_bytes(8, "little") + bytes(20) + b"\x89MCAP0\r\n"
 
 
-# Memory of whoever reads a file holds a chunk as a whole.
+# A program that reads the file holds a whole chunk in memory.
 CHUNK_BYTES = 10_000_000
 
 
@@ -30,20 +30,20 @@ class McapFile:
     """One growing file; channels made with its `context` write into it.
 
     Args:
-        path: of the new file.
+        path: path of the new file.
 
     Attributes:
-        context: for channels.
+        context: context for the file's channels.
 
     Raises:
-        OSError: if it can't be created; FileExistsError if there is one.
+        OSError: if the file can't be created; FileExistsError if it already exists.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.context = foxglove.Context()
         self._buffer = _Buffer()
-        self._end = 0  # of the data on the disk, where the tail begins
+        self._end = 0  # size of the data on the disk, at which the tail begins
         # Windows would write each line end as two bytes without O_BINARY, which no other system has.
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         self._writer = foxglove.open_mcap(
@@ -51,7 +51,7 @@ class McapFile:
             context=self.context,
             writer_options=MCAPWriteOptions(
                 disable_seeking=True,
-                chunk_size=CHUNK_BYTES,  # it ends with `flush`, too
+                chunk_size=CHUNK_BYTES,  # `flush` ends a chunk, too
                 compression_threads=0,
                 calculate_data_section_crc=False,
             ),
@@ -59,14 +59,14 @@ class McapFile:
 
     @property
     def written_bytes(self) -> int:
-        """What is on the disk."""
+        """Size of the file on the disk."""
         return self._end + len(TAIL) if self._end else 0
 
     def flush(self) -> None:
-        """Put on the disk what has been logged.
+        """Write the logged data to the disk.
 
         Raises:
-            OSError: if that fails, or the file is no longer where it was.
+            OSError: if that fails, or the file has been moved or removed.
         """
         self._writer.flush()
         data = self._buffer.take()
@@ -75,10 +75,10 @@ class McapFile:
         self._check_place()
 
     def close(self) -> None:
-        """Put the rest on the disk, and the index.
+        """Write the remaining data and the index to the disk.
 
         Raises:
-            OSError: as `flush` does; the file is left as `abandon` leaves it.
+            OSError: as for `flush`; the file is left as by `abandon`.
         """
         try:
             self._writer.close()
@@ -94,8 +94,8 @@ class McapFile:
             os.close(self._file)
 
     def abandon(self) -> None:
-        """Leave it as the latest `flush` that went well did; if none did, remove it."""
-        with contextlib.suppress(Exception):  # it would write what there is no place for
+        """Leave the file as it was after the latest successful `flush`; remove it if there was none."""
+        with contextlib.suppress(Exception):  # closing fails if there is no space for the remaining data
             self._writer.close()
         self._end_with_tail()
         os.close(self._file)
@@ -106,12 +106,13 @@ class McapFile:
                 self._check_place()
                 self.path.unlink()
                 return
-            # Where a tail has been before, there is room for it.
+            # There is space for this tail, because a tail has been there before.
             self._write(TAIL)
             os.ftruncate(self._file, self._end + len(TAIL))
 
     def _write(self, data: bytes) -> None:
-        # In one call, so that a kill finds it done or not begun; a full disk takes a part, and then says why.
+        # Usually one call, so that a kill comes before or after it. On a full disk, the first call writes a part, and
+        # the second raises the error.
         os.lseek(self._file, self._end, os.SEEK_SET)
         written = 0
         while written < len(data):
@@ -127,7 +128,7 @@ class McapFile:
 
 
 class _Buffer(io.RawIOBase):
-    """What the SDK has written and nobody has taken yet; it only ever appends."""
+    """The data that the SDK has written and `take` has not returned yet. The SDK only appends."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

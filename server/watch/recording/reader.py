@@ -1,9 +1,9 @@
-"""Recordings read back: the events of a session with its commands, the masks that the network saw, and the situations.
+"""Reads recordings: the events of a session with its commands, the network's masks, and the situations.
 
     FILE.mcap ─▶ records.py ─▶ (upgrade.py) ─▶ format.py, states.py ─▶ film.py, tools/
 
-A recording that was cut off, as by a kill or a full disk, is read as far as it goes. A file may come from anybody: it
-is believed to be a recording only message by message.
+A recording that was cut off, for example by a kill or a full disk, is read up to its end. A file may come from anybody,
+so each message is checked.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,14 +39,14 @@ from server.wire.messages import shorten
 
 # A client sends messages of at most 1 MB, which JSON makes at most four times as long (`é` becomes `\\u00e9`).
 LARGEST_MESSAGE_BYTES = 8_000_000
-# A frame makes four: this is forty hours of five frames a second, and more than 20 GB.
+# A frame has four entries, so this is forty hours at five frames a second, and more than 20 GB.
 MOST_ENTRIES = 3_000_000
 
 Value = TypeVar("Value")
 
 
 class Mask(NamedTuple):
-    """What the network saw in the frame of the `Seen` right before it: a PNG file in the dataset's colours."""
+    """The network's classes in the frame of the `Seen` right before it: a PNG file in the dataset's colours."""
 
     png: bytes
 
@@ -55,21 +55,21 @@ Entry = InWork | Happened | Mask | Answered
 
 
 class Recording:
-    """A recording being read, one entry after the other; a context manager.
+    """A recording that is read entry by entry; a context manager.
 
     Args:
         path: the file.
-        with_states: whether to read the situation after each answer, too: as `Answered`.
+        with_states: whether to read the situation after each answer, too, as `Answered`.
 
     Attributes:
         path: as given.
         start: its first message.
-        place: of the entry read last, for `argument_at` and `entry_at`.
-        end_reason: why it ended, in words, once it has been read; None for one that was cut off.
+        place: place of the latest entry read, for `argument_at` and `entry_at`.
+        end_reason: why the recording ended, once it has been read; None for a recording that was cut off.
 
     Raises:
         OSError: if the file cannot be read.
-        UnreadableRecordingError: if it is no recording, or one that this version of the program cannot read.
+        UnreadableRecordingError: if it is no recording, or this version of the program cannot read it.
     """
 
     def __init__(self, path: Path, with_states: bool = False) -> None:
@@ -106,13 +106,13 @@ class Recording:
         self._file.close()
 
     def entries(self, description: str) -> Iterator[Entry]:
-        """What follows the start, in the order in which it happened, with a progress bar; to be read once.
+        """The entries after the start, in order, with a progress bar; may be called once.
 
         Args:
-            description: what is being done, for the progress bar.
+            description: text of the progress bar.
 
         Raises:
-            UnreadableRecordingError: where a message is not as expected, there are too many, or the file is damaged.
+            UnreadableRecordingError: if a message is not as expected, there are too many, or the file is damaged.
         """
         with tqdm(total=self._size, desc=description, unit="B", unit_scale=True, unit_divisor=1024) as progress:
             for entry in self._read_entries():
@@ -121,7 +121,7 @@ class Recording:
             progress.update(self._size - progress.n)
 
     def argument_at(self, place: Place) -> str:
-        """The argument of the frame whose arrival is told there, JSON text.
+        """The argument of the frame whose `Received` or `InWork` is at a place, JSON text.
 
         Raises:
             UnreadableRecordingError: if the file has been changed since it was read.
@@ -130,7 +130,7 @@ class Recording:
         return self._understood(lambda data: msgspec.convert(parse(data)["argument"], str), message.data)
 
     def entry_at(self, place: Place) -> Mask | Answered:
-        """A mask or a situation once more.
+        """The mask or the situation at a place.
 
         Raises:
             UnreadableRecordingError: if the file has been changed since it was read.
@@ -199,7 +199,7 @@ class Recording:
             raise UnreadableRecordingError(f"{self.path}: cannot understand {shorten(data)}: {what}") from error
 
     def _read_messages(self) -> Iterator[tuple[Place, Channel, Message]]:
-        """Place, channel and message, of those topics that are read here, in the file's order."""
+        """Place, channel and message of the topics that are read here, in the file's order."""
         for place, record in read_placed_records(self._file, self.path, self._size):
             if isinstance(record, Schema):
                 self._schemas[record.id] = record

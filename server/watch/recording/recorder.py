@@ -1,12 +1,12 @@
-"""Which simulators are recorded: the event loop's side of recordings, and a listener of the server's events.
+"""The event loop's side of recordings: decides which simulators are recorded; a listener.
 
-Each simulator's watch takes down every event with its commands, in order, and hands them to a thread (`scribe.py`).
-Nothing here waits. The thread is woken once commands have left, so that its work falls between frames. A recording that
-cannot go on ends and says why; the simulator is led on.
+Each simulator's watch notes every event with its commands, in order, and hands them to a thread (`scribe.py`). Nothing
+here waits. The thread is woken after commands were sent, so that it works between frames. A recording that cannot go on
+ends and tells the reason; the simulator is still led.
 
-A client may turn out to be no simulator. A recording that was not begun by hand is therefore kept back until a frame is
-understood; if it becomes too long before that, it is begun anew, from the session's state at that moment. Until a frame
-is understood there is no file.
+A client may turn out not to be a simulator. Therefore a recording that the operator has not begun is kept back in
+memory, without a file, until a frame is understood. If it becomes too long before that, it begins anew with the
+session's state at that moment.
 """
 
 import functools
@@ -40,21 +40,21 @@ from server.watch.recording.items import (
 from server.watch.recording.scribe import Scribe
 
 FOLDER_BY_HAND = Path("recordings")
-# Limits of what is kept back: items of one simulator, and bytes of all.
+# Limits of recordings that are kept back: items of one simulator, and bytes of all.
 MOST_KEPT, MOST_KEPT_BYTES = 60, 50_000_000
 
 
 class Recorder:
-    """Records simulators: all of them, or those chosen by hand. Only the event loop calls it.
+    """Records all simulators, or those that the operator chooses. Only the event loop calls it.
 
     Args:
-        folder: for the files of all simulators; None to record only by hand, into `FOLDER_BY_HAND`.
-        sight: what sees their frames.
-        camera: the simulators'.
-        watchdog_s: their sessions'.
+        folder: folder for the files of all simulators; None to record only by hand, into `FOLDER_BY_HAND`.
+        sight: the sight that sees their frames.
+        camera: camera of the simulators.
+        watchdog_s: time of their sessions' watchdogs.
         chosen: settings of their trackers that the user has changed, by name.
         faults: where errors of our own are reported.
-        on_fault: called, from any thread, with a simulator whose recording has failed for such an error.
+        on_fault: called, from any thread, with a simulator whose recording has failed by an error of our own.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Recorder:
 
     @property
     def recorded(self) -> int:
-        """How many simulators are being recorded now."""
+        """Number of simulators that are being recorded now."""
         return sum(watch.is_on for watch in self._watches)
 
     @property
     def kept_bytes(self) -> int:
-        """What all recordings that are kept back take in memory."""
+        """Size in memory of all recordings that are kept back."""
         return sum(watch.kept_bytes for watch in self._watches)
 
     def start(self) -> None:
@@ -89,13 +89,13 @@ class Recorder:
         self.scribe.start()
 
     def stop(self) -> None:
-        """End all recordings in order."""
+        """End all recordings properly."""
         for watch in self._watches:
             watch.end("the server was shut down")
         self.scribe.stop()
 
     def connected(self, simulator: Simulator) -> "_Watch":
-        """See `Listener.connected`; if all are recorded, its recording is kept back until a frame is understood."""
+        """See `Listener.connected`. If all are recorded, its recording is kept back until a frame is understood."""
         watch = _Watch(self, simulator)
         self._watches.append(watch)
         if self.is_always:
@@ -116,7 +116,7 @@ class Recorder:
         """A simulator's latest recording for the page; None if there has been none.
 
         Args:
-            simulator: that is asked for.
+            simulator: the simulator.
             now_s: monotonic seconds.
         """
         watch = _watch_of(simulator)
@@ -132,7 +132,7 @@ class Recorder:
         }
 
     def new_recording(self, simulator: Simulator, state: SessionState | None) -> Recording:
-        """A recording from now on; `state` is the session's, None at its beginning."""
+        """A recording that begins now; `state` is the session's state, None at the beginning of the session."""
         engine = self._sight.engine
         start = self._start(
             session=simulator.name,
@@ -149,19 +149,19 @@ class Recorder:
         return Recording(simulator, start)
 
     def fail(self, recording: Recording) -> None:
-        """End a recording for an error of our own, and have its simulator told. Any thread may call it."""
+        """End a recording after an error of our own, and stop its drone. Any thread may call it."""
         recording.fail("internal error; the server's log says more")
         self._on_fault(recording.simulator)
 
     def see(self, sight: Sight) -> None:
-        """Go on with another network, in new recordings, because each recording is of a single network."""
+        """Continue with another network, in new recordings, because each recording is of a single network."""
         self._sight = sight
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):
                 watch.restart("another network sees from here on")
 
     def forget(self, watch: "_Watch") -> None:
-        """Leave out the watch of a simulator that has gone."""
+        """Remove the watch of a simulator that has disconnected."""
         self._watches.remove(watch)
 
 
@@ -169,17 +169,17 @@ class _Watch(Watch):
     """Records one simulator; see `server.simulator.Watch`.
 
     Attributes:
-        recording: the latest one; None if there has been none.
-        kept_bytes: what its items that are kept back take in memory.
+        recording: the latest recording; None if there has been none.
+        kept_bytes: size in memory of the items that are kept back.
     """
 
     def __init__(self, recorder: Recorder, simulator: Simulator) -> None:
         self._recorder, self._scribe, self._simulator = recorder, recorder.scribe, simulator
         self.recording: Recording | None = None
-        # Of a recording that is kept back, each item with its size, bytes; None of any other.
+        # The items of a recording that is kept back, each with its size, bytes; None for any other recording.
         self._kept: list[tuple[Item, int]] | None = None
         self.kept_bytes = 0
-        # The session's state after the latest event, for ticks that leave it as it was.
+        # The session's state after the latest event, to detect ticks without effect.
         self._latest = simulator.session.state
 
     @property
@@ -188,7 +188,7 @@ class _Watch(Watch):
         return self.recording is not None and self.recording.is_on
 
     def taken(self, taken: Taken) -> None:
-        """See `Watch.taken`. A tick that changes nothing is left out."""
+        """See `Watch.taken`. A tick without effect is left out."""
         with self._recorder.faults.contained("recorder", self.fail):
             state = self._simulator.session.state
             if self.is_on and not is_empty_tick(taken, self._latest, state):
@@ -210,14 +210,14 @@ class _Watch(Watch):
         self._recorder.forget(self)
 
     def begin(self) -> None:
-        """Record from now on, by hand; does nothing while it records."""
+        """Record from now on, without keeping the recording back; continues a recording in progress."""
         if not self.is_on:
             self.begin_anew(self._simulator.session.state)
         self._keep_back_no_longer()
         self._scribe.wake()
 
     def begin_anew(self, state: SessionState | None) -> None:
-        """Begin a recording that is kept back for now; `state` is the session's, None at its beginning."""
+        """Begin a recording that is kept back for now; `state` is the session's, None if the session begins."""
         self.recording = self._recorder.new_recording(self._simulator, state)
         pending = [Pending(in_work.frame) for in_work in self._simulator.in_work.values()]
         self._kept = [(item, item_bytes(item)) for item in pending]
@@ -243,7 +243,7 @@ class _Watch(Watch):
             self._scribe.wake()
 
     def fail(self) -> None:
-        """End the recording for an error of our own."""
+        """End the recording after an error of our own."""
         self._kept, self.kept_bytes = None, 0
         if self.recording is not None:
             self._recorder.fail(self.recording)
@@ -263,7 +263,7 @@ class _Watch(Watch):
         if isinstance(item, Told) and isinstance(item.event, Seen):
             self._keep_back_no_longer()
         elif isinstance(item, Told) and isinstance(item.event, Received):
-            pass  # its answer follows, and needs it
+            pass  # kept, because the frame's answer follows and needs it
         elif len(self._kept) > MOST_KEPT or self._recorder.kept_bytes > MOST_KEPT_BYTES:
             self.begin_anew(self._simulator.session.state)
 

@@ -1,6 +1,6 @@
-"""The records of an MCAP file, in its order and within bounds, also of a file that was cut off.
+"""The records of an MCAP file, in the file's order and within bounds, also of a file that was cut off.
 
-A file may come from anybody: large parts of it are refused before they are unpacked.
+A file may come from anybody, so chunks that are too large are refused before they are unpacked.
 
 Format: https://mcap.dev/spec
 """
@@ -20,47 +20,48 @@ from mcap.stream_reader import MAGIC_SIZE, StreamReader, get_chunk_data_stream
 
 from server.wire.messages import shorten
 
-# Of a record, too. The server begins another chunk after 10 MB (`mcap_file.py`). Its older versions put all of half a
-# second into one: at most 94 MB, measured with messages of the longest text that a client can send.
+# Largest chunk and largest record. The server begins another chunk after 10 MB (`mcap_file.py`). Its older versions put
+# all data of half a second into one chunk: at most 94 MB, measured with messages of the longest text that a client can
+# send.
 LARGEST_CHUNK_BYTES = 100_000_000
-# All chunks of a file together may unpack to this, and to so many times the file's size. A client that sends the same
-# frame again and again, 200 times a second, is recorded at 100 times.
+# All chunks of a file may unpack to the sum of MOST_UNPACKED_BYTES and MOST_UNPACKED_TIMES × the file's size. If a
+# client sends the same frame 200 times a second, its recording unpacks to 100 times its size.
 MOST_UNPACKED_BYTES, MOST_UNPACKED_TIMES = 100_000_000, 500
-# Schemas, channels and metadata of a file, which readers keep. The server writes 17 of 20 kB together, and again at the
-# end.
+# Most schemas, channels and metadata of a file, which readers keep. The server writes 17, of 20 kB in total, and again
+# at the end.
 MOST_DESCRIPTIONS, MOST_DESCRIPTION_BYTES = 1000, 1_000_000
 _DESCRIPTIONS = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.METADATA)
 _INDEXES = (Opcode.MESSAGE_INDEX, Opcode.CHUNK_INDEX, Opcode.METADATA_INDEX, Opcode.ATTACHMENT_INDEX, Opcode.STATISTICS)
 
 
 class UnreadableRecordingError(ValueError):
-    """A file that is no recording of the server, or a damaged one: its name, what was expected, what was received."""
+    """A file is not a recording of the server, or is damaged: its name, what was expected, what was received."""
 
 
 class Place(NamedTuple):
-    """Where a record is: at which byte of the file, or at which byte within the unpacked chunk that begins there."""
+    """The place of a record: its byte in the file; for a record in a chunk, the chunk's byte and the byte within it."""
 
     byte: int
     within: int = 0
 
 
 def read_records(file: IO[bytes], path: Path, size: int) -> Iterator[McapRecord]:
-    """Read the records up to the end of the file, or to where it was cut off; those of a chunk instead of the chunk.
+    """Read the records up to the end of the file, or up to where it was cut off; a chunk is replaced by its records.
 
     Args:
-        file: opened, at its beginning.
+        file: the opened file, at its beginning.
         path: its name, for errors.
         size: how many bytes of it to read.
 
     Raises:
-        UnreadableRecordingError: where it is damaged, too large, or no MCAP file.
+        UnreadableRecordingError: if the file is damaged, too large, or no MCAP file.
     """
     for _, record in read_placed_records(file, path, size):
         yield record
 
 
 def read_placed_records(file: IO[bytes], path: Path, size: int) -> Iterator[tuple[Place, McapRecord]]:
-    """As `read_records`, each with its place."""
+    """Like `read_records`, each record with its place."""
     limits = _Limits(size)
     at_byte = MAGIC_SIZE
     try:
@@ -81,10 +82,10 @@ def read_placed_records(file: IO[bytes], path: Path, size: int) -> Iterator[tupl
 
 
 class PlacedRecords:
-    """The records of a file that has been read, by their places. The latest chunk is kept unpacked.
+    """Reads records of a file again, by their places. The latest chunk is kept unpacked.
 
     Args:
-        file: opened.
+        file: the opened file.
         path: its name, for errors.
         size: how many bytes of it to read.
     """
@@ -114,7 +115,7 @@ class PlacedRecords:
 
 
 class _Reader(StreamReader):
-    """Reads chunks as a whole, and passes over indexes, which nobody here needs: in memory they take ten times more."""
+    """Reads whole chunks, and skips indexes, which are not needed here and take ten times their size in memory."""
 
     def __init__(self, file: IO[bytes], size: int, limits: "_Limits", skip_magic: bool = False) -> None:
         source = cast(IO[bytes], _WithinFile(file, size))
@@ -130,7 +131,7 @@ class _Reader(StreamReader):
 
 
 class _WithinFile:
-    """A file of which no more is read than there is: for a damaged length Python would take gigabytes first."""
+    """A file whose reads are limited to its size. For a damaged length, Python would allocate gigabytes first."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self._size = file, size
@@ -140,9 +141,9 @@ class _WithinFile:
 
 
 class _Limits:
-    """What may still come of a file of this size, in bytes.
+    """The data that may still follow in a file of this size.
 
-    Each method raises ValueError if more comes than a recording of the server has.
+    Each method raises ValueError if there is more data than in a recording of the server.
     """
 
     def __init__(self, size: int) -> None:
@@ -150,14 +151,14 @@ class _Limits:
         self._left_descriptions, self._left_description_bytes = MOST_DESCRIPTIONS, MOST_DESCRIPTION_BYTES
 
     def unpack(self, chunk: Chunk) -> None:
-        """A chunk is to be unpacked."""
+        """Count a chunk that will be unpacked."""
         self._left_bytes -= _unpacked_bytes(chunk)
         if self._left_bytes < 0:
             most = f"{MOST_UNPACKED_BYTES} bytes and {MOST_UNPACKED_TIMES} times the file's size"
             raise ValueError(f"expected chunks that unpack to at most {most}, got more")
 
     def describe(self, size: int) -> None:
-        """A schema, a channel or metadata of so many bytes comes."""
+        """Count a schema, a channel or metadata of `size` bytes."""
         self._left_descriptions -= 1
         self._left_description_bytes -= size
         if min(self._left_descriptions, self._left_description_bytes) < 0:
@@ -166,7 +167,7 @@ class _Limits:
 
 
 def _unpacked(chunk: Chunk, limits: _Limits) -> Chunk:
-    """A chunk as it would be without compression."""
+    """A chunk without its compression."""
     limits.unpack(chunk)
     stream, size = get_chunk_data_stream(chunk, validate_crc=True)
     return replace(chunk, compression="", data=stream.read(size), uncompressed_crc=0)
@@ -175,7 +176,7 @@ def _unpacked(chunk: Chunk, limits: _Limits) -> Chunk:
 def _parts(unpacked: Chunk, limits: _Limits, first: int = 0) -> Iterator[tuple[int, McapRecord]]:
     """The records of a chunk from byte `first` of its content on, each with the byte at which it begins.
 
-    One by one: a list of all of them takes five times the memory of the content if they are small.
+    They are generated one by one, because a list of many small records takes five times the memory of the content.
     """
     stream = ReadDataStream(io.BytesIO(unpacked.data))
     stream.read(first)
@@ -185,7 +186,7 @@ def _parts(unpacked: Chunk, limits: _Limits, first: int = 0) -> Iterator[tuple[i
             yield begin, Message.read(stream, length)
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
             limits.describe(length)
-            # Read from its own bytes: the lengths within may claim the rest of the chunk.
+            # Read from its own bytes, because a length within it may exceed them and claim the rest of the chunk.
             content = ReadDataStream(io.BytesIO(stream.read(length)))
             yield begin, Schema.read(content) if opcode == Opcode.SCHEMA else Channel.read(content)
         else:
@@ -193,10 +194,10 @@ def _parts(unpacked: Chunk, limits: _Limits, first: int = 0) -> Iterator[tuple[i
 
 
 def _unpacked_bytes(chunk: Chunk) -> int:
-    """The size of a chunk's content, told before it is unpacked.
+    """The size of a chunk's content, known before it is unpacked.
 
     Raises:
-        ValueError: if it is too large, or compressed in a way that the server does not use.
+        ValueError: if the content is too large, or compressed in a way that the server does not use.
     """
     if chunk.compression not in ("", "zstd"):
         raise ValueError(f"expected chunks compressed with zstd, got {shorten(chunk.compression)}")

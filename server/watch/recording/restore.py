@@ -1,4 +1,4 @@
-"""A recording's session and frames again; refuses a damaged recording that no session can have made."""
+"""Restores the session and the frames of a recording; refuses a damaged recording that cannot be of any session."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ from server.flight.session import Session
 from server.watch.recording.format import Start
 from server.wire.messages import Frame, shorten
 
-# Far beyond every time, position and variance of a session, whose tracker computes with squares and cubes of them.
+# Far larger than any time, position or variance of a session. The tracker computes squares and cubes of these, which
+# must stay finite.
 LARGEST_NUMBER = 1e40
-# Logarithms of likelihoods, of which the exponential is taken.
+# Fields that are logarithms of likelihoods. Their limit is smaller, because the tracker computes their exponential.
 LOGARITHMS, LARGEST_LOGARITHM = ("evidence", "second_evidence", "present", "settled"), 100.0
-# Of a session, one frame is perceived and one waits for it; results that wait for the event loop may be some more.
+# Most frames of a session without an answer: one in perception, one that waits for it, and some results that wait for
+# the event loop.
 MOST_WAITING = 50
 
 Key = TypeVar("Key")
@@ -21,11 +23,11 @@ Value = TypeVar("Value")
 
 
 class InconsistentError(ValueError):
-    """A recording whose messages do not fit each other, or that no session can have made."""
+    """A recording whose messages contradict each other, or that cannot be of any session."""
 
 
 class Waiting(dict[Key, Value]):
-    """What is kept of frames until their answers come; the oldest goes if there are more than a session can have."""
+    """Data of frames that wait for their answers. Beyond `MOST_WAITING`, the oldest is dropped."""
 
     def __setitem__(self, key: Key, value: Value) -> None:
         super().__setitem__(key, value)
@@ -51,16 +53,16 @@ def restored(start: Start) -> Session:
 def restored_frame(
     number: int, arrival_s: float, argument: str, expected_m: tuple[float, float, float] | None = None
 ) -> Frame:
-    """A frame again, from its event, without the event's argument, which may be large and is read.
+    """Restore a frame from its recorded event. The frame's own `argument` is None, because it may be large.
 
     Args:
-        number: of the frame.
-        arrival_s: monotonic seconds.
-        argument: of its event, JSON text.
-        expected_m: of the frame.
+        number: number of the frame.
+        arrival_s: arrival of the frame, monotonic seconds.
+        argument: argument of its event, JSON text.
+        expected_m: expected place of the person followed, see `Frame`.
 
     Raises:
-        InconsistentError: if the argument is not JSON, or the arrival or the place is none of a session.
+        InconsistentError: if the argument is not JSON, or the arrival or the expected place is out of range.
     """
     check_numbers({"arrival_s": arrival_s, "expected_m": expected_m})
     try:
@@ -71,13 +73,13 @@ def restored_frame(
 
 
 def check_numbers(value: object) -> None:
-    """Check the numbers in a recorded state or event. If computing with valid ones fails, that is our own error.
+    """Check the numbers in a recorded state or event. If computing with valid numbers fails, that is our own error.
 
     Raises:
-        InconsistentError: if there is one that no session can have had.
+        InconsistentError: if a number is out of the range of any session.
     """
     for name, number in named_numbers(value):
-        if name == "timestamp_s":  # a client's; any number
+        if name == "timestamp_s":  # from the client, may be any number
             continue
         if not abs(number) <= LARGEST_NUMBER:
             raise InconsistentError(f"expected {name} of at most {LARGEST_NUMBER:g}, got {number:g}")
@@ -88,7 +90,7 @@ def check_numbers(value: object) -> None:
 
 
 def named_numbers(value: object, name: str = "") -> Iterator[tuple[str, float]]:
-    """All floats within a value of dataclasses, named and other tuples and dicts, with the names of their fields."""
+    """All floats in nested dataclasses, named tuples, tuples, lists and dicts, with the names of their fields."""
     if isinstance(value, float):
         yield name, value
     elif is_dataclass(value):

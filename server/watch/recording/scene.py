@@ -1,4 +1,4 @@
-"""The scene of a recording's topic /target, for players to draw: a box on the hero, small grey ones on others."""
+"""The scene of a recording's topic /target, for players to draw: a box for the hero, small grey cubes for others."""
 
 import math
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ HERO_ID, OTHERS_ID = "hero", "others"
 HERO_COLOUR = Color(r=0.2, g=0.88, b=0.44, a=0.5)
 ARROW_M = 0.15  # thickness of the hero's arrow; its length is one second's walk
 IN_VIEW_COLOUR, OUT_OF_VIEW_COLOUR = Color(r=0.6, g=0.6, b=0.6, a=0.8), Color(r=0.6, g=0.6, b=0.6, a=0.3)
-OTHERS_M, NUMBER_ABOVE_M, NUMBER_M = 0.3, 0.6, 0.5  # edge of a cube; its number's height above it, and size
+OTHERS_M, NUMBER_ABOVE_M, NUMBER_M = 0.3, 0.6, 0.5  # edge of a cube; height of the number above it; size of the number
 NO_TURN = Quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
 
 
 def scene(situation: Situation, stamp: Timestamp) -> SceneUpdate:
-    """The hero, and everybody else with their numbers. A part of the scene without anybody is deleted."""
+    """The hero, and all other people with their numbers. An entity without people is deleted from the scene."""
     entities, deletions = [], []
     for entity_id, entity in ((HERO_ID, _hero(situation, stamp)), (OTHERS_ID, _others(situation, stamp))):
         if entity is None:
@@ -55,7 +55,7 @@ def rotation(pose: Pose) -> Quaternion:
 
 
 def vector(xyz: Sequence[float]) -> Vector3:
-    """(x, y, z) as Foxglove has it."""
+    """(x, y, z) as Foxglove's type."""
     return Vector3(x=xyz[0], y=xyz[1], z=xyz[2])
 
 
@@ -85,7 +85,7 @@ def _hero(situation: Situation, stamp: Timestamp) -> SceneEntity | None:
 
 
 def _others(situation: Situation, stamp: Timestamp) -> SceneEntity | None:
-    """A small cube for each person who is not followed, fainter out of view, and the number above it."""
+    """A small cube for each person who is not followed, with the number above it; fainter for people out of view."""
     others = [person for person in situation.people if person.number != situation.followed]
     if not others:
         return None

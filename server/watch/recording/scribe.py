@@ -18,33 +18,35 @@ from server.watch.recording.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-# A kill loses at most their sum and the time of the work itself: together less than a second.
+# Period of writing to the disk, and longest sleep. A kill loses at most the data of both times and of the work itself:
+# less than a second in total.
 FLUSH_S, LONGEST_SLEEP_S = 0.5, 0.2
 MOST_FILES = 32
-# Recordings stop before the disk is so full that others can't work.
+# Recordings stop at this free space, so that other programs can still use the disk.
 LEAST_FREE_BYTES = 500_000_000
-# Growth of one file, and the time that it is averaged over. A simulator makes a quarter of that.
+# Largest growth of one file, and the time over which it is averaged. A simulator makes a quarter of that.
 MOST_BYTES_PER_S, AVERAGED_S = 20_000_000, 5.0
-# What may wait in memory, for one recording and for all. A simulator makes 5 MB a second, mostly the network's output.
+# Most data that waits in memory, of one recording and of all. A simulator makes 5 MB a second, mostly the network's
+# output.
 MOST_WAITING_BYTES, MOST_WAITING_IN_ALL_BYTES = 100_000_000, 400_000_000
 # How long the last writes may take when the server ends.
 CLOSING_S = 1.2
 
 
 class Scribe:
-    """Writes the items that it is handed, each recording into a file of its own.
+    """Writes the items that are handed over to it, each recording into a file of its own.
 
     Args:
-        folder: for the files; it is made with the first of them.
+        folder: folder for the files; it is made with the first file.
         faults: where errors of our own are reported.
-        on_fault: ends a recording for such an error.
+        on_fault: ends a recording after an error of our own.
     """
 
     def __init__(self, folder: Path, faults: Faults, on_fault: Callable[[Recording], None]) -> None:
         self._folder, self._faults, self._on_fault = folder, faults, on_fault
         # A recording for each item handed over, in order; None is the end.
         self._queue: deque[Recording | None] = deque()
-        self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # only the event loop's
+        self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()  # used only by the event loop
         self._wake = threading.Event()
         self._open: dict[Recording, _Open] = {}
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
@@ -54,7 +56,7 @@ class Scribe:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, if it runs, once all items are written; give up on a disk that hangs."""
+        """End the thread, if it runs, once all items are written; wait at most `CLOSING_S`."""
         self._queue.append(None)
         self._wake.set()
         if self._thread.is_alive():
@@ -63,13 +65,14 @@ class Scribe:
     def hand_over(self, recording: Recording, item: Item, size: int) -> None:
         """Have an item written later; never waits.
 
-        If too much waits, a recording fails, because a replay of a recording with a gap would be wrong: this recording
-        if too much of it waits, and if too much of all waits, the one with most.
+        If too much data waits, a recording fails, because a replay of a recording with a gap would be wrong. This
+        recording fails if too much of its own data waits. If too much data of all recordings waits, the recording with
+        the most waiting data fails.
 
         Args:
-            recording: that the item belongs to.
-            item: to be written.
-            size: what it takes in memory, in bytes.
+            recording: the recording that the item belongs to.
+            item: the item to write.
+            size: size of the item in memory, bytes.
         """
         self._recordings.add(recording)
         if recording.waiting_bytes + size > MOST_WAITING_BYTES:
@@ -91,14 +94,14 @@ class Scribe:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more can be recorded, as far as is known now."""
+        """Whether the limit of files allows one more recording now."""
         return len(self._open) < MOST_FILES
 
     def wake(self) -> None:
-        """Say that this is a good time for work: commands have left."""
+        """Have the thread work now, because commands have just been sent."""
         self._wake.set()
 
-    # From here on the thread's own.
+    # The methods below run in the thread.
 
     def _run(self) -> None:
         is_over = False
@@ -111,7 +114,7 @@ class Scribe:
                     is_over = True
                 else:
                     self._guarded(recording, self._take)
-            recording = None  # one that is over must not stay in memory
+            recording = None  # so that a recording that has ended does not stay in memory
             for recording in list(self._open):
                 self._guarded(recording, self._flush_if_due)
 
@@ -133,7 +136,7 @@ class Scribe:
     def _take(self, recording: Recording) -> None:
         try:
             item, size = recording.waiting.popleft()
-        except IndexError:  # it has failed just now
+        except IndexError:  # the recording has just failed, which clears its items
             return
         try:
             if recording not in self._open:
@@ -157,7 +160,7 @@ class Scribe:
                 mcap = McapFile(path)
             except FileExistsError:
                 number += 1
-        recording.file = path  # not before: another recording's name is not to be shown
+        recording.file = path  # set only now, so that the name of another recording's file is never shown
         opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name))
         opened.topics.log(recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)
@@ -194,13 +197,13 @@ class Scribe:
 
 
 class _StoppedError(Exception):
-    """A recording is not begun or is ended, to protect the machine: why, in words."""
+    """A recording is refused or ended to protect the machine; the message says why."""
 
 
 class _Open:
-    """A recording's file, its channels, and when (monotonic seconds) it was flushed and is to be flushed next.
+    """A recording's file, its channels, and the times (monotonic seconds) of the latest and of the next flush.
 
-    `surplus_bytes` is its recent growth beyond `MOST_BYTES_PER_S`.
+    `surplus_bytes` is the file's recent growth beyond `MOST_BYTES_PER_S`.
     """
 
     def __init__(self, mcap: McapFile, topics: Topics) -> None:

@@ -1,4 +1,4 @@
-"""The messages of a recording's topic /state: the situation after each answer, to JSON and back."""
+"""The messages of a recording's topic /state: converts the situation after each answer to JSON and back."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from server.watch.recording.format import parse
 from server.watch.recording.items import Answered
 from server.watch.recording.restore import check_numbers
 
-# Foxglove takes one simple type for each property; null passes as any.
+# Foxglove accepts only one simple type for each property; null is valid for any type.
 NUMBER, TEXT, FLAG, OBJECT = {"type": "number"}, {"type": "string"}, {"type": "boolean"}, {"type": "object"}
 NUMBERS = {"type": "array", "items": NUMBER}
 PERSON = {"number": NUMBER, "probability": NUMBER, "position_m": NUMBERS, "is_in_view": FLAG, "is_refused": FLAG}
@@ -46,7 +46,7 @@ class _Person(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
-    """See `Situation` and `Answered`; what has a default is not in recordings of older formats."""
+    """See `Situation` and `Answered`. Recordings of older formats lack the fields that have a default."""
 
     state: TrackState
     is_held: bool
@@ -71,15 +71,15 @@ def to_json(item: Answered) -> str:
 
 
 def from_json(data: bytes, now_s: float) -> Answered:
-    """The answered frame that a message is about.
+    """Read the message about an answered frame.
 
     Args:
-        data: of a recording of any format.
-        now_s: of the message, monotonic seconds.
+        data: the message, from a recording of any format.
+        now_s: time of the message, monotonic seconds.
 
     Raises:
-        ValueError: naming what is missing or not as expected.
-        RecursionError: if it is nested too deeply.
+        ValueError: names the field that is missing or not as expected.
+        RecursionError: if the message is nested too deeply.
     """
     told = msgspec.structs.asdict(msgspec.convert(parse(data), _State))
     latency_s, distance_m = told.pop("latency_s"), told.pop("distance_m")
@@ -91,7 +91,7 @@ def from_json(data: bytes, now_s: float) -> Answered:
 
 
 def _person(somebody: Somebody) -> dict[str, Any]:
-    """Rounded to what anybody can see: there may be dozens in each frame."""
+    """A person with rounded numbers, because there may be dozens of people in each frame."""
     return {
         **somebody._asdict(),
         "probability": round(somebody.probability, 4),

@@ -1,4 +1,4 @@
-"""The steps of a recording: when what the page shows changed, and where in the file it is; the first pass of `film`."""
+"""The steps of a recording: the times at which the page changed, and the places of the data. First pass of `film`."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -27,14 +27,14 @@ from server.watch.recording.records import Place
 from server.watch.recording.restore import InconsistentError, Waiting, check_numbers, restored, restored_frame
 from server.wire.messages import FOLLOW, PATROL, BadFrameError, Command, Pose, SensorFrame
 
-# Steps, decisions and complaints together, which are kept: a day has 432,000 at five frames a second.
+# Most steps, decisions and complaints in total, which are kept. A day has 432,000 steps at five frames a second.
 MOST_NOTED = 600_000
-# Characters of a complaint or a decision. The server's own are shorter.
+# Most characters of a complaint or a decision. Those that the server writes are shorter.
 LONGEST_WORDS = 500
 
 
 class Decision(NamedTuple):
-    """What was decided, and why, in words; with the number of the step that shows it, and the tracker's state then."""
+    """A decision and its reason in words, with the number of its step and the tracker's state after it."""
 
     step: int
     state: TrackState
@@ -42,7 +42,7 @@ class Decision(NamedTuple):
 
 
 class ReceivedFrame(NamedTuple):
-    """A frame: its number, where its arrival is told, when it arrived, and the camera's pose; None of a bad one."""
+    """A received frame. `place` is that of its first message; `pose` is the camera's, None for a malformed frame."""
 
     number: int
     place: Place
@@ -51,7 +51,7 @@ class ReceivedFrame(NamedTuple):
 
 
 class Shot(NamedTuple):
-    """A picture: its frame, and where its mask and the situation after it are."""
+    """A picture: its frame, and the places of its mask and of the situation after it."""
 
     frame: ReceivedFrame
     mask: Place
@@ -61,8 +61,8 @@ class Shot(NamedTuple):
 class Step(NamedTuple):
     """A moment at which the page changed.
 
-    `target` is whom the session looked for, `shot` the latest picture, `answered` the latest situation, and
-    `changes` what has changed in it since.
+    `target` is the target that the session followed, `shot` the latest picture, `answered` the place of the latest
+    situation, and `changes` the fields of the situation that have changed since.
     """
 
     at_s: float
@@ -76,16 +76,16 @@ class Steps:
     """Reads a recording, and notes each step.
 
     Args:
-        recording: with states, of which only the start has been read.
+        recording: opened with states; only its start has been read.
 
     Attributes:
         steps: in order.
-        moments: of the frames that were answered.
-        decisions: in order; what is said again at once is left out.
-        complaints: of frames that were not understood: when, and what was wrong.
+        moments: of the answered frames.
+        decisions: in order; a decision that repeats the one before it is left out.
+        complaints: about frames that were not understood: time, and what was wrong.
 
     Raises:
-        InconsistentError: if no session can have made the recording, or there is too much to be kept.
+        InconsistentError: if the recording cannot be of any session, or has too many steps.
         UnreadableRecordingError: if it is damaged.
     """
 
@@ -101,7 +101,7 @@ class Steps:
         self._target = state.tracker.config.profile
         # Frames without an answer, by number.
         self._waiting = Waiting[int, ReceivedFrame]()
-        # The frame answered last, until its situation comes, and its mask if it was seen.
+        # The frame answered last, until its situation comes; and the place of its mask, if it was seen.
         self._latest: ReceivedFrame | None = None
         self._mask: Place | None = None
         self._read()
@@ -158,7 +158,7 @@ class Steps:
         self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
 
     def _obey(self, event: Event, commands: list[Command]) -> Iterator[str]:
-        """Note what an event changes besides the tracker's state; yields what the drone is newly told, in words."""
+        """Note the changes by an event besides the tracker's state; yields a description of each change of command."""
         if isinstance(event, Hold | Release):
             self._is_held = isinstance(event, Hold)
         elif isinstance(event, Choose):
@@ -176,7 +176,7 @@ class Steps:
                 yield "the drone is told to patrol"
 
     def _decide(self, words: str) -> None:
-        if not self.decisions or self.decisions[-1][1:] != (self._state, words):  # not each of many bad frames
+        if not self.decisions or self.decisions[-1][1:] != (self._state, words):  # else many bad frames would repeat it
             self.decisions.append(Decision(len(self.steps), self._state, words))
 
     def _answer(self, answered: Answered) -> None:
@@ -189,7 +189,7 @@ class Steps:
         pose = None if mask is None else frame.pose
         if mask is not None and pose is not None:
             shot = Shot(frame, mask, place)
-        self._chosen = situation.chosen  # a choice ends without an event when they are lost
+        self._chosen = situation.chosen  # a choice ends without an event when the chosen person is lost
         self._add(Step(answered.now_s, self._target, shot, place, {}))
         number, arrival_s = len(self.moments) + 1, answered.now_s - answered.latency_s
         self.moments.append(Moment.of(number, arrival_s, answered.latency_s, situation, pose))
@@ -200,7 +200,7 @@ class Steps:
 
 
 def _words(event: Event) -> Iterator[str]:
-    """What an event was, in words, where it is of interest by itself."""
+    """A description of an event, if the event is of interest by itself."""
     match event:
         case Hold():
             yield "held by hand"

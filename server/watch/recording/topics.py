@@ -1,14 +1,14 @@
-"""What a recording says, topic by topic, in Foxglove's own schemas where it has one.
+"""The topics of a recording, in Foxglove's own schemas where there is one.
 
-/events              every event of the session in order, and the commands that it gave: all that a replay needs
+/events              every event of the session in order, and its commands: all data that a replay needs
 /camera              the image file of each frame that was understood, as received
 /camera/calibration  the camera that took it
-/mask                what the network saw: red surroundings, green people, blue the hero, as in the dataset
+/mask                the network's classes: red surroundings, green people, blue the hero, as in the dataset
 /tf                  world → quad, world → camera, camera → camera_optical (x right, y down, z forward)
-/target              where the hero is predicted and in which direction they walk, and where everybody else is
-/state               the session's situation after each answer, with everybody whom it tracks
-/commands            what the simulator was sent
-/log                 frames that were not understood, in words
+/target              predicted position and direction of the hero, and positions of all other people
+/state               the session's situation after each answer, with all tracked people
+/commands            the commands sent to the simulator
+/log                 messages about frames that were not understood
 """
 
 import json
@@ -44,9 +44,9 @@ from server.watch.recording.states import NUMBER, OBJECT, TEXT
 from server.wire.messages import BadFrameError, SensorFrame
 
 QUAD, CAMERA, OPTICAL = "quad", "camera", "camera_optical"
-# Players sort messages by their times, and the start must stay the first.
+# The start is dated back by this, because players sort messages by time and the start must stay the first.
 BEFORE_ALL_S = 0.001
-# The attitude of axes x right, y down, z forward in axes x forward, y left, z up.
+# Rotation from axes x right, y down, z forward to axes x forward, y left, z up.
 CAMERA_FROM_OPTICAL = Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)
 
 
@@ -54,10 +54,10 @@ class Topics:
     """The channels of one simulator: in a recording, or live.
 
     Args:
-        context: of its file, or of the server of live ones.
-        clock: of its messages.
-        name: the simulator's.
-        prefix: before the names of topics and of frames but `world`, where several simulators share a context.
+        context: context of the recording's file, or of the live server.
+        clock: clock of the messages.
+        name: name of the simulator.
+        prefix: prefix of the names of topics and of frames (except `world`), if several simulators share a context.
     """
 
     def __init__(self, context: foxglove.Context, clock: Clock, name: str, prefix: str = "") -> None:
@@ -81,11 +81,11 @@ class Topics:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody takes the messages of any of them; a file takes them all."""
+        """Whether anybody receives messages of any channel; a file receives all."""
         return any(channel.has_sinks() for channel in self._all)
 
     def close(self) -> None:
-        """Take the topics away from whoever takes their messages."""
+        """Close all channels."""
         for channel in self._all:
             channel.close()
 
@@ -167,23 +167,24 @@ class Topics:
 
 
 def as_text(argument: object) -> str:
-    """JSON of an event's argument, from which `parse_sensor_frame` reads the same again."""
+    """JSON of an event's argument, from which `parse_sensor_frame` gets the same result."""
     try:
         return json.dumps(argument)
     except (RecursionError, ValueError):
-        # Nested too deeply, or with numbers of thousands of digits. Frames are parsed from their texts alone.
+        # Nested too deeply, or with numbers of thousands of digits. Only the texts are kept, because parsing a frame
+        # uses only texts.
         texts = argument if isinstance(argument, Mapping) else {}
         return json.dumps({key: value for key, value in texts.items() if isinstance(value, str)})
 
 
 def _png(view: View) -> bytes:
-    """What the network saw, in the dataset's colours; black where it did not look."""
+    """The network's classes in the dataset's colours; black where the network did not look."""
     probabilities, card = view.probabilities, view.card
     hero = threshold(probabilities[..., card.hero], card.hero_threshold_255)
     likeliest = np.maximum.reduce([probabilities[..., number] for number in card.others], initial=0)
     people = (likeliest > probabilities[..., 0]) & ~hero
     surroundings = (probabilities[..., 0] > 0) & ~(hero | people)
-    # Plane by plane: a third of the time that numpy takes along the last axis.
+    # Plane by plane, which takes a third of the time that numpy takes along the last axis.
     blue_green_red = cv2.merge([plane * np.uint8(255) for plane in (hero, people, surroundings)])
     _, png = cv2.imencode(".png", blue_green_red)
     return png.tobytes()
@@ -197,7 +198,7 @@ def _json_channel(
 
 
 def _calibration(camera: Camera, size: Size, stamp: Timestamp, frame_id: str) -> CameraCalibration:
-    """Of the image as received, which may be larger or smaller than the camera's own."""
+    """The calibration for the image as received, which may be larger or smaller than the camera's image."""
     u_px, v_px, focal_px = size.width_px / 2, size.height_px / 2, camera.focal_px * size.height_px / camera.image_px
     return CameraCalibration(
         timestamp=stamp,

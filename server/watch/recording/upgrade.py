@@ -1,29 +1,30 @@
-"""Recordings of older formats in the messages of the present one, one by one as they are read.
+"""Upgrades recordings of older formats to the present format, message by message as they are read.
 
-Format 7 did not tell which settings of the tracker the user had changed, nor of the network's card, second look and
+Format 7 lacks the tracker settings that the user had changed, and the hashes of the network's card, second look and
 conversion.
 
-Format 6 did not store how many frames a belief's short mean was made of; it is taken to be of many. The bounds of a
-network's doubt were in the profile.
+Format 6 lacks the weight of a belief's short mean; the upgrade assumes many frames. The bounds of a network's doubt
+were in the profile.
 
-Format 5 knew of a sighting what both looks say together, and had one belief in a person.
+Format 5 has one evidence of a sighting, for both looks together, and one belief in a person.
 
-Format 4 knew of whole frames only.
+Format 4 has whole frames only.
 
-Format 3 had the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
-depth image, so that a camera did not know of the ground.
+Format 3 has the hero's motion among the tracker's settings, and no other targets (`model/profile.py`). Each frame had a
+depth image, so a camera had no ground.
 
-Format 2 knew of a sighting how sure the network was of the hero (`confidence`) and not what that is worth (`evidence`),
-had no other people, and had other settings of the tracker: those that are still known are kept.
+Format 2 has the network's `confidence` of a sighting instead of its `evidence`, has no other people, and has other
+settings of the tracker: the settings that still exist are kept.
 
-Format 1 knew a frame by its arrival and not by a number, told of a frame only whether it had superseded another, and
-had names of its own for events:
+Format 1 identifies a frame by its arrival instead of a number, tells of a frame only whether it superseded another, and
+has other names for events:
 
     frame                           received: numbered here, and with the number of the frame that it superseded
     seen, bad, failed               seen, not_understood, failed: with the frame's number; targets become sightings
     tick, hold, release, shutdown   the same; `now_s` becomes `at_s`
 
-The state of a session in its middle is upgraded from format 3 on; before, it is not (`snapshot`, in format 2 `state`).
+The state of a session that had begun earlier is upgraded from format 3 on, but not from format 1 (`snapshot`) or 2
+(`state`).
 """
 
 import json
@@ -44,9 +45,9 @@ from server.watch.recording.restore import Waiting
 from server.wire.messages import parse_timestamp, shorten
 
 FORMATS = (1, 2, 3, 4, 5, 6, 7)
-# Of a sighting whose confidence is 0 or 1.
+# Largest absolute evidence, of a sighting whose confidence is 0 or 1.
 MOST_EVIDENCE = 5.0
-# Of a mean of many frames, five a second.
+# Weight of a short mean of many frames, at five frames a second.
 STEADY_WEIGHT = 1 / (1 - math.exp(-0.2 / PRESENT_S))
 FACTS = ("session", "camera", "tracker", "watchdog_s", "min_blob_px", "weights", "weights_sha256", "engine")
 TIMES = ("started_s", "monotonic_s")
@@ -61,10 +62,10 @@ Fields = Mapping[str, Any]
 class Upgrade:
     """Upgrades the messages of one recording, in order.
 
-    Messages may come from anybody: missing and odd fields raise KeyError, TypeError or ValueError.
+    Messages may come from anybody. Missing and malformed fields raise KeyError, TypeError or ValueError.
 
     Args:
-        format: of the recording, one of `FORMATS`.
+        format: format of the recording, one of `FORMATS`.
     """
 
     def __init__(self, format: int) -> None:
@@ -113,7 +114,7 @@ class Upgrade:
         return {**fields, "sightings": sightings}
 
     def _config(self, settings: Fields) -> Fields:
-        """Settings of a tracker."""
+        """The settings of a tracker in the present format."""
         settings = settings if self._format >= 4 else _with_profile(settings)
         profile = {name: value for name, value in dict(settings["profile"]).items() if name not in FORMER_DOUBT}
         return {**settings, "profile": profile}
@@ -125,7 +126,7 @@ class _FromFormat1:
     def __init__(self) -> None:
         self._frames = 0
         self._state: Any = TrackState.PATROL.value
-        # Frames without an answer by their arrival, oldest first.
+        # Frames without an answer, by arrival, oldest first.
         self._unanswered = Waiting[float, _Frame]()
 
     def start(self, fields: Fields) -> dict[str, Any]:
@@ -214,27 +215,27 @@ def _with_profile(settings: Fields) -> dict[str, Any]:
 
 
 def _with_evidence(sighting: list[Any]) -> list[Any]:
-    """A sighting with the log odds of its confidence in place of it."""
+    """A sighting with the log odds of its confidence instead of the confidence."""
     *before, confidence, place = sighting
     share = min(max(msgspec.convert(confidence, float), 1e-6), 1 - 1e-6)
     return [*before, min(max(math.log(share / (1 - share)), -MOST_EVIDENCE), MOST_EVIDENCE), place]
 
 
 def _with_second_evidence(sighting: list[Any]) -> list[Any]:
-    """A sighting whose evidence is that of both looks."""
+    """A sighting whose evidence is used for both looks."""
     *before, evidence, place = sighting
     return [*before, evidence, evidence, place]
 
 
 def _with_both_beliefs(crowd: list[Any]) -> list[Any]:
-    """A crowd that has met no lookalike; its beliefs are by the evidence of both looks."""
+    """A crowd that has met no lookalike. Each belief is used for both looks."""
     people, *others = crowd
     known = [[number, track, [belief, belief], *about, False] for number, track, belief, *about in people]
     return [known, *others, 0]
 
 
 def _with_weights(crowd: list[Any]) -> list[Any]:
-    """A crowd whose beliefs are of many frames."""
+    """A crowd whose beliefs have the weight of many frames."""
     people, *others = crowd
     known = [
         [number, track, [[*means, STEADY_WEIGHT] for means in belief], *about]

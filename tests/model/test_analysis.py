@@ -29,7 +29,7 @@ HALF = THRESHOLDS_255.index(THRESHOLD_255)
 
 
 def row(pixels: int, first: int = 0) -> np.ndarray:
-    """(PX, PX) bool: so many pixels, line by line from line `first` on."""
+    """(PX, PX) bool: the first `pixels` pixels, line by line from line `first` on."""
     numbers = np.arange(PX * PX)
     return ((numbers >= first * PX) & (numbers < first * PX + pixels)).reshape(PX, PX)
 

@@ -24,7 +24,7 @@ def margins(strong, weak, margin):
 
 
 def field(**pixels):
-    """(PX, PX) margins of −9 but for a few: `r3c5=2.0` is row 3, column 5."""
+    """(PX, PX) margins of −9, except for a few: `r3c5=2.0` is row 3, column 5."""
     margin = np.full((PX, PX), -9.0)
     for place, value in pixels.items():
         row, column = place[1:].split("c")

@@ -135,7 +135,7 @@ def test_a_frame_in_decimal_commas_leads_to_the_same_place(quadsim: QuadSimClien
 
 
 def png(width: int, height: int, data: bytes = b"") -> bytes:
-    """A PNG that says it is this large, whatever it holds."""
+    """A PNG whose header gives this size, with any data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -187,7 +187,7 @@ def test_ctrl_c_while_a_command_starts_shows_no_traceback(tmp_path, name):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
-    while (line := process.stdout.readline()) != "importing\n":  # the doctor tells of Python first
+    while (line := process.stdout.readline()) != "importing\n":  # the doctor reports on Python first
         assert line, "expected it to import numpy"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

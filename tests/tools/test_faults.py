@@ -22,7 +22,7 @@ def payload(time_s=0.0, locale="en"):
 
 
 def stream(config, seed=0, frames=500, locale="en"):
-    """What arrives of frames at 5 Hz: (frame's number, when, payload)."""
+    """The frames that arrive, of frames sent at 5 Hz: (frame's number, time of arrival, payload)."""
     faults = Faults(config, np.random.default_rng(seed))
     return [
         (number, at_s, arrived)

@@ -1,4 +1,4 @@
-"""What is reported of a flight, on rows made by hand."""
+"""The report of a flight, on rows made by hand."""
 
 import numpy as np
 import pytest

@@ -26,7 +26,7 @@ def drawn(kind: int, count: int = 100) -> list[Look]:
 
 
 def similar(one, other) -> bool:
-    """Whether two colours differ by no more than a fifth, by which clothes of a kind vary."""
+    """Whether two colours differ by at most a fifth, the variation of clothes of the same kind."""
     return bool((np.abs(np.array(one) - other) <= 0.2 * np.array(other) + 1).all())
 
 

@@ -145,7 +145,7 @@ def test_who_is_not_in_the_latest_frame_is_not_told_though_remembered(world):
 
 
 def observation(shown: list[tuple[int, int]], *people_m: tuple[float, float, float]) -> Observation:
-    """A picture from the origin along x of people, the hero first, of whom (number, pixels) are shown."""
+    """A picture of people, the hero first, from the origin along x; `shown` has (number of the person, pixels)."""
     person = np.full(256 * 256, NOBODY, np.uint8)
     for row, (number, pixels) in enumerate(shown):
         person[256 * row : 256 * row + pixels] = number

@@ -1,4 +1,4 @@
-"""Raw recordings to a training set: as the original did it, whatever is missing, broken, killed or run twice."""
+"""Raw recordings to a training set: as the original did it, also if files are missing or broken, or runs are killed."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def png(array):
 
 
 def depth(grey=255, nearer=0, nearer_px=0):
-    """(256, 256, 3) of one grey, but for its first pixels."""
+    """(256, 256, 3) of one grey, except for its first pixels."""
     flat = np.full(256 * 256, grey, np.uint8)
     flat[:nearer_px] = nearer
     return np.repeat(flat, 3).reshape(256, 256, 3)

@@ -300,7 +300,7 @@ def test_another_target_is_recorded_as_the_hero_and_others_of_its_kind_as_people
         for camera in (2, 3)
     )
     assert max(np.count_nonzero(layer < 255) for layer in cars) > 100
-    assert max(np.count_nonzero(layer < 255) for layer in people) > 0  # nobody else is there than two other cars
+    assert max(np.count_nonzero(layer < 255) for layer in people) > 0  # the only others are two cars
 
 
 def test_a_recording_is_not_written_over(tmp_path, capsys):

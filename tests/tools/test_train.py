@@ -53,7 +53,7 @@ main(sys.argv[1:])
 
 
 def make_dataset(folder, recording="run1cam1", parts=(("train", 6), ("validation", 4))):
-    """Sets of so many pairs, 32 px of noise; in turns a blue person and the hero, red, 64 px."""
+    """Sets with these numbers of pairs, 32 px of noise; in turns a blue person and the hero, red, 64 px."""
     rng = np.random.default_rng(0)
     for name, pairs in parts:
         for kind in ("images", "masks"):

@@ -15,7 +15,7 @@ from tools.diagnosis.advice import from_complaint
 from tools.diagnosis.finding import Finding, Mark
 from tools.simulator.drone import SWEEP_DEG_S
 
-# Rate and clock are judged after so many frames, or so many seconds after the first frame, but after 1 s at least.
+# Rate and clock are judged after 10 frames, or 5 s after the first frame, but not before 1 s after it.
 ENOUGH_FRAMES, ENOUGH_S, LEAST_S = 10, 5.0, 1.0
 # Longest period of frames, s: the drone patrols after 1 s without a frame, and a frame may be lost now and then.
 RAREST_S = 0.5

@@ -1,4 +1,4 @@
-"""How fast somebody walks and how fast the world moves, by distances worked by hand."""
+"""How fast somebody walks and how fast the world moves, by distances calculated by hand."""
 
 import math
 

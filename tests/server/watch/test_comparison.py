@@ -1,4 +1,4 @@
-"""What a replay is compared by: who may be the hero, the tracker's state, the commands."""
+"""Comparison of a replay with its recording: who may be the hero, the tracker's state, the commands."""
 
 from support.seen import seen, sighting, stranger
 

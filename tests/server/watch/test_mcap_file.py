@@ -14,7 +14,7 @@ from server.watch.recording.mcap_file import TAIL, McapFile
 
 
 def numbers(path: Path) -> list[int]:
-    """What `log` has written, as far as a reader finds it."""
+    """The numbers that `log` has written, as far as a reader finds them."""
     with path.open("rb") as file:
         return [json.loads(message.data)["number"] for _, _, message in make_reader(file).iter_messages()]
 

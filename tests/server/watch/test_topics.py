@@ -30,7 +30,7 @@ CLOCK = Clock(1_700_000_000_000_000_000, 100.0)
 SIGHTING = Sighting((128.0, 128.0), (128.0, 150.0), Box(1.0, 2.0, 3.0, 4.0), 200, 0.1 + 0.2, -0.7)
 MARKER_M = (0.7, 0.7, 2.0)
 NOBODY = Situation(TrackState.PATROL, False, False, None, None, None, (), None, None, False, MARKER_M)
-# Three people, of whom the second is followed.
+# Three people; the second is followed.
 PEOPLE = (
     Somebody(1, 0.01, (1.0, 2.0, 0.5), is_in_view=True, is_refused=False),
     Somebody(2, 0.96789012, (4.0, 5.0, 1.0), is_in_view=True, is_refused=False),

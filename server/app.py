@@ -237,7 +237,7 @@ class FollowerServer:
             self._loop.post(self._holds.tell_again)
 
     def _on_network(self, sight: Sight) -> None:
-        """Tell everybody concerned that another network is in use from now on."""
+        """Pass on a new network to the sessions, the recorder and the parent of the fronts."""
         self._control.retarget(trackers_for(sight.card, self._chosen))
         self._recorder.see(sight)
         if self._link is not None:

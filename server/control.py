@@ -139,7 +139,7 @@ class Control:
             simulator.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
 
     def on_disconnect(self, sid: str) -> None:
-        """A client has disconnected, which may be a simulator or not."""
+        """A client has disconnected; it need not be a simulator."""
         simulator = self._simulators.pop(sid, None)
         if simulator is None:
             return

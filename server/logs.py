@@ -1,4 +1,4 @@
-"""The log: a limited number of lines, written by a thread of its own.
+"""The log: a limited number of lines, written by a separate thread.
 
 A paused terminal (Ctrl-S) or a pipe that nobody reads blocks the thread that writes to it. The event loop must not be
 blocked.

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from model.evidence import LOOKALIKE_SHARE, among_lookalikes
 
-# QuadSim's scenes have one hero among some thirty people, of whom half come into view. Chosen together with
+# QuadSim's scenes have one hero among some thirty people, and half of them come into view. Chosen together with
 # `SETTLED_WORTH` on flights of the stand-in, seeds 500 to 505.
 CHANCE = 1 / 15
 # The time constants of the two means. The short one averages the noise of single frames, and still notices that a track
@@ -82,7 +82,7 @@ class Means(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """The evidence that a person is the hero: rather than `anybody` else, and by the second look than a `lookalike`."""
+    """The evidence that a person is the hero, against `anybody` else and, by the second look, against a `lookalike`."""
 
     anybody: Means
     lookalike: Means

@@ -87,9 +87,9 @@ class Motion:
         return track._replace(level=level, upright=upright)
 
     def predict(self, track: Track, time_s: float) -> Vector:
-        """The (x, y, z) position at a time. `walk_on_s` after the latest sighting, the prediction stops.
+        """The (x, y, z) position at a time. The person is predicted to stop `walk_on_s` after the latest sighting.
 
-        For a hidden person, it stops later by the time for which the person has been hidden.
+        For a hidden person, `hidden_s` is added to that time.
         """
         step_s = min(max(time_s - track.time_s, 0.0), self._walk_on_s + track.hidden_s)
         (x, y, z), (vx, vy, vz) = track.position_m, track.velocity_mps

@@ -95,8 +95,8 @@ class SessionState:
 
     Args:
         tracker: all tracked people, and the person followed.
-        clock: of its frames.
-        counts: of its frames.
+        clock: the time of its frames.
+        counts: the numbers of its frames.
         is_told_to_follow: whether the last command was to follow; None before the first command.
         is_held: whether the operator keeps the drone on patrol.
         fresh_at_s: arrival of the newest frame understood, or before that when the first frame was read; None before
@@ -260,7 +260,7 @@ class Session:
         )
         if not tracker.is_following:
             return self._patrol("out of sight" if tracker.hero is not None else "no longer likely to be the target")
-        # By arrival times, because a simulator whose clock hardly moves would otherwise follow on without a hero.
+        # By arrival times, because a simulator whose clock hardly moves would otherwise follow for ever without a hero.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.longest_unseen_s:
             return self._give_up("out of sight, though by the frames' timestamps not for long")

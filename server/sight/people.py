@@ -85,7 +85,7 @@ class Sighting(NamedTuple):
 
     @property
     def is_candidate(self) -> bool:
-        """Whether it is rather the hero than anybody else, by this frame alone."""
+        """Whether this is more likely the hero than anybody else, from this frame alone."""
         return self.evidence > 0 and (self.second_evidence is None or self.second_evidence > 0)
 
 

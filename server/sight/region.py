@@ -79,7 +79,7 @@ def region_around(
         part_px: height and width of a part.
 
     Returns:
-        None if the person does not fit into a part, or if their middle is out of the image.
+        None if the person does not fit into a part, is behind the camera, or has their middle out of the image.
     """
     middle_m = np.array(expected_m)
     up_m = np.array([0.0, 0.0, profile.height_m / 2 + LEEWAY_M])

@@ -8,7 +8,7 @@ from server.flight.session import Situation
 from server.sight.geometry import Camera
 from server.watch.labels import Spot, as_json
 
-# A picture is shown only if it is at most this much older than the newest frame. Without viewers, none is drawn anew.
+# A picture is shown only if it is at most this much older than the newest frame. It is old if nobody has looked since.
 MOST_LAG_S = 3.0
 # Warnings about a simulator's input: how long each warning is shown, and the most warnings.
 WARNING_SHOWN_S, WARNINGS_SHOWN = 60.0, 5

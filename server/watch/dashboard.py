@@ -31,7 +31,7 @@ MOST_MOMENTS_TOGETHER = 50_000
 # Most moments in one message: of one simulator (3 ms of work), and of all in total (0.1 MB). The rest of a new viewer's
 # history comes with the next messages, newest first, because the page shows the first ones as the present.
 MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
-# Stands for a simulator in full where there is none, for viewers of the wall. No simulator has this name.
+# Value of `in_full` for viewers of the wall, who see no simulator in full. No simulator has this name.
 NOBODY = ""
 
 

@@ -1,6 +1,6 @@
 """Overlay images: the network's classes over the camera image, everybody's number, a cross, state, distance and age.
 
-A thread of its own draws them after the frame has been answered. Only the newest frame of each simulator waits for it.
+A separate thread draws them after the frame has been answered. Only the newest frame of each simulator waits for it.
 """
 
 import base64

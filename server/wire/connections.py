@@ -1,6 +1,6 @@
 """Accepted connections: their number, the deadline for a request, and which client is dropped when all are taken.
 
-A stranger is a client none of whose events has been understood yet, and which does not watch the page. When all
+A stranger is a client that does not watch the page and has not sent an event that was understood. When all
 connections are taken, a new client takes the place of the longest-waiting stranger. Without a stranger, it takes the
 place of the client that has been silent for longest. A QuadSim sends its first frame within 0.2 s.
 """

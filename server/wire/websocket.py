@@ -186,7 +186,7 @@ class WebSocket(eventlet.websocket.RFC6455WebSocket):
             super()._handle_control_frame(opcode, data)
 
     def wait(self) -> str | None:
-        """The next Engine.IO packet, or None once the client has gone."""
+        """The next Engine.IO packet, or None once the client has disconnected."""
         for arrived in self.iterator:
             message = arrived.take()
             self.connection.turns.end()  # as in `BufferedSocket.recv`: after each message, others have their turn

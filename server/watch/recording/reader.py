@@ -2,7 +2,7 @@
 
     FILE.mcap ─▶ records.py ─▶ (upgrade.py) ─▶ format.py, states.py ─▶ film.py, tools/
 
-A recording that was cut off, for example by a kill or a full disk, is read up to its end. A file may come from anybody,
+A recording that was cut off, for example by a kill or a full disk, is read up to there. A file may come from anybody,
 so each message is checked.
 """
 

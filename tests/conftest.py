@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import model  # noqa: F401  (imported before OpenVINO, so that no test reports to Google Analytics)
+
 # Modules and calls that start servers or browsers, render worlds, or train or convert networks.
 SLOW_MODULES = (
     "hostile/test_recordings.py",

@@ -13,9 +13,9 @@ from tools.simulator.world import EPOCH_S, World
 
 
 class SharedWorld(World):
-    """A world at its start, with the renderer of all shared worlds of its seed and people: building one takes a second.
+    """A world at its start, with the renderer of all shared worlds of the same arguments: building one takes seconds.
 
-    Do not render two shared worlds of the same seed and people in turns.
+    Do not render two shared worlds of the same arguments in turns.
     """
 
     def __init__(
@@ -25,10 +25,11 @@ class SharedWorld(World):
         *,
         opengl: bool = False,
         start_s: float = EPOCH_S,
+        hides: bool = False,
         lookalikes: int | None = 0,
         target: str = HERO,
     ) -> None:
-        original = _original(seed, people, opengl, lookalikes, target)
+        original = _original(seed, people, opengl, hides, lookalikes, target)
         vars(self).update(vars(original))
         self.walkers, self.drone = copy.deepcopy(original.walkers), copy.deepcopy(original.drone)
         self._start_s = start_s
@@ -38,8 +39,8 @@ class SharedWorld(World):
 
 
 @functools.cache
-def _original(seed: int, people: int, opengl: bool, lookalikes: int | None, target: str) -> World:
-    return World(seed, people, opengl=opengl, lookalikes=lookalikes, target=target)
+def _original(seed: int, people: int, opengl: bool, hides: bool, lookalikes: int | None, target: str) -> World:
+    return World(seed, people, opengl=opengl, hides=hides, lookalikes=lookalikes, target=target)
 
 
 def world_near_hero(seed=4, people=5, kind: type[World] = World):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.fake_engine import ColourEngine
+from support.worlds import SharedWorld
 
 from tools import closed_loop
 from tools.simulator import episodes, loop_table
@@ -14,11 +15,16 @@ from tools.simulator.episodes import ORIGINAL, Episode, fly_episode
 from tools.simulator.faults import FaultConfig
 from tools.simulator.loop_score import Score
 from tools.simulator.loop_table import OF_THE_HERO, SERVER, Goal, table
-from tools.simulator.world import World
 
 PERFECT = Score(20, 20, 1.0, 2.0, 20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.0, 0, 0, 0.9, 0.1, 0.2, 0.1, 0.05)
 # Seed 7 with two others: the red network leads the server's drone after somebody within the first seconds.
 SEED, PEOPLE, DURATION_S = 7, 2, 4.0
+
+
+@pytest.fixture(autouse=True)
+def shared_worlds(monkeypatch):
+    """Of this process. `test_world.py` has the same world built twice, and worker processes build their own."""
+    monkeypatch.setattr(episodes, "World", SharedWorld)
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_a_hero_who_hides_is_told(tmp_path, red_network, capsys):
 def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, capsys):
     made = []
 
-    class NotedWorld(World):
+    class NotedWorld(SharedWorld):
         def __init__(self, *arguments, **options):
             made.append(options["lookalikes"])
             super().__init__(*arguments, **options)
@@ -92,7 +98,7 @@ def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, c
 def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_network, monkeypatch, capsys):
     made = []
 
-    class NotedWorld(World):
+    class NotedWorld(SharedWorld):
         def __init__(self, *arguments, **options):
             made.append((options["target"], options["lookalikes"]))
             super().__init__(*arguments, **options)
@@ -105,7 +111,7 @@ def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_
 
 
 def test_several_processes_give_the_same_figures_as_one(tmp_path):
-    """With the real network: the workers load it themselves."""
+    """With the real network: the workers load it themselves, and build the worlds."""
     reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]
     assert reports[0] == reports[1]
 

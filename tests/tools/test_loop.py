@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.fake_engine import DOG, ColourEngine
+from support.worlds import SharedWorld
 
 from model.card import Card, Target
 from model.engines import Engine
@@ -45,7 +46,7 @@ class TruthEngine(Engine):
 @pytest.fixture
 def world():
     """A world whose drone begins 8 m south of the hero, 5 m up, turned to the hero (its gimbal looks 30° down)."""
-    with World(seed=3, people=2) as subject:
+    with SharedWorld(seed=3, people=2) as subject:
         x_m, y_m, _ = subject.walkers.hero_position_m
         subject.drone = Drone(np.array([[x_m, y_m, 6.0]]), Pose(x_m, y_m - 8.0, 5.0, 0.0, 0.0, 90.0))
         yield subject
@@ -170,7 +171,7 @@ def test_in_a_real_picture_the_hero_is_in_view_until_the_camera_turns_away(world
 
 
 def test_each_frame_is_answered_at_its_own_time():
-    with World(seed=3, people=0) as world:
+    with SharedWorld(seed=3, people=0) as world:
         pilot = Scribe()
         flight = fly(world, pilot, duration_s=1.0)
     assert pilot.frames_s == pilot.ticks_s == [0.0, 0.2, 0.4, 0.6, 0.8]
@@ -179,7 +180,7 @@ def test_each_frame_is_answered_at_its_own_time():
 
 
 def test_a_delayed_frame_is_answered_later_between_frames_if_need_be():
-    with World(seed=3, people=0) as world:
+    with SharedWorld(seed=3, people=0) as world:
         pilot = Scribe()
         fly(world, pilot, duration_s=1.0, faults=lossy(delay=0.25))
     assert pilot.frames_s == [0.25, 0.45, 0.65, 0.85]
@@ -187,7 +188,7 @@ def test_a_delayed_frame_is_answered_later_between_frames_if_need_be():
 
 
 def test_dropped_frames_never_arrive():
-    with World(seed=3, people=0) as world:
+    with SharedWorld(seed=3, people=0) as world:
         pilot = Scribe()
         fly(world, pilot, duration_s=4.0, faults=lossy(drop=0.5))
     assert 0 < len(pilot.frames_s) < 20

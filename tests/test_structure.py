@@ -1,10 +1,10 @@
 """The rules that keep the structure: who may import what, and how long a module may be."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from tools.simulator.server_process import REPOSITORY
@@ -19,13 +19,16 @@ def name(file: Path) -> str:
     return str(file.relative_to(REPOSITORY))
 
 
-def imports(file: Path) -> Iterator[tuple[str, str | None]]:
+@functools.cache
+def imports(file: Path) -> tuple[tuple[str, str | None], ...]:
     """Each module that a file imports, and the name that it takes from it."""
+    found: list[tuple[str, str | None]] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
+            found += [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from ((node.module, alias.name) for alias in node.names)
+            found += [(node.module, alias.name) for alias in node.names]
+    return tuple(found)
 
 
 def test_modules_are_short():

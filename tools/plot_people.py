@@ -89,7 +89,7 @@ def tell(recording: Recording) -> Story:
             continue
         at_s, situation = entry.event.at_s - start.monotonic_s, session.situation(entry.event.at_s)
         times_s.append(at_s)
-        followed.append(situation.followed_now or 0)
+        followed.append(0 if situation.is_held else situation.followed_now or 0)
         for person in situation.people:
             if person.is_in_view:
                 probabilities[person.number].append((at_s, person.probability))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_2, rewritten
+from support.recorded_session import FORMAT_2, FORMAT_5, rewritten
 
 from server.watch.recording.reader import Recording
 from tools import plot_people
@@ -17,6 +17,13 @@ def test_the_recorded_sightings_are_tracked_again():
     assert np.all(np.diff(story.times_s) >= 0)
     assert set(story.followed[story.followed > 0]) <= set(story.probabilities)
     assert all(0 <= chance <= 1 for line in story.probabilities.values() for _, chance in line)
+
+
+def test_nobody_is_followed_while_the_drone_is_on_hold():
+    """Of the frames that were seen, 20 come before the hold and three within it."""
+    with Recording(FORMAT_5) as recording:
+        followed = tell(recording).followed > 0
+    assert followed[19:24].tolist() == [True, False, False, False, True]
 
 
 def test_a_picture_is_drawn(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import { ask } from "/page/ask.js";
 import { latestRate, drawLatency, drawRate } from "/page/chart.js";
 import { drawMap } from "/page/map.js";
-import { PeopleList, peopleOf, personInPicture, personOnMap } from "/page/people.js";
+import { PeopleList, followedWord, peopleOf, personInPicture, personOnMap } from "/page/people.js";
 import { isOld, noPicture, write } from "/page/words.js";
 
 const HISTORY_S = 180; // the same as the server's
@@ -107,6 +107,7 @@ export class Card {
     write($(".picture .caption", this.element), noPicture(about.frame_age_s) || "no picture yet");
     write($(".state", this.element), about.is_held ? "on hold" : about.state);
     write($(".meaning", this.element), meaning(about, about.target));
+    write($(".map .hero", this.element), followedWord(about.is_held));
     this.showTargets(targets);
     this.turn(this.holdButton, about.is_held, about.is_held ? "Release" : "Hold");
     const isRecorded = about.recording?.is_on ?? false;

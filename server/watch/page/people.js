@@ -10,7 +10,7 @@ const canHover = window.matchMedia("(hover: hover)");
 
 /**
  * People from the stream's arrays. `body` is their position in the picture, from above the head to the feet. `isInView`
- * is as of the newest frame, and `isStale` says that this frame is old.
+ * is as of the newest frame, and `isStale` says that this frame is old. `isHeld`: the drone is on hold.
  */
 export function peopleOf(about) {
   return about.people.map(([number, probability, x, y, isInView, isRefused, u, v, top]) => ({
@@ -21,6 +21,7 @@ export function peopleOf(about) {
     isStale: isOld(about.frame_age_s),
     isRefused: isRefused === 1,
     isFollowed: number === about.followed,
+    isHeld: about.is_held,
     isChosen: number === about.chosen,
     body: u === null ? null : { u, top, bottom: v + (v - top) },
   }));
@@ -154,9 +155,12 @@ function lookOf({ isRefused, isChosen, isFollowed }) {
   return isFollowed ? "followed" : "other";
 }
 
-function whereabouts({ isInView, isStale, isRefused, isChosen, isFollowed }) {
+/** What is true of the person whom the tracker follows: while the drone is on hold, it does not. */
+export const followedWord = (isHeld) => (isHeld ? "would be followed" : "followed");
+
+function whereabouts({ isInView, isStale, isRefused, isChosen, isFollowed, isHeld }) {
   const words = [isInView ? (isStale ? "was in view" : "in view") : "out of view"];
-  if (isFollowed) words.push("followed");
+  if (isFollowed) words.push(followedWord(isHeld));
   if (isChosen) words.push("chosen");
   if (isRefused) words.push("refused");
   return words.join(", ");

@@ -371,12 +371,14 @@ def test_a_drone_whose_frames_have_stopped_does_not_look_live(server: ServerProc
 
 def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
     with looking(browser, server.port), flying(server) as flight:
-        assert shows(browser, "FOLLOWING")
+        assert shows(browser, "in view, followed", ".people .where")
         pressed_s = time.monotonic()
         browser.find_element(By.CSS_SELECTOR, "button.hold").click()
         lost = flight.client.wait_for("object_lost", since_s=pressed_s, timeout_s=PATIENCE_S)
         assert shows(browser, "ON HOLD")
         assert shows(browser, "Release", "button.hold")
+        for place in (".people .where", ".map .hero"):
+            assert shows(browser, "would be followed", place)
         assert [event.name for event in flight.client.events if event.arrived_s > lost.arrived_s] == []
         button = browser.find_element(By.CSS_SELECTOR, "button.hold")
         wait_idle(button)
@@ -384,6 +386,7 @@ def test_the_hold_button_holds_and_releases(server: ServerProcess, browser):
         button.click()
         assert flight.client.wait_for("object_detected", since_s=released_s, timeout_s=PATIENCE_S)
         assert shows(browser, "FOLLOWING")
+        assert shows(browser, "in view, followed", ".people .where")
 
 
 LEFT, RIGHT = 70, 180  # columns of the image

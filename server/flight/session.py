@@ -247,9 +247,10 @@ class Session:
             return []  # see `SessionState.bad_at_s`; the drone has been stopped
         clock, time = self.state.clock.tick(event.timestamp_s, event.arrival_s)
         if time.is_stale:
-            self._change(clock=clock)
-            self._count(stale=1)
+            self._change(clock=clock, counts=self.state.counts.plus(stale=1))
             return []
+        # Following ends without a command only when the operator releases the person.
+        why_nobody = "no longer likely to be the target" if self.state.tracker.is_following else "released by hand"
         tracker = self.state.tracker.update(time.time_s, event.sightings, event.surfaces, event.is_part)
         self._change(
             clock=clock,
@@ -259,7 +260,7 @@ class Session:
             seen_at_s=event.arrival_s if tracker.state is TrackState.FOLLOWING else self.state.seen_at_s,
         )
         if not tracker.is_following:
-            return self._patrol("out of sight" if tracker.hero is not None else "no longer likely to be the target")
+            return self._patrol(why_nobody if tracker.hero is None else "out of sight")
         # By arrival times, because a simulator whose clock hardly moves would otherwise follow for ever without a hero.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.longest_unseen_s:

@@ -366,6 +366,21 @@ def test_of_somebody_who_no_longer_looks_like_the_hero_the_log_says_so(caplog):
     assert caplog.records[-1].getMessage() == "[a simulator] Target lost: no longer likely to be the target"
 
 
+@pytest.mark.parametrize(
+    ("order", "reason"), [(Choose(0.7, None), "released by hand"), (Refuse(0.7, 2), "refused by hand")]
+)
+def test_of_a_chosen_person_whom_the_operator_gives_up_the_log_says_so(caplog, order, reason):
+    caplog.set_level(logging.INFO)
+    subject = with_stranger()
+    show(subject, 0.5, stranger(ASIDE))
+    subject.take(Choose(0.55, 2))
+    show(subject, 0.6, stranger(ASIDE))
+    subject.take(order)
+    show(subject, 0.8, stranger(ASIDE))
+    show(subject, 1.0, stranger(ASIDE))
+    assert caplog.messages[-1] == f"[a simulator] Target lost: {reason}"
+
+
 def test_a_tick_before_the_first_frame_tells_nothing():
     assert session().take(Tick(99.0)) == []
 

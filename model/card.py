@@ -98,6 +98,13 @@ class Card:
         if not 1 <= self.min_blob_px <= LARGEST_MIN_BLOB_PX:
             raise ValueError(f"min_blob_px must be 1 to {LARGEST_MIN_BLOB_PX}, got {self.min_blob_px}")
 
+    def __str__(self) -> str:
+        """What its inputs and outputs mean, in one line; the profile is told elsewhere."""
+        return (
+            f"classes {', '.join(self.classes)}; pixels (value - {self.mean:g}) / {self.scale:g}; "
+            f"{self.profile.name} above probability {self.hero_threshold_255 / 255:.2f}"
+        )
+
     @property
     def hero(self) -> int:
         """Output channel of the hero: of the class with the profile's name. Channel 0 is the surroundings."""

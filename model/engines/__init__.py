@@ -2,14 +2,18 @@
 
 import argparse
 import importlib.util
+import logging
 from pathlib import Path
 
+from model.card import card_file
 from model.engines.engine import Engine
 from model.engines.parts import parts_sha256
 from model.engines.second_look import SecondLook, second_look_file
-from model.loading import import_keras, is_converted, resolve_weights, weights_sha256
+from model.loading import import_keras, is_converted, is_legacy, resolve_weights, weights_sha256
 
 __all__ = ["ENGINES", "PRECISIONS", "Engine", "add_precision_option", "load_engine"]
+
+logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "openvino", "tensorflow")
 PRECISIONS = ("auto", "int8", "bf16", "f32")
@@ -56,6 +60,8 @@ def load_engine(
         from model.engines.tensorflow import TensorFlowEngine
 
         engine = TensorFlowEngine(path)
+    if not is_legacy(path) and not (file := card_file(path)).exists():
+        logger.info("no card %s, so these settings are assumed: %s", file, engine.card)
     if engine.card.second_evidence is not None:
         engine.second_look = SecondLook(second_look_file(path))
     engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import logging
 import math
 import os
 import platform
@@ -159,6 +160,21 @@ def test_the_card_beside_the_weights_names_the_classes(network, tmp_path):
     carded.write_bytes(network.read_bytes())
     carded.with_suffix(".json").write_text(json.dumps({"classes": ["surroundings", "hero", "people"]}))
     assert load_engine("openvino", carded).card.classes == ("surroundings", "hero", "people")
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_what_is_assumed_of_a_network_without_a_card_is_told_once(network, tmp_path, caplog, engine):
+    caplog.set_level(logging.INFO)
+    bare = Path(shutil.copy(network, tmp_path))
+    load_engine(engine, bare)
+    assert [line for line in caplog.messages if "no card" in line] == [
+        f"no card {bare.with_suffix('.json')}, so these settings are assumed: classes surroundings, people, hero; "
+        "pixels (value - 127.5) / 127.5; hero above probability 0.50"
+    ]
+    caplog.clear()
+    bare.with_suffix(".json").write_text("{}")
+    load_engine(engine, bare)
+    assert "no card" not in caplog.text
 
 
 def test_auto_takes_openvino_where_there_is_no_gpu(network):

@@ -32,7 +32,8 @@ def quantize(network: Any, frames: Sequence[np.ndarray]) -> Any:
     Returns:
         The quantised `openvino.Model`.
     """
-    nncf.set_log_level(logging.ERROR)  # otherwise it logs a line for every layer
+    # Otherwise it logs each layer. `nncf.set_log_level` would also change handlers that other loggers share.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     network.reshape(list(frames[0].shape))
     convolutions = [each for each in network.get_ordered_ops() if each.get_type_name() in CONVOLUTIONS]
     output = network.output(0).get_node().input_value(0).get_node()

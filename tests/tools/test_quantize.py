@@ -1,11 +1,13 @@
 """Quantising a small network that takes red for the hero, and the bounds that int8 must keep."""
 
 import json
+import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import keras
+import nncf
 import numpy as np
 import pytest
 from support.dataset import save_pair
@@ -74,6 +76,16 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
     assert main([str(network), "--data", str(data)]) == 1
     assert "not kept" in capsys.readouterr().out
     assert shipped(network, "int8"), "the one before stays"
+
+
+def test_a_handler_that_another_log_shares_keeps_its_level(network, data):
+    logger, shared = logging.getLogger(nncf.__name__), logging.NullHandler()
+    logger.addHandler(shared)
+    try:
+        assert main([str(network), "--data", str(data)]) == 0
+    finally:
+        logger.removeHandler(shared)
+    assert shared.level == logging.NOTSET
 
 
 @pytest.fixture

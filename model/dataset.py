@@ -221,7 +221,7 @@ def read_set(folder: Path, px: int) -> Frames:
     """Read a whole set at `px` × `px`, with a progress bar.
 
     Raises:
-        ValueError: as `list_pairs` and `read_pair` do.
+        OSError, ValueError: as `list_pairs` and `read_pair` do.
     """
     return read_pairs(list_pairs(folder), px, folder.name)
 
@@ -243,6 +243,7 @@ def read_dataset(
         targets: number of targets that masks may show.
 
     Raises:
+        OSError: if a folder does not exist.
         ValueError: as `list_pairs` and `read_pair` do, if a recording to hold out does not exist, or if nothing is left
             to train or to validate on.
     """

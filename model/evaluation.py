@@ -38,6 +38,7 @@ from model.analysis import (
 )
 from model.engines import Engine, load_engine
 from model.engines.one_target import OneTarget
+from model.folders import check_folder
 from model.images import open_image, resize_probabilities, resize_rgb, resize_truth
 from model.loading import resolve_weights
 from model.mask_colours import with_one_target
@@ -143,6 +144,7 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
         FileNotFoundError: if a folder is missing.
         ValueError: if its images and masks do not pair up.
     """
+    check_folder(data)
     root = data / "sample_evaluation_data"
     if which == EXAM:
         folders = {name: (root if root.is_dir() else data) / name for name in EVALUATION_SETS}

@@ -1,7 +1,20 @@
-"""Folders that a program writes into."""
+"""Folders that a program reads or writes."""
 
 import tempfile
 from pathlib import Path
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder exists.
+
+    Raises:
+        OSError: if it does not; the message names the outermost folder of its path that is missing.
+    """
+    for path in (*reversed(folder.parents), folder):
+        if not path.exists():
+            raise FileNotFoundError(f"expected the folder {path}, which does not exist")
+        if not path.is_dir():
+            raise NotADirectoryError(f"expected a folder, got the file {path}")
 
 
 def make_writable(folder: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from model.folders import check_folder
+
 IMAGE_PX = 256
 JPEG_QUALITY = 75  # the original tool's
 IMAGE_ENDINGS, MASK_ENDINGS = (".jpeg", ".jpg"), (".png",)
@@ -67,8 +69,10 @@ def list_pairs(folder: Path) -> list[PathPair]:
     """Pair the images of a set with their masks.
 
     Raises:
-        ValueError: if the folder holds no image, or as `pair_up`.
+        OSError: if the folder does not exist.
+        ValueError: if it holds no image, or as `pair_up`.
     """
+    check_folder(folder / "images")
     images = list_files(folder / "images", IMAGE_ENDINGS)
     if not images:
         raise ValueError(f"expected {folder / 'images'} to hold *.jpeg files, found none")

@@ -69,7 +69,20 @@ def test_names_without_a_frame_number_pair_up_in_order(tmp_path):
 
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected .*/images to hold \*\.jpeg files, found none"):
-        list_pairs(tmp_path)
+        list_pairs(make_set(tmp_path, [], []))
+
+
+@pytest.mark.parametrize(("folder", "missing"), [("set", "set/images"), ("nowhere/train", "nowhere")])
+def test_of_a_set_that_does_not_exist_the_missing_folder_is_named(tmp_path, folder, missing):
+    (tmp_path / "set").mkdir()
+    with pytest.raises(FileNotFoundError, match=f"^expected the folder {tmp_path / missing}, which does not exist$"):
+        list_pairs(tmp_path / folder)
+
+
+def test_a_file_in_the_place_of_a_set_is_refused(tmp_path):
+    (tmp_path / "set").touch()
+    with pytest.raises(NotADirectoryError, match=f"^expected a folder, got the file {tmp_path / 'set'}$"):
+        list_pairs(tmp_path / "set")
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,7 @@ def spoil(data, what):
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        ("no folder", "expected {data}/train/images to hold *.jpeg files, found none"),
+        ("no folder", "expected the folder {data}, which does not exist"),
         ("no images", "expected {data}/train/images to hold *.jpeg files, found none"),
         (
             "no validation",

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from model.bars import counting_bar
 from model.images import open_image, resize_rgb
 from model.mask_colours import class_numbers
 from model.pair_files import PathPair, list_pairs
@@ -208,7 +208,7 @@ def read_pairs(pairs: Sequence[PathPair], px: int, title: str, targets: int = 1)
     masks = np.empty((len(pairs), px, px), np.uint8)
     with (
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(pairs), desc=f"reading {title}", unit=" pairs") as progress,
+        counting_bar(len(pairs), desc=f"reading {title}", unit=" pairs") as progress,
     ):
         read = pool.map(lambda pair: read_pair(pair[0], pair[1], px, targets), pairs)
         for number, (image, mask) in enumerate(read):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from model.analysis import (
     BLOB_MIN_PX,
@@ -36,6 +35,7 @@ from model.analysis import (
     worst_masks,
     worst_misses,
 )
+from model.bars import progress_bar
 from model.engines import Engine, load_engine
 from model.engines.one_target import OneTarget
 from model.folders import check_folder
@@ -218,7 +218,7 @@ def analyse(
         return analyse_frame(resize_probabilities(probabilities, px), truth)
 
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-        return list(tqdm(pool.map(figures, pairs), total=len(pairs), desc=name, unit=" frames"))
+        return list(progress_bar(pool.map(figures, pairs), total=len(pairs), desc=name, unit=" frames"))
 
 
 def read_image(path: Path, px: int) -> np.ndarray:

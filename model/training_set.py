@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
-from model.command import print_text, printable
+from model.bars import counting_bar, print_beside_bars
+from model.command import print_text
 from model.preprocessing import Frame, check_set, is_changed, is_made, list_frames, make_pair, repair_set
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
@@ -66,7 +65,7 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):
         if reason is not None:
             skipped += 1
-            tqdm.write(f"skipped {printable(reason)}", file=sys.stderr)
+            print_beside_bars(f"skipped {reason}")
     made, there = len(missing) - skipped, len(recorded) - len(missing)
     kept = f", of them with changed masks that were kept: {len(changed)}" if changed else ""
     print(f"pairs made: {made}, already there: {there}{kept}, frames skipped: {skipped}")
@@ -81,10 +80,9 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], descripti
     Uses threads. They are as fast as processes here, because Pillow releases the interpreter's lock. Processes could
     survive a kill of the command and keep writing beside the next run.
     """
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(items), desc=description, unit=unit, disable=not items) as progress,
-    ):
+    if not items:
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool, counting_bar(len(items), desc=description, unit=unit) as bar:
         for result in pool.map(work, items):
-            progress.update()
+            bar.update()
             yield result

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
+from model.bars import progress_bar
 from model.dataset import Frames
 from model.images import normalise
 from model.scoring import HERO, HeroScore, as_of_one_target, mask_of_one_target, pooled, score_set
@@ -17,7 +17,7 @@ FRAMES_PER_PREDICTION = 32
 def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
     """Probabilities (px, px, classes) of each frame, with a progress bar."""
     starts = range(0, len(frames.images), FRAMES_PER_PREDICTION)
-    for start in tqdm(starts, desc="validation", unit=" batches", leave=False):
+    for start in progress_bar(starts, desc="validation", unit=" batches", leave=False):
         images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
         yield from np.asarray(network.predict_on_batch(images))
 

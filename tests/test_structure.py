@@ -64,6 +64,10 @@ def test_only_the_wire_knows_the_event_loop_and_socket_io():
         assert "eventlet" not in modules or file.name == "green.py", name(file)
 
 
+def test_progress_bars_are_made_in_one_place_which_leaves_them_out_of_logs():
+    assert [name(file) for file in MODULES if "tqdm" in dict(imports(file))] == ["model/bars.py"]
+
+
 def test_decisions_and_sight_are_pure():
     """No sockets, threads, HTTP or clocks of their own: time comes in with the event."""
     for file in MODULES:

@@ -21,14 +21,12 @@ import argparse
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from model.bars import progress_bar
 from model.command import check_output_file, command, run_command
 from model.engines import PRECISIONS
 from model.options import add_options, check, from_options, option
@@ -113,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for pilot in settings.pilots
     ]
     flown = _flights(episodes, settings)
-    shown = tqdm(flown, total=len(episodes), unit="flight", disable=not sys.stderr.isatty())
+    shown = progress_bar(flown, total=len(episodes), unit="flight")
     by_episode = dict(zip(episodes, shown, strict=True))
     by_pilot = {
         pilot: [flight for episode, flight in by_episode.items() if episode.pilot == pilot] for pilot in settings.pilots

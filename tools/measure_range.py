@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from model.bars import progress_bar
 from model.command import command, print_text, run_command
 from model.engines import add_precision_option, load_engine
 from model.options import check
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = []
     for seed in options.seeds:
         with World(seed, options.people, lookalikes=None, target=options.target) as world:
-            for observation in tqdm(observations(world, seed, options.duration), f"seed {seed}", options.duration):
+            flown = observations(world, seed, options.duration)
+            for observation in progress_bar(flown, desc=f"seed {seed}", total=options.duration):
                 view = sight.look(Frame.read(1, 0.0, frame_fields(observation)))
                 assert isinstance(view, View)
                 found += [each for one in view.sightings if (each := measured(one, observation)) is not None]

@@ -28,8 +28,8 @@ from typing import IO, NamedTuple
 from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, DataEnd, Header, McapRecord, Message, Metadata, Schema
 from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
-from tqdm import tqdm
 
+from model.bars import BYTES, counting_bar
 from model.command import command, print_text, printable, run_command
 from model.pair_files import partial_file
 from server.watch.recording.records import UnreadableRecordingError, read_records
@@ -177,9 +177,7 @@ def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: 
     """
     copier, end, is_over = _Copier(writer, path), 0, False
     source.seek(0)
-    with tqdm(
-        total=size, desc=printable(f"{path.name}: {description}"), unit="B", unit_scale=True, unit_divisor=1024
-    ) as progress:
+    with counting_bar(size, desc=printable(f"{path.name}: {description}"), **BYTES) as progress:
         for record in read_records(source, path, size):
             end = source.tell()
             progress.update(end - progress.n)

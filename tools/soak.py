@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 import psutil
-from tqdm import tqdm
 
+from model.bars import counting_bar
 from model.command import command, print_text, run_command
 from model.loading import resolve_weights
 from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames
@@ -150,7 +150,7 @@ def fly(
     for thread in pilots:
         thread.start()
     counts, memory_mb = [], []
-    with tqdm(total=drones * frames_each, unit=" frames") as shown:
+    with counting_bar(drones * frames_each, unit=" frames") as shown:
         while any(thread.is_alive() for thread in pilots):
             time.sleep(SAMPLE_PERIOD_S)
             counts.append(sum(sent))

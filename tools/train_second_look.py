@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from model.bars import counting_bar
 from model.command import check_output_file, command, print_text, run_command
 from model.loading import import_keras, resolve_weights
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     held_out = [person for some in judging for person in people_in(engine, *some)]
     examples = as_examples(people)
     print_text(f"{examples.is_hero.sum()} heroes and {(~examples.is_hero).sum()} others to learn from")
-    with tqdm(total=options.steps, desc="training") as progress:
+    with counting_bar(options.steps, desc="training") as progress:
 
         def tell(_: int, loss: float) -> None:
             progress.set_postfix(loss=f"{loss:.4f}", refresh=False)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from model.bars import progress_bar
 from model.dataset import evenly_spread, read_pair, recording_of
 from model.engines import Engine
 from model.evidence import Looks
@@ -86,7 +86,7 @@ def people_in(
     card, px = engine.card.following(target), engine.input_px
     hero = HERO + card.targets.index(card.profile.name)
     no_depth = np.zeros((px, px), np.uint8)
-    for pair in tqdm(pairs, desc=f"seeing {folder}"):
+    for pair in progress_bar(pairs, desc=f"seeing {folder}"):
         image, mask = read_pair(pair[0], pair[1], px, len(card.targets))
         probabilities = engine.infer(image[None])[0]
         masks = person_mask(probabilities, card), hero_mask(probabilities, card)

@@ -1,13 +1,10 @@
 """Replay a recording: a session takes the recorded events again, with today's network and engine."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tqdm import tqdm
-
+from model.bars import print_beside_bars
 from model.card import Card
-from model.command import printable
 from model.engines import Engine
 from model.profile import Profile
 from server.flight.events import Answer, Received, Retarget, Seen, Tick, answer
@@ -108,7 +105,7 @@ class Replay:
         try:
             outcome = self._sight.look(frame, is_busy=isinstance(recorded, Seen) and recorded.is_part)
         except Exception as error:  # as in the server: a network may raise anything
-            tqdm.write(printable(f"perception failed on a frame: {error!r}"), file=sys.stderr)
+            print_beside_bars(f"perception failed on a frame: {error!r}")
         return answer(frame, outcome, recorded.at_s)
 
     def _watch(self, happened: Happened) -> list[Command]:

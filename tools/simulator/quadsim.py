@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 
 import numpy as np
-from tqdm import tqdm
 
+from model.bars import progress_bar
 from server.wire.messages import FOLLOW
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.faults import RECONNECT_S, Faults, Payload
@@ -261,4 +261,4 @@ def record_run(world: World, recorder: Recorder, seed: int, duration_s: float, r
     cameraman = Cameraman(world.drone, np.random.default_rng([seed, 1]), world.lookalikes)
     frames = record_by_truth(world, recorder, cameraman, duration_s, record_every_s)
     count = math.ceil(duration_s / record_every_s)
-    return sum(frame.truth.hero_px > 0 for frame in tqdm(frames, desc="recording", unit=" frames", total=count))
+    return sum(frame.truth.hero_px > 0 for frame in progress_bar(frames, desc="recording", unit=" frames", total=count))

@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
 from mcap_protobuf.decoder import DecoderFactory
-from tqdm import tqdm
 
+from model.bars import BYTES, counting_bar
 from server.watch.recording import states, upgrade
 from server.watch.recording.format import (
     EVENTS_TOPIC,
@@ -114,7 +114,7 @@ class Recording:
         Raises:
             UnreadableRecordingError: if a message is not as expected, there are too many, or the file is damaged.
         """
-        with tqdm(total=self._size, desc=description, unit="B", unit_scale=True, unit_divisor=1024) as progress:
+        with counting_bar(self._size, desc=description, **BYTES) as progress:
             for entry in self._read_entries():
                 progress.update(self._file.tell() - progress.n)
                 yield entry

@@ -12,7 +12,6 @@ import signal
 signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 import argparse
-import errno
 import gc
 import logging
 import sys
@@ -35,6 +34,7 @@ from server.front import Front
 from server.fronts import Fronts, own_command
 from server.settings import Settings, read_tracker
 from server.watch.recording.recorder import prepare_folder
+from server.wire.addresses import cannot_listen
 from server.wire.token import read_token
 
 logger = logging.getLogger("follower")
@@ -75,10 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server.run()
     except OSError as error:
-        where = error.filename or f"{settings.host}:{settings.port}"
-        is_taken = error.errno == errno.EADDRINUSE
-        mend = "; end the program that listens there, or choose another --port" if is_taken else ""
-        print(f"follower: cannot listen on {where}: {error.strerror}{mend}", file=sys.stderr)
+        print(f"follower: {cannot_listen(settings.host, settings.port, error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -12,6 +12,7 @@ from server.supervision import Faults
 from server.watch.recording.film import Film
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.routes import answer_errors, page_files
+from server.wire.addresses import cannot_listen
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
@@ -73,7 +74,7 @@ class PlaybackServer:
         try:
             address, port = self._loop.serve(guarded, host, port, lambda: self._loop.end(0.0), lambda: None)
         except OSError as error:
-            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise OSError(cannot_listen(host, port, error)) from error
         self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}/"
 
     def run(self) -> None:

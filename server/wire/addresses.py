@@ -1,5 +1,6 @@
-"""Tells loopback addresses, which only programs on this machine can use."""
+"""Tells loopback addresses, which only programs on this machine can use, and explains addresses that are taken."""
 
+import errno
 import ipaddress
 
 
@@ -11,3 +12,10 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
     mapped = getattr(address, "ipv4_mapped", None)  # an IPv4 client of an IPv6 socket
     return (mapped or address).is_loopback
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> str:
+    """What to say of an address that cannot be listened on, and what to do; the error's file name is the address."""
+    is_taken = error.errno == errno.EADDRINUSE
+    mend = "; end the program that listens there, or choose another port" if is_taken else ""
+    return f"cannot listen on {error.filename or f'{host}:{port}'}: {error.strerror}{mend}"

@@ -1,9 +1,11 @@
 """The routes of a recording's page, without a server; the live ones are in `test_recording_page.py`."""
 
+import socket
+
 import pytest
 from support.recorded_session import FORMAT_1
 
-from server.playback import make_app
+from server.playback import PlaybackServer, make_app
 from server.supervision import Faults
 from server.watch.recording.film import Film
 from server.watch.recording.reader import Recording
@@ -43,3 +45,10 @@ def test_a_file_that_changed_meanwhile_is_told_in_words(tmp_path):
     assert response.status_code == 409
     assert "expected it unchanged" in response.text
     assert faults.counts == {}
+
+
+def test_a_port_in_use_is_told_with_the_next_step(film):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"^cannot listen on 127.0.0.1:{port}: Address already in use; end the "):
+            PlaybackServer(film, "127.0.0.1", port, None)

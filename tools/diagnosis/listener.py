@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import socketio
 
 from server.supervision import Faults
+from server.wire.addresses import cannot_listen
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import Peer
 from server.wire.guard import read_whole, refuse_foreign_names, report_errors
@@ -75,7 +76,10 @@ class Listener:
         Raises:
             OSError: if it cannot listen on the address.
         """
-        address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0), reload=lambda: None)
+        try:
+            address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0), reload=lambda: None)
+        except OSError as error:
+            raise OSError(cannot_listen(host, port, error)) from error
         self._loop.every(LOOK_S, self._look, "look")
         if seconds is not None:
             self._loop.end(seconds)

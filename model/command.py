@@ -20,6 +20,7 @@ import functools
 import re
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,6 +151,20 @@ def check_output_file(file: Path | None) -> None:
         raise OSError(f"expected to be able to write {file}, got: {error.strerror}") from error
     if is_new:
         file.unlink()
+
+
+def check_output_folder(folder: Path) -> None:
+    """Check, before the work, that a folder can be made and written into; makes nothing.
+
+    Raises:
+        OSError: if it cannot.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(f"expected to be able to write into the folder {folder}, got: {error.strerror}") from error
 
 
 def make_output_folder(folder: Path) -> None:

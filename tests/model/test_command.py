@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from model.command import check_output_file, command, make_output_folder, one_line, print_text, printable
+from model.command import (
+    check_output_file,
+    check_output_folder,
+    command,
+    make_output_folder,
+    one_line,
+    print_text,
+    printable,
+)
 
 
 def main_that(act):
@@ -104,6 +112,15 @@ def test_an_output_folder_is_made_and_one_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"expected to be able to write into the folder .*/file, got: File exists"):
         make_output_folder(tmp_path / "file")
+
+
+def test_an_output_folder_for_later_is_checked_and_not_made(tmp_path):
+    check_output_folder(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "b"):
+        with pytest.raises(OSError, match=f"expected to be able to write into the folder {folder}, got: Not a"):
+            check_output_folder(folder)
 
 
 # It waits in short steps: a signal that comes just before a sleep begins is handled after it.

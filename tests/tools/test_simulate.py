@@ -270,7 +270,9 @@ def test_of_the_wall_clocks_time_only_the_flights_counts(server, tmp_path, capsy
 
 def test_without_a_server_it_says_how_to_start_one(shared_worlds, tmp_path, capsys):
     port, report = free_port(), tmp_path / "report.json"
-    assert simulate("--server", f"http://127.0.0.1:{port}", "--seed", 4, "--people", 5, "--report", report) == 1
+    outputs = ("--report", report, "--record", tmp_path / "run")
+    assert simulate("--server", f"http://127.0.0.1:{port}", "--seed", 4, "--people", 5, *outputs) == 1
+    assert not (tmp_path / "run").exists()
     assert json.loads(report.read_text())["wall_clock"]["seconds"] == 0.0
     message = capsys.readouterr().err
     assert f"expected a server at http://127.0.0.1:{port}" in message

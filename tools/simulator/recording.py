@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.command import make_output_folder
+from model.command import check_output_folder
 from model.pair_files import is_litter
 from model.scoring import HERO, PEOPLE
 from server.sight.geometry import QUADSIM_CAMERA
@@ -29,16 +29,16 @@ class Recorder:
     """Writes frames into a folder, numbered from 0.
 
     Args:
-        folder: folder of the run; it is created if it does not exist.
+        folder: folder of the run; it is made with the first frame if it does not exist.
 
     Raises:
-        FileExistsError: if the folder holds a recording.
+        OSError: if the folder holds a recording, or cannot be written into.
     """
 
     def __init__(self, folder: Path) -> None:
         self._images = folder / "IMG"
-        make_output_folder(self._images)
-        if not all(is_litter(file.name) for file in self._images.iterdir()):
+        check_output_folder(self._images)
+        if self._images.exists() and not all(is_litter(file.name) for file in self._images.iterdir()):
             raise FileExistsError(f"expected no recording in {self._images}, found one: choose another folder")
         self.frames = 0
 
@@ -55,6 +55,7 @@ class Recorder:
         Raises:
             OSError: if the frame cannot be written.
         """
+        self._images.mkdir(parents=True, exist_ok=True)
         observation = world.observe(gimbal_pose)
         layers = depth_layers(observation, world.surroundings_depth_m(observation.gimbal_pose))
         for camera, pixels in enumerate((observation.view.rgb, *layers), start=1):

@@ -34,7 +34,9 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
         raise ValueError(f"expected a run folder, got the file {out}")
     if not resume:
         if settings.exists():
-            raise ValueError(f"expected a new run folder, but {out} holds a run; --resume goes on with it")
+            raise ValueError(
+                f"expected a new run folder, but {out} holds a run: continue it by the same command with --resume"
+            )
         if out.exists() and not all(is_litter(file.name) for file in out.iterdir()):
             raise ValueError(f"expected a new or empty run folder, but {out} holds other files")
         return

@@ -549,7 +549,7 @@ def test_a_folder_with_a_run_or_with_anything_else_is_not_overwritten(tmp_path):
     with pytest.raises(ValueError, match=r"expected a new or empty run folder, but .* holds other files"):
         check_run(tmp_path, tiny(), resume=False)
     (tmp_path / SETTINGS).touch()
-    with pytest.raises(ValueError, match=r"expected a new run folder, but .* holds a run; --resume goes on with it"):
+    with pytest.raises(ValueError, match=r"but .* holds a run: continue it by the same command with --resume"):
         check_run(tmp_path, tiny(), resume=False)
 
 

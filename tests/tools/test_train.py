@@ -349,7 +349,8 @@ def refused(arguments, capsys):
 
 def test_a_used_run_folder_is_not_overwritten(killed, capsys):
     reason = refused(killed.arguments, capsys)
-    assert reason == f"train: expected a new run folder, but {killed.out} holds a run; --resume goes on with it"
+    holds = f"{killed.out} holds a run: continue it by the same command with --resume"
+    assert reason == f"train: expected a new run folder, but {holds}"
 
 
 def test_other_settings_are_not_resumed(killed, capsys):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from model.dataset import Frames, sha256_of
 from model.loading import weights_sha256
@@ -21,6 +22,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(f"part-{path.name}")
     write(part)
     part.replace(path)
+
+
+def read_notes(file: Path) -> dict[str, Any]:
+    """Read a JSON file of a run folder.
+
+    Raises:
+        ValueError: if the file is damaged; names it.
+    """
+    try:
+        notes = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected the notes of a training in {file}, got: {error}") from error
+    if not isinstance(notes, dict):
+        raise ValueError(f"expected the notes of a training in {file}, got {type(notes).__name__}")
+    return notes
 
 
 def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
@@ -43,10 +59,15 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
     if not settings.exists():
         raise ValueError(f"expected an interrupted run in {out} to resume, found no {SETTINGS}")
     usual, given = (json.loads(json.dumps(asdict(each))) for each in (TrainingConfig(), config))
-    recorded = usual | json.loads(settings.read_text())  # a setting that is newer than the run has its default
+    recorded = usual | read_notes(settings)  # a setting that is newer than the run has its default
     for name, value in given.items():
         if value != recorded[name]:
             raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
+
+
+def frames_digests(learned: Frames, validation: Frames) -> dict[str, str]:
+    """SHA-256 digests, by name, of the frames that a run learns from and validates on."""
+    return {"frames to learn from": sha256_of([learned]), "validation frames": sha256_of([validation])}
 
 
 def input_digests(config: TrainingConfig, learned: Frames, validation: Frames) -> dict[str, str]:
@@ -62,8 +83,7 @@ def input_digests(config: TrainingConfig, learned: Frames, validation: Frames) -
     """
     profiles = json.dumps([asdict(profile) for profile in (config.target, *config.more_targets)])
     return {
-        "frames to learn from": sha256_of([learned]),
-        "validation frames": sha256_of([validation]),
+        **frames_digests(learned, validation),
         "profiles": hashlib.sha256(profiles.encode()).hexdigest(),
         "weights to start from": weights_sha256(config.start) if config.start else "none",
     }
@@ -73,10 +93,10 @@ def check_begun(out: Path, content: Mapping[str, str]) -> None:
     """Check that the run in a folder, if there is one, was begun with the same `input_digests`.
 
     Raises:
-        ValueError: if it was begun with others.
+        ValueError: if it was begun with others, or the file that tells is damaged.
     """
     noted = out / BEGUN_WITH
-    recorded = json.loads(noted.read_text()) if noted.exists() else {}
+    recorded = read_notes(noted) if noted.exists() else {}
     for what, sha256 in content.items():
         if recorded.get(what, sha256) != sha256:
             raise ValueError(f"expected the {what} that the run in {out} was begun with, got others")

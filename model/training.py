@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from model.batches import AugmentedBatches
+from model.command import one_line
 from model.dataset import Frames
 from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, with_thresholds
 from model.loading import load_network
@@ -137,7 +138,7 @@ def train(
 
     Raises:
         ValueError: if there are too few frames, the weights to start from do not fit, or the run was begun with other
-            frames, profiles or weights (before anything is written), or if the checkpoint is damaged.
+            frames, profiles or weights, or if what it left is damaged; before anything is written.
         FileNotFoundError: if the weights to start from do not exist.
     """
     learned = training if config.sets == "train" else training.joined(validation)
@@ -155,9 +156,10 @@ def train(
     if config.start and not done:
         start_from(network, Path(config.start))
 
+    log = finished_log(out, config, done)
+
     begin_run(out, config, content)
     on_start(batches)
-    log = read_log(out / LOG)[:done]  # an epoch that was logged but not saved is repeated
     network.fit(
         batches,
         initial_epoch=done,
@@ -199,7 +201,7 @@ def finish(config: TrainingConfig, validation: Frames, out: Path, given: Thresho
         out: run folder with the network of the kept epoch.
         given: thresholds; None to choose them.
     """
-    network, thresholds = keras.saving.load_model(out / KEPT, compile=False), None
+    network, thresholds = load_network(out / KEPT), None
     if config.decision == "hysteresis":
         thresholds = given or best_thresholds(map(count, predict(network, validation), validation.masks >= HERO))
         network = with_thresholds(network, thresholds)
@@ -259,9 +261,24 @@ def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> i
     network.optimizer.build(network.trainable_variables)
     try:
         network.load_weights(checkpoint)
-    except OSError as error:
-        raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {error}") from error
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # of h5py and Keras
+        raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {one_line(error)}") from error
     return int(ops.convert_to_numpy(network.optimizer.iterations)) // config.steps
+
+
+def finished_log(out: Path, config: TrainingConfig, done: int) -> list[EpochLog]:
+    """The log of the epochs that the checkpoint has behind it; one that was logged but not saved is repeated.
+
+    Raises:
+        FileNotFoundError: if the network of the kept epoch is missing.
+        ValueError: if the log lacks epochs, or a file is damaged.
+    """
+    log = read_log(out / LOG)[:done]
+    if len(log) < done:
+        raise ValueError(f"expected the {done} epochs that {CHECKPOINT} has behind it in {out / LOG}, got {len(log)}")
+    if done == config.epochs or (config.keep == "best" and best_epoch(log)):
+        load_network(out / KEPT)
+    return log
 
 
 def start_from(network: keras.Model, weights: Path) -> None:

@@ -28,20 +28,28 @@ class EpochLog(NamedTuple):
 
 
 def read_log(path: Path) -> list[EpochLog]:
-    """Read the log of a run; empty if it does not exist yet."""
+    """Read the log of a run; empty if it does not exist yet.
+
+    Raises:
+        ValueError: if the file is damaged; names it.
+    """
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [
-            EpochLog(
-                int(row["epoch"]),
-                float(row["loss"]),
-                HeroScore(float(row["hero_iou"]), int(row["tp"]), int(row["fp"]), int(row["fn"]))
-                if row["quality"]
-                else None,
-            )
-            for row in csv.DictReader(file)
-        ]
+        try:
+            log = [_read_line(row) for row in csv.DictReader(file)]
+        except (ValueError, TypeError, KeyError, csv.Error) as error:  # a TypeError of a line that is cut off
+            raise ValueError(f"expected the log of a training in {path}, got: {error}") from error
+    if [line.epoch for line in log] != [*range(1, len(log) + 1)]:
+        raise ValueError(f"expected the epochs from 1 on in {path}, got {', '.join(str(line.epoch) for line in log)}")
+    return log
+
+
+def _read_line(row: dict[str, str]) -> EpochLog:
+    score = (
+        HeroScore(float(row["hero_iou"]), *(int(row[name]) for name in ("tp", "fp", "fn"))) if row["quality"] else None
+    )
+    return EpochLog(int(row["epoch"]), float(row["loss"]), score)
 
 
 def write_log(path: Path, log: list[EpochLog]) -> None:

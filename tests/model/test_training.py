@@ -521,6 +521,50 @@ def test_a_finished_run_that_is_resumed_trains_no_more(tmp_path, whole):
     assert_same_run(folder, whole)
 
 
+HALF = "half a file"  # a word that no library's message has
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (BEGUN_WITH, "[1]", "expected the notes of a training in .*begun_with.json, got list"),
+        (BEGUN_WITH, '{"profiles"', "expected the notes of a training in .*begun_with.json, got: Expecting"),
+        (LOG, None, r"expected the 4 epochs that checkpoint.weights.h5 has behind it in .*log.csv, got 0"),
+        (LOG, "epoch,loss,quality\n1,2.5,\n", r"expected the 4 epochs that .*, got 1"),
+        (KEPT, None, "expected a network at .*kept_epoch.keras"),
+        (KEPT, HALF, "kept_epoch.keras: expected a network saved by Keras 3, got "),
+        (CHECKPOINT, HALF, "expected the state of a tiniest in .*checkpoint.weights.h5, got: "),
+    ],
+)
+def test_a_run_whose_files_are_damaged_is_refused_before_anything_is_written(tmp_path, whole, name, content, reason):
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    (folder / WEIGHTS).unlink()
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content)
+    before = {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    with pytest.raises((ValueError, OSError), match=reason) as refused:
+        train(tiny(), frames(), frames(1), folder)
+    assert "\n" not in str(refused.value)
+    assert {file: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
+def test_a_checkpoint_that_was_overwritten_in_places_is_refused_in_one_line(tmp_path, whole):
+    folder, content = shutil.copytree(whole, tmp_path / "copy"), (whole / CHECKPOINT).read_bytes()
+    for at in (600, 2000):  # in the index of names, where errors are of other kinds than of a file that is cut off
+        (folder / CHECKPOINT).write_bytes(content[:at] + bytes(400) + content[at + 400 :])
+        with pytest.raises(ValueError, match=r"^expected the state of a tiniest in .*checkpoint.weights.h5, got: .*$"):
+            train(tiny(), frames(), frames(1), folder)
+
+
+def test_settings_that_are_damaged_are_refused_by_their_name(tmp_path):
+    for text in ("", "[1]", "null", '{"network"', "\xff"):
+        (tmp_path / SETTINGS).write_bytes(text.encode("latin-1"))
+        with pytest.raises(ValueError, match=rf"expected the notes of a training in {tmp_path / SETTINGS}, got"):
+            check_run(tmp_path, tiny(), resume=True)
+
+
 def test_validation_without_the_hero_is_refused_before_anything_is_written(tmp_path):
     nobody = Frames(frames().images, np.zeros((6, 8, 8), np.uint8))
     with pytest.raises(ValueError, match="expected frames with the hero for validation, got none of 6"):

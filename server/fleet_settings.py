@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from model.card import read_card
+from model.engines import ENGINES, PRECISIONS
 from model.loading import resolve_weights
 
 
@@ -16,8 +17,8 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         weights: path of the network's weights, the same on every machine.
         shadow: weights of a second network that sees the same images and is only compared; None without a shadow.
-        engine: as for `load_engine`.
-        precision: as for `load_engine`.
+        engine: a member of `ENGINES`.
+        precision: a member of `PRECISIONS`.
         replicas: least number of replicas of the network.
         most_replicas: largest number of replicas, when images wait.
         token_file: file with the token that clients must show. It must be on every machine, because Ray Serve builds
@@ -35,6 +36,9 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 1 <= self.replicas <= self.most_replicas:
             raise ValueError(f"expected 1 <= replicas <= most_replicas, got {self.replicas} and {self.most_replicas}")
+        for name, known, given in (("engine", ENGINES, self.engine), ("precision", PRECISIONS, self.precision)):
+            if given not in known:  # else each replica would fail, again and again
+                raise ValueError(f"expected {name} {', '.join(known)}, got {given!r}")
 
 
 def read_settings(arguments: dict[str, Any]) -> FleetSettings:

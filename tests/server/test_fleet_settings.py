@@ -19,6 +19,8 @@ def test_paths_of_networks_become_those_of_their_files():
     ("arguments", "words"),
     [
         ({"replica": 2}, "expected arguments weights, shadow, .*, got: .*replica"),
+        ({"engine": "opnvino"}, "expected arguments .*, got: expected engine auto, .*, got 'opnvino'"),
+        ({"precision": "int4"}, "expected arguments .*, got: expected precision auto, .*, got 'int4'"),
         ({"replicas": 2}, "expected arguments .*, got: expected 1 <= replicas <= most_replicas, got 2 and 1"),
         (
             {"weights": str(SMALL), "shadow": str(SHIPPED_WEIGHTS)},

@@ -167,6 +167,18 @@ def check_output_folder(folder: Path) -> None:
         raise OSError(f"expected to be able to write into the folder {folder}, got: {error.strerror}") from error
 
 
+def check_picture_file(file: Path | None) -> None:
+    """Check, before the work, that a PNG can be drawn into a file; None for no file.
+
+    Raises:
+        ValueError: if its name says that it is something else.
+        OSError: if it cannot be written.
+    """
+    if file is not None and file.suffix.lower() != ".png":
+        raise ValueError(f"expected the name of a PNG, which ends in .png, got {file}")
+    check_output_file(file)
+
+
 def make_output_folder(folder: Path) -> None:
     """Make a folder for results if it does not exist, and check that files can be written into it.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from model.calibration import Reliability
 from model.card import card_file
-from model.command import check_output_file, command, print_text, run_command
+from model.command import check_picture_file, command, print_text, run_command
 from model.engines import add_precision_option
 from tools.labelled.calibrating import calibrate, check_calibratable, draw_reliability
 from tools.labelled.people import chosen_pairs
@@ -31,7 +31,7 @@ from tools.labelled.people import chosen_pairs
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    check_output_file(options.plot)
+    check_picture_file(options.plot)
     card = card_file(check_calibratable(options.weights, options.target))
     chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
     found = calibrate(options.weights, chosen, of_similar, options.precision, options.target)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.command import check_output_file, command, print_text, printable, run_command
+from model.command import check_picture_file, command, print_text, printable, run_command
 from server.flight.events import Seen
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     logging.getLogger("server").setLevel(logging.ERROR)
-    check_output_file(options.out)
+    check_picture_file(options.out)
     with Recording(options.recording) as recording:
         story = tell(recording)
     draw(story, options.least, options.out)

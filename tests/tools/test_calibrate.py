@@ -144,6 +144,12 @@ def test_a_dataset_that_does_not_show_both_is_refused_and_the_card_stays(network
     assert card.read_text() == '{"min_blob_px": 5}'
 
 
+def test_a_diagram_that_is_no_png_is_refused_before_the_card_is_written(network, data, tmp_path, capsys):
+    assert main([str(network), "--data", str(data), "--plot", str(tmp_path / "diagram.xyz")]) == 2
+    assert capsys.readouterr().err.startswith("calibrate: expected the name of a PNG, which ends in .png, got ")
+    assert not network.with_suffix(".json").exists()
+
+
 def test_a_network_of_the_original_tools_has_no_card_to_write(shared_dir, data, capsys):
     weights = shared_dir / "legacy" / "model_weights"
     assert calibrated(weights, data) == 2

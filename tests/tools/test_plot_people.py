@@ -61,7 +61,14 @@ def test_more_points_than_memory_is_meant_for_are_refused(monkeypatch):
         tell(recording)
 
 
-@pytest.mark.parametrize("wish", ["nodir/people.png"])
-def test_a_picture_that_cannot_be_written_is_refused_first(wish, capsys):
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ("nodir/people.png", "expected to be able to write nodir/people.png"),
+        ("people.mcap", "expected the name of a PNG, which ends in .png, got people.mcap"),
+        ("people", "expected the name of a PNG, which ends in .png, got people"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_first(wish, reason, capsys):
     assert plot_people.main([str(FORMAT_2), "--out", wish]) == 2
-    assert "expected to be able to write nodir/people.png" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"plot_people: {reason}")

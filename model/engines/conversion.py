@@ -40,7 +40,7 @@ class Conversion:
         made_with: names and versions of the libraries.
         how: settings and scores of the conversion, for people.
         files: SHA-256 of each file.
-        answer: (parts, parts, classes) known answer of the network in float32, as `self_test.coarse` gives it.
+        answer: (parts, parts, classes) known answer of the network in this precision, as `self_test.coarse` gives it.
     """
 
     weights_sha256: str

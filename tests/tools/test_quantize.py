@@ -9,13 +9,15 @@ from pathlib import Path
 import keras
 import nncf
 import numpy as np
+import openvino as ov
 import pytest
 from support.dataset import save_pair
 from support.fake_engine import DOG
 from support.networks import save_pixel_network
 
 from model.card import card_file
-from model.engines import load_engine
+from model.engines import load_engine, quantization
+from model.engines.conversion import convert
 from model.engines.second_look import second_look_files
 from model.engines.shipped import shipped, shipped_folder
 from model.scoring import HERO, HeroScore
@@ -86,6 +88,18 @@ def test_a_handler_that_another_log_shares_keeps_its_level(network, data):
     finally:
         logger.removeHandler(shared)
     assert shared.level == logging.NOTSET
+
+
+def test_an_int8_network_that_answers_otherwise_misses_the_bounds_and_is_no_failure(
+    network, data, tmp_path, capsys, monkeypatch
+):
+    blind = save_pixel_network(tmp_path, PX, np.zeros((1, 1, 3, 3)), np.array([20, 0, 0]))
+    convert(blind, tmp_path / "f32")
+    monkeypatch.setattr(quantization, "quantize", lambda *_: ov.Core().read_model(tmp_path / "f32" / "network.xml"))
+    assert main([str(network), "--data", str(data)]) == 1
+    said = capsys.readouterr().out
+    assert "agreement on hero or none: 50.00% of 10 frames" in said
+    assert "the int8 network is not kept" in said
 
 
 @pytest.fixture

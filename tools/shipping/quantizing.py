@@ -17,6 +17,7 @@ from model.dataset import evenly_spread
 from model.engines.cache import cached
 from model.engines.conversion import annotate, save
 from model.engines.second_look import second_look_files
+from model.engines.self_test import coarse, known_frame
 from model.engines.shipped import ship, shipped, shipped_folder
 from model.evaluation import VALIDATION, Evaluation, evaluate, find_sets, read_image
 from model.loading import network_files, resolve_weights
@@ -150,5 +151,11 @@ def make(weights: Path, images: Sequence[Path], folder: Path) -> None:
     frames = [(read_image(image, px)[None].astype(np.float32) - card.mean) / card.scale for image in images]
     print_text(f"calibrating on {len(frames)} frames; takes some minutes")
     quantised = quantize(network, frames)
+    # Its own answer: how far it may be from that of float32, the comparison decides.
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = ov.Core().compile_model(quantised, "CPU", settings)
+    frame = (known_frame(px).astype(np.float32) - card.mean) / card.scale
+    answer = coarse(compiled(frame)[0]).astype(float).round(6).tolist()
     made_with = f"{exact.conversion.made_with}, NNCF {version('nncf')}"
-    save(quantised, folder, dataclasses.replace(exact.conversion, precision="int8", made_with=made_with))
+    conversion = dataclasses.replace(exact.conversion, precision="int8", made_with=made_with, answer=answer)
+    save(quantised, folder, conversion)

@@ -153,6 +153,21 @@ def cap_hovering(pairs: Sequence[PathPair], most: int) -> list[PathPair]:
     return [pair for pair in pairs if pair not in dropped]
 
 
+def open_pair(image_path: Path, mask_path: Path) -> tuple[Image.Image, Image.Image]:
+    """Open one camera image and its mask, as RGB.
+
+    Raises:
+        ValueError: as `open_image`, or if the sizes differ.
+    """
+    image, mask = (open_image(path).convert("RGB") for path in (image_path, mask_path))
+    if image.size != mask.size:
+        raise ValueError(
+            f"expected a mask of the image's size, {_size(image)}, in {mask_path} for {image_path.name}, "
+            f"got {_size(mask)}"
+        )
+    return image, mask
+
+
 def read_pair(image_path: Path, mask_path: Path, px: int, targets: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Read one camera image and its mask.
 
@@ -166,14 +181,9 @@ def read_pair(image_path: Path, mask_path: Path, px: int, targets: int = 1) -> t
         (px, px, 3) uint8 RGB and (px, px) uint8 numbers of classes, see `mask_colours.class_numbers`.
 
     Raises:
-        ValueError: as `open_image`, if the sizes differ, or a mask pixel has not exactly one class.
+        ValueError: as `open_pair`, or if a mask pixel has not exactly one class.
     """
-    image, mask = (open_image(path).convert("RGB") for path in (image_path, mask_path))
-    if image.size != mask.size:
-        raise ValueError(
-            f"expected a mask of the image's size, {_size(image)}, in {mask_path} for {image_path.name}, "
-            f"got {_size(mask)}"
-        )
+    image, mask = open_pair(image_path, mask_path)
     try:
         numbers = class_numbers(np.asarray(mask), targets)
     except ValueError as error:

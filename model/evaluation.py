@@ -36,6 +36,7 @@ from model.analysis import (
     worst_misses,
 )
 from model.bars import progress_bar
+from model.dataset import open_pair
 from model.engines import Engine, load_engine
 from model.engines.one_target import OneTarget
 from model.folders import check_folder
@@ -86,8 +87,8 @@ class Evaluation:
     targets: int = 1
 
     def truth(self, mask: Path) -> np.ndarray:
-        """See `read_truth`."""
-        return read_truth(mask, self.px, self.target, self.targets)
+        """See `truth_of`."""
+        return truth_of(open_image(mask).convert("RGB"), mask, self.px, self.target, self.targets)
 
     @property
     def label(self) -> str:
@@ -212,9 +213,10 @@ def analyse(
     inferring = threading.Lock()
 
     def figures(pair: PathPair) -> FrameFigures:
-        image, truth = read_image(pair[0], engine.input_px), read_truth(pair[1], px, target, targets)
+        image, mask = open_pair(*pair)
+        truth = truth_of(mask, pair[1], px, target, targets)
         with inferring:
-            probabilities = engine.infer(image[None])[0]
+            probabilities = engine.infer(resize_rgb(image, engine.input_px)[None])[0]
         return analyse_frame(resize_probabilities(probabilities, px), truth)
 
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
@@ -226,13 +228,12 @@ def read_image(path: Path, px: int) -> np.ndarray:
     return resize_rgb(open_image(path), px)
 
 
-def read_truth(path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
-    """Read a mask as (px, px, 3) uint8, 0 or 1; the hero is class `target` of `targets`. See `dataset.read_pair`."""
+def truth_of(mask: Image.Image, path: Path, px: int, target: int = HERO, targets: int = 1) -> np.ndarray:
+    """An RGB mask as (px, px, 3) uint8, 0 or 1; the hero is class `target` of `targets`. `path` is for errors."""
     try:
-        mask = with_one_target(np.asarray(open_image(path).convert("RGB")), target, targets)
+        return resize_truth(Image.fromarray(with_one_target(np.asarray(mask), target, targets)), px)
     except ValueError as error:
         raise ValueError(f"{error} in {path}") from error
-    return resize_truth(Image.fromarray(mask), px)
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:

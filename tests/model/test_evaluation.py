@@ -1,10 +1,12 @@
 """The folders that an evaluation reads; `tests/tools/test_evaluate.py` tests the rest through the command."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from model.evaluation import EXAM, VALIDATION, find_sets, read_truth
+from model.evaluation import EXAM, VALIDATION, find_sets, truth_of
 from model.scoring import EVALUATION_SETS, HERO
 
 
@@ -33,13 +35,12 @@ def test_a_set_that_does_not_pair_up_is_refused_before_the_work(data):
         find_sets(data, VALIDATION)
 
 
-def test_a_mask_of_more_targets_than_the_network_has_is_refused_with_its_name(tmp_path):
+def test_a_mask_of_more_targets_than_the_network_has_is_refused_with_its_name():
     mask = np.full((8, 8, 3), (255, 0, 0), np.uint8)
     mask[2:4] = (255, 255, 0)
-    Image.fromarray(mask).save(tmp_path / "dog.png")
-    assert read_truth(tmp_path / "dog.png", 8, HERO + 1, targets=2)[..., HERO].sum() == 16
-    with pytest.raises(ValueError, match=r"expected exactly one class per pixel .* in .*dog\.png"):
-        read_truth(tmp_path / "dog.png", 8)
+    assert truth_of(Image.fromarray(mask), Path("dog.png"), 8, HERO + 1, targets=2)[..., HERO].sum() == 16
+    with pytest.raises(ValueError, match=r"expected exactly one class per pixel .* in dog\.png"):
+        truth_of(Image.fromarray(mask), Path("dog.png"), 8)
 
 
 @pytest.mark.parametrize("which", [EXAM, VALIDATION])

@@ -117,6 +117,15 @@ def test_a_file_that_cannot_be_decoded_is_named(red_is_the_hero, data, capsys, k
     assert line.startswith(f"evaluate: expected a whole JPEG or PNG in {file}, got: {reason}")
 
 
+def test_a_mask_of_another_size_than_its_image_is_refused(red_is_the_hero, data, capsys):
+    (mask,) = (data / "sample_evaluation_data" / PATROL_WITH / "masks").iterdir()
+    with Image.open(mask) as whole:
+        whole.resize((64, 32)).save(mask)
+    assert main([str(red_is_the_hero), "--data", str(data)]) == 2
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert reason == f"evaluate: expected a mask of the image's size, 32×32, in {mask} for 0.jpeg, got 64×32"
+
+
 def test_a_network_of_other_classes_is_refused(tmp_path, data, capsys):
     image = keras.Input((32, 32, 3))
     keras.Model(image, keras.layers.Conv2D(2, 1, activation="softmax")(image)).save(tmp_path / "two.keras")

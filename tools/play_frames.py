@@ -12,7 +12,6 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ class PlayerSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            ("fps", 0 < self.fps < math.inf, "above 0 and finite"),
+            ("fps", 0.001 <= self.fps <= 1000, "from 0.001 to 1000"),
             ("limit", self.limit is None or self.limit >= 1, "of at least 1"),
         )
 

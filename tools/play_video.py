@@ -15,7 +15,6 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -48,7 +47,7 @@ class VideoSettings:
             self,
             ("height_m", 0 < self.height_m <= 1000, "above 0 and at most 1000"),
             ("pitch_deg", -90 <= self.pitch_deg <= 90, "from -90 to 90"),
-            ("fps", 0 < self.fps < math.inf, "above 0 and finite"),
+            ("fps", 0.001 <= self.fps <= 1000, "from 0.001 to 1000"),
             ("limit", self.limit is None or self.limit >= 1, "of at least 1"),
         )
 

@@ -289,7 +289,7 @@ def test_a_server_that_goes_away_ends_it_with_the_frame_and_the_reason(peer, unh
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--fps", "0"], "expected --fps above 0 and finite, got 0.0"),
+        (["--fps", "0"], "expected --fps from 0.001 to 1000, got 0.0"),
         (["--limit", "-1"], "expected --limit of at least 1, got -1"),
         (["--server", "localhost"], "expected http://host:port, got 'localhost'"),
         (["--server", "http://localhost:port"], "expected http://host:port"),

@@ -98,6 +98,22 @@ def test_a_network_is_tried_on_a_video_and_the_server_records_whom_it_sees_and_w
     assert all(-1.0 < place.position_m[2] < 2.5 and place.depth_m < 20.0 for place in placed)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["99999999999999999999"], "expected a camera's number up to 99, got 99999999999999999999"),
+        (["0", "--fps", "1e-300"], "expected --fps from 0.001 to 1000, got 1e-300"),  # nobody can wait so long
+    ],
+)
+def test_numbers_without_sense_are_refused_in_one_line(arguments, reason, capsys):
+    try:
+        status = play_video.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert capsys.readouterr().err.endswith(f"{reason}\n")
+
+
 def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
     save_video(tmp_path / "video.avi", greys(3), 5.0)
     assert play_video.main([str(tmp_path / "video.avi"), "--server", "http://127.0.0.1:9"]) == 1

@@ -14,6 +14,7 @@ from tools.simulator.recorded import UnreadableImageError, image_files
 
 # The largest square of a picture that the server takes.
 LARGEST_PX = 480
+MOST_CAMERAS = 99  # OpenCV uses the hundreds to choose how it looks for a camera
 USUAL_FPS = 30.0  # assumed for a video that does not state its rate
 FPS_LIMITS = (0.1, 1000.0)
 
@@ -73,6 +74,8 @@ class _Capture(Video):
 
     def __init__(self, source: str, frames_per_s: float) -> None:
         is_camera = source.isdecimal()
+        if is_camera and int(source) > MOST_CAMERAS:
+            raise ValueError(f"expected a camera's number up to {MOST_CAMERAS}, got {source}")
         self._capture = cv2.VideoCapture(int(source)) if is_camera else cv2.VideoCapture(source)
         if not self._capture.isOpened():
             what = f"a camera {source}" if is_camera else "a video that OpenCV can read"

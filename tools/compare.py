@@ -31,7 +31,7 @@ from model.dataset import Frames, read_dataset
 from model.evaluation import evaluate, find_sets
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
-from model.run_folder import SETTINGS, WEIGHTS
+from model.run_folder import SETTINGS, WEIGHTS, check_begun, frames_digests, read_notes
 from model.scoring import EVALUATION_SETS, HERO
 from model.training import train
 from model.training_run import exam_sets
@@ -50,11 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     results = []
     for px in sorted({usual(name).input_px for name in options.networks}):
         names = [name for name in options.networks if usual(name).input_px == px]
-        waiting = [name for name in names if not (options.out / name / WEIGHTS).exists()]
-        if waiting:
-            data = read_dataset(options.data, px)
-            training, validation = data.training, data.all_validation
-        for name in waiting:
+        data = read_dataset(options.data, px)
+        training, validation = data.training, data.all_validation
+        digests = frames_digests(training, validation)
+        for name in names:
+            if (options.out / name / WEIGHTS).exists():
+                check_begun(options.out / name, digests)
+                continue
             config = begun(options.out / name) or in_budget(usual(name), training, 60 * options.minutes)
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
             train(config, training, validation, options.out / name)
@@ -115,7 +117,7 @@ def begun(run: Path) -> TrainingConfig | None:
     file = run / SETTINGS
     if not file.exists():
         return None
-    settings = json.loads(file.read_text())
+    settings = read_notes(file)
     return replace(
         usual(settings["network"]), **{name: settings[name] for name in ("epochs", "steps", "validate_every")}
     )

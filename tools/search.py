@@ -32,9 +32,10 @@ import_keras()  # first, so that the imports below do not print start-up message
 
 from model.dataset import Frames, read_dataset
 from model.pair_files import is_litter, replace_file
+from model.run_folder import frames_digests
 from tools.tuning.space import Space, read_space
 from tools.tuning.table import SCORE, best_trial, rows
-from tools.tuning.trials import read_trials
+from tools.tuning.trials import check_trials, read_trials
 
 SPACE = "space.toml"
 PACKAGES = ("optuna", "plotly", "ray")
@@ -51,6 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     data = read_dataset(
         options.data, config.input_px, config.hold_out, config.hovering_frames, 1 + len(config.more_targets)
     )
+    trials = read_trials(options.out)
+    if trials:
+        check_trials(trials, space.search, frames_digests(data.training, data.all_validation))
     make_output_folder(options.out)
     replace_file(options.out / SPACE, content)
     run(space, data.training, data.all_validation, options)

@@ -72,6 +72,16 @@ def test_a_budget_and_measured_steps_are_kept(data, tmp_path, capsys, monkeypatc
     assert compare.begun(tmp_path / "runs" / "other") is None
 
 
+def test_networks_that_learned_from_other_frames_are_not_compared(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "NETWORKS", {"small": TINY["small"]})
+    arguments = ["--data", str(data), "--out", str(tmp_path / "runs"), "--networks", "small", "--minutes", "1e-9"]
+    assert main(arguments) == 0
+    for kind in ("images", "masks"):
+        min((data / "train" / kind).iterdir()).unlink()
+    assert main(arguments) == 2
+    assert "compare: expected the frames to learn from that the run in " in capsys.readouterr().err
+
+
 def test_the_steps_are_those_that_take_the_budgets_cpu_time(data, monkeypatch):
     now_s = iter((100.0, 103.0))  # before and after the two steps
     monkeypatch.setattr(compare, "time", SimpleNamespace(process_time=lambda: next(now_s)))

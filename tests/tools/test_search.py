@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from tools import search as tool
 from tools.simulator.server_process import REPOSITORY
 from tools.tuning.space import Range, read_space
 from tools.tuning.table import best_trial, rows, write_csv
-from tools.tuning.trials import Record, end, read_trials, run_folder, write_record
+from tools.tuning.trials import Record, check_trials, end, read_trials, run_folder, write_record
 
 SPACE = """
 preset = "writeup"
@@ -217,6 +218,24 @@ def test_a_damaged_trial_is_named(tmp_path):
     (folder / "trial.json").write_text("{")
     with pytest.raises(ValueError, match=re.escape(f"expected a trial of a search in {folder / 'trial.json'}, got: ")):
         read_trials(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["0000 (copy)", "backup", "7"])
+def test_a_folder_that_is_no_trials_is_named(tmp_path, name):
+    shutil.copytree(save_trial(tmp_path, 0, []), tmp_path / "trials" / name)
+    with pytest.raises(ValueError, match=rf"expected only trials 0000, 0001, … in .*trials, got {re.escape(name)}$"):
+        read_trials(tmp_path)
+
+
+def test_a_search_does_not_go_on_with_trials_of_other_frames_or_settings(tmp_path):
+    folder, digests = save_trial(tmp_path, 0, []), {"validation frames": "a"}
+    (folder / "begun_with.json").write_text(json.dumps(digests | {"profiles": "b"}))
+    names = ("network", "learning_rate", "batch")
+    check_trials(read_trials(tmp_path), names, digests)
+    with pytest.raises(ValueError, match=r"expected the validation frames that the run in .*0000 was begun with"):
+        check_trials(read_trials(tmp_path), names, {"validation frames": "c"})
+    with pytest.raises(ValueError, match=r"expected values of network in .*trial\.json, got network, learning_rate"):
+        check_trials(read_trials(tmp_path), names[:1], digests)
 
 
 def test_a_search_goes_on_in_its_folder_with_the_same_space_or_more_trials_only(tmp_path, space):

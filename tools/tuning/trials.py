@@ -4,7 +4,8 @@ They are all that a search needs to go on after a kill. Imports neither Ray nor 
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from model.recipes import TrainingConfig
-from model.run_folder import LOG, WEIGHTS, write_whole
+from model.run_folder import LOG, WEIGHTS, check_begun, write_whole
 from model.training_log import EpochLog, best_epoch, read_log
 from tools.tuning.space import Parameters
 
@@ -72,16 +73,39 @@ def read_trials(out: Path) -> list[Trial]:
     """Read the trials of a search in order.
 
     Raises:
-        ValueError: if a file is damaged; the message names it.
+        ValueError: if a file is damaged, or a folder is not that of a trial, such as a copy; the message names it.
     """
     trials = []
     for file in sorted((out / TRIALS).glob(f"*/{TRIAL}")):
+        number = int(file.parent.name) if re.fullmatch("[0-9]+", file.parent.name) else None
+        if number is None or file.parent != run_folder(out, number):
+            raise ValueError(f"expected only trials 0000, 0001, … in {out / TRIALS}, got {file.parent.name}")
         try:
             record = msgspec.json.decode(file.read_bytes(), type=Record)
         except msgspec.MsgspecError as error:
             raise ValueError(f"expected a trial of a search in {file}, got: {error}") from error
-        trials.append(Trial(int(file.parent.name), file.parent, record, tuple(read_log(file.parent / LOG))))
+        trials.append(Trial(number, file.parent, record, tuple(read_log(file.parent / LOG))))
     return trials
+
+
+def check_trials(trials: Iterable[Trial], parameters: Collection[str], digests: Mapping[str, str]) -> None:
+    """Check that a search may go on with these trials, so that their scores compare.
+
+    Args:
+        trials: of the search.
+        parameters: names of the searched settings.
+        digests: of the frames, as `frames_digests` gives them.
+
+    Raises:
+        ValueError: if a trial has other settings, or was begun with other frames.
+    """
+    for trial in trials:
+        if trial.record.parameters.keys() != set(parameters):
+            raise ValueError(
+                f"expected values of {', '.join(parameters)} in {trial.folder / TRIAL}, "
+                f"got {', '.join(trial.record.parameters) or 'none'}"
+            )
+        check_begun(trial.folder, digests)
 
 
 def write_record(folder: Path, record: Record) -> None:

@@ -1,6 +1,7 @@
 """The parts of teaching: stages that are resumed, recordings that are held out, what the data lacks, the report."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -382,6 +383,25 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "data").mkdir()
     with pytest.raises(ValueError, match="expected a new or empty folder, or that of an earlier run, got other files"):
         Course(HERO_FILE, None, 1.0, tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(ValueError, match="expected a folder for everything that is made, got the file"):
+        Course(HERO_FILE, None, 1.0, tmp_path / "out")
+
+
+def test_corrected_masks_are_not_thrown_away_when_the_dataset_has_to_be_made_anew(tmp_path):
+    image, mask = (tmp_path / "train" / kind for kind in ("images/0_a_cam1_00001.jpeg", "masks/0_a_mask_00001.png"))
+    for file, modified_s in ((image, 2000), (mask, 1000)):
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (modified_s, modified_s))
+    recordings.refuse_corrected(tmp_path)
+    recordings.refuse_corrected(tmp_path / "none yet")
+    os.utime(mask, (3000, 3000))
+    with pytest.raises(ValueError, match=r"got 1 corrected ones, such as .*0_a_mask_00001\.png: move that folder"):
+        recordings.refuse_corrected(tmp_path)
 
 
 def test_recordings_among_what_is_made_are_refused(tmp_path):

@@ -59,6 +59,8 @@ class Course:
             raise ValueError(f"expected a folder of recordings, found none at {self.raw}")
         if self.raw is not None and self.raw.resolve().is_relative_to(self.out.resolve()):
             raise ValueError(f"expected recordings outside of {self.out}, which is for what is made, got {self.raw}")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"expected a folder for everything that is made, got the file {self.out}")
         if (
             self.out.exists()
             and not self.state.exists()
@@ -188,6 +190,7 @@ class Course:
     def _preprocess(self, goes_on: bool) -> None:
         runs = recordings.split_recordings(find_runs(self.recorded))
         if not goes_on:  # recordings may have other numbers now
+            recordings.refuse_corrected(self.data)
             shutil.rmtree(self.data, ignore_errors=True)
         skipped = make_set(self.recorded, self.data, runs)
         self._write("preprocess", {"skipped": skipped, "names": {str(run.fold): run.name for run in runs}})

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.pair_files import MASK_ENDINGS, list_files
 from model.raw_recordings import SPLITS, Run
 from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.quadsim import record_run
@@ -43,6 +44,29 @@ def split_recordings(runs: Sequence[Run]) -> list[Run]:
     count = max(1, len(having) // HELD_OUT_SHARE)
     chosen = {(number + 1) * len(having) // count - 1 for number in range(count)}
     return [run._replace(split=held_out if number in chosen else learning) for number, run in enumerate(having)]
+
+
+def refuse_corrected(data: Path) -> None:
+    """Make sure that a dataset that is to be made anew holds no work by hand.
+
+    Raises:
+        ValueError: if masks were changed after they were made: they are newer than their images.
+    """
+    masks = [mask for split in SPLITS for mask in list_files(data / split / "masks", MASK_ENDINGS)]
+    changed = [mask for mask in masks if _image_of(mask).exists() and _is_newer(mask, _image_of(mask))]
+    if changed:
+        raise ValueError(
+            f"expected masks as they were made, for the recordings are others now and {data} must be made anew, got "
+            f"{len(changed)} corrected ones, such as {changed[0]}: move that folder elsewhere, and begin again"
+        )
+
+
+def _image_of(mask: Path) -> Path:
+    return mask.parents[1] / "images" / f"{mask.stem.replace('_mask_', '_cam1_')}.jpeg"
+
+
+def _is_newer(file: Path, other: Path) -> bool:
+    return file.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def record_stand_in(target: str, raw: Path, part: Path) -> None:

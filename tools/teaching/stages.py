@@ -69,7 +69,7 @@ def read_state(file: Path) -> dict[str, Any]:
         return {}
     except (ValueError, AttributeError):
         pass
-    raise ValueError(f"expected the stages that are done in {file}, got something else: delete it to begin anew")
+    raise ValueError(f"expected the stages that are done in {file}, got something else: begin anew in another folder")
 
 
 def write_state(file: Path, state: dict[str, Any]) -> None:

@@ -7,6 +7,11 @@ from model.recipes import TrainingConfig
 from model.scoring import DETECTION_MORE_THAN_PX, HERO, PEOPLE
 
 
+def class_weights(classes: int, hero_weight: float) -> tuple[float, ...]:
+    """Weights of the classes' pixels: surroundings 1, targets `hero_weight`, other people its square root."""
+    return 1.0, hero_weight**0.5, *(hero_weight for _ in range(HERO, classes))
+
+
 class SegmentationLoss(keras.losses.Loss):
     """Weighted cross-entropy per pixel, soft Jaccard per image, and detection per image.
 
@@ -40,7 +45,7 @@ class SegmentationLoss(keras.losses.Loss):
         targets = range(HERO, classes)
         truth = ops.one_hot(ops.cast(y_true, "int32"), classes)
         y_pred = ops.clip(y_pred, 1e-6, 1.0 - 1e-6)
-        weights = ops.convert_to_tensor((1.0, config.hero_weight**0.5, *(config.hero_weight for _ in targets)))
+        weights = ops.convert_to_tensor(class_weights(classes, config.hero_weight))
         loss = ops.mean(-ops.sum(truth * ops.log(y_pred) * weights, axis=-1), axis=(1, 2))
         if config.jaccard:
             people, *heroes = (self._jaccard(truth[..., number], y_pred[..., number]) for number in (PEOPLE, *targets))

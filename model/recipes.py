@@ -28,7 +28,7 @@ class TrainingConfig:
         ValueError: if a setting is out of its range, or the network cannot be built.
     """
 
-    network: str = option("fpn", "network: fcn1 to fcn5, inception, or fpn")
+    network: str = option("fpn", "network: fcn1 to fcn5, inception, fpn, or fpn_narrow")
     input_px: int = option(256, "height and width of the network's input, px")
     sets: str = option(
         "train",
@@ -83,6 +83,11 @@ class TrainingConfig:
     profile: str = option("", "TOML file of the target's profile, see docs/targets.md; empty: the hero's")
     more_profiles: tuple[str, ...] = option((), "TOML files of further targets: yellow, magenta and cyan in the masks")
     start: str = option("", "weights (.keras) of the same network to start from; empty: random weights")
+    teacher: str = option(
+        "",
+        "weights (.keras) of a trained network to learn from beside the masks; without --start, a narrower fpn starts "
+        "from its most important channels; empty: none",
+    )
     seed: int = option(0, "seed of weights, batches and augmentation")
 
     def __post_init__(self) -> None:

@@ -86,6 +86,7 @@ def input_digests(config: TrainingConfig, learned: Frames, validation: Frames) -
         **frames_digests(learned, validation),
         "profiles": hashlib.sha256(profiles.encode()).hexdigest(),
         "weights to start from": weights_sha256(config.start) if config.start else "none",
+        "teacher's weights": weights_sha256(config.teacher) if config.teacher else "none",
     }
 
 

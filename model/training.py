@@ -16,10 +16,11 @@ from keras import ops
 from model.batches import AugmentedBatches
 from model.command import one_line
 from model.dataset import Frames
+from model.distilling import Pupil, load_teacher, start_narrowed
 from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.losses import SegmentationLoss
-from model.networks import build, weights_for
+from model.networks import build, layers_in, weights_for
 from model.progress import Progress, tensorboard
 from model.recipes import TrainingConfig
 from model.run_folder import (
@@ -107,17 +108,6 @@ def averaged_weights(network: keras.Model) -> Iterator[None]:
         network.set_weights(own)
 
 
-@contextmanager
-def layers_in(policy: str) -> Iterator[None]:
-    """Set the dtype policy of new layers; restore the previous policy afterwards."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def train(
     config: TrainingConfig,
     training: Frames,
@@ -151,10 +141,16 @@ def train(
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
     given = given_thresholds(config)
     keras.utils.set_random_seed(config.seed)
-    network = compiled_network(config)
+    teacher = None
+    if config.teacher:
+        with layers_in(config.precision):
+            teacher = load_teacher(Path(config.teacher), len(config.classes))
+    network = compiled_network(config, teacher)
     done = restore(network, config, out / CHECKPOINT)
     if config.start and not done:
         start_from(network, Path(config.start))
+    elif teacher is not None and not done:
+        start_narrowed(network, teacher, batches[0][0])
 
     log = finished_log(out, config, done)
 
@@ -232,10 +228,12 @@ def draw_batches(config: TrainingConfig, frames: Frames) -> AugmentedBatches:
     )
 
 
-def compiled_network(config: TrainingConfig) -> keras.Model:
-    """Build the network to train, with its optimizer, schedule and loss."""
+def compiled_network(config: TrainingConfig, teacher: keras.Model | None = None) -> keras.Model:
+    """Build the network to train, with its optimizer, schedule, loss and teacher."""
     with layers_in(config.precision):  # bfloat16 costs no measurable accuracy; the saved weights are float32
         network = build(config.network, None, len(config.classes))  # crops in training, whole frames in validation
+        if teacher is not None:
+            network = Pupil(network, teacher, config.hero_weight)
     total, warm_up = config.epochs * config.steps, min(200, config.epochs * config.steps // 10)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.schedule == "cosine":

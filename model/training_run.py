@@ -45,7 +45,9 @@ def run_training(
         OSError, ValueError: as `check_run`, `read_dataset` and `train`.
     """
     check_run(out, config, resume)
-    started_from = card_content(resolve_weights(config.start)) if config.start else None
+    started_from, taught_by = (
+        card_content(resolve_weights(weights)) if weights else None for weights in (config.start, config.teacher)
+    )
     targets = (config.target, *config.more_targets)
     print(*(f"target: {target}" for target in targets), sep="\n")
     exam = exam_sets(folders)
@@ -66,6 +68,7 @@ def run_training(
         "commit": commit(),
         "data": {"names": [folder.name for folder in folders], **describe_data(data)},
         "started_from": started_from,
+        "taught_by": taught_by,
         "evaluation": examine(trained.weights, exam),
     }
     write_card(trained.weights, card)

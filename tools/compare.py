@@ -2,9 +2,9 @@
 
     python tools/compare.py --data ../shared/data ../shared/data_extra --out runs/compare --minutes 15
 
-Each of the seven networks, or of --networks, gets --minutes of CPU time, which takes half as long on two cores. The
+Each of the eight networks, or of --networks, gets --minutes of CPU time, which takes half as long on two cores. The
 budget is CPU time, so that other load on the machine does not affect the comparison. All settings except the network
-and its resolution are those of the `fpn` preset: FCN1 to FCN5 and `inception` train at the report's 160 px, the FPN on
+and its resolution are those of the `fpn` preset: FCN1 to FCN5 and `inception` train at the report's 160 px, the FPNs on
 192-px crops of 256 px. The number of steps in the budget is measured first, so that each learning rate reaches the end
 of its schedule. The table is printed and saved as `comparison.json`; networks in --out are not trained again.
 """
@@ -29,6 +29,7 @@ import_keras()  # first, so that the imports below do not print start-up message
 from model.budget import step_s
 from model.dataset import Frames, read_dataset
 from model.evaluation import evaluate, find_sets
+from model.fpn import Pyramid
 from model.networks import NETWORKS, build, multiply_adds
 from model.recipes import PRESETS, TrainingConfig
 from model.run_folder import SETTINGS, WEIGHTS, check_begun, frames_digests, read_notes
@@ -96,8 +97,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def usual(name: str) -> TrainingConfig:
     """Settings of a network in the comparison, without the number of steps."""
-    if name == "fpn":
-        return PRESETS["fpn"]
+    if isinstance(NETWORKS[name], Pyramid):
+        return replace(PRESETS["fpn"], network=name)
     return replace(PRESETS["fpn"], network=name, input_px=SCORED_AT_PX, crop_px=SCORED_AT_PX)
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from model import networks
-from model.networks import NETWORKS, build, check_buildable, weights_for
-from model.training import layers_in
+from model.networks import NETWORKS, build, check_buildable, layers_in, weights_for
 
 # fcn4 and fcn5 differ from fcn1 in widths alone.
 ONE_OF_EACH_SHAPE = ("fcn1", "fcn2", "inception", "fpn")
@@ -17,7 +16,7 @@ def noise(count, px):
 
 
 def test_the_shipped_network_and_the_five_of_the_write_up_go_by_name():
-    assert list(NETWORKS) == ["fcn1", "fcn2", "fcn3", "fcn4", "fcn5", "inception", "fpn"]
+    assert list(NETWORKS) == ["fcn1", "fcn2", "fcn3", "fcn4", "fcn5", "inception", "fpn", "fpn_narrow"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

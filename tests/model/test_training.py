@@ -15,7 +15,7 @@ from model.batches import AugmentedBatches
 from model.dataset import Frames
 from model.fcn import Widths
 from model.hysteresis import best_thresholds, count
-from model.networks import NETWORKS, build
+from model.networks import NETWORKS, build, layers_in
 from model.profile import HERO_FILE, hero_profile
 from model.recipes import PRECISIONS, TrainingConfig
 from model.run_folder import BEGUN_WITH, CHECKPOINT, KEPT, LOG, SETTINGS, TENSORBOARD, WEIGHTS, check_run
@@ -26,7 +26,6 @@ from model.training import (
     averaged_weights,
     compiled_network,
     finish,
-    layers_in,
     save_float32,
     train,
 )
@@ -504,6 +503,21 @@ def test_a_run_cannot_go_on_with_other_frames_another_profile_or_other_weights(t
     shutil.copy(whole / WEIGHTS, tmp_path / "start.keras")
     with pytest.raises(KeyboardInterrupt):
         train(config, frames(), frames(1), tmp_path / "run", stop)
+
+
+def test_a_run_also_learns_what_its_teacher_says(tmp_path, whole):
+    teacher = shutil.copy(whole / WEIGHTS, tmp_path / "teacher.keras")
+    config = tiny(teacher=str(teacher))
+    trained = train(config, frames(), frames(1), tmp_path / "run")
+    assert trained.weights.exists()
+    taught, alone = (read_log(folder / LOG)[0].loss for folder in (tmp_path / "run", whole))
+    assert taught > alone  # the same random weights and the same batches, and what the teacher says on top
+    save_colour_network(tmp_path, 8, 1.0).replace(teacher)
+    complaint = r"expected the teacher's weights that the run in .* was begun with, got others"
+    with pytest.raises(ValueError, match=complaint):
+        train(config, frames(), frames(1), tmp_path / "run")
+    with pytest.raises(FileNotFoundError):
+        train(tiny(teacher=str(tmp_path / "none.keras")), frames(), frames(1), tmp_path / "other")
 
 
 def test_a_run_that_keeps_thresholds_needs_a_start_that_has_some(tmp_path, whole):

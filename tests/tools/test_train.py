@@ -251,12 +251,13 @@ def test_the_cards_data_digest_is_that_of_the_data_whatever_the_folder(killed, t
 def test_datasets_are_mixed_and_a_run_may_start_from_another_ones_weights(killed, tmp_path):
     second, out = make_dataset(tmp_path / "second"), tmp_path / "run"
     run = ["--data", str(killed.data), str(second), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "2"]
-    start = ["--start", str(killed.out / WEIGHTS), "--epochs", "1", "--steps", "1", "--learning-rate", "1e-9"]
+    weights = str(killed.out / WEIGHTS)
+    start = ["--start", weights, "--teacher", weights, "--epochs", "1", "--steps", "1", "--learning-rate", "1e-9"]
     with eager_steps():
         assert main([*run, *start]) == 0
     card = json.loads((out / "model_weights.json").read_text())
     assert card["data"]["names"] == ["data", "second"]
-    assert card["started_from"] == json.loads((killed.out / "model_weights.json").read_text())
+    assert card["started_from"] == card["taught_by"] == json.loads((killed.out / "model_weights.json").read_text())
     assert (card["data"]["train_pairs"], card["data"]["validation_pairs"]) == (12, {"validation": 8})
     kernels = [load_network(folder / WEIGHTS).trainable_weights[0] for folder in (killed.out, out)]
     np.testing.assert_allclose(*map(np.asarray, kernels), atol=1e-6)

@@ -115,7 +115,7 @@ def test_a_pupil_comes_closer_to_its_teacher_and_saves_only_its_own_weights(tmp_
     masks = np.zeros(IMAGES.shape[:3], np.uint8)
     before, taught = teacher.get_weights(), teacher.predict_on_batch(IMAGES)
     losses = pupil.fit(IMAGES, masks, batch_size=4, epochs=15, verbose=0).history["loss"]
-    assert losses[-1] < losses[0] / 2
+    assert losses[-1] < 0.8 * losses[0]
     assert all(np.array_equal(*pair) for pair in zip(before, teacher.get_weights(), strict=True))
     np.testing.assert_array_equal(teacher.predict_on_batch(IMAGES), taught)
     pupil.save_weights(tmp_path / "state.weights.h5")

@@ -436,7 +436,10 @@ def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, r
     [
         (["--batch", "7"], "batch must be 1 to 6 (the whole set), got 7"),
         (["--input-px", "30"], "input size of fpn must be a multiple of 16 px, got 30"),
-        (["--network", "resnet"], "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'resnet'"),
+        (
+            ["--network", "resnet"],
+            "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'resnet'",
+        ),
         (["--crop-px", "48"], "crop_px must be at most input_px, 32, got 48"),
         (
             ["--preset", "writeup"],

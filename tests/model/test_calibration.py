@@ -175,7 +175,7 @@ def test_where_one_recording_alone_shows_the_hero_frames_are_held_out():
     assert log_loss(held_out(known), truth) < log_loss(np.zeros(len(truth)), truth)
 
 
-def test_of_recordings_that_lie_held_out_evidence_is_no_better_than_chance():
+def test_misleading_recordings_give_held_out_evidence_at_chance_level():
     """In each recording, only the brightness tells the hero, but it is a different brightness in each recording."""
     rng = np.random.default_rng(2)
     learned_by_heart = []

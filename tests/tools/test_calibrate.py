@@ -239,7 +239,7 @@ class RedEngine:
         return np.stack([~person, person / 2, person / 2], axis=-1).astype(np.float32)
 
 
-def test_an_example_is_the_hero_or_nobody_of_the_hero_at_all(network, tmp_path):
+def test_parts_with_a_small_hero_share_are_no_examples(network, tmp_path):
     """If the hero shares a part with others, the hero's share decides; with a small share, the part is no example."""
     data = tmp_path / "shared"
     red, green = (200, 40, 20), (40, 200, 20)

@@ -77,7 +77,7 @@ def test_one_that_is_no_number_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system doesn't tell")
-def test_whoever_asks_stays_free_to_run_on_any_core(network, made):
+def test_inference_does_not_pin_the_calling_thread(network, made):
     """OpenVINO would pin the calling thread to a core, in each process to the same core."""
     before = os.sched_getaffinity(0)
     load_engine("openvino", network, threads=1).infer(np.zeros((1, 32, 32, 3), np.uint8))

@@ -129,7 +129,7 @@ def test_from_afar_a_hero_is_compared_with_everybody(away_m, is_near):
     assert (with_expected_place(taken, following().state).expected_m is not None) == is_near
 
 
-def test_where_nobody_has_been_seen_to_stay_nobody_can_be_expected():
+def test_without_tracks_no_place_is_expected():
     """With poses or depths that break all tracks, the hero seems to jump from frame to frame."""
     state = following().state
     crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_loose=True))
@@ -164,7 +164,7 @@ def test_others_stay_in_view_and_known_while_parts_are_looked_at():
     assert [each.is_in_view for each in subject.situation(4.8).people] == [True, False]
 
 
-def test_who_was_not_looked_at_has_not_vanished():
+def test_a_person_outside_the_part_has_not_vanished():
     """Somebody seen once who is missing in the next frame hands their belief on to a newcomer, but not in a part."""
     beliefs = []
     for look in (seen, part):

@@ -210,7 +210,7 @@ def test_a_stranger_who_was_taken_for_the_hero_is_given_up_and_not_chased_again(
 
 
 @pytest.mark.parametrize("give_up_below", [0.1, 1e-12])
-def test_the_hero_is_followed_instead_of_whom_was_followed_by_mistake(give_up_below):
+def test_the_hero_replaces_a_wrongly_followed_person(give_up_below):
     """Also if no one is ever given up because of their own evidence."""
     tracker = Tracker(give_up_below=give_up_below)
     for _ in range(5):
@@ -279,7 +279,7 @@ def test_without_a_choice_there_is_nothing_to_release():
         assert tracker.value.release() == tracker.value
 
 
-def test_one_of_two_who_are_alike_is_not_followed_on_when_released():
+def test_release_ends_following_if_two_people_look_alike():
     """Without the choice, neither of them would have been followed."""
     tracker = Tracker()
     for _ in range(10):

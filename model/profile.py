@@ -39,7 +39,7 @@ _RANGES = {
     "pasted_stretch": (0.0, 2.0),
 }
 MOTION = ("walking_std_mps", "drift_mps", "max_speed_mps", "walk_on_s")
-"""Those that the user of a server may set otherwise, with `--tracker`."""
+"""Values that a server's user may override with `--tracker`."""
 
 
 @dataclass(frozen=True)

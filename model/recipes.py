@@ -32,8 +32,8 @@ class TrainingConfig:
     input_px: int = option(256, "height and width of the network's input, px")
     sets: str = option(
         "train",
-        "sets to train on; both: also the validation set, which then selects nothing: the thresholds are those of "
-        "--start",
+        "sets to train on; both: train on the validation set, too; then no epoch or threshold is chosen on it, and the "
+        "thresholds of --start are kept",
         choices=SETS,
     )
     hold_out: tuple[str, ...] = option((), "recordings of train/ to validate on instead; r03 is r03_*.jpeg")

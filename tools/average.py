@@ -100,7 +100,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep-thresholds",
         action="store_true",
-        help="keep the thresholds of the first network instead, for which the tracker's constants were chosen",
+        help="keep the first network's thresholds; the tracker's constants were chosen with them",
     )
     return parser.parse_args(arguments)
 

@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
-    parser.add_argument("--recordings", nargs="+", default=[], help="recordings to take of them (default: all)")
+    parser.add_argument("--recordings", nargs="+", default=[], help="recordings to use (default: all)")
     parser.add_argument("--target", metavar="NAME", help="whose evidence to fit (default: the first on the card)")
     add_precision_option(parser)
     parser.add_argument(

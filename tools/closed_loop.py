@@ -68,7 +68,7 @@ class LoopSettings:
     duration: float = option(120.0, "length of an episode, simulated s")
     seed: int = option(0, "seed of the first episode; each further episode adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
-    target: str = option(HERO, "what the drone is to follow, in the hero's place", choices=NAMES)
+    target: str = option(HERO, "target to follow instead of the hero", choices=NAMES)
     lookalikes: int | None = option(None, LOOKALIKES_HELP)
     hide: bool = option(False, "let the hero also walk through houses")
     pace: int = option(1, f"how many times as fast the world moves, as QuadSim's number keys make it, 1 to {FASTEST}")
@@ -118,8 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
     goals = goals_of(settings, faults)
-    of_kind = "them lookalikes" if settings.target == HERO else "its kind"
-    alike = f", {settings.lookalikes} of {of_kind}" if settings.lookalikes else ""
+    of_kind = "lookalikes" if settings.target == HERO else "of its kind"
+    alike = f", including {settings.lookalikes} {of_kind}" if settings.lookalikes else ""
     hero = "a hero who hides, " if settings.hide else ""
     print(
         f"{settings.episodes} episodes of {settings.duration:g} s from seed {settings.seed} on, "

@@ -109,7 +109,7 @@ def check_budget(file: Path, minutes: float) -> None:
         ValueError: if the trainings were begun with another budget.
     """
     if file.exists() and (noted := json.loads(file.read_text())) != minutes:
-        raise ValueError(f"expected --minutes {noted}, as {file} has it, got {minutes}: choose another --out")
+        raise ValueError(f"expected --minutes {noted}, the budget in {file}, got {minutes}: choose another --out")
     file.write_text(f"{minutes}\n")
 
 

@@ -82,7 +82,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--out", type=Path, required=True, metavar="DIR", help="folder of the set, images/ and masks/ in it"
     )
     parser.add_argument(
-        "--target", metavar="NAME", help="whom the masks show (default: the first target of the first recording)"
+        "--target", metavar="NAME", help="target that the masks show (default: the first target of the first recording)"
     )
     parser.add_argument("--coco", action="store_true", help="also write the masks for annotation tools, into DIR/coco")
     return parser.parse_args(arguments)
@@ -146,8 +146,8 @@ def check_images(path: Path, choice: Choice, out: Path) -> None:
             content = camera_image(argument)
         if image.read_bytes() != content:
             raise ValueError(
-                f"expected frame {number} of {path} in {image}, got another image, as of a recording of the same name; "
-                "rename the recording, or choose another --out"
+                f"expected frame {number} of {path} in {image}, got another image; another recording may have this "
+                "name; rename the recording, or choose another --out"
             )
 
 

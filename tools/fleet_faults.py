@@ -36,7 +36,7 @@ from tools.simulator.world import FRAMES_PER_S
 GRACE_S = 0.25
 HEAD = (
     "| fault | frames lost | drones told to patrol | longest patrol | longest without a command | wrong commands "
-    "| fault over after | fleet infers again after |\n|---|---|---|---|---|---|---|---|"
+    "| duration of the fault | fleet infers again after |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -105,7 +105,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--watchdog-s", type=float, default=Settings().watchdog_s, help="as the server takes it (default: %(default)s)"
     )
     parser.add_argument(
-        "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), help="what happens (default: all of it)"
+        "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), help="faults to cause (default: all)"
     )
     options = parser.parse_args(arguments)
     if options.drones < 1:

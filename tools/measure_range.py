@@ -70,10 +70,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("weights", type=Path, help="the network, such as weights/model_weights")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="of the worlds (default: 700)")
-    parser.add_argument("--duration", type=int, default=120, help="of each flight, simulated s (default: 120)")
-    parser.add_argument("--people", type=int, default=30, help="besides the hero, 1 to 60 (default: 30)")
-    parser.add_argument("--target", choices=NAMES, default=HERO, help="in the hero's place, with others of its kind")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="seeds of the worlds (default: 700)")
+    parser.add_argument("--duration", type=int, default=120, help="duration of each flight, simulated s (default: 120)")
+    parser.add_argument(
+        "--people", type=int, default=30, help="number of people besides the hero, 1 to 60 (default: 30)"
+    )
+    parser.add_argument(
+        "--target",
+        choices=NAMES,
+        default=HERO,
+        help="target to place instead of the hero; others of its kind are in the world, too",
+    )
     add_precision_option(parser)
     return parser.parse_args(arguments)
 

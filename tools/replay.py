@@ -65,7 +65,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording of the server, *.mcap")
     parser.add_argument(
-        "--weights", type=Path, help="the network to see with (default: the recording's, where it still is the same)"
+        "--weights", type=Path, help="network for the replay (default: the recording's, if its file has not changed)"
     )
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what runs the network, as the server's (default: auto)"

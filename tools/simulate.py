@@ -59,7 +59,7 @@ class SimulationSettings:
     server: ServerAddress = option(ServerAddress(), "address of the server", parse=ServerAddress.parse, metavar="URL")
     seed: int = option(0, "seed of the first drone's world and of all random events; each further drone adds 1")
     people: int = option(30, f"number of people besides the hero, 0 to {MOST_PEOPLE}")
-    target: str = option(HERO, "what the drone is to follow, in the hero's place", choices=NAMES)
+    target: str = option(HERO, "target to follow instead of the hero", choices=NAMES)
     lookalikes: int | None = option(None, LOOKALIKES_HELP)
     drones: int = option(1, "number of drones, each with its own world and its own connection")
     duration: float = option(120.0, "simulated time, s")

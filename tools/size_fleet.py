@@ -84,9 +84,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--link-gbit", type=float, default=1.0, help="link of each server, Gbit/s (default: %(default)s)"
     )
-    parser.add_argument("--deadline-ms", type=float, default=500.0, help="for the answers (default: %(default)s)")
+    parser.add_argument(
+        "--deadline-ms", type=float, default=500.0, help="longest time for the answers, ms (default: %(default)s)"
+    )
     parser.add_argument("--seconds", type=float, default=12.0, help="simulated time, s (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random choices (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choices (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.batch_ms is None:
         options.batch_ms = GPU_MS if options.gpu else CPU_MS

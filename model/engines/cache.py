@@ -60,7 +60,7 @@ def _converted(weights: Path, folder: Path) -> ConvertedNetwork:
     convert(weights, folder)
     network = read_conversion(folder)
     if network is None:
-        raise OSError(f"the files just written to {folder} are not what was written")
+        raise OSError(f"the files in {folder} differ from what was just written")
     return network
 
 

@@ -144,7 +144,7 @@ class RemoteEngine(Engine):
             is_stable = time.monotonic() - self._returned_s > STABLE_S
             self._probes = FEWEST_PROBES if is_stable else min(2 * self._probes, MOST_PROBES)
             self._is_away.set()
-            logger.warning("%s; frames are inferred here from now on, by %s", trouble, self._local.description)
+            logger.warning("%s; frames are now inferred on this machine, by %s", trouble, self._local.description)
         elif is_first:
             logger.warning("%s; perception fails until it answers again", trouble)
 

@@ -39,7 +39,7 @@ class Metrics(Collector):
         self._inference = histogram("inference", "Time in the network, of the frame's whole batch")
         self._command = histogram("frame_to_command", "From a frame's arrival until it was answered")
         self._detections = Counter(
-            "followme_detections", "Frames in which somebody may be the hero", registry=self._registry
+            "followme_detections", "Frames with a candidate for the hero", registry=self._registry
         )
         self._commands = Counter("followme_commands", "Events sent to simulators", ["event"], registry=self._registry)
         self._pictures = Counter("followme_pictures", "Overlay images drawn", registry=self._registry)

@@ -74,7 +74,7 @@ def test_a_drone_is_told_of_the_failure_and_then_led_by_the_local_engine_until_t
         flight.led_to()
         server.wait_for_log("answers again; frames are inferred there from now on", PATIENCE_S)
         assert not any("Traceback" in line for line in server.log)
-        assert sum("frames are inferred here from now on" in line for line in server.log) == 1
+        assert sum("frames are now inferred on this machine" in line for line in server.log) == 1
 
 
 def test_without_a_fallback_the_drone_patrols_until_the_machine_is_back(elsewhere):

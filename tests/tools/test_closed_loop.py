@@ -91,7 +91,7 @@ def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, c
     report = run(tmp_path, "alike", "--lookalikes", "2", "--pilots", SERVER)
     assert made == [2]
     assert report["settings"]["lookalikes"] == 2
-    assert "2 people besides the hero, 2 of them lookalikes" in capsys.readouterr().out
+    assert "2 people besides the hero, including 2 lookalikes" in capsys.readouterr().out
     assert {"chases_per_h", "second_chases", "switches", "idf1"} <= set(report["scores"][SERVER])
 
 
@@ -107,7 +107,7 @@ def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_
     report = run(tmp_path, "car", "--target", "car", "--pilots", SERVER)
     assert made == [("car", 2)]  # as many as there are people
     assert (report["settings"]["target"], report["settings"]["lookalikes"]) == ("car", 2)
-    assert "2 people besides the car, 2 of its kind" in capsys.readouterr().out
+    assert "2 people besides the car, including 2 of its kind" in capsys.readouterr().out
 
 
 def test_several_processes_give_the_same_figures_as_one(tmp_path):

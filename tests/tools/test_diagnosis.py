@@ -77,7 +77,7 @@ def test_two_frames_in_five_seconds_are_too_rare_and_two_in_a_moment_say_nothing
     for arrival_s in (0.0, 0.2):
         check.take(arrival_s, frame(BEGIN_S + arrival_s))
     assert check.judge(0.4) == check.judge(4.9) == []
-    assert check.judge(5.0)[0].words == "too rare: one in 5.0 s"
+    assert check.judge(5.0)[0].words == "too few: one every 5.0 s"
     assert check.judge(9.0) == []  # once
 
 

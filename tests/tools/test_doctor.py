@@ -123,11 +123,11 @@ def test_depth_with_nothing_in_it_and_a_clock_that_is_too_fast_are_told(server, 
 
 def test_rare_frames_are_told(server, quadsim):
     begin_s = time.monotonic()
-    while not any(line.startswith("WRONG frames: too rare") for line in server.log):
+    while not any(line.startswith("WRONG frames: too few") for line in server.log):
         answers(quadsim, fields())
         time.sleep(0.7)  # the slower, the rarer
         assert time.monotonic() - begin_s < PATIENCE_S
-    told(server, "WRONG frames: too rare: one in ", "expected: 5 a second")
+    told(server, "WRONG frames: too few: one every ", "expected: 5 a second")
 
 
 def test_a_client_that_says_nothing_is_told(server, quadsim):

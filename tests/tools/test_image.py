@@ -134,6 +134,6 @@ def test_a_real_image_serves_a_drone(capfd):
     if shutil.which("buildah") is None:
         pytest.skip("NO BUILDAH: the image has not been built; 'make image' says what it needs")
     if "FOLLOWME_IMAGE" not in os.environ:
-        pytest.skip("NO IMAGE BUILT, for it takes minutes: FOLLOWME_IMAGE=BASE builds it on the image BASE")
+        pytest.skip("NO IMAGE BUILT (takes minutes): FOLLOWME_IMAGE=BASE builds it on the image BASE")
     assert image.main(["--base", os.environ["FOLLOWME_IMAGE"]]) == 0
     assert "The server in the image followed the hero" in capfd.readouterr().out

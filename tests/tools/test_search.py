@@ -122,7 +122,7 @@ def test_sizes_that_are_valid_only_together_are_found(file):
         (
             'network = ["fcn1"',
             'keep = ["best"]\nnetwork = ["fcn1"',
-            "expected in [search] no setting that decides what",
+            "expected in [search] no setting that changes the score's",
         ),
         ('network = ["fcn1"', 'net = ["fcn1"', "expected a setting of tools/train.py (see its --help, with _ for -)"),
         ("epochs = 9", "batch = 8", "expected a setting in [fixed] or in [search], got batch in both"),

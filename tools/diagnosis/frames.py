@@ -149,7 +149,7 @@ def _numbers(argument: Mapping[str, object]) -> list[Finding]:
     text = str(argument["gimbal_pose"])
     if decimal_separator(text) == ".":
         return []
-    words = "decimal commas: understood, and answered in numbers that such a machine reads right"
+    words = "decimal commas: understood; the answers use numbers that this machine reads correctly"
     return [Finding(Mark.NOTE, "numbers", words, text)]
 
 
@@ -180,7 +180,7 @@ def _rate(frames: int, age_s: float) -> Finding:
     return Finding(
         Mark.WRONG,
         "frames",
-        f"too rare: one in {period_s:.1f} s",
+        f"too few: one every {period_s:.1f} s",
         came,
         "5 a second, as QuadSim sends them; at least 2",
         "send more: a drone follows for 1 s after its latest frame (--watchdog-s), then it patrols",
@@ -199,6 +199,6 @@ def _world(moments: list[Moment]) -> list[Finding]:
     if len(rates) < ENOUGH_STEPS or (speed := statistics.median(rates) / SWEEP_DEG_S) < FASTEST:
         return []
     came = f"the gimbal of a hovering drone turns at {statistics.median(rates):.0f}°/s"
-    mend = "if this is QuadSim, press 1: its digit keys set how fast the world runs, which its clock does not tell"
+    mend = "if this is QuadSim, press 1: its digit keys set the speed of the world; its timestamps do not show this"
     expected = f"{SWEEP_DEG_S:g}°/s"
     return [Finding(Mark.NOTE, "time scale", f"the world runs at about {speed:.1f}×", came, expected, mend)]

@@ -154,7 +154,7 @@ class Listener:
         self.wrong += finding.mark is Mark.WRONG
         self._tell_user(client, finding)
         if self._lines == MOST_FINDINGS:
-            self._tell_user(client, Finding(Mark.NOTE, "doctor", "more is not shown: start it again"))
+            self._tell_user(client, Finding(Mark.NOTE, "doctor", "no more findings are shown; restart the doctor"))
 
 
 def _host(client: str) -> str:

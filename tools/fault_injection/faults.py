@@ -132,10 +132,10 @@ def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: i
 FAULTS = {
     "none": Fault(f"nothing fails, for {HELD_S:g} s", _nothing),  # shows the effects of this machine alone
     "killed-replica": Fault("a replica is killed", _kill_replica),
-    "stopped-replica": Fault("a replica stands still (SIGSTOP)", _stop_replica),
+    "stopped-replica": Fault("a replica hangs (SIGSTOP)", _stop_replica),
     "killed-controller": Fault("Serve's controller is killed", _kill_controller),
     "delay": Fault(f"answers are {1e3 * DELAY_S:.0f} ms late, for {HELD_S:g} s", _delay),
     "corruption": Fault(f"a byte of each answer is changed, for {HELD_S:g} s", _corrupt),
-    "wrong-network": Fault(f"another network is asked, for {HELD_S:g} s", _mislead),
-    "killed-head": Fault(f"all of Ray is killed, and started anew {HELD_S:g} s later", _kill_all),
+    "wrong-network": Fault(f"another network answers, for {HELD_S:g} s", _mislead),
+    "killed-head": Fault(f"all of Ray is killed, and started again {HELD_S:g} s later", _kill_all),
 }

@@ -141,12 +141,12 @@ def draw_reliability(found: Reliability, path: Path) -> None:
     """Draw the reliability diagram as PNG: observed evidence over predicted evidence."""
     figure = Figure(figsize=(6, 5))
     axes = figure.subplots()
-    axes.plot([-6, 6], [-6, 6], "--", color="grey", label="as it should be")
+    axes.plot([-6, 6], [-6, 6], "--", color="grey", label="ideal")
     shown = np.isfinite(found.observed)
     # The standard error of a log-likelihood ratio from counts is √(1/heroes + 1/others).
     errors = np.sqrt(1 / found.heroes[shown] + 1 / found.others[shown])
     axes.errorbar(found.evidence[shown], found.observed[shown], errors, fmt="o", label="on recordings left out")
-    axes.set(xlabel="evidence said, nats", ylabel="evidence observed, nats")
+    axes.set(xlabel="predicted evidence, nats", ylabel="evidence observed, nats")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)

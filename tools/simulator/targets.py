@@ -113,7 +113,7 @@ LOOKALIKES_HELP = (
     f"number of these people who look similar to the hero, 0 to {MOST_LOOKALIKES}; with another --target, others of "
     "its kind in place of people (default: 0 for the hero, else 6)"
 )
-"""Help of the option `--lookalikes`; a value of None is for `lookalikes_of`."""
+"""Help of the option `--lookalikes`. If the option is not given, its value None goes to `lookalikes_of`."""
 
 
 def lookalikes_of(target: str, lookalikes: int | None, people: int) -> int:

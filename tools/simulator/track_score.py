@@ -16,9 +16,9 @@ import numpy as np
 from tools.simulator.flight import ON_TARGET_M, Flight
 
 MATCH_WITHIN_M = 1.0
-"""The position of a track is on the surface that faces the camera, not in the middle of the body.
+"""A track's position is on the surface that faces the camera, not in the middle of the body.
 
-For what is longer than a person, such as a car, it is as much more as for coordinates to be on target.
+For a target longer than a person, such as a car, the distance grows by `on_target_m - ON_TARGET_M`.
 """
 
 

@@ -91,7 +91,7 @@ def simulate(fleet: Fleet, drones: int, seconds: float, seed: int = 0) -> Outcom
         fleet: its parts.
         drones: number of drones; they begin to send frames at random times.
         seconds: simulated time, above `LEAST_S`.
-        seed: of the random choices.
+        seed: seed of the random choices.
 
     Raises:
         ValueError: if `seconds` is too short.

@@ -145,7 +145,7 @@ class Course:
             ),
             Stage(
                 "train",
-                "train on, from the shipped network",
+                "train the shipped network further",
                 lambda: [fingerprint(self.out / "plan.toml", self.data), self._profile_text],
                 [self.weights, self.weights.with_suffix(".json")],
                 self._train,
@@ -153,7 +153,7 @@ class Course:
             Stage("quantise", "convert and quantise, to serve it fast", self._learned, [files("int8")], self._quantise),
             Stage(
                 "calibrate",
-                "find how much the network's output says, on the held-out recordings",
+                "calibrate the evidence on the held-out recordings",
                 lambda: [self._learned(), fingerprint(files("int8"))],  # it depends on the precision that is served
                 [files("calibration")],
                 self._calibrate,

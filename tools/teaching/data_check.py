@@ -88,7 +88,7 @@ def _advice(learning: Sequence[Recording], held_out: Sequence[Recording], name: 
         ),
         (
             without < LEAST_WITHOUT,
-            f"Nearly every frame shows the {name}: record streets without it, or it will be seen everywhere.",
+            f"Nearly every frame shows the {name}: record streets without it, or the network will find it everywhere.",
         ),
         (
             without > MOST_WITHOUT,

@@ -34,8 +34,8 @@ def split_recordings(runs: Sequence[Run]) -> list[Run]:
         names = ", ".join(f"{run.split}/{run.name}" for run in having) or "none"
         raise ValueError(
             f"expected at least {LEAST_RECORDINGS} recordings with frames, got {len(having)} ({names}): some to learn "
-            "from, and a whole one to test with, for neighbouring frames of a recording are alike. Record "
-            f"{LEAST_RECORDINGS - len(having)} more, each a flight of its own of some minutes, "
+            "from, and a whole one to test with, because neighbouring frames of a recording look alike. Record "
+            f"{LEAST_RECORDINGS - len(having)} more, each a separate flight of some minutes, "
             "as train/<name>/IMG beside them"
         )
     learning, held_out = SPLITS

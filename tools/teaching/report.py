@@ -120,7 +120,7 @@ def _data(results: Results) -> list[str]:
 def _training(results: Results) -> list[str]:
     worst = {
         "misses.jpeg": f"The {results.profile.name} missed, the largest first. Yellow: the truth.",
-        "false_alarms.jpeg": "Something else taken for it, the surest first. Green: what the network found.",
+        "false_alarms.jpeg": "False alarms, highest probability first. Green: what the network found.",
         "masks.jpeg": "Found and near, the worst masks first.",
         "recall_by_size.png": "How many it finds, by their size in the picture.",
     }
@@ -130,7 +130,7 @@ def _training(results: Results) -> list[str]:
         _paragraph(f"{describe_plan(results.plan)}. Thresholds and scores are of the held-out recordings, so the "
                    "scores are a little too good."),
         *_list(plan_advice(results.plan)),
-        _paragraph("What starting from a trained network was worth is not measured: that would take a second "
+        _paragraph("The benefit of starting from a trained network is not measured: that would take a second "
                    "training of the same length, from random weights."),
         _picture(results.run / CURVES, "The loss in training."),
         "<h2>On the held-out recordings</h2>",

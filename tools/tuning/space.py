@@ -255,7 +255,8 @@ def _among(name: str, among: Range | Iterable[Any]) -> Range | Choice:
     """A range or choice whose values have the type of the setting."""
     if name in NOT_SEARCHED:
         raise ValueError(
-            f"expected in [search] no setting that decides what a score means ({', '.join(NOT_SEARCHED)}), got {name}"
+            f"expected in [search] no setting that changes the score's definition ({', '.join(NOT_SEARCHED)}), "
+            f"got {name}"
         )
     if not isinstance(among, Range):
         choice = tuple(setting_value(name, value) for value in among)

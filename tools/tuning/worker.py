@@ -16,7 +16,7 @@ from tools.tuning.space import Space
 from tools.tuning.trials import run_folder, scored
 
 EPOCH, SCORE = "epoch", "score"
-"""What is reported of each scored epoch."""
+"""Names of the values reported for each scored epoch."""
 
 
 class Reporter(keras.callbacks.Callback):

@@ -34,7 +34,7 @@ def test_the_local_engine_takes_over_until_the_other_machine_is_healthy(server, 
     assert_right(engine, local)
     said = [record.message for record in caplog.records if record.message.startswith(server.url)]
     assert len(said) == 2
-    assert said[0].endswith(f"frames are inferred here from now on, by {local.description}")
+    assert said[0].endswith(f"frames are now inferred on this machine, by {local.description}")
     assert said[1].endswith("answers again; frames are inferred there from now on")
 
 

@@ -65,7 +65,7 @@ def test_the_number_of_classes_may_differ():
 @pytest.mark.parametrize("px", [160, None])
 def test_an_unknown_network_is_refused(ask, px):
     with pytest.raises(
-        ValueError, match="network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, got 'fcn6'"
+        ValueError, match="network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'fcn6'"
     ):
         ask("fcn6", px)
 

@@ -9,7 +9,11 @@ from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 @pytest.mark.parametrize(
     ("setting", "value", "reason"),
     [
-        ("network", "fcn9", "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, got 'fcn9'"),
+        (
+            "network",
+            "fcn9",
+            "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'fcn9'",
+        ),
         ("input_px", 250, "input size of fpn must be a multiple of 16 px, got 250"),
         ("crop_px", 200, "input size of fpn must be a multiple of 16 px, got 200"),
         ("crop_px", 0, "input size of fpn must be a multiple of 16 px, got 0"),
@@ -118,6 +122,7 @@ def test_the_settings_of_the_shipped_networks_first_training_are_the_defaults():
     assert asdict(TrainingConfig()) == {
         "network": "fpn",
         "more_profiles": (),
+        "teacher": "",
         "input_px": 256,
         "crop_px": 192,
         "augmentation": "far",

@@ -355,6 +355,7 @@ def test_a_person_chosen_by_hand_is_followed_until_released(road, caplog):
     assert by_hand == [
         f"[127.0.0.1:a] person {number} chosen by hand",
         "[127.0.0.1:a] told by hand to follow the hero again",
+        "[127.0.0.1:a] Target lost: released by hand",
     ]
 
 

@@ -66,7 +66,7 @@ def test_a_budget_and_measured_steps_are_kept(data, tmp_path, capsys, monkeypatc
     arguments = ["--data", str(data), "--out", str(tmp_path / "runs"), "--networks", "small"]
     assert main([*arguments, "--minutes", "1e-9"]) == 0
     assert main([*arguments, "--minutes", "2"]) == 2
-    assert "expected --minutes 1e-09, as " in capsys.readouterr().err
+    assert "expected --minutes 1e-09, the budget in " in capsys.readouterr().err
     begun = compare.begun(tmp_path / "runs" / "small")
     assert (begun.network, begun.epochs, begun.steps) == ("small", 1, 1)
     assert compare.begun(tmp_path / "runs" / "other") is None

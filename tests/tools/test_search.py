@@ -106,7 +106,7 @@ def test_sizes_that_are_valid_only_together_are_found(file):
             '"fcn1"',
             '"fcn9"',
             "expected a value of network that is valid with some of the others, got 'fcn9': "
-            "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, got 'fcn9'",
+            "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'fcn9'",
         ),
         (
             "from = 32",

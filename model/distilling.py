@@ -15,10 +15,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from model.fpn import Pyramid
+from model.fpn import Pyramid, Stage
 from model.loading import load_network
 from model.losses import class_weights
-from model.networks import NETWORKS, build
+from model.networks import NETWORKS, build, layers_in
+from model.recipes import TrainingConfig
 from model.scoring import HERO
 
 # Weight of the divergence in `disagreement`; the overlap has the weight 1.
@@ -26,7 +27,6 @@ from model.scoring import HERO
 AGREEMENT = 2.0
 # Of the overlap with the teacher's hero, px: so that images without a hero give no noise.
 _SMOOTH_PX = 0.5
-_BATCH_NORM_EPSILON = 1e-3  # the default of Keras
 
 Weights = dict[str, list[np.ndarray]]
 
@@ -51,20 +51,19 @@ class Pupil(keras.Model):
         return loss + ops.mean(disagreement(self._taught(x), y_pred, self._hero_weight))
 
 
-def load_teacher(weights: Path, classes: int) -> keras.Model:
-    """A trained network to learn from, without thresholds, for images of any size.
+def load_teacher(config: TrainingConfig) -> keras.Model:
+    """The trained network to learn from, without thresholds, for images of any size.
 
     Raises:
         FileNotFoundError, ValueError: as `load_network`; ValueError for a network of other classes, or none of `build`.
     """
-    trained = load_network(weights)
-    found = trained.output_shape[-1]
+    trained = load_network(Path(config.teacher))
+    classes, found = len(config.classes), trained.output_shape[-1]
     if trained.name not in NETWORKS or found != classes:
-        known = ", ".join(NETWORKS)
-        raise ValueError(
-            f"expected a teacher of {classes} classes in {weights}, one of {known}, got {trained.name} with {found}"
-        )
-    teacher = build(trained.name, None, classes)
+        expected = f"a teacher of {classes} classes in {config.teacher}, one of {', '.join(NETWORKS)}"
+        raise ValueError(f"expected {expected}, got {trained.name} with {found}")
+    with layers_in(config.precision):
+        teacher = build(trained.name, None, classes)
     teacher.set_weights(trained.get_weights())
     teacher.trainable = False
     return teacher
@@ -132,7 +131,7 @@ def narrowed(teacher: keras.Model, wide: Pyramid, narrow: Pyramid, images: np.nd
     stream = {0: np.arange(3)}
     inner: dict[str, np.ndarray] = {}
     for number, stage in zip(stages, narrow.stages, strict=True):
-        blocks = [f"stage{number}_residual{block}" for block in range(1, stage.residual_blocks + 1)]
+        blocks = _blocks(number, stage)
         readers = [*(f"{block}_1_convolution" for block in blocks), f"pyramid{number}_lateral"]
         if number < len(stages):
             readers.append(f"stage{number + 1}_convolution")
@@ -144,15 +143,20 @@ def narrowed(teacher: keras.Model, wide: Pyramid, narrow: Pyramid, images: np.nd
     top = chosen.most_important("top_relu", ["logits"], narrow.channels)
 
     weights: Weights = {}
-    for number in stages:
+    for number, stage in zip(stages, narrow.stages, strict=True):
         weights |= _sliced(own, f"stage{number}", stream[number - 1], stream[number])
+        for block in _blocks(number, stage):
+            weights |= _sliced(own, f"{block}_1", stream[number], inner[block])
+            weights |= _sliced(own, f"{block}_2", inner[block], stream[number])
         kernel, bias = own[f"pyramid{number}_lateral"]
         weights[f"pyramid{number}_lateral"] = [kernel[:, :, stream[number]][..., pyramid], bias[pyramid]]
-    for block, kept in inner.items():
-        outer = stream[int(block.removeprefix("stage").partition("_")[0])]
-        weights |= _sliced(own, f"{block}_1", outer, kept) | _sliced(own, f"{block}_2", kept, outer)
     kernel, bias = own["logits"]
     return weights | _sliced(own, "top", pyramid, top) | {"logits": [kernel[..., top], bias]}
+
+
+def _blocks(number: int, stage: Stage) -> list[str]:
+    """Names of a stage's residual blocks, as `Pyramid.probabilities` gives them."""
+    return [f"stage{number}_residual{block}" for block in range(1, stage.residual_blocks + 1)]
 
 
 def _check_narrower(wide: Pyramid, narrow: Pyramid) -> None:
@@ -184,14 +188,11 @@ class _Chooser:
         kernel = self._own[reader][0]
         if reader == "logits":  # a transposed convolution: (height, width, out, in)
             return (kernel**2).sum(axis=(0, 1, 2))
-        if norm := self._own.get(_norm_of(reader)):
-            gamma, _, _, variance = norm
-            kernel = kernel * (gamma / np.sqrt(variance + _BATCH_NORM_EPSILON))
+        norm = reader.removesuffix("_convolution") + "_norm"
+        if norm in self._own:  # the laterals have none
+            gamma, _, _, variance = self._own[norm]
+            kernel = kernel * (gamma / np.sqrt(variance + self._teacher.get_layer(norm).epsilon))
         return (kernel**2).sum(axis=(0, 1, 3))
-
-
-def _norm_of(convolution: str) -> str:
-    return convolution.removesuffix("_convolution") + "_norm"
 
 
 def _sliced(own: Weights, block: str, read: np.ndarray, kept: np.ndarray) -> Weights:

@@ -141,10 +141,7 @@ def train(
         raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
     given = given_thresholds(config)
     keras.utils.set_random_seed(config.seed)
-    teacher = None
-    if config.teacher:
-        with layers_in(config.precision):
-            teacher = load_teacher(Path(config.teacher), len(config.classes))
+    teacher = load_teacher(config) if config.teacher else None
     network = compiled_network(config, teacher)
     done = restore(network, config, out / CHECKPOINT)
     if config.start and not done:

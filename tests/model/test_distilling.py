@@ -8,6 +8,7 @@ from model import distilling
 from model.distilling import Pupil, disagreement, load_teacher, narrowed, start_narrowed
 from model.fpn import NARROW_FPN, Pyramid, Stage
 from model.networks import NETWORKS, build
+from model.recipes import TrainingConfig
 
 WIDE = Pyramid((Stage(6, 1), Stage(8, 2)), channels=6)
 NARROW = Pyramid((Stage(4, 1), Stage(5, 2)), channels=3)
@@ -125,7 +126,7 @@ def test_a_pupil_comes_closer_to_its_teacher_and_saves_only_its_own_weights(tmp_
 def test_a_teacher_of_other_classes_or_of_another_kind_is_refused(tmp_path):
     build("fcn1", 16, classes=4).save(tmp_path / "four.keras")
     with pytest.raises(ValueError, match=r"a teacher of 3 classes in .*four.keras, one of fcn1.* got fcn1 with 4"):
-        load_teacher(tmp_path / "four.keras", 3)
+        load_teacher(TrainingConfig(teacher=str(tmp_path / "four.keras")))
 
 
 def test_the_shipped_widths_fit_the_shipped_network():

@@ -18,7 +18,7 @@ import numpy as np
 
 from model.card import read_card
 from model.command import one_line
-from model.engines.self_test import coarse, known_frame
+from model.engines.self_test import coarse, known_input
 from model.loading import input_px, is_converted, load_network, weights_sha256
 from model.startup import how_to_install
 
@@ -120,7 +120,7 @@ def convert(weights: Path, folder: Path) -> None:
     import openvino as ov
 
     network, card = load_network(weights), read_card(weights)
-    frame = (known_frame(input_px(network)).astype(np.float32) - card.mean) / card.scale
+    frame = known_input(input_px(network), card)
     try:
         answer = coarse(np.asarray(network(frame, training=False)))
     except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.card import Card
 from model.images import resize_rgb
 
 KNOWN_FRAME = Path(__file__).with_name("known_frame.jpeg")
@@ -23,6 +24,11 @@ def known_frame(px: int) -> np.ndarray:
     """The known frame as a batch of one: (1, px, px, 3) uint8 RGB."""
     with Image.open(KNOWN_FRAME) as image:
         return resize_rgb(image, px)[None]
+
+
+def known_input(px: int, card: Card) -> np.ndarray:
+    """The known frame as a network with this card takes it: (1, px, px, 3) float32."""
+    return (known_frame(px).astype(np.float32) - card.mean) / card.scale
 
 
 def check_probabilities(values: np.ndarray, axis: int) -> None:

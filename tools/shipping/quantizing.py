@@ -17,7 +17,7 @@ from model.dataset import evenly_spread
 from model.engines.cache import cached
 from model.engines.conversion import annotate, save
 from model.engines.second_look import second_look_files
-from model.engines.self_test import coarse, known_frame
+from model.engines.self_test import coarse, known_input
 from model.engines.shipped import ship, shipped, shipped_folder
 from model.evaluation import VALIDATION, Evaluation, evaluate, find_sets, read_image
 from model.loading import network_files, resolve_weights
@@ -154,8 +154,7 @@ def make(weights: Path, images: Sequence[Path], folder: Path) -> None:
     # Its own answer: how far it may be from that of float32, the comparison decides.
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = ov.Core().compile_model(quantised, "CPU", settings)
-    frame = (known_frame(px).astype(np.float32) - card.mean) / card.scale
-    answer = coarse(compiled(frame)[0]).astype(float).round(6).tolist()
+    answer = coarse(compiled(known_input(px, card))[0]).astype(float).round(6).tolist()
     made_with = f"{exact.conversion.made_with}, NNCF {version('nncf')}"
     conversion = dataclasses.replace(exact.conversion, precision="int8", made_with=made_with, answer=answer)
     save(quantised, folder, conversion)

@@ -53,10 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
         names = [name for name in options.networks if usual(name).input_px == px]
         data = read_dataset(options.data, px)
         training, validation = data.training, data.all_validation
-        digests = frames_digests(training, validation)
-        for name in names:
-            if (options.out / name / WEIGHTS).exists():
+        finished = [name for name in names if (options.out / name / WEIGHTS).exists()]
+        if finished:
+            digests = frames_digests(training, validation)
+            for name in finished:
                 check_begun(options.out / name, digests)
+        for name in names:
+            if name in finished:
                 continue
             config = begun(options.out / name) or in_budget(usual(name), training, 60 * options.minutes)
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from model.command import command, run_command
 from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
-from tools.simulator.player import play_to
+from tools.simulator.player import fps_check, play_to
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError, image_files, mask_files, read_frames
 
 
@@ -39,7 +39,7 @@ class PlayerSettings:
     def __post_init__(self) -> None:
         check(
             self,
-            ("fps", 0.001 <= self.fps <= 1000, "from 0.001 to 1000"),
+            fps_check(self.fps),
             ("limit", self.limit is None or self.limit >= 1, "of at least 1"),
         )
 

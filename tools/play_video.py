@@ -23,7 +23,7 @@ from model.command import command, run_command
 from model.options import add_options, check, from_options, option
 from server.wire.messages import Pose
 from tools.simulator.address import ServerAddress
-from tools.simulator.player import play_to
+from tools.simulator.player import fps_check, play_to
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
 from tools.simulator.video import Video, open_video
 
@@ -47,7 +47,7 @@ class VideoSettings:
             self,
             ("height_m", 0 < self.height_m <= 1000, "above 0 and at most 1000"),
             ("pitch_deg", -90 <= self.pitch_deg <= 90, "from -90 to 90"),
-            ("fps", 0.001 <= self.fps <= 1000, "from 0.001 to 1000"),
+            fps_check(self.fps),
             ("limit", self.limit is None or self.limit >= 1, "of at least 1"),
         )
 

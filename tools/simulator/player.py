@@ -16,6 +16,13 @@ from tools.simulator.wire import QuadSimClient, ReceivedEvent
 
 # Most events kept, for the decision on a frame, and most response times, for their median; playing may have no end.
 MOST_EVENTS, MOST_RESPONSES = 1000, 10_000
+FPS_LIMITS = (0.001, 1000.0)
+
+
+def fps_check(fps: float) -> tuple[str, bool, str]:
+    """The check of an option `fps`, for `model.options.check`."""
+    least, most = FPS_LIMITS
+    return "fps", least <= fps <= most, f"from {least:g} to {most:g}"
 
 
 @dataclass

@@ -55,7 +55,8 @@ class Recorder:
         Raises:
             OSError: if the frame cannot be written.
         """
-        self._images.mkdir(parents=True, exist_ok=True)
+        if not self.frames:
+            self._images.mkdir(parents=True, exist_ok=True)
         observation = world.observe(gimbal_pose)
         layers = depth_layers(observation, world.surroundings_depth_m(observation.gimbal_pose))
         for camera, pixels in enumerate((observation.view.rgb, *layers), start=1):

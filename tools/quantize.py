@@ -4,8 +4,9 @@
 
 Makes `NAME.openvino/int8` beside `NAME.keras`, which the server then takes by itself on an x86-64 CPU. It is calibrated
 on frames of `train/` only, and compared with the network in float32 on `validation/`: it must agree on hero or none on
-at least 99 % of the frames, and its quality may be at most 0.01 lower. `conversion.json` has the settings and the
-scores. Needs NNCF. Takes five minutes on two idle cores for the shipped network.
+at least 99 % of the frames, and its quality may be at most 0.01 lower. If a bound is missed, it is quantised again with
+its outer layers in float32. `conversion.json` has the settings and the scores. Needs NNCF. Takes five minutes on two
+idle cores for the shipped network.
 
 Exit status: 0; 1, the int8 network misses a bound and is not kept; 2, refused or failed for the reason given; 130,
 interrupted.

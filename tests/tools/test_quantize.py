@@ -66,6 +66,7 @@ def test_a_good_int8_network_is_shipped_with_its_scores_and_a_bad_one_is_not(net
     assert "NNCF" in note["made_with"]
     assert note["how"]["calibration"] == f"10 evenly spread frames of {data.name}/train"
     assert note["how"]["validation"]["int8"]["tp"] == 5
+    assert note["how"]["layers"] == "all but the last"
     assert "FakeQuantize" in (shipped_folder(network, "int8") / "network.xml").read_text()
     assert [file.name for file in (network.parent / "network.openvino").iterdir()] == ["int8"]
 
@@ -90,16 +91,44 @@ def test_a_handler_that_another_log_shares_keeps_its_level(network, data):
     assert shared.level == logging.NOTSET
 
 
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory):
+    """A network that finds nobody, converted."""
+    folder = tmp_path_factory.mktemp("blind")
+    convert(save_pixel_network(folder, PX, np.zeros((1, 1, 3, 3)), np.array([20, 0, 0])), folder / "f32")
+    return ov.Core().read_model(folder / "f32" / "network.xml")
+
+
 def test_an_int8_network_that_answers_otherwise_misses_the_bounds_and_is_no_failure(
-    network, data, tmp_path, capsys, monkeypatch
+    network, data, blind, capsys, monkeypatch
 ):
-    blind = save_pixel_network(tmp_path, PX, np.zeros((1, 1, 3, 3)), np.array([20, 0, 0]))
-    convert(blind, tmp_path / "f32")
-    monkeypatch.setattr(quantization, "quantize", lambda *_: ov.Core().read_model(tmp_path / "f32" / "network.xml"))
+    monkeypatch.setattr(quantization, "quantize", lambda *_, outer: blind)
     assert main([str(network), "--data", str(data)]) == 1
     said = capsys.readouterr().out
     assert "agreement on hero or none: 50.00% of 10 frames" in said
     assert "the int8 network is not kept" in said
+
+
+def test_one_that_misses_a_bound_is_quantised_again_with_its_outer_layers_in_float32(
+    network, data, blind, tmp_path, capsys, monkeypatch
+):
+    copy = Path(shutil.copy(network, tmp_path))
+    monkeypatch.setattr(quantization, "quantize", lambda exact, _, outer: blind if outer else exact)
+    assert main([str(copy), "--data", str(data)]) == 0
+    assert "agreement on hero or none: 100.00% of 10 frames" in capsys.readouterr().out
+    how = json.loads((shipped_folder(copy, "int8") / "conversion.json").read_text())["how"]
+    assert how["layers"] == "all but the first and the last two"
+
+
+@pytest.mark.parametrize(("outer", "quantised"), [(True, [0, 1, 2, 3]), (False, [1, 2])])
+def test_the_outer_layers_can_stay_in_float32(tmp_path, outer, quantised):
+    layers = [keras.layers.Conv2D(3, 1, activation="relu") for _ in range(4)]
+    model = keras.Sequential([keras.Input((PX, PX, 3)), *layers, keras.layers.Conv2D(3, 1, activation="softmax")])
+    frame = np.random.default_rng(0).uniform(-1, 1, (1, PX, PX, 3)).astype(np.float32)
+    result = quantization.quantize(ov.convert_model(model, input=frame.shape), [frame], outer)
+    convolutions = [each for each in result.get_ordered_ops() if each.get_type_name() == "Convolution"]
+    kernels = [each.input_value(1).get_node().get_type_name() for each in convolutions]
+    assert [number for number, kind in enumerate(kernels) if kind != "Constant"] == quantised
 
 
 @pytest.fixture

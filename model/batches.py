@@ -91,7 +91,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         if augmentation == "far":
             self._cutouts = {number: _cutouts(frames, number, each) for number, each in self._profiles.items()}
         self.epoch = 0
-        self._processes = _forked(self, workers) if workers > 1 else None
+        self._processes = _process_pool(self, workers) if workers > 1 else None
 
     def __len__(self) -> int:
         return self._steps
@@ -165,16 +165,16 @@ def _cutouts(frames: Frames, class_number: int, profile: Profile) -> list[augmen
 _inherited: AugmentedBatches
 
 
-def _forked(batches: AugmentedBatches, workers: int) -> ProcessPoolExecutor | None:
+def _process_pool(batches: AugmentedBatches, workers: int) -> ProcessPoolExecutor | None:
     """Processes to draw batches in; None where the system cannot fork."""
     if "fork" not in multiprocessing.get_all_start_methods():
         return None
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _inherit, (batches,))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _prepare_process, (batches,))
     pool.submit(os.getpid).result()  # forks now, before the network's backend has threads
     return pool
 
 
-def _inherit(batches: AugmentedBatches) -> None:
+def _prepare_process(batches: AugmentedBatches) -> None:
     """Prepare a forked process: it draws from `batches`, and ends with its parent process."""
     global _inherited
     _inherited = batches

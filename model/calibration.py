@@ -15,13 +15,13 @@ from model.evidence import LOOKALIKE_SHARE, Doubt, Evidence, Looks, among_lookal
 
 # L2 penalty that pulls the weights towards 0. Chosen by the held-out log loss of the shipped network.
 _REGULARISATION = 3.0
-_ANY = 100.0  # the same brightness for all examples, so that its terms get weight 0
+_SAME_BRIGHTNESS = 100.0  # the same brightness for all examples, so that its terms get weight 0
 # Largest evidence of a frame, nats. The examples cannot show more: e⁵ is one error in 150.
 LARGEST = 5.0
 FOLDS = 4
 # Shares of near and of far heroes about whom a network should not be in doubt. For the network shipped in November
 # 2026, they give about the bounds of doubt that were chosen before on flights of the stand-in, seeds 500 to 519.
-NEAR_BEYOND_DOUBT, FAR_BEYOND_DOUBT = 0.96, 0.8
+NEAR_SHARE_NOT_DOUBTED, FAR_SHARE_NOT_DOUBTED = 0.96, 0.8
 FAR_PX = 100  # a smaller hero is far; pixels of an image of 256 × 256, the hero's size at 25 m
 LEAST_HEROES = 20  # too few heroes do not determine these shares
 
@@ -101,7 +101,9 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
     if not any(example.looks.likeness for example in looked_at):
         return Fitted(first, None, from_px)
     # By likeness and size alone: the network takes all of these people for the hero, and its margins say little.
-    alone = [each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_ANY) for each in looked_at]
+    alone = [
+        each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_SAME_BRIGHTNESS) for each in looked_at
+    ]
     second = _regression(alone, np.array([example.is_hero for example in looked_at], bool))
     return Fitted(first, second, from_px)
 
@@ -121,9 +123,9 @@ def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
     far = [(1.0 - each.looks.sureness) / each.distance_m for each in heroes if each.looks.area_px < FAR_PX]
     doubt = Doubt()
     if len(near) >= LEAST_HEROES:
-        doubt = replace(doubt, near=round(float(np.quantile(near, NEAR_BEYOND_DOUBT)), 4))
+        doubt = replace(doubt, near=round(float(np.quantile(near, NEAR_SHARE_NOT_DOUBTED)), 4))
     if len(far) >= LEAST_HEROES:
-        doubt = replace(doubt, per_m=round(float(np.quantile(far, FAR_BEYOND_DOUBT)), 5))
+        doubt = replace(doubt, per_m=round(float(np.quantile(far, FAR_SHARE_NOT_DOUBTED)), 5))
     return doubt
 
 

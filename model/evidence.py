@@ -17,11 +17,11 @@ LARGEST_MARGIN = 12.0
 MOST_NATS = 20.0  # largest evidence of a frame: one error in 500 million, more than any examples can show
 # Least `strongest_margin` for a second look, nats. The mean margin is not suitable, because the network takes only some
 # parts of a near lookalike for the hero. Chosen on flights of the stand-in, seed 514.
-HERO_IN_PART = 3.0
-# Two people are seen as one if the `strongest_margin` is at least SURELY_HERO and the `mean_margin` below TWO_IN_ONE,
-# nats: one part is surely the hero, the rest is not. They get no second look. Chosen on flights of the stand-in, seeds
-# 511 and 521.
-SURELY_HERO, TWO_IN_ONE = 10.0, 6.0
+SECOND_LOOK_MARGIN = 3.0
+# Two people are seen as one if the `strongest_margin` is at least TWO_PEOPLE_STRONGEST_MARGIN and the `mean_margin`
+# below TWO_PEOPLE_MEAN_MARGIN, nats: one part is surely the hero, the rest is not. They get no second look. Chosen on
+# flights of the stand-in, seeds 511 and 521.
+TWO_PEOPLE_STRONGEST_MARGIN, TWO_PEOPLE_MEAN_MARGIN = 10.0, 6.0
 # Prior share of lookalikes among people other than the hero: one in 300. Chosen on flights of the stand-in, seeds 500
 # to 509, and, with six lookalikes, seeds 510 to 525. With twice the share, far heroes are followed late or not at all,
 # and a wrong person is followed for slightly less of the time.
@@ -55,8 +55,8 @@ class Looks(NamedTuple):
 
         Two people who are seen as one are not worth it.
         """
-        is_two = self.strongest_margin >= SURELY_HERO and self.mean_margin < TWO_IN_ONE
-        return self.strongest_margin >= HERO_IN_PART and not is_two and self.area_px >= from_px
+        is_two = self.strongest_margin >= TWO_PEOPLE_STRONGEST_MARGIN and self.mean_margin < TWO_PEOPLE_MEAN_MARGIN
+        return self.strongest_margin >= SECOND_LOOK_MARGIN and not is_two and self.area_px >= from_px
 
     def terms(self) -> tuple[float, ...]:
         """The terms of the regression, in the order of the weights of `Evidence`."""

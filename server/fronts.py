@@ -80,7 +80,7 @@ class Fronts:
         """
         on_signals(partial(self._wake.sendall, STOP), partial(self._wake.sendall, RELOAD), END_S + 1.0)
         while self._running or self._stopped_s is None:
-            for key, _ in self._selector.select(self._patience_s()):
+            for key, _ in self._selector.select(self._select_timeout_s()):
                 if key.data is None:
                     self._take_signals(self._woken.recv(RECEIVE_BYTES))
                 else:
@@ -89,7 +89,7 @@ class Fronts:
             self._kill_late()
         return self._status
 
-    def _patience_s(self) -> float | None:
+    def _select_timeout_s(self) -> float | None:
         """How long to wait for signals and links; None for ever."""
         if self._stopped_s is not None:
             return max(0.0, self._stopped_s + END_S - time.monotonic())
@@ -134,7 +134,7 @@ class Fronts:
         except ConnectionError:
             data = b""
         if not data:
-            self._take_end(front)
+            self._handle_exit(front)
             return
         *lines, front.received = (front.received + data).split(b"\n")
         for line in lines:
@@ -163,7 +163,7 @@ class Fronts:
             self._have_all_listened = True
             logger.info("all %d fronts listen", self._count)
 
-    def _take_end(self, front: _Running) -> None:
+    def _handle_exit(self, front: _Running) -> None:
         self._selector.unregister(front.link)
         front.link.close()
         del self._running[front.number]

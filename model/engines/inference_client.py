@@ -86,7 +86,7 @@ class InferenceClient:
         self.platform = ""
         self.outcomes = Counter({ANSWERED: 0, FAILED: 0})
         self._numbers = itertools.count(1)
-        self._tells_network = False
+        self._version_identifies_network = False
         self._lanes = [open_lane(url, token) for _ in range(MOST_TOGETHER)]
         self._pool = ThreadPoolExecutor(MOST_TOGETHER, thread_name_prefix="remote")
 
@@ -101,8 +101,8 @@ class InferenceClient:
             UnavailableError: if it is not there, or does not answer in time.
             AnotherNetworkError: if it is another network.
         """
-        [is_known] = self._together([self._check_description], deadline_s, time.monotonic())
-        self._together([partial(self._check_answer, is_known)], deadline_s, time.monotonic())
+        [is_known] = self._ask_all([self._check_description], deadline_s, time.monotonic())
+        self._ask_all([partial(self._check_answer, is_known)], deadline_s, time.monotonic())
         self._check_lanes(self._lanes, deadline_s)
 
     def infer(self, images: np.ndarray, deadline_s: float, since_s: float) -> np.ndarray:
@@ -124,7 +124,7 @@ class InferenceClient:
             self._check_lanes(self._lanes[: len(images)], deadline_s)
             if time.monotonic() >= since_s + deadline_s:
                 raise UnavailableError(f"{self.url}: its network was checked again, and no time was left for images")
-            planes = self._together([partial(self._infer_one, image) for image in images], deadline_s, since_s)
+            planes = self._ask_all([partial(self._infer_one, image) for image in images], deadline_s, since_s)
         except (UnavailableError, AnotherNetworkError) as error:
             self.outcomes[FAILED] += len(images)
             for lane in self._lanes:  # it may have failed because its network was exchanged
@@ -141,14 +141,14 @@ class InferenceClient:
 
     def _check_lanes(self, lanes: Sequence[Lane], deadline_s: float) -> None:
         """Check the network behind connections; not needed if each answer has the version of its network."""
-        if not self._tells_network and not all(lane.is_checked for lane in lanes):
-            self._together([self._check_lane] * len(lanes), 2 * deadline_s, time.monotonic())
+        if not self._version_identifies_network and not all(lane.is_checked for lane in lanes):
+            self._ask_all([self._check_lane] * len(lanes), 2 * deadline_s, time.monotonic())
 
     def _check_lane(self, lane: Lane, deadline_s: float) -> None:
         if not lane.is_checked:
             self._check_answer(self._check_description(lane, deadline_s), lane, deadline_s)
 
-    def _together(
+    def _ask_all(
         self, asks: Sequence[Callable[[Lane, float], Result]], longest_s: float, since_s: float
     ) -> list[Result]:
         """Call each of `asks` with a connection of its own, and return their results.
@@ -223,7 +223,7 @@ class InferenceClient:
     def _check_answer(self, is_known: bool, lane: Lane, deadline_s: float) -> None:
         """Check the answer on the known frame; `is_known` as `_check_description` returns it."""
         answer = self._ask(known_frame(self.input_px)[0], lane, deadline_s)
-        planes, self._tells_network = self._planes(answer), self._is_of_network(answer)
+        planes, self._version_identifies_network = self._planes(answer), self._is_of_network(answer)
         if self._known_answer is None:
             if not is_known:
                 raise AnotherNetworkError(

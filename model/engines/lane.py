@@ -63,7 +63,7 @@ class Lane(ABC):
             ProtocolError: if the answer is malformed; likewise.
             TimeoutError: if there is no answer in time.
         """
-        return self._twice(lambda: self._ask_metadata(model, deadline_s), deadline_s)
+        return self._retry_once(lambda: self._ask_metadata(model, deadline_s), deadline_s)
 
     def infer(self, question: Question, deadline_s: float, most_bytes: int) -> Message:
         """The answer to a question: its id, the model's version and its tensors.
@@ -76,7 +76,7 @@ class Lane(ABC):
         Raises:
             UnavailableError, ProtocolError, TimeoutError: as `metadata` does.
         """
-        return self._twice(lambda: self._ask(question, deadline_s, most_bytes), deadline_s)
+        return self._retry_once(lambda: self._ask(question, deadline_s, most_bytes), deadline_s)
 
     @abstractmethod
     def abort(self) -> None:
@@ -90,7 +90,7 @@ class Lane(ABC):
     def _ask(self, question: Question, deadline_s: float, most_bytes: int) -> Message:
         """As `infer`, once."""
 
-    def _twice(self, ask: Callable[[], Result], deadline_s: float) -> Result:
+    def _retry_once(self, ask: Callable[[], Result], deadline_s: float) -> Result:
         half_s = (deadline_s + time.monotonic()) / 2
         try:
             return ask()

@@ -66,7 +66,7 @@ class OpenVinoEngine(Engine):
             except RuntimeError as error:  # from OpenVINO: it can't read the files, or the device can't run them
                 got = one_line(error)
                 continue
-            if self._knows(network.answer, every):
+            if self._passes_self_test(network.answer, every):
                 return
             got = "another from OpenVINO"
         raise ValueError(f"{weights}: expected the network's known answer on a known frame, got {got}")
@@ -130,7 +130,7 @@ class OpenVinoEngine(Engine):
         planes = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
         return np.moveaxis(planes, 1, -1)
 
-    def _knows(self, answer: np.ndarray, every: Sequence[Requests]) -> bool:
+    def _passes_self_test(self, answer: np.ndarray, every: Sequence[Requests]) -> bool:
         """Whether all requests give the known answer on the known frame.
 
         If a corner of the frame, with the hero, gives another result than within the whole frame, `part_px` becomes

@@ -69,37 +69,37 @@ class RemoteEngine(Engine):
         self._client, self._deadline_s, self._local = client, deadline_s, local
         self._trouble = trouble
         # One thread at a time may use the client, but several may infer when the other machine has just come back. The
-        # probe uses it only while `_is_away` is set. That is set under this lock, and so never during an inference.
+        # probe uses it only while `_uses_local` is set. That is set under this lock, and so never during an inference.
         self._asking = threading.Lock()
-        self._is_away = threading.Event()  # set while the local engine infers
+        self._uses_local = threading.Event()  # set while the local engine infers
         self._is_closed = threading.Event()
         self._returned_s, self._probes = -math.inf, FEWEST_PROBES
         if local is not None:
             if trouble is not None:
-                self._is_away.set()
+                self._uses_local.set()
             threading.Thread(target=self._watch, args=(local,), name="probe", daemon=True).start()
 
     @property
     def is_remote(self) -> bool:  # type: ignore[override]
         """See `Engine`."""
-        return not self._is_away.is_set()
+        return not self._uses_local.is_set()
 
     @property
     def description(self) -> str:  # type: ignore[override]
         """See `Engine`: where images are inferred now and, if by the local engine, why."""
-        if (local := self._local_now()) is not None:
+        if (local := self._active_local()) is not None:
             return f"{local.description}, because {self._trouble}"
         return f"{self._client.url} ({self._client.platform})"
 
     @property
     def most_per_batch(self) -> int:  # type: ignore[override]
         """See `Engine`."""
-        return MOST_TOGETHER if (local := self._local_now()) is None else local.most_per_batch
+        return MOST_TOGETHER if (local := self._active_local()) is None else local.most_per_batch
 
     @property
     def most_at_once(self) -> int:  # type: ignore[override]
         """See `Engine`."""
-        return 1 if (local := self._local_now()) is None else local.most_at_once
+        return 1 if (local := self._active_local()) is None else local.most_at_once
 
     @property
     def remote_outcomes(self) -> Mapping[str, int]:  # type: ignore[override]
@@ -109,25 +109,25 @@ class RemoteEngine(Engine):
     def infer(self, images: np.ndarray) -> np.ndarray:
         """See `Engine.infer`."""
         since_s = time.monotonic()
-        local = self._local_now()
+        local = self._active_local()
         if local is None:
             with self._asking:
-                local = self._local_now()  # another thread may have failed meanwhile
+                local = self._active_local()  # another thread may have failed meanwhile
                 if local is None:
-                    return self._infer_there(images, since_s)
+                    return self._infer_remote(images, since_s)
         return local.infer(images)
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._is_closed.set()
-        self._is_away.set()  # so that the thread sees it
+        self._uses_local.set()  # so that the thread sees it
         self._client.close()
 
-    def _local_now(self) -> Engine | None:
+    def _active_local(self) -> Engine | None:
         """The local engine while it infers, else None."""
         return None if self.is_remote else self._local
 
-    def _infer_there(self, images: np.ndarray, since_s: float) -> np.ndarray:
+    def _infer_remote(self, images: np.ndarray, since_s: float) -> np.ndarray:
         try:
             probabilities = self._client.infer(images, self._deadline_s, since_s)
         except UnavailableError as error:
@@ -143,21 +143,21 @@ class RemoteEngine(Engine):
         if self._local is not None:
             is_stable = time.monotonic() - self._returned_s > STABLE_S
             self._probes = FEWEST_PROBES if is_stable else min(2 * self._probes, MOST_PROBES)
-            self._is_away.set()
+            self._uses_local.set()
             logger.warning("%s; frames are now inferred on this machine, by %s", trouble, self._local.description)
         elif is_first:
             logger.warning("%s; perception fails until it answers again", trouble)
 
     def _watch(self, local: Engine) -> None:
         """Ask the other machine while the local engine infers, and go back when it is healthy."""
-        while self._is_away.wait() and not self._is_closed.is_set():
+        while self._uses_local.wait() and not self._is_closed.is_set():
             healthy = 0
             while healthy < self._probes:
                 if self._is_closed.wait(PROBE_S):
                     return
                 healthy = healthy + 1 if self._is_healthy() else 0
             self._trouble, self._returned_s = None, time.monotonic()
-            self._is_away.clear()
+            self._uses_local.clear()
             logger.info("%s answers again; frames are inferred there from now on", self._client.url)
 
     def _is_healthy(self) -> bool:

@@ -33,7 +33,7 @@ DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
 FRESH_S, JUST_S = 1.0, 0.7
 # Probability that a person seen within `FRESH_S` has turned or stopped since the frame before: about once in ten
 # seconds. Set beforehand, and kept after flights in a world three times as fast, seeds 601 to 605.
-TURNS = 0.02
+TURN_PROBABILITY = 0.02
 # People closer to each other than CROSSING_M hide parts of each other, so their places get an additional standard
 # deviation of CROSSING_STD_M. Their looks then count more than their places. Tried on flights of the stand-in with
 # lookalikes, seeds 510 to 525: four times without this rule, and never with it, the hero's track went over to somebody
@@ -55,7 +55,7 @@ class Person(NamedTuple):
         track: position and velocity.
         belief: evidence that this is the hero.
         sightings: number of sightings so far.
-        is_loose: whether no sighting after the first has been assigned to the person yet.
+        is_unconfirmed: whether no sighting after the first has been assigned to the person yet.
         stride_from: (time, x, y) of an earlier sighting, from which the next speed is measured (`strides.Stride`).
         speed_mps: speed over ground by the latest measurement; None before the first, and for a person far away.
         is_refused: whether the operator has said that this is not the one to follow.
@@ -66,7 +66,7 @@ class Person(NamedTuple):
     track: Track
     belief: Belief
     sightings: int = 1
-    is_loose: bool = True
+    is_unconfirmed: bool = True
     stride_from: tuple[float, float, float] | None = None
     speed_mps: float | None = None
     is_refused: bool = False
@@ -78,7 +78,7 @@ class Person(NamedTuple):
         return self.track.time_s
 
     @property
-    def is_glimpsed(self) -> bool:
+    def is_seen_once(self) -> bool:
         """Whether there was a single sighting. It may be a short error of the network, or be due to the light."""
         return self.sightings == 1
 
@@ -109,7 +109,7 @@ class Crowd(NamedTuple):
     def probabilities(self) -> list[float]:
         """The probability of each of `people` that they are the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)
-        glimpsed = {at for at, person in enumerate(self.people) if person.is_glimpsed}
+        glimpsed = {at for at, person in enumerate(self.people) if person.is_seen_once}
         return identity.probabilities(beliefs, self.lookalikes, glimpsed)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
@@ -154,7 +154,7 @@ class Crowd(NamedTuple):
             fix = fixes[at]
             newcomer = Person(next(numbers), motion.start(fix), Belief.first(fix.evidence, fix.second_evidence))
             if at == heir and vanished is not None and fix.evidence > 0:
-                newcomer = _taking_over(newcomer, people[vanished], fix)
+                newcomer = _with_inherited_belief(newcomer, people[vanished], fix)
                 people[vanished] = people[vanished]._replace(belief=Belief.first(0.0, 0.0))
             people.append(newcomer)
         met = [at for at, person in enumerate(people) if person.belief.is_of_lookalike and not person.is_lookalike]
@@ -198,7 +198,7 @@ def _assign(
     apart = (predicted_m[:, np.newaxis] - seen_m) ** 2
     misfit, cost = _by_place(apart, own + crossing, noise)
     misfit_turned, cost_turned = _by_place(apart, own + turning + crossing, noise)
-    cost_turned += np.where(is_fresh, -2 * math.log(TURNS), math.inf)[:, np.newaxis]
+    cost_turned += np.where(is_fresh, -2 * math.log(TURN_PROBABILITY), math.inf)[:, np.newaxis]
     has_turned = cost_turned < cost
     misfit, cost = (
         np.where(has_turned, turned, straight) for turned, straight in ((misfit_turned, misfit), (cost_turned, cost))
@@ -247,7 +247,7 @@ def _seen_again(person: Person, fix: Fix, pair: _Pair, motion: Motion) -> Person
         track=track,
         belief=belief.after(fix.evidence, fix.second_evidence, unseen_s),
         sightings=person.sightings + 1,
-        is_loose=False,
+        is_unconfirmed=False,
         stride_from=stride.begun,
         speed_mps=stride.speed_mps,
     )
@@ -258,25 +258,28 @@ def _vanished(people: Sequence[Person], pairs: dict[int, _Pair], time_s: float) 
     broken = [
         number
         for number, person in enumerate(people)
-        if person.is_loose and number not in pairs and time_s - person.seen_s <= FRESH_S and _left_by(person) > 0.0
+        if person.is_unconfirmed
+        and number not in pairs
+        and time_s - person.seen_s <= FRESH_S
+        and _evidence_left(person) > 0.0
     ]
     return max(broken, key=lambda number: people[number].belief.anybody.nats, default=None)
 
 
-def _left_by(person: Person) -> float:
+def _evidence_left(person: Person) -> float:
     """The evidence, in nats, that a newcomer takes over from a person whose track has broken (see `JUMP_WORTH`)."""
     looks = person.belief.anybody
     return 0.0 if person.is_refused else looks.settled + JUMP_WORTH * looks.present
 
 
-def _taking_over(newcomer: Person, vanished: Person, fix: Fix) -> Person:
-    settled = min(_left_by(vanished), MOST_TAKEN_OVER)
+def _with_inherited_belief(newcomer: Person, vanished: Person, fix: Fix) -> Person:
+    settled = min(_evidence_left(vanished), MOST_TAKEN_OVER)
     belief = newcomer.belief._replace(anybody=Means(fix.evidence, settled))
     return newcomer._replace(belief=belief, sightings=vanished.sightings + 1)
 
 
 def _is_remembered(person: Person, time_s: float, config: TrackerConfig) -> bool:
-    return time_s - person.seen_s <= (FLICKER_S if person.is_glimpsed else config.remember_s)
+    return time_s - person.seen_s <= (FLICKER_S if person.is_seen_once else config.remember_s)
 
 
 def _most_important(people: Sequence[Person]) -> tuple[Person, ...]:

@@ -47,7 +47,7 @@ def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> tu
     nowhere = None, False
     tracker = state.tracker
     hero = tracker.hero
-    if tracker.state is not TrackState.FOLLOWING or not state.is_told_to_follow or hero is None or hero.is_loose:
+    if tracker.state is not TrackState.FOLLOWING or not state.is_told_to_follow or hero is None or hero.is_unconfirmed:
         return nowhere
     _, time = state.clock.tick(content.timestamp_s, arrival_s)
     if time.is_stale or time.is_rebased or tracker.whole_s is None or tracker.time_s is None:

@@ -117,7 +117,7 @@ class Tracker:
         """The person in the latest frame who is likely enough to be followed; None if the operator has chosen."""
         if self.crowd.person(self.chosen) is None:
             for person, probability in self.candidates[:1]:
-                if not person.is_glimpsed and probability >= self.config.follow_above:
+                if not person.is_seen_once and probability >= self.config.follow_above:
                     return person
         return None
 

@@ -113,8 +113,8 @@ def find_parts(
     parts = _sorted(rows + top, columns + left, labels.ravel()[rows * width + columns], depth_255, mask.shape, min_px)
     if parts is None:
         return None
-    parts = _divided(parts, _others(parts, window, min_px), depth_255, min_px)
-    return parts if hero is None else _divided(parts, _beside(parts, hero, min_px), depth_255, min_px)
+    parts = _divided(parts, _labels_by_depth(parts, window, min_px), depth_255, min_px)
+    return parts if hero is None else _divided(parts, _labels_by_hero(parts, hero, min_px), depth_255, min_px)
 
 
 def stretches(parts: Parts, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,7 +198,7 @@ def _divided(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min
     return divided
 
 
-def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
+def _labels_by_depth(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
     """New labels, (P,), that divide parts holding another person at another depth; None if there is no such part."""
     first, within, _ = stretches(parts, window)
     is_measured = (parts.depths > 0) & (parts.depths < 255)
@@ -233,7 +233,7 @@ def _others(parts: Parts, window: int, min_px: int) -> np.ndarray | None:
     return result if (result != parts.label).any() else None
 
 
-def _beside(parts: Parts, hero: np.ndarray, min_px: int) -> np.ndarray | None:
+def _labels_by_hero(parts: Parts, hero: np.ndarray, min_px: int) -> np.ndarray | None:
     """New labels, (P,), that divide parts holding the hero beside somebody else; None if there is no such part.
 
     The parts must lie side by side: if a stranger's hair or top looks like the hero's, it lies above or below the rest

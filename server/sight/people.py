@@ -34,11 +34,11 @@ MOST_LOOKED_AT = 8
 # of walls and windows for people. A speck may even pass for the followed person who has just gone behind a corner. On
 # patrols of the stand-in, seeds 550 to 565, one in nine of the 250 sightings below 0.01 m² was a person, and none was
 # the hero.
-SPECK = 0.1
-# A part nearer than GROUND_WITHIN_M and larger than GROUND × `Profile.least_body_m2` (more than two whole people) is
-# ground: the network takes shaded pavement around the hero for people. Chosen on flights of the stand-in in which the
-# hero walks through houses, seeds 530 to 549. On patrols, seeds 550 to 565, 11 of 7896 sightings were that large.
-GROUND, GROUND_WITHIN_M = 12.0, 10.0
+LEAST_BODY_SHARE = 0.1
+# A part nearer than GROUND_WITHIN_M and larger than GROUND_BODIES × `Profile.least_body_m2` (more than two people)
+# is ground: the network takes shaded pavement around the hero for people. Chosen on flights of the stand-in in which
+# the hero walks through houses, seeds 530 to 549. On patrols, seeds 550 to 565, 11 of 7896 sightings were that large.
+GROUND_BODIES, GROUND_WITHIN_M = 12.0, 10.0
 PERSON_255 = 127  # a pixel is a person's if the classes of people sum to more than this many 255ths
 
 
@@ -155,7 +155,7 @@ def find_people(
             places,
             strict=True,
         )
-        if place is None or place.area_m2 >= SPECK * profile.least_body_m2
+        if place is None or place.area_m2 >= LEAST_BODY_SHARE * profile.least_body_m2
     )
 
 
@@ -179,8 +179,8 @@ def parts_of_people(
 
 
 def _ground(parts: Parts, places: Sequence[Place | None], profile: Profile) -> np.ndarray | None:
-    """The pixels of parts that are ground (see `GROUND`), (P,) int in the flattened mask; None without such a part."""
-    most_m2 = GROUND * profile.least_body_m2
+    """The pixels of parts that are ground (see `GROUND_BODIES`), (P,) int in the flattened mask; None if no part is."""
+    most_m2 = GROUND_BODIES * profile.least_body_m2
     pixels = [
         parts.at[parts.pixels(number)]
         for number, place in enumerate(places)

@@ -22,7 +22,7 @@ MARGIN_PX = 8
 # A person closer than this to the edge of a part may be cut off by it.
 EDGE_PX = 2
 # Largest error of the expected position, m.
-LEEWAY_M = 0.15
+LARGEST_ERROR_M = 0.15
 
 
 class Region(NamedTuple):
@@ -82,13 +82,13 @@ def region_around(
         None if the person does not fit into a part, is behind the camera, or has their middle out of the image.
     """
     middle_m = np.array(expected_m)
-    up_m = np.array([0.0, 0.0, profile.height_m / 2 + LEEWAY_M])
+    up_m = np.array([0.0, 0.0, profile.height_m / 2 + LARGEST_ERROR_M])
     middle, head, feet = (project(point, camera, pose) for point in (middle_m, middle_m + up_m, middle_m - up_m))
     if middle is None or head is None or feet is None:
         return None
     if not (0 <= middle.u_px < camera.image_width_px and 0 <= middle.v_px < camera.image_px):
         return None
-    beside_px = (profile.depth_m / 2 + LEEWAY_M) * camera.focal_px / middle.depth_m
+    beside_px = (profile.depth_m / 2 + LARGEST_ERROR_M) * camera.focal_px / middle.depth_m
     seen = (middle, head, feet)
     us, vs = [each.u_px for each in seen], [each.v_px for each in seen]
     box = _scaled((min(us) - beside_px, min(vs), max(us) + beside_px, max(vs)), camera, image_px)

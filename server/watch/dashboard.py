@@ -30,7 +30,7 @@ MOST_MOMENTS = 3000
 MOST_MOMENTS_TOGETHER = 50_000
 # Most moments in one message: of one simulator (3 ms of work), and of all in total (0.1 MB). The rest of a new viewer's
 # history comes with the next messages, newest first, because the page shows the first ones as the present.
-MOST_TOLD, MOST_TOLD_TOGETHER = 300, 2000
+MOST_IN_MESSAGE, MOST_OF_ALL_IN_MESSAGE = 300, 2000
 # Value of `in_full` for viewers of the wall, who see no simulator in full. No simulator has this name.
 NOBODY = ""
 
@@ -43,7 +43,7 @@ class Sent(NamedTuple):
     picture: int = 0
 
 
-class Shown(Watch):
+class PageWatch(Watch):
     """The page's data of one simulator, and its watch.
 
     Args:
@@ -132,7 +132,7 @@ class Dashboard:
         self._camera = camera
         self._front = None if front is None else {"name": str(front), "shared_port": front.shared_port}
         self._recording, self._trouble, self._network = recording, trouble, network
-        self._shown: list[Shown] = []
+        self._shown: list[PageWatch] = []
         self._mistakes = Mistakes()
         self._changes = 0
         # Number of viewers by the name of the simulator that they see in full; None stands for all simulators.
@@ -147,14 +147,14 @@ class Dashboard:
         """Whether anybody looks at a simulator's picture."""
         return self._in_full[None] > 0 or self._in_full[simulator.name] > 0
 
-    def connected(self, simulator: Simulator) -> Shown:
+    def connected(self, simulator: Simulator) -> PageWatch:
         """Show a simulator from now on."""
-        shown = Shown(simulator, self)
+        shown = PageWatch(simulator, self)
         self._shown.append(shown)
         self.on_change()
         return shown
 
-    def remove(self, shown: Shown) -> None:
+    def remove(self, shown: PageWatch) -> None:
         """Remove a simulator from the page."""
         self._shown.remove(shown)
         self.on_change()
@@ -197,7 +197,7 @@ class Dashboard:
 
         self._in_full[in_full] += 1
         try:
-            sent: dict[Shown, Sent] = {}
+            sent: dict[PageWatch, Sent] = {}
             changes, told_at_s = -1, -math.inf
             while True:
                 now_s = time.monotonic()
@@ -215,11 +215,11 @@ class Dashboard:
 
     def news(
         self,
-        sent: dict[Shown, Sent],
+        sent: dict[PageWatch, Sent],
         now_s: float,
         give_way: Callable[[], None] = lambda: None,
         in_full: str | None = None,
-    ) -> tuple[dict[str, Any], dict[Shown, Sent]]:
+    ) -> tuple[dict[str, Any], dict[PageWatch, Sent]]:
         """The situation, and the news since the last message.
 
         Args:
@@ -253,14 +253,14 @@ class Dashboard:
         }
         return message, told
 
-    def _in_brief(self, shown: Shown, now_s: float) -> dict[str, Any]:
+    def _in_brief(self, shown: PageWatch, now_s: float) -> dict[str, Any]:
         situation = shown.simulator.session.situation(now_s)
         return describe_briefly(shown.simulator.name, situation, shown.distance_m, shown.frame_age_s(now_s))
 
-    def _about(self, shown: Shown, sent: Sent, now_s: float) -> tuple[dict[str, Any], Sent]:
+    def _about(self, shown: PageWatch, sent: Sent, now_s: float) -> tuple[dict[str, Any], Sent]:
         """A simulator in full with the news since the last message, and what the viewer has received after it."""
         simulator, picture = shown.simulator, shown.current_picture
-        most = min(MOST_TOLD, self.share(MOST_TOLD_TOGETHER))
+        most = min(MOST_IN_MESSAGE, self.share(MOST_OF_ALL_IN_MESSAGE))
         new = since(shown.moments, sent.last)[:most]
         old = before(shown.moments, sent.first, most - len(new))
         about = describe(

@@ -67,11 +67,11 @@ class Metrics(Collector):
         """
         self._counters.append((f"followme_{name}", meaning, label, read))
 
-    def connected(self, simulator: Simulator) -> "Counted":
+    def connected(self, simulator: Simulator) -> "MetricsWatch":
         """Count a simulator from now on."""
         self._simulators.append(simulator)
         self._connected += 1
-        return Counted(simulator, self)
+        return MetricsWatch(simulator, self)
 
     def disconnected(self, simulator: Simulator) -> None:
         """Keep the counts of a simulator that has disconnected."""
@@ -136,7 +136,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("followme_sessions_held", "Simulators held by hand", value=held)
 
 
-class Counted(Watch):
+class MetricsWatch(Watch):
     """Counts the events of one simulator, as its watch."""
 
     def __init__(self, simulator: Simulator, metrics: Metrics) -> None:

@@ -97,22 +97,22 @@ class Overlay:
         self.viewers: list[Viewer] = []
         self._changed = threading.Condition()
         # By the simulator's watch, and whether the scene is small.
-        self._waiting: dict[tuple[Drawn, bool], Scene] = {}
+        self._waiting: dict[tuple[OverlayWatch, bool], Scene] = {}
         self._thread = threading.Thread(target=self._run, name="painter", daemon=True)
 
     def start(self) -> None:
         """Start the thread, which ends with the process."""
         self._thread.start()
 
-    def connected(self, simulator: Simulator) -> "Drawn":
+    def connected(self, simulator: Simulator) -> "OverlayWatch":
         """Draw the frames of a simulator while a viewer looks."""
-        return Drawn(simulator, self)
+        return OverlayWatch(simulator, self)
 
     def wanted(self, simulator: Simulator) -> set[bool]:
         """The pictures of a simulator that viewers want now: False stands for the large one, True for the small one."""
         return {viewer.is_small for viewer in self.viewers if viewer.looks(simulator)}
 
-    def submit(self, drawn: "Drawn", scene: Scene) -> None:
+    def submit(self, drawn: "OverlayWatch", scene: Scene) -> None:
         """Have a scene drawn. It replaces a waiting scene of the same simulator and size."""
         with self._changed:
             self._waiting[drawn, scene.is_small] = scene
@@ -127,7 +127,7 @@ class Overlay:
             with self._faults.contained("painter", partial(self._give_up, key[0])):
                 self._post(self._show, paint(scene), scene.is_small)
 
-    def _give_up(self, drawn: "Drawn") -> None:
+    def _give_up(self, drawn: "OverlayWatch") -> None:
         drawn.give_up()
         self._on_fault(drawn.simulator)
 
@@ -137,7 +137,7 @@ class Overlay:
                 viewer.show(picture)
 
 
-class Drawn(Watch):
+class OverlayWatch(Watch):
     """Has the frames of one simulator drawn, as its watch."""
 
     def __init__(self, simulator: Simulator, overlay: Overlay) -> None:

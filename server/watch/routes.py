@@ -93,7 +93,7 @@ def page_files(source: str) -> Blueprint:
         return send_from_directory(PAGE, "index.html")
 
     @blueprint.get("/source.js")
-    def its_source() -> Response:
+    def source_script() -> Response:
         return send_from_directory(PAGE, source)
 
     @blueprint.get("/page/<name>")
@@ -140,7 +140,7 @@ def _live(
         return Response(json.dumps(images), mimetype="application/json")
 
     for name, order in orders.items():
-        blueprint.add_url_rule(f"/{name}", name, partial(_obey, dashboard, order), methods=["POST"])
+        blueprint.add_url_rule(f"/{name}", name, partial(_execute, dashboard, order), methods=["POST"])
     return blueprint
 
 
@@ -180,7 +180,7 @@ def _load(networks: Networks, sleep: Callable[[float], None]) -> Response:
     return Response(status=204)
 
 
-def _obey(dashboard: Dashboard, order: Order) -> Response:
+def _execute(dashboard: Dashboard, order: Order) -> Response:
     argument = _argument()
     try:
         order.obey(argument, dashboard.simulator)

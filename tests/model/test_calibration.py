@@ -8,10 +8,10 @@ import pytest
 
 from model import calibration
 from model.calibration import (
-    FAR_BEYOND_DOUBT,
+    FAR_SHARE_NOT_DOUBTED,
     LARGEST,
     LEAST_HEROES,
-    NEAR_BEYOND_DOUBT,
+    NEAR_SHARE_NOT_DOUBTED,
     Example,
     Reliability,
     fit_doubt,
@@ -265,7 +265,9 @@ def test_few_heroes_are_doubted():
     others = [example._replace(is_hero=False) for example in heroes(300.0, [0.9] * 500)]
     unlike = [Example("r", Looks(-5.0, -5.0, 300.0, 60.0, sureness=0.0), True)] * 500
     doubt = fit_doubt([*heroes(300.0, near), *heroes(50.0, far), *others, *unlike], Evidence())
-    assert doubt == Doubt(near=round(0.1 * NEAR_BEYOND_DOUBT, 4), per_m=round(0.2 * FAR_BEYOND_DOUBT / 20.0, 5))
+    assert doubt == Doubt(
+        near=round(0.1 * NEAR_SHARE_NOT_DOUBTED, 4), per_m=round(0.2 * FAR_SHARE_NOT_DOUBTED / 20.0, 5)
+    )
 
 
 @pytest.mark.parametrize(("area_px", "default"), [(300.0, "per_m"), (50.0, "near")])

@@ -208,7 +208,7 @@ def test_another_network_can_be_asked_for(relay):
 def test_a_relay_leads_elsewhere_and_loses_what_was_open(relay):
     with connected(relay) as before:
         assert asked(before, b"x") == b"one:x"
-        relay.lead_to(Echo(b"two:").port)
+        relay.forward_to(Echo(b"two:").port)
         wait_until(lambda: is_lost(before), "its end")
     with connected(relay) as after:
         assert asked(after, b"x") == b"two:x"
@@ -216,7 +216,7 @@ def test_a_relay_leads_elsewhere_and_loses_what_was_open(relay):
 
 def test_where_nobody_is_the_connection_is_lost(relay):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        relay.lead_to(taken.getsockname()[1])
+        relay.forward_to(taken.getsockname()[1])
     with connected(relay) as connection:
         assert is_lost(connection)
 

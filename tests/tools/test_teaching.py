@@ -265,7 +265,7 @@ def test_steps_are_timed_with_all_frames_if_a_part_of_them_lacks_the_target(tmp_
 
 def test_a_start_in_another_folder_is_told_in_full(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert planning.as_typed(planning.START) == str(planning.START)
+    assert planning.short_path(planning.START) == str(planning.START)
 
 
 def test_too_few_steps_are_told():

@@ -48,7 +48,7 @@ class Fleet:
             FleetError: as `running_fleet` does.
         """
         self.process = self._started()
-        self.relay.lead_to(self.process.port)
+        self.relay.forward_to(self.process.port)
 
     def _started(self) -> FleetProcess:
         also = str(SHIPPED_WEIGHTS.with_name(self.other))
@@ -108,7 +108,7 @@ def _corrupt(fleet: Fleet) -> None:
     fleet.relay.is_corrupt = False
 
 
-def _mislead(fleet: Fleet) -> None:
+def _serve_other_network(fleet: Fleet) -> None:
     fleet.relay.renamed = fleet.network, fleet.other
     time.sleep(HELD_S)
     fleet.relay.renamed = None
@@ -136,6 +136,6 @@ FAULTS = {
     "killed-controller": Fault("Serve's controller is killed", _kill_controller),
     "delay": Fault(f"answers are {1e3 * DELAY_S:.0f} ms late, for {HELD_S:g} s", _delay),
     "corruption": Fault(f"a byte of each answer is changed, for {HELD_S:g} s", _corrupt),
-    "wrong-network": Fault(f"another network answers, for {HELD_S:g} s", _mislead),
+    "wrong-network": Fault(f"another network answers, for {HELD_S:g} s", _serve_other_network),
     "killed-head": Fault(f"all of Ray is killed, and started again {HELD_S:g} s later", _kill_all),
 }

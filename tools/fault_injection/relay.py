@@ -33,7 +33,7 @@ class Relay:
         self.url = f"http://{HOST}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
-    def lead_to(self, port: int) -> None:
+    def forward_to(self, port: int) -> None:
         """Pass connections on to another port; open connections are lost."""
         self._port = port
         self._lose_all()

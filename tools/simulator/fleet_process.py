@@ -21,9 +21,9 @@ from tools.simulator.server_process import REPOSITORY, free_port
 READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
 # Serve gives a proxy only 5 s to start, which is too short on a busy machine. Ray gives a machine 30 s, which cannot be
 # set; the start is then tried again, `MOST_STARTS` times in all.
-PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
+LONG_TIMEOUTS = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60"}
 # Without this, Ray runs replicas at a low priority, so that other programs leave them no CPU time.
-EQUAL = {"RAY_worker_niceness": "0"}
+NORMAL_PRIORITY = {"RAY_worker_niceness": "0"}
 MOST_STARTS = 3
 # CPUs that Ray reserves for a replica; servers and drones need the rest of a small machine.
 REPLICA_CPUS = 0.5
@@ -66,8 +66,8 @@ class FleetProcess:
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
             "RAY_TMPDIR": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
-            **PATIENT,
-            **EQUAL,
+            **LONG_TIMEOUTS,
+            **NORMAL_PRIORITY,
         }
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -86,7 +86,7 @@ class ServerPilot:
         return tuple(Tracked(person.number, *motion.predict(person.track, time_s)[:2]) for person in shown)
 
 
-class _Leash:
+class _CommandedDrone:
     """Passes commands to a drone, and keeps the coordinates told latest: (2,) metres, NaN on patrol."""
 
     def __init__(self, drone: Drone) -> None:
@@ -114,7 +114,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
             stay as they are.
     """
     faults = faults or Faults.none()
-    leash = _Leash(world.drone)
+    leash = _CommandedDrone(world.drone)
     on_their_way: deque[tuple[int, dict[str, str]]] = deque()
     heroes_m, others_m, hero_px, told_m, in_view, tracked = [], [], [], [], [], []
 

@@ -36,7 +36,7 @@ def plan_training(hours: float, data: Path, profile: Path) -> TrainingConfig:
     Raises:
         OSError, ValueError: if the data can't be read.
     """
-    usual = replace(TRANSFER, start=as_typed(START), profile=str(profile), precision=best_precision())
+    usual = replace(TRANSFER, start=short_path(START), profile=str(profile), precision=best_precision())
     frames = frames_to_time(usual, list_pairs(data / "train"))
     for crop_px in CROPS_PX:
         config = replace(usual, crop_px=crop_px)
@@ -63,7 +63,7 @@ def frames_to_time(config: TrainingConfig, pairs: Sequence[PathPair]) -> Frames:
     return frames
 
 
-def as_typed(path: Path) -> str:
+def short_path(path: Path) -> str:
     """A path, relative if it is in the current folder, because the card with it may be read on another machine."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

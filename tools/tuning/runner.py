@@ -113,7 +113,7 @@ def score_of(trial: Trial, space: Space) -> float | None:
     return None if best is None else best.quality
 
 
-class Halving(ASHAScheduler):
+class NumberedAsha(ASHAScheduler):
     """ASHA that identifies trials by their numbers on disk, so that it can also take the scores of earlier trials.
 
     Args:
@@ -164,7 +164,7 @@ def _numbered(trial: Any) -> SimpleNamespace:
     return SimpleNamespace(trial_id=trial.config["number"])
 
 
-class Keeper(tune.Callback):
+class EndRecorder(tune.Callback):
     """Records how each trial ends.
 
     Args:
@@ -236,7 +236,7 @@ def search(
         tune.with_resources(trainable, {"CPU": resources.cpus, "GPU": resources.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=Sampler(space, out, known),
-            scheduler=Halving(space, known),
+            scheduler=NumberedAsha(space, known),
             num_samples=missing,
             max_concurrent_trials=resources.at_once,
             trial_dirname_creator=lambda trial: f"{trial.config['number']:04}_{trial.trial_id}",
@@ -244,7 +244,7 @@ def search(
         run_config=tune.RunConfig(
             name=RAY_FOLDER,
             storage_path=str(out.resolve()),
-            callbacks=[Keeper(out, on_end)],
+            callbacks=[EndRecorder(out, on_end)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
         ),

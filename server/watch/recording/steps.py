@@ -137,7 +137,7 @@ class Steps:
         self._state = happened.state
         if self._state is not former:
             words.append(self._state.value)
-        words += self._obey(event, happened.commands)
+        words += self._note(event, happened.commands)
         if words:
             self._decide(", ".join(words)[:LONGEST_WORDS])
         if isinstance(event, NotUnderstood):
@@ -157,7 +157,7 @@ class Steps:
         before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
         self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
 
-    def _obey(self, event: Event, commands: list[Command]) -> Iterator[str]:
+    def _note(self, event: Event, commands: list[Command]) -> Iterator[str]:
         """Note the changes by an event besides the tracker's state; yields a description of each change of command."""
         if isinstance(event, Hold | Release):
             self._is_held = isinstance(event, Hold)

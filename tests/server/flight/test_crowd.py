@@ -13,7 +13,7 @@ CONFIG = TrackerConfig()
 HERO, STRANGER = 5.0, -5.0  # evidence
 
 
-class Street:
+class CrowdFromFrames:
     """A crowd from frame to frame; `show` takes (x, y, evidence) of each sighting.
 
     A fourth value is the second look's evidence; without it, it is that of the first look.
@@ -41,8 +41,8 @@ class Street:
 
 
 @pytest.fixture
-def street() -> Street:
-    return Street()
+def street() -> CrowdFromFrames:
+    return CrowdFromFrames()
 
 
 def test_everybody_has_a_number_of_their_own_and_keeps_it(street):
@@ -125,7 +125,7 @@ def test_who_is_refused_leaves_nothing_to_a_newcomer_when_poses_jump(street):
     street.show((0.0, 0.0, HERO))
     street.crowd = street.crowd.with_refused(1, True)
     (newcomer,) = street.show((40.0, 25.0, HERO))
-    assert newcomer.is_glimpsed
+    assert newcomer.is_seen_once
     assert newcomer.belief == Belief.first(HERO, HERO)
 
 
@@ -133,7 +133,7 @@ def test_who_is_refused_leaves_nothing_to_a_newcomer_when_poses_jump(street):
 def test_a_stranger_takes_nothing_over_and_leaves_nothing(street, before, after):
     street.show((0.0, 0.0, before))
     (newcomer,) = street.show((40.0, 25.0, after))
-    assert newcomer.is_glimpsed
+    assert newcomer.is_seen_once
     assert newcomer.belief == Belief.first(after, after)
 
 

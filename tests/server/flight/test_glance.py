@@ -132,7 +132,7 @@ def test_from_afar_a_hero_is_compared_with_everybody(away_m, is_near):
 def test_without_tracks_no_place_is_expected():
     """With poses or depths that break all tracks, the hero seems to jump from frame to frame."""
     state = following().state
-    crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_loose=True))
+    crowd = state.tracker.crowd.with_person(state.tracker.hero._replace(is_unconfirmed=True))
     state = replace(state, tracker=replace(state.tracker, crowd=crowd))
     assert with_expected_place(frame(4.2), state).expected_m is None
 

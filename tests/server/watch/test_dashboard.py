@@ -13,19 +13,19 @@ from server.sight.geometry import Camera
 from server.simulator import Taken
 from server.watch import dashboard as dashboard_module
 from server.watch.about import MOST_LAG_S
-from server.watch.dashboard import MOST_TOLD, NOBODY, PERIOD_S, Dashboard, Sent, Shown
+from server.watch.dashboard import MOST_IN_MESSAGE, NOBODY, PERIOD_S, Dashboard, PageWatch, Sent
 from server.watch.labels import Spot
 from server.watch.overlay import Picture
 from server.wire.messages import Frame
 
 
-def dashboard() -> tuple[Dashboard, Shown]:
+def dashboard() -> tuple[Dashboard, PageWatch]:
     """A dashboard that shows a simulator called "drone"."""
     subject = Dashboard(Camera(), lambda *_: None, lambda: None, lambda: {"engine": "an engine"})
     return subject, subject.connected(a_simulator())
 
 
-def answer(shown: Shown, arrival_s: float, *sightings, is_good: bool = True, delay_s: float = 0.015) -> None:
+def answer(shown: PageWatch, arrival_s: float, *sightings, is_good: bool = True, delay_s: float = 0.015) -> None:
     """A frame comes, is taken in, and its commands leave after a delay."""
     frame = Frame.read(1, arrival_s, argument(1))
     event = seen(arrival_s, *sightings) if is_good else bad(arrival_s)
@@ -35,12 +35,12 @@ def answer(shown: Shown, arrival_s: float, *sightings, is_good: bool = True, del
     shown.answered(taken, arrival_s + delay_s)
 
 
-def draw(subject: Dashboard, shown: Shown, image: str, spots: tuple[Spot, ...] = ()) -> None:
+def draw(subject: Dashboard, shown: PageWatch, image: str, spots: tuple[Spot, ...] = ()) -> None:
     """A picture of the newest frame has been drawn."""
     subject.show(Picture(shown.simulator, 1e9, shown.seen_s, image, spots))
 
 
-def four_simulators(frames: int) -> tuple[Dashboard, list[Shown]]:
+def four_simulators(frames: int) -> tuple[Dashboard, list[PageWatch]]:
     """A dashboard that shows four simulators, each with some frames; every second frame was not understood."""
     subject, first = dashboard()
     many = [first, *(subject.connected(a_simulator(f"drone {number}")) for number in range(3))]
@@ -165,13 +165,13 @@ def test_a_frame_that_has_waited_for_longer_than_the_history_is_shown():
 
 def test_a_long_history_comes_in_parts_the_newest_first():
     subject, shown = dashboard()
-    for number in range(2 * MOST_TOLD + 10):
+    for number in range(2 * MOST_IN_MESSAGE + 10):
         answer(shown, 0.01 * number)
     stream = stream_of(subject)
     parts = [next(stream)["simulators"][0]["moments"]]
     answer(shown, 0.01 * 610)
     parts += [next(stream)["simulators"][0]["moments"] for _ in range(2)]
-    assert [len(part) for part in parts] == [MOST_TOLD, MOST_TOLD, 11]
+    assert [len(part) for part in parts] == [MOST_IN_MESSAGE, MOST_IN_MESSAGE, 11]
     assert parts[1][-1][0] == 6.1, "what is new comes with what is old"
     told_s = [moment[0] for part in (parts[2], parts[1][:-1], parts[0], parts[1][-1:]) for moment in part]
     assert told_s == [round(0.01 * number, 3) for number in range(611)]
@@ -181,7 +181,7 @@ def test_a_long_history_comes_in_parts_the_newest_first():
 
 
 def test_of_many_simulators_each_message_tells_a_few_moments_and_others_run_in_between(monkeypatch):
-    monkeypatch.setattr(dashboard_module, "MOST_TOLD_TOGETHER", 12)
+    monkeypatch.setattr(dashboard_module, "MOST_OF_ALL_IN_MESSAGE", 12)
     subject, _ = four_simulators(frames=5)
     pauses: list[float] = []
     stream = stream_of(subject, pauses.append)

@@ -39,14 +39,14 @@ GROUNDS = ("ground", "panel", "inset")
 TEXTS = ("text", "quiet")
 # Linear RGB as seen by eyes that lack one kind of cones.
 # Source: Machado, Oliveira, Fernandes, A physiologically-based model for simulation of color vision deficiency, 2009.
-EYES = {
+COLOUR_BLIND = {
     "all cones": np.eye(3),
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
 }
 # Linear RGB to OKLab, in which distances are as large as they look. Source: Ottosson, A perceptual color space, 2020.
-CONES = np.array([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]])
+OKLAB_CONES = np.array([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]])
 OKLAB = np.array([[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]])
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 
@@ -773,8 +773,8 @@ def test_the_colours_are_readable_and_differ_for_colour_blind_eyes(server: Serve
         # 4.5 for text; states are in large letters on panels, and dots in insets.
         grounds = GROUNDS if text in TEXTS else ("panel",)
         assert min(contrast(shown[text], shown[ground]) for ground in grounds) >= 4.5, text
-    for eyes, seen in EYES.items():
-        places = [OKLAB @ np.cbrt(CONES @ np.clip(seen @ linear(shown[state]), 0, 1)) for state in STATES]
+    for eyes, seen in COLOUR_BLIND.items():
+        places = [OKLAB @ np.cbrt(OKLAB_CONES @ np.clip(seen @ linear(shown[state]), 0, 1)) for state in STATES]
         apart = {
             (STATES[one], STATES[other]): np.linalg.norm(places[one] - places[other])
             for other in range(len(STATES))

@@ -106,7 +106,7 @@ class Network:
         self._name = network_name(Path(settings.weights))
         self._metadata = describe(self._name, engine.card, self._sha256, engine.input_px, engine.description)
         self._most_bytes = 3 * engine.input_px**2 + MOST_JSON_BYTES
-        self._images = Counter("followme_fleet_images", "Images by what came of them", ("outcome",))
+        self._images = Counter("followme_fleet_images", "Images by outcome", ("outcome",))
         self._compared = Counter("followme_fleet_shadow", "Images by who found the hero in them", ("found_by",))
         self._comparison: asyncio.Task[None] | None = None
 

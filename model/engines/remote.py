@@ -209,7 +209,7 @@ def connect(host: InferenceHost, weights: str | Path, local: Engine | None = Non
             client.close()
             raise
         trouble = str(error)
-        logger.warning("%s; frames are inferred here until it answers", trouble)
+        logger.warning("%s; frames are inferred on this machine until it answers", trouble)
     except ValueError:
         client.close()
         raise

@@ -213,7 +213,7 @@ class Session:
                 self._change(tracker=self.state.tracker.refuse(event.person))
                 return [] if self.state.tracker.is_following else self._patrol("refused by hand")
             case Retarget():
-                commands = self._give_up("another target from here on")
+                commands = self._give_up("the target was changed")
                 # Numbers go on: an order about an earlier person must not apply to a new person.
                 crowd = Crowd(next_number=self.state.tracker.crowd.next_number)
                 self._change(tracker=Tracker(event.tracker, crowd=crowd))
@@ -264,7 +264,7 @@ class Session:
         # By arrival times, because a simulator whose clock hardly moves would otherwise follow for ever without a hero.
         unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
         if unseen_s >= 2 * tracker.longest_unseen_s:
-            return self._give_up("out of sight, though by the frames' timestamps not for long")
+            return self._give_up("out of sight for too long on the server's clock")
         if self.state.is_held:
             return self._patrol("held by hand")
         return self._follow(time.time_s)

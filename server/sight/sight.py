@@ -197,4 +197,6 @@ def compare_sizes(size: Size, depth_255: np.ndarray) -> BadFrameError | None:
     depth_size = Size(depth_255.shape[1], depth_255.shape[0])
     if depth_size == size:
         return None
-    return BadFrameError("depth_image", f"{size}, as the camera image has (it is used all the same)", str(depth_size))
+    return BadFrameError(
+        "depth_image", f"{size}, the size of the camera image (the depth is used nevertheless)", str(depth_size)
+    )

@@ -35,7 +35,7 @@ class Metrics(Collector):
             return Histogram(f"followme_{name}_seconds", meaning, registry=self._registry, buckets=BUCKETS_S)
 
         self._queue = histogram("queue_age", "Age of a frame when perception took it up")
-        self._decode = histogram("decode", "Time on a frame's camera image")
+        self._decode = histogram("decode", "Time to decode a frame's camera image")
         self._inference = histogram("inference", "Time in the network, of the frame's whole batch")
         self._command = histogram("frame_to_command", "From a frame's arrival until it was answered")
         self._detections = Counter(

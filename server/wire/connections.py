@@ -265,10 +265,10 @@ class Connections:
         strangers = [each for each in staying if each.standing < Standing.KNOWN]
         silent = [each for each in staying if each.is_silent(now_s)]
         if strangers:
-            self._complain(expected, "one more, for which the longest-waiting stranger was dropped")
+            self._complain(expected, "one more; the stranger who waited longest was dropped")
             min(strangers, key=lambda each: (each.standing, each.since_s)).close()
         elif silent:
-            self._complain(expected, "one more, for which the longest-silent client was dropped")
+            self._complain(expected, "one more; the client that was silent longest was dropped")
             min(silent, key=lambda each: each.heard_s).close()
         else:
             self._complain(expected, "one more, which was refused")

@@ -158,7 +158,7 @@ class Recorder:
         self._sight = sight
         for watch in self._watches:
             with self.faults.contained("recorder", watch.fail):
-                watch.restart("another network sees from here on")
+                watch.restart("the network was changed")
 
     def forget(self, watch: "_Watch") -> None:
         """Remove the watch of a simulator that has disconnected."""

@@ -213,7 +213,7 @@ def _words(event: Event) -> Iterator[str]:
         case Refuse(person=person):
             yield f"person {person} refused by hand"
         case Retarget(tracker=tracker):
-            yield f"the target is the {tracker.profile.name} from here on"
+            yield f"the target is the {tracker.profile.name}"
         case NotUnderstood(field=field):
             yield f"a frame was not understood ({field})"
         case Failed(frame=None):

@@ -249,7 +249,7 @@ def test_another_network_has_a_recording_of_its_own_that_begins_with_the_frames_
     road.recorder.stop()
     paths = sorted(files(tmp_path, 2), key=lambda path: read(path)[0].start.monotonic_s)
     assert [read(path)[0].start.engine for path in paths] == ["colours", "colours, the hero in blue"]
-    assert read(paths[0])[0].end_reason == "another network sees from here on"
+    assert read(paths[0])[0].end_reason == "the network was changed"
     assert [sum(isinstance(each.event, Seen) for each in happened(path)) for path in paths] == [3, 2]
     assert [entry.frame for entry in read(paths[1])[1] if isinstance(entry, InWork)] == [4]
     for path in paths:

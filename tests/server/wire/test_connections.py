@@ -105,7 +105,7 @@ def test_the_longest_waiting_stranger_makes_room_for_a_newcomer(door):
     door.enter()
     assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
     assert len(door.subject) == 3
-    assert door.complaints == ["one more, for which the longest-waiting stranger was dropped"]
+    assert door.complaints == ["one more; the stranger who waited longest was dropped"]
 
 
 def test_who_has_joined_makes_room_after_the_strangers(door):
@@ -140,7 +140,7 @@ def test_the_client_that_has_been_silent_for_longest_makes_room_when_all_are_kno
     other[1].rise(Standing.KNOWN)
     door.enter()
     assert [socket.is_shut for socket, _ in (viewer, silent, other)] == [False, True, False]
-    assert door.complaints == ["one more, for which the longest-silent client was dropped"]
+    assert door.complaints == ["one more; the client that was silent longest was dropped"]
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])

@@ -3,9 +3,10 @@
 Finding imports neither Keras nor TensorFlow: the server starts without them if the network is converted already.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -157,6 +158,8 @@ def load_network(path: Path | str) -> "keras.Model":
     if is_legacy(file):
         for part in network_files(file):
             check_reading_ends(part)
+    else:
+        _check_keras_file(file)  # before the import of Keras, which takes seconds
     import_keras()
     # These imports also register this project's layers, which a .keras file may contain.
     import model.hysteresis  # noqa: F401
@@ -209,13 +212,23 @@ def import_keras() -> ModuleType:
     return keras
 
 
-def _load_keras(file: Path) -> "keras.Model":
+def _check_keras_file(file: Path) -> None:
     from model.keras_files import check_keras_file
 
-    try:
+    with _refusing(file):
         check_keras_file(file)
+
+
+def _load_keras(file: Path) -> "keras.Model":
+    with _refusing(file):
         return import_keras().saving.load_model(file, compile=False)
-    # Keras and the libraries below it raise nearly anything on a broken file.
+
+
+@contextlib.contextmanager
+def _refusing(file: Path) -> Iterator[None]:
+    """Raise ValueError for any error in the block: Keras and the libraries below raise nearly any on a broken file."""
+    try:
+        yield
     except Exception as error:
         raise ValueError(f"{file}: expected a network saved by Keras 3, got {one_line(error)}") from error
 

@@ -46,7 +46,7 @@ SLOW_MODULES = (
     "tools/test_teach.py",
     "tools/test_world.py",
 )
-SLOW_FIXTURES = {"browser", "killed", "samples", "searched", "server"}
+SLOW_FIXTURES = {"browser", "killed", "opened_alone", "samples", "searched", "server"}
 SLOW_CALLS = {"in_fresh_python", "running_server"}  # of a test itself
 
 DATA = Path(os.environ.get("FOLLOWME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

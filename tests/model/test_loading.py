@@ -26,9 +26,10 @@ from model.loading import (
 from tools.simulator.server_process import REPOSITORY
 
 
-def in_fresh_python(code):
+def in_fresh_python(code, *arguments):
     """Run `code` in a new interpreter; returns the result with its output."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
 
 
 def network_of(*, px=4, output_layer=None, channels=3):
@@ -46,6 +47,10 @@ def saved(tmp_path):
 
 @pytest.fixture
 def legacy_pair(tmp_path):
+    return save_legacy_pair(tmp_path)
+
+
+def save_legacy_pair(folder):
     """A small network as the original tools saved it: upsampling by 2 after a pooling by 2."""
     specs = [
         ("InputLayer", "input_1", {"batch_input_shape": [None, 4, 4, 3]}, []),
@@ -57,8 +62,8 @@ def legacy_pair(tmp_path):
         for kind, name, config, sources in specs
     ]
     config = {"layers": layers, "input_layers": [["input_1", 0, 0]], "output_layers": [["up", 0, 0]]}
-    path = tmp_path / "old_weights"
-    (tmp_path / "config_old_weights").write_text(json.dumps(json.dumps({"class_name": "Model", "config": config})))
+    path = folder / "old_weights"
+    (folder / "config_old_weights").write_text(json.dumps(json.dumps({"class_name": "Model", "config": config})))
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = np.array([], "S1")
     return path
@@ -191,12 +196,33 @@ def test_a_legacy_network_opens_and_opens_again_once_saved_by_todays_keras(legac
     np.testing.assert_array_equal(np.asarray(again(image)), np.asarray(network(image)))
 
 
-def test_a_network_with_legacy_layers_opens_in_a_program_that_knows_only_loading(legacy_pair):
-    load_network(legacy_pair).save(legacy_pair.with_name("new_weights.keras"))
-    path = str(legacy_pair.with_name("new_weights"))
-    result = in_fresh_python(f"from model.loading import load_network; print(load_network({path!r}).output_shape)")
-    assert result.stdout == "(None, 4, 4, 3)\n"
-    assert result.stderr == ""  # the libraries' notes at their start are kept from the user
+OPEN_ALONE = """
+import resource, sys
+from model.loading import load_network
+print(load_network(sys.argv[1]).output_shape)
+import tensorflow as tf
+faults = []
+for _ in range(6):
+    tf.fill((64, 1024, 1024), 0.5)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def opened_alone(tmp_path_factory) -> subprocess.CompletedProcess:
+    """A program of its own, whose import of TensorFlow takes seconds, so several tests look at its output.
+
+    It prints the shape of a network with legacy layers, then the page faults of four large tensors.
+    """
+    folder = tmp_path_factory.mktemp("alone")
+    load_network(save_legacy_pair(folder)).save(folder / "new_weights.keras")
+    return in_fresh_python(OPEN_ALONE, folder / "new_weights")
+
+
+def test_a_network_with_legacy_layers_opens_in_a_program_that_knows_only_loading(opened_alone):
+    assert opened_alone.stdout.splitlines()[0] == "(None, 4, 4, 3)"
+    assert opened_alone.stderr == ""  # the libraries' notes at their start are kept from the user
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 half a zip"])
@@ -207,6 +233,16 @@ def test_a_damaged_keras_file_is_refused_in_one_line(tmp_path, content):
         load_network(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_keras_file_is_refused_without_waiting_for_keras(tmp_path):
+    (tmp_path / "model_weights.keras").write_bytes(b"not a zip")
+    program = (
+        "import sys; from model.loading import load_network\n"
+        "try: load_network(sys.argv[1])\n"
+        "except ValueError: print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
+    )
+    assert in_fresh_python(program, tmp_path / "model_weights").stdout == "[]\n"
 
 
 def test_a_truncated_keras_file_is_refused_in_one_line(saved):
@@ -330,21 +366,9 @@ def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="NO resource: Windows does not count page faults")
-def test_tensorflow_keeps_the_memory_of_large_tensors_for_the_next_ones():
-    program = (
-        "import resource; from model.loading import import_keras; import_keras()\n"
-        "import tensorflow as tf\n"
-        "faults = []\n"
-        "for _ in range(6):\n"
-        "    tf.fill((64, 1024, 1024), 0.5)\n"
-        "    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
-        "print(faults[-1] - faults[1])"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
+def test_tensorflow_keeps_the_memory_of_large_tensors_for_the_next_ones(opened_alone):
     pages_of_a_tensor = 64 * 1024 * 1024 * 4 // 4096
-    assert int(printed.stdout) < pages_of_a_tensor
+    assert int(opened_alone.stdout.splitlines()[1]) < pages_of_a_tensor
 
 
 def test_a_gpus_memory_is_bounded_before_it_is_used(monkeypatch):

@@ -1,8 +1,12 @@
 """The command line, run as its user runs it."""
 
 import importlib
+import os
 import re
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -12,29 +16,46 @@ from support.waiting import PATIENCE_S
 
 from model.profile import MOTION, hero_profile
 from server.settings import OWN, TrackerConfig
-from tools.simulator.server_process import running_server
+from tools.simulator.server_process import ServerProcess, running_server
+
+REFUSED = {
+    "--port=99999": "expected --port from 0 to 65535, got 99999",
+    "--host=": "expected --host with an address or a name, got ''",
+    "--token-file=no/token": "[Errno 2] No such file or directory: 'no/token'",
+    "--gpu-memory-mb=0": "expected --gpu-memory-mb of at least 1, got 0",
+    "--gpu-memory-mb=512": "expected TensorFlow and a GPU with --gpu-memory-mb, found none: see docs/server.md",
+    "--follow=cat": "expected a target of the network (hero), got cat",
+    "--tracker=no/file.toml": "[Errno 2] No such file or directory: 'no/file.toml'",
+    "--front=1": "expected --fronts N, which gives each front its --front, got --front by itself",
+}
+TRY_ONE_BY_ONE = """
+import sys
+from support import fake_server
+fake_server.follower.load_engine = fake_server.load
+for option in sys.argv[1:]:
+    status = fake_server.follower.main(["unused", option])
+    print("exit status", status, file=sys.stderr)
+    sys.stderr.wait_written(60)  # a thread writes
+"""
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("--port=99999", "expected --port from 0 to 65535, got 99999"),
-        ("--host=", "expected --host with an address or a name, got ''"),
-        ("--token-file=no/token", "[Errno 2] No such file or directory: 'no/token'"),
-        ("--gpu-memory-mb=0", "expected --gpu-memory-mb of at least 1, got 0"),
-        (
-            "--gpu-memory-mb=512",
-            "expected TensorFlow and a GPU with --gpu-memory-mb, found none: see docs/server.md",
-        ),
-        ("--follow=cat", "expected a target of the network (hero), got cat"),
-        ("--tracker=no/file.toml", "[Errno 2] No such file or directory: 'no/file.toml'"),
-        ("--front=1", "expected --fronts N, which gives each front its --front, got --front by itself"),
-    ],
-)
-def test_a_setting_that_makes_no_sense_is_told_in_one_line(option, message):
-    run = follower("unused", option)
-    assert run.returncode == 2
-    assert run.stderr == f"follower: {message}\n"
+@pytest.fixture(scope="module")
+def tried() -> dict[str, tuple[str, str]]:
+    """What the command says for each option, and its exit status; in one process, whose imports take a second."""
+    command = [sys.executable, "-c", TRY_ONE_BY_ONE, *REFUSED]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
+    run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    return dict(zip(REFUSED, re.findall(r"(.*?)exit status (\S+)\n", run.stderr, re.DOTALL), strict=True))
+
+
+@pytest.mark.parametrize("option", REFUSED)
+def test_a_setting_that_makes_no_sense_is_told_in_one_line(tried, option):
+    assert tried[option] == (f"follower: {REFUSED[option]}\n", "2")
+
+
+def test_the_command_ends_with_the_status_of_a_refused_setting_and_says_nothing_else():
+    run = follower("unused", "--port=99999")
+    assert (run.returncode, run.stderr) == (2, f"follower: {REFUSED['--port=99999']}\n")
 
 
 @pytest.fixture
@@ -81,9 +102,15 @@ def test_missing_weights_are_told_in_one_line():
     assert run.stderr.count("\n") == 1
 
 
-def test_a_taken_port_is_told_in_one_line():
-    with running_server("unused", script=FAKE_SERVER) as server:
-        run = follower("unused", "--port", str(server.port))
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """A server without options, to which no client connects."""
+    with running_server("unused", script=FAKE_SERVER) as process:
+        yield process
+
+
+def test_a_taken_port_is_told_in_one_line(server):
+    run = follower("unused", "--port", str(server.port))
     assert run.returncode == 1
     assert f"follower: cannot listen on 127.0.0.1:{server.port}: Address already in use; end the program" in run.stderr
 
@@ -93,10 +120,9 @@ def test_a_server_for_all_machines_without_a_token_says_so():
         assert server.wait_for_log("everybody who can connect may control the drones")
 
 
-def test_the_start_tells_what_a_user_needs_and_nothing_else():
-    with running_server("unused", script=FAKE_SERVER) as server:
-        server.wait_for_log("ready;", PATIENCE_S)
-        lines = [line.split(maxsplit=2)[2] for line in server.log]
+def test_the_start_tells_what_a_user_needs_and_nothing_else(server):
+    server.wait_for_log("ready;", PATIENCE_S)
+    lines = [line.split(maxsplit=2)[2] for line in server.log]
     assert lines == [
         "network: unused, 160 px, classes surroundings, people, hero",
         "target: hero, 1.75 m high, 0.5 m deep, upright, up to 8 m/s; others: people",
@@ -116,10 +142,15 @@ def test_the_start_tells_which_target_of_several_is_followed():
     ]
 
 
-def test_the_documentation_lists_every_option_and_every_setting_of_the_tracker_with_its_default():
+@pytest.fixture(scope="module")
+def usage() -> str:
+    """What `--help` prints."""
+    return follower("--help").stdout
+
+
+def test_the_documentation_lists_every_option_and_every_setting_of_the_tracker_with_its_default(usage):
     page = (REPOSITORY / "docs/server.md").read_text()
     options = dict(re.findall(r"^\| `(--[a-z0-9-]+)` \| (\S*) *\|", page, re.MULTILINE))
-    usage = follower("--help").stdout
     offered = set(re.findall(r"--[a-z0-9-]+(?=[\s,])", usage)) - {"--help"}
     assert set(options) == offered
     for option, default in options.items():
@@ -131,5 +162,5 @@ def test_the_documentation_lists_every_option_and_every_setting_of_the_tracker_w
     assert settings == {name: str(value) for name, value in (own | motion).items()}
 
 
-def test_the_help_fits_one_screen():
-    assert len(follower("--help").stdout.splitlines()) <= 40
+def test_the_help_fits_one_screen(usage):
+    assert len(usage.splitlines()) <= 40

@@ -1,12 +1,12 @@
 import multiprocessing
-import subprocess
-import sys
+import time
 from dataclasses import replace
+from multiprocessing.synchronize import Event
 
 import numpy as np
 import psutil
 import pytest
-from support.command import REPOSITORY
+from support.waiting import PATIENCE_S
 
 from model import batches as module
 from model.batches import AUGMENTATIONS, AugmentedBatches
@@ -134,19 +134,25 @@ def test_batches_may_be_drawn_ahead_in_processes_and_are_the_same(monkeypatch, c
             assert same(alone[step], ahead[step])
 
 
+def draw_until_killed(ready: Event) -> None:
+    """Like a training: keeps its batches, and the processes that draw them."""
+    ahead = batches(workers=3)
+    ready.set()
+    while ahead:
+        time.sleep(600)
+
+
 def test_processes_that_draw_end_when_the_training_is_killed():
-    script = f"""
-import sys, time
-sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "model")]}
-from test_batches import batches
-ahead = batches(workers=3)
-print("ready", flush=True)
-time.sleep(600)
-"""
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as training:
-        assert training.stdout is not None and training.stdout.readline() == "ready\n"
+    fork = multiprocessing.get_context("fork")  # a new interpreter would take seconds to import Keras
+    ready = fork.Event()
+    training = fork.Process(target=draw_until_killed, args=(ready,))
+    training.start()
+    try:
+        assert ready.wait(PATIENCE_S)
         drawing = psutil.Process(training.pid).children()
+    finally:
         training.kill()
+        training.join()
     assert len(drawing) == 3
     _, left = psutil.wait_procs(drawing, timeout=60)
     assert not left

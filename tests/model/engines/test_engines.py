@@ -465,15 +465,24 @@ def test_engines_of_lower_precision_pass_the_self_test_with_room(precision):
     assert other[..., exact.card.classes.index("hero")].max() > 0.2, "the frame shows the hero"
 
 
-@pytest.mark.parametrize(("precision", "agreement", "overlap"), [("f32", 1.0, 0.999), ("int8", 0.98, 0.97)])
-def test_the_engines_agree_on_real_frames(data_dir, precision, agreement, overlap):
-    """int8 agrees on 99 % of all frames of `validation`, see `tests/test_weights.py`; these are a few of them."""
-    engines = load_engine("openvino", WEIGHTS, precision), load_engine("tensorflow", WEIGHTS)
-    agreements, overlaps = [], []
+@pytest.fixture(scope="module")
+def real_frames(data_dir) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A few frames of `validation`, each as an engine takes it, and TensorFlow's mask of it."""
+    tensorflow, frames = load_engine("tensorflow", WEIGHTS), []
     for file in sorted((data_dir / "validation" / "images").glob("*.jpeg"))[::20]:
         with Image.open(file) as image:
-            batch = resize_rgb(image, engines[0].input_px)[None]
-        one, other = (threshold(engine.infer(batch)[0]) for engine in engines)
+            batch = resize_rgb(image, tensorflow.input_px)[None]
+        frames.append((batch, threshold(tensorflow.infer(batch)[0])))
+    return frames
+
+
+@pytest.mark.parametrize(("precision", "agreement", "overlap"), [("f32", 1.0, 0.999), ("int8", 0.98, 0.97)])
+def test_the_engines_agree_on_real_frames(real_frames, precision, agreement, overlap):
+    """int8 agrees on 99 % of all frames of `validation`, see `tests/test_weights.py`."""
+    engine = load_engine("openvino", WEIGHTS, precision)
+    agreements, overlaps = [], []
+    for batch, other in real_frames:
+        one = threshold(engine.infer(batch)[0])
         agreements.append(has_hero(one) == has_hero(other))
         if has_hero(one) and has_hero(other):
             overlaps.append(intersection_over_union(one, other)[HERO])

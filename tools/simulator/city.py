@@ -4,6 +4,7 @@ Everything is in metres in the ROS world frame (x forward, y left, z up); the gr
 plaza, lawns and houses is surrounded by a pavement, a road, a second pavement and a row of tall houses.
 """
 
+import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -186,9 +187,10 @@ def unit_circle(count: int) -> np.ndarray:
 
 
 class _Path(NamedTuple):
-    """A paved path from the plaza to the pavement: its middle line, (N, 2), and its width."""
+    """A paved path from the plaza to the pavement: its middle line, (N, 2), points along it, (M, 2), and its width."""
 
     line_m: np.ndarray
+    points_m: np.ndarray
     width_m: float
 
 
@@ -207,14 +209,16 @@ class _Obstacles:
         rounds += list(planters)
         self.boxes = np.array(boxes).reshape(-1, 5)
         self.rounds = np.array(rounds).reshape(-1, 3)
+        yaw = np.radians(self.boxes[:, 4])
+        self._cos, self._sin = np.cos(yaw), np.sin(yaw)
+        self._reaches_m = np.hypot(self.boxes[:, 2], self.boxes[:, 3]) / 2
 
     def distance_m(self, points_m: np.ndarray) -> np.ndarray:
         """(...) distance of (..., 2) points to the nearest obstacle; infinite if there is none, 0 inside one."""
         points_m = np.asarray(points_m, float)[..., np.newaxis, :]
-        yaw = np.radians(self.boxes[:, 4])
         away = points_m - self.boxes[:, :2]
-        along = away[..., 0] * np.cos(yaw) + away[..., 1] * np.sin(yaw)
-        aside = away[..., 1] * np.cos(yaw) - away[..., 0] * np.sin(yaw)
+        along = away[..., 0] * self._cos + away[..., 1] * self._sin
+        aside = away[..., 1] * self._cos - away[..., 0] * self._sin
         outside = np.hypot(
             np.maximum(np.abs(along) - self.boxes[:, 2] / 2, 0), np.maximum(np.abs(aside) - self.boxes[:, 3] / 2, 0)
         )
@@ -222,9 +226,19 @@ class _Obstacles:
         every = np.concatenate([outside, np.maximum(from_rounds, 0)], axis=-1)
         return every.min(axis=-1, initial=np.inf)
 
-    def clear_m(self, start_m: np.ndarray, end_m: np.ndarray) -> float:
-        """Smallest distance along the line from one point to another, to some centimetres."""
-        return float(self.distance_m(_samples(np.array([start_m, end_m]), 0.1)).min())
+    def is_clear(self, start_m: np.ndarray, end_m: np.ndarray, clearance_m: float) -> bool:
+        """Whether the line from one point to another keeps a distance from all obstacles, to some centimetres."""
+        reach_m = float(np.linalg.norm(end_m - start_m)) / 2 + clearance_m
+        near = self._within(start_m + (end_m - start_m) / 2, reach_m + 0.01)
+        return bool((near.distance_m(_samples(np.array([start_m, end_m]), 0.1)) >= clearance_m).all())
+
+    def _within(self, place_m: np.ndarray, reach_m: float) -> "_Obstacles":
+        """The obstacles that may come within `reach_m` of a place: few, so that many points are measured soon."""
+        near = copy.copy(self)
+        is_near = np.hypot(*(self.boxes[:, :2] - place_m).T) - self._reaches_m <= reach_m
+        near.boxes, near._cos, near._sin = self.boxes[is_near], self._cos[is_near], self._sin[is_near]
+        near.rounds = self.rounds[np.hypot(*(self.rounds[:, :2] - place_m).T) - self.rounds[:, 2] <= reach_m]
+        return near
 
 
 def _samples(line_m: np.ndarray, step_m: float) -> np.ndarray:
@@ -248,7 +262,8 @@ def _paths(rng: np.random.Generator, plaza_m: np.ndarray) -> list[_Path]:
         middle = (plaza_m + end) / 2 + rng.uniform(-3, 3, 2)
         t = np.linspace(0.0, 1.0, 9)[:, np.newaxis]
         line_m = (1 - t) ** 2 * plaza_m + 2 * t * (1 - t) * middle + t**2 * end
-        paths.append(_Path(line_m, rng.uniform(4.0, 6.0) if number < 4 else rng.uniform(2.5, 3.5)))
+        width_m = rng.uniform(4.0, 6.0) if number < 4 else rng.uniform(2.5, 3.5)
+        paths.append(_Path(line_m, _samples(line_m, 0.5), width_m))
     return paths
 
 
@@ -320,7 +335,7 @@ def _inner_buildings(
 
 
 def _is_on_path(obstacles: _Obstacles, paths: list[_Path], margin_m: float) -> bool:
-    return any(obstacles.distance_m(_samples(path.line_m, 0.5)).min() < path.width_m / 2 + margin_m for path in paths)
+    return any(obstacles.distance_m(path.points_m).min() < path.width_m / 2 + margin_m for path in paths)
 
 
 def _walls(
@@ -376,9 +391,7 @@ def _trees(
             continue
         if np.linalg.norm(place - plaza_m) < plaza_radius_m + 0.8:
             continue
-        if any(
-            np.linalg.norm(_samples(path.line_m, 0.5) - place, axis=1).min() < path.width_m / 2 + 0.8 for path in paths
-        ):
+        if any(np.linalg.norm(path.points_m - place, axis=1).min() < path.width_m / 2 + 0.8 for path in paths):
             continue
         trees.append(
             Tree(
@@ -406,10 +419,13 @@ def _walk_graph(
     for x_m, y_m, length_m, width_m, yaw_deg in obstacles.boxes:
         candidates.append(rectangle_m(np.array([x_m, y_m]), length_m + 2.6, width_m + 2.6, yaw_deg))
     candidates.append(rng.uniform(-27, 27, (40, 2)))
-    nodes: list[np.ndarray] = []
-    for point in np.concatenate(candidates):
-        is_free = obstacles.distance_m(point) >= WALK_CLEARANCE_M and np.abs(point).max() < _HOUSE_FRONT_M - 1.0
-        if is_free and all(np.linalg.norm(point - node) > 2.5 for node in nodes):
+    points_m = np.concatenate(candidates)
+    is_free = (obstacles.distance_m(points_m) >= WALK_CLEARANCE_M) & (
+        np.abs(points_m).max(axis=1) < _HOUSE_FRONT_M - 1.0
+    )
+    nodes: list[list[float]] = []
+    for point in points_m[is_free].tolist():
+        if all(math.dist(point, node) > 2.5 for node in nodes):
             nodes.append(point)
     nodes_m = np.array(nodes)
     edges = set()
@@ -420,7 +436,7 @@ def _walk_graph(
             towards = (nodes_m[other] - node) / away_m[other]
             if away_m[other] > 16.0 or len(headings) == 5 or any(towards @ heading > 0.82 for heading in headings):
                 continue
-            if obstacles.clear_m(node, nodes_m[other]) < WALK_CLEARANCE_M + 0.05:
+            if not obstacles.is_clear(node, nodes_m[other], WALK_CLEARANCE_M + 0.05):
                 continue
             headings.append(towards)
             edges.add((min(number, int(other)), max(number, int(other))))
@@ -465,13 +481,13 @@ def _patrol_points(
         for _ in range(60):
             candidate = near[rng.integers(len(near))]
             length_m = np.linalg.norm(candidate - loop[-1])
-            is_new = all(np.linalg.norm(candidate - point) > 8.0 for point in loop)
-            if not is_new or length_m > 30.0 or obstacles.clear_m(loop[-1], candidate) < _FLIGHT_CLEARANCE_M:
+            is_new = all(math.dist(candidate, point) > 8.0 for point in loop)
+            if not is_new or length_m > 30.0 or not obstacles.is_clear(loop[-1], candidate, _FLIGHT_CLEARANCE_M):
                 continue
             loop.append(candidate)
             reach_m = np.linalg.norm(nodes_m[:, np.newaxis] - np.array(loop), axis=2).min(axis=1).max()
             is_complete = len(loop) >= 6 and reach_m <= _PATROL_REACH_M
-            if is_complete and obstacles.clear_m(candidate, loop[0]) >= _FLIGHT_CLEARANCE_M:
+            if is_complete and obstacles.is_clear(candidate, loop[0], _FLIGHT_CLEARANCE_M):
                 return np.column_stack([np.array(loop), rng.uniform(4.0, 6.5, len(loop))])
 
 

@@ -97,7 +97,7 @@ def _cells(x_m: np.ndarray, y_m: np.ndarray, px: int) -> tuple[np.ndarray, np.nd
     return row, column
 
 
-def _fill(ground_map: np.ndarray, polygon_m: np.ndarray, value: int) -> None:
+def _fill(ground_map: np.ndarray, polygon_m: np.ndarray, value: float) -> None:
     """Fill a polygon, (N, 2), in a square map of the ground."""
     sub_pixels = 16  # fillPoly's shift=4
     corners = (polygon_m[:, ::-1] + HALF_SIZE_M) * (len(ground_map) / (2 * HALF_SIZE_M) * sub_pixels)
@@ -121,31 +121,33 @@ def _shadow_tops_m(city: City, sun: np.ndarray) -> np.ndarray:
 
     All objects are taken as solid down to the ground.
     """
-    scale = _SHADOW_PX / (2 * HALF_SIZE_M)
-    tops = np.full((_SHADOW_PX, _SHADOW_PX), -1.0, np.float32)
-
-    def fill(polygon_m: np.ndarray, top_m: float) -> None:
-        mask = np.zeros(tops.shape, np.uint8)
-        _fill(mask, polygon_m, 1)
-        np.maximum(tops, np.where(mask > 0, np.float32(top_m), -1.0), out=tops)
-
+    outlines: list[tuple[float, np.ndarray]] = []
     for building in city.buildings:
         centre = np.array([building.x_m, building.y_m])
         for shrink, top_m in ((1.0, building.height_m), (0.5, building.height_m + 0.6 * building.roof_m)):
-            fill(rectangle_m(centre, building.length_m, building.width_m * shrink, building.yaw_deg), top_m)
+            width_m = building.width_m * shrink
+            outlines.append((top_m, rectangle_m(centre, building.length_m, width_m, building.yaw_deg)))
     for wall in city.walls:
-        fill(rectangle_m(np.array([wall.x_m, wall.y_m]), wall.length_m, wall.width_m, wall.yaw_deg), wall.height_m)
+        centre = np.array([wall.x_m, wall.y_m])
+        outlines.append((wall.height_m, rectangle_m(centre, wall.length_m, wall.width_m, wall.yaw_deg)))
     circle = unit_circle(12)
     for tree in city.trees:
         radius_m = 2 * tree.trunk_radius_m if tree.foliage == "bare" else 0.85 * tree.crown_radius_m
-        fill([tree.x_m, tree.y_m] + radius_m * circle, tree.crown_z_m + 0.6 * tree.crown_radius_m)
-    for planter in city.planters:
-        fill([planter.x_m, planter.y_m] + planter.radius_m * circle, 0.9 * planter.radius_m)
+        top_m = tree.crown_z_m + 0.6 * tree.crown_radius_m
+        outlines.append((top_m, [tree.x_m, tree.y_m] + radius_m * circle))
+    outlines += [
+        (0.9 * planter.radius_m, [planter.x_m, planter.y_m] + planter.radius_m * circle) for planter in city.planters
+    ]
+    tops = np.full((_SHADOW_PX, _SHADOW_PX), -1.0, np.float32)
+    for top_m, outline_m in sorted(outlines, key=lambda outline: outline[0]):  # the higher of two covers the lower
+        _fill(tops, outline_m, top_m)
     # Follow the rays of the sun over every top: each step away from the sun lowers them.
-    slope = sun[2] / np.hypot(sun[0], sun[1])
+    scale = _SHADOW_PX / (2 * HALF_SIZE_M)
+    slope = float(sun[2] / np.hypot(sun[0], sun[1]))
     shade = tops.copy()
     for step in range(1, int(tops.max() / slope * scale) + 1):
         rows, columns = np.rint(-step * sun[:2] / np.hypot(sun[0], sun[1])).astype(int)
-        lowered = np.roll(tops, (rows, columns), axis=(0, 1)) - step / scale * slope
+        lowered = np.roll(tops, (rows, columns), axis=(0, 1))
+        lowered -= step / scale * slope
         np.maximum(shade, lowered, out=shade)
     return np.where(shade < 0.02, -1.0, shade)

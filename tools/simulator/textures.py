@@ -104,9 +104,12 @@ def _noise(rng: np.random.Generator, size: int, scale_px: float) -> np.ndarray:
 
 def _smoothed(noise: np.ndarray, scale_px: float) -> np.ndarray:
     """Blur with a Gaussian in the spectrum, so that opposite edges match."""
-    frequencies = [np.fft.fftfreq(length) ** 2 for length in noise.shape]
-    gain = np.exp(-2 * (math.pi * scale_px) ** 2 * (frequencies[0][:, np.newaxis] + frequencies[1]))
-    smooth = np.fft.ifft2(np.fft.fft2(noise) * gain).real
+    rows, columns = noise.shape
+    spectrum = np.fft.rfft2(noise)
+    for axis, frequency in ((0, np.fft.fftfreq(rows)), (1, np.fft.rfftfreq(columns))):
+        gain = np.exp(-2 * (math.pi * scale_px) ** 2 * frequency**2)
+        spectrum *= np.expand_dims(gain, 1 - axis)
+    smooth = np.fft.irfft2(spectrum, s=noise.shape)
     return (smooth - smooth.mean()) / smooth.std()
 
 

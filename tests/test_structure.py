@@ -5,6 +5,7 @@ import functools
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tools.simulator.server_process import REPOSITORY
@@ -19,11 +20,19 @@ def name(file: Path) -> str:
     return str(file.relative_to(REPOSITORY))
 
 
+def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Statements, and those inside of them; expressions, most of a tree's nodes, cannot import."""
+    for node in nodes:
+        yield node
+        for inside in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from statements(getattr(node, inside, ()))
+
+
 @functools.cache
 def imports(file: Path) -> tuple[tuple[str, str | None], ...]:
     """Each module that a file imports, and the name that it takes from it."""
     found: list[tuple[str, str | None]] = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in statements(ast.parse(file.read_text()).body):
         if isinstance(node, ast.Import):
             found += [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -54,6 +54,14 @@ def lawn() -> Iterator[Scene]:
     scene.close()
 
 
+@pytest.fixture(scope="module")
+def meadow() -> Iterator[Scene]:
+    """A lawn with the hero alone."""
+    scene = Scene(empty_city(), looks(0))
+    yield scene
+    scene.close()
+
+
 def hero_at(scene: Scene, x_m: float, y_m: float, pose: Pose, heading_deg: float = 0.0) -> View:
     return scene.render(pose, [Person(x_m, y_m, heading_deg, 1.0, 1.0), AWAY, AWAY])
 
@@ -149,10 +157,8 @@ def test_half_behind_a_wall_the_hero_loses_pixels():
 
 
 @pytest.mark.parametrize("distance_m", [25.0, 50.0, 75.0, 95.0])
-def test_people_are_drawn_at_any_distance_up_to_the_far_plane(distance_m):
-    scene = Scene(empty_city(), looks(0))
-    view = scene.render(Pose(0, 0, 4, 0, 0, 0), [Person(distance_m, 0.0, 0.0, 1.0, 1.0)])
-    scene.close()
+def test_people_are_drawn_at_any_distance_up_to_the_far_plane(meadow, distance_m):
+    view = meadow.render(Pose(0, 0, 4, 0, 0, 0), [Person(distance_m, 0.0, 0.0, 1.0, 1.0)])
     rows, columns = np.nonzero(view.classes == HERO)
     expected_px = hero_look().height_m * QUADSIM_CAMERA.focal_px / distance_m
     assert np.ptp(rows) + 1 == pytest.approx(expected_px, abs=2)

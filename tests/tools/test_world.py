@@ -90,7 +90,7 @@ def test_a_seed_decides_the_episode(after_1_s):
     with World(3, 12) as again:
         again.step(1.0)
         one, same = after_1_s, again.observe()
-    other_world = SharedWorld(4, 5)
+    other_world = SharedWorld(4, 8)
     other_world.step(1.0)
     other = other_world.observe()
     np.testing.assert_array_equal(one.view.rgb, same.view.rgb)

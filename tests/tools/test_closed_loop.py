@@ -19,6 +19,7 @@ from tools.simulator.loop_table import OF_THE_HERO, SERVER, Goal, table
 PERFECT = Score(20, 20, 1.0, 2.0, 20, 20, 1.0, 2.0, 10.0, 20.0, 1.0, 3, 1.0, 0.0, 0.0, 0, 0, 0.9, 0.1, 0.2, 0.1, 0.05)
 # Seed 7 with two others: the red network leads the server's drone after somebody within the first seconds.
 SEED, PEOPLE, DURATION_S = 7, 2, 4.0
+BRIEFLY = ("--pilots", SERVER, "--duration", "1")  # enough if the flight itself does not matter
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,15 @@ def run(folder: Path, name: str, *options: str) -> dict:
     return json.loads(file.read_text())
 
 
+@pytest.fixture(scope="module")
+def of_both_pilots(tmp_path_factory):
+    """The report of a flight of each pilot."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(episodes, "World", SharedWorld)
+        patch.setattr(episodes, "load_engine", lambda *_: ColourEngine(256))
+        return run(tmp_path_factory.mktemp("both"), "both")
+
+
 @pytest.mark.parametrize("pilot", [SERVER, ORIGINAL])
 def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
     flight = fly_episode(Episode(pilot, SEED, PEOPLE, DURATION_S, FaultConfig()), ColourEngine(256))
@@ -55,12 +65,12 @@ def test_a_flight_has_a_moment_for_each_frame_and_the_truth_about_it(pilot):
     assert len(flight.tracked) == 20
 
 
-def test_the_same_command_gives_the_same_json(tmp_path, red_network):
-    assert run(tmp_path, "first") == run(tmp_path, "second")
+def test_the_same_command_gives_the_same_json(tmp_path, red_network, of_both_pilots):
+    assert run(tmp_path, "again") == of_both_pilots
 
 
-def test_both_pilots_fly_the_same_episodes(tmp_path, red_network):
-    report = run(tmp_path, "both")
+def test_both_pilots_fly_the_same_episodes(tmp_path, red_network, of_both_pilots):
+    report = of_both_pilots
     assert [(episode["pilot"], episode["seed"]) for episode in report["episodes"]] == [(SERVER, SEED), (ORIGINAL, SEED)]
     alone = run(tmp_path, "alone", "--pilots", ORIGINAL)
     assert alone["scores"] == {ORIGINAL: report["scores"][ORIGINAL]}
@@ -74,7 +84,7 @@ def test_a_fifth_dropped_and_a_delay_are_told_and_reported_with_their_goals(tmp_
 
 
 def test_a_hero_who_hides_is_told(tmp_path, red_network, capsys):
-    report = run(tmp_path, "hiding", "--hide", "--pilots", SERVER)
+    report = run(tmp_path, "hiding", "--hide", *BRIEFLY)
     assert report["settings"]["hide"] is True
     assert "a hero who hides" in capsys.readouterr().out
 
@@ -88,7 +98,7 @@ def test_lookalikes_are_told_and_fly_along(tmp_path, red_network, monkeypatch, c
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(episodes, "World", NotedWorld)
-    report = run(tmp_path, "alike", "--lookalikes", "2", "--pilots", SERVER)
+    report = run(tmp_path, "alike", "--lookalikes", "2", *BRIEFLY)
     assert made == [2]
     assert report["settings"]["lookalikes"] == 2
     assert "2 people besides the hero, including 2 lookalikes" in capsys.readouterr().out
@@ -104,7 +114,7 @@ def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(episodes, "World", NotedWorld)
-    report = run(tmp_path, "car", "--target", "car", "--pilots", SERVER)
+    report = run(tmp_path, "car", "--target", "car", *BRIEFLY)
     assert made == [("car", 2)]  # as many as there are people
     assert (report["settings"]["target"], report["settings"]["lookalikes"]) == ("car", 2)
     assert "2 people besides the car, including 2 of its kind" in capsys.readouterr().out
@@ -112,7 +122,8 @@ def test_another_target_is_told_and_flies_with_others_of_its_kind(tmp_path, red_
 
 def test_several_processes_give_the_same_figures_as_one(tmp_path):
     """With the real network: the workers load it themselves, and build the worlds."""
-    reports = [run(tmp_path, jobs, "--jobs", jobs, "--weights", "weights/fcn4") for jobs in ("1", "2")]
+    options = ("--weights", "weights/fcn4", "--duration", "2")
+    reports = [run(tmp_path, jobs, "--jobs", jobs, *options) for jobs in ("1", "2")]
     assert reports[0] == reports[1]
 
 
@@ -161,9 +172,9 @@ def test_each_kind_of_flight_has_its_goals(settings, faults, goals):
 
 def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
     monkeypatch.setattr(loop_table, "OF_THE_HERO", ())
-    assert closed_loop.main(command("--episodes", "1")) == 0
+    assert closed_loop.main(command("--episodes", "1", *BRIEFLY)) == 0
     monkeypatch.setattr(loop_table, "OF_THE_HERO", (Goal("roughness_m", -1.0),))
-    assert closed_loop.main(command("--episodes", "1")) == 1
+    assert closed_loop.main(command("--episodes", "1", "--pilots", SERVER)) == 1
     assert "≤ -1.000 m: MISSED" in capsys.readouterr().out
 
 
@@ -191,7 +202,7 @@ def test_settings_that_make_no_sense_are_refused(options, complaint, capsys):
 def test_in_a_world_at_three_times_its_speed_the_hero_walks_three_times_as_far():
     ways_m = []
     for pace in (1, 3):
-        episode = Episode(SERVER, SEED, 0, 2.0, FaultConfig(), pace=pace)
+        episode = Episode(SERVER, SEED, PEOPLE, 2.0, FaultConfig(), pace=pace)
         hero_m = fly_episode(episode, ColourEngine(256)).hero_m
         ways_m.append(np.linalg.norm(np.diff(hero_m, axis=0), axis=1).sum())
     assert ways_m[1] == pytest.approx(3 * ways_m[0], rel=0.25)
@@ -201,6 +212,7 @@ def test_in_a_world_at_three_times_its_speed_the_hero_walks_three_times_as_far()
 def test_the_target_of_a_flight_is_followed_if_the_network_knows_it(monkeypatch, target, followed):
     pilots = []
     monkeypatch.setattr(episodes, "fly", lambda world, pilot, *_: pilots.append(pilot))
-    fly_episode(Episode(SERVER, SEED, 0, 2.0, FaultConfig(), target=target), ColourEngine(256, has_dog=True))
+    episode = Episode(SERVER, SEED, PEOPLE, 2.0, FaultConfig(), lookalikes=PEOPLE, target=target)
+    fly_episode(episode, ColourEngine(256, has_dog=True))
     (pilot,) = pilots
     assert pilot.session.state.tracker.config.profile.name == followed

@@ -870,6 +870,11 @@ def tiles(browser) -> list[str]:
     return [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, "#wall a")]
 
 
+def has_tiles(browser, count: int) -> bool:
+    """Whether the wall has this many tiles. Much cheaper than `tiles`, for which Chromium works out names."""
+    return len(browser.find_elements(By.CSS_SELECTOR, "#wall a")) == count
+
+
 def open_tile(browser, number: int) -> None:
     browser.find_element(By.CSS_SELECTOR, f"#wall li:nth-child({number}) a").click()
 
@@ -881,7 +886,7 @@ def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: Serv
             drones.enter_context(flying(server, colour)).wait_frames(1)  # so that they come in this order
         assert shows(browser, "3 · ", ".simulator .name")
         browser.find_element(By.CSS_SELECTOR, "#views button").click()
-        wait_until(lambda: len(tiles(browser)) == 3, "three tiles")
+        wait_until(lambda: has_tiles(browser, 3), "three tiles")
         assert shows(browser, "FOLLOWING", "#wall .state")
         assert shows(browser, "12", "#wall .distance")
         assert [name.partition(",")[0] for name in tiles(browser)] == ["Drone 1", "Drone 2", "Drone 3"]
@@ -897,11 +902,11 @@ def test_the_wall_shows_all_drones_small_and_a_tile_opens_its_drone(server: Serv
         assert len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 1
         assert not browser.find_element(By.ID, "wall").is_displayed()
         press_key(browser, Keys.ESCAPE)
-        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        wait_until(lambda: has_tiles(browser, 3), "the wall again")
         press_key(browser, "3")
         assert shows(browser, "3 · ", ".simulator .name")
         browser.back()
-        wait_until(lambda: len(tiles(browser)) == 3, "the wall again")
+        wait_until(lambda: has_tiles(browser, 3), "the wall again")
         press_key(browser, "w")
         wait_until(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".simulator")) == 3, "all in full")
 
@@ -954,5 +959,5 @@ def test_an_opened_drone_that_has_gone_is_told(server: ServerProcess, browser):
         browser.execute_script("location.hash = '#drone=127.0.0.1%3A1'")
         assert shows(browser, "Drone 127.0.0.1:1 is not connected now.", "#gone")
         press_key(browser, "w")
-        wait_until(lambda: len(tiles(browser)) == 1)
+        wait_until(lambda: has_tiles(browser, 1))
         assert not browser.find_element(By.ID, "gone").is_displayed()

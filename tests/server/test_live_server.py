@@ -177,7 +177,7 @@ def test_a_depth_image_of_another_size_is_used_and_costs_a_warning(server, quads
     logged = len(server.log)
     follow(quadsim, depth_image=base64_of(encode_depth_png(np.full((160, 160), DEPTH_M), 100.0)))
     assert server.wait_for_log(
-        "depth_image: expected 256×256, as the camera image has", PATIENCE_S, after=logged
+        "depth_image: expected 256×256, the size of the camera image", PATIENCE_S, after=logged
     ).endswith("160×160")
 
 

@@ -69,7 +69,7 @@ def test_connections_that_never_finish_their_headers_leave_room_for_simulators(m
                     with contextlib.suppress(OSError):  # it had to make room
                         connection.sendall(b"G")
                 follow(stack.enter_context(QuadSimClient(port=server.port)))
-        assert server.wait_for_log("the longest-waiting stranger was dropped")
+        assert server.wait_for_log("the stranger who waited longest was dropped")
         assert not any("Traceback" in line for line in server.log)
         assert server.stop() == 0
 

@@ -8,6 +8,9 @@ import pytest
 
 import model  # noqa: F401  (imported before OpenVINO, so that no test reports to Google Analytics)
 
+# Programs that tests start would compile all modules anew if the environment forbade to keep the compiled ones.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Modules and calls that start servers or browsers, render worlds, or train or convert networks.
 SLOW_MODULES = (
     "hostile/test_recordings.py",

@@ -3,8 +3,11 @@
 The deprecation was known when eventlet was chosen. Only this folder depends on it.
 """
 
+import os
 import warnings
 
+# Without its own resolver of names, eventlet is imported 0.15 s faster. The event loop resolves no names.
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet

@@ -6,6 +6,7 @@ Finding imports neither Keras nor TensorFlow: the server starts without them if 
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -205,6 +206,8 @@ def import_keras() -> ModuleType:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+    # TensorFlow writes modules into the temporary folder and imports them. Their compiled copies would stay there.
+    sys.dont_write_bytecode = True
     if (most := os.environ.get(GPU_MEMORY_MB)) and keras.config.backend() == "tensorflow":
         from model.engines.gpu_memory import bound_gpu_memory  # not above: it imports TensorFlow
 

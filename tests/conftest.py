@@ -8,7 +8,7 @@ import pytest
 
 import model  # noqa: F401  (imported before OpenVINO, so that no test reports to Google Analytics)
 
-# Programs that tests start would compile all modules anew if the environment forbade to keep the compiled ones.
+# With this set, each program that a test starts would compile all modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Modules and calls that start servers or browsers, render worlds, or train or convert networks.

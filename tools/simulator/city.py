@@ -4,7 +4,6 @@ Everything is in metres in the ROS world frame (x forward, y left, z up); the gr
 plaza, lawns and houses is surrounded by a pavement, a road, a second pavement and a row of tall houses.
 """
 
-import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -210,35 +209,43 @@ class _Obstacles:
         self.boxes = np.array(boxes).reshape(-1, 5)
         self.rounds = np.array(rounds).reshape(-1, 3)
         yaw = np.radians(self.boxes[:, 4])
-        self._cos, self._sin = np.cos(yaw), np.sin(yaw)
-        self._reaches_m = np.hypot(self.boxes[:, 2], self.boxes[:, 3]) / 2
+        self._turned = np.column_stack([self.boxes, np.cos(yaw), np.sin(yaw)])
 
     def distance_m(self, points_m: np.ndarray) -> np.ndarray:
         """(...) distance of (..., 2) points to the nearest obstacle; infinite if there is none, 0 inside one."""
-        points_m = np.asarray(points_m, float)[..., np.newaxis, :]
-        away = points_m - self.boxes[:, :2]
-        along = away[..., 0] * self._cos + away[..., 1] * self._sin
-        aside = away[..., 1] * self._cos - away[..., 0] * self._sin
-        outside = np.hypot(
-            np.maximum(np.abs(along) - self.boxes[:, 2] / 2, 0), np.maximum(np.abs(aside) - self.boxes[:, 3] / 2, 0)
-        )
-        from_rounds = np.linalg.norm(points_m - self.rounds[:, :2], axis=-1) - self.rounds[:, 2]
-        every = np.concatenate([outside, np.maximum(from_rounds, 0)], axis=-1)
-        return every.min(axis=-1, initial=np.inf)
+        return _distance_m(points_m, self._turned, self.rounds)
 
     def is_clear(self, start_m: np.ndarray, end_m: np.ndarray, clearance_m: float) -> bool:
         """Whether the line from one point to another keeps a distance from all obstacles, to some centimetres."""
-        reach_m = float(np.linalg.norm(end_m - start_m)) / 2 + clearance_m
-        near = self._within(start_m + (end_m - start_m) / 2, reach_m + 0.01)
-        return bool((near.distance_m(_samples(np.array([start_m, end_m]), 0.1)) >= clearance_m).all())
+        middle_m = start_m + (end_m - start_m) / 2
+        reach_m = float(np.linalg.norm(end_m - start_m)) / 2 + clearance_m + 0.01
+        # Only obstacles that may come so close are measured, because the line has many points.
+        boxes, rounds = (
+            each[np.hypot(*(each[:, :2] - middle_m).T) - radius_m <= reach_m]
+            for each, radius_m in (
+                (self._turned, np.hypot(self.boxes[:, 2], self.boxes[:, 3]) / 2),
+                (self.rounds, self.rounds[:, 2]),
+            )
+        )
+        return bool((_distance_m(_samples(np.array([start_m, end_m]), 0.1), boxes, rounds) >= clearance_m).all())
 
-    def _within(self, place_m: np.ndarray, reach_m: float) -> "_Obstacles":
-        """The obstacles that may come within `reach_m` of a place: few, so that many points are measured soon."""
-        near = copy.copy(self)
-        is_near = np.hypot(*(self.boxes[:, :2] - place_m).T) - self._reaches_m <= reach_m
-        near.boxes, near._cos, near._sin = self.boxes[is_near], self._cos[is_near], self._sin[is_near]
-        near.rounds = self.rounds[np.hypot(*(self.rounds[:, :2] - place_m).T) - self.rounds[:, 2] <= reach_m]
-        return near
+
+def _distance_m(points_m: np.ndarray, boxes: np.ndarray, rounds: np.ndarray) -> np.ndarray:
+    """(...) distance of (..., 2) points to the nearest obstacle.
+
+    Args:
+        points_m: (..., 2).
+        boxes: (N, 7) x, y, length, width, m; yaw, degrees; its cosine and sine.
+        rounds: (M, 3) x, y, radius, m.
+    """
+    points_m = np.asarray(points_m, float)[..., np.newaxis, :]
+    away, cos, sin = points_m - boxes[:, :2], boxes[:, 5], boxes[:, 6]
+    along = away[..., 0] * cos + away[..., 1] * sin
+    aside = away[..., 1] * cos - away[..., 0] * sin
+    outside = np.hypot(np.maximum(np.abs(along) - boxes[:, 2] / 2, 0), np.maximum(np.abs(aside) - boxes[:, 3] / 2, 0))
+    from_rounds = np.linalg.norm(points_m - rounds[:, :2], axis=-1) - rounds[:, 2]
+    every = np.concatenate([outside, np.maximum(from_rounds, 0)], axis=-1)
+    return every.min(axis=-1, initial=np.inf)
 
 
 def _samples(line_m: np.ndarray, step_m: float) -> np.ndarray:

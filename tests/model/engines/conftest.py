@@ -12,29 +12,29 @@ from model.engines import Engine, load_engine, remote
 from model.engines.remote import InferenceHost, RemoteEngine, connect
 
 
+def remembering(engine: Engine) -> Engine:
+    """A real engine that infers each image once, because the tests send the same few images hundreds of times."""
+    infer, answers = engine.infer, dict[bytes, np.ndarray]()
+
+    def infer_once(images: np.ndarray) -> np.ndarray:
+        key = images.tobytes()
+        if key not in answers:
+            answers[key] = infer(images)
+        return answers[key]
+
+    engine.infer = infer_once  # type: ignore[method-assign]
+    return engine
+
+
 @pytest.fixture(scope="module")
 def local() -> Engine:
-    return load_engine("openvino", WEIGHTS, "f32")
+    return remembering(load_engine("openvino", WEIGHTS, "f32"))
 
 
 @pytest.fixture(scope="module")
 def engine_there() -> Engine:
     """The other machine's own engine, because an engine belongs to one thread."""
-    return Remembering(load_engine("openvino", WEIGHTS, "f32"))
-
-
-class Remembering(Engine):
-    """A real engine that infers each image once, because the tests send the same few images hundreds of times."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.__dict__.update(engine.__dict__)
-        self._engine, self._answers = engine, dict[bytes, np.ndarray]()
-
-    def infer(self, images: np.ndarray) -> np.ndarray:
-        key = images.tobytes()
-        if key not in self._answers:
-            self._answers[key] = self._engine.infer(images)
-        return self._answers[key]
+    return remembering(load_engine("openvino", WEIGHTS, "f32"))
 
 
 @pytest.fixture(params=KINDS)

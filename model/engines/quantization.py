@@ -18,7 +18,7 @@ CONVOLUTIONS = (
 )
 
 
-def quantize(network: Any, frames: Sequence[np.ndarray], outer: bool = True) -> Any:
+def quantize(network: Any, frames: Sequence[np.ndarray], outer: bool) -> Any:
     """Quantise all layers up to the last convolution.
 
     The last convolution makes the logits, which are compared with thresholds, and 256 steps are too coarse for them. Of

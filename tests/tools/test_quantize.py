@@ -102,7 +102,7 @@ def blind(tmp_path_factory):
 def test_an_int8_network_that_answers_otherwise_misses_the_bounds_and_is_no_failure(
     network, data, blind, capsys, monkeypatch
 ):
-    monkeypatch.setattr(quantization, "quantize", lambda *_, outer: blind)
+    monkeypatch.setattr(quantization, "quantize", lambda *_: blind)
     assert main([str(network), "--data", str(data)]) == 1
     said = capsys.readouterr().out
     assert "agreement on hero or none: 50.00% of 10 frames" in said

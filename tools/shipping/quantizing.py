@@ -26,8 +26,8 @@ from model.scoring import DETECTION_MORE_THAN_PX, HeroScore
 
 FRAMES = 300
 LEAST_AGREEMENT, LARGEST_LOSS = 0.99, 0.01
-# Which layers become int8: what is tried first, and what is tried if that misses a bound.
-LAYERS = (ALL, INNER) = ("all but the last", "all but the first and the last two")
+# Which layers become int8, by `outer` of `quantize`. If a bound is missed with the first, the second is tried.
+LAYERS = {True: "all but the last", False: "all but the first and the last two"}
 
 
 class Quantised(NamedTuple):
@@ -72,8 +72,8 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
                     f"expected frames with the {name} in {sets[VALIDATION]}, to compare int8 with float32, got none of "
                     f"{len(evaluation.all_frames)}"
                 )
-        for layers in LAYERS:
-            make(staged, chosen, made, layers)
+        for outer in LAYERS:
+            make(staged, chosen, made, outer)
             comparisons = {name: compare(exact[name], evaluate(staged, sets, "native", "int8", name)) for name in names}
             if all(comparison.is_good for comparison in comparisons.values()):
                 break
@@ -85,7 +85,7 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
             made,
             {
                 "calibration": f"{len(chosen)} evenly spread frames of {data.name}/train",
-                "layers": layers,
+                "layers": LAYERS[outer],
                 "validation": comparisons[first].as_json(),
                 **{f"validation, {name}": comparisons[name].as_json() for name in more},
             },
@@ -148,8 +148,8 @@ def stage(weights: Path, folder: Path) -> Path:
     return staged
 
 
-def make(weights: Path, images: Sequence[Path], folder: Path, layers: str) -> None:
-    """Quantise the `layers` of a network's float32 conversion, into a new folder."""
+def make(weights: Path, images: Sequence[Path], folder: Path, outer: bool) -> None:
+    """Quantise a network's float32 conversion, with or without its outer layers (`LAYERS`), into a new folder."""
     from model.engines.quantization import quantize
 
     exact = shipped(weights, "f32")
@@ -158,8 +158,8 @@ def make(weights: Path, images: Sequence[Path], folder: Path, layers: str) -> No
     network, card = ov.Core().read_model(exact.file), read_card(weights)
     px = network.input(0).partial_shape[1].get_length()
     frames = [(read_image(image, px)[None].astype(np.float32) - card.mean) / card.scale for image in images]
-    print_text(f"quantising {layers} of the layers, calibrated on {len(frames)} frames; takes some minutes")
-    quantised = quantize(network, frames, outer=layers == ALL)
+    print_text(f"quantising {LAYERS[outer]} of the layers, calibrated on {len(frames)} frames; takes some minutes")
+    quantised = quantize(network, frames, outer)
     # Its own answer: how far it may be from that of float32, the comparison decides.
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = ov.Core().compile_model(quantised, "CPU", settings)

@@ -140,7 +140,7 @@ def parse_timestamp(text: object) -> float | None:
     """Read seconds since 1970, "1504814505.23149" or as another locale prints it; None if the text is no number."""
     if not isinstance(text, str) or len(text) > LONGEST_NUMBERS:
         return None
-    numbers = parse_numbers(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    numbers = parse_numbers(text.replace(",", "."))  # a comma is a decimal point, or groups digits as a point may
     return numbers[0] if numbers and len(numbers) == 1 and math.isfinite(numbers[0]) else None
 
 

@@ -86,6 +86,7 @@ def test_what_is_no_list_of_numbers_is_refused(text):
         ("1504814505,23149", 1504814505.23149),
         ("1,504,814,505.2315", 1504814505.2315),
         ("1.504.814.505,2315", 1504814505.2315),
+        ("1\u00a0504\u00a0814\u00a0505,2315", 1504814505.2315),
     ],
 )
 def test_timestamps_are_understood_in_any_locale(text, seconds):

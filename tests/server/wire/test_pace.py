@@ -3,7 +3,7 @@
 import pytest
 
 from server.wire.green import eventlet
-from server.wire.pace import MOST_TURNS, READ_UP_S, TURN_S, Pace, Turns
+from server.wire.pace import LONGEST_REST_S, MOST_TURNS, READ_UP_S, TURN_S, Pace, Turns
 
 
 class Times:
@@ -65,6 +65,25 @@ def test_a_client_is_busy_until_it_is_read_up(times):
     turns.catch_up()
     turns.end()
     assert waits == ["busy"]
+
+
+@pytest.mark.parametrize(("turn_s", "rest_s"), [(TURN_S, TURN_S), (1.0, LONGEST_REST_S)])
+def test_after_a_busy_clients_turn_the_loop_rests_as_long_as_it_took_up_to_a_limit(times, turn_s, rest_s):
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        eventlet.sleep(0)
+
+    times.pace.sleep = sleep
+    with eventlet.Timeout(60):
+        for _ in range(2):  # the second finds that nobody else is busy any more
+            times.pace.wait_busy()
+            times.work(turn_s)
+            while len(slept) % 2:
+                eventlet.sleep(0)
+            eventlet.sleep(0)  # the rest ends
+    assert slept == pytest.approx([0, rest_s, 0, rest_s])
 
 
 def test_a_turn_is_over_after_a_time_of_the_processor_not_of_the_clock(times):

@@ -33,8 +33,8 @@ import_keras()  # first, so that the imports below do not print start-up message
 from model.dataset import Frames, read_dataset
 from model.pair_files import is_litter, replace_file
 from model.run_folder import frames_digests
-from tools.tuning.space import Space, read_space
-from tools.tuning.table import SCORE, best_trial, rows
+from tools.tuning.space import Parameters, Space, read_space
+from tools.tuning.table import SCORE, best_trial, rows, shown
 from tools.tuning.trials import check_trials, read_trials
 
 SPACE = "space.toml"
@@ -119,28 +119,51 @@ def check_folder(out: Path, space: Space) -> None:
         )
 
 
+class Console:
+    """Prints how the search proceeds, and renews the report after each trial.
+
+    Args:
+        space: what is searched.
+        out: folder of the search.
+    """
+
+    def __init__(self, space: Space, out: Path) -> None:
+        self._space, self._out = space, out
+
+    def begin(self, number: int, parameters: Parameters) -> None:
+        """Print what a trial tries."""
+        settings = ", ".join(f"{name} {shown(value)}" for name, value in parameters.items())
+        print(f"trial {number}: {settings}", flush=True)
+
+    def score(self, number: int, epoch: int, score: float) -> None:
+        """Print a trial's score so far."""
+        print(f"trial {number}, epoch {epoch}: {SCORE} {score:.3f}", flush=True)
+
+    def end(self, number: int) -> None:
+        """Print how a trial ended, and renew the report."""
+        renew_report(self._space, self._out)
+        trials = read_trials(self._out)
+        (row,) = (row for row in rows(trials, self._space) if row["trial"] == number)
+        over = sum(trial.is_over for trial in trials)
+        how = f"trial {number} {row['state']} after epoch {row['epochs trained']}"
+        reason = f": {row['error']}" if row["error"] else ""
+        print(f"{over} of {self._space.trials}: {how}{reason}", flush=True)
+
+
 def run(space: Space, training: Frames, validation: Frames, options: argparse.Namespace) -> None:
     """Run the trials that are missing, and keep the report up to date."""
-    # Imported here: they take seconds, and need packages that are not installed by default.
-    from tools.tuning.report import write_report
-    from tools.tuning.runner import Resources, search
-
-    def on_end(number: int) -> None:
-        trials = read_trials(options.out)
-        write_report(trials, space, options.out)
-        (row,) = (row for row in rows(trials, space) if row["trial"] == number)
-        told = ", ".join(f"{title} {row[title]:.4g}" for title in ("learning rate", "batch size"))
-        score = "no score" if row[SCORE] is None else f"{SCORE} {row[SCORE]:.3f}"
-        over = sum(trial.is_over for trial in trials)
-        print(
-            f"{over} of {space.trials}: trial {number} {row['state']} after epoch {row['epochs trained']}, {score} "
-            f"({row['network']}, {told}){': ' if row['error'] else ''}{row['error']}",
-            flush=True,
-        )
+    from tools.tuning.runner import Resources, search  # here, because it takes seconds and needs Ray
 
     resources = Resources(options.cluster, options.at_once, options.cpus, options.gpus)
-    search(space, training, validation, options.out, resources, on_end)
-    write_report(read_trials(options.out), space, options.out)
+    search(space, training, validation, options.out, resources, Console(space, options.out))
+    renew_report(space, options.out)
+
+
+def renew_report(space: Space, out: Path) -> None:
+    """Write the report of the trials so far."""
+    from tools.tuning.report import write_report  # here, because it takes seconds and needs Optuna
+
+    write_report(read_trials(out), space, out)
 
 
 def summary(space: Space, out: Path) -> int:

@@ -75,7 +75,6 @@ def test_a_space_is_read(file):
 @pytest.mark.parametrize("sample", sorted((REPOSITORY / "tools" / "spaces").glob("*.toml")), ids=lambda file: file.stem)
 def test_the_sample_spaces_are_valid_and_begin_with_what_was_tuned_by_hand(sample):
     space = read_space(sample)
-    assert len(space.first) == 1
     hand_tuned = PRESETS["fpn" if sample.stem == "fpn" else "writeup"]
     assert space.first[0] == {name: getattr(hand_tuned, name) for name in space.search}
 
@@ -360,6 +359,13 @@ def test_the_search_ends_well_though_two_trials_fail(searched):
     assert "2 of 3 trials failed" in searched.output
 
 
+def test_the_search_tells_what_each_trial_tries_and_how_it_goes(searched):
+    assert "trial 0: batch 2, epochs 20\n" in searched.output
+    assert re.search(r"^trial 0, epoch 20: validation score 0\.\d{3}$", searched.output, re.MULTILINE)
+    assert re.search(r"^1 of 3: trial 0 finished after epoch 20$", searched.output, re.MULTILINE)
+    assert re.search(r"^2 of 3: trial 1 failed after epoch 0: ValueError: batch must be", searched.output, re.MULTILINE)
+
+
 def test_a_trial_that_was_killed_with_the_search_goes_on_after_its_last_epoch(searched):
     log = searched.log(0)
     assert log[: len(searched.killed_after)] == searched.killed_after
@@ -430,7 +436,7 @@ def test_asha_goes_on_where_it_was(tmp_path, space, runner):
     end(save_trial(tmp_path, 0, [(1, 1), (4, 0)], weights=True))
     end(save_trial(tmp_path, 1, [(1, 1), (1, 1)]))
     for score, decision in ((0.3, "STOP"), (0.6, "CONTINUE")):
-        halving = runner.Halving(space, read_trials(tmp_path))
+        halving = runner.NumberedAsha(space, read_trials(tmp_path))
         new = SimpleNamespace(config={"number": 2})
         halving.on_trial_add(None, new)
         assert halving.on_trial_result(None, new, {"epoch": 1, "score": 0.0}) == "CONTINUE"

@@ -14,7 +14,7 @@ from model.recipes import preset_text
 from model.run_folder import write_whole
 from tools.tuning.runner import distributions, score_of
 from tools.tuning.space import Space
-from tools.tuning.table import SCORE, best_trial, rows, write_csv
+from tools.tuning.table import SCORE, best_trial, rows, shown, write_csv
 from tools.tuning.trials import Trial
 
 TABLE, PAGE, BEST = "trials.csv", "report.html", "best.toml"
@@ -74,11 +74,6 @@ def html_table(table: Sequence[dict[str, Any]]) -> str:
         for row in table
     )
     return f"<table><tr>{heads}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def shown(value: Any) -> str:
-    """A value for people: three significant digits of a fraction."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def figures(trials: Sequence[Trial], space: Space) -> Iterator[tuple[str, go.Figure | str]]:

@@ -6,10 +6,10 @@ begins with the trials that were not over.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import optuna
 import ray
@@ -164,16 +164,39 @@ def _numbered(trial: Any) -> SimpleNamespace:
     return SimpleNamespace(trial_id=trial.config["number"])
 
 
-class EndRecorder(tune.Callback):
-    """Records how each trial ends.
+class Progress(Protocol):
+    """Is told how the search proceeds, with the numbers of trials."""
+
+    def begin(self, number: int, parameters: Parameters) -> None:
+        """A trial begins, or goes on after a kill."""
+
+    def score(self, number: int, epoch: int, score: float) -> None:
+        """A trial has reported the score of its best epoch so far, or of its last, as the settings say."""
+
+    def end(self, number: int) -> None:
+        """A trial is over, and its folder says so."""
+
+
+class TrialRecorder(tune.Callback):
+    """Records how each trial ends, and tells how the search proceeds.
 
     Args:
         out: folder of the search.
-        on_end: called with the number of a trial that is over.
+        progress: is told.
     """
 
-    def __init__(self, out: Path, on_end: Callable[[int], object]) -> None:
-        self._out, self._on_end = out, on_end
+    def __init__(self, out: Path, progress: Progress) -> None:
+        self._out, self._progress = out, progress
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray calls this with a trial that begins."""
+        self._progress.begin(trial.config["number"], trial.config["parameters"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Ray calls this with a report."""
+        self._progress.score(trial.config["number"], result[EPOCH], result[SCORE])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Ray calls this with a trial that finished or was stopped early."""
@@ -186,7 +209,7 @@ class EndRecorder(tune.Callback):
     def _end(self, trial: Any, error: str = "") -> None:
         number = trial.config["number"]
         end(run_folder(self._out, number), error)
-        self._on_end(number)
+        self._progress.end(number)
 
 
 def reason_of(trial: Any) -> str:
@@ -206,7 +229,7 @@ def search(
     validation: Frames,
     out: Path,
     resources: Resources,
-    on_end: Callable[[int], object],
+    progress: Progress,
 ) -> None:
     """Run the trials that are missing.
 
@@ -216,7 +239,7 @@ def search(
         validation: frames to score.
         out: folder of the search, which may have trials; of a cluster: the same folder on each of its machines.
         resources: where trials run.
-        on_end: called with the number of each trial that is over, after its folder says so.
+        progress: is told how it proceeds.
 
     Raises:
         ConnectionError: if there is no cluster at the address.
@@ -244,7 +267,7 @@ def search(
         run_config=tune.RunConfig(
             name=RAY_FOLDER,
             storage_path=str(out.resolve()),
-            callbacks=[EndRecorder(out, on_end)],
+            callbacks=[TrialRecorder(out, progress)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
         ),

@@ -54,6 +54,11 @@ def _row(trial: Trial, space: Space) -> dict[str, Any]:
     return {"trial": trial.number, **settings, **dict(zip(SCORES, scores, strict=True))}
 
 
+def shown(value: Any) -> str:
+    """A value for people: three significant digits of a fraction."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def best_trial(trials: Sequence[Trial], space: Space) -> Trial | None:
     """The trial with the highest score among the finished ones, or among all if none is; None without a score."""
 

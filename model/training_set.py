@@ -16,7 +16,7 @@ from model.preprocessing import Frame, check_set, is_changed, is_made, list_fram
 from model.raw_recordings import SPLITS, Run, find_runs
 from model.scoring import HERO
 
-MOST_NAMED = 10  # number of kept masks that are listed by name
+MOST_LISTED = 10  # number of kept masks that are listed by name
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ def make_set(raw: Path, out: Path, runs: Sequence[Run] | None = None, target: in
     for frame in recorded:
         if not is_made(frame):
             (changed if is_changed(frame) else missing).append(frame)
-    for frame in changed[:MOST_NAMED]:
+    for frame in changed[:MOST_LISTED]:
         why = "it was changed after it was made; delete it to have it made anew"
         print_text(f"kept {frame.mask}: {why}", file=sys.stderr)
     for reason in in_parallel(make_pair, missing, "making pairs", " pairs"):

@@ -71,7 +71,7 @@ def check(clone: Clone, commands: Iterable[Command]) -> int:
     failed, section = 0, ("", "")
     for each in commands:
         if (each.page, each.section) != section:
-            failed += complained(clone.stop_server())
+            failed += print_mistake(clone.stop_server())
             section = each.page, each.section
         if each.not_run:
             print_text(f"not run   {each.place}: {each.text}{described(each)}")
@@ -79,11 +79,11 @@ def check(clone: Clone, commands: Iterable[Command]) -> int:
         outcome = clone.run(each)
         word = "FAILED" if outcome.mistake else "ok"
         print_text(f"{word:6} {outcome.seconds:5.0f} s  {each.place}: {each.text}{described(each)}")
-        failed += complained(outcome.mistake)
-    return failed + complained(clone.stop_server())
+        failed += print_mistake(outcome.mistake)
+    return failed + print_mistake(clone.stop_server())
 
 
-def complained(mistake: str) -> int:
+def print_mistake(mistake: str) -> int:
     """Print a mistake, if there is one; returns the number of mistakes, 0 or 1."""
     if mistake:
         print_text(f"    {mistake}")

@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     make_output_folder(options.out)
     check_budget(options.out / BUDGET, options.minutes)
     results = []
-    for px in sorted({usual(name).input_px for name in options.networks}):
-        names = [name for name in options.networks if usual(name).input_px == px]
+    for px in sorted({base_config(name).input_px for name in options.networks}):
+        names = [name for name in options.networks if base_config(name).input_px == px]
         data = read_dataset(options.data, px)
         training, validation = data.training, data.all_validation
         finished = [name for name in names if (options.out / name / WEIGHTS).exists()]
@@ -61,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
         for name in names:
             if name in finished:
                 continue
-            config = begun(options.out / name) or in_budget(usual(name), training, 60 * options.minutes)
+            config = interrupted_config(options.out / name) or in_budget(
+                base_config(name), training, 60 * options.minutes
+            )
             print(f"{name}: {config.epochs * config.steps} batches of {config.batch}")
             train(config, training, validation, options.out / name)
         results += [describe(name, options.out / name, sets) for name in names]
@@ -98,7 +100,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def usual(name: str) -> TrainingConfig:
+def base_config(name: str) -> TrainingConfig:
     """Settings of a network in the comparison, without the number of steps."""
     if isinstance(NETWORKS[name], Pyramid):
         return replace(PRESETS["fpn"], network=name)
@@ -116,14 +118,14 @@ def check_budget(file: Path, minutes: float) -> None:
     file.write_text(f"{minutes}\n")
 
 
-def begun(run: Path) -> TrainingConfig | None:
+def interrupted_config(run: Path) -> TrainingConfig | None:
     """Settings of an interrupted training, with the steps measured at its start; None if it has not begun."""
     file = run / SETTINGS
     if not file.exists():
         return None
     settings = read_notes(file)
     return replace(
-        usual(settings["network"]), **{name: settings[name] for name in ("epochs", "steps", "validate_every")}
+        base_config(settings["network"]), **{name: settings[name] for name in ("epochs", "steps", "validate_every")}
     )
 
 
@@ -136,7 +138,7 @@ def in_budget(config: TrainingConfig, training: Frames, budget_s: float) -> Trai
 def describe(name: str, run: Path, folders: dict[str, Path]) -> dict[str, Any]:
     """Size, inference time and scores of a trained network."""
     evaluation = evaluate(run / WEIGHTS, folders, str(SCORED_AT_PX))
-    network, sets = build(name, usual(name).input_px), evaluation.sets
+    network, sets = build(name, base_config(name).input_px), evaluation.sets
     assert evaluation.final is not None  # the sets are the exam's
     settings = json.loads((run / SETTINGS).read_text())
     return {

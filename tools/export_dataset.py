@@ -142,7 +142,7 @@ def check_images(path: Path, choice: Choice, out: Path) -> None:
     there = {number for number in choice.reasons if pair_files(out, path, number)[0].exists()}
     for number, argument, _ in chosen_frames(path, there, "checking"):
         image, _ = pair_files(out, path, number)
-        with understood(path, number):
+        with naming_frame(path, number):
             content = camera_image(argument)
         if image.read_bytes() != content:
             raise ValueError(
@@ -168,7 +168,7 @@ def export(path: Path, choice: Choice, out: Path) -> str:
     """
     made = 0
     for number, argument, mask in chosen_frames(path, choice.reasons, "writing"):
-        with understood(path, number):
+        with naming_frame(path, number):
             made += write_pair(pair_files(out, path, number), argument, mask)
     reasons = Counter(choice.reasons.values())
     why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
@@ -203,7 +203,7 @@ def chosen_frames(path: Path, numbers: Collection[int], doing: str) -> Iterator[
 
 
 @contextmanager
-def understood(path: Path, number: int) -> Iterator[None]:
+def naming_frame(path: Path, number: int) -> Iterator[None]:
     """Name the frame in errors about its content.
 
     Raises:

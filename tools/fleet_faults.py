@@ -26,7 +26,7 @@ from typing import NamedTuple
 from model.command import command, run_command
 from model.loading import resolve_weights
 from server.settings import LONGEST_WATCHDOG_S, Settings
-from tools.fault_injection.drones import Judgement, Scene, draw_scenes, flying, together
+from tools.fault_injection.drones import Judgement, Scene, combined, draw_scenes, flying
 from tools.fault_injection.faults import FAULTS, Fault, Fleet, running
 from tools.fault_injection.watching import STEADY_S, STEADY_WITHIN_S, becomes_steady, failed_images, watching
 from tools.simulator.server_process import SHIPPED_WEIGHTS, running_server
@@ -65,11 +65,11 @@ class Outcome(NamedTuple):
 
     def row(self, drones: int) -> str:
         """The row of the table."""
-        told, of_all = self.judgement, f"{self.judgement.lost} of {drones}"
+        judgement, of_all = self.judgement, f"{self.judgement.lost} of {drones}"
         back = "not again" if math.isnan(self.back_s) else f"{self.back_s:.1f} s" if self.back_s else "all the time"
         return (
-            f"| {self.fault} | {self.failed} | {of_all} | {told.longest_patrol_s:.2f} s "
-            f"| {told.longest_silence_s:.2f} s | {told.wrong} of {told.follow_commands} "
+            f"| {self.fault} | {self.failed} | {of_all} | {judgement.longest_patrol_s:.2f} s "
+            f"| {judgement.longest_silence_s:.2f} s | {judgement.wrong} of {judgement.follow_commands} "
             f"| {self.over_s:.1f} s | {back} |"
         )
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with running(str(weights)) as fleet:
         print(HEAD, flush=True)
         for name in options.faults:
-            outcome = suffered(FAULTS[name], fleet, weights, scenes, options)
+            outcome = outcome_of_fault(FAULTS[name], fleet, weights, scenes, options)
             print(outcome.row(options.drones), flush=True)
             outcomes.append(outcome)
     return int(not all(outcome.is_good(options.watchdog_s) for outcome in outcomes))
@@ -117,7 +117,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def suffered(
+def outcome_of_fault(
     fault: Fault, fleet: Fleet, weights: Path, scenes: Sequence[Scene], options: argparse.Namespace
 ) -> Outcome:
     """Let a fault happen while drones follow, with a new server; `options` are those of `parse`.
@@ -140,8 +140,8 @@ def suffered(
         fault.happen(fleet)
         over_s = time.monotonic() - begin_s
         becomes_steady(watch, flown)  # if not, the outcome's row says so
-        told = together([drone.judged(begin_s, time.monotonic(), options.watchdog_s + GRACE_S) for drone in flown])
-        return Outcome(fault.name, told, failed_images(server) - failed, over_s, watch.back_after_s(begin_s))
+        judgement = combined([drone.judged(begin_s, time.monotonic(), options.watchdog_s + GRACE_S) for drone in flown])
+        return Outcome(fault.name, judgement, failed_images(server) - failed, over_s, watch.back_after_s(begin_s))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from server.watch.recording.restore import check_numbers, restored
 MOST_POINTS = 4_000_000
 
 
-class Story(NamedTuple):
+class BeliefHistory(NamedTuple):
     """What a tracker believed over time.
 
     Args:
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("server").setLevel(logging.ERROR)
     check_picture_file(options.out)
     with Recording(options.recording) as recording:
-        story = tell(recording)
-    draw(story, options.least, options.out)
-    print_text(f"{len(story.probabilities)} people in {len(story.times_s)} frames: {options.out}")
+        history = read_history(recording)
+    draw(history, options.least, options.out)
+    print_text(f"{len(history.probabilities)} people in {len(history.times_s)} frames: {options.out}")
     return 0
 
 
@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def tell(recording: Recording) -> Story:
+def read_history(recording: Recording) -> BeliefHistory:
     """Take a recording's events through its session again.
 
     Raises:
@@ -98,20 +98,20 @@ def tell(recording: Recording) -> Story:
             raise ValueError(f"expected at most {MOST_POINTS:,} points to draw in {recording.path}, got more")
     if not times_s:
         raise ValueError(f"expected frames that were understood in {recording.path}, got none")
-    return Story(np.array(times_s), dict(probabilities), np.array(followed))
+    return BeliefHistory(np.array(times_s), dict(probabilities), np.array(followed))
 
 
-def draw(story: Story, least: float, path: Path) -> None:
-    """Draw a story as PNG: a line for each person, thick while they are followed."""
+def draw(history: BeliefHistory, least: float, path: Path) -> None:
+    """Draw a history of beliefs as PNG: a line for each person, thick while they are followed."""
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
-    shown = [number for number, line in story.probabilities.items() if max(chance for _, chance in line) >= least]
+    shown = [number for number, line in history.probabilities.items() if max(chance for _, chance in line) >= least]
     for colour, number in enumerate(shown):
-        times_s, chances = np.array(story.probabilities[number]).T
+        times_s, chances = np.array(history.probabilities[number]).T
         gap = np.diff(times_s, prepend=times_s[0]) > 1.0  # out of view meanwhile
         times_s, chances = (np.insert(values, np.flatnonzero(gap), np.nan) for values in (times_s, chances))
         axes.plot(times_s, chances, ".-", color=f"C{colour}", linewidth=0.8, markersize=3, label=f"person {number}")
-        is_followed = np.isin(times_s, story.times_s[story.followed == number])
+        is_followed = np.isin(times_s, history.times_s[history.followed == number])
         axes.plot(np.where(is_followed, times_s, np.nan), chances, color=f"C{colour}", linewidth=4, alpha=0.5)
     axes.set(xlabel="seconds", ylabel="probability of being the hero", ylim=(-0.03, 1.03))
     axes.set_title("thick: followed")

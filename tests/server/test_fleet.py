@@ -69,10 +69,10 @@ def test_a_fleet_answers_as_the_local_engine_does(engine, local):
 def test_answers_of_another_network_are_not_used(fleet, local):
     relay = Relay(fleet.port)
     engine = connect(InferenceHost(relay.url, DEADLINE_S, TOKEN), WEIGHTS)
-    relay.renamed = "fcn4", "model_weights"
+    relay.replaced_model = "fcn4", "model_weights"
     with pytest.raises(UnavailableError, match=r"status 400: .*expected images uint8"):
         engine.infer(FRAME)
-    relay.renamed = None
+    relay.replaced_model = None
     assert_right(engine, local)
     engine.close()
     relay.close()

@@ -14,7 +14,7 @@ import pytest
 import requests
 from support.command import follower
 from support.fake_engine import RED
-from support.fronts import FRONTS, OPTIONS, One, free_ports, fronts_of, running_fronts
+from support.fronts import FRONTS, OPTIONS, Front, free_ports, fronts_of, running_fronts
 from support.live import follow
 from support.page import Flight, Viewer, request
 from support.waiting import PATIENCE_S, wait_until
@@ -213,7 +213,7 @@ def test_a_hold_outlasts_the_way_to_another_front(server):
 
 
 def test_requests_that_take_more_than_one_connection_are_led_to_the_fronts_own_ports(server):
-    shared, fronts = One(server.port), fronts_of(server)
+    shared, fronts = Front(server.port), fronts_of(server)
     assert request(shared, "GET", "/healthz")[0] == 200
     for path in ("/metrics", "/events", "/page/page.js"):
         assert request(shared, "GET", path)[0] == 421

@@ -15,7 +15,7 @@ FRONTS = 2
 OPTIONS = ("--fronts", str(FRONTS), *WATCHDOG)
 
 
-class One:
+class Front:
     """One front by its own port, with what `support.page` uses of a server."""
 
     def __init__(self, port: int) -> None:
@@ -42,6 +42,6 @@ def running_fronts(*options: str) -> Iterator[ServerProcess]:
         yield process
 
 
-def fronts_of(server: ServerProcess) -> dict[int, One]:
+def fronts_of(server: ServerProcess) -> dict[int, Front]:
     """The fronts of a server, by their numbers."""
-    return {number: One(server.port + number) for number in range(1, FRONTS + 1)}
+    return {number: Front(server.port + number) for number in range(1, FRONTS + 1)}

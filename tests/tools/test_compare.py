@@ -13,7 +13,7 @@ from model.recipes import PRESETS
 from model.run_folder import WEIGHTS
 from model.scoring import EVALUATION_SETS
 from tools import compare
-from tools.compare import main, usual
+from tools.compare import base_config, main
 
 TINY = {"small": Widths((), 4, ()), "larger": Widths((4,), 4, (4,))}
 
@@ -67,9 +67,9 @@ def test_a_budget_and_measured_steps_are_kept(data, tmp_path, capsys, monkeypatc
     assert main([*arguments, "--minutes", "1e-9"]) == 0
     assert main([*arguments, "--minutes", "2"]) == 2
     assert "expected --minutes 1e-09, the budget in " in capsys.readouterr().err
-    begun = compare.begun(tmp_path / "runs" / "small")
+    begun = compare.interrupted_config(tmp_path / "runs" / "small")
     assert (begun.network, begun.epochs, begun.steps) == ("small", 1, 1)
-    assert compare.begun(tmp_path / "runs" / "other") is None
+    assert compare.interrupted_config(tmp_path / "runs" / "other") is None
 
 
 def test_networks_that_learned_from_other_frames_are_not_compared(data, tmp_path, capsys, monkeypatch):
@@ -85,12 +85,12 @@ def test_networks_that_learned_from_other_frames_are_not_compared(data, tmp_path
 def test_the_steps_are_those_that_take_the_budgets_cpu_time(data, monkeypatch):
     now_s = iter((100.0, 103.0))  # before and after the two steps
     monkeypatch.setattr(compare, "time", SimpleNamespace(process_time=lambda: next(now_s)))
-    config = compare.in_budget(compare.usual("small"), read_set(data / "train", 32), budget_s=60.0)
+    config = compare.in_budget(compare.base_config("small"), read_set(data / "train", 32), budget_s=60.0)
     assert (config.epochs, config.steps) == (1, 40)
 
 
 def test_all_but_the_network_and_its_resolution_is_the_same():
-    one, other = usual("fcn3"), usual("fpn")
+    one, other = base_config("fcn3"), base_config("fpn")
     assert (one.network, one.input_px, one.crop_px) == ("fcn3", 160, 160)
     assert (other.network, other.input_px, other.crop_px) == ("fpn", 256, 192)
     assert one.augmentation == other.augmentation == "far"

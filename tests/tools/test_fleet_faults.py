@@ -14,7 +14,7 @@ from model.engines import load_engine
 from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.sight import Sight
 from server.wire.messages import Frame
-from tools.fault_injection.drones import Judgement, Sent, Told, draw_scenes, judge, scene_at, together
+from tools.fault_injection.drones import Judgement, ReceivedCommand, Sent, combined, draw_scenes, judge, scene_at
 from tools.fault_injection.relay import Relay
 from tools.fault_injection.watching import back_after_s
 from tools.fleet_faults import GRACE_S, Outcome
@@ -27,16 +27,16 @@ from tools.simulator.world import FRAMES_PER_S
 SENT = [Sent(at_s, np.array([at_s, 0.0])) for at_s in np.arange(0.0, 10.0, 0.5)]
 
 
-def follow(at_s: float, x_m: float) -> Told:
-    return Told(at_s, np.array([x_m, 0.0]))
+def follow(at_s: float, x_m: float) -> ReceivedCommand:
+    return ReceivedCommand(at_s, np.array([x_m, 0.0]))
 
 
-def patrol(at_s: float) -> Told:
-    return Told(at_s, None)
+def patrol(at_s: float) -> ReceivedCommand:
+    return ReceivedCommand(at_s, None)
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("received", "expected"),
     [
         # From 2 to 8 s: the order of 1 s lasts for 2 s, the last one until the end.
         ([follow(1, 1), follow(3, 3), follow(7, 7)], Judgement(2, 0, 0, 0.0, 4.0)),
@@ -49,8 +49,8 @@ def patrol(at_s: float) -> Told:
         ([], Judgement(0, 0, 0, 0.0, 0.0)),
     ],
 )
-def test_a_drone_is_judged_by_where_it_is_led_and_for_how_long_it_is_not(told, expected):
-    got = judge(SENT, told, begin_s=2.0, end_s=8.0, fresh_s=1.0)
+def test_a_drone_is_judged_by_where_it_is_led_and_for_how_long_it_is_not(received, expected):
+    got = judge(SENT, received, begin_s=2.0, end_s=8.0, fresh_s=1.0)
     assert got == pytest.approx(expected)
 
 
@@ -59,7 +59,7 @@ def test_without_a_recent_frame_an_order_to_follow_is_stale():
 
 
 def test_drones_are_judged_together():
-    assert together([Judgement(3, 1, 1, 0.5, 0.2), Judgement(4, 0, 0, 0.0, 0.9)]) == Judgement(7, 1, 1, 0.5, 0.9)
+    assert combined([Judgement(3, 1, 1, 0.5, 0.2), Judgement(4, 0, 0, 0.0, 0.9)]) == Judgement(7, 1, 1, 0.5, 0.9)
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_answers_that_are_mixed_up_between_drones_lead_to_wrong_places():
     sight, scenes = Sight(load_engine("openvino", SHIPPED_WEIGHTS), QUADSIM_CAMERA), draw_scenes()
     drones, rounds = range(3), range(8)
     sent = [[] for _ in drones]
-    told = {is_mixed_up: [[] for _ in drones] for is_mixed_up in (False, True)}
+    received = {is_mixed_up: [[] for _ in drones] for is_mixed_up in (False, True)}
     for at_s in (number / FRAMES_PER_S for number in rounds):
         seen = [scene_at(scenes, drone, at_s) for drone in drones]
         frames = [Frame.read(1, at_s, scene.frame.fields(at_s)) for scene in seen]
@@ -80,10 +80,10 @@ def test_answers_that_are_mixed_up_between_drones_lead_to_wrong_places():
             for is_mixed_up, answer in ((False, answers[drone]), (True, answers[drone - 1])):
                 found = sight.find(frames[drone], *decoded[drone], answer, depth_255).sightings
                 hero = max(found, key=lambda sighting: sighting.evidence)
-                told[is_mixed_up][drone].append(Told(at_s, np.array(hero.place.position_m[:2])))
+                received[is_mixed_up][drone].append(ReceivedCommand(at_s, np.array(hero.place.position_m[:2])))
     end_s = len(rounds) / FRAMES_PER_S
-    for is_mixed_up, all_told in told.items():
-        got = together([judge(*each, 0.0, end_s, fresh_s=1.25) for each in zip(sent, all_told, strict=True)])
+    for is_mixed_up, all_received in received.items():
+        got = combined([judge(*each, 0.0, end_s, fresh_s=1.25) for each in zip(sent, all_received, strict=True)])
         assert got.follow_commands == len(drones) * len(rounds)
         assert (got.wrong > 0) == is_mixed_up
 
@@ -115,17 +115,17 @@ def test_the_fleet_is_back_when_it_infers_for_good(seen, expected_s):
 def test_a_fault_came_out_well_if_nobody_was_misled_or_left_alone_and_the_fleet_is_back(
     wrong, longest_patrol_s, longest_silence_s, back_s, is_good
 ):
-    told = Judgement(9, wrong, 2, longest_patrol_s, longest_silence_s)
-    assert Outcome("delay", told, 3, 10.0, back_s).is_good(watchdog_s=1.0) is is_good
+    judgement = Judgement(9, wrong, 2, longest_patrol_s, longest_silence_s)
+    assert Outcome("delay", judgement, 3, 10.0, back_s).is_good(watchdog_s=1.0) is is_good
 
 
 def test_the_row_of_a_fault_says_what_the_drones_noticed():
-    told = Judgement(90, 0, 2, 0.514, 0.987)
-    assert Outcome("a fault", told, 3, 10.04, 13.25).row(12) == (
+    judgement = Judgement(90, 0, 2, 0.514, 0.987)
+    assert Outcome("a fault", judgement, 3, 10.04, 13.25).row(12) == (
         "| a fault | 3 | 2 of 12 | 0.51 s | 0.99 s | 0 of 90 | 10.0 s | 13.2 s |"
     )
-    assert Outcome("a fault", told, 0, 1.0, 0.0).row(12).endswith("| all the time |")
-    assert Outcome("a fault", told, 0, 1.0, math.nan).row(12).endswith("| not again |")
+    assert Outcome("a fault", judgement, 0, 1.0, 0.0).row(12).endswith("| all the time |")
+    assert Outcome("a fault", judgement, 0, 1.0, math.nan).row(12).endswith("| not again |")
 
 
 # --- the relay
@@ -194,7 +194,7 @@ def test_an_answer_can_have_one_byte_of_another_value(relay):
 
 
 def test_another_network_can_be_asked_for(relay):
-    relay.renamed = "a", "other"
+    relay.replaced_model = "a", "other"
     with connected(relay) as connection:
         assert asked(connection) == b"one:GET /v2/models/other/infer"
         assert asked(connection, b"/v2/models/b") == b"one:/v2/models/b"

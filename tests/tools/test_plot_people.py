@@ -7,22 +7,22 @@ from support.recorded_session import FORMAT_2, FORMAT_5, rewritten
 
 from server.watch.recording.reader import Recording
 from tools import plot_people
-from tools.plot_people import Story, draw, tell
+from tools.plot_people import BeliefHistory, draw, read_history
 
 
 def test_the_recorded_sightings_are_tracked_again():
     with Recording(FORMAT_2) as recording:
-        story = tell(recording)
-    assert len(story.times_s) == len(story.followed) > 5
-    assert np.all(np.diff(story.times_s) >= 0)
-    assert set(story.followed[story.followed > 0]) <= set(story.probabilities)
-    assert all(0 <= chance <= 1 for line in story.probabilities.values() for _, chance in line)
+        history = read_history(recording)
+    assert len(history.times_s) == len(history.followed) > 5
+    assert np.all(np.diff(history.times_s) >= 0)
+    assert set(history.followed[history.followed > 0]) <= set(history.probabilities)
+    assert all(0 <= chance <= 1 for line in history.probabilities.values() for _, chance in line)
 
 
 def test_nobody_is_followed_while_the_drone_is_on_hold():
     """Of the frames that were seen, 20 come before the hold and three within it."""
     with Recording(FORMAT_5) as recording:
-        followed = tell(recording).followed > 0
+        followed = read_history(recording).followed > 0
     assert followed[19:24].tolist() == [True, False, False, False, True]
 
 
@@ -36,7 +36,7 @@ def test_a_picture_is_drawn(tmp_path, capsys):
 def test_people_out_of_view_for_a_while_and_nobody_followed_are_drawn_too(tmp_path):
     times_s = np.arange(10) / 5
     line = [(0.0, 0.4), (0.2, 0.5), (1.8, 0.9)]
-    draw(Story(times_s, {3: line, 4: [(0.0, 0.01)]}, np.zeros(10, int)), 0.05, tmp_path / "people.png")
+    draw(BeliefHistory(times_s, {3: line, 4: [(0.0, 0.01)]}, np.zeros(10, int)), 0.05, tmp_path / "people.png")
     assert (tmp_path / "people.png").stat().st_size > 1000
 
 
@@ -58,7 +58,7 @@ def test_more_points_than_memory_is_meant_for_are_refused(monkeypatch):
         Recording(FORMAT_2) as recording,
         pytest.raises(ValueError, match=r"expected at most 5 points to draw in .*format2\.mcap, got more"),
     ):
-        tell(recording)
+        read_history(recording)
 
 
 @pytest.mark.parametrize(

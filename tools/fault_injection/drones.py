@@ -39,7 +39,7 @@ class Sent(NamedTuple):
     hero_m: np.ndarray
 
 
-class Told(NamedTuple):
+class ReceivedCommand(NamedTuple):
     """A command: time of arrival (monotonic s), and (2,) the place it leads to, metres; None for an order to patrol."""
 
     at_s: float
@@ -64,17 +64,19 @@ class Judgement(NamedTuple):
     longest_silence_s: float
 
 
-def judge(sent: Sequence[Sent], told: Sequence[Told], begin_s: float, end_s: float, fresh_s: float) -> Judgement:
+def judge(
+    sent: Sequence[Sent], received: Sequence[ReceivedCommand], begin_s: float, end_s: float, fresh_s: float
+) -> Judgement:
     """Judge the commands that one drone got from `begin_s` to `end_s`.
 
-    Of several orders to patrol in a row, `told` must hold the first only.
+    Of several orders to patrol in a row, `received` must hold the first only.
     An order to follow is wrong, or stale, if it leads more than `WRONG_M` away from the hero of each frame that was
     sent within `fresh_s` before it.
     """
-    told = [each for each in told if each.at_s < end_s]
-    ends_s = [*(later.at_s for later in told[1:]), end_s]
+    received = [each for each in received if each.at_s < end_s]
+    ends_s = [*(later.at_s for later in received[1:]), end_s]
     # The latest order before `begin_s` still holds.
-    lasting = [(each, until_s) for each, until_s in zip(told, ends_s, strict=False) if until_s > begin_s]
+    lasting = [(each, until_s) for each, until_s in zip(received, ends_s, strict=False) if until_s > begin_s]
     follows = [each for each, _ in lasting if each.place_m is not None and each.at_s >= begin_s]
     return Judgement(
         len(follows),
@@ -85,13 +87,13 @@ def judge(sent: Sequence[Sent], told: Sequence[Told], begin_s: float, end_s: flo
     )
 
 
-def _is_wrong(told: Told, sent: Sequence[Sent], fresh_s: float) -> bool:
-    assert told.place_m is not None
-    heroes_m = (frame.hero_m for frame in sent if told.at_s - fresh_s <= frame.at_s <= told.at_s)
-    return all(math.dist(told.place_m, hero_m) > WRONG_M for hero_m in heroes_m)
+def _is_wrong(received: ReceivedCommand, sent: Sequence[Sent], fresh_s: float) -> bool:
+    assert received.place_m is not None
+    heroes_m = (frame.hero_m for frame in sent if received.at_s - fresh_s <= frame.at_s <= received.at_s)
+    return all(math.dist(received.place_m, hero_m) > WRONG_M for hero_m in heroes_m)
 
 
-def together(judgements: Sequence[Judgement]) -> Judgement:
+def combined(judgements: Sequence[Judgement]) -> Judgement:
     """Combine the judgements of all drones."""
     follows, wrong, lost, patrols_s, silences_s = zip(*judgements, strict=True)
     return Judgement(sum(follows), sum(wrong), sum(lost), max(patrols_s), max(silences_s))
@@ -145,7 +147,7 @@ class Drone:
 
     def judged(self, begin_s: float, end_s: float, fresh_s: float) -> Judgement:
         """Judge the commands that it got; see `judge`."""
-        return judge(list(self._sent), self._told(), begin_s, end_s, fresh_s)
+        return judge(list(self._sent), self._received(), begin_s, end_s, fresh_s)
 
     def stop(self) -> None:
         """Disconnect."""
@@ -153,14 +155,14 @@ class Drone:
         self._pilot.join()
         self._client.close()
 
-    def _told(self) -> list[Told]:
-        told: list[Told] = []
+    def _received(self) -> list[ReceivedCommand]:
+        received: list[ReceivedCommand] = []
         for event in self._client.events:
             if event.name == FOLLOW:
-                told.append(Told(event.arrived_s, np.array(event.argument["coords"][:2], float)))
-            elif event.name == PATROL and not (told and told[-1].place_m is None):
-                told.append(Told(event.arrived_s, None))
-        return told
+                received.append(ReceivedCommand(event.arrived_s, np.array(event.argument["coords"][:2], float)))
+            elif event.name == PATROL and not (received and received[-1].place_m is None):
+                received.append(ReceivedCommand(event.arrived_s, None))
+        return received
 
     def _fly(self) -> None:
         for number in itertools.count():

@@ -14,7 +14,7 @@ from tools.simulator.server_process import SHIPPED_WEIGHTS
 
 REPLICAS = 2
 MOST_S = 180.0
-"""Longest time for a fault to be over; Serve takes most of a minute to replace a replica that stands still."""
+"""Longest time for a fault to be over; Serve takes most of a minute to replace a replica that hangs."""
 HELD_S, DELAY_S = 10.0, 0.3
 _POLL_S = 0.2
 
@@ -109,9 +109,9 @@ def _corrupt(fleet: Fleet) -> None:
 
 
 def _serve_other_network(fleet: Fleet) -> None:
-    fleet.relay.renamed = fleet.network, fleet.other
+    fleet.relay.replaced_model = fleet.network, fleet.other
     time.sleep(HELD_S)
-    fleet.relay.renamed = None
+    fleet.relay.replaced_model = None
 
 
 def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: int) -> None:

@@ -21,13 +21,13 @@ class Relay:
         url: of the relay.
         delay_s: delay of each answer.
         is_corrupt: whether a byte of each piece of an answer is changed.
-        renamed: (model, other): requests for `model` are changed to requests for `other`; None: no request is changed.
+        replaced_model: (model, other): requests for `model` are changed to requests for `other`; None: no change.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.delay_s, self.is_corrupt = 0.0, False
-        self.renamed: tuple[str, str] | None = None
+        self.replaced_model: tuple[str, str] | None = None
         self._rng, self._open = np.random.default_rng(0), set[socket.socket]()
         self._listener = socket.create_server((HOST, 0))
         self.url = f"http://{HOST}:{self._listener.getsockname()[1]}"
@@ -58,14 +58,14 @@ class Relay:
                 continue
             self._open |= {client, fleet}
             asked = threading.Event()
-            for pass_on in (self._pass_questions, self._pass_answers):
+            for pass_on in (self._pass_requests, self._pass_answers):
                 threading.Thread(target=pass_on, args=(client, fleet, asked), daemon=True).start()
 
-    def _pass_questions(self, client: socket.socket, fleet: socket.socket, asked: threading.Event) -> None:
+    def _pass_requests(self, client: socket.socket, fleet: socket.socket, asked: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while piece := client.recv(PIECE_BYTES):
-                if self.renamed is not None:
-                    model, other = (f"/v2/models/{name}".encode() for name in self.renamed)
+                if self.replaced_model is not None:
+                    model, other = (f"/v2/models/{name}".encode() for name in self.replaced_model)
                     piece = piece.replace(model, other, 1)
                 asked.set()
                 fleet.sendall(piece)

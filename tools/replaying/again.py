@@ -41,7 +41,7 @@ class Replay:
         self._is_same_network, self._chosen = is_same_network, start.chosen
         # Frames without an answer, by number.
         self._frames = Waiting[int, Frame]()
-        tracker = self._own(start.tracker)
+        tracker = self._with_own_profile(start.tracker)
         # A new session begins with these settings. A `Retarget` would make it drop a frame that arrived before.
         self.session = restored(replace(start, tracker=tracker) if start.state is None else start)
         # The result of `_follows` for the recorded session.
@@ -51,7 +51,7 @@ class Replay:
         if start.state is not None and tracker != start.tracker:
             self._first = self.session.take(Retarget(start.monotonic_s, tracker))
 
-    def _own(self, recorded: TrackerConfig) -> TrackerConfig:
+    def _with_own_profile(self, recorded: TrackerConfig) -> TrackerConfig:
         """Recorded settings of the tracker, with the profile of the replay's network."""
         if self._is_same_network:
             return recorded
@@ -88,11 +88,11 @@ class Replay:
         if isinstance(event, Received):  # its outcome is not compared
             self._receive(event, happened.argument or "")
         else:
-            late, self._first = self._first + self._watch(happened), []
+            late, self._first = self._first + self._tick_if_different(happened), []
             if isinstance(event, Answer) and event.frame is not None:
                 event = self._answer(event, event.frame)
             elif isinstance(event, Retarget):
-                event = replace(event, tracker=self._own(event.tracker))
+                event = replace(event, tracker=self._with_own_profile(event.tracker))
         commands = self.session.take(event)
         return Outcome(event, self.session.state.tracker.state, late + commands)
 
@@ -108,7 +108,7 @@ class Replay:
             print_beside_bars(f"perception failed on a frame: {error!r}")
         return answer(frame, outcome, recorded.at_s)
 
-    def _watch(self, happened: Happened) -> list[Command]:
+    def _tick_if_different(self, happened: Happened) -> list[Command]:
         """Give this session a tick of the watchdog if it differs from the recorded session.
 
         The recording has only the ticks that changed something in the recorded session. If the two sessions differ, a

@@ -130,9 +130,9 @@ class _Simulation:
         frame = Frame(drone, now_s)
         self._sent += self._counts(frame)
         server = self._servers[drone % len(self._servers)]
-        server.loop.serve(self._fleet.loop_s, lambda: self._put(server, frame))
+        server.loop.serve(self._fleet.loop_s, lambda: self._put_into_slot(server, frame))
 
-    def _put(self, server: Server, frame: Frame) -> None:
+    def _put_into_slot(self, server: Server, frame: Frame) -> None:
         older = server.waiting.get(frame.drone)
         if older is None:  # a drone that pauses saves up no turns
             server.turns[frame.drone] = max(server.turns.get(frame.drone, 0), server.latest_turn)
@@ -158,10 +158,11 @@ class _Simulation:
     def _ask(self, batch: Batch) -> None:
         fleet, server = self._fleet, batch.server
         self._timeline.at(self._timeline.now_s + fleet.deadline_s, lambda: self._expire(batch))
+        to_replica = partial(self._send_to_replica, batch)
         for _ in batch.frames:
-            server.up.serve(fleet.request_s, lambda: server.proxy.serve(fleet.proxy_s, lambda: self._lead(batch)))
+            server.up.serve(fleet.request_s, lambda: server.proxy.serve(fleet.proxy_s, to_replica))
 
-    def _lead(self, batch: Batch) -> None:
+    def _send_to_replica(self, batch: Batch) -> None:
         """Give an image to the shorter queue of two replicas, as Serve does."""
         pair = self._random.sample(self._replicas, min(2, len(self._replicas)))
         replica = min(pair, key=lambda replica: replica.ongoing)
@@ -172,7 +173,7 @@ class _Simulation:
 
     def _inferred(self, batch: Batch) -> None:
         if self._queued:
-            self._lead(self._queued.popleft())
+            self._send_to_replica(self._queued.popleft())
         batch.server.down.serve(self._fleet.answer_s, lambda: self._answered(batch))
 
     def _answered(self, batch: Batch) -> None:

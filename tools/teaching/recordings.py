@@ -29,21 +29,21 @@ def split_recordings(runs: Sequence[Run]) -> list[Run]:
     Raises:
         ValueError: if there are too few.
     """
-    having = [run for run in runs if run.frame_numbers()]
-    if len(having) < LEAST_RECORDINGS:
-        names = ", ".join(f"{run.split}/{run.name}" for run in having) or "none"
+    with_frames = [run for run in runs if run.frame_numbers()]
+    if len(with_frames) < LEAST_RECORDINGS:
+        names = ", ".join(f"{run.split}/{run.name}" for run in with_frames) or "none"
         raise ValueError(
-            f"expected at least {LEAST_RECORDINGS} recordings with frames, got {len(having)} ({names}): some to learn "
-            "from, and a whole one to test with, because neighbouring frames of a recording look alike. Record "
-            f"{LEAST_RECORDINGS - len(having)} more, each a separate flight of some minutes, "
+            f"expected at least {LEAST_RECORDINGS} recordings with frames, got {len(with_frames)} ({names}): "
+            "some to learn from, and a whole one to test with, because neighbouring frames of a recording look alike. "
+            f"Record {LEAST_RECORDINGS - len(with_frames)} more, each a separate flight of some minutes, "
             "as train/<name>/IMG beside them"
         )
     learning, held_out = SPLITS
-    if len({run.split for run in having}) == len(SPLITS):
-        return having
-    count = max(1, len(having) // HELD_OUT_SHARE)
-    chosen = {(number + 1) * len(having) // count - 1 for number in range(count)}
-    return [run._replace(split=held_out if number in chosen else learning) for number, run in enumerate(having)]
+    if len({run.split for run in with_frames}) == len(SPLITS):
+        return with_frames
+    count = max(1, len(with_frames) // HELD_OUT_SHARE)
+    chosen = {(number + 1) * len(with_frames) // count - 1 for number in range(count)}
+    return [run._replace(split=held_out if number in chosen else learning) for number, run in enumerate(with_frames)]
 
 
 def refuse_corrected(data: Path) -> None:

@@ -32,7 +32,7 @@ NOBODY = Finding(
     Mark.WRONG,
     "frames",
     "none understood",
-    mend="QuadSim connects to 127.0.0.1:4567 of its own machine, in the scene Follow Me only; docs/connect.md says how "
+    fix="QuadSim connects to 127.0.0.1:4567 of its own machine, in the scene Follow Me only; docs/connect.md says how "
     "that reaches a container, WSL or another machine",
 )
 

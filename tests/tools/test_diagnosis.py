@@ -40,12 +40,12 @@ def found(frames, period_s=0.2):
 def test_nothing_is_wrong_with_a_quadsim():
     findings = found([frame(BEGIN_S + 0.2 * number) for number in range(20)])
     assert set(findings) == {("frames", Mark.OK), ("timestamp", Mark.OK)}
-    assert findings["frames", Mark.OK].words == "5.0 a second"
-    assert findings["timestamp", Mark.OK].words == "the clock runs like this machine's: 3.8 s in 3.8 s"
+    assert findings["frames", Mark.OK].text == "5.0 a second"
+    assert findings["timestamp", Mark.OK].text == "the clock runs like this machine's: 3.8 s in 3.8 s"
 
 
 @pytest.mark.parametrize(
-    ("step_s", "words"),
+    ("step_s", "text"),
     [
         (0.4, "the clock runs at 2×"),
         (0.02, "the clock runs at 0.1×"),
@@ -53,16 +53,16 @@ def test_nothing_is_wrong_with_a_quadsim():
         (-1.0, "the clock stands still or goes back"),
     ],
 )
-def test_a_clock_that_does_not_run_in_seconds_is_told(step_s, words):
+def test_a_clock_that_does_not_run_in_seconds_is_told(step_s, text):
     finding = found([frame(BEGIN_S + step_s * number) for number in range(20)])["timestamp", Mark.WRONG]
-    assert finding.words == words
-    assert finding.came == f"{19 * step_s:.1f} s in 3.8 s"
-    assert finding.mend
+    assert finding.text == text
+    assert finding.received == f"{19 * step_s:.1f} s in 3.8 s"
+    assert finding.fix
 
 
 def test_frames_without_a_time_are_noted():
     finding = found([{**frame(), "timestamp": "noon"}] * 10)["timestamp", Mark.NOTE]
-    assert finding.came == "'noon'"
+    assert finding.received == "'noon'"
     assert "1504814505.23149" in finding.expected
 
 
@@ -77,36 +77,36 @@ def test_two_frames_in_five_seconds_are_too_rare_and_two_in_a_moment_say_nothing
     for arrival_s in (0.0, 0.2):
         check.take(arrival_s, frame(BEGIN_S + arrival_s))
     assert check.judge(0.4) == check.judge(4.9) == []
-    assert check.judge(5.0)[0].words == "too few: one every 5.0 s"
+    assert check.judge(5.0)[0].text == "too few: one every 5.0 s"
     assert check.judge(9.0) == []  # once
 
 
 @pytest.mark.parametrize(
-    ("changes", "subject", "words"),
+    ("changes", "subject", "text"),
     [
         ({"gimbal_pose": None}, "gimbal_pose", "no such key among"),
         ({"gimbal_pose": "1,2,3"}, "gimbal_pose", "'1,2,3' (3 numbers)"),
         ({"rgb_image": "AAAA"}, "rgb_image", "begins with"),
     ],
 )
-def test_a_field_that_is_not_understood_is_told_with_a_sample_and_how_to_mend_it(changes, subject, words):
+def test_a_field_that_is_not_understood_is_told_with_a_sample_and_how_to_fix_it(changes, subject, text):
     sent = fields(**changes)
     finding = found([sent])[subject, Mark.WRONG]
-    assert words in finding.words
-    assert finding.came == sample(sent)
-    assert "'timestamp': '" in finding.came
+    assert text in finding.text
+    assert finding.received == sample(sent)
+    assert "'timestamp': '" in finding.received
     assert finding.expected
-    assert finding.mend
+    assert finding.fix
 
 
 def test_what_is_no_frame_at_all_is_told():
-    assert found(["hello"])["sensor_frame", Mark.WRONG].came == "'hello'"
-    assert found([{}])["rgb_image", Mark.WRONG].came == "an empty object"
+    assert found(["hello"])["sensor_frame", Mark.WRONG].received == "'hello'"
+    assert found([{}])["rgb_image", Mark.WRONG].received == "an empty object"
 
 
 def test_decimal_commas_are_noted_as_understood():
     finding = found([frame(locale="de")])["numbers", Mark.NOTE]
-    assert finding.came == "10,0000,20,0000,8,0000,0,0000,20,0000,30,0000"
+    assert finding.received == "10,0000,20,0000,8,0000,0,0000,20,0000,30,0000"
 
 
 def test_thousands_separators_of_an_english_machine_are_no_decimal_commas():
@@ -115,23 +115,26 @@ def test_thousands_separators_of_an_english_machine_are_no_decimal_commas():
 
 def test_other_sizes_than_quadsims_are_noted():
     findings = found([frame(width=320, height=240, depth_px=(120, 160))])
-    assert (findings["rgb_image", Mark.NOTE].came, findings["rgb_image", Mark.NOTE].expected) == ("320×240", "256×256")
-    assert findings["depth_image", Mark.NOTE].words == "got 160×120"
+    assert (findings["rgb_image", Mark.NOTE].received, findings["rgb_image", Mark.NOTE].expected) == (
+        "320×240",
+        "256×256",
+    )
+    assert findings["depth_image", Mark.NOTE].text == "got 160×120"
 
 
 def test_frames_without_depth_images_are_noted_as_understood():
     without = {name: value for name, value in frame().items() if name != "depth_image"}
-    assert "as if they stood on flat ground" in found([without] * 10)["depth_image", Mark.NOTE].words
+    assert "as if they stood on flat ground" in found([without] * 10)["depth_image", Mark.NOTE].text
     assert ("depth_image", Mark.NOTE) not in found([without] * 9 + [frame()])
 
 
 def test_an_image_that_is_too_large_is_told():
-    assert "1000×1000" in found([frame(width=1000, height=1000)])["rgb_image", Mark.WRONG].words
+    assert "1000×1000" in found([frame(width=1000, height=1000)])["rgb_image", Mark.WRONG].text
 
 
 def test_depth_images_with_nothing_in_them_are_told_unless_some_have_depth():
     empty, full = frame(depth_m=np.inf), frame()
-    assert "no depth: 255 everywhere in all 10 frames" in found([empty] * 10)["depth_image", Mark.WRONG].words
+    assert "no depth: 255 everywhere in all 10 frames" in found([empty] * 10)["depth_image", Mark.WRONG].text
     assert ("depth_image", Mark.WRONG) not in found([empty] * 9 + [full])
 
 
@@ -140,7 +143,7 @@ def test_the_gimbals_sweep_tells_how_fast_quadsims_world_runs(speed):
     poses = [POSE._replace(yaw_deg=-(7.0 * speed * number % 360)) for number in range(20)]  # 35°/s, 5 frames a second
     frames = [frame(BEGIN_S + 0.2 * number, gimbal_pose=pose, pose=POSE) for number, pose in enumerate(poses)]
     finding = found(frames).get(("time scale", Mark.NOTE))
-    assert (finding and finding.words) == (f"the world runs at about {speed}.0×" if speed > 1 else None)
+    assert (finding and finding.text) == (f"the world runs at about {speed}.0×" if speed > 1 else None)
 
 
 def test_a_drone_that_flies_or_a_still_gimbal_says_nothing_of_the_worlds_speed():
@@ -176,9 +179,9 @@ def test_a_machine_that_runs_the_tests_can_run_the_server(checked, tmp_path):
     findings = checked()
     for subject in ("Python", "libraries", "CPU", "GPU", "network", "cache"):
         assert findings[subject].mark is Mark.OK, findings[subject]
-    assert "computes fast in " in findings["CPU"].words
-    assert findings["network"].words.startswith("colours; loaded in ")
-    assert str(tmp_path / "cache") in findings["cache"].words
+    assert "computes fast in " in findings["CPU"].text
+    assert findings["network"].text.startswith("colours; loaded in ")
+    assert str(tmp_path / "cache") in findings["cache"].text
     assert {"disk", "browser", "port 4567"} <= set(findings)
 
 
@@ -194,7 +197,7 @@ def test_a_network_that_cannot_be_loaded_is_told(checked, monkeypatch):
     monkeypatch.setattr("tools.simulator.server_process.SHIPPED_WEIGHTS", Path("no/such/network"))
     finding = checked()["network"]
     assert finding.mark is Mark.WRONG
-    assert "expected a network at no/such/network" in finding.words
+    assert "expected a network at no/such/network" in finding.text
 
 
 def test_an_old_python_a_full_disk_and_a_cache_that_is_none_are_told(checked, tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_a_good_client_is_understood_and_told_to_patrol(server, quadsim):
     assert [event.name for event in quadsim.events] == ["object_lost"]
     told(server, "ok    handshake", "EIO='4', transport='websocket', User-Agent='websocket-sharp/1.0'")
     quadsim.close()
-    told(server, "ok    frames: 3 came, 3 understood")
+    told(server, "ok    frames: 3 received, 3 understood")
 
 
 def test_an_old_client_by_polling_is_told_what_to_use(server):
@@ -94,14 +94,14 @@ def test_another_simulators_event_is_told(server, quadsim):
 @pytest.mark.parametrize("name", ["gimbal_pose", "rgb_image"])
 def test_a_missing_field_is_told_with_a_sample(server, quadsim, name):
     answers(quadsim, fields(**{name: None}))
-    told(server, f"WRONG {name}: got no such key among", "came:     'timestamp': '", "expected: ", "fix:      ")
+    told(server, f"WRONG {name}: got no such key among", "received: 'timestamp': '", "expected: ", "fix:      ")
 
 
 def test_decimal_commas_are_noted(server, quadsim):
     answers(
         quadsim, sensor_frame_fields(np.zeros((256, 256, 3), np.uint8), np.full((256, 256), 9.0), POSE, locale="de")
     )
-    told(server, "note  numbers: decimal commas", "came:     10,0000,20,0000,8,0000")
+    told(server, "note  numbers: decimal commas", "received: 10,0000,20,0000,8,0000")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_depth_with_nothing_in_it_and_a_clock_that_is_too_fast_are_told(server, 
     for number in range(10):  # a slow machine slows the clock down, but not ten times
         answers(quadsim, sensor_frame_fields(image, nothing, POSE, timestamp_s=BEGIN_S + 1000 * number))
     told(server, "WRONG depth_image: no depth: 255 everywhere")
-    told(server, "WRONG timestamp: the clock runs at ", "came:     9000.0 s in ")
+    told(server, "WRONG timestamp: the clock runs at ", "received: 9000.0 s in ")
 
 
 def test_rare_frames_are_told(server, quadsim):
@@ -152,7 +152,7 @@ def test_it_ends_with_status_0_after_a_good_client():
     process = listening()
     with QuadSimClient(port=process.port) as client:
         answers(client, fields())
-    told(process, "ok    frames: 1 came, 1 understood")
+    told(process, "ok    frames: 1 received, 1 understood")
     assert process.stop() == 0
     assert process.log[-1] == "1 frames understood, 0 wrong."
 

@@ -8,7 +8,7 @@ FRAME_SAMPLE = (
     '"rgb_image": a JPEG of 256×256 in base64, "depth_image": a PNG of 256×256 in base64'
 )
 
-_MEND = {
+_FIXES = {
     "protocol": "let the client connect by websocket only (transports: ['websocket']), or use a client of Socket.IO 3 "
     "or newer: socket.io-client 3, python-socketio 5",
     "transport": "connect to /socket.io/?EIO=4&transport=websocket",
@@ -32,14 +32,14 @@ _MEND = {
 }
 
 
-def from_complaint(field: str, expected: str, received: str, came: str = "") -> Finding:
+def from_complaint(field: str, expected: str, received: str, sample: str = "") -> Finding:
     """Make a finding of a complaint of the server.
 
     Args:
         field: the field that is wrong.
         expected: what was expected, in the server's words.
         received: what was received, in the server's words.
-        came: a longer sample of what was received; empty if `received` is enough.
+        sample: a longer sample of what was received; empty if `received` is enough.
     """
     shown = expected if field not in ("pose", "gimbal_pose") else f'"{field}": "{POSE_SAMPLE}", that is {expected}'
-    return Finding(Mark.WRONG, field, f"got {received}", came, shown, _MEND.get(field, ""))
+    return Finding(Mark.WRONG, field, f"got {received}", sample, shown, _FIXES.get(field, ""))

@@ -18,20 +18,20 @@ class Finding(NamedTuple):
     Args:
         mark: how serious it is.
         subject: what it is about, in a word or two.
-        words: the result.
-        came: a sample of what was received.
+        text: the result.
+        received: a sample of what was received.
         expected: what was expected.
-        mend: how to fix it.
+        fix: how to fix it.
     """
 
     mark: Mark
     subject: str
-    words: str
-    came: str = ""
+    text: str
+    received: str = ""
     expected: str = ""
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        details = ("came", self.came), ("expected", self.expected), ("fix", self.mend)
-        lines = [f"      {name + ':':<10}{text}" for name, text in details if text]
-        return "\n".join([f"{self.mark.value:<6}{self.subject}: {self.words}", *lines])
+        details = ("received", self.received), ("expected", self.expected), ("fix", self.fix)
+        lines = [f"      {name + ':':<10}{value}" for name, value in details if value]
+        return "\n".join([f"{self.mark.value:<6}{self.subject}: {self.text}", *lines])

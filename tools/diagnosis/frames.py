@@ -99,15 +99,15 @@ class FrameCheck:
         if self._with_depth or not self.understood:
             return []
         if self._without_image == self.understood:
-            words = "none: people are placed as if they stood on flat ground, at height 0 or what --ground-m says"
-            return [Finding(Mark.NOTE, "depth_image", words, expected="a PNG beside the picture, as QuadSim sends")]
+            text = "none: people are placed as if they stood on flat ground, at height 0 or what --ground-m says"
+            return [Finding(Mark.NOTE, "depth_image", text, expected="a PNG beside the picture, as QuadSim sends")]
         return [
             Finding(
                 Mark.WRONG,
                 "depth_image",
                 f"no depth: {NOTHING_NEAR} everywhere in all {self.understood} frames, so nobody can be placed",
                 expected="R = round(255 · depth / far), smaller where something is near",
-                mend="send the distance along the optical axis, not a mask or an empty picture; far is 100 m, or what "
+                fix="send the distance along the optical axis, not a mask or an empty picture; far is 100 m, or what "
                 "--depth-far-m says",
             )
         ]
@@ -118,23 +118,23 @@ class FrameCheck:
         if not self._moments:
             return []
         if len(timed) < 2:
-            words = "not understood: the server takes the frames' times of arrival instead"
-            return [Finding(Mark.NOTE, "timestamp", words, shorten(self._timestamp), expected)]
+            text = "not understood: the server takes the frames' times of arrival instead"
+            return [Finding(Mark.NOTE, "timestamp", text, shorten(self._timestamp), expected)]
         assert timed[-1].timestamp_s is not None and timed[0].timestamp_s is not None
         by_client_s = timed[-1].timestamp_s - timed[0].timestamp_s
         by_arrival_s = timed[-1].arrival_s - timed[0].arrival_s
-        came = f"{by_client_s:.1f} s in {by_arrival_s:.1f} s"
+        received = f"{by_client_s:.1f} s in {by_arrival_s:.1f} s"
         if by_client_s <= 0:
-            mend = "take the time of each frame anew"
-            return [Finding(Mark.WRONG, "timestamp", "the clock stands still or goes back", came, expected, mend)]
+            fix = "take the time of each frame anew"
+            return [Finding(Mark.WRONG, "timestamp", "the clock stands still or goes back", received, expected, fix)]
         rate = by_client_s / max(by_arrival_s, 1e-6)
         if 1 / FASTEST < rate < FASTEST:
-            return [Finding(Mark.OK, "timestamp", f"the clock runs like this machine's: {came}")]
-        mend = (
+            return [Finding(Mark.OK, "timestamp", f"the clock runs like this machine's: {received}")]
+        fix = (
             "send the time of the simulated world, in seconds: with any other time, people seem to move faster or "
             "slower than they do. Only a simulator in lock-step may run faster than this machine's clock"
         )
-        return [Finding(Mark.WRONG, "timestamp", f"the clock runs at {rate:.3g}×", came, expected, mend)]
+        return [Finding(Mark.WRONG, "timestamp", f"the clock runs at {rate:.3g}×", received, expected, fix)]
 
 
 def sample(argument: object) -> str:
@@ -146,42 +146,42 @@ def sample(argument: object) -> str:
 
 
 def _numbers(argument: Mapping[str, object]) -> list[Finding]:
-    text = str(argument["gimbal_pose"])
-    if decimal_separator(text) == ".":
+    pose = str(argument["gimbal_pose"])
+    if decimal_separator(pose) == ".":
         return []
-    words = "decimal commas: understood; the answers use numbers that this machine reads correctly"
-    return [Finding(Mark.NOTE, "numbers", words, text)]
+    text = "decimal commas: understood; the answers use numbers that this machine reads correctly"
+    return [Finding(Mark.NOTE, "numbers", text, pose)]
 
 
 def _size(size: Size) -> list[Finding]:
     if (size.width_px, size.height_px) == (IMAGE_PX, IMAGE_PX):
         return []
-    mend = (
+    fix = (
         "nothing, if the vertical field of view is 60° as QuadSim's; another one: --vertical-fov-deg. Far people are "
         "seen best at the network's own size"
     )
-    words = "another size than QuadSim's: it is resized for the network"
-    return [Finding(Mark.NOTE, "rgb_image", words, str(size), f"{IMAGE_PX}×{IMAGE_PX}", mend)]
+    text = "another size than QuadSim's: it is resized for the network"
+    return [Finding(Mark.NOTE, "rgb_image", text, str(size), f"{IMAGE_PX}×{IMAGE_PX}", fix)]
 
 
 def _sizes(size: Size, depth_255: np.ndarray) -> list[Finding]:
     remark = compare_sizes(size, depth_255)
     if remark is None:
         return []
-    mend = "render both images with the same camera and size"
-    return [Finding(Mark.NOTE, remark.field, f"got {remark.received}", expected=remark.expected, mend=mend)]
+    fix = "render both images with the same camera and size"
+    return [Finding(Mark.NOTE, remark.field, f"got {remark.received}", expected=remark.expected, fix=fix)]
 
 
 def _rate(frames: int, age_s: float) -> Finding:
     period_s = age_s / max(frames - 1, 1)
-    came = f"{frames} in {age_s:.1f} s"
+    received = f"{frames} in {age_s:.1f} s"
     if period_s <= RAREST_S:
         return Finding(Mark.OK, "frames", f"{1 / period_s:.1f} a second")
     return Finding(
         Mark.WRONG,
         "frames",
         f"too few: one every {period_s:.1f} s",
-        came,
+        received,
         "5 a second, as QuadSim sends them; at least 2",
         "send more: a drone follows for 1 s after its latest frame (--watchdog-s), then it patrols",
     )
@@ -198,7 +198,7 @@ def _world(moments: list[Moment]) -> list[Finding]:
             rates.append(turned_deg / step_s)
     if len(rates) < ENOUGH_STEPS or (speed := statistics.median(rates) / SWEEP_DEG_S) < FASTEST:
         return []
-    came = f"the gimbal of a hovering drone turns at {statistics.median(rates):.0f}°/s"
-    mend = "if this is QuadSim, press 1: its digit keys set the speed of the world; its timestamps do not show this"
+    received = f"the gimbal of a hovering drone turns at {statistics.median(rates):.0f}°/s"
+    fix = "if this is QuadSim, press 1: its digit keys set the speed of the world; its timestamps do not show this"
     expected = f"{SWEEP_DEG_S:g}°/s"
-    return [Finding(Mark.NOTE, "time scale", f"the world runs at about {speed:.1f}×", came, expected, mend)]
+    return [Finding(Mark.NOTE, "time scale", f"the world runs at about {speed:.1f}×", received, expected, fix)]

@@ -41,11 +41,11 @@ def try_server(server: ServerAddress) -> Iterator[Finding]:
                 answers_s.append(time.monotonic() - sent_s)
                 time.sleep(max(sent_s + PERIOD_S - time.monotonic(), 0.0))
         except (TimeoutError, ConnectionError) as error:
-            mend = "look at the server's log; other servers than this project's do not acknowledge frames"
-            yield Finding(Mark.WRONG, "frames", f"{len(answers_s)} of {FRAMES} answered, then: {error}", mend=mend)
+            fix = "look at the server's log; other servers than this project's do not acknowledge frames"
+            yield Finding(Mark.WRONG, "frames", f"{len(answers_s)} of {FRAMES} answered, then: {error}", fix=fix)
         else:
-            words = f"all {FRAMES} answered, in {1e3 * statistics.median(answers_s):.0f} ms (median)"
-            yield Finding(Mark.OK, "frames", words)
+            text = f"all {FRAMES} answered, in {1e3 * statistics.median(answers_s):.0f} ms (median)"
+            yield Finding(Mark.OK, "frames", text)
         yield from _commands(client)
 
 
@@ -58,10 +58,10 @@ def _health(server: ServerAddress) -> Finding:
     try:
         report = ask_health(*server)
     except (http.client.HTTPException, ValueError) as error:
-        mend = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
-        return Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", mend=mend)
+        fix = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
+        return Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", fix=fix)
     if report.get("ready") is not True:
-        return Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", mend="look at the server's log")
+        return Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", fix="look at the server's log")
     return Finding(Mark.OK, "server", f"ready, {report.get('engine')}")
 
 
@@ -69,13 +69,13 @@ def _commands(client: QuadSimClient) -> Iterator[Finding]:
     events = [event for event in client.events if event.name in (FOLLOW, PATROL)]
     if not events:
         expected = f"{PATROL} after the first frame"
-        yield Finding(Mark.WRONG, "commands", "none came", expected=expected, mend="look at the server's log")
+        yield Finding(Mark.WRONG, "commands", "none received", expected=expected, fix="look at the server's log")
     elif events[-1].name == FOLLOW:
         x_m, y_m, z_m = events[-1].argument["coords"]
         yield Finding(Mark.OK, "commands", f"led to the hero at ({x_m:.1f}, {y_m:.1f}, {z_m:.1f}) m")
     else:
-        words = "told to patrol, though the hero is in the picture: another network than the shipped one may do so"
-        yield Finding(Mark.NOTE, "commands", words)
+        text = "told to patrol, though the hero is in the picture: another network than the shipped one may do so"
+        yield Finding(Mark.NOTE, "commands", text)
     if client.violations:
         expected = "events with one argument, a JSON object"
         yield Finding(Mark.WRONG, "messages", "QuadSim could not parse one", client.violations[0], expected)

@@ -129,8 +129,8 @@ class Listener:
     def _on_disconnect(self, sid: str, reason: object = None) -> None:
         if sid in self._checks:
             name, check = self._checks.pop(sid)
-            words = f"{check.frames} came, {check.understood} understood"
-            self._tell(name, Finding(Mark.OK if check.frames == check.understood else Mark.NOTE, "frames", words))
+            text = f"{check.frames} received, {check.understood} understood"
+            self._tell(name, Finding(Mark.OK if check.frames == check.understood else Mark.NOTE, "frames", text))
 
     def _look(self) -> None:
         now_s = time.monotonic()
@@ -140,12 +140,12 @@ class Listener:
         for name, since_s in list(self._awaited.items()):
             if now_s - since_s > SILENT_S:
                 del self._awaited[name]
-                words = f"none within {SILENT_S:g} s of the handshake"
-                mend = "emit the event 'sensor_frame' 5 times a second; in QuadSim, choose Follow Me"
-                self._tell(name, Finding(Mark.WRONG, "frames", words, expected=FRAME_SAMPLE, mend=mend))
+                text = f"none within {SILENT_S:g} s of the handshake"
+                fix = "emit the event 'sensor_frame' 5 times a second; in QuadSim, choose Follow Me"
+                self._tell(name, Finding(Mark.WRONG, "frames", text, expected=FRAME_SAMPLE, fix=fix))
 
     def _tell(self, client: str, finding: Finding) -> None:
-        key = (_host(client), finding.mark, finding.subject, finding.expected or finding.words)
+        key = (_host(client), finding.mark, finding.subject, finding.expected or finding.text)
         is_news = key not in self._told or (finding.mark is Mark.OK and finding.subject != "handshake")
         if not is_news or self._lines >= MOST_FINDINGS:
             return
@@ -164,7 +164,7 @@ def _host(client: str) -> str:
 
 def _handshake(environ: dict[str, Any], query: dict[str, list[str]]) -> Finding:
     version, transport = (shorten(query.get(name, ["none"])[0], 10) for name in ("EIO", "transport"))
-    words = f"EIO={version}, transport={transport}, User-Agent={shorten(environ.get('HTTP_USER_AGENT', 'none'))}"
+    text = f"EIO={version}, transport={transport}, User-Agent={shorten(environ.get('HTTP_USER_AGENT', 'none'))}"
     if (version, transport) == ("'3'", "'websocket'"):
-        return Finding(Mark.NOTE, "handshake", f"{words}: an old client (Engine.IO 3), which is served")
-    return Finding(Mark.OK, "handshake", words)
+        return Finding(Mark.NOTE, "handshake", f"{text}: an old client (Engine.IO 3), which is served")
+    return Finding(Mark.OK, "handshake", text)

@@ -49,10 +49,10 @@ def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
         try:
             yield check()
         except ImportError as error:
-            yield Finding(Mark.WRONG, subject, str(error), mend="set the project up: python make.py setup")
+            yield Finding(Mark.WRONG, subject, str(error), fix="set the project up: python make.py setup")
     if "microsoft" in platform.release().lower():
-        words = "this is Linux in Windows (WSL); docs/connect.md says how QuadSim on Windows reaches it"
-        yield Finding(Mark.NOTE, "WSL", words)
+        text = "this is Linux in Windows (WSL); docs/connect.md says how QuadSim on Windows reaches it"
+        yield Finding(Mark.NOTE, "WSL", text)
 
 
 def check_port(port: int) -> Finding:
@@ -66,11 +66,11 @@ def check_port(port: int) -> Finding:
         report = ask_health("127.0.0.1", port)
         if "ready" in report:
             trouble = report.get("trouble")
-            words = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
-            return Finding(Mark.OK, subject, f"{words}. --server plays a good client against it")
+            text = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
+            return Finding(Mark.OK, subject, f"{text}. --server plays a good client against it")
     ask = f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -i :{port}"
-    mend = f"end the other program ({ask} names it): QuadSim connects to no other port"
-    return Finding(Mark.WRONG, subject, "another program has it", mend=mend)
+    fix = f"end the other program ({ask} names it): QuadSim connects to no other port"
+    return Finding(Mark.WRONG, subject, "another program has it", fix=fix)
 
 
 def ask_health(host: str, port: int) -> dict[str, object]:
@@ -88,11 +88,11 @@ def ask_health(host: str, port: int) -> dict[str, object]:
 
 
 def _python() -> Finding:
-    words = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    text = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info < LEAST_PYTHON or sys.maxsize < 2**32:
-        mend = "install a Python of 64 bits, 3.11 or newer, and set up again with it"
-        return Finding(Mark.WRONG, "Python", words, expected="3.11 or newer, of 64 bits", mend=mend)
-    return Finding(Mark.OK, "Python", words)
+        fix = "install a Python of 64 bits, 3.11 or newer, and set up again with it"
+        return Finding(Mark.WRONG, "Python", text, expected="3.11 or newer, of 64 bits", fix=fix)
+    return Finding(Mark.OK, "Python", text)
 
 
 def _libraries() -> Finding:
@@ -117,8 +117,8 @@ def _gpu() -> Finding:
         return Finding(Mark.OK, "GPU", "not asked for: TensorFlow is not installed, so the network runs on the CPU")
     from model.engines import tensorflow_sees_gpu
 
-    words = "TensorFlow sees one and is used" if tensorflow_sees_gpu() else "TensorFlow sees none: the CPU is used"
-    return Finding(Mark.OK, "GPU", words)
+    text = "TensorFlow sees one and is used" if tensorflow_sees_gpu() else "TensorFlow sees none: the CPU is used"
+    return Finding(Mark.OK, "GPU", text)
 
 
 def _network() -> Finding:
@@ -129,9 +129,9 @@ def _network() -> Finding:
     try:
         engine = load_engine("auto", SHIPPED_WEIGHTS)
     except (OSError, ValueError) as error:
-        return Finding(Mark.WRONG, "network", str(error), mend="clone the repository again, whole")
-    words = f"{engine.description}; loaded in {time.monotonic() - begin_s:.1f} s, and gives its known answer"
-    return Finding(Mark.OK, "network", words)
+        return Finding(Mark.WRONG, "network", str(error), fix="clone the repository again, whole")
+    text = f"{engine.description}; loaded in {time.monotonic() - begin_s:.1f} s, and gives its known answer"
+    return Finding(Mark.OK, "network", text)
 
 
 def _cache() -> Finding:
@@ -140,8 +140,8 @@ def _cache() -> Finding:
     try:
         folder = cache_folder()
     except OSError as error:
-        words = f"cannot be written: {error}. Other networks than the shipped ones take 8 s to convert at each start"
-        return Finding(Mark.NOTE, "cache", words, mend="set XDG_CACHE_HOME to a folder that can be written")
+        text = f"cannot be written: {error}. Other networks than the shipped ones take 8 s to convert at each start"
+        return Finding(Mark.NOTE, "cache", text, fix="set XDG_CACHE_HOME to a folder that can be written")
     used_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding(Mark.OK, "cache", f"{folder}, {used_bytes / 1e6:.0f} MB of converted networks")
 
@@ -153,20 +153,20 @@ def _disk(recordings: Path) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free_bytes = shutil.disk_usage(folder).free
-    words = f"{free_bytes / 1e9:.1f} GB free for {recordings}"
+    text = f"{free_bytes / 1e9:.1f} GB free for {recordings}"
     if free_bytes < LEAST_FREE_BYTES:
-        mend = f"free some: the server records only above {LEAST_FREE_BYTES / 1e6:g} MB"
-        return Finding(Mark.WRONG, "disk", words, mend=mend)
+        fix = f"free some: the server records only above {LEAST_FREE_BYTES / 1e6:g} MB"
+        return Finding(Mark.WRONG, "disk", text, fix=fix)
     if free_bytes < SETUP_BYTES:
-        return Finding(Mark.NOTE, "disk", f"{words}: an hour of recording takes up to 1 GB, the setup 3 GB")
-    return Finding(Mark.OK, "disk", words)
+        return Finding(Mark.NOTE, "disk", f"{text}: an hour of recording takes up to 1 GB, the setup 3 GB")
+    return Finding(Mark.OK, "disk", text)
 
 
 def _browser(port: int) -> Finding:
     try:
         webbrowser.get()
     except webbrowser.Error:
-        words = "none on this machine"
-        mend = f"watch the page from another one: ssh -L {port}:127.0.0.1:{port} this-machine"
-        return Finding(Mark.NOTE, "browser", words, mend=mend)
+        text = "none on this machine"
+        fix = f"watch the page from another one: ssh -L {port}:127.0.0.1:{port} this-machine"
+        return Finding(Mark.NOTE, "browser", text, fix=fix)
     return Finding(Mark.OK, "browser", f"found; the page is http://127.0.0.1:{port}/")

@@ -21,7 +21,7 @@ from server.simulator import Simulator
 from server.supervision import Faults
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
-from server.watch.orders import Order, OrderError, aim, choice, refusal, switch
+from server.watch.orders import Order, OrderError, choose_order, refuse_order, switch_order, target_order
 from server.watch.overlay import Overlay, Picture, Viewer
 from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
@@ -75,11 +75,13 @@ class FollowerServer:
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
         self._sio = QuadSimServer(self._complaints, faults, logger=quiet, engineio_logger=quiet)
-        see = partial(Sight, camera=settings.camera, min_blob_px=settings.min_blob_px or None, target=settings.follow)
-        sight = see(engine)
+        make_sight = partial(
+            Sight, camera=settings.camera, min_blob_px=settings.min_blob_px or None, target=settings.follow
+        )
+        sight = make_sight(engine)
         self._perception = Perception(sight, faults)
         self._networks = Networks(
-            weights, sight, settings.networks, load, see, self._perception, self._loop.post, faults
+            weights, sight, settings.networks, load, make_sight, self._perception, self._loop.post, faults
         )
         self._control = Control(
             settings,
@@ -137,15 +139,15 @@ class FollowerServer:
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
         self._sio.on("watch_overlay", self._on_watch_overlay)
-        choose, refuse = choice(self._control.choose), refusal(self._control.refuse)
+        choose, refuse = choose_order(self._control.choose), refuse_order(self._control.refuse)
         self._sio.on("choose_person", partial(self._on_order, "choose_person", choose))
         self._sio.on("refuse_person", partial(self._on_order, "refuse_person", refuse))
         orders = {
-            "hold": switch("is_held", self._control.hold),
-            "record": switch("is_recorded", self._record),
+            "hold": switch_order("is_held", self._control.hold),
+            "record": switch_order("is_recorded", self._record),
             "choose": choose,
             "refuse": refuse,
-            "target": aim(self._control.aim, lambda: self._networks.targets),
+            "target": target_order(self._control.aim, lambda: self._networks.targets),
         }
         http = make_app(
             self._dashboard,
@@ -239,7 +241,7 @@ class FollowerServer:
     def _on_network(self, sight: Sight) -> None:
         """Pass on a new network to the sessions, the recorder and the parent of the fronts."""
         self._control.retarget(trackers_for(sight.card, self._chosen))
-        self._recorder.see(sight)
+        self._recorder.use_network(sight)
         if self._link is not None:
             self._link.tell_network(self._networks.weights)
 

@@ -146,7 +146,7 @@ class Control:
         simulator.is_connected = False
         simulator.slot.close()
         if simulator.session.state.is_held:
-            self.kept_holds.leave(simulator.host)
+            self.kept_holds.keep(simulator.host)
         for watch in (*simulator.watches, *simulator.failed_watches):
             with self._faults.contained("listener"):
                 watch.disconnected()
@@ -188,7 +188,7 @@ class Control:
     def aim(self, simulator: Simulator, target: str) -> None:
         """Follow another target of the network, until the simulator disconnects."""
         logger.info("[%s] told by hand to follow the %s", simulator.name, target)
-        self._track(simulator, target)
+        self._set_target(simulator, target)
 
     def retarget(self, trackers: Sequence[TrackerConfig]) -> None:
         """Use the trackers of another network. Each simulator keeps its target if the network has it."""
@@ -196,9 +196,9 @@ class Control:
             logger.info("target from now on: %s", trackers[0].profile)
         self._trackers = tuple(trackers)
         for simulator in self.simulators:
-            self._track(simulator, simulator.target)
+            self._set_target(simulator, simulator.target)
 
-    def _track(self, simulator: Simulator, target: str) -> None:
+    def _set_target(self, simulator: Simulator, target: str) -> None:
         """Track a target with the present settings; if they differ from the session's, its people are forgotten."""
         tracker = next((each for each in self._trackers if each.profile.name == target), self._trackers[0])
         if tracker != simulator.session.state.tracker.config:
@@ -262,7 +262,7 @@ class Control:
             call()
         now_s = time.monotonic()
         if simulator.is_connected:  # it may have disconnected while its commands were sent
-            self._tell(simulator, lambda watch: watch.answered(taken, now_s))
+            self._notify_watches(simulator, lambda watch: watch.answered(taken, now_s))
         outcome = perceived.outcome
         mistake = outcome if isinstance(outcome, BadFrameError) else taken.view and taken.view.remark
         if mistake is not None:
@@ -272,7 +272,7 @@ class Control:
         self, simulator: Simulator, event: Event, frame: Frame | None = None, perceived: Perceived | None = None
     ) -> Taken:
         taken = Taken(event, simulator.session.take(event), frame, perceived)
-        self._tell(simulator, lambda watch: watch.taken(taken))
+        self._notify_watches(simulator, lambda watch: watch.taken(taken))
         self._send(simulator, taken.commands)
         return taken
 
@@ -281,10 +281,10 @@ class Control:
         with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
             self._take(simulator, event)
 
-    def _tell(self, simulator: Simulator, tell: Callable[[Watch], None]) -> None:
+    def _notify_watches(self, simulator: Simulator, notify: Callable[[Watch], None]) -> None:
         for watch in tuple(simulator.watches):
             try:
-                tell(watch)
+                notify(watch)
             except Exception as error:
                 self._faults.report("listener", error)
                 simulator.watches.remove(watch)  # it would fail again at each frame

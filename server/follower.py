@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = from_options(Settings, options)
         if settings.fronts > 1 and options.front is None:
             return Fronts(own_command(sys.argv[1:] if arguments is None else arguments), settings.fronts).run()
-        front = None if options.front is None else Front.begun(options.front, settings.fronts, settings.port)
+        front = None if options.front is None else Front.of_this_process(options.front, settings.fronts, settings.port)
         chosen = {} if options.tracker is None else read_tracker(options.tracker)
         token = None if settings.token_file is None else read_token(settings.token_file)
         if settings.record is not None:

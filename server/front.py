@@ -43,7 +43,7 @@ class Front(NamedTuple):
     shared_port: int
 
     @classmethod
-    def begun(cls, number: int, total: int, shared_port: int) -> "Front":
+    def of_this_process(cls, number: int, total: int, shared_port: int) -> "Front":
         """The front that this process is.
 
         Raises:
@@ -115,11 +115,11 @@ class HoldReporter:
     """Tells the other fronts which addresses are on hold; a listener.
 
     Args:
-        tell: called with an address and whether it is on hold.
+        tell_hold: called with an address and whether it is on hold.
     """
 
-    def __init__(self, tell: Callable[[str, bool], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell_hold: Callable[[str, bool], None]) -> None:
+        self._tell_hold = tell_hold
         self._simulators: list[Simulator] = []
 
     def connected(self, simulator: Simulator) -> "_Watch":
@@ -127,22 +127,22 @@ class HoldReporter:
         self._simulators.append(simulator)
         return _Watch(self, simulator)
 
-    def told(self, simulator: Simulator, is_held: bool) -> None:
+    def report(self, simulator: Simulator, is_held: bool) -> None:
         """Tell of a hold or its end. The address stays on hold while another of its simulators is on hold."""
         others = (other for other in self._simulators if other is not simulator and other.host == simulator.host)
         if is_held or not any(other.session.state.is_held for other in others):
-            self._tell(simulator.host, is_held)
+            self._tell_hold(simulator.host, is_held)
 
     def remove(self, simulator: Simulator) -> None:
         """Note that a simulator has disconnected. Its hold is told again, because it is kept for a time from now on."""
         self._simulators.remove(simulator)
         if simulator.session.state.is_held:
-            self._tell(simulator.host, True)
+            self._tell_hold(simulator.host, True)
 
     def tell_again(self) -> None:
         """Tell all holds again; called every `TELL_EVERY_S`."""
         for host in {each.host for each in self._simulators if each.session.state.is_held}:
-            self._tell(host, True)
+            self._tell_hold(host, True)
 
 
 class _Watch(Watch):
@@ -154,7 +154,7 @@ class _Watch(Watch):
     def taken(self, taken: Taken) -> None:
         """See `Watch`."""
         if isinstance(taken.event, Hold | Release):
-            self._holds.told(self._simulator, isinstance(taken.event, Hold))
+            self._holds.report(self._simulator, isinstance(taken.event, Hold))
 
     def disconnected(self) -> None:
         """See `Watch`."""

@@ -34,7 +34,7 @@ class KeptHolds:
         kept = [*self._left_until_s, *self._elsewhere_until_s.items()]
         return list(dict.fromkeys(host for host, until_s in kept if self._clock() < until_s))
 
-    def leave(self, host: str) -> None:
+    def keep(self, host: str) -> None:
         """Note that a simulator on hold has left."""
         self._left_until_s.append((host, self._clock() + HOLD_KEPT_S))
 

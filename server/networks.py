@@ -61,7 +61,7 @@ class Networks:
         sight: the sight with that network.
         folder: folder of the networks that may be asked for by name; None if none may be asked for.
         load: opens and tests a network; called in a thread, raises ValueError or OSError with a single line.
-        see: makes the sight with a network.
+        make_sight: makes the sight with a network.
         perception: sees all frames.
         post: has a call run on the event loop, from any thread.
         faults: where our own errors are reported.
@@ -77,13 +77,14 @@ class Networks:
         sight: Sight,
         folder: Path | None,
         load: Callable[[str], Engine],
-        see: Callable[[Engine], Sight],
+        make_sight: Callable[[Engine], Sight],
         perception: Perception,
         post: Callable[..., None],
         faults: Faults,
     ) -> None:
         self._sight, self._weights, self._folder = sight, weights, folder
-        self._load, self._see, self._perception, self._post, self._faults = load, see, perception, post, faults
+        self._load, self._make_sight = load, make_sight
+        self._perception, self._post, self._faults = perception, post, faults
         self.listeners: list[Callable[[Sight], None]] = []
         self.outcomes = Counter({EXCHANGED: 0, FAILED: 0})
         self._latest: Loading | None = None
@@ -138,16 +139,16 @@ class Networks:
             raise ValueError("expected a server that was started with --networks, got one without")
         if not (isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()):
             raise ValueError(f"expected the path of a network below {self._folder}, got {shorten(name, LONGEST_NAME)}")
-        return self._begin(name, str(self._folder / name), is_of_folder=True)
+        return self._order_load(name, str(self._folder / name), is_of_folder=True)
 
     def reload(self) -> None:
         """Load the network in use again, from the same file."""
         try:
-            self._begin(self._weights, self._weights, is_of_folder=False)
+            self._order_load(self._weights, self._weights, is_of_folder=False)
         except BusyError as error:
             logger.warning("not reloading: %s", error)
 
-    def _begin(self, name: str, weights: str, is_of_folder: bool) -> Loading:
+    def _order_load(self, name: str, weights: str, is_of_folder: bool) -> Loading:
         if self._latest is not None and self.is_loading:
             raise BusyError(f"{self._latest.name} is being loaded")
         logger.info("loading the network %s", printable(name))
@@ -160,7 +161,7 @@ class Networks:
             if self._folder is not None:
                 with self._faults.contained("networks"):
                     names = [file.relative_to(self._folder).as_posix() for file in networks_in(self._folder)]
-                    self._post(self._list, names[:MOST_LISTED])
+                    self._post(self._set_choices, names[:MOST_LISTED])
             try:
                 loading, weights, is_of_folder = self._orders.get(timeout=None if self._folder is None else LIST_S)
             except queue.Empty:
@@ -170,13 +171,13 @@ class Networks:
                 try:
                     if is_of_folder:
                         self._check_place(weights)
-                    self._post(self._exchange, loading, weights, self._seeing(self._load(weights)))
+                    self._post(self._exchange, loading, weights, self._checked_sight(self._load(weights)))
                     continue
                 except (ValueError, OSError) as error:
                     trouble = str(error)
             self._post(self._fail, loading, trouble)
 
-    def _seeing(self, engine: Engine) -> Sight:
+    def _checked_sight(self, engine: Engine) -> Sight:
         """The sight with a loaded network.
 
         Raises:
@@ -186,7 +187,7 @@ class Networks:
         try:
             if self.engine.is_remote and not engine.is_remote:
                 raise ValueError(f"expected a network that another machine infers, got {engine.description}")
-            return self._see(engine)
+            return self._make_sight(engine)
         except ValueError:
             engine.close()
             raise
@@ -199,14 +200,14 @@ class Networks:
         if not is_named or not all(file.resolve().is_relative_to(folder) for file in network_files(weights)):
             raise ValueError(f"expected a network below {self._folder}, got {shorten(weights, LONGEST_NAME)}")
 
-    def _list(self, names: list[str]) -> None:
+    def _set_choices(self, names: list[str]) -> None:
         self._choices = names
 
     def _exchange(self, loading: Loading, weights: str, sight: Sight) -> None:
-        """Hand the network to perception; `_use` runs once the frames of the former network have been answered."""
-        self._perception.exchange(sight, lambda: self._post(self._use, loading, weights, sight))
+        """Hand the network to perception; `_switch_to` runs once the former network's frames have been answered."""
+        self._perception.exchange(sight, lambda: self._post(self._switch_to, loading, weights, sight))
 
-    def _use(self, loading: Loading, weights: str, sight: Sight) -> None:
+    def _switch_to(self, loading: Loading, weights: str, sight: Sight) -> None:
         self.engine.close()
         self._sight, self._weights = sight, weights
         self.outcomes[EXCHANGED] += 1

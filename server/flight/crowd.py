@@ -19,7 +19,7 @@ import numpy as np
 from server.flight import identity
 from server.flight.identity import Belief, Means
 from server.flight.motion import Fix, Motion, Track
-from server.flight.strides import Stride, paced
+from server.flight.strides import Stride, updated_pace
 from server.settings import TrackerConfig
 
 # Density of people, including false sightings of people, per m² of the places where people walk, in the scenes of
@@ -29,7 +29,7 @@ NEWCOMERS_PER_M2 = 0.01
 # within `JUST_S`; people turn and stop, so a higher cost is allowed. Stale: any other track; it must fit better than a
 # newcomer. With a `JUST_S` of 0.5 s, frames of `validation` and `train` in which the hero jumps were followed half as
 # often; heroes behind houses, seeds 530 to 549, were followed equally well.
-DEAREST_FRESH, DEAREST_STALE = 6.0, 0.0
+LARGEST_COST_FRESH, LARGEST_COST_STALE = 6.0, 0.0
 FRESH_S, JUST_S = 1.0, 0.7
 # Probability that a person seen within `FRESH_S` has turned or stopped since the frame before: about once in ten
 # seconds. Set beforehand, and kept after flights in a world three times as fast, seeds 601 to 605.
@@ -109,8 +109,8 @@ class Crowd(NamedTuple):
     def probabilities(self) -> list[float]:
         """The probability of each of `people` that they are the hero."""
         beliefs = (None if person.is_refused else person.belief for person in self.people)
-        glimpsed = {at for at, person in enumerate(self.people) if person.is_seen_once}
-        return identity.probabilities(beliefs, self.lookalikes, glimpsed)
+        seen_once = {at for at, person in enumerate(self.people) if person.is_seen_once}
+        return identity.probabilities(beliefs, self.lookalikes, seen_once)
 
     def with_refused(self, number: int, is_refused: bool) -> "Crowd":
         """The crowd in which a person can never be the hero (`is_refused`), or can be again."""
@@ -161,7 +161,7 @@ class Crowd(NamedTuple):
         for at in met:
             people[at] = people[at]._replace(is_lookalike=True)
         speeds_mps = [each.speed_mps for each in people if each.seen_s == time_s and each.speed_mps is not None]
-        pace = paced(self.pace, speeds_mps, step_s, config.profile.brisk_mps)
+        pace = updated_pace(self.pace, speeds_mps, step_s, config.profile.brisk_mps)
         return Crowd(_most_important(people), next(numbers), pace, self.lookalikes + len(met))
 
 
@@ -196,8 +196,8 @@ def _assign(
     is_crossing = ((between_m < CROSSING_M) & is_fresh & ~np.eye(len(known), dtype=bool)).any(axis=1)
     crossing = np.outer(is_crossing, (CROSSING_STD_M**2, 0.0))
     apart = (predicted_m[:, np.newaxis] - seen_m) ** 2
-    misfit, cost = _by_place(apart, own + crossing, noise)
-    misfit_turned, cost_turned = _by_place(apart, own + turning + crossing, noise)
+    misfit, cost = _fit_by_place(apart, own + crossing, noise)
+    misfit_turned, cost_turned = _fit_by_place(apart, own + turning + crossing, noise)
     cost_turned += np.where(is_fresh, -2 * math.log(TURN_PROBABILITY), math.inf)[:, np.newaxis]
     has_turned = cost_turned < cost
     misfit, cost = (
@@ -205,13 +205,13 @@ def _assign(
     )
     # The sighting's evidence for the hero, weighted by the person's probability of being the hero.
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
-    dearest = np.where(unseen_s <= JUST_S, DEAREST_FRESH, DEAREST_STALE)[:, np.newaxis]
-    is_possible = (misfit <= gate_sigma**2) & (cost <= dearest)
+    largest_cost = np.where(unseen_s <= JUST_S, LARGEST_COST_FRESH, LARGEST_COST_STALE)[:, np.newaxis]
+    is_possible = (misfit <= gate_sigma**2) & (cost <= largest_cost)
     if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:
         persons, numbers = np.nonzero(is_possible)
     else:
         shifted = np.where(is_possible, cost - cost.min(), 1e6)
-        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=DEAREST_FRESH - cost.min() + 1e-6)
+        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=LARGEST_COST_FRESH - cost.min() + 1e-6)
         persons = np.flatnonzero(of_person >= 0)
         numbers = of_person[persons]
     return {
@@ -220,7 +220,7 @@ def _assign(
     }
 
 
-def _by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fit_by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How badly each sighting fits each prediction, and −2·log of the likelihood ratio of its place to a newcomer's.
 
     Args:

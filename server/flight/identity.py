@@ -118,15 +118,15 @@ class Belief(NamedTuple):
         return Belief(self.anybody.times(share), self.lookalike.times(share))
 
 
-def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, glimpsed: Container[int] = ()) -> list[float]:
+def probabilities(beliefs: Iterable[Belief | None], lookalikes: int = 0, seen_once: Container[int] = ()) -> list[float]:
     """The probability of each person that they are the hero.
 
     Args:
         beliefs: the belief in each person; None for a person who certainly is not the hero.
         lookalikes: number of lookalikes of the hero that have been met.
-        glimpsed: indices in `beliefs` of people with a single sighting. A single sighting may be a short error of the
+        seen_once: indices in `beliefs` of people with a single sighting. A single sighting may be a short error of the
             network, so it does not lower the probabilities of the others.
     """
     odds = [0.0 if belief is None else CHANCE * math.exp(belief.nats(lookalikes)) for belief in beliefs]
-    lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in glimpsed)
-    return [each / (lasting + each if at in glimpsed else lasting) for at, each in enumerate(odds)]
+    lasting = 1.0 + sum(each for at, each in enumerate(odds) if at not in seen_once)
+    return [each / (lasting + each if at in seen_once else lasting) for at, each in enumerate(odds)]

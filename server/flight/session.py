@@ -198,7 +198,7 @@ class Session:
                 self._count(failed=event.frame is not None)
                 return self._give_up("internal error" if event.frame is None else "perception failed")
             case Tick():
-                return self._watch(event.at_s)
+                return self._check_watchdog(event.at_s)
             case Hold():
                 self._change(is_held=True)
                 return self._patrol("held by hand")
@@ -269,7 +269,7 @@ class Session:
             return self._patrol("held by hand")
         return self._follow(time.time_s)
 
-    def _watch(self, now_s: float) -> list[Command]:
+    def _check_watchdog(self, now_s: float) -> list[Command]:
         """Stop the drone if its last fresh frame is too old."""
         fresh_at_s = self.state.fresh_at_s
         if fresh_at_s is not None and now_s - fresh_at_s > self.watchdog_s:

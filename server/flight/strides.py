@@ -39,7 +39,7 @@ class Stride(NamedTuple):
         return Stride((time_s, x_m, y_m), math.hypot(x_m - from_x_m, y_m - from_y_m) / (time_s - begun_s))
 
 
-def paced(pace: float, speeds_mps: Sequence[float], step_s: float, brisk_mps: float) -> float:
+def updated_pace(pace: float, speeds_mps: Sequence[float], step_s: float, brisk_mps: float) -> float:
     """The pace of the world after a frame: the median speed of people nearby, in multiples of a brisk walk, at least 1.
 
     Args:

@@ -113,7 +113,7 @@ class Tracker:
         return sorted(found, key=lambda pair: -pair[1])
 
     @property
-    def _likely(self) -> Person | None:
+    def _likely_hero(self) -> Person | None:
         """The person in the latest frame who is likely enough to be followed; None if the operator has chosen."""
         if self.crowd.person(self.chosen) is None:
             for person, probability in self.candidates[:1]:
@@ -176,9 +176,9 @@ class Tracker:
         step_s = 0.0 if self.time_s is None else time_s - self.time_s
         crowd = self.crowd.update(time_s, step_s, fixes, self.config, is_part)
         seen = replace(self, time_s=time_s, whole_s=self.whole_s if is_part else time_s, crowd=crowd)
-        seen = seen._hidden(step_s, surfaces)
+        seen = seen._with_hidden_time(step_s, surfaces)
         has_glimpse = any(sighting.place is None and sighting.is_candidate for sighting in sightings)
-        return seen._without_wrong_one()._decided(has_glimpse)
+        return seen._without_unlikely_person()._after_decision(has_glimpse)
 
     def suspend(self) -> "Tracker":
         """Stop following at once, because frames can't be understood or don't come.
@@ -209,7 +209,7 @@ class Tracker:
         after = replace(self, crowd=self.crowd.with_refused(number, True), chosen=chosen)
         return replace(after, followed=None, seen_s=None).suspend() if self.followed == number else after
 
-    def _decided(self, has_glimpse: bool) -> "Tracker":
+    def _after_decision(self, has_glimpse: bool) -> "Tracker":
         """The tracker after its decision on the latest frame, whose people are already in `crowd`."""
         assert self.time_s is not None
         chosen, hero = self.crowd.person(self.chosen), self.hero
@@ -225,13 +225,13 @@ class Tracker:
             assert self.seen_s is not None
             if self.time_s - self.seen_s - hero.track.hidden_s < self.config.lost_after_s - ROUNDING_S:
                 return replace(self, state=TrackState.COASTING)
-        if (likely := self._likely) is not None:
+        if (likely := self._likely_hero) is not None:
             return self._following(likely)
         state = TrackState.CONFIRMING if self.candidates else self._state_without_candidates()
         is_lost = chosen is None or (self.is_following and self.followed == self.chosen)
         return replace(self, chosen=None if is_lost else self.chosen, state=state)
 
-    def _hidden(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":
+    def _with_hidden_time(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":
         """The tracker with `is_hidden` and the time for which the person followed has been hidden."""
         assert self.time_s is not None
         hero = self.hero
@@ -247,12 +247,12 @@ class Tracker:
         track = hero.track._replace(hidden_s=hero.track.hidden_s + step_s)
         return replace(self, is_hidden=True, crowd=self.crowd.with_person(hero._replace(track=track)))
 
-    def _without_wrong_one(self) -> "Tracker":
+    def _without_unlikely_person(self) -> "Tracker":
         """Stop following if the person is no longer likely enough, or if somebody else is likely enough."""
         hero = self.hero
         if hero is None or hero.number == self.chosen or not self.is_following:
             return self
-        is_outdone = (likely := self._likely) is not None and likely is not hero
+        is_outdone = (likely := self._likely_hero) is not None and likely is not hero
         if self.crowd.probability(hero) >= self.config.give_up_below and not is_outdone:
             return self
         return replace(self, followed=None, seen_s=None, state=TrackState.PATROL)

@@ -110,11 +110,13 @@ def find_parts(
     crop = pixels[top : top + height, left : left + width]
     _, labels = cv2.connectedComponentsWithAlgorithm(crop, connectivity=8, ltype=cv2.CV_32S, ccltype=cv2.CCL_SPAGHETTI)
     columns, rows = cv2.findNonZero(crop).reshape(-1, 2).T.astype(np.int64)  # five times as fast as numpy's
-    parts = _sorted(rows + top, columns + left, labels.ravel()[rows * width + columns], depth_255, mask.shape, min_px)
+    parts = _parts_of_labels(
+        rows + top, columns + left, labels.ravel()[rows * width + columns], depth_255, mask.shape, min_px
+    )
     if parts is None:
         return None
-    parts = _divided(parts, _labels_by_depth(parts, window, min_px), depth_255, min_px)
-    return parts if hero is None else _divided(parts, _labels_by_hero(parts, hero, min_px), depth_255, min_px)
+    parts = _relabelled(parts, _labels_by_depth(parts, window, min_px), depth_255, min_px)
+    return parts if hero is None else _relabelled(parts, _labels_by_hero(parts, hero, min_px), depth_255, min_px)
 
 
 def stretches(parts: Parts, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -154,7 +156,7 @@ def outline(parts: Parts, camera: Camera) -> Outlines:
     )
 
 
-def _sorted(
+def _parts_of_labels(
     rows: np.ndarray,
     columns: np.ndarray,
     labels: np.ndarray,
@@ -189,11 +191,11 @@ def _sorted(
     return Parts(rows, columns, at, ranks[order].astype(np.int64), begins, areas, depths, (height, width))
 
 
-def _divided(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min_px: int) -> Parts:
+def _relabelled(parts: Parts, labels: np.ndarray | None, depth_255: np.ndarray, min_px: int) -> Parts:
     """The parts given by new labels of the pixels, (P,); unchanged if `labels` is None."""
     if labels is None:
         return parts
-    divided = _sorted(parts.rows, parts.columns, labels, depth_255, parts.mask_shape, min_px)
+    divided = _parts_of_labels(parts.rows, parts.columns, labels, depth_255, parts.mask_shape, min_px)
     assert divided is not None, "a part is only divided into parts that are large enough"
     return divided
 

@@ -70,7 +70,7 @@ class PageWatch(Watch):
         """The `Sent` of a new viewer."""
         return Sent(self.frames + 1, self.frames)
 
-    def is_all_told(self, sent: Sent) -> bool:
+    def has_sent_all(self, sent: Sent) -> bool:
         """Whether a viewer has received all moments."""
         return not self.moments or (sent.first <= self.moments[0].number and sent.last == self.frames)
 
@@ -159,9 +159,9 @@ class Dashboard:
         self._shown.remove(shown)
         self.on_change()
 
-    def share(self, together: int) -> int:
+    def share(self, total: int) -> int:
         """Each simulator's share of a total, at least 2."""
-        return max(2, together // max(1, len(self._shown)))
+        return max(2, total // max(1, len(self._shown)))
 
     def on_change(self) -> None:
         """Note that viewers are to get a new message."""
@@ -205,7 +205,7 @@ class Dashboard:
                     changes, told_at_s = self._changes, now_s
                     message, sent = self.news(sent, now_s, give_way, in_full)
                     yield _as_event(message, give_way)
-                    if not all(shown.is_all_told(has) for shown, has in sent.items()):
+                    if not all(shown.has_sent_all(has) for shown, has in sent.items()):
                         told_at_s = -math.inf  # there is more
                 sleep(WALL_PERIOD_S if in_full == NOBODY else PERIOD_S)
         finally:

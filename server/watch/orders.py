@@ -62,22 +62,22 @@ class Order:
         self.do(simulator, value)
 
 
-def switch(key: str, do: Callable[[Simulator, bool], None]) -> Order:
+def switch_order(key: str, do: Callable[[Simulator, bool], None]) -> Order:
     """An order to begin (true) or to end (false) an action."""
     return Order(key, "true or false", lambda value: isinstance(value, bool), do)
 
 
-def choice(do: Callable[[Simulator, int | None], None]) -> Order:
+def choose_order(do: Callable[[Simulator, int | None], None]) -> Order:
     """An order about a person, or about nobody (null)."""
     return Order("person", "a number or null", lambda value: value is None or _is_number(value), do, names_person=True)
 
 
-def refusal(do: Callable[[Simulator, int], None]) -> Order:
+def refuse_order(do: Callable[[Simulator, int], None]) -> Order:
     """An order about a person."""
     return Order("person", "a number", _is_number, do, names_person=True)
 
 
-def aim(do: Callable[[Simulator, str], None], targets: Callable[[], Sequence[str]]) -> Order:
+def target_order(do: Callable[[Simulator, str], None], targets: Callable[[], Sequence[str]]) -> Order:
     """An order about a target of the network.
 
     Args:

@@ -110,9 +110,9 @@ class Connection:
         self.standing = Standing.STRANGER
         self.heard_s = self.since_s = self._clock()
         self.is_received = False
-        self._keep(bytearray())
+        self._set_unfinished(bytearray())
 
-    def hold(self, unfinished: bytearray) -> None:
+    def note_unfinished(self, unfinished: bytearray) -> None:
         """Note how much of a message has arrived; its deadline begins with the first bytes.
 
         Args:
@@ -122,20 +122,20 @@ class Connection:
             self.since_s, self.is_received = self._clock(), False
         if self.is_closing:
             unfinished.clear()
-        self._keep(unfinished)
+        self._set_unfinished(unfinished)
 
     def receive(self) -> None:
         """Note that a request or a message has arrived completely, or never will; it is no longer held here."""
         self.is_received = True
-        self._keep(bytearray())
+        self._set_unfinished(bytearray())
 
-    def _keep(self, unfinished: bytearray) -> None:
+    def _set_unfinished(self, unfinished: bytearray) -> None:
         self._unfinished = unfinished
         change, self.held_bytes = len(unfinished) - self.held_bytes, len(unfinished)
         if change:
             self._on_held(change)
 
-    def rise(self, standing: Standing, heard_s: float | None = None) -> None:
+    def raise_standing(self, standing: Standing, heard_s: float | None = None) -> None:
         """Raise the client's standing to at least `standing`.
 
         Args:
@@ -159,7 +159,7 @@ class Connection:
         """Close the connection. A websocket's thread ends by itself. Another thread may wait, and is killed."""
         self.is_closing = True
         self._unfinished.clear()  # now, because the thread may have to wait for its turn before it ends
-        self._keep(self._unfinished)
+        self._set_unfinished(self._unfinished)
         eventlet.greenio.shutdown_safe(self._state[1])
         if not self.is_websocket and self.thread is not None and self.thread is not eventlet.getcurrent():
             self.thread.kill()
@@ -214,7 +214,7 @@ class Connections:
 
     def spawn(self, serve: Callable[[list[Any]], None], state: list[Any]) -> Any:
         """Serve a connection in a green thread; `state` is eventlet's record of it."""
-        connection = Connection(state, self._pace, self._note_held, self._turns.earliest_arrival_s)
+        connection = Connection(state, self._pace, self._add_held_bytes, self._turns.earliest_arrival_s)
         self._open[state[1]] = connection
         connection.thread = eventlet.spawn(serve, state)
         connection.thread.link(lambda _: self._forget(state[1]))
@@ -237,13 +237,13 @@ class Connections:
                     self._complaints.warn(connection.name, "message", expected, f"{held_bytes} bytes of one")
                 connection.close()
 
-    def _note_held(self, change_bytes: int) -> None:
+    def _add_held_bytes(self, change_bytes: int) -> None:
         self._held_bytes += change_bytes
         if self._held_bytes > MOST_HELD_BYTES:
             self._complain(f"at most {MOST_HELD_BYTES} bytes of unfinished messages", f"{self._held_bytes} bytes")
-            max(self._open.values(), key=self._burden).close()
+            max(self._open.values(), key=self._bytes_times_wait).close()
 
-    def _burden(self, connection: Connection) -> tuple[float, int]:
+    def _bytes_times_wait(self, connection: Connection) -> tuple[float, int]:
         """Bytes that a connection holds × time. Small for a simulator, whose frame arrives within milliseconds."""
         held_s = self._pace.clock() - connection.since_s
         return connection.held_bytes * held_s, connection.held_bytes

@@ -126,13 +126,13 @@ class EngineServer(engineio.Server):
                 # The upgrade has failed: polling goes on, and another upgrade may follow.
                 session.connection, session.client.upgrading = None, False
 
-    def rise(self, sid: str, standing: Standing) -> None:
+    def raise_standing(self, sid: str, standing: Standing) -> None:
         """Note that a packet of a session's client has been understood, which raises its standing to `standing`."""
         session = self.sessions.get(sid)
         if session is not None:
             session.standing, session.heard_s = max(session.standing, standing), time.monotonic()
             if session.connection is not None:
-                session.connection.rise(standing, session.heard_s)
+                session.connection.raise_standing(standing, session.heard_s)
 
     def disconnect(self, sid: str | None = None) -> None:
         """Close a client's session without waiting until the client has read everything, because some never do."""
@@ -216,7 +216,7 @@ class EngineServer(engineio.Server):
 
     def _note_connection(self, session: Session, environ: dict[str, Any]) -> None:
         connection = connection_of(environ)
-        connection.rise(session.standing, session.heard_s)
+        connection.raise_standing(session.standing, session.heard_s)
         if "HTTP_UPGRADE" in environ:
             session.connection = connection
 

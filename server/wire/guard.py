@@ -80,7 +80,7 @@ def read_whole(wsgi: Wsgi, complaints: RateLimitedWarnings) -> Wsgi:
 
         def start(status: str, headers: list[tuple[str, str]], *arguments: Any) -> Any:
             if dict(headers).get("Content-Type", "").startswith("text/event-stream"):
-                connection.rise(Standing.VIEWER)
+                connection.raise_standing(Standing.VIEWER)
             return start_response(status, headers, *arguments)
 
         answer = wsgi(environ, start)
@@ -120,7 +120,7 @@ def _read(body: Any, size: int, connection: Connection) -> io.BytesIO:
     data = bytearray()
     while not connection.is_closing and (piece := body.read(min(size - len(data), RECEIVE_BYTES))):
         data += piece
-        connection.hold(data)
+        connection.note_unfinished(data)
         eventlet.sleep(0)  # a client that sends faster than it is read must not keep the others waiting
     if len(data) < size:
         raise ConnectionResetError(f"{size - len(data)} bytes of a request's body are missing")

@@ -74,7 +74,7 @@ class QuadSimServer(socketio.Server):
 
         Until then the client is a stranger, which is dropped first when there are too many clients.
         """
-        self.eio.rise(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
+        self.eio.raise_standing(self.manager.eio_sid_from_sid(sid, "/"), Standing.KNOWN)
 
     def earliest_arrival_s(self) -> float:
         """The earliest time (monotonic s) at which the event that is being handled can have arrived at this machine."""
@@ -137,7 +137,7 @@ class QuadSimServer(socketio.Server):
             return
         super()._handle_connect(eio_sid, namespace, data)
         if self.manager.sid_from_eio_sid(eio_sid, "/") is not None:
-            self.eio.rise(eio_sid, Standing.JOINED)
+            self.eio.raise_standing(eio_sid, Standing.JOINED)
 
     def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: object) -> None:
         name = data[0] if isinstance(data, list) and data else None

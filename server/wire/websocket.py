@@ -59,7 +59,7 @@ class BoundedMessage(eventlet.websocket.RFC6455WebSocket.Message):
         else:
             self.data += data
         if self.opcode not in CONTROL:  # a control frame may come between the fragments of a message
-            self._connection.hold(self.data)
+            self._connection.note_unfinished(self.data)
 
     def getvalue(self) -> "bytes | BoundedMessage":
         """The content of a control frame; for other frames this object, which eventlet keeps until the next frame."""

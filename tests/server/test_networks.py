@@ -169,7 +169,7 @@ def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it
         see(ElsewhereEngine(is_remote)),
         folder=None,
         load=lambda _: other,
-        see=see,
+        make_sight=see,
         perception=None,
         post=lambda call, *arguments: posted.put((call, arguments)),
         faults=Faults(),

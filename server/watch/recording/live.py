@@ -78,7 +78,7 @@ class Live:
         def make() -> None:
             streamed.topics = Topics(self._context, self._clock, streamed.simulator.name, prefix)
 
-        self._put(streamed, make)
+        self._add_work(streamed, make)
         return place
 
     def close_topics(self, streamed: "_Streamed", place: int) -> None:
@@ -89,15 +89,15 @@ class Live:
             if streamed.topics is not None:
                 streamed.topics.close()
 
-        self._put(streamed, close)
+        self._add_work(streamed, close)
 
     def log(self, streamed: "_Streamed", item: Told | Answered) -> None:
         """Have an item sent, unless too many items wait."""
         topics = streamed.topics
         if topics is not None and len(self._waiting) < MOST_WAITING and topics.is_wanted:
-            self._put(streamed, lambda: None if streamed.has_failed else topics.log(item))
+            self._add_work(streamed, lambda: None if streamed.has_failed else topics.log(item))
 
-    def _put(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
+    def _add_work(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
         self._waiting.append((streamed, work))
         self._wake.set()
 
@@ -106,9 +106,9 @@ class Live:
             self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                self._do(*self._waiting.popleft())
+                self._run_work(*self._waiting.popleft())
 
-    def _do(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
+    def _run_work(self, streamed: "_Streamed", work: Callable[[], None]) -> None:
         with self._faults.contained("foxglove", lambda: self._give_up(streamed)):
             work()
 

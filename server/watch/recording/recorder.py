@@ -153,7 +153,7 @@ class Recorder:
         recording.fail("internal error; the server's log says more")
         self._on_fault(recording.simulator)
 
-    def see(self, sight: Sight) -> None:
+    def use_network(self, sight: Sight) -> None:
         """Continue with another network, in new recordings, because each recording is of a single network."""
         self._sight = sight
         for watch in self._watches:

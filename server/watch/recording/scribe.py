@@ -113,12 +113,12 @@ class Scribe:
                 if recording is None:
                     is_over = True
                 else:
-                    self._guarded(recording, self._take)
+                    self._run_step(recording, self._take)
             recording = None  # so that a recording that has ended does not stay in memory
             for recording in list(self._open):
-                self._guarded(recording, self._flush_if_due)
+                self._run_step(recording, self._flush_if_due)
 
-    def _guarded(self, recording: Recording, step: Callable[[Recording], None]) -> None:
+    def _run_step(self, recording: Recording, step: Callable[[Recording], None]) -> None:
         if recording.trouble is None:
             with self._faults.contained("recorder", lambda: self._on_fault(recording)):
                 try:
@@ -140,12 +140,12 @@ class Scribe:
             return
         try:
             if recording not in self._open:
-                self._open[recording] = self._opened(recording)
+                self._open[recording] = self._open_file(recording)
             self._write(recording, item)
         finally:
             recording.worked_off_bytes += size
 
-    def _opened(self, recording: Recording) -> "_Open":
+    def _open_file(self, recording: Recording) -> "_Open":
         if len(self._open) >= MOST_FILES:
             recording.is_refused = True
             raise _StoppedError(f"{MOST_FILES} recordings are going on, which is the most at once")

@@ -137,9 +137,9 @@ class Steps:
         self._state = happened.state
         if self._state is not former:
             words.append(self._state.value)
-        words += self._note(event, happened.commands)
+        words += self._note_changes(event, happened.commands)
         if words:
-            self._decide(", ".join(words)[:LONGEST_WORDS])
+            self._add_decision(", ".join(words)[:LONGEST_WORDS])
         if isinstance(event, NotUnderstood):
             complaint = str(BadFrameError(event.field, event.expected, event.received))
             self.complaints.append((event.at_s, complaint[:LONGEST_WORDS]))
@@ -157,7 +157,7 @@ class Steps:
         before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
         self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
 
-    def _note(self, event: Event, commands: list[Command]) -> Iterator[str]:
+    def _note_changes(self, event: Event, commands: list[Command]) -> Iterator[str]:
         """Note the changes by an event besides the tracker's state; yields a description of each change of command."""
         if isinstance(event, Hold | Release):
             self._is_held = isinstance(event, Hold)
@@ -175,7 +175,7 @@ class Steps:
                 self._is_told_to_follow = False
                 yield "the drone is told to patrol"
 
-    def _decide(self, words: str) -> None:
+    def _add_decision(self, words: str) -> None:
         if not self.decisions or self.decisions[-1][1:] != (self._state, words):  # else many bad frames would repeat it
             self.decisions.append(Decision(len(self.steps), self._state, words))
 

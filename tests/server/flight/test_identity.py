@@ -47,7 +47,7 @@ def test_there_is_one_hero_two_who_look_alike_share_the_probability():
 
 
 def test_who_was_seen_once_takes_nothing_from_the_others():
-    hero, newcomer = probabilities([looks(8.0), looks(8.0)], glimpsed={1})
+    hero, newcomer = probabilities([looks(8.0), looks(8.0)], seen_once={1})
     assert hero == probabilities([looks(8.0)])[0]
     assert newcomer == probabilities([looks(8.0), looks(8.0)])[1] < 0.5
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from server.flight.strides import FASTEST_PACE, PACE_S, STRIDE_S, STRIDE_STD_M, Stride, paced
+from server.flight.strides import FASTEST_PACE, PACE_S, STRIDE_S, STRIDE_STD_M, Stride, updated_pace
 
 FRAME_S = 0.2
 NEAR_M = 0.15  # standard deviation of a place
@@ -50,7 +50,7 @@ def test_of_somebody_far_away_nothing_is_measured():
 
 
 def test_without_anybody_nearby_the_pace_stays():
-    assert paced(3.0, [], FRAME_S, BRISK_MPS) == 3.0
+    assert updated_pace(3.0, [], FRAME_S, BRISK_MPS) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_without_anybody_nearby_the_pace_stays():
     ],
 )
 def test_the_pace_becomes_what_most_of_those_nearby_walk(speeds_mps, pace):
-    assert paced(2.0, speeds_mps, 100.0, BRISK_MPS) == pytest.approx(pace)
+    assert updated_pace(2.0, speeds_mps, 100.0, BRISK_MPS) == pytest.approx(pace)
 
 
 def test_the_pace_is_learned_little_by_little_and_alike_by_long_and_by_short_steps():
-    long = paced(1.0, [6.0], PACE_S, BRISK_MPS)
+    long = updated_pace(1.0, [6.0], PACE_S, BRISK_MPS)
     assert long == pytest.approx(3.0 - 2.0 / math.e)
     pace = 1.0
     for _ in range(round(PACE_S / FRAME_S)):
-        pace = paced(pace, [6.0], FRAME_S, BRISK_MPS)
+        pace = updated_pace(pace, [6.0], FRAME_S, BRISK_MPS)
     assert pace == pytest.approx(long)

@@ -158,10 +158,10 @@ def test_a_message_that_cannot_be_made_is_one_fault_and_the_last_message_of_that
         road.frame("a", number)
         road.see("a", view(sighting()))
     while live._waiting:
-        live._do(*live._waiting.popleft())
+        live._run_work(*live._waiting.popleft())
     assert (len(tried), faults.counts) == (1, {"foxglove": 1}), "the fault is an event, too"
     road.control.on_disconnect("a")
-    live._do(*live._waiting.popleft())
+    live._run_work(*live._waiting.popleft())
     assert tried[1:] == ["closed"]
 
 

@@ -4,7 +4,7 @@ import pytest
 from support.road import a_simulator
 from support.seen import seen, sighting
 
-from server.watch.orders import LARGEST_NUMBER, OrderError, aim, choice, refusal, switch
+from server.watch.orders import LARGEST_NUMBER, OrderError, choose_order, refuse_order, switch_order, target_order
 
 
 class Operator:
@@ -22,7 +22,8 @@ class Operator:
 
 
 @pytest.mark.parametrize(
-    ("kind", "values"), [((switch, "is_held"), (True, False)), ((choice,), (1, None)), ((refusal,), (1,))]
+    ("kind", "values"),
+    [((switch_order, "is_held"), (True, False)), ((choose_order,), (1, None)), ((refuse_order,), (1,))],
 )
 def test_an_order_is_obeyed(kind, values):
     operator = Operator()
@@ -31,7 +32,7 @@ def test_an_order_is_obeyed(kind, values):
     assert operator.done == [(operator.simulator, value) for value in values]
 
 
-@pytest.mark.parametrize("kind", [(switch, "is_held"), (choice,), (refusal,)])
+@pytest.mark.parametrize("kind", [(switch_order, "is_held"), (choose_order,), (refuse_order,)])
 @pytest.mark.parametrize("value", ["1", 1.0, 0, -1, LARGEST_NUMBER + 1, 10**300, float("nan"), [1], {}])
 def test_a_value_of_another_kind_is_not_understood(kind, value):
     operator = Operator()
@@ -41,7 +42,7 @@ def test_a_value_of_another_kind_is_not_understood(kind, value):
     assert operator.done == []
 
 
-@pytest.mark.parametrize(("kind", "value"), [(choice, True), (refusal, True), (refusal, None)])
+@pytest.mark.parametrize(("kind", "value"), [(choose_order, True), (refuse_order, True), (refuse_order, None)])
 def test_a_person_is_named_by_a_number(kind, value):
     with pytest.raises(OrderError, match='"person": a number'):
         Operator().orders(kind, value=value)
@@ -51,11 +52,11 @@ def test_a_person_is_named_by_a_number(kind, value):
 def test_an_order_without_all_of_its_fields_is_refused(argument):
     """If a key is forgotten, the order must not silently do something else."""
     with pytest.raises(OrderError):
-        choice(lambda *_: pytest.fail("done")).obey(argument, lambda _: None)
+        choose_order(lambda *_: pytest.fail("done")).obey(argument, lambda _: None)
 
 
 def test_a_person_must_be_tracked_by_that_simulator():
-    for kind in (choice, refusal):
+    for kind in (choose_order, refuse_order):
         with pytest.raises(OrderError, match="expected a person tracked by this simulator") as caught:
             Operator().orders(kind, value=2)
         assert caught.value.is_understood
@@ -63,7 +64,7 @@ def test_a_person_must_be_tracked_by_that_simulator():
 
 def test_a_target_must_be_one_of_the_network_in_use():
     operator, targets = Operator(), ["hero", "dog"]
-    order = aim(lambda simulator, name: operator.done.append((simulator, name)), lambda: targets)
+    order = target_order(lambda simulator, name: operator.done.append((simulator, name)), lambda: targets)
     order.obey({"simulator": "drone", "target": "dog"}, {"drone": operator.simulator}.get)
     targets.remove("dog")
     for value, words, is_understood in (

@@ -242,7 +242,7 @@ def test_another_network_has_a_recording_of_its_own_that_begins_with_the_frames_
     for _ in range(3):
         road.show()
     road.send()
-    road.recorder.see(BLUE_SIGHT)
+    road.recorder.use_network(BLUE_SIGHT)
     road.see("a", seen(ELSEWHERE))
     road.show()
     road.control.on_disconnect("a")
@@ -262,7 +262,7 @@ def test_another_network_begins_no_recording_where_there_is_none_and_keeps_back_
     by_hand, always = roads(None), roads(tmp_path)
     for road in (by_hand, always):
         road.refuse()
-        road.recorder.see(BLUE_SIGHT)
+        road.recorder.use_network(BLUE_SIGHT)
     assert by_hand.about() is None
     assert not list(tmp_path.iterdir()), "no frame has been understood"
     always.show()

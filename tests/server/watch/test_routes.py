@@ -12,7 +12,7 @@ from server.supervision import Faults
 from server.watch import routes
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
-from server.watch.orders import aim, choice, refusal, switch
+from server.watch.orders import choose_order, refuse_order, switch_order, target_order
 from server.watch.routes import MOST_COMMAND_BYTES, make_app
 from server.watch.thumbnails import Thumbnails
 from server.wire.messages import shorten
@@ -25,10 +25,10 @@ def client(health, faults: Faults):
 def client_and_dashboard(health, faults: Faults, do):
     dashboard = Dashboard(Camera(), lambda *_: None, lambda: None, dict)
     orders = {
-        "hold": switch("is_held", do),
-        "choose": choice(do),
-        "refuse": refusal(do),
-        "target": aim(do, lambda: ["hero"]),
+        "hold": switch_order("is_held", do),
+        "choose": choose_order(do),
+        "refuse": refuse_order(do),
+        "target": target_order(do, lambda: ["hero"]),
     }
     networks = SimpleNamespace(ask=ask_in_vain)
     app = make_app(dashboard, Thumbnails(), Metrics(faults), health, orders, networks, lambda _: None, faults)

@@ -101,7 +101,7 @@ def door() -> Iterator[Door]:
 
 def test_the_longest_waiting_stranger_makes_room_for_a_newcomer(door):
     first, second, third = (door.enter() for _ in range(3))
-    first[1].rise(Standing.KNOWN)
+    first[1].raise_standing(Standing.KNOWN)
     door.enter()
     assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
     assert len(door.subject) == 3
@@ -111,8 +111,8 @@ def test_the_longest_waiting_stranger_makes_room_for_a_newcomer(door):
 def test_who_has_joined_makes_room_after_the_strangers(door):
     first, second, third = (door.enter() for _ in range(3))
     for _, connection in (first, second):
-        connection.rise(Standing.JOINED)
-    door.enter()[1].rise(Standing.KNOWN)
+        connection.raise_standing(Standing.JOINED)
+    door.enter()[1].raise_standing(Standing.KNOWN)
     door.enter()
     assert [socket.is_shut for socket, _ in (first, second, third)] == [True, False, True]
 
@@ -120,7 +120,7 @@ def test_who_has_joined_makes_room_after_the_strangers(door):
 def test_a_newcomer_is_refused_when_all_are_known(door):
     known = [door.enter()[1] for _ in range(3)]
     for connection in known:
-        connection.rise(Standing.KNOWN)
+        connection.raise_standing(Standing.KNOWN)
     refused, room = Socket(), Socket()
     door.listener.put(refused, OSError(errno.EMFILE, "Too many open files"), room)
     accepting = eventlet.spawn(door.subject.accept)
@@ -133,11 +133,11 @@ def test_a_newcomer_is_refused_when_all_are_known(door):
 
 def test_the_client_that_has_been_silent_for_longest_makes_room_when_all_are_known(door):
     viewer, silent, other = (door.enter() for _ in range(3))
-    viewer[1].rise(Standing.VIEWER)
+    viewer[1].raise_standing(Standing.VIEWER)
     for _, connection in (silent, other):
-        connection.rise(Standing.KNOWN)
+        connection.raise_standing(Standing.KNOWN)
     door.now_s += SILENT_S
-    other[1].rise(Standing.KNOWN)
+    other[1].raise_standing(Standing.KNOWN)
     door.enter()
     assert [socket.is_shut for socket, _ in (viewer, silent, other)] == [False, True, False]
     assert door.complaints == ["one more; the client that was silent longest was dropped"]
@@ -191,13 +191,13 @@ def test_the_deadline_of_a_message_begins_with_its_first_bytes(door):
     slow, connection = door.enter()
     connection.receive()
     door.now_s += 100
-    connection.hold(bytearray(1))
+    connection.note_unfinished(bytearray(1))
     door.now_s += REQUEST_S
-    connection.hold(bytearray(2))
+    connection.note_unfinished(bytearray(2))
     door.subject.expire()
     assert not slow.is_shut
     door.now_s += 1.0
-    connection.hold(bytearray(3))
+    connection.note_unfinished(bytearray(3))
     door.subject.expire()
     assert slow.is_shut
     assert door.complaints == ["3 bytes of one"]
@@ -207,7 +207,7 @@ def hold(entered: tuple[Socket, Connection], share: float) -> bytearray:
     """Hold an unfinished message of this share of the limit."""
     message = bytearray(int(share * MOST_HELD_BYTES))
     entered[1].receive()
-    entered[1].hold(message)
+    entered[1].note_unfinished(message)
     return message
 
 
@@ -219,7 +219,7 @@ def test_the_largest_unfinished_message_is_dropped_as_soon_as_they_are_too_much_
     assert [socket.is_shut for socket, _ in (first, second, third)] == [False, True, False]
     assert (len(small) > 0, len(large)) == (True, 0)
     more = bytearray(1)
-    second[1].hold(more)  # has arrived before its thread ends
+    second[1].note_unfinished(more)  # has arrived before its thread ends
     assert len(more) == 0
     assert len(door.complaints) == 1
 

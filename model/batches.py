@@ -87,7 +87,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         self._crop_px = crop_px
         self._batch, self._steps, self._seed = batch, steps, seed
         self._heroes = round(hero_share * batch)
-        self._augmented = {"shift": self._shifted, "light": self._lit, "far": self._far}[augmentation]
+        augmentations = {"shift": self._augment_shift, "light": self._augment_light, "far": self._augment_far}
+        self._augment = augmentations[augmentation]
         if augmentation == "far":
             self._cutouts = {number: _cutouts(frames, number, each) for number, each in self._profiles.items()}
         self.epoch = 0
@@ -110,7 +111,7 @@ class AugmentedBatches(keras.utils.PyDataset):
             chosen = np.concatenate([self._draw(numbers, count, rng) for numbers, count in counts])
         else:
             chosen = rng.choice(len(self._frames.images), self._batch, replace=False)
-        images, masks = zip(*(self._augmented(number, rng) for number in chosen), strict=True)
+        images, masks = zip(*(self._augment(number, rng) for number in chosen), strict=True)
         return np.stack(images), np.stack(masks)
 
     def _draw(self, numbers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -120,10 +121,10 @@ class AugmentedBatches(keras.utils.PyDataset):
         weights = self._weights[numbers]
         return rng.choice(numbers, count, p=weights / weights.sum())
 
-    def _shifted(self, number: int, rng: np.random.Generator) -> augment.Pair:
+    def _augment_shift(self, number: int, rng: np.random.Generator) -> augment.Pair:
         return augment.shift_and_pad(self._frames.images[number], self._frames.masks[number], rng)
 
-    def _lit(self, number: int, rng: np.random.Generator) -> augment.Pair:
+    def _augment_light(self, number: int, rng: np.random.Generator) -> augment.Pair:
         image, mask = self._mirrored(number, rng)
         return augment.shift_and_pad(augment.light(image, rng), mask, rng)
 
@@ -131,7 +132,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         image, mask = self._frames.images[number], self._frames.masks[number]
         return augment.flip(image, mask, rng) if self._is_mirrored else (image, mask)
 
-    def _far(self, number: int, rng: np.random.Generator) -> augment.Pair:
+    def _augment_far(self, number: int, rng: np.random.Generator) -> augment.Pair:
         image, mask = self._mirrored(number, rng)
         image, mask = augment.window(image, mask, rng, self._crop_px, around=mask >= HERO)
         pasted = [PEOPLE] * int(rng.integers(0, 3)) if rng.random() < PASTED_PEOPLE else []

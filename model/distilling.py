@@ -127,7 +127,7 @@ def narrowed(teacher: keras.Model, wide: Pyramid, narrow: Pyramid, images: np.nd
     _check_narrower(wide, narrow)
     own = {layer.name: layer.get_weights() for layer in teacher.layers if layer.weights}
     stages = range(1, len(wide.stages) + 1)
-    chosen = _Chooser(teacher, own, images)
+    chosen = _ChannelChooser(teacher, own, images)
     stream = {0: np.arange(3)}
     inner: dict[str, np.ndarray] = {}
     for number, stage in zip(stages, narrow.stages, strict=True):
@@ -170,7 +170,7 @@ def _check_narrower(wide: Pyramid, narrow: Pyramid) -> None:
         raise ValueError(f"expected a network no wider than its teacher ({shape(wide)}), got {shape(narrow)}")
 
 
-class _Chooser:
+class _ChannelChooser:
     """Finds the most important channels of a network's layers."""
 
     def __init__(self, teacher: keras.Model, own: Weights, images: np.ndarray) -> None:

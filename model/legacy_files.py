@@ -77,7 +77,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or "class_name" not in config:
         raise LegacyNetworkError(f"{path}: expected a network's config, got {str(config)[:60]!r}")
     if "module" in config:
-        raise LegacyNetworkError(_of_today(path))
+        raise LegacyNetworkError(_keras_3_message(path))
     return config
 
 
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             version = _string(file.attrs.get("keras_version", ""))
             if version.startswith("3") or ("layer_names" not in file.attrs and "layers" in file):
-                raise LegacyNetworkError(_of_today(path))
+                raise LegacyNetworkError(_keras_3_message(path))
             yield file
     except LegacyNetworkError:
         raise
@@ -121,7 +121,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise LegacyNetworkError(f"{path}: expected a whole HDF5 file, got {one_line(error)}") from error
 
 
-def _of_today(path: Path) -> str:
+def _keras_3_message(path: Path) -> str:
     return (
         f"{path}: expected a network of the original tools, got a file of Keras 3: "
         "open the network with Keras and save it as .keras, network.save('model_weights.keras')"

@@ -218,17 +218,17 @@ def import_keras() -> ModuleType:
 def _check_keras_file(file: Path) -> None:
     from model.keras_files import check_keras_file
 
-    with _refusing(file):
+    with _raising_value_error(file):
         check_keras_file(file)
 
 
 def _load_keras(file: Path) -> "keras.Model":
-    with _refusing(file):
+    with _raising_value_error(file):
         return import_keras().saving.load_model(file, compile=False)
 
 
 @contextlib.contextmanager
-def _refusing(file: Path) -> Iterator[None]:
+def _raising_value_error(file: Path) -> Iterator[None]:
     """Raise ValueError for any error in the block: Keras and the libraries below raise nearly any on a broken file."""
     try:
         yield

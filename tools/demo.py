@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     weights = resolve_weights(options.weights.resolve())
     try:
         with running_server(weights, port=choose_port()) as server:
-            _introduce(server)
+            _print_start(server)
             simulator = _fly(server, options.duration)
         print(f"\nServer stopped, exit status {server.process.returncode}.")
     except (ServerError, OSError) as error:
@@ -93,7 +93,7 @@ def choose_port() -> int:
     return port
 
 
-def _introduce(server: ServerProcess) -> None:
+def _print_start(server: ServerProcess) -> None:
     print(f"Server ready after {server.ready_after_s:.1f} s:")
     for line in server.log:
         print(f"    {line}")
@@ -103,7 +103,7 @@ def _introduce(server: ServerProcess) -> None:
 def _fly(server: ServerProcess, duration_s: float) -> QuadSim:
     """Fly for `duration_s`, and print a line every two seconds."""
 
-    def tell(simulator: QuadSim) -> None:
+    def print_latest(simulator: QuadSim) -> None:
         if len(simulator.log.rows) % (2 * FRAMES_PER_S) == 1:
             print(simulator.log.describe_latest(), flush=True)
 
@@ -112,7 +112,7 @@ def _fly(server: ServerProcess, duration_s: float) -> QuadSim:
             World(SEED, PEOPLE) as world,
             QuadSim(world, "127.0.0.1", server.port, faults=Faults.none()) as simulator,
         ):
-            run([simulator], duration_s, speed=1.0, on_frame=tell)
+            run([simulator], duration_s, speed=1.0, on_frame=print_latest)
     except ConnectionError as error:
         raise server.failure(str(error)) from error
     return simulator

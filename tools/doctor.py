@@ -101,13 +101,13 @@ def _report(findings: Iterable[Finding]) -> int:
 def _listen(settings: DoctorSettings) -> int:
     from tools.diagnosis.listener import Listener
 
-    def tell(client: str, finding: Finding) -> None:
+    def print_finding(client: str, finding: Finding) -> None:
         print_text(f"[{client}]\n{finding}")
 
     def ready(host: str, port: int) -> None:
         print(f"listening on http://{host}:{port}: start QuadSim and choose Follow Me, or any client", flush=True)
 
-    listener = Listener(tell)
+    listener = Listener(print_finding)
     listener.run(settings.host, settings.port, settings.seconds, ready)
     if not listener.understood:
         print_text(str(NOBODY))

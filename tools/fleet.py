@@ -49,12 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with running_fleet(replicas=REPLICAS, most_replicas=REPLICAS) as fleet, contextlib.ExitStack() as stack:
             engine = ("--engine", fleet.url, "--fallback", *WATCHDOG)
             servers = [stack.enter_context(running_server(SHIPPED_WEIGHTS, *engine)) for _ in range(SERVERS)]
-            _introduce(fleet, servers)
+            _print_addresses(fleet, servers)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             reports = [folder / f"server{number}.json" for number in range(SERVERS)]
             with _drones(servers, reports, options.drones, options.duration) as drones:
-                _watch(fleet, servers, drones, SERVERS * options.drones * options.duration * FRAMES_PER_S / 2)
-            followed = [_followed(report) for report in reports]
+                _print_states_and_kill_replica(
+                    fleet, servers, drones, SERVERS * options.drones * options.duration * FRAMES_PER_S / 2
+                )
+            followed = [_count_following(report) for report in reports]
     except (FleetError, ServerError, OSError) as error:
         print_text(f"fleet: {error}", file=sys.stderr)
         return 1
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if any(followed) else 1  # a hero may be out of sight for the whole flight
 
 
-def _introduce(fleet: FleetProcess, servers: Sequence[ServerProcess]) -> None:
+def _print_addresses(fleet: FleetProcess, servers: Sequence[ServerProcess]) -> None:
     print(f"The fleet is at {fleet.url}: replicas {', '.join(map(str, fleet.replicas()))}. Look at")
     for number, server in enumerate(servers):
         print(f"    {server.url}/    page of server {number + 1}: behind its title, where frames are inferred")
@@ -90,7 +92,7 @@ def _drones(
             process.wait()
 
 
-def _watch(
+def _print_states_and_kill_replica(
     fleet: FleetProcess, servers: Sequence[ServerProcess], drones: Sequence[subprocess.Popen[bytes]], middle: float
 ) -> None:
     """Print the servers' states regularly until all drones have landed; kill a replica after `middle` frames."""
@@ -110,7 +112,7 @@ def _watch(
         time.sleep(TELL_EVERY_S)
 
 
-def _followed(report: Path) -> int:
+def _count_following(report: Path) -> int:
     """How many drones of a report have followed."""
     drones = json.loads(report.read_bytes())["drones"]
     return sum(drone["summary"]["first_followed_s"] is not None for drone in drones)

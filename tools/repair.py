@@ -59,7 +59,7 @@ class Version(NamedTuple):
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-class Kept(NamedTuple):
+class CopyResult(NamedTuple):
     """Result of a copy: number of messages, and bytes of an unfinished record at the end, which are left out."""
 
     messages: int
@@ -162,7 +162,7 @@ def finish(path: Path, version: Version) -> str:
     return f"finished with {kept.messages} messages{left_out}"
 
 
-def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: str) -> Kept:
+def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: str) -> CopyResult:
     """Copy all whole records, and end the copy as a whole file.
 
     Args:
@@ -189,7 +189,7 @@ def copy(source: IO[bytes], writer: Writer, path: Path, size: int, description: 
     copier.finish()
     if not is_over and _ends_with_magic(source, size):
         raise UnreadableRecordingError(f"{path}: expected a whole MCAP file, got damage after byte {end}")
-    return Kept(copier.messages, 0 if is_over else size - end)
+    return CopyResult(copier.messages, 0 if is_over else size - end)
 
 
 class _Copier:

@@ -166,7 +166,7 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
                     speed=settings.speed,
                     recorder=recorder,
                     record_every_s=settings.record_every,
-                    on_notice=functools.partial(_notice, _name(settings, number)),
+                    on_notice=functools.partial(_print_notice, _name(settings, number)),
                 )
             )
         try:
@@ -217,7 +217,7 @@ class _Ticker:
                     print(f"{_name(self._settings, number)}{each.log.describe_latest()}", flush=True)
 
 
-def _notice(name: str, text: str) -> None:
+def _print_notice(name: str, text: str) -> None:
     print_text(f"{name}{text}")
 
 

@@ -68,12 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with running_server(weights) as server, idle_simulators(server, frames[0], options.idle):
         process = psutil.Process(server.process.pid)
         fly(server, frames, options.drones, frames_each=len(frames))
-        before = settled(process)
+        before = settled_resources(process)
         start_s = time.monotonic()
         sent, memory_mb = fly(server, frames, options.drones, round(options.minutes * 60 / FRAME_PERIOD_S))
         taken_s = time.monotonic() - start_s
-        after = settled(process, before)
-    growth_mb = growth(sent, memory_mb)
+        after = settled_resources(process, before)
+    growth_mb = memory_growth_mb(sent, memory_mb)
     verdicts = {
         f"memory {before.memory_mb:.0f} → {after.memory_mb:.0f} MB, {growth_mb:+.1f} MB in the second half": growth_mb
         <= MOST_GROWTH_MB,
@@ -161,7 +161,7 @@ def fly(
     return counts, memory_mb
 
 
-def settled(process: psutil.Process, before: Resources | None = None) -> Resources:
+def settled_resources(process: psutil.Process, before: Resources | None = None) -> Resources:
     """Wait until there are no more threads and descriptors than before, or `SETTLING_S`; returns the resources."""
     until_s = time.monotonic() + SETTLING_S
     while (now := Resources.of(process)) and time.monotonic() < until_s:
@@ -171,7 +171,7 @@ def settled(process: psutil.Process, before: Resources | None = None) -> Resourc
     return now
 
 
-def growth(sent: Sequence[int], memory_mb: Sequence[float]) -> float:
+def memory_growth_mb(sent: Sequence[int], memory_mb: Sequence[float]) -> float:
     """Growth of memory within the second half of the frames, MB, by a line through the samples; 0 for less than two."""
     half = [(count, size) for count, size in zip(sent, memory_mb, strict=True) if count >= sent[-1] / 2]
     counts, sizes = np.array(half, float).T

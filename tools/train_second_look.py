@@ -68,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_text(f"{examples.is_hero.sum()} heroes and {(~examples.is_hero).sum()} others to learn from")
     with counting_bar(options.steps, desc="training") as progress:
 
-        def tell(_: int, loss: float) -> None:
+        def show_loss(_: int, loss: float) -> None:
             progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
             progress.update()
 
-        network = train(examples, options.steps, options.seed, tell, is_mirrored=engine.card.profile.is_mirrored)
+        network = train(examples, options.steps, options.seed, show_loss, is_mirrored=engine.card.profile.is_mirrored)
     if held_out:
         print_text(table(network, held_out, engine.card.profile.second_look_from_px))
     card = card_content(weights)
@@ -133,13 +133,13 @@ def table(network: keras.Model, people: Sequence[LabelledPerson], from_px: float
         truth = np.array([each.is_hero for each in some], bool)
         if not some or truth.all() or not truth.any():
             continue
-        first = ranked(np.array([each.looks.mean_margin for each in some]), truth)
-        second = ranked(likeness(network, np.stack([each.crop for each in some])), truth)
+        first = roc_auc(np.array([each.looks.mean_margin for each in some]), truth)
+        second = roc_auc(likeness(network, np.stack([each.crop for each in some])), truth)
         lines.append(f"{folder:<20}{truth.sum():>8}{(~truth).sum():>8}{first:>12.4f}{second:>13.4f}")
     return "\n".join(lines)
 
 
-def ranked(scores: np.ndarray, truth: np.ndarray) -> float:
+def roc_auc(scores: np.ndarray, truth: np.ndarray) -> float:
     """Share of pairs of a hero and somebody else in which the hero has the larger score; equal scores count half."""
     heroes, others = scores[truth][:, None], scores[~truth][None]
     return float(((heroes > others) + 0.5 * (heroes == others)).mean())

@@ -77,7 +77,7 @@ class RemoteEngine(Engine):
         if local is not None:
             if trouble is not None:
                 self._uses_local.set()
-            threading.Thread(target=self._watch, args=(local,), name="probe", daemon=True).start()
+            threading.Thread(target=self._probe, args=(local,), name="probe", daemon=True).start()
 
     @property
     def is_remote(self) -> bool:  # type: ignore[override]
@@ -148,7 +148,7 @@ class RemoteEngine(Engine):
         elif is_first:
             logger.warning("%s; perception fails until it answers again", trouble)
 
-    def _watch(self, local: Engine) -> None:
+    def _probe(self, local: Engine) -> None:
         """Ask the other machine while the local engine infers, and go back when it is healthy."""
         while self._uses_local.wait() and not self._is_closed.is_set():
             healthy = 0

@@ -11,7 +11,7 @@ from support.networks import save_colour_network
 
 from tools import benchmark
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
-from tools.measuring.serving import Flown, joined
+from tools.measuring.serving import FlightMeasurements, joined
 from tools.measuring.versions import checked_out
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
 
@@ -75,12 +75,12 @@ def test_an_unknown_commit_is_refused() -> None:
 
 
 def test_turns_are_joined():
-    turn = Flown([5.0, 7.0], [1.0], 3, 0.5, 0.25, 2.0)
-    assert joined([turn, turn]) == Flown([5.0, 7.0, 5.0, 7.0], [1.0, 1.0], 6, 1.0, 0.5, 4.0)
+    turn = FlightMeasurements([5.0, 7.0], [1.0], 3, 0.5, 0.25, 2.0)
+    assert joined([turn, turn]) == FlightMeasurements([5.0, 7.0, 5.0, 7.0], [1.0, 1.0], 6, 1.0, 0.5, 4.0)
 
 
 def test_a_flight_without_answers_is_refused_in_words():
-    silent = Flown([], [1.0], 3, 0.5, 0.25, 2.0)
+    silent = FlightMeasurements([], [1.0], 3, 0.5, 0.25, 2.0)
     with pytest.raises(ValueError, match=r"expected answers to frames .* got 0 and 2 for 6 frames"):
         joined([silent, silent])
 

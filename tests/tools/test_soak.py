@@ -4,7 +4,7 @@ import pytest
 
 from tools import soak
 from tools.simulator.server_process import SHIPPED_WEIGHTS
-from tools.soak import Resources, growth, main
+from tools.soak import Resources, main, memory_growth_mb
 
 FCN4 = str(SHIPPED_WEIGHTS.with_name("fcn4"))
 
@@ -20,8 +20,8 @@ def test_a_server_in_flight_does_not_grow(capsys, monkeypatch):
 
 def test_what_grows_is_told(capsys, monkeypatch):
     held = iter([Resources(100.0, 10, 20), Resources(180.0, 11, 25)])
-    monkeypatch.setattr(soak, "settled", lambda *_: next(held))
-    monkeypatch.setattr(soak, "growth", lambda *_: 40.0)
+    monkeypatch.setattr(soak, "settled_resources", lambda *_: next(held))
+    monkeypatch.setattr(soak, "memory_growth_mb", lambda *_: 40.0)
     assert main(["--weights", FCN4, "--minutes", "0.01", "--drones", "1", "--idle", "0"]) == 1
     assert capsys.readouterr().out.splitlines()[1:] == [
         "memory 100 → 180 MB, +40.0 MB in the second half: GROWS",
@@ -39,4 +39,4 @@ def test_what_grows_is_told(capsys, monkeypatch):
     ],
 )
 def test_growth_is_that_of_the_second_half_of_the_frames(sent, memory_mb, grown_mb):
-    assert growth(sent, memory_mb) == pytest.approx(grown_mb, abs=1e-6)
+    assert memory_growth_mb(sent, memory_mb) == pytest.approx(grown_mb, abs=1e-6)

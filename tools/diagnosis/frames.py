@@ -65,7 +65,7 @@ class FrameCheck:
         try:
             if isinstance(frame.content, BadFrameError):
                 raise frame.content
-            found = self._look(frame.content)
+            found = self._check_images(frame.content)
         except BadFrameError as error:
             return [from_complaint(error.field, error.expected, error.received, sample(argument))]
         self.understood += 1
@@ -86,7 +86,7 @@ class FrameCheck:
         self._is_judged = True
         return [_rate(self.frames, age_s), *self._clock(), *self._depth(), *_world(self._moments)]
 
-    def _look(self, content: SensorFrame) -> list[Finding]:
+    def _check_images(self, content: SensorFrame) -> list[Finding]:
         _, size = decode_rgb(content.rgb_image, IMAGE_PX)
         if content.depth_image is None:
             self._without_image += 1

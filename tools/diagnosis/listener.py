@@ -25,20 +25,20 @@ from tools.diagnosis.finding import Finding, Mark
 from tools.diagnosis.frames import FrameCheck
 
 PATH = "/socket.io/"
-LOOK_S = 0.25
+JUDGE_EVERY_S = 0.25
 # A QuadSim sends its first frame within 0.2 s.
 SILENT_S = 5.0
 # A client that is refused may connect again 200 times a second.
 MOST_FINDINGS = 500
 
-Tell = Callable[[str, Finding], None]
+Report = Callable[[str, Finding], None]
 
 
 class Listener:
     """Listens until it is stopped; see the module.
 
     Args:
-        tell: called with a client's name and a finding about it. The same fault of another client of the same machine
+        report: called with a client's name and a finding about it. The same fault of another client of the same machine
             is not reported again.
 
     Attributes:
@@ -46,22 +46,22 @@ class Listener:
         wrong: number of faults that were reported.
     """
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, report: Report) -> None:
         self.understood = self.wrong = self._lines = 0
-        self._tell_user = tell
-        self._told: set[tuple[object, ...]] = set()
+        self._report_to_user = report
+        self._reported: set[tuple[object, ...]] = set()
         self._checks: dict[str, tuple[str, FrameCheck]] = {}
         self._awaited: dict[str, float] = {}  # client that has sent nothing since its handshake → time of that
         faults, complaints = Faults(), RateLimitedWarnings()
         complaints.listeners.append(self._on_complaint)
-        logging.getLogger("server.wire.complaints").setLevel(logging.CRITICAL)  # `tell` reports them
+        logging.getLogger("server.wire.complaints").setLevel(logging.CRITICAL)  # reported as findings instead
         quiet = logging.getLogger("server.socketio")
         quiet.setLevel(logging.CRITICAL)
         self._loop = EventLoop(faults, complaints)
         self._sio = QuadSimServer(complaints, faults, logger=quiet, engineio_logger=quiet)
         self._sio.on("sensor_frame", self._on_frame)
         self._sio.on("disconnect", self._on_disconnect)
-        wsgi = report_errors(self._noted(socketio.WSGIApp(self._sio)), faults)
+        wsgi = report_errors(self._reporting_handshakes(socketio.WSGIApp(self._sio)), faults)
         self._wsgi = read_whole(refuse_foreign_names(wsgi, (), complaints), complaints)
 
     def run(self, host: str, port: int, seconds: float | None, ready: Callable[[str, int], None]) -> None:
@@ -80,7 +80,7 @@ class Listener:
             address = self._loop.serve(self._wsgi, host, port, lambda: self._loop.end(0), reload=lambda: None)
         except OSError as error:
             raise OSError(cannot_listen(host, port, error)) from error
-        self._loop.every(LOOK_S, self._look, "look")
+        self._loop.every(JUDGE_EVERY_S, self._judge_clients, "judging")
         if seconds is not None:
             self._loop.end(seconds)
         ready(*address)
@@ -88,26 +88,26 @@ class Listener:
         for sid in list(self._checks):
             self._on_disconnect(sid)
 
-    def _noted(self, wsgi: Callable[..., Any]) -> Callable[..., Any]:
+    def _reporting_handshakes(self, wsgi: Callable[..., Any]) -> Callable[..., Any]:
         """Report each handshake before it is answered."""
 
-        def noted(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def reported(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
             peer, query = Peer.of(environ), parse_qs(environ.get("QUERY_STRING", ""))
             if not environ["PATH_INFO"].startswith(PATH):
                 expected = f"{PATH}?EIO=4&transport=websocket, where the server talks to simulators"
-                self._tell(peer.host, Finding(Mark.NOTE, "path", shorten(environ["PATH_INFO"]), expected=expected))
+                self._report(peer.host, Finding(Mark.NOTE, "path", shorten(environ["PATH_INFO"]), expected=expected))
             elif "sid" not in query:
-                self._tell(str(peer), _handshake(environ, query))
+                self._report(str(peer), _handshake(environ, query))
                 if query.get("transport") == ["websocket"]:
                     self._awaited[str(peer)] = time.monotonic()
             return wsgi(environ, start_response)
 
-        return noted
+        return reported
 
     def _on_complaint(self, session: str, field: str, expected: str, received: str) -> None:
         for name in [name for name in self._awaited if session in (name, _host(name))]:
             del self._awaited[name]
-        self._tell(session, from_complaint(field, expected, received))
+        self._report(session, from_complaint(field, expected, received))
 
     def _on_frame(self, sid: str, acknowledge: Callable[[], None], *arguments: object) -> None:
         now_s = time.monotonic()
@@ -120,7 +120,7 @@ class Listener:
         name, check = self._checks[sid]
         understood = check.understood
         for finding in check.take(now_s, arguments[0] if len(arguments) == 1 else arguments):
-            self._tell(name, finding)
+            self._report(name, finding)
         if check.understood > understood:
             self.understood += 1
             self._sio.recognise(sid)
@@ -130,31 +130,31 @@ class Listener:
         if sid in self._checks:
             name, check = self._checks.pop(sid)
             text = f"{check.frames} received, {check.understood} understood"
-            self._tell(name, Finding(Mark.OK if check.frames == check.understood else Mark.NOTE, "frames", text))
+            self._report(name, Finding(Mark.OK if check.frames == check.understood else Mark.NOTE, "frames", text))
 
-    def _look(self) -> None:
+    def _judge_clients(self) -> None:
         now_s = time.monotonic()
         for name, check in list(self._checks.values()):
             for finding in check.judge(now_s):
-                self._tell(name, finding)
+                self._report(name, finding)
         for name, since_s in list(self._awaited.items()):
             if now_s - since_s > SILENT_S:
                 del self._awaited[name]
                 text = f"none within {SILENT_S:g} s of the handshake"
                 fix = "emit the event 'sensor_frame' 5 times a second; in QuadSim, choose Follow Me"
-                self._tell(name, Finding(Mark.WRONG, "frames", text, expected=FRAME_SAMPLE, fix=fix))
+                self._report(name, Finding(Mark.WRONG, "frames", text, expected=FRAME_SAMPLE, fix=fix))
 
-    def _tell(self, client: str, finding: Finding) -> None:
+    def _report(self, client: str, finding: Finding) -> None:
         key = (_host(client), finding.mark, finding.subject, finding.expected or finding.text)
-        is_news = key not in self._told or (finding.mark is Mark.OK and finding.subject != "handshake")
+        is_news = key not in self._reported or (finding.mark is Mark.OK and finding.subject != "handshake")
         if not is_news or self._lines >= MOST_FINDINGS:
             return
-        self._told.add(key)
+        self._reported.add(key)
         self._lines += 1
         self.wrong += finding.mark is Mark.WRONG
-        self._tell_user(client, finding)
+        self._report_to_user(client, finding)
         if self._lines == MOST_FINDINGS:
-            self._tell_user(client, Finding(Mark.NOTE, "doctor", "no more findings are shown; restart the doctor"))
+            self._report_to_user(client, Finding(Mark.NOTE, "doctor", "no more findings are shown; restart the doctor"))
 
 
 def _host(client: str) -> str:

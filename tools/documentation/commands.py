@@ -76,13 +76,13 @@ def read_commands(repository: Path, page: str) -> list[Command]:
             raise ValueError(f"{page}:{at + 1}: expected the block to end with ```, got the end of the page")
         shell = lines[at].removeprefix("```")
         if shell in SHELLS:
-            common = _as_told(Command(page, at + 1, section, shell=shell), lines, at)
-            found += _in_block(common, lines[at + 1 : end])
+            common = _with_comments(Command(page, at + 1, section, shell=shell), lines, at)
+            found += _commands_of_block(common, lines[at + 1 : end])
         at = end + 1
     return found
 
 
-def _as_told(command: Command, lines: Sequence[str], start: int) -> Command:
+def _with_comments(command: Command, lines: Sequence[str], start: int) -> Command:
     """Apply the comments right above a block to its commands."""
     while start > 0 and lines[start - 1].startswith("<!--"):
         start -= 1
@@ -107,7 +107,7 @@ def _as_told(command: Command, lines: Sequence[str], start: int) -> Command:
     return command
 
 
-def _in_block(common: Command, lines: Sequence[str]) -> Iterator[Command]:
+def _commands_of_block(common: Command, lines: Sequence[str]) -> Iterator[Command]:
     """The commands of a block; a line that ends with a backslash goes on in the next line."""
     text, begun = "", 0
     for number, line in enumerate(lines):

@@ -15,7 +15,7 @@ from tools.simulator.server_process import SHIPPED_WEIGHTS
 REPLICAS = 2
 MOST_S = 180.0
 """Longest time for a fault to be over; Serve takes most of a minute to replace a replica that hangs."""
-HELD_S, DELAY_S = 10.0, 0.3
+FAULT_S, DELAY_S = 10.0, 0.3
 _POLL_S = 0.2
 
 
@@ -37,20 +37,20 @@ class Fleet:
         self._weights, self._stack = weights, stack
         self.network = network_name(resolve_weights(weights))
         self.other = next(name for name in ("fcn4", "model_weights") if name != self.network)
-        self.process = self._started()
+        self.process = self._start()
         self.relay = Relay(self.process.port)
         stack.callback(self.relay.close)
 
-    def start_anew(self) -> None:
+    def restart(self) -> None:
         """Start another fleet in the place of one that was killed.
 
         Raises:
             FleetError: as `running_fleet` does.
         """
-        self.process = self._started()
+        self.process = self._start()
         self.relay.forward_to(self.process.port)
 
-    def _started(self) -> FleetProcess:
+    def _start(self) -> FleetProcess:
         also = str(SHIPPED_WEIGHTS.with_name(self.other))
         fleet = running_fleet(also, weights=self._weights, replicas=REPLICAS, most_replicas=REPLICAS)
         return self._stack.enter_context(fleet)
@@ -75,46 +75,46 @@ class Fault(NamedTuple):
 
 
 def _nothing(_: Fleet) -> None:
-    time.sleep(HELD_S)
+    time.sleep(FAULT_S)
 
 
 def _kill_replica(fleet: Fleet) -> None:
-    _replaced(fleet, fleet.process.replicas, signal.SIGKILL)
+    _signal_and_await_replacement(fleet, fleet.process.replicas, signal.SIGKILL)
 
 
 def _stop_replica(fleet: Fleet) -> None:
-    _replaced(fleet, fleet.process.replicas, signal.SIGSTOP)
+    _signal_and_await_replacement(fleet, fleet.process.replicas, signal.SIGSTOP)
 
 
 def _kill_controller(fleet: Fleet) -> None:
-    _replaced(fleet, fleet.process.controllers, signal.SIGKILL)
+    _signal_and_await_replacement(fleet, fleet.process.controllers, signal.SIGKILL)
 
 
 def _kill_all(fleet: Fleet) -> None:
     fleet.process.kill()
-    time.sleep(HELD_S)
-    fleet.start_anew()
+    time.sleep(FAULT_S)
+    fleet.restart()
 
 
 def _delay(fleet: Fleet) -> None:
     fleet.relay.delay_s = DELAY_S
-    time.sleep(HELD_S)
+    time.sleep(FAULT_S)
     fleet.relay.delay_s = 0.0
 
 
 def _corrupt(fleet: Fleet) -> None:
     fleet.relay.is_corrupt = True
-    time.sleep(HELD_S)
+    time.sleep(FAULT_S)
     fleet.relay.is_corrupt = False
 
 
 def _serve_other_network(fleet: Fleet) -> None:
     fleet.relay.replaced_model = fleet.network, fleet.other
-    time.sleep(HELD_S)
+    time.sleep(FAULT_S)
     fleet.relay.replaced_model = None
 
 
-def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: int) -> None:
+def _signal_and_await_replacement(fleet: Fleet, processes: Callable[[], list[int]], signal_number: int) -> None:
     """Send a signal to the first of the processes, and wait until another process has replaced it.
 
     Raises:
@@ -130,12 +130,12 @@ def _replaced(fleet: Fleet, processes: Callable[[], list[int]], signal_number: i
 
 
 FAULTS = {
-    "none": Fault(f"nothing fails, for {HELD_S:g} s", _nothing),  # shows the effects of this machine alone
+    "none": Fault(f"nothing fails, for {FAULT_S:g} s", _nothing),  # shows the effects of this machine alone
     "killed-replica": Fault("a replica is killed", _kill_replica),
     "stopped-replica": Fault("a replica hangs (SIGSTOP)", _stop_replica),
     "killed-controller": Fault("Serve's controller is killed", _kill_controller),
-    "delay": Fault(f"answers are {1e3 * DELAY_S:.0f} ms late, for {HELD_S:g} s", _delay),
-    "corruption": Fault(f"a byte of each answer is changed, for {HELD_S:g} s", _corrupt),
-    "wrong-network": Fault(f"another network answers, for {HELD_S:g} s", _serve_other_network),
-    "killed-head": Fault(f"all of Ray is killed, and started again {HELD_S:g} s later", _kill_all),
+    "delay": Fault(f"answers are {1e3 * DELAY_S:.0f} ms late, for {FAULT_S:g} s", _delay),
+    "corruption": Fault(f"a byte of each answer is changed, for {FAULT_S:g} s", _corrupt),
+    "wrong-network": Fault(f"another network answers, for {FAULT_S:g} s", _serve_other_network),
+    "killed-head": Fault(f"all of Ray is killed, and started again {FAULT_S:g} s later", _kill_all),
 }

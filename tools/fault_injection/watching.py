@@ -25,7 +25,7 @@ class EngineWatch:
         self._server = server
         self._seen: list[tuple[float, bool]] = []
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
 
     @property
@@ -42,7 +42,7 @@ class EngineWatch:
         self._is_over.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _poll(self) -> None:
         while not self._is_over.wait(POLL_S):
             with contextlib.suppress(OSError):  # the machine is busy: ask again
                 is_remote = self._server.health()[1]["is_remote"]

@@ -19,7 +19,7 @@ VIEWERS = 2
 TURNS = 4
 
 
-class Flown(NamedTuple):
+class FlightMeasurements(NamedTuple):
     """Measurements of a server by QuadSims, in all of its turns.
 
     Attributes:
@@ -44,9 +44,9 @@ class Flown(NamedTuple):
         return 1e3 * self.server_s / max(1, len(self.latencies_ms))
 
 
-def fly_in_turns(
+def measure_in_turns(
     servers: Sequence[ServerProcess], frames: Sequence[EncodedFrame], seconds: float, drones: int
-) -> list[Flown]:
+) -> list[FlightMeasurements]:
     """Measure each of the servers for `seconds` in all; if there are several, in `TURNS` turns each.
 
     Raises:
@@ -58,13 +58,13 @@ def fly_in_turns(
     return [joined(of_one) for of_one in zip(*parts, strict=True)]
 
 
-def joined(parts: Sequence[Flown]) -> Flown:
+def joined(parts: Sequence[FlightMeasurements]) -> FlightMeasurements:
     """Join the turns of one server.
 
     Raises:
-        ValueError: as `fly_in_turns` does.
+        ValueError: as `measure_in_turns` does.
     """
-    flown = Flown(
+    flown = FlightMeasurements(
         [latency_ms for part in parts for latency_ms in part.latencies_ms],
         [ping_ms for part in parts for ping_ms in part.pings_ms],
         sum(part.sent for part in parts),
@@ -80,11 +80,11 @@ def joined(parts: Sequence[Flown]) -> Flown:
     return flown
 
 
-def _fly(server: ServerProcess, messages: Sequence[bytes], drones: int) -> Flown:
+def _fly(server: ServerProcess, messages: Sequence[bytes], drones: int) -> FlightMeasurements:
     process = psutil.Process(server.process.pid)
     start_s, server_before, clients_before = time.monotonic(), process.cpu_times(), time.process_time()
     latencies_ms, pings_ms = fly_side_by_side(server, messages, drones)
-    return Flown(
+    return FlightMeasurements(
         latencies_ms,
         pings_ms,
         drones * len(messages),
@@ -128,7 +128,7 @@ def measure_latency(
                 ),
                 Figure(f"{key}cpu_ms", f"{name}CPU time of the server per frame", flown.server_ms_per_frame, "ms"),
             ]
-            for flown in fly_in_turns(servers, frames, seconds, drones=1)
+            for flown in measure_in_turns(servers, frames, seconds, drones=1)
         ]
 
 
@@ -139,14 +139,14 @@ def measure_load(
     key, name = (f"{kind}_", f"{kind}, ") if kind else ("", "")
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(version.running()) for version in versions]
-        flights = fly_in_turns(servers, frames, seconds, drones)
+        flights = measure_in_turns(servers, frames, seconds, drones)
         memory_mb = [psutil.Process(server.process.pid).memory_info().rss / 1e6 for server in servers]
     return [
         _load(flown, memory, f"{name}{drones} QuadSims", key) for flown, memory in zip(flights, memory_mb, strict=True)
     ]
 
 
-def _load(flown: Flown, memory_mb: float, many: str, key: str) -> list[Figure]:
+def _load(flown: FlightMeasurements, memory_mb: float, many: str, key: str) -> list[Figure]:
     p95_ms, answered = float(np.percentile(flown.latencies_ms, 95)), 100 * len(flown.latencies_ms) / flown.sent
     return [
         Figure(f"{key}many_p95", f"{many}: frame → command, p95", p95_ms, "ms", 100),
@@ -170,7 +170,7 @@ def measure_watched(version: Version, frames: Sequence[EncodedFrame], seconds: f
     ):
         for _ in range(VIEWERS):
             viewers.enter_context(page_viewer(watched))
-        alone_ms, watched_ms = (flown.latencies_ms for flown in fly_in_turns([alone, watched], frames, seconds, 1))
+        alone_ms, watched_ms = (flown.latencies_ms for flown in measure_in_turns([alone, watched], frames, seconds, 1))
     name, median_ms = f"drawn, recorded, {VIEWERS} viewers", statistics.median(watched_ms)
     over_alone, tail = median_ms / statistics.median(alone_ms), float(np.percentile(watched_ms, 99)) / median_ms
     return [

@@ -121,14 +121,14 @@ class _Simulation:
         self._timeline.run(self._seconds)
         return Outcome(np.array(self._latencies_s), self._sent, len(self._latencies_s), self._dropped, self._failed)
 
-    def _counts(self, frame: Frame) -> bool:
+    def _is_counted(self, frame: Frame) -> bool:
         return WARM_UP_S <= frame.sent_s < self._seconds - COOL_DOWN_S
 
     def _send(self, drone: int) -> None:
         now_s = self._timeline.now_s
         self._timeline.at(now_s + 1 / FRAMES_PER_S, partial(self._send, drone))
         frame = Frame(drone, now_s)
-        self._sent += self._counts(frame)
+        self._sent += self._is_counted(frame)
         server = self._servers[drone % len(self._servers)]
         server.loop.serve(self._fleet.loop_s, lambda: self._put_into_slot(server, frame))
 
@@ -137,12 +137,12 @@ class _Simulation:
         if older is None:  # a drone that pauses saves up no turns
             server.turns[frame.drone] = max(server.turns.get(frame.drone, 0), server.latest_turn)
         else:
-            self._dropped += self._counts(older)
+            self._dropped += self._is_counted(older)
         server.waiting[frame.drone] = frame
         if server.batch is None:
-            self._take(server)
+            self._begin_round(server)
 
-    def _take(self, server: Server) -> None:
+    def _begin_round(self, server: Server) -> None:
         """Begin a round of perception with the frames whose turn it is, if there are any."""
         drones = sorted(server.waiting, key=server.turns.__getitem__)[:MOST_TOGETHER]
         server.batch = None
@@ -153,9 +153,9 @@ class _Simulation:
             server.turns[drone] += 1
         frames = [server.waiting.pop(drone) for drone in drones]
         batch = server.batch = Batch(server, frames, len(frames))
-        self._timeline.at(self._timeline.now_s + len(frames) * self._fleet.before_s, lambda: self._ask(batch))
+        self._timeline.at(self._timeline.now_s + len(frames) * self._fleet.before_s, lambda: self._send_images(batch))
 
-    def _ask(self, batch: Batch) -> None:
+    def _send_images(self, batch: Batch) -> None:
         fleet, server = self._fleet, batch.server
         self._timeline.at(self._timeline.now_s + fleet.deadline_s, lambda: self._expire(batch))
         to_replica = partial(self._send_to_replica, batch)
@@ -180,18 +180,18 @@ class _Simulation:
         batch.missing -= 1
         if batch.missing == 0 and batch.server.batch is batch:
             after_s = len(batch.frames) * self._fleet.after_s
-            self._timeline.at(self._timeline.now_s + after_s, lambda: self._end(batch))
+            self._timeline.at(self._timeline.now_s + after_s, lambda: self._end_round(batch))
 
-    def _end(self, batch: Batch) -> None:
+    def _end_round(self, batch: Batch) -> None:
         now_s = self._timeline.now_s
-        self._latencies_s += [now_s - frame.sent_s for frame in batch.frames if self._counts(frame)]
-        self._take(batch.server)
+        self._latencies_s += [now_s - frame.sent_s for frame in batch.frames if self._is_counted(frame)]
+        self._begin_round(batch.server)
 
     def _expire(self, batch: Batch) -> None:
         """Give up late answers; their images stay in the fleet's queues."""
         if batch.missing and batch.server.batch is batch:
-            self._failed += sum(self._counts(frame) for frame in batch.frames)
-            self._take(batch.server)
+            self._failed += sum(self._is_counted(frame) for frame in batch.frames)
+            self._begin_round(batch.server)
 
 
 def most_drones(fleet: Fleet, share: float, seconds: float, seed: int = 0) -> int:

@@ -68,8 +68,8 @@ def write_report(results: Results, file: Path) -> None:
         *_data(results),
         *_training(results),
         *_evidence(results),
-        *_quick(results),
-        *_flown(results),
+        *_int8(results),
+        *_flights(results),
         "<h2>Use it</h2>",
         f"<p><code>python {_text(results.command)}</code></p>",
     ]
@@ -155,7 +155,7 @@ def _evidence(results: Results) -> list[str]:
     ]
 
 
-def _quick(results: Results) -> list[str]:
+def _int8(results: Results) -> list[str]:
     size, compared = results.int8["bytes"], results.int8["validation"]
     agreement = f"It agrees with float32 in {compared['agreement']:.1%} of {compared['frames']} frames"
     qualities = f"quality {compared['int8']['quality']:.3f} against {compared['f32']['quality']:.3f}"
@@ -167,7 +167,7 @@ def _quick(results: Results) -> list[str]:
     return ["<h2>In int8</h2>", _paragraph(words)]
 
 
-def _flown(results: Results) -> list[str]:
+def _flights(results: Results) -> list[str]:
     if "why_not" in results.flights:
         return ["<h2>Flights</h2>", _paragraph(f"Not flown: {results.flights['why_not']}.")]
     flown = [(f"seed {each['seed']}", each) for each in results.flights["flights"]]

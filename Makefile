@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo help test quick hostile check format setup fleet fleet-test image lock weights clean
+.PHONY: demo help test quick hostile check format setup fleet fleet-test search-test image lock weights clean
 
 demo:
 	@$(PYTHON) make.py demo
@@ -30,6 +30,9 @@ fleet:
 
 fleet-test:
 	@$(PYTHON) make.py fleet-test
+
+search-test:
+	@$(PYTHON) make.py search-test
 
 # As root, with buildah and debootstrap: the image, and a flight with the server in it; docs/server.md.
 image:

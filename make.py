@@ -6,7 +6,8 @@
     python make.py check    lint, format and types
     python make.py setup    only the setup
     python make.py fleet    Ray Serve on this machine, for two servers with six simulated drones each: some minutes
-    python make.py fleet-test    the tests of Ray Serve
+    python make.py fleet-test     the tests of Ray Serve
+    python make.py search-test    the tests of searches with Ray Tune and Optuna
     python make.py image    as root, on Linux: the Dockerfile's image without Docker, and a flight with the server in it
 
 The Makefile calls this file. Standard library only; not run on Windows yet.
@@ -57,6 +58,8 @@ EVERYTHING = Setup("requirements.lock", "about a minute and 3.3 GB of disk")
 FOR_THE_DEMO = Setup("requirements-demo.lock", "half a minute and 0.8 GB of disk")
 # Installed in addition to one of the others.
 FOR_A_FLEET = Setup("requirements-fleet.lock", "half a minute and 0.3 GB of disk")
+FOR_A_SEARCH = Setup("requirements-search.lock", "half a minute and 0.5 GB of disk")
+ADDED = {"fleet": FOR_A_FLEET, "fleet-test": FOR_A_FLEET, "search-test": FOR_A_SEARCH}
 
 CHECK = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
 # Two test files at a time: most tests wait for a server, a renderer or a process of their own.
@@ -77,6 +80,7 @@ TARGETS: dict[str, tuple[tuple[list[str], ...], str]] = {
     "fleet": ((["tools/fleet.py"],), ""),
     "image": ((["tools/image.py"],), ""),
     "fleet-test": ((["-m", "pytest", *NEED_RAY],), ""),
+    "search-test": ((["-m", "pytest", "tests/tools/test_search.py"],), ""),
     "test": ((*CHECK, PYTEST), "All tests passed. Next: 'make demo' shows the server at work."),
 }
 
@@ -95,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Ctrl-C is handled by the program that this one runs: it cleans up and ends. Then this program ends, too.
     signal.signal(signal.SIGINT, lambda *_: None)
     status = set_up(setup)
-    if status == 0 and target in ("fleet", "fleet-test"):
-        status = add(FOR_A_FLEET)
+    if status == 0 and target in ADDED:
+        status = add(ADDED[target])
     if status := status or run_all([[str(PYTHON), *command] for command in commands]):
         return status
     if last_words:

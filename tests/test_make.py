@@ -14,8 +14,9 @@ import make
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder to set up in."""
-    for name in ("requirements.lock", "requirements-demo.lock", "requirements-fleet.lock", "pyproject.toml"):
-        (tmp_path / name).touch()
+    for kind in ("", "-demo", "-fleet", "-search"):
+        (tmp_path / f"requirements{kind}.lock").touch()
+    (tmp_path / "pyproject.toml").touch()
     (tmp_path / ".venv").mkdir()
     monkeypatch.setattr(make, "ROOT", tmp_path)
     monkeypatch.setattr(make, "VENV", tmp_path / ".venv")
@@ -72,6 +73,14 @@ def test_a_fleet_is_added_to_what_is_installed_once(place, ran):
     lines.clear()
     assert make.main(["fleet"]) == 0
     assert lines == [f"{make.PYTHON} tools/fleet.py"]
+
+
+def test_the_packages_of_a_search_are_added_for_its_tests(place, ran):
+    lines, _ = ran
+    assert make.main(["search-test"]) == 0
+    assert lines[1].endswith("--require-hashes --requirement requirements.lock")
+    assert lines[3].endswith("--require-hashes --requirement requirements-search.lock")
+    assert lines[4].endswith("-m pytest tests/tools/test_search.py")
 
 
 def test_a_newer_lock_sets_up_anew(place, ran):

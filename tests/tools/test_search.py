@@ -348,7 +348,7 @@ def title(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     for package in ("optuna", "plotly", "ray"):
-        pytest.importorskip(package, reason=f"NO SEARCH: {package} is not installed (requirements-search.lock)")
+        pytest.importorskip(package, reason=f"NO {package}: 'make search-test' installs it and runs these tests")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))  # of Ray's workers
         return Searched(tmp_path_factory.mktemp("searched"))
@@ -415,7 +415,7 @@ def test_a_finished_search_is_not_run_again(searched):
 @pytest.fixture
 def runner():
     """The module that drives Ray; skips loudly without it."""
-    pytest.importorskip("ray", reason="NO SEARCH: ray is not installed (requirements-search.lock)")
+    pytest.importorskip("ray", reason="NO RAY: 'make search-test' installs it and runs these tests")
     return importlib.import_module("tools.tuning.runner")
 
 

@@ -15,11 +15,7 @@ _numbers = itertools.count(1)
 WATCHDOG = ("--watchdog-s", "3")
 
 POSE = Pose(10.0, 20.0, 8.0, 0.0, 20.0, 30.0)
-
-
 DEPTH_M = 12.0
-
-
 BOX = (118, 100, 138, 160)  # left, top, right, bottom: where the hero stands in the image
 
 

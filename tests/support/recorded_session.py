@@ -50,20 +50,20 @@ def real_frames(data_dir: Path, name: str, count: int) -> list[PlayedFrame]:
 
 
 class Sender:
-    """Sends frames in lock-step, each once the one before is answered, with timestamps `period_s` apart.
+    """Sends frames in lock-step, each once the one before is answered, with timestamps 0.1 s apart.
 
     Attributes:
         sent: the fields of each frame so far.
     """
 
-    def __init__(self, client: QuadSimClient, period_s: float = 0.1) -> None:
-        self._client, self._period_s = client, period_s
+    def __init__(self, client: QuadSimClient) -> None:
+        self._client = client
         self.sent: list[dict[str, Any]] = []
 
     def send(self, fields: dict[str, Any]) -> None:
         """Send a frame and wait until it is answered."""
         number = len(self.sent) + 1
-        self.sent.append({**fields, "timestamp": format_timestamp(1.7e9 + number * self._period_s)})
+        self.sent.append({**fields, "timestamp": format_timestamp(1.7e9 + 0.1 * number)})
         self._client.send_frame(self.sent[-1], number)
         self._client.wait_answered(number, PATIENCE_S)
 

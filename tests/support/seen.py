@@ -23,17 +23,17 @@ def session(**tracker) -> Session:
 
 
 def sighting(position_m=HERE, std_m: float = 0.2, evidence: float = 5.0) -> Sighting:
-    """A sighting at a position in the world, by default of the hero; None for a sighting without a place.
+    """A sighting at a position in the world, by default of the hero, without a second look.
 
-    There is no second look.
+    Without a position, it has no place.
     """
     place = None if position_m is None else Place(tuple(map(float, position_m)), std_m, depth_m=10.0, area_m2=0.4)
     return Sighting((128.0, 128.0), (128.0, 150.0), Box(120.0, 100.0, 136.0, 150.0), 200, evidence, evidence, place)
 
 
-def stranger(position_m=HERE, std_m: float = 0.2) -> Sighting:
+def stranger(position_m=HERE) -> Sighting:
     """Somebody who clearly is not the hero."""
-    return sighting(position_m, std_m, evidence=-5.0)
+    return sighting(position_m, evidence=-5.0)
 
 
 def seen(time_s: float, *sightings: Sighting, delay_s: float = 0.01) -> Seen:

@@ -43,9 +43,9 @@ def _original(seed: int, people: int, opengl: bool, hides: bool, lookalikes: int
     return World(seed, people, opengl=opengl, hides=hides, lookalikes=lookalikes, target=target)
 
 
-def world_near_hero(seed=4, people=5, kind: type[World] = World):
-    """A world whose drone begins its patrol behind the hero, looking there; the hero of this seed walks in the sun."""
-    world = kind(seed, people)
+def world_near_hero(kind: type[World] = World):
+    """A world whose drone begins its patrol behind the hero, looking there."""
+    world = kind(seed=4, people=5)  # the hero of this seed walks in the sun
     hero = world.walkers.people[0]
     heading_rad = math.radians(hero.heading_deg)
     x_m, y_m = hero.x_m - 4.0 * math.cos(heading_rad), hero.y_m - 4.0 * math.sin(heading_rad)

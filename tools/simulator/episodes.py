@@ -78,12 +78,12 @@ def flights(episodes: Sequence[Episode], weights: str, precision: str, jobs: int
 def fly_episode(episode: Episode, engine: Engine) -> Flight:
     """Fly one episode with a loaded engine."""
     faults = Faults(episode.faults, np.random.default_rng(episode.seed))
-    same = (episode.seed, episode.people)
-    with World(*same, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target) as world:
+    with World(
+        episode.seed, episode.people, hides=episode.hides, lookalikes=episode.lookalikes, target=episode.target
+    ) as world:
         # A network that does not know the target looks for its own first target: its reaction can be measured, too.
         target = engine.card.known(episode.target)
-        is_original = episode.pilot == ORIGINAL
-        pilot = OriginalPilot(engine, target) if is_original else ServerPilot(engine, target=target)
+        pilot = OriginalPilot(engine, target) if episode.pilot == ORIGINAL else ServerPilot(engine, target)
         return fly(world, pilot, episode.duration_s, faults, episode.pace)
 
 

@@ -47,7 +47,7 @@ class FleetProcess:
         url: of the fleet.
     """
 
-    def __init__(self, arguments: dict[str, Any], folder: Path, also: str | None = None) -> None:
+    def __init__(self, arguments: dict[str, Any], folder: Path, also: str | None) -> None:
         self.port = port = free_port()
         self.url, self._folder = f"http://127.0.0.1:{port}", folder
         applications = [_application("fleet", "/", arguments, REPLICA_CPUS)]
@@ -94,9 +94,9 @@ class FleetProcess:
         lines = self._output.read_text(errors="replace").splitlines()[-15:]
         raise FleetError("\n    ".join(["expected a running fleet, got none. Its last lines:", *lines]))
 
-    def replicas(self, deployment: str = "Network") -> list[int]:
+    def replicas(self) -> list[int]:
         """Process ids of the replicas."""
-        return self._processes(f"ServeReplica:fleet:{deployment}")
+        return self._processes("ServeReplica:fleet:Network")
 
     def controllers(self) -> list[int]:
         """Process id of Serve's controller; none while it is being replaced."""

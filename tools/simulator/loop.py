@@ -13,7 +13,7 @@ from model.engines import Engine
 from server.flight.events import Received, Tick, answer
 from server.flight.glance import with_expected_place
 from server.flight.session import Session
-from server.settings import Settings, TrackerConfig, tracker_for
+from server.settings import Settings, tracker_for
 from server.sight.geometry import QUADSIM_CAMERA, world_from_camera
 from server.sight.sight import Sight
 from server.wire.messages import FOLLOW, PATROL, Command, Frame
@@ -47,16 +47,15 @@ class ServerPilot:
 
     Args:
         engine: the loaded network.
-        tracker: the session's settings; None: as the server has them for the network's target.
         target: name of the target, of a network with several; None: the first.
 
     Attributes:
         session: the session that a server would have for this drone.
     """
 
-    def __init__(self, engine: Engine, tracker: TrackerConfig | None = None, target: str | None = None) -> None:
+    def __init__(self, engine: Engine, target: str | None = None) -> None:
         self._sight = Sight(engine, QUADSIM_CAMERA, target=target)
-        tracker = tracker or tracker_for(self._sight.card.profile, {})
+        tracker = tracker_for(self._sight.card.profile, {})
         self.session = Session.begin("drone", tracker, Settings().watchdog_s)
         self._frames = 0
         self._now_s = 0.0

@@ -1,7 +1,7 @@
 """Read folders of recorded images as frames to play; adds synthetic depth if they have none."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,17 +65,19 @@ def image_files(directory: Path) -> list[Path]:
     return colour
 
 
-def mask_files(files: Iterable[Path]) -> dict[Path, Path]:
-    """Find the masks of a dataset's images, in `masks/` beside `images/`; empty without masks.
+def mask_files(files: Sequence[Path]) -> dict[Path, Path]:
+    """Find the masks of a dataset's images, in `masks/` beside `images/`; empty without images or masks.
 
     Raises:
         ValueError: if images and masks do not pair up, as `pair_up`.
     """
-    files = list(files)
-    masks = files[0].parent.parent / "masks" if files else Path()
-    if not files or files[0].parent.name != "images" or not masks.is_dir():
+    if not files:
         return {}
-    return dict(pair_up(list_files(files[0].parent, PLAYED_ENDINGS), list_files(masks, MASK_ENDINGS)))
+    images = files[0].parent
+    masks = images.parent / "masks"
+    if images.name != "images" or not masks.is_dir():
+        return {}
+    return dict(pair_up(list_files(images, PLAYED_ENDINGS), list_files(masks, MASK_ENDINGS)))
 
 
 def read_frames(
@@ -93,7 +95,7 @@ def read_frames(
             depth_m = _recorded_depth_m(file)
             if depth_m is None:
                 mask = (masks or {}).get(file)
-                depth_m = ground_m if mask is None else _with_people(ground_m, mask, CAMERA_POSE)
+                depth_m = ground_m if mask is None else _with_people(ground_m, mask)
             yield PlayedFrame(file.name, _read_image(file), depth_m, CAMERA_POSE)
         except UnreadableImageError as error:
             yield error
@@ -119,10 +121,10 @@ def _recorded_depth_m(file: Path) -> np.ndarray | None:
     return np.where(nearest < 255, nearest * (QUADSIM_CAMERA.far_m / 255), np.inf)
 
 
-def _with_people(ground_m: np.ndarray, mask_file: Path, camera_pose: Pose) -> np.ndarray:
+def _with_people(ground_m: np.ndarray, mask_file: Path) -> np.ndarray:
     mask = np.asarray(_open(mask_file).convert("RGB").resize(ground_m.shape[::-1]))
     is_person = (mask[..., 1] > 127) | (mask[..., 2] > 127)
-    return put_people_on_ground(ground_m, is_person, QUADSIM_CAMERA, camera_pose)
+    return put_people_on_ground(ground_m, is_person, QUADSIM_CAMERA, CAMERA_POSE)
 
 
 def _open(file: Path) -> Image.Image:

@@ -100,13 +100,13 @@ class ServerProcess:
         status, body = self._get("/healthz", timeout_s)
         return status, json.loads(body)
 
-    def metrics(self, timeout_s: float = 60.0) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Request `GET /metrics`; returns the values by name and labels, as in the text.
 
         Raises:
-            OSError: if there is no answer in time.
+            OSError: if there is no answer within a minute.
         """
-        lines = self._get("/metrics", timeout_s)[1].decode().splitlines()
+        lines = self._get("/metrics", timeout_s=60.0)[1].decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
     def _get(self, path: str, timeout_s: float) -> tuple[int, bytes]:

@@ -51,6 +51,21 @@ EPISODE_FIGURES = (
     "idf1",
     "error_m",
 )
+# Settings in the report: those that change the figures.
+REPORTED_SETTINGS = (
+    "weights",
+    "precision",
+    "episodes",
+    "duration",
+    "seed",
+    "people",
+    "drop",
+    "delay",
+    "hide",
+    "lookalikes",
+    "target",
+    "pace",
+)
 FASTEST = 9  # QuadSim's keys
 
 
@@ -96,27 +111,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
     settings, faults = _parse(arguments)
     check_output_file(settings.json)
-    same = (
-        settings.people,
-        settings.duration,
-        faults,
-        settings.hide,
-        settings.lookalikes,
-        settings.pace,
-        settings.target,
-    )
     episodes = [
-        Episode(pilot, settings.seed + number, *same)
-        for number in range(settings.episodes)
+        Episode(
+            pilot,
+            seed,
+            settings.people,
+            settings.duration,
+            faults,
+            hides=settings.hide,
+            lookalikes=settings.lookalikes,
+            pace=settings.pace,
+            target=settings.target,
+        )
+        for seed in range(settings.seed, settings.seed + settings.episodes)
         for pilot in settings.pilots
     ]
-    flown = _flights(episodes, settings)
-    shown = progress_bar(flown, total=len(episodes), unit="flight")
-    by_episode = dict(zip(episodes, shown, strict=True))
-    by_pilot = {
-        pilot: [flight for episode, flight in by_episode.items() if episode.pilot == pilot] for pilot in settings.pilots
+    flown = progress_bar(_flights(episodes, settings), total=len(episodes), unit="flight")
+    by_episode = dict(zip(episodes, flown, strict=True))
+    scores = {
+        pilot: score([flight for episode, flight in by_episode.items() if episode.pilot == pilot])
+        for pilot in settings.pilots
     }
-    scores = {pilot: score(flown) for pilot, flown in by_pilot.items()}
     goals = goals_of(settings, faults)
     of_kind = "lookalikes" if settings.target == HERO else "of its kind"
     alike = f", including {settings.lookalikes} {of_kind}" if settings.lookalikes else ""
@@ -178,23 +193,9 @@ def _report(
     scores: dict[str, Score],
     goals: Sequence[Goal],
 ) -> dict[str, Any]:
-    shown = (
-        "weights",
-        "precision",
-        "episodes",
-        "duration",
-        "seed",
-        "people",
-        "drop",
-        "delay",
-        "hide",
-        "lookalikes",
-        "target",
-        "pace",
-    )
     all_settings = asdict(settings) | asdict(faults)
     return {
-        "settings": {name: all_settings[name] for name in shown},
+        "settings": {name: all_settings[name] for name in REPORTED_SETTINGS},
         "scores": {pilot: got.as_json() for pilot, got in scores.items()},
         "goals": [{**goal._asdict(), "is_met": goal.is_met_by(scores[SERVER])} for goal in goals if SERVER in scores],
         "episodes": [

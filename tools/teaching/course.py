@@ -28,6 +28,9 @@ from tools.teaching.planning import START, describe_plan, plan_advice, plan_trai
 from tools.teaching.report import Results, write_report
 from tools.teaching.stages import Stage, fingerprint
 
+# Names of the files of results that the report shows; see `Course.file`.
+REPORTED = ("check", "calibration", "int8", "score", "flights")
+
 
 @dataclass(frozen=True)
 class Course:
@@ -105,14 +108,13 @@ class Course:
         """Folder of pictures for the report."""
         return self.out / "pictures"
 
-    def file(self, stage: str) -> Path:
-        """JSON file with the results of a stage."""
-        return self.out / f"{stage}.json"
+    def file(self, name: str) -> Path:
+        """JSON file with results of a stage."""
+        return self.out / f"{name}.json"
 
     def stages(self) -> list[Stage]:
         """The stages, in order."""
         files = self.file
-        found = [files(name) for name in ("check", "calibration", "int8", "score", "flights")]
         record = Stage(
             "record",
             f"the stand-in flies around a {self.target}",
@@ -168,11 +170,21 @@ class Course:
             Stage(
                 "fly",
                 f"fly after the {self.target} in the stand-in",
-                lambda: [fingerprint(self.weights, *found[1:3]), flights.SEEDS, flights.FLIGHT_S],
+                lambda: [
+                    fingerprint(self.weights, files("calibration"), files("int8")),
+                    flights.SEEDS,
+                    flights.FLIGHT_S,
+                ],
                 [files("flights")],
                 self._fly,
             ),
-            Stage("report", "write the report", lambda: fingerprint(*found), [self.out / "report.html"], self._report),
+            Stage(
+                "report",
+                "write the report",
+                lambda: fingerprint(*map(files, REPORTED)),
+                [self.out / "report.html"],
+                self._report,
+            ),
         ]
 
     @property
@@ -247,8 +259,8 @@ class Course:
         draw([evaluation], self.pictures)
         score = evaluation.sets[VALIDATION]
         hero = HeroScore.of(score)
-        self._write("score", {"px": evaluation.px, "ms_per_frame": evaluation.ms_per_frame, "frames": score.n,
-                              "quality": hero.quality, **hero._asdict()})  # fmt: skip
+        figures = {"px": evaluation.px, "ms_per_frame": evaluation.ms_per_frame, "frames": score.n}
+        self._write("score", {**figures, "quality": hero.quality, **hero._asdict()})
 
     def _fly(self, _: bool) -> None:
         self.pictures.mkdir(exist_ok=True)
@@ -266,12 +278,12 @@ class Course:
             command=f"server/follower.py {self.weights.with_suffix('')}",
             run=self.run,
             pictures=self.pictures,
-            **{name: self._read(name) for name in ("check", "calibration", "int8", "score", "flights")},
+            **{name: self._read(name) for name in REPORTED},
         )
         write_report(results, self.out / "report.html")
 
-    def _read(self, stage: str) -> Any:
-        return json.loads(self.file(stage).read_bytes())
+    def _read(self, name: str) -> Any:
+        return json.loads(self.file(name).read_bytes())
 
-    def _write(self, stage: str, found: Any) -> None:
-        self.file(stage).write_text(json.dumps(found, indent=1) + "\n")
+    def _write(self, name: str, found: Any) -> None:
+        self.file(name).write_text(json.dumps(found, indent=1) + "\n")

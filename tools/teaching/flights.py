@@ -27,8 +27,11 @@ def fly_target(weights: Path, target: str, figures: Path, picture: Path) -> None
     Raises:
         OSError, ValueError: as `flights`.
     """
-    same = (PEOPLE, FLIGHT_S, FaultConfig(), False, lookalikes_of(target, None, PEOPLE), 1, target)
-    flown = list(flights([Episode(SERVER, seed, *same) for seed in SEEDS], str(weights), "auto", jobs=1))
+    others = lookalikes_of(target, None, PEOPLE)
+    episodes = [
+        Episode(SERVER, seed, PEOPLE, FLIGHT_S, FaultConfig(), lookalikes=others, target=target) for seed in SEEDS
+    ]
+    flown = list(flights(episodes, str(weights), "auto", jobs=1))
     draw_errors(flown, target, picture)
     figures.write_text(json.dumps(describe(flown), indent=1) + "\n")
 
@@ -45,8 +48,8 @@ def draw_errors(flown: Sequence[Flight], target: str, path: Path) -> None:
     Where there is no line, the drone was on patrol; grey: the target was in view.
     """
     figure = Figure(figsize=(9, 1.6 * len(flown) + 0.8), layout="constrained")
-    for axes, seed, flight in zip(figure.subplots(len(flown), 1, sharex=True, squeeze=False)[:, 0], SEEDS, flown,
-                                  strict=True):  # fmt: skip
+    rows = figure.subplots(len(flown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, seed, flight in zip(rows, SEEDS, flown, strict=True):
         time_s = flight.period_s * np.arange(len(flight.hero_px))
         axes.fill_between(time_s, SHOWN_M, where=flight.is_visible, color="0.88", step="post", label="in view")
         errors_m = np.minimum(flight.errors_m, SHOWN_M)

@@ -39,7 +39,7 @@ HEAD = f"{'drones':>8}{'p50':>10}{'p95':>10}{'answered':>10}{'late':>7}{'Gbit/s'
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parse(arguments)
-    if options.batch_ms is GPU_MS:
+    if options.is_assumed:
         print("The GPU's times are an assumption; give measured ones by --batch-ms.")
     for replicas in options.replicas:
         fleet = _fleet(options, replicas)
@@ -63,10 +63,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--servers", type=int, default=1, help="servers that share the drones (default: %(default)s)")
     parser.add_argument("--proxies", type=int, default=1, help="Serve's proxies (default: %(default)s)")
     parser.add_argument(
-        "--proxy-ms",
-        type=float,
-        default=PROXY_MS,
-        help="a proxy's time for an image, ms (default: %(default)s)",
+        "--proxy-ms", type=float, default=PROXY_MS, help="a proxy's time for an image, ms (default: %(default)s)"
     )
     parser.add_argument("--gpu", action="store_true", help="replicas that use a GPU; its times are an assumption")
     parser.add_argument(
@@ -77,9 +74,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="a replica's time for a batch and for each of its images, ms "
         f"(default: {CPU_MS[0]:g} {CPU_MS[1]:g}, with --gpu {GPU_MS[0]:g} {GPU_MS[1]:g})",
     )
-    parser.add_argument("--most-per-batch", type=int, help=f"greatest batch (default: 1, with --gpu {GPU_BATCH})")
     parser.add_argument(
-        "--batch-wait-ms", type=float, default=0.0, help="wait for a batch to fill (default: %(default)s)"
+        "--most-per-batch", type=int, help=f"largest batch, images (default: 1, with --gpu {GPU_BATCH})"
+    )
+    parser.add_argument(
+        "--batch-wait-ms", type=float, default=0.0, help="longest wait for a batch to fill, ms (default: %(default)s)"
     )
     parser.add_argument(
         "--link-gbit", type=float, default=1.0, help="link of each server, Gbit/s (default: %(default)s)"
@@ -90,6 +89,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=12.0, help="simulated time, s (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choices (default: %(default)s)")
     options = parser.parse_args(arguments)
+    options.is_assumed = options.gpu and options.batch_ms is None
     if options.batch_ms is None:
         options.batch_ms = GPU_MS if options.gpu else CPU_MS
     if options.most_per_batch is None:

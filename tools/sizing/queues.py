@@ -62,7 +62,7 @@ class ReplicaQueue(Generic[Image]):
         self._timeline, self._replica, self._done = timeline, replica, done
         self._waiting: deque[Image] = deque()
         self._is_busy = False
-        self._full_by_s = 0.0  # when an idle replica stops waiting for more images
+        self._patient_until_s = 0.0  # when an idle replica stops waiting for more images
         self.ongoing = 0
 
     def add(self, image: Image) -> None:
@@ -74,14 +74,16 @@ class ReplicaQueue(Generic[Image]):
         self._begin()
 
     def _collect(self) -> None:
-        self._full_by_s = self._timeline.now_s + self._replica.wait_s
+        self._patient_until_s = self._timeline.now_s + self._replica.wait_s
         if self._replica.wait_s:
-            self._timeline.at(self._full_by_s, self._begin)
+            self._timeline.at(self._patient_until_s, self._begin)
 
     def _begin(self) -> None:
+        """Begin a batch if the replica is idle, and the batch is full or need not wait any longer."""
+        if self._is_busy or not self._waiting:
+            return
         images = min(len(self._waiting), self._replica.most_per_batch)
-        is_full = images == self._replica.most_per_batch or self._timeline.now_s >= self._full_by_s
-        if self._is_busy or not images or not is_full:
+        if images < self._replica.most_per_batch and self._timeline.now_s < self._patient_until_s:
             return
         self._is_busy = True
         batch = [self._waiting.popleft() for _ in range(images)]

@@ -178,6 +178,12 @@ def as_array(people: Sequence[Person]) -> np.ndarray:
     return np.array(people, float).reshape(-1, 5)
 
 
+def jointed(parts: Sequence[tuple[int, Mesh]]) -> tuple[Mesh, np.ndarray]:
+    """Merge the parts of a body, each with its joint; returns the mesh, and the joint of each vertex, (V,)."""
+    joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
+    return merged([mesh for _, mesh in parts]), joints
+
+
 def person_pose(phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions of joints and angles of limbs, for a body of the template's height.
 
@@ -237,8 +243,7 @@ def _person(look: Look, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.
             (ARM_L + side, limb(_UPPER_ARM, sides, look.girth, arm, look.top_pattern / 2, rng).moved(shoulder)),
             (FOREARM_L + side, limb(_FOREARM, sides, look.girth, forearm, 0.1, rng).moved(elbow)),
         ]
-    joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
-    return merged([mesh for _, mesh in parts]), joints
+    return jointed(parts)
 
 
 PERSON = Body(_person, person_pose, TEMPLATE_HEIGHT_M, reach_m=1.3)

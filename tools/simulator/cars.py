@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.simulator.bodies import Body
+from tools.simulator.bodies import Body, jointed
 from tools.simulator.people import Colour, varied
-from tools.simulator.shapes import Mesh, merged, prism, strut, wheel
+from tools.simulator.shapes import Mesh, prism, strut, wheel
 
 LENGTH_M = 4.3
 WHEEL_M = 0.32
@@ -56,8 +56,7 @@ def _build(paint: Paint, sides: int, _: np.random.Generator) -> tuple[Mesh, np.n
             tyre = wheel(WHEEL_M, 0.6 * WHEEL_M, 0.22, sides + 3, _TYRE)
             spokes = wheel(0.6 * WHEEL_M, 0.01, 0.2, 5, _RIM)
             parts += [(number, mesh.moved((0.0, _ASIDE_M * side, 0.0))) for mesh in (tyre, spokes)]
-    joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
-    return merged([mesh for _, mesh in parts]), joints
+    return jointed(parts)
 
 
 def _pose(phase_rad: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

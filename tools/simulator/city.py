@@ -501,7 +501,7 @@ def _patrol_points(
 def _ground(
     plaza_m: np.ndarray, plaza_radius_m: float, paths: list[_Path]
 ) -> tuple[tuple[Area, ...], tuple[np.ndarray, ...]]:
-    """Make the areas of the ground and the kerbs of the road."""
+    """Make the areas of the ground, from the outside in, and the kerbs of the road."""
     areas: list[Area] = []
     kerbs: list[np.ndarray] = []
     middle = np.zeros(2)
@@ -510,18 +510,18 @@ def _ground(
         areas.append(Area(material, rectangle_m(middle, 2 * half_m, 2 * half_m, 0.0)))
 
     outer_m, inner_m = _OUTER_RING_M + _PAVEMENT_M / 2, RING_M - _PAVEMENT_M / 2
+    road_m, island_m = outer_m - _PAVEMENT_M, inner_m + _PAVEMENT_M
     square(PAVING, outer_m)
-    for half_m in (outer_m - _PAVEMENT_M, inner_m + _PAVEMENT_M):
-        square(KERB, half_m + (_KERB_M if half_m > ROAD_MIDDLE_M else 0.0))
-        if half_m > ROAD_MIDDLE_M:
-            square(ASPHALT, half_m)
-            areas.extend(_markings())
-        else:
-            square(PAVING, half_m - _KERB_M)
-        corners = rectangle_m(middle, 2 * half_m, 2 * half_m, 0.0)
-        kerbs.extend(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
+    square(KERB, road_m + _KERB_M)
+    square(ASPHALT, road_m)
+    areas.extend(_markings())
+    square(KERB, island_m)
+    square(PAVING, island_m - _KERB_M)
     square(KERB, inner_m)
     square(GRASS, inner_m - _KERB_M)
+    for half_m in (road_m, island_m):
+        corners = rectangle_m(middle, 2 * half_m, 2 * half_m, 0.0)
+        kerbs.extend(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
     circle = unit_circle(32)
     for material, wider_m in ((KERB, 2 * _KERB_M), (PAVING, 0.0)):
         areas += [Area(material, _ribbon(path.line_m, path.width_m + wider_m)) for path in paths]

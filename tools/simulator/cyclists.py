@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.simulator.bodies import Body
+from tools.simulator.bodies import Body, jointed
 from tools.simulator.people import Colour, varied
 from tools.simulator.shapes import Mesh, limb, lying, merged, pitched, strut, wheel
 
@@ -110,8 +110,7 @@ def _build(kit: Kit, sides: int, rng: np.random.Generator) -> tuple[Mesh, np.nda
             (_SHIN + leg, limb(shin, sides, 1.0, [skin], 0.05, rng).moved(hip)),
             (_FOOT + leg, lying(limb(shoe, sides, 1.0, [np.array(_RUBBER)], 0.05, rng)).moved(hip)),
         ]
-    joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
-    return merged([mesh for _, mesh in parts]), joints
+    return jointed(parts)
 
 
 def _pose(phase_rad: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.simulator.bodies import Body
+from tools.simulator.bodies import Body, jointed
 from tools.simulator.people import Colour, varied
-from tools.simulator.shapes import Mesh, limb, lying, merged, pitched, strut
+from tools.simulator.shapes import Mesh, limb, lying, pitched, strut
 
 TRUNK, HEAD, TAIL = range(3)
 _UPPER, _LOWER = 3, 7  # first of four joints: hind left, hind right, fore left, fore right
@@ -136,8 +136,7 @@ class _Shape(NamedTuple):
                 (_UPPER + leg, limb(upper, sides, 1.0, [legs, back], pattern, rng).moved(hip)),
                 (_LOWER + leg, limb(lower, sides, 1.0, [legs], pattern / 2, rng).moved(hip)),
             ]
-        joints = np.concatenate([np.full(len(mesh.points_m), joint) for joint, mesh in parts])
-        return merged([mesh for _, mesh in parts]), joints
+        return jointed(parts)
 
     def pose(self, phase_rad: np.ndarray, stride: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions and angles of joints, as `person_pose` returns them: legs opposite each other swing together."""

@@ -101,7 +101,7 @@ def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh
         for block, (start, end) in enumerate(itertools.pairwise(edge))
     ]
     soil = tube(
-        [(0.0, 0.0, 0.9 * radius_m, 0.9 * radius_m), (height_m + 0.02,) + (0.0,) + 2 * (0.9 * radius_m,)],
+        [(0.0, 0.0, 0.9 * radius_m, 0.9 * radius_m), (height_m + 0.02, 0.0, 0.9 * radius_m, 0.9 * radius_m)],
         sides,
         (0.22, 0.16, 0.1),
     )

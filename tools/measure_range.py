@@ -31,9 +31,10 @@ from server.wire.messages import Frame
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.scene import NOBODY
 from tools.simulator.targets import HERO, NAMES
-from tools.simulator.world import Observation, World, frame_fields
+from tools.simulator.world import MOST_PEOPLE, Observation, World, frame_fields
 
 EDGES_M = (0, 10, 20, 30, 50, 100)
+NEAR_M = (0, 30)  # a class of its own at the end of the table
 LEAST_PX = 6  # a sighting is of the person with the most pixels in its box, if they are at least this many
 
 
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     check(
-        options, ("duration", options.duration >= 1, "of at least 1"), ("people", 1 <= options.people <= 60, "1 to 60")
+        options,
+        ("duration", options.duration >= 1, "of at least 1"),
+        ("people", 1 <= options.people <= MOST_PEOPLE, f"1 to {MOST_PEOPLE}"),
     )
     engine = load_engine("auto", str(options.weights), options.precision)
     sight = Sight(engine, Camera(has_depth=False), target=engine.card.known(options.target))
@@ -73,7 +76,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="seeds of the worlds (default: 700)")
     parser.add_argument("--duration", type=int, default=120, help="duration of each flight, simulated s (default: 120)")
     parser.add_argument(
-        "--people", type=int, default=30, help="number of people besides the hero, 1 to 60 (default: 30)"
+        "--people", type=int, default=30, help=f"number of people besides the hero, 1 to {MOST_PEOPLE} (default: 30)"
     )
     parser.add_argument(
         "--target",
@@ -105,15 +108,16 @@ def measured(sighting: Sighting, observation: Observation) -> Measured | None:
     if counts.max() < LEAST_PX:
         return None
     true_m = float(np.median(observation.view.depth_m[box][who == counts.argmax()]))
-    place = sighting.place
-    return Measured(true_m, *((np.nan, np.nan) if place is None else (place.depth_m, place.std_m)))
+    if sighting.place is None:
+        return Measured(true_m, np.nan, np.nan)
+    return Measured(true_m, sighting.place.depth_m, sighting.place.std_m)
 
 
 def table(found: np.ndarray) -> str:
     """A line for each class of distance; `found` is (n, 3), as `Measured`."""
     true_m, error_m, std_m = found[:, 0], np.abs(found[:, 1] - found[:, 0]), found[:, 2]
     lines = [f"{'distance':>12}{'people':>8}{'placed':>8}{'median error':>14}{'90 %':>8}{'in 1 σ':>8}{'in 2 σ':>8}"]
-    bounds = [*pairwise(EDGES_M), (0, 30)]
+    bounds = [*pairwise(EDGES_M), NEAR_M]
     for least_m, most_m in bounds:
         inside = (true_m >= least_m) & (true_m < most_m)
         placed = inside & np.isfinite(error_m)

@@ -12,7 +12,7 @@ from server.wire.messages import Pose
 from tools.simulator.city import Building, City, Wall, build_city
 from tools.simulator.frames import ground_depth_m
 from tools.simulator.people import Look, Person, hero_look, other_look
-from tools.simulator.scene import MOST_PEOPLE, NOBODY, Scene, View
+from tools.simulator.scene import MOST_LOOKS, NOBODY, Scene, View
 
 DEPTH_STEP_M = 100 / 255
 """What the depth image on the wire resolves."""
@@ -307,7 +307,7 @@ def test_the_number_of_people_must_be_that_of_the_looks(lawn):
         lawn.render(Pose(0, 0, 3, 0, 0, 0), [AWAY])
 
 
-@pytest.mark.parametrize("count", [0, MOST_PEOPLE + 1])
+@pytest.mark.parametrize("count", [0, MOST_LOOKS + 1])
 def test_the_number_of_looks_has_limits(count):
-    with pytest.raises(ValueError, match=f"expected 1 to {MOST_PEOPLE} looks, got {count}"):
+    with pytest.raises(ValueError, match=f"expected 1 to {MOST_LOOKS} looks, got {count}"):
         Scene(empty_city(), [hero_look()] * count)

@@ -26,7 +26,8 @@ from tools.simulator.textures import cloth
 
 NOBODY = 255
 """Value of `View.person` at pixels without a person."""
-MOST_PEOPLE = 61
+MOST_LOOKS = 61
+"""Most people in a scene: `world.MOST_PEOPLE` and the hero. `_LEAF` is the first number after theirs."""
 
 FOG_DENSITY = 0.001
 """QuadSim's, per metre."""
@@ -71,7 +72,7 @@ class Scene:
 
     Args:
         city: the layout; its seed also decides textures, clouds and the sun.
-        looks: looks of the people, the hero first; at most `MOST_PEOPLE`.
+        looks: looks of the people, the hero first; at most `MOST_LOOKS`.
         bodies: kind of the body of each; None: all are people. Here, animals and vehicles count as people, too.
         px: width and height of the views.
         opengl: draw with OpenGL (by EGL, without a display) instead of in software.
@@ -90,8 +91,8 @@ class Scene:
         px: int = 256,
         opengl: bool = False,
     ) -> None:
-        if not 1 <= len(looks) <= MOST_PEOPLE:
-            raise ValueError(f"expected 1 to {MOST_PEOPLE} looks, got {len(looks)}")
+        if not 1 <= len(looks) <= MOST_LOOKS:
+            raise ValueError(f"expected 1 to {MOST_LOOKS} looks, got {len(looks)}")
         rng = np.random.default_rng(city.seed)
         # The software renderer fills every pixel that an edge touches, half a pixel too much on each side.
         self._edge_px = 0.0 if opengl else 0.5

@@ -49,7 +49,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to use (default: all)")
-    parser.add_argument("--target", metavar="NAME", help="whose evidence to fit (default: the first on the card)")
+    parser.add_argument(
+        "--target", metavar="NAME", help="target whose evidence to fit (default: the first on the card)"
+    )
     add_precision_option(parser)
     parser.add_argument(
         "--similar", type=Path, nargs="+", default=[], help="dataset folders with lookalikes, for the second look only"

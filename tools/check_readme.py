@@ -94,7 +94,9 @@ def described(each: Command) -> str:
     """How a command is run, for the report; empty if it is run unchanged."""
     if each.not_run:
         return f"  [not run: {each.not_run}]"
-    return f"  [with {each.run_with}]" if each.run_with else "  [in the background]" if each.is_server else ""
+    if each.run_with:
+        return f"  [with {each.run_with}]"
+    return "  [in the background]" if each.is_server else ""
 
 
 def without_data(each: Command) -> Command:

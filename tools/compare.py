@@ -92,7 +92,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="CPU time for the training of each network, minutes (default: %(default)s)",
     )
     parser.add_argument(
-        "--networks", nargs="+", choices=tuple(NETWORKS), default=tuple(NETWORKS), help="which (default: all)"
+        "--networks",
+        nargs="+",
+        choices=tuple(NETWORKS),
+        default=tuple(NETWORKS),
+        help="networks to train (default: all)",
     )
     options = parser.parse_args(arguments)
     if not 0 < options.minutes < math.inf:

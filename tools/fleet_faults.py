@@ -102,7 +102,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--frames-per-s", type=float, default=FRAMES_PER_S, help="frames of each drone, 1/s (default: %(default)s)"
     )
     parser.add_argument(
-        "--watchdog-s", type=float, default=Settings().watchdog_s, help="as the server takes it (default: %(default)s)"
+        "--watchdog-s",
+        type=float,
+        default=Settings().watchdog_s,
+        help="the server's --watchdog-s, s (default: %(default)s)",
     )
     parser.add_argument(
         "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), help="faults to cause (default: all)"

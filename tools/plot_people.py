@@ -65,7 +65,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording of the server, *.mcap")
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
     parser.add_argument(
-        "--least", type=float, default=0.05, help="draw people who once had this probability (default: %(default)s)"
+        "--least",
+        type=float,
+        default=0.05,
+        help="draw people whose probability once was at least this (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -89,7 +92,7 @@ def read_history(recording: Recording) -> BeliefHistory:
             continue
         at_s, situation = entry.event.at_s - start.monotonic_s, session.situation(entry.event.at_s)
         times_s.append(at_s)
-        followed.append(0 if situation.is_held else situation.followed_now or 0)
+        followed.append(0 if situation.is_held or situation.followed_now is None else situation.followed_now)
         for person in situation.people:
             if person.is_in_view:
                 probabilities[person.number].append((at_s, person.probability))

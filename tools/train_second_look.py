@@ -101,10 +101,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--hold-out", nargs="+", default=[], help="recordings to judge on instead of learning from")
     parser.add_argument(
-        "--most", type=int, default=3000, help="frames of each folder, evenly spread; 0: all (%(default)s)"
+        "--most",
+        type=int,
+        default=3000,
+        help="most frames of each folder, evenly spread; 0: all (default: %(default)s)",
     )
-    parser.add_argument("--steps", type=int, default=3000, help="batches (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and augmentation (%(default)s)")
+    parser.add_argument("--steps", type=int, default=3000, help="batches to train on (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of weights, batches and augmentation (default: %(default)s)"
+    )
     add_precision_option(parser)
     return parser.parse_args(arguments)
 

@@ -90,10 +90,10 @@ class FrameCheck:
         _, size = decode_rgb(content.rgb_image, IMAGE_PX)
         if content.depth_image is None:
             self._without_image += 1
-            return _size(size)
+            return _compare_with_quadsim(size)
         depth_255 = decode_depth(content.depth_image)
         self._with_depth += bool(np.any(depth_255 != NOTHING_NEAR))
-        return [*_size(size), *_sizes(size, depth_255)]
+        return [*_compare_with_quadsim(size), *_compare_with_depth(size, depth_255)]
 
     def _depth(self) -> list[Finding]:
         if self._with_depth or not self.understood:
@@ -153,7 +153,7 @@ def _numbers(argument: Mapping[str, object]) -> list[Finding]:
     return [Finding(Mark.NOTE, "numbers", text, pose)]
 
 
-def _size(size: Size) -> list[Finding]:
+def _compare_with_quadsim(size: Size) -> list[Finding]:
     if (size.width_px, size.height_px) == (IMAGE_PX, IMAGE_PX):
         return []
     fix = (
@@ -164,7 +164,7 @@ def _size(size: Size) -> list[Finding]:
     return [Finding(Mark.NOTE, "rgb_image", text, str(size), f"{IMAGE_PX}×{IMAGE_PX}", fix)]
 
 
-def _sizes(size: Size, depth_255: np.ndarray) -> list[Finding]:
+def _compare_with_depth(size: Size, depth_255: np.ndarray) -> list[Finding]:
     remark = compare_sizes(size, depth_255)
     if remark is None:
         return []

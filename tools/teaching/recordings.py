@@ -13,7 +13,7 @@ from tools.simulator.targets import lookalikes_of
 from tools.simulator.world import World
 
 LEAST_RECORDINGS = 3
-HELD_OUT_SHARE = 4  # one of this many recordings is held out
+RECORDINGS_PER_HELD_OUT = 4
 
 # Seeds of the stand-in's worlds; no seed is in both splits. 200 frames each.
 SEEDS = {"train": tuple(range(1000, 1030)), "validation": tuple(range(1100, 1105))}
@@ -24,7 +24,8 @@ PEOPLE = 30
 def split_recordings(runs: Sequence[Run]) -> list[Run]:
     """Put whole recordings into the splits to learn from and to hold out, `SPLITS`; those without frames are left out.
 
-    If the recordings are in both splits already, they stay there. Otherwise one of `HELD_OUT_SHARE` is held out.
+    If the recordings are in both splits already, they stay there. Otherwise one of `RECORDINGS_PER_HELD_OUT` is held
+    out.
 
     Raises:
         ValueError: if there are too few.
@@ -41,7 +42,7 @@ def split_recordings(runs: Sequence[Run]) -> list[Run]:
     learning, held_out = SPLITS
     if len({run.split for run in with_frames}) == len(SPLITS):
         return with_frames
-    count = max(1, len(with_frames) // HELD_OUT_SHARE)
+    count = max(1, len(with_frames) // RECORDINGS_PER_HELD_OUT)
     chosen = {(number + 1) * len(with_frames) // count - 1 for number in range(count)}
     return [run._replace(split=held_out if number in chosen else learning) for number, run in enumerate(with_frames)]
 

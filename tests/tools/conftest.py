@@ -40,30 +40,16 @@ class Peer:
         self._thread.start()
 
     def frames(self, count: int = 0, opcodes: tuple[int, ...] = (0, 1, 8, 10)) -> list[Frame]:
-        """The frames so far, as soon as there are `count` frames with one of these opcodes."""
-        with self._changed:
-
-            def matching() -> list[Frame]:
-                return [frame for frame in self._frames if frame.opcode in opcodes]
-
-            assert self._changed.wait_for(lambda: len(matching()) >= count, timeout=PATIENCE_S), self._frames
-            return matching()
+        """The frames with one of these opcodes so far, as soon as there are `count` of them."""
+        return self._wait_for(count, lambda: [frame for frame in self._frames if frame.opcode in opcodes])
 
     def texts(self, count: int = 0) -> list[str]:
         """Whole text messages, joined, as soon as there are `count` of them."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self._joined()) >= count, timeout=PATIENCE_S), self._frames
-            return self._joined()
+        return self._wait_for(count, self._joined)
 
     def events(self, count: int = 0) -> list[str]:
         """The text messages that are Socket.IO events, as soon as there are `count` of them."""
-        with self._changed:
-
-            def events() -> list[str]:
-                return [text for text in self._joined() if text.startswith("42")]
-
-            assert self._changed.wait_for(lambda: len(events()) >= count, timeout=PATIENCE_S), self._frames
-            return events()
+        return self._wait_for(count, lambda: [text for text in self._joined() if text.startswith("42")])
 
     def send(self, data: str | bytes) -> None:
         """Send text as one unmasked frame, or bytes as they are."""
@@ -85,6 +71,11 @@ class Peer:
         with contextlib.suppress(OSError, AssertionError):
             self.hang_up()
         self._thread.join(timeout=PATIENCE_S)
+
+    def _wait_for(self, count: int, find: Callable[[], list]) -> list:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(find()) >= count, timeout=PATIENCE_S), self._frames
+            return find()
 
     def _joined(self) -> list[str]:
         texts, current = [], b""

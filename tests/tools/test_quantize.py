@@ -121,7 +121,7 @@ def test_one_that_misses_a_bound_is_quantised_again_with_its_outer_layers_in_flo
 
 
 @pytest.mark.parametrize(("outer", "quantised"), [(True, [0, 1, 2, 3]), (False, [1, 2])])
-def test_the_outer_layers_can_stay_in_float32(tmp_path, outer, quantised):
+def test_the_outer_layers_can_stay_in_float32(outer, quantised):
     layers = [keras.layers.Conv2D(3, 1, activation="relu") for _ in range(4)]
     model = keras.Sequential([keras.Input((PX, PX, 3)), *layers, keras.layers.Conv2D(3, 1, activation="softmax")])
     frame = np.random.default_rng(0).uniform(-1, 1, (1, PX, PX, 3)).astype(np.float32)

@@ -366,7 +366,7 @@ def test_networks_that_are_gone_or_others_are_told_with_what_to_do(file, tmp_pat
         assert errors.count("\n") == 1
 
 
-def test_the_networks_that_the_user_names_must_exist(file, tmp_path, capsys):
+def test_the_networks_that_the_user_names_must_exist(file, capsys):
     status, _, errors = replayed(file, capsys, "--weights", Path("weights/none"))
     assert status == 2
     assert "expected a network at weights/none" in errors

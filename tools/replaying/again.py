@@ -115,8 +115,11 @@ class Replay:
         tick that is missing may have to stop the drone of this session.
         """
         is_different = self._follows() != self._recorded
-        told = [command.event == FOLLOW for command in happened.commands if command.event in (FOLLOW, PATROL)]
-        self._recorded = ([self._recorded[0], *told][-1], happened.state.is_following)
+        is_told_to_follow, _ = self._recorded
+        for command in happened.commands:
+            if command.event in (FOLLOW, PATROL):
+                is_told_to_follow = command.event == FOLLOW
+        self._recorded = is_told_to_follow, happened.state.is_following
         return self.session.take(Tick(happened.event.at_s)) if is_different else []
 
     def _follows(self) -> tuple[bool, bool]:

@@ -63,7 +63,9 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
         staged = stage(weights, Path(folder))
         made = shipped_folder(staged, "int8")
         card = read_card(staged)
-        names = sorted(card.targets, key=lambda name: name != card.profile.name)
+        first = card.profile.name
+        further = [name for name in card.targets if name != first]
+        names = [first, *further]
         exact = {name: evaluate(staged, sets, "native", "f32", name) for name in names}
         for name, evaluation in exact.items():
             score = HeroScore.of(evaluation.sets[VALIDATION])
@@ -80,14 +82,13 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
             shutil.rmtree(made)
         else:
             return Quantised(comparisons, None)
-        first, *more = names
         annotate(
             made,
             {
                 "calibration": f"{len(chosen)} evenly spread frames of {data.name}/train",
                 "layers": LAYERS[outer],
                 "validation": comparisons[first].as_json(),
-                **{f"validation, {name}": comparisons[name].as_json() for name in more},
+                **{f"validation, {name}": comparisons[name].as_json() for name in further},
             },
         )
         return Quantised(comparisons, ship(made, weights, "int8"))
@@ -131,10 +132,12 @@ class Comparison(NamedTuple):
 
 def compare(exact: Evaluation, quantised: Evaluation) -> Comparison:
     """Compare the evaluations of a network in float32 and in int8."""
-    pairs = zip(exact.all_frames, quantised.all_frames, strict=True)
-    same = [len({frame.found_px > DETECTION_MORE_THAN_PX for frame in pair}) == 1 for pair in pairs]
-    scores = [HeroScore.of(evaluation.sets[VALIDATION]) for evaluation in (exact, quantised)]
-    return Comparison(scores[0], scores[1], float(np.mean(same)), len(same))
+    found, found_quantised = (
+        np.array([frame.found_px > DETECTION_MORE_THAN_PX for frame in evaluation.all_frames])
+        for evaluation in (exact, quantised)
+    )
+    score, score_quantised = (HeroScore.of(evaluation.sets[VALIDATION]) for evaluation in (exact, quantised))
+    return Comparison(score, score_quantised, float(np.mean(found == found_quantised)), len(found))
 
 
 def stage(weights: Path, folder: Path) -> Path:

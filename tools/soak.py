@@ -74,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         taken_s = time.monotonic() - start_s
         after = settled_resources(process, before)
     growth_mb = memory_growth_mb(sent, memory_mb)
+    memory = f"memory {before.memory_mb:.0f} → {after.memory_mb:.0f} MB, {growth_mb:+.1f} MB in the second half"
     verdicts = {
-        f"memory {before.memory_mb:.0f} → {after.memory_mb:.0f} MB, {growth_mb:+.1f} MB in the second half": growth_mb
-        <= MOST_GROWTH_MB,
+        memory: growth_mb <= MOST_GROWTH_MB,
         f"threads {before.threads} → {after.threads}": after.threads <= before.threads,
         f"descriptors {before.descriptors} → {after.descriptors}": after.descriptors <= before.descriptors,
     }
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--minutes", type=float, default=60, help="minutes of frames of each drone (default: %(default)s)"
     )
     parser.add_argument("--drones", type=int, default=24, help="number of QuadSims that fly (default: %(default)s)")
-    parser.add_argument("--idle", type=int, default=100, help="number of QuadSims that do not (default: %(default)s)")
+    parser.add_argument("--idle", type=int, default=100, help="number of idle QuadSims (default: %(default)s)")
     options = parser.parse_args(arguments)
     if not 0 < options.minutes < math.inf:
         parser.error(f"expected --minutes above 0 and finite, got {options.minutes}")
@@ -162,17 +162,21 @@ def fly(
 
 
 def settled_resources(process: psutil.Process, before: Resources | None = None) -> Resources:
-    """Wait until there are no more threads and descriptors than before, or `SETTLING_S`; returns the resources."""
+    """Wait until there are no more threads and descriptors than before, at most `SETTLING_S`; returns the resources.
+
+    Without `before`, wait for `SETTLING_S`.
+    """
     until_s = time.monotonic() + SETTLING_S
-    while (now := Resources.of(process)) and time.monotonic() < until_s:
-        if before and now.threads <= before.threads and now.descriptors <= before.descriptors:
-            break
+    while True:
+        now = Resources.of(process)
+        is_back = before and now.threads <= before.threads and now.descriptors <= before.descriptors
+        if is_back or time.monotonic() >= until_s:
+            return now
         time.sleep(SAMPLE_PERIOD_S)
-    return now
 
 
 def memory_growth_mb(sent: Sequence[int], memory_mb: Sequence[float]) -> float:
-    """Growth of memory within the second half of the frames, MB, by a line through the samples; 0 for less than two."""
+    """Growth of memory within the second half of the frames, MB, by a line through the samples; 0 for one moment."""
     half = [(count, size) for count, size in zip(sent, memory_mb, strict=True) if count >= sent[-1] / 2]
     counts, sizes = np.array(half, float).T
     if len(set(counts)) < 2:

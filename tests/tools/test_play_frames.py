@@ -192,7 +192,7 @@ class SlowClient:
 def test_frames_leave_at_the_rate_asked_for_and_a_late_one_delays_those_after_it(folder, monkeypatch):
     client = SlowClient(0.0, 0.09, 0.25, 0.0)
     monkeypatch.setattr(player, "time", client)
-    player.play(client, read_frames(image_files(folder)), frames_per_s=10.0)
+    player.play(client, read_frames(image_files(folder)), frames_per_s=10.0, summary=player.Summary())
     assert client.sent_s == pytest.approx([100.0, 100.1, 100.2, 100.45])
 
 

@@ -58,9 +58,9 @@ def play(
     client: QuadSimClient,
     frames: Iterable[PlayedFrame | UnreadableImageError],
     *,
-    frames_per_s: float = 5.0,
-    summary: Summary | None = None,
-) -> Summary:
+    frames_per_s: float,
+    summary: Summary,
+) -> None:
     """Send frames at a constant rate, and print a line for each at the end of its period.
 
     While the drone follows, the server answers each frame; it sends "patrol" only once. So a frame without an answer
@@ -70,15 +70,13 @@ def play(
         client: a connected client.
         frames: frames to send; an error in place of a frame is printed and skipped.
         frames_per_s: rate of sending.
-        summary: results to add to, which are up to date at any interruption; None starts new ones.
+        summary: gets the results, which are up to date at any interruption.
 
     Raises:
         ConnectionError: if the server closes the connection.
     """
-    summary = Summary() if summary is None else summary
     period_s = 1.0 / frames_per_s
-    decision, decided_at_frame = "no decision yet", 0
-    violations_before = summary.violations
+    decision, decided_at_frame, is_following = "no decision yet", 0, False
     due_s = time.monotonic()
     for frame in frames:
         if isinstance(frame, UnreadableImageError):
@@ -93,16 +91,16 @@ def play(
         answers = _decisions(client, sent_s, until_s=due_s)
         if answers:
             decision, decided_at_frame = _describe(answers[-1]), summary.frames
+            is_following = answers[-1].name == FOLLOW
             response_ms = 1e3 * (answers[0].arrived_s - sent_s)
             summary.responses_ms.append(response_ms)
             outcome = f"{decision:<37} {response_ms:5.0f} ms"
         else:
             since = f", no change since frame {decided_at_frame}" if decided_at_frame else ""
             outcome = f"{decision}{since}"
-        summary.followed += decision.startswith("FOLLOW")
-        summary.violations = violations_before + client.violations
+        summary.followed += is_following
+        summary.violations = client.violations
         print_text(f"{summary.frames:5d}  {frame.name:<28} {outcome}")
-    return summary
 
 
 def play_to(

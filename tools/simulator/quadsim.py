@@ -79,8 +79,8 @@ class QuadSim:
     @property
     def next_s(self) -> float:
         """Simulated time of the next action of `advance`."""
-        due_s = [self._next_frame_s, self._next_record_s]
-        return min([*due_s, self._on_their_way[0][0]] if self._on_their_way else due_s)
+        next_arrival_s = self._on_their_way[0][0] if self._on_their_way else math.inf
+        return min(self._next_frame_s, self._next_record_s, next_arrival_s)
 
     @property
     def _next_frame_s(self) -> float:
@@ -88,7 +88,7 @@ class QuadSim:
 
     @property
     def _next_record_s(self) -> float:
-        return self._recorder.frames * self._record_every_s if self._recorder is not None else float("inf")
+        return self._recorder.frames * self._record_every_s if self._recorder is not None else math.inf
 
     def __enter__(self) -> "QuadSim":
         """Connect.
@@ -161,7 +161,8 @@ class QuadSim:
     def _take_pings(self) -> None:
         """Tell the drone of a ping or pong since the last call; in lock-step, a connection is enough."""
         linked_s = self._client.linked_s
-        if self._client.is_connected if self._is_lock_step else linked_s > self._linked_s:
+        is_linked = self._client.is_connected if self._is_lock_step else linked_s > self._linked_s
+        if is_linked:
             self.world.drone.on_link()
         self._linked_s = linked_s
 

@@ -15,8 +15,8 @@ from tools.simulator.recorded import UnreadableImageError, image_files
 # The largest square of a picture that the server takes.
 LARGEST_PX = 480
 MOST_CAMERAS = 99  # OpenCV uses the hundreds to choose how it looks for a camera
+LEAST_FPS, MOST_FPS = 0.1, 1000.0  # a rate outside these limits cannot be that of a video
 USUAL_FPS = 30.0  # assumed for a video that does not state its rate
-FPS_LIMITS = (0.1, 1000.0)
 
 
 class Picture(NamedTuple):
@@ -78,8 +78,9 @@ class _Capture(Video):
             raise ValueError(f"expected a camera's number up to {MOST_CAMERAS}, got {source}")
         self._capture = cv2.VideoCapture(int(source)) if is_camera else cv2.VideoCapture(source)
         if not self._capture.isOpened():
-            what = f"a camera {source}" if is_camera else "a video that OpenCV can read"
-            raise ValueError(f"expected {what}, got none{'' if is_camera else f' in {source}'}")
+            if is_camera:
+                raise ValueError(f"expected a camera {source}, got none")
+            raise ValueError(f"expected a video that OpenCV can read, got none in {source}")
         # The size is known before a picture is decoded. OpenCV scales each picture to it, even if it changes later.
         width, height = (round(self._capture.get(of)) for of in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MOST_IMAGE_PX:
@@ -90,7 +91,7 @@ class _Capture(Video):
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest picture, not those that wait
         else:
             rate = self._capture.get(cv2.CAP_PROP_FPS)
-            rate = rate if FPS_LIMITS[0] <= rate <= FPS_LIMITS[1] else USUAL_FPS
+            rate = rate if LEAST_FPS <= rate <= MOST_FPS else USUAL_FPS
             self._every = max(1.0, rate / frames_per_s)
             frames_per_s = min(frames_per_s, rate)
         super().__init__(frames_per_s)

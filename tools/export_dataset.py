@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     check_names(options.recordings)
-    targets = [first_target(path) for path in options.recordings]
+    targets = [first_target(path) for path in options.recordings]  # of all files: one that is no recording is refused
     for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
     choices = choose(options.recordings, options.target or targets[0])
@@ -172,8 +172,8 @@ def export(path: Path, choice: Choice, out: Path) -> str:
             made += write_pair(pair_files(out, path, number), argument, mask)
     reasons = Counter(choice.reasons.values())
     why = ", ".join(f"{reasons[reason]} {reason}" for reason in REASONS if reasons[reason])
+    chosen = f"{len(choice.reasons)} of {choice.seen} frames chosen" + (f": {why}" if why else "")
     left_out = f"; {choice.left_out} frames of another target left out" if choice.left_out else ""
-    chosen = f"{len(choice.reasons)} of {choice.seen} frames chosen{': ' if why else ''}{why}"
     return f"{path}: {chosen}; {made} pairs written{left_out}"
 
 

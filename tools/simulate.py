@@ -147,7 +147,6 @@ def _world(settings: SimulationSettings, seed: int, start_s: float = EPOCH_S) ->
 
 def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder | None) -> int:
     """Fly with a server and print the results."""
-    worlds: list[World] = []
     simulators: list[QuadSim] = []
     begin_s: float | None = None
     failure, is_interrupted = "", False
@@ -155,10 +154,9 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
         for number in range(settings.drones):
             seed = settings.seed + number
             start_s = EPOCH_S if settings.lock_step else time.time()
-            worlds.append(stack.enter_context(_world(settings, seed, start_s)))
             simulators.append(
                 QuadSim(
-                    worlds[-1],
+                    stack.enter_context(_world(settings, seed, start_s)),
                     *settings.server,
                     faults=Faults(faults, np.random.default_rng([seed, 2])),
                     is_lock_step=settings.lock_step,
@@ -185,13 +183,7 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
     pace = Pace.of(simulators, wall_s)
     if settings.report is not None:
         settings.report.write_text(json.dumps(_report(settings, faults, simulators, pace), indent=1) + "\n")
-    for number, simulator in enumerate(simulators):
-        if simulator.log.rows:
-            print(f"{_name(settings, number)}{_summary(simulator)}")
-    if frames := _frames(simulators):
-        of_drones = " of all drones together" if settings.drones > 1 else ""
-        rate = f"{pace.frames_per_s_of_all_drones:.1f} frames/s{of_drones}"
-        print(f"{frames} frames in {pace.seconds:.0f} s: {rate}, {pace.real_time_factor:.1f} × real time")
+    _print_figures(settings, simulators, pace)
     violations = [violation for simulator in simulators for violation in simulator.violations]
     for violation in violations:
         print_text(f"message that QuadSim cannot parse: {violation}")
@@ -215,6 +207,16 @@ class _Ticker:
             for number, each in enumerate(self._simulators):
                 if each.log.rows:
                     print(f"{_name(self._settings, number)}{each.log.describe_latest()}", flush=True)
+
+
+def _print_figures(settings: SimulationSettings, simulators: Sequence[QuadSim], pace: Pace) -> None:
+    for number, simulator in enumerate(simulators):
+        if simulator.log.rows:
+            print(f"{_name(settings, number)}{_summary(simulator)}")
+    if frames := _frames(simulators):
+        of_drones = " of all drones together" if settings.drones > 1 else ""
+        rate = f"{pace.frames_per_s_of_all_drones:.1f} frames/s{of_drones}"
+        print(f"{frames} frames in {pace.seconds:.0f} s: {rate}, {pace.real_time_factor:.1f} × real time")
 
 
 def _print_notice(name: str, text: str) -> None:

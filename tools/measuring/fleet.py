@@ -62,13 +62,16 @@ def measure_rate(engine: Engine, images: np.ndarray, seconds: float) -> float:
     """Number of images that an engine infers in a second, in its largest batches; `images` is (N, px, px, 3)."""
     size = engine.most_per_batch
     batches = cycle([images[start : start + size] for start in range(0, len(images) - size + 1, size)])
-    inferred = 0
-    for duration_s in (WARM_UP_S, seconds):
+
+    def rate_over(duration_s: float) -> float:
         begin_s, inferred = time.perf_counter(), 0
         while time.perf_counter() < begin_s + duration_s:
             with contextlib.suppress(UnavailableError):  # the answer is too late
                 inferred += len(engine.infer(next(batches)))
-    return inferred / (time.perf_counter() - begin_s)
+        return inferred / (time.perf_counter() - begin_s)
+
+    rate_over(WARM_UP_S)
+    return rate_over(seconds)
 
 
 def measure_added(url: str, weights: Path, frames: Sequence[EncodedFrame], seconds: float) -> list[Figure]:

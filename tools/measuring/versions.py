@@ -50,7 +50,9 @@ def checked_out(revision: str, weights: Path, options: tuple[str, ...] = ()) -> 
         try:
             if weights.is_relative_to(REPOSITORY):
                 own = folder / weights.relative_to(REPOSITORY)
-                weights = own if own.with_suffix(".json").exists() or own.exists() else weights
+                # A name without its ending is no file: then the card beside it shows that there is a network.
+                if own.exists() or own.with_suffix(".json").exists():
+                    weights = own
             yield Version(revision, folder, weights, options)
         finally:
             _git("worktree", "remove", "--force", str(folder))

@@ -35,9 +35,10 @@ class FaultConfig:
 
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
-            value, is_share = getattr(self, setting.name), setting.name in ("drop", "duplicate", "corrupt")
-            if not 0 <= value <= (1 if is_share else 3600):
-                raise ValueError(f"expected {setting.name} from 0 to {1 if is_share else 3600}, got {value}")
+            value = getattr(self, setting.name)
+            most = 1 if setting.name in ("drop", "duplicate", "corrupt") else 3600
+            if not 0 <= value <= most:
+                raise ValueError(f"expected {setting.name} from 0 to {most}, got {value}")
 
 
 class Faults:

@@ -199,10 +199,11 @@ def most_drones(fleet: Fleet, share: float, seconds: float, seed: int = 0) -> in
 
     Args:
         fleet: its parts.
-        share: least share of the frames, 0 to 1.
+        share: least share of the frames, 0.8 to 1.
         seconds: as `simulate` takes it.
         seed: as `simulate` takes it.
     """
+    # With a quarter more drones than the fullest part can serve, at most four fifths of the frames are answered.
     few, many = 0, math.ceil(1.25 * min(fleet.limits().values())) + fleet.servers
     while many - few > 1:
         drones = (few + many) // 2

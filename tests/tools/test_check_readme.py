@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import pytest
 from support.waiting import wait_until
@@ -49,22 +50,23 @@ def usage(program):
 def mistakes(command):
     """Names in a command that do not exist."""
     if command.shell == "powershell":
-        command = command.__class__(command.page, command.line, text=command.text.replace("\\", "/"))
+        command = replace(command, text=command.text.replace("\\", "/"))
     for part in re.split(r" && | \| ", f"{without_comment(command.text)} {command.run_with}"):
         words = shlex.split(part)
         if words[0] in ("python", "py", ".venv/bin/python", ".venv/Scripts/python"):
             words = [word for word in words[1:] if word != "-3.12"]
-        if words[0] == "make.py" or words[0] == "make":
+        program, *arguments = words
+        if program in ("make.py", "make"):
             targets = set(make.TARGETS)
-            if words[0] == "make":
+            if program == "make":
                 targets |= set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-            yield from (word for word in words[1:] if "=" not in word and word not in targets)
-        elif words[0].endswith(".py"):
-            if not (REPOSITORY / words[0]).is_file():
-                yield words[0]
-            elif options := [word for word in words[1:] if word.startswith("-")]:
-                known = set(re.findall(r"--?[a-z][a-z0-9_-]*", usage(words[0])))
-                yield from (option for option in options if option not in known)
+            yield from (word for word in arguments if "=" not in word and word not in targets)
+        elif program.endswith(".py") and not (REPOSITORY / program).is_file():
+            yield program
+        elif program.endswith(".py"):
+            options = [word for word in arguments if word.startswith("-")]
+            known = set(re.findall(r"--?[a-z][a-z0-9_-]*", usage(program))) if options else set()
+            yield from (option for option in options if option not in known)
 
 
 def test_the_documentation_shows_commands():

@@ -15,6 +15,7 @@ def test_the_recorded_sightings_are_tracked_again():
         history = read_history(recording)
     assert len(history.times_s) == len(history.followed) > 5
     assert np.all(np.diff(history.times_s) >= 0)
+    assert history.probabilities
     assert set(history.followed[history.followed > 0]) <= set(history.probabilities)
     assert all(0 <= chance <= 1 for line in history.probabilities.values() for _, chance in line)
 

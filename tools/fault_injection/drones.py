@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, PATROL
 from tools.simulator.frames import encode_depth_png, encode_jpeg
 from tools.simulator.load import EncodedFrame, flight_behind_hero
@@ -102,7 +103,7 @@ def combined(judgements: Sequence[Judgement]) -> Judgement:
 def draw_scenes() -> list[Scene]:
     """Draw a flight behind the hero and back again: 16 s at `FRAMES_PER_S`."""
     scenes = [
-        Scene(EncodedFrame(encode_jpeg(view.rgb), encode_depth_png(view.depth_m, 100.0), pose), hero_m)
+        Scene(EncodedFrame(encode_jpeg(view.rgb), encode_depth_png(view.depth_m, QUADSIM_CAMERA.far_m), pose), hero_m)
         for pose, view, hero_m in flight_behind_hero(SIDES_DEG)
     ]
     return scenes + scenes[-2:0:-1]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, Pose
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
 from tools.simulator.recorded import (
@@ -67,7 +68,8 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
         assert frame.depth_m is not None, "both give all frames depth"
         # Real depth images are not as smooth as flat ground. Noise of half a metre makes the files as large as theirs.
         rough_m = frame.depth_m + np.where(np.isfinite(frame.depth_m), rng.normal(0, 0.5, frame.depth_m.shape), 0)
-        encoded.append(EncodedFrame(jpeg, encode_depth_png(np.maximum(rough_m, 0.1), 100.0), frame.gimbal_pose))
+        depth_png = encode_depth_png(np.maximum(rough_m, 0.1), QUADSIM_CAMERA.far_m)
+        encoded.append(EncodedFrame(jpeg, depth_png, frame.gimbal_pose))
     return encoded
 
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command import REPOSITORY
 
 import make
+from tools.simulator.server_process import REPOSITORY
 
 
 @pytest.fixture

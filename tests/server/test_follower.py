@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
-from support.command import REPOSITORY, follower
+from support.command import follower
 from support.fake_engine import FAKE_SERVER, HERO_AND_DOG
 from support.waiting import PATIENCE_S
 
 from model.profile import MOTION, hero_profile
 from server.settings import OWN, TrackerConfig
-from tools.simulator.server_process import ServerProcess, running_server
+from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
 
 REFUSED = {
     "--port=99999": "expected --port from 0 to 65535, got 99999",

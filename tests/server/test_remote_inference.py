@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support.command import REPOSITORY, follower
+from support.command import follower
 from support.grpc_server import GrpcInferenceServer
 from support.inference_server import InferenceServer
 from support.live import WATCHDOG
@@ -23,7 +23,7 @@ from server.sight.sight import Sight
 from server.wire.messages import Frame
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import image_files, mask_files, read_frames
-from tools.simulator.server_process import SHIPPED_WEIGHTS, ServerProcess, running_server
+from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerProcess, running_server
 
 WEIGHTS = SHIPPED_WEIGHTS.with_name("fcn4")
 FOLLOWER = REPOSITORY / "server" / "follower.py"

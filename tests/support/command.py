@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from support.fake_engine import FAKE_SERVER
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tools.simulator.server_process import REPOSITORY
 
 
 def follower(*arguments: str, script: Path = FAKE_SERVER) -> subprocess.CompletedProcess:

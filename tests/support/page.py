@@ -55,13 +55,13 @@ class Viewer:
     """Reads the stream of events, as a browser does."""
 
     def __init__(self, server: ServerProcess) -> None:
-        self.response = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
-        self.response.request("GET", "/events")
-        self._lines = self.response.getresponse()
-        assert self._lines.headers["Content-Type"].startswith("text/event-stream")
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
+        self._connection.request("GET", "/events")
+        self._stream = self._connection.getresponse()
+        assert self._stream.headers["Content-Type"].startswith("text/event-stream")
 
     def next(self) -> dict:
-        while not (line := self._lines.readline()).startswith(b"data: "):
+        while not (line := self._stream.readline()).startswith(b"data: "):
             assert line, "the stream ended"
         return json.loads(line[6:])
 
@@ -69,8 +69,8 @@ class Viewer:
         return wait_until(lambda: (message := self.next()) and condition(message) and message)
 
     def close(self) -> None:
-        self._lines.close()
-        self.response.close()
+        self._stream.close()
+        self._connection.close()
 
 
 class Flight:

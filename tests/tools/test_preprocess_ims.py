@@ -18,9 +18,9 @@ from model.dataset import list_pairs, read_pair, read_set
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from tools import take_corrections
 from tools.preprocess_ims import main
+from tools.simulator.server_process import REPOSITORY
 
 APPLE_DOUBLE = b"\x00\x05\x16\x07" + bytes(22)
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def png(array):
@@ -389,6 +389,7 @@ import os, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tools.preprocess_ims import main
+from tools.simulator.server_process import REPOSITORY
 
 replace, shutdown = Path.replace, ThreadPoolExecutor.shutdown
 first, is_ending = threading.Lock(), threading.Event()
@@ -455,6 +456,7 @@ KILLED_AT_RENAME = """
 import os, signal, sys
 from pathlib import Path
 from tools.preprocess_ims import main
+from tools.simulator.server_process import REPOSITORY
 
 replace = Path.replace
 

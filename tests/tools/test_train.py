@@ -30,9 +30,9 @@ from model.training import Trained
 from model.training_log import EpochLog, read_log
 from model.training_run import OUTLINES, command, describe, draw_samples
 from model.validation import validate, validate_by_distance
+from tools.simulator.server_process import REPOSITORY
 from tools.train import main, parse
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = ["--input-px", "32", "--crop-px", "16"]
 SETTINGS_OF_THE_RUN = ["--network", "fcn1", *SIZES, "--epochs", "4", "--steps", "6", "--batch", "2"]
 KILLED_IN_EPOCH_3 = """

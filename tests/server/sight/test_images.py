@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from support.command import REPOSITORY
 from support.images import encoded, saved
 
 from server.sight.images import decode_depth, decode_rgb
 from server.wire.messages import BadFrameError
+from tools.simulator.server_process import REPOSITORY
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

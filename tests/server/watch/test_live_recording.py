@@ -19,8 +19,6 @@ from tools.replay import replay
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.wire import QuadSimClient
 
-# A busy machine may take seconds for a frame.
-
 
 def told_of(server: ServerProcess) -> dict | None:
     """The page's information about the only simulator's recording."""

@@ -119,7 +119,7 @@ def test_whoever_does_not_read_leaves_every_frame_answered(server: ServerProcess
     assert "Traceback" not in "".join(server.log)
 
 
-def test_items_that_the_thread_cannot_keep_up_with_are_left_out(monkeypatch):
+def test_items_that_the_thread_cannot_keep_up_with_are_left_out():
     road, live = Road(), Live(0, Faults(), lambda _: None)  # whose thread is not started
     road.control.listeners.append(live)
     road.frame("a", 1)

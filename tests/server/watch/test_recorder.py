@@ -351,7 +351,7 @@ def test_no_more_than_so_many_are_recorded_at_once(road, tmp_path: Path, monkeyp
     assert names == ["127.0.0.1_a.mcap", "127.0.0.1_b.mcap", "127.0.0.1_c.mcap"]
 
 
-def test_a_recording_for_which_there_was_no_place_begins_once_there_is_one(road, tmp_path: Path, monkeypatch):
+def test_a_recording_for_which_there_was_no_place_begins_once_there_is_one(road, monkeypatch):
     monkeypatch.setattr(scribe, "MOST_FILES", 1)
     for sid in "ab":
         road.show(sid)
@@ -532,7 +532,7 @@ def test_on_a_full_disk_it_ends_and_says_why_and_what_is_there_replays(roads, sm
     assert len(assert_replays(path)) >= 4
 
 
-def test_a_file_that_may_not_grow_ends_it_and_what_is_there_replays(road, tmp_path: Path, fast_writes):
+def test_a_file_that_may_not_grow_ends_it_and_what_is_there_replays(road, fast_writes):
     noisy(road)
     path = road.file()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -576,7 +576,7 @@ def test_it_ends_before_the_disk_is_full(road, tmp_path: Path, monkeypatch):
     assert kinds(path)["Seen"] >= 1
 
 
-def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(road, tmp_path: Path, monkeypatch):
+def test_a_recording_that_grows_too_fast_ends_and_one_that_bursts_does_not(road, monkeypatch):
     monkeypatch.setattr(scribe, "MOST_BYTES_PER_S", 20_000)
     monkeypatch.setattr(scribe, "AVERAGED_S", 5.0)  # a surplus of 100 kB
     monkeypatch.setattr(scribe, "FLUSH_S", 0.0)
@@ -679,9 +679,7 @@ def test_an_error_of_ours_in_the_thread_ends_that_recording_and_is_loud_and_noth
     files(tmp_path, 3)
 
 
-def test_an_error_of_ours_on_the_event_loop_ends_the_recording_and_is_loud_and_the_drone_is_led_on(
-    road, tmp_path: Path, monkeypatch
-):
+def test_an_error_of_ours_on_the_event_loop_ends_the_recording_and_is_loud_and_the_drone_is_led_on(road, monkeypatch):
     road.show()
     monkeypatch.setattr(recorder, "item_bytes", lambda item: 1 // 0)
     road.show()

@@ -179,6 +179,14 @@ def ray_direction(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> 
     return (world_from_camera(pose) @ _ray(pixel_px, camera))[:3]
 
 
+def ray_directions(pixels_px: np.ndarray, camera: Camera, pose: Pose) -> np.ndarray:
+    """The `ray_direction` of many pixels: (n, 3) float for (n, 2) of (u, v)."""
+    focal_px = camera.focal_px
+    left = (camera.image_width_px / 2 - pixels_px[:, 0]) / focal_px
+    up = (camera.image_px / 2 - pixels_px[:, 1]) / focal_px
+    return np.column_stack([np.ones(len(left)), left, up]) @ world_from_camera(pose)[:3, :3].T
+
+
 def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint | None:
     """Where the camera sees a point of the world; the inverse of `pixel_to_world`.
 

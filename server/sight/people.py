@@ -17,7 +17,7 @@ from model.crops import CROP_PX, crop
 from model.engines.second_look import SecondLook
 from model.evidence import IMAGE_PX, STRONGEST_PX, Looks, margins
 from model.profile import Profile
-from server.sight.geometry import Camera, world_from_camera
+from server.sight.geometry import Camera, ray_directions
 from server.sight.parts import Outlines, Parts, find_parts, outline, stretches
 from server.sight.ranging import Outline, by_ground, by_height, fused
 from server.wire.messages import Pose
@@ -107,8 +107,7 @@ def find_people(
             then people are placed by the ground and by their height, and people who touch are not told apart.
         camera: the camera that took both images.
         pose: of that camera, world frame.
-        card: the network's card, with its classes, the smallest person to believe, the calibration of its output, and
-            the profile of the hero.
+        card: the network's card; its target is the hero.
         second_look: the second look at people whom the network labels as the hero; None without a second look.
 
     Returns:
@@ -122,12 +121,9 @@ def find_people(
         depth_255 = np.full(probabilities.shape[:2], 255, np.uint8)
     if depth_255.ndim != 2 or depth_255.dtype != np.uint8:
         raise ValueError(f"expected depth_255 (D, E) uint8, got {depth_255.shape} {depth_255.dtype}")
-    step_m = camera.far_m / 255
-    axis_down = abs(math.sin(math.radians(pose.pitch_deg)))
     profile = card.profile
-    window = 1 + math.ceil((profile.depth_m + profile.height_m * axis_down) / step_m)
-    mask = person_mask(probabilities, card)
-    is_hero = hero_mask(probabilities, card)
+    window = _body_steps(camera, pose, profile)
+    mask, is_hero = person_mask(probabilities, card), hero_mask(probabilities, card)
 
     def find(mask: np.ndarray) -> tuple[Parts, Outlines, list[Place | None]] | None:
         parts = parts_of_people(mask, is_hero, depth_255, window, card)
@@ -137,9 +133,12 @@ def find_people(
         return parts, outlines, _places(parts, outlines, window, camera, pose, profile, has_depth)
 
     found = find(mask)
-    if found is not None and (ground := _ground(found[0], found[2], profile)) is not None:
-        mask.flat[ground] = is_hero.flat[ground]
-        found = find(mask)
+    if found is not None:
+        parts, _, places = found
+        ground = _ground(parts, places, profile)
+        if ground is not None:  # keep only the hero's pixels of it, and find people again
+            mask.flat[ground] = is_hero.flat[ground]
+            found = find(mask)
     if found is None:
         return ()
     parts, outlines, places = found
@@ -168,6 +167,12 @@ def person_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
 def hero_mask(probabilities: np.ndarray, card: Card) -> np.ndarray:
     """The pixels that are more likely the hero's than anybody else's: (H, W) bool."""
     return probabilities[..., card.hero] > sum(probabilities[..., number] for number in card.others)
+
+
+def _body_steps(camera: Camera, pose: Pose, profile: Profile) -> int:
+    """Number of depth steps that one body may extend over; it grows as the camera looks down."""
+    axis_down = abs(math.sin(math.radians(pose.pitch_deg)))
+    return 1 + math.ceil((profile.depth_m + profile.height_m * axis_down) / (camera.far_m / 255))
 
 
 def parts_of_people(
@@ -217,28 +222,28 @@ def _evidence(
 ) -> list[tuple[float, float | None]]:
     """Both looks' evidence. The first is at most 0 for too small a visible area, `MOST_IN_DOUBT` in doubt."""
     looks = looks_of(parts, probabilities, image, card)
-    is_in_doubt = [
-        card.doubt.of(each.sureness, 0.0 if place is None else place.depth_m)
-        for each, place in zip(looks, places, strict=True)
-    ]
-    first = []
-    for each, doubt, place in zip(looks, is_in_doubt, places, strict=True):
-        is_too_little = place is not None and place.area_m2 < card.profile.least_body_m2
-        most = 0.0 if is_too_little else MOST_IN_DOUBT if doubt else math.inf
-        first.append(min(card.evidence.of(each), most))
+    first, is_in_doubt = [], []
+    for each, place in zip(looks, places, strict=True):
+        evidence = card.evidence.of(each)
+        is_in_doubt.append(card.doubt.of(each.sureness, 0.0 if place is None else place.depth_m))
+        if is_in_doubt[-1]:
+            evidence = min(evidence, MOST_IN_DOUBT)
+        if place is not None and place.area_m2 < card.profile.least_body_m2:
+            evidence = min(evidence, 0.0)
+        first.append(evidence)
     if second_look is None or card.second_evidence is None:
         return [(each, each) for each in first]
     from_px = card.profile.second_look_from_px
-    candidates = [
+    worth_it = [
         number for number, each in enumerate(looks) if not is_in_doubt[number] and each.is_worth_second_look(from_px)
     ]
-    candidates.sort(key=lambda number: -first[number])
-    for number in candidates[MOST_LOOKED_AT:]:
+    worth_it.sort(key=lambda number: -first[number])
+    looked_at, left_out = worth_it[:MOST_LOOKED_AT], worth_it[MOST_LOOKED_AT:]
+    for number in left_out:
         first[number] = min(first[number], 0.0)
-    candidates = candidates[:MOST_LOOKED_AT]
     second: list[float | None] = [None] * len(looks)
-    likeness = second_look.likeness(crops_of(parts, image, candidates)).tolist()
-    for number, like in zip(candidates, likeness, strict=True):
+    likeness = second_look.likeness(crops_of(parts, image, looked_at)).tolist()
+    for number, like in zip(looked_at, likeness, strict=True):
         second[number] = card.second_evidence.of(looks[number]._replace(likeness=like))
     return list(zip(first, second, strict=True))
 
@@ -274,11 +279,7 @@ def _places(
         if not has_depth:
             found = fused((found, by_ground(body, camera, pose)))
         depths_m[number], stds_m[number] = (None, 0.0) if found is None else found
-    transform = world_from_camera(pose)
-    focal_px = camera.focal_px
-    left = (camera.image_width_px / 2 - outlines.centroids_px[:, 0]) / focal_px
-    up = (camera.image_px / 2 - outlines.centroids_px[:, 1]) / focal_px
-    directions = np.column_stack([np.ones(len(left)), left, up]) @ transform[:3, :3].T
+    directions, focal_px = ray_directions(outlines.centroids_px, camera, pose), camera.focal_px
     scale = camera.image_width_px * camera.image_px / math.prod(parts.mask_shape)
     places: list[Place | None] = []
     for (x, y, z), depth_m, std_m, area_px in zip(

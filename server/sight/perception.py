@@ -134,22 +134,28 @@ class Perception:
         decoded: list[_Decoded] = []
         for slot, waiting in work.batch:
             begun_s = time.monotonic()
-            outcome: BadFrameError | None = None
-            with self._faults.contained("perception"):
-                try:
-                    image, size = work.sight.decode(waiting.content)
-                    region = work.sight.region(waiting.frame, size, is_busy=work.others_wait)
-                    spent = Spent(work.since_s - waiting.frame.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
-                    decoded.append(_Decoded(slot, waiting, image, size, region, spent))
-                    continue
-                except BadFrameError as error:
-                    outcome = error.as_value()
-            slot.cost_s = time.monotonic() - begun_s
-            self._queue.charge(slot, slot.cost_s)
-            results.append((slot, Perceived(waiting.frame, outcome)))
+            found = self._decode(work, slot, waiting, begun_s)
+            if isinstance(found, _Decoded):
+                decoded.append(found)
+            else:
+                slot.cost_s = time.monotonic() - begun_s
+                self._queue.charge(slot, slot.cost_s)
+                results.append((slot, Perceived(waiting.frame, found)))
         if decoded:
             results += self._infer(work.sight, decoded)
         return results
+
+    def _decode(self, work: Work, slot: Slot, waiting: Waiting, begun_s: float) -> _Decoded | BadFrameError | None:
+        """The frame with its decoded camera image, the error that its sender made, or None for an error of our own."""
+        with self._faults.contained("perception"):
+            try:
+                image, size = work.sight.decode(waiting.content)
+                region = work.sight.region(waiting.frame, size, is_busy=work.others_wait)
+                spent = Spent(work.since_s - waiting.frame.arrival_s, time.monotonic() - begun_s, inference_s=0.0)
+                return _Decoded(slot, waiting, image, size, region, spent)
+            except BadFrameError as error:
+                return error.as_value()
+        return None
 
     def _infer(self, sight: Sight, decoded: Sequence[_Decoded]) -> list[tuple[Slot, Perceived]]:
         begun_s = time.monotonic()
@@ -158,21 +164,27 @@ class Perception:
             probabilities = sight.infer([each.image for each in decoded], [each.region for each in decoded])
         inference_s = time.monotonic() - begun_s
         results = []
-        for number, (slot, waiting, image, size, region, spent) in enumerate(decoded):
-            outcome: View | BadFrameError | None = None
-            if probabilities is not None:
-                with self._faults.contained("perception"):
-                    assert waiting.depth is not None
-                    depth = waiting.depth.result()
-                    slot.cost_s = spent.decode_s + depth.cost_s
-                    self._queue.charge(slot, depth.cost_s)
-                    if isinstance(depth.outcome, BadFrameError):
-                        outcome = depth.outcome
-                    else:
-                        outcome = sight.find(waiting.frame, image, size, probabilities[number], depth.outcome, region)
-            self._queue.charge(slot, spent.decode_s + inference_s / len(decoded))
-            results.append((slot, Perceived(waiting.frame, outcome, spent._replace(inference_s=inference_s))))
+        for number, each in enumerate(decoded):
+            outcome = None if probabilities is None else self._find(sight, each, probabilities, number)
+            self._queue.charge(each.slot, each.spent.decode_s + inference_s / len(decoded))
+            spent = each.spent._replace(inference_s=inference_s)
+            results.append((each.slot, Perceived(each.waiting.frame, outcome, spent)))
         return results
+
+    def _find(
+        self, sight: Sight, decoded: _Decoded, probabilities: Sequence[np.ndarray], number: int
+    ) -> View | BadFrameError | None:
+        """The view of the frame with this number in its batch, its sender's error, or None for an error of our own."""
+        slot, waiting, image, size, region, spent = decoded
+        with self._faults.contained("perception"):
+            assert waiting.depth is not None
+            depth = waiting.depth.result()
+            slot.cost_s = spent.decode_s + depth.cost_s
+            self._queue.charge(slot, depth.cost_s)
+            if isinstance(depth.outcome, BadFrameError):
+                return depth.outcome
+            return sight.find(waiting.frame, image, size, probabilities[number], depth.outcome, region)
+        return None
 
 
 def _decode_depth(sight: Sight, content: SensorFrame) -> Depth:

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +167,16 @@ class Networks:
                 loading, weights, is_of_folder = self._orders.get(timeout=None if self._folder is None else LIST_S)
             except queue.Empty:
                 continue
-            trouble = "internal error; the server's log says more"
-            with self._faults.contained("networks"):
+            fail = partial(self._post, self._fail, loading, "internal error; the server's log says more")
+            with self._faults.contained("networks", fail):
                 try:
                     if is_of_folder:
                         self._check_place(weights)
-                    self._post(self._exchange, loading, weights, self._checked_sight(self._load(weights)))
-                    continue
+                    sight = self._checked_sight(self._load(weights))
                 except (ValueError, OSError) as error:
-                    trouble = str(error)
-            self._post(self._fail, loading, trouble)
+                    self._post(self._fail, loading, str(error))
+                else:
+                    self._post(self._exchange, loading, weights, sight)
 
     def _checked_sight(self, engine: Engine) -> Sight:
         """The sight with a loaded network.

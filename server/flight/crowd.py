@@ -8,7 +8,6 @@ out of view are remembered, and their places are predicted.
 Source: Blackman, Popoli, Design and Analysis of Modern Tracking Systems, 6.4 (global nearest neighbour).
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -140,29 +139,29 @@ class Crowd(NamedTuple):
         chances = self._replace(people=known).probabilities()
         pairs = _assign(known, chances, fixes, motion, time_s, config.gate_sigma)
         people = [
-            person._replace(belief=person.belief.faded(step_s))
-            if pair is None
-            else _seen_again(person, fixes[pair.fix], pair, motion)
-            for person, pair in zip(known, map(pairs.get, range(len(known))), strict=True)
+            _seen_again(person, fixes[pairs[at].fix], pairs[at], motion)
+            if at in pairs
+            else person._replace(belief=person.belief.faded(step_s))
+            for at, person in enumerate(known)
         ]
         vanished = None if is_part else _vanished(people, pairs, time_s)
-        numbers = itertools.count(self.next_number)
         assigned = {pair.fix for pair in pairs.values()}
-        new = [at for at in range(len(fixes)) if at not in assigned]
-        heir = max(new, key=lambda at: fixes[at].evidence, default=None)
-        for at in new:
-            fix = fixes[at]
-            newcomer = Person(next(numbers), motion.start(fix), Belief.first(fix.evidence, fix.second_evidence))
-            if at == heir and vanished is not None and fix.evidence > 0:
-                newcomer = _with_inherited_belief(newcomer, people[vanished], fix)
-                people[vanished] = people[vanished]._replace(belief=Belief.first(0.0, 0.0))
-            people.append(newcomer)
+        new = [fix for at, fix in enumerate(fixes) if at not in assigned]
+        newcomers = [
+            Person(number, motion.start(fix), Belief.first(fix.evidence, fix.second_evidence))
+            for number, fix in enumerate(new, self.next_number)
+        ]
+        heir = max(range(len(new)), key=lambda at: new[at].evidence, default=None)
+        if vanished is not None and heir is not None and new[heir].evidence > 0:
+            newcomers[heir] = _with_inherited_belief(newcomers[heir], people[vanished], new[heir])
+            people[vanished] = people[vanished]._replace(belief=Belief.first(0.0, 0.0))
+        people += newcomers
         met = [at for at, person in enumerate(people) if person.belief.is_of_lookalike and not person.is_lookalike]
         for at in met:
             people[at] = people[at]._replace(is_lookalike=True)
         speeds_mps = [each.speed_mps for each in people if each.seen_s == time_s and each.speed_mps is not None]
         pace = updated_pace(self.pace, speeds_mps, step_s, config.profile.brisk_mps)
-        return Crowd(_most_important(people), next(numbers), pace, self.lookalikes + len(met))
+        return Crowd(_most_important(people), self.next_number + len(new), pace, self.lookalikes + len(met))
 
 
 class _Pair(NamedTuple):
@@ -200,24 +199,33 @@ def _assign(
     misfit_turned, cost_turned = _fit_by_place(apart, own + turning + crossing, noise)
     cost_turned += np.where(is_fresh, -2 * math.log(TURN_PROBABILITY), math.inf)[:, np.newaxis]
     has_turned = cost_turned < cost
-    misfit, cost = (
-        np.where(has_turned, turned, straight) for turned, straight in ((misfit_turned, misfit), (cost_turned, cost))
-    )
+    misfit, cost = np.where(has_turned, misfit_turned, misfit), np.where(has_turned, cost_turned, cost)
     # The sighting's evidence for the hero, weighted by the person's probability of being the hero.
     cost -= 2 * np.log1p(np.array(chances)[:, np.newaxis] * np.expm1(looks))
     largest_cost = np.where(unseen_s <= JUST_S, LARGEST_COST_FRESH, LARGEST_COST_STALE)[:, np.newaxis]
     is_possible = (misfit <= gate_sigma**2) & (cost <= largest_cost)
-    if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:
-        persons, numbers = np.nonzero(is_possible)
-    else:
-        shifted = np.where(is_possible, cost - cost.min(), 1e6)
-        _, of_person, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=LARGEST_COST_FRESH - cost.min() + 1e-6)
-        persons = np.flatnonzero(of_person >= 0)
-        numbers = of_person[persons]
     return {
         person: _Pair(number, float(cost[person, number]), bool(has_turned[person, number]))
-        for person, number in zip(persons.tolist(), numbers.tolist(), strict=True)
+        for person, number in _cheapest_pairs(cost, is_possible)
     }
+
+
+def _cheapest_pairs(cost: np.ndarray, is_possible: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (person, sighting) of least total cost. A person or sighting without a pair costs `LARGEST_COST_FRESH` / 2.
+
+    Args:
+        cost: (people, sightings) float, costs of the pairs.
+        is_possible: (people, sightings) bool, the pairs to choose from.
+    """
+    if is_possible.sum(axis=0).max() <= 1 and is_possible.sum(axis=1).max() <= 1:  # there is no choice
+        rows, columns = np.nonzero(is_possible)
+    else:
+        # Costs and limit are shifted, so that no cost is negative. The cost of an impossible pair is above the limit.
+        shifted = np.where(is_possible, cost - cost.min(), 1e6)
+        _, of_row, _ = lap.lapjv(shifted, extend_cost=True, cost_limit=LARGEST_COST_FRESH - cost.min() + 1e-6)
+        rows = np.flatnonzero(of_row >= 0)
+        columns = of_row[rows]
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def _fit_by_place(apart: np.ndarray, own: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -262,7 +262,7 @@ class Session:
         if not tracker.is_following:
             return self._patrol(why_nobody if tracker.hero is None else "out of sight")
         # By arrival times, because a simulator whose clock hardly moves would otherwise follow for ever without a hero.
-        unseen_s = event.arrival_s - (-math.inf if self.state.seen_at_s is None else self.state.seen_at_s)
+        unseen_s = math.inf if self.state.seen_at_s is None else event.arrival_s - self.state.seen_at_s
         if unseen_s >= 2 * tracker.longest_unseen_s:
             return self._give_up("out of sight for too long on the server's clock")
         if self.state.is_held:

@@ -1,6 +1,6 @@
 """The steps of a recording: the times at which the page changed, and the places of the data. First pass of `film`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from model.profile import Profile
@@ -133,11 +133,11 @@ class Steps:
 
     def _take(self, happened: Happened) -> None:
         event, former = happened.event, self._state
-        words = [*_words(event)]
         self._state = happened.state
-        if self._state is not former:
-            words.append(self._state.value)
-        words += self._note_changes(event, happened.commands)
+        self._note_order(event)
+        told = self._note_commands(happened.commands)
+        changed = None if self._state is former else self._state.value
+        words = [each for each in (_words(event), changed, *told) if each is not None]
         if words:
             self._add_decision(", ".join(words)[:LONGEST_WORDS])
         if isinstance(event, NotUnderstood):
@@ -157,8 +157,8 @@ class Steps:
         before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
         self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
 
-    def _note_changes(self, event: Event, commands: list[Command]) -> Iterator[str]:
-        """Note the changes by an event besides the tracker's state; yields a description of each change of command."""
+    def _note_order(self, event: Event) -> None:
+        """Note what an order of the operator changes."""
         if isinstance(event, Hold | Release):
             self._is_held = isinstance(event, Hold)
         elif isinstance(event, Choose):
@@ -167,13 +167,18 @@ class Steps:
             self._chosen = None
         elif isinstance(event, Retarget):
             self._chosen, self._target = None, event.tracker.profile
+
+    def _note_commands(self, commands: Iterable[Command]) -> list[str]:
+        """Note what the drone is told; returns a description of each change."""
+        told = []
         for command in commands:
             if command.event == FOLLOW and not self._is_told_to_follow:
                 self._is_told_to_follow = True
-                yield "the drone is told to follow"
+                told.append("the drone is told to follow")
             elif command.event == PATROL:
                 self._is_told_to_follow = False
-                yield "the drone is told to patrol"
+                told.append("the drone is told to patrol")
+        return told
 
     def _add_decision(self, words: str) -> None:
         if not self.decisions or self.decisions[-1][1:] != (self._state, words):  # else many bad frames would repeat it
@@ -199,28 +204,29 @@ class Steps:
         self.steps.append(step._replace(at_s=at_s))
 
 
-def _words(event: Event) -> Iterator[str]:
-    """A description of an event, if the event is of interest by itself."""
+def _words(event: Event) -> str | None:
+    """A description of an event; None for an event that is not of interest by itself."""
     match event:
         case Hold():
-            yield "held by hand"
+            return "held by hand"
         case Release():
-            yield "released by hand"
+            return "released by hand"
         case Choose(person=None):
-            yield "told by hand to follow the hero again"
+            return "told by hand to follow the hero again"
         case Choose(person=person):
-            yield f"person {person} chosen by hand"
+            return f"person {person} chosen by hand"
         case Refuse(person=person):
-            yield f"person {person} refused by hand"
+            return f"person {person} refused by hand"
         case Retarget(tracker=tracker):
-            yield f"the target is the {tracker.profile.name}"
+            return f"the target is the {tracker.profile.name}"
         case NotUnderstood(field=field):
-            yield f"a frame was not understood ({field})"
+            return f"a frame was not understood ({field})"
         case Failed(frame=None):
-            yield "internal error"
+            return "internal error"
         case Failed():
-            yield "perception failed"
+            return "perception failed"
         case Tick():
-            yield "no fresh frame for too long"
+            return "no fresh frame for too long"
         case Shutdown():
-            yield "the server shut down"
+            return "the server shut down"
+    return None

@@ -85,7 +85,9 @@ class Film:
             UnreadableRecordingError: if the file has been changed since it was read.
         """
         step = self._read.steps[number]
-        picture, found, distance_m, frame_age_s, camera = None, tuple[Spot, ...](), None, None, self._start.camera
+        picture, distance_m, frame_age_s = None, None, None
+        found: tuple[Spot, ...] = ()
+        camera = self._start.camera
         if step.shot is not None:
             before = self._answered_at(step.shot.answered)
             distance_m, frame_age_s = before.distance_m, step.at_s - step.shot.frame.arrival_s
@@ -121,8 +123,19 @@ class Film:
         if step.answered is None:
             state = restored(self._start).state.tracker.state
             profile = self._start.tracker.profile
-            nobody = Situation(state, False, False, None, None, None, (), None, None, False, profile.marker_m)
-            return nobody._replace(**step.changes)
+            return Situation(
+                state=state,
+                is_held=False,
+                is_told_to_follow=False,
+                position_m=None,
+                velocity_mps=None,
+                age_s=None,
+                people=(),
+                followed=None,
+                chosen=None,
+                is_undecided=False,
+                marker_m=profile.marker_m,
+            )._replace(**step.changes)
         answered = self._answered_at(step.answered)
         situation = answered.situation
         if situation.age_s is not None:

@@ -188,16 +188,13 @@ def draw(frame: SensorFrame, view: View, situation: Situation) -> tuple[str, tup
         BadFrameError: if the camera image cannot be decoded.
     """
     drawn = _coloured(frame, view, PICTURE_PX)
-    at = (
-        None
-        if situation.position_m is None
-        else project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
-    )
     found = spots(situation.people, view.camera, frame.gimbal_pose, view.card.profile.height_m)
     draw_labels(drawn, found, situation, PICTURE_PX - CAPTION_PX)
-    if at is not None:
-        scale = PICTURE_PX / view.camera.image_px
-        draw_cross(drawn, (at.u_px * scale, at.v_px * scale), CROSS_RGB.get(situation.state, LOST_RGB))
+    if situation.position_m is not None:
+        at = project(np.array(situation.position_m), view.camera, frame.gimbal_pose)
+        if at is not None:
+            scale = PICTURE_PX / view.camera.image_px
+            draw_cross(drawn, (at.u_px * scale, at.v_px * scale), CROSS_RGB.get(situation.state, LOST_RGB))
     draw_caption(drawn, caption(situation, situation.distance_m(frame.gimbal_pose)))
     return _as_jpeg(drawn), found
 

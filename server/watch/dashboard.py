@@ -235,11 +235,12 @@ class Dashboard:
         """
         abouts, told = [], {}
         for shown in tuple(self._shown):
-            if in_full not in (None, shown.simulator.name):
-                abouts.append(self._in_brief(shown, now_s) if in_full == NOBODY else {"name": shown.simulator.name})
-                give_way()
-                continue
-            about, told[shown] = self._about(shown, sent.get(shown, shown.nothing_sent), now_s)
+            if in_full in (None, shown.simulator.name):
+                about, told[shown] = self._about(shown, sent.get(shown, shown.nothing_sent), now_s)
+            elif in_full == NOBODY:
+                about = self._in_brief(shown, now_s)
+            else:
+                about = {"name": shown.simulator.name}
             abouts.append(about)
             give_way()
         names = {shown.simulator.name for shown in self._shown}

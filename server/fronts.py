@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from server.front import WEIGHTS, encode, hold_message
 from server.holds import KeptHolds
@@ -138,16 +139,19 @@ class Fronts:
             return
         *lines, front.received = (front.received + data).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            if "is_ready" in message:
-                self._take_ready(front)
-            elif WEIGHTS in message:
-                self._exchanged[front.number] = message[WEIGHTS]
-            else:
-                self._holds.note_elsewhere(message["host"], message["is_held"])
-                for other in self._running.values():
-                    if other is not front:
-                        self._send(other, line + b"\n")
+            self._take_message(front, json.loads(line))
+
+    def _take_message(self, front: _Running, message: dict[str, Any]) -> None:
+        """Take a message of a front (`front.Link`): it listens, it uses another network, or an address is on hold."""
+        if "is_ready" in message:
+            self._take_ready(front)
+        elif WEIGHTS in message:
+            self._exchanged[front.number] = message[WEIGHTS]
+        else:
+            self._holds.note_elsewhere(message["host"], message["is_held"])
+            for other in self._running.values():
+                if other is not front:
+                    self._send(other, encode(message))
 
     @staticmethod
     def _send(front: _Running, data: bytes) -> None:

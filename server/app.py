@@ -29,7 +29,7 @@ from server.watch.routes import make_app
 from server.watch.thumbnails import Thumbnails
 from server.wire.addresses import is_loopback
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.guard import read_whole, refuse_foreign_names, report_errors
+from server.wire.guard import Wsgi, read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.messages import Command, shorten
 from server.wire.quadsim import QuadSimServer
@@ -106,13 +106,7 @@ class FollowerServer:
         self._thumbnails = Thumbnails()
         self._networks.listeners.append(self._on_network)
         self._live = None if settings.foxglove is None else Live(settings.foxglove, faults, fail)
-        self._control.listeners += [
-            self._metrics,
-            self._recorder,
-            self._dashboard,
-            self._thumbnails,
-            self._overlay,
-        ]
+        self._control.listeners += [self._metrics, self._recorder, self._dashboard, self._thumbnails, self._overlay]
         if self._live is not None:
             self._control.listeners.append(self._live)
         self._link = self._holds = None
@@ -127,6 +121,10 @@ class FollowerServer:
             Viewer(self._thumbnails.is_wanted, self._thumbnails.show, is_small=True),
             Viewer(lambda _: bool(self._sio.members(OVERLAY_ROOM)), self._send_picture),
         ]
+        self._add_metrics()
+        self._wsgi = self._make_wsgi(self._add_orders(), token, faults)
+
+    def _add_metrics(self) -> None:
         self._metrics.gauge("sessions_recorded", "Simulators being recorded", lambda: self._recorder.recorded)
         self._metrics.gauge("viewers", "Open pages", lambda: self._dashboard.viewers)
         self._metrics.gauge("ready", "1 if /healthz says ready", lambda: self._control.trouble() is None)
@@ -136,19 +134,26 @@ class FollowerServer:
         self._metrics.counter("remote_images", images, "outcome", lambda: self._networks.engine.remote_outcomes)
         loads = "Requests to load a network while the server runs"
         self._metrics.counter("network_loads", loads, "outcome", lambda: self._networks.outcomes)
+
+    def _add_orders(self) -> dict[str, Order]:
+        """Handle the events of Socket.IO; returns the kinds of orders by HTTP, by the names of their routes."""
         self._sio.on("disconnect", self._on_disconnect)
         self._sio.on("sensor_frame", self._on_sensor_frame)
         self._sio.on("watch_overlay", self._on_watch_overlay)
         choose, refuse = choose_order(self._control.choose), refuse_order(self._control.refuse)
         self._sio.on("choose_person", partial(self._on_order, "choose_person", choose))
         self._sio.on("refuse_person", partial(self._on_order, "refuse_person", refuse))
-        orders = {
+        return {
             "hold": switch_order("is_held", self._control.hold),
             "record": switch_order("is_recorded", self._record),
             "choose": choose,
             "refuse": refuse,
             "target": target_order(self._control.aim, lambda: self._networks.targets),
         }
+
+    def _make_wsgi(self, orders: Mapping[str, Order], token: str | None, faults: Faults) -> Wsgi:
+        """The application with its guards, the outermost last."""
+        settings, front = self._settings, self._front
         http = make_app(
             self._dashboard,
             self._thumbnails,
@@ -164,7 +169,7 @@ class FollowerServer:
             wsgi = guard_shared_port(wsgi, front.shared_port, front.ports, self._complaints)
         if token is not None:
             wsgi = require_token(wsgi, token, self._complaints)
-        self._wsgi = read_whole(refuse_foreign_names(wsgi, settings.names, self._complaints), self._complaints)
+        return read_whole(refuse_foreign_names(wsgi, settings.names, self._complaints), self._complaints)
 
     def run(self) -> None:
         """Listen and serve until SIGTERM, Ctrl-C or the terminal's end; then tell every drone to stop following.

@@ -75,17 +75,18 @@ def annotations_of(frames: Iterable[tuple[str, np.ndarray]], as_polygons: bool) 
         for number in _CATEGORIES:
             count, parts = cv2.connectedComponents((classes == number).astype(np.uint8))
             for part in (parts == index for index in range(1, count)):
-                shape: dict[str, Any]
-                if as_polygons:  # no box, because Label Studio would make a second annotation of it
-                    polygons = [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)]
-                    shape = {"segmentation": polygons, "iscrowd": 0}
-                else:
-                    runs = {"size": [height, width], "counts": runs_of(part)}
-                    shape = {"segmentation": runs, "iscrowd": 1, "bbox": [*cv2.boundingRect(part.astype(np.uint8))]}
                 common = {"id": len(annotations) + 1, "image_id": len(images), "category_id": number}
-                annotations.append({**common, **shape, "area": int(part.sum())})
+                annotations.append({**common, **_shape_of(part, as_polygons), "area": int(part.sum())})
     categories = [{"id": number, "name": CLASSES[number], "supercategory": ""} for number in _CATEGORIES]
     return msgspec.json.encode({"images": images, "categories": categories, "annotations": annotations})
+
+
+def _shape_of(part: np.ndarray, as_polygons: bool) -> dict[str, Any]:
+    """The fields of an annotation that hold a part's shape, (H, W) bool."""
+    if as_polygons:  # no box, because Label Studio would make a second annotation of it
+        return {"segmentation": [[*map(float, np.ravel(polygon))] for polygon in polygons_of(part)], "iscrowd": 0}
+    runs = {"size": [*part.shape], "counts": runs_of(part)}
+    return {"segmentation": runs, "iscrowd": 1, "bbox": [*cv2.boundingRect(part.astype(np.uint8))]}
 
 
 def read_annotations(file: Path, names: Sequence[str], px: int) -> dict[str, np.ndarray]:

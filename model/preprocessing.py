@@ -164,27 +164,11 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
             images, other files that are no pairs, or pairs of other runs that make images and masks sort differently.
     """
     for split in SPLITS:
-        folds = {run.name: run.fold for run in runs if run.split == split}
-        own = {run.prefix for run in runs if run.split == split}
-        own_names = [f"{prefix}_{kind}_" for prefix in own for kind in ("cam1", "mask")]
-        prefixes = set(own)
-        for file, name in named_as_pairs(out / split):
-            image, mask = pair_paths(out / split, name["prefix"], name["number"])
-            if file == image:
-                fold = folds.get(name["run"])
-                if fold is not None and name["fold"] != str(fold):
-                    raise ValueError(
-                        f"expected {split}/{name['run']} in {out} as fold {fold}, its number among the present runs, "
-                        f"got {file.name}: choose another --out, or delete this set and make it again"
-                    )
-                prefixes.add(name["prefix"])
-            elif file == mask and name["prefix"] in own and not image.exists():
-                raise ValueError(
-                    f"expected the image {image.name} of the mask {mask}, found none: "
-                    "delete the mask, or choose another --out"
-                )
+        of_split = [run for run in runs if run.split == split]
+        prefixes = _check_own_pairs(out, split, of_split)
+        own_names = tuple(f"{run.prefix}_{kind}_" for run in of_split for kind in ("cam1", "mask"))
         others = [
-            [file for file in list_files(out / split / kind, endings) if not file.name.startswith(tuple(own_names))]
+            [file for file in list_files(out / split / kind, endings) if not file.name.startswith(own_names)]
             for kind, endings in (("images", IMAGE_ENDINGS), ("masks", MASK_ENDINGS))
         ]
         pair_up(*others)
@@ -197,6 +181,32 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
                     f"expected runs in {out / split} whose images and masks sort alike, got {one} and {other}: "
                     "choose another --out"
                 )
+
+
+def _check_own_pairs(out: Path, split: str, runs: Sequence[Run]) -> set[str]:
+    """Check the pairs of these runs in a split; returns the prefixes of all runs that it holds or will hold.
+
+    Raises:
+        ValueError: if they are under other folds, or a mask has no image.
+    """
+    folds, own = {run.name: run.fold for run in runs}, {run.prefix for run in runs}
+    prefixes = set(own)
+    for file, name in named_as_pairs(out / split):
+        image, mask = pair_paths(out / split, name["prefix"], name["number"])
+        if file == image:
+            fold = folds.get(name["run"])
+            if fold is not None and name["fold"] != str(fold):
+                raise ValueError(
+                    f"expected {split}/{name['run']} in {out} as fold {fold}, its number among the present runs, "
+                    f"got {file.name}: choose another --out, or delete this set and make it again"
+                )
+            prefixes.add(name["prefix"])
+        elif file == mask and name["prefix"] in own and not image.exists():
+            raise ValueError(
+                f"expected the image {image.name} of the mask {mask}, found none: "
+                "delete the mask, or choose another --out"
+            )
+    return prefixes
 
 
 def repair_set(out: Path, runs: Sequence[Run]) -> None:

@@ -43,7 +43,7 @@ def _kept(shift: int, size: int) -> slice:
 
 
 def flip(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> Pair:
-    """Mirror left and right with probability 1/2."""
+    """Mirror left and right with probability 1/2; shapes as for `shift_and_pad`, the result may be a view."""
     if rng.random() < 0.5:
         return image[:, ::-1], mask[:, ::-1]
     return image, mask
@@ -183,8 +183,7 @@ def paste(
     # The hero is never half hidden. Otherwise a network accepts brown hair or trousers alone as the hero: this caused
     # nearly all false alarms of such a network.
     if cutout.class_number < HERO and rng.random() < 0.5:
-        hidden = rng.integers(0, max(1, h // 2))
-        rows = slice(h - hidden, h) if rng.random() < 0.5 else slice(0, hidden)
+        rows = _hidden_rows(h, rng)
         cover, person = cover.copy(), person.copy()
         cover[rows] = person[rows] = 0
     top, left = _place(mask, h, w, rng)
@@ -194,6 +193,12 @@ def paste(
     image[box] = np.clip(image[box] * (1 - cover[..., None]) + person * shade, 0, 255).astype(np.uint8)
     mask[box][cover > 0.5] = cutout.class_number
     return image, mask
+
+
+def _hidden_rows(h: int, rng: np.random.Generator) -> slice:
+    """Rows of a figure to hide: up to half of its height, at its lower or its upper end."""
+    hidden = rng.integers(0, max(1, h // 2))
+    return slice(h - hidden, h) if rng.random() < 0.5 else slice(0, hidden)
 
 
 def _place(mask: np.ndarray, h: int, w: int, rng: np.random.Generator) -> tuple[int, int]:

@@ -79,13 +79,18 @@ class RunKeeper(keras.callbacks.Callback):
                 validation = validate(self.model, self._frames)
                 logger.info("validation after epoch %d: %s", done, validation)
                 logs |= {"quality": validation.quality, "hero_iou": validation.hero_iou}  # for TensorBoard
-                best, is_last = best_epoch(self._log), done == self._config.epochs
-                is_best = best is None or validation.quality > best.quality
-                if is_last if self._config.keep == "last" else is_best:
+                if self._is_kept(done, validation):
                     write_whole(self._out / KEPT, lambda path: save_float32(self.model, self._config, path))
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
         write_whole(self._out / LOG, lambda path: write_log(path, self._log))
         write_whole(self._out / CHECKPOINT, self.model.save_weights)
+
+    def _is_kept(self, done: int, validation: HeroScore) -> bool:
+        """Whether the network of the epoch with the number `done` and this score is to be kept."""
+        if self._config.keep == "last":
+            return done == self._config.epochs
+        best = best_epoch(self._log)
+        return best is None or validation.quality > best.quality
 
 
 def save_float32(network: keras.Model, config: TrainingConfig, path: Path) -> None:

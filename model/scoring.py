@@ -65,7 +65,7 @@ class HeroScore(NamedTuple):
     @property
     def quality(self) -> float:
         """A single figure in the form of the final score: hero IoU × share of correct detections."""
-        return self.hero_iou * _right_share(self.tp, self.fp, self.fn)
+        return self.hero_iou * right_share(self.tp, self.fp, self.fn)
 
     def __str__(self) -> str:
         return f"quality {self.quality:.4f}, hero IoU {self.hero_iou:.4f}, tp {self.tp}, fp {self.fp}, fn {self.fn}"
@@ -186,9 +186,10 @@ def final_score(sets: Mapping[str, SetScore]) -> FinalScore:
     """
     iou = (sets[FOLLOWING].iou[HERO] + sets[PATROL_WITH].iou[HERO]) / 2
     tp, fp, fn = (sum(getattr(sets[name], kind) for name in EVALUATION_SETS) for kind in ("tp", "fp", "fn"))
-    weight = _right_share(tp, fp, fn)
+    weight = right_share(tp, fp, fn)
     return FinalScore(iou, weight, iou * weight)
 
 
-def _right_share(tp: int, fp: int, fn: int) -> float:
+def right_share(tp: int, fp: int, fn: int) -> float:
+    """Share of correct detections, tp / (tp + fp + fn), in [0, 1]; 0 without heroes and detections."""
     return tp / max(tp + fp + fn, 1)

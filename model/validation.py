@@ -9,7 +9,7 @@ import numpy as np
 from model.bars import progress_bar
 from model.dataset import Frames
 from model.images import normalise
-from model.scoring import HERO, HeroScore, as_of_one_target, mask_of_one_target, pooled, score_set
+from model.scoring import HERO, HeroScore, as_of_one_target, mask_of_one_target, pooled, right_share, score_set
 
 FRAMES_PER_PREDICTION = 32
 
@@ -63,7 +63,7 @@ class DistanceScore(NamedTuple):
     def score(self) -> float:
         """Mean of near and far IoU (of one of them if there are no frames of the other) × tp / (tp + fp + fn)."""
         iou = np.nanmean([self.near_iou, self.far_iou])
-        return float(iou * self.tp / max(self.tp + self.fp + self.fn, 1))
+        return float(iou * right_share(self.tp, self.fp, self.fn))
 
     def __str__(self) -> str:
         return (

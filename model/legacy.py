@@ -151,14 +151,14 @@ def _build_graph(config: Mapping[str, Any], stored: _Stored) -> _Built:
     while waiting:
         still_waiting = []
         for name, call, sources in waiting:
-            if all((source, source_call) in outputs for source, source_call, *_ in sources):
-                if any(any(source[3:]) for source in sources):
-                    raise LegacyNetworkError(f"layer {name!r}: expected a call without arguments, got {sources}")
-                inputs = [outputs[source, source_call][output] for source, source_call, output, *_ in sources]
-                result = _call(name, parts[name], inputs, stored)
-                outputs[name, call] = result if isinstance(result, list) else [result]
-            else:
+            if not all((source, source_call) in outputs for source, source_call, *_ in sources):
                 still_waiting.append((name, call, sources))
+                continue
+            if any(any(arguments) for _, _, _, *arguments in sources):
+                raise LegacyNetworkError(f"layer {name!r}: expected a call without arguments, got {sources}")
+            inputs = [outputs[source, source_call][output] for source, source_call, output, *_ in sources]
+            result = _call(name, parts[name], inputs, stored)
+            outputs[name, call] = result if isinstance(result, list) else [result]
         if len(still_waiting) == len(waiting):
             name, _, sources = waiting[0]
             missing = ", ".join(source for source, call, *_ in sources if (source, call) not in outputs)

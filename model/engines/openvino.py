@@ -86,14 +86,7 @@ class OpenVinoEngine(Engine):
         self.card = checked_card(weights, self.input_px, network.output(0).partial_shape[3].get_length())
         is_int8 = converted.conversion.precision == "int8"
         self.int8_files = converted.files if is_int8 else ()
-        settings: dict[str, str | int] = {**UNPINNED} if device == "CPU" else {}
-        if self._threads is not None and device == "CPU":  # other devices do not have this setting
-            settings["INFERENCE_NUM_THREADS"] = self._threads
-        if is_int8 or precision == "f32":
-            # The result depends on the layers that are not quantised: float32 gives the same on every CPU.
-            settings[PRECISION] = "f32"
-        elif precision == "bf16":
-            settings[PRECISION] = "bf16"
+        settings = _settings("f32" if is_int8 else precision, device, self._threads)
         network = gives_planes(takes_uint8(network, self.input_px, self.card))
         if device == "CPU":  # not measured on other devices
             split_transposed_convolutions(network)
@@ -110,12 +103,7 @@ class OpenVinoEngine(Engine):
         every = [Requests(*each) for each in zip(whole, part, strict=True)]
         self._cores = Cores(every[0], every[1:])
         self.most_at_once = self._cores.most_at_once
-        compiled = whole[0].get_compiled_model()
-        # The device AUTO does not report its precision.
-        has_told = PRECISION in compiled.get_property("SUPPORTED_PROPERTIES")
-        computes_in = (
-            "int8" if is_int8 else compiled.get_property(PRECISION).to_string() if has_told else "any precision"
-        )
+        computes_in = "int8" if is_int8 else _precision_of(whole[0].get_compiled_model())
         self.description = f"OpenVINO {ov.__version__.split('-')[0]} on the {device}, {computes_in}"
         return every
 
@@ -200,6 +188,28 @@ def _candidates(weights: Path, precision: str, device: str) -> Iterator[Converte
         yield network
         logger.warning("%s does not give its known answer: it is made anew", network.folder)
         shutil.rmtree(network.folder, ignore_errors=True)
+
+
+def _settings(precision: str, device: str, threads: int | None) -> dict[str, str | int]:
+    """OpenVINO's settings, from arguments as `load_engine` takes them.
+
+    The layers of an int8 network that are not quantised need "f32", which gives the same result on every CPU.
+    """
+    settings: dict[str, str | int] = {}
+    if device == "CPU":  # other devices do not have these settings
+        settings.update(UNPINNED)
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+    if precision in ("f32", "bf16"):
+        settings[PRECISION] = precision
+    return settings
+
+
+def _precision_of(compiled: Any) -> str:
+    """The precision in which a compiled network computes, for people; the device AUTO does not report it."""
+    if PRECISION in compiled.get_property("SUPPORTED_PROPERTIES"):
+        return compiled.get_property(PRECISION).to_string()
+    return "any precision"
 
 
 def _requests(core: Any, network: Any, device: str, settings: dict[str, str | int]) -> list[Any]:

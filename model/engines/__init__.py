@@ -46,20 +46,11 @@ def load_engine(
     if name == "auto":
         is_free = precision in ("auto", "f32") and device == "CPU" and not is_converted(path)
         name = "tensorflow" if is_free and tensorflow_sees_gpu() else "openvino"
-    engine: Engine
-    # Import an engine's library only if it is used: importing TensorFlow takes seconds.
-    if name == "openvino":
-        from model.engines.openvino import OpenVinoEngine
-
-        engine = OpenVinoEngine(path, precision, device, threads)
-    elif precision not in ("auto", "f32"):
+    if name == "tensorflow" and precision not in ("auto", "f32"):
         raise ValueError(f"expected precision f32 or auto for TensorFlow, got {precision}")
-    elif device != "CPU":
+    if name == "tensorflow" and device != "CPU":
         raise ValueError(f"expected no device for TensorFlow, which finds a GPU by itself, got {device}")
-    else:
-        from model.engines.tensorflow import TensorFlowEngine
-
-        engine = TensorFlowEngine(path)
+    engine = _load_openvino(path, precision, device, threads) if name == "openvino" else _load_tensorflow(path)
     if not is_legacy(path) and not (file := card_file(path)).exists():
         logger.info("no card %s, so these settings are assumed: %s", file, engine.card)
     if engine.card.second_evidence is not None:
@@ -67,6 +58,21 @@ def load_engine(
     engine.weights, engine.weights_sha256 = str(weights), weights_sha256(path)
     engine.parts_sha256 = parts_sha256(path, engine)
     return engine
+
+
+# An engine's library is imported only if it is used: importing TensorFlow takes seconds.
+
+
+def _load_openvino(weights: Path, precision: str, device: str, threads: int | None) -> Engine:
+    from model.engines.openvino import OpenVinoEngine
+
+    return OpenVinoEngine(weights, precision, device, threads)
+
+
+def _load_tensorflow(weights: Path) -> Engine:
+    from model.engines.tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(weights)
 
 
 def add_precision_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:

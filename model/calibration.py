@@ -178,18 +178,30 @@ def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, fr
 
 
 def reliability(evidence: np.ndarray, truth: np.ndarray, classes: int = 12) -> Reliability:
-    """Sort examples into classes of evidence from −`LARGEST` to `LARGEST`, and compare each class with the truth."""
+    """Sort examples into classes of evidence from −`LARGEST` to `LARGEST`, and compare each class with the truth.
+
+    Args:
+        evidence: (N,) float, nats, from fits without the example (`held_out`).
+        truth: (N,) bool, whether the example is the hero.
+        classes: number of classes, of equal width; those without examples are left out.
+    """
     edges = np.linspace(-LARGEST, LARGEST, classes + 1)
     of = np.clip(np.digitize(evidence, edges) - 1, 0, classes - 1)
     heroes, others = (np.bincount(of[kind], minlength=classes) for kind in (truth, ~truth))
     there = heroes + others > 0
-    heroes, others, sums = heroes[there], others[there], np.bincount(of, weights=evidence, minlength=classes)[there]
+    heroes, others = heroes[there], others[there]
+    sums = np.bincount(of, weights=evidence, minlength=classes)[there]
     with np.errstate(divide="ignore"):
         observed = np.log(heroes / truth.sum()) - np.log(others / (~truth).sum())
     return Reliability(sums / (heroes + others), observed, heroes, others)
 
 
 def log_loss(evidence: np.ndarray, truth: np.ndarray) -> float:
-    """Mean of −log(probability of the truth), nats; the prior of the hero is the share of heroes in the examples."""
+    """Mean of −log(probability of the truth), nats; the prior of the hero is the share of heroes in the examples.
+
+    Args:
+        evidence: (N,) float, nats.
+        truth: (N,) bool, whether the example is the hero; some are, and some are not.
+    """
     odds = evidence + math.log(truth.sum() / (~truth).sum())
     return float(np.logaddexp(0.0, np.where(truth, -odds, odds)).mean())

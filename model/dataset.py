@@ -285,7 +285,11 @@ def _count(
     use: str, sources: Iterable[tuple[str, PathPair]], used: Iterable[tuple[str, PathPair]], frames: Frames
 ) -> list[Recording]:
     """Counts of each recording; `frames` are the frames of `used`, which is a part of `sources`."""
-    total, of_used = ([(folder, recording_of(image.name)) for folder, (image, _) in which] for which in (sources, used))
+
+    def recordings_in(listed: Iterable[tuple[str, PathPair]]) -> list[tuple[str, str]]:
+        return [(folder, recording_of(image.name)) for folder, (image, _) in listed]
+
+    total, of_used = recordings_in(sources), recordings_in(used)
     hero_px, people_only = frames.hero_px(), frames.shows_people() & ~frames.shows_hero()
     counted = []
     for key in dict.fromkeys(total):

@@ -60,6 +60,14 @@ def _explain(kind: type[BaseException], error: BaseException, traceback: Traceba
     os._exit(FAILED)
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a Python process that imports this project, also where it is not installed."""
+    from pathlib import Path  # not above, see the module
+
+    repository = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([repository, os.environ.get("PYTHONPATH", "")])}
+
+
 def end_with_parent() -> None:
     """End this process of `multiprocessing` as soon as its parent is gone, even if the parent was killed."""
     import multiprocessing

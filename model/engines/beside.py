@@ -5,18 +5,16 @@ process. The conversion, which needs TensorFlow, happens there, and its result i
 loads the network from the cache in a fraction of a second.
 """
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from model.engines import Engine, load_engine
+from model.startup import child_environment
 
 # Importing TensorFlow and converting take some 10 s on an idle machine.
 LONGEST_S = 300.0
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _PROGRAM = """
 import os, sys
 if hasattr(os, "nice"):
@@ -39,7 +37,7 @@ def load_beside(name: str, weights: str, precision: str, device: str, threads: i
     try:
         tried = subprocess.run(
             [sys.executable, "-c", _PROGRAM, name, weights, precision, device],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_REPOSITORY), os.environ.get("PYTHONPATH", "")])},
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -6,7 +6,6 @@ figure). `tools/train.py --profile` trains with it and puts it on the network's 
 
 import functools
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from model.scoring import CLASSES, SURROUNDINGS
+from model.toml_file import read_toml
 
 HERO_FILE = Path(__file__).with_name("profiles") / "hero.toml"
 LONGEST_NAME = 40
@@ -152,9 +152,7 @@ def read_profile(file: Path) -> Profile:
         ValueError: if it is not a complete profile; a single line that names the file.
     """
     try:
-        return profile_of(tomllib.loads(file.read_text("utf-8")))
-    except RecursionError as error:
-        raise ValueError(f"{file}: expected a profile, got TOML that is nested too deeply") from error
+        return profile_of(read_toml(file))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 

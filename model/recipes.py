@@ -1,7 +1,6 @@
 """Training settings with their ranges, and presets by name or in a TOML file."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from model.mask_colours import MOST_TARGETS
 from model.networks import check_buildable
 from model.options import option
 from model.profile import Profile, hero_profile, read_profile
+from model.toml_file import read_toml
 
 SETS, SCHEDULES = ("train", "both"), ("cosine", "constant")
 PRECISIONS = ("mixed_bfloat16", "float32")
@@ -237,6 +237,6 @@ def find_preset(name: str) -> TrainingConfig:
         raise ValueError(f"expected a preset, {', '.join(PRESETS)} or a file NAME.toml, got {name!r}")
     file = Path(name)
     try:
-        return with_settings(TrainingConfig(), tomllib.loads(file.read_bytes().decode()))
+        return with_settings(TrainingConfig(), read_toml(file))
     except ValueError as error:
         raise ValueError(f"expected a preset in {file}, got: {error}") from error

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from model.card import LARGEST_MIN_BLOB_PX, Card
 from model.options import check, option
 from model.profile import MOTION, Profile, hero_profile, profile_of
+from model.toml_file import read_toml
 from server.sight.geometry import FAR_LIMITS_M, FARTHEST_GROUND_M, FIELDS_OF_VIEW_DEG, Camera
 from server.wire.addresses import is_loopback
 
@@ -214,13 +214,11 @@ def read_tracker(file: Path) -> dict[str, Any]:
     """
     known = {*OWN, *MOTION}
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
+        values = read_toml(file)
         unknown = sorted(values.keys() - known)
         if unknown:
             raise ValueError(f"expected settings of the tracker ({', '.join(sorted(known))}), got {unknown[0]}")
         tracker_for(hero_profile(), values)
         return values
-    except RecursionError as error:
-        raise ValueError(f"{file}: expected settings of the tracker, got TOML that is nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error

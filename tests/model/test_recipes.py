@@ -200,6 +200,7 @@ def test_what_a_file_does_not_say_is_that_of_fpn(tmp_path):
     ("text", "reason"),
     [
         ("batch = ", "Invalid value (at end of document)"),
+        ("a = " + "[" * 5000, "expected TOML, got values that are nested too deeply"),
         ("bach = 8", "expected a setting of tools/train.py (see its --help, with _ for -), got bach"),
         ("batch = 8.5", "batch: Expected `int`, got `float`, 8.5"),
         ('hold_out = "r1"', "hold_out: Expected `array`, got `str`, 'r1'"),

@@ -91,6 +91,7 @@ def test_sizes_that_are_valid_only_together_are_found(file):
     ("before", "after", "reason"),
     [
         (SPACE, "trials = ", "Invalid value (at end of document)"),
+        (SPACE, "a = " + "[" * 5000, "expected TOML, got values that are nested too deeply"),
         ("trials = 3", "", "Object missing required field `trials`"),
         ("trials = 3", "trials = 0", "expected trials of 1 to 10000, got 0"),
         ("trials = 3", "trials = 3\nkeep = 1", "Object contains unknown field `keep`"),

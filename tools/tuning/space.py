@@ -26,7 +26,6 @@ Imports neither Ray nor Optuna.
 
 import itertools
 import math
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from typing import Any, Literal
 import msgspec
 
 from model.recipes import TrainingConfig, find_preset, setting_value, with_settings
+from model.toml_file import read_toml
 
 # These settings decide which frames are scored, and how. Scores of trials that differ in them cannot be compared. The
 # best of several seeds is only luck.
@@ -227,9 +227,8 @@ def read_space(file: Path) -> Space:
         OSError: if the file, or that of its preset, cannot be read.
         ValueError: if it is not a valid space; a single line that names the file.
     """
-    content = file.read_bytes()
     try:
-        return _space(msgspec.convert(tomllib.loads(content.decode()), SpaceFile))
+        return _space(msgspec.convert(read_toml(file), SpaceFile))
     except (ValueError, msgspec.ValidationError) as error:
         raise ValueError(f"expected a search space in {file}, got: {error}") from error
 

@@ -12,7 +12,7 @@ The per-frame functions use plain floats: numpy's call overhead on three numbers
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ SMALLEST_DEPTH_M = 0.001
 FIELDS_OF_VIEW_DEG = (1.0, 179.0)
 FAR_LIMITS_M = (1.0, 10_000.0)
 FARTHEST_GROUND_M = 1e6  # the limit of a pose's coordinates, too
+
+Pixels = TypeVar("Pixels", float, np.ndarray)
 
 
 class ImagePoint(NamedTuple):
@@ -181,9 +183,7 @@ def ray_direction(pixel_px: tuple[float, float], camera: Camera, pose: Pose) -> 
 
 def ray_directions(pixels_px: np.ndarray, camera: Camera, pose: Pose) -> np.ndarray:
     """The `ray_direction` of many pixels: (n, 3) float for (n, 2) of (u, v)."""
-    focal_px = camera.focal_px
-    left = (camera.image_width_px / 2 - pixels_px[:, 0]) / focal_px
-    up = (camera.image_px / 2 - pixels_px[:, 1]) / focal_px
+    left, up = _left_up(pixels_px[:, 0], pixels_px[:, 1], camera)
     return np.column_stack([np.ones(len(left)), left, up]) @ world_from_camera(pose)[:3, :3].T
 
 
@@ -213,11 +213,14 @@ def project(point_world: np.ndarray, camera: Camera, pose: Pose) -> ImagePoint |
 
 def _ray(pixel_px: tuple[float, float], camera: Camera) -> np.ndarray:
     """A pixel's direction in the camera frame at one metre of depth, (4,) homogeneous (last 0: no translation)."""
-    u_px, v_px = pixel_px
-    focal_px = camera.focal_px
-    left = (camera.image_width_px / 2 - u_px) / focal_px
-    up = (camera.image_px / 2 - v_px) / focal_px
+    left, up = _left_up(*pixel_px, camera)
     return np.array([1.0, left, up, 0.0])
+
+
+def _left_up(u_px: Pixels, v_px: Pixels, camera: Camera) -> tuple[Pixels, Pixels]:
+    """How far left and up a pixel, or each of many, lies in the camera frame at one metre of depth, metres."""
+    focal_px = camera.focal_px
+    return (camera.image_width_px / 2 - u_px) / focal_px, (camera.image_px / 2 - v_px) / focal_px
 
 
 def _sin_cos(angle_deg: float) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from tools.simulator.textures import cloth
 NOBODY = 255
 """Value of `View.person` at pixels without a person."""
 MOST_LOOKS = 61
-"""Most people in a scene: `world.MOST_PEOPLE` and the hero. `_LEAF` is the first number after theirs."""
+"""Most people in a scene, with the hero."""
 
 FOG_DENSITY = 0.001
 """QuadSim's, per metre."""
@@ -40,7 +40,7 @@ _MOST_SHRINK_M = 0.03
 # The texture of depth and number: its column is the depth, its row the number.
 _DEPTH_STEPS = 2048
 _NUMBERS = 64
-_SOLID, _LEAF, _NOTHING = 0, 62, 63
+_SOLID, _LEAF, _NOTHING = 0, MOST_LOOKS + 1, MOST_LOOKS + 2
 # tinydisplay interpolates textures with correct perspective only if the far plane is almost infinitely far.
 _NEAR_M, _ENDLESS_M = 0.1, 1e5
 

@@ -17,7 +17,7 @@ from tools.simulator.flight import ON_TARGET_M
 from tools.simulator.frames import sensor_frame_fields, unity_angles
 from tools.simulator.lookalikes import CROSSER, MOST_LOOKALIKES, deal, lookalike
 from tools.simulator.people import Person, hero_look, other_look
-from tools.simulator.scene import Scene, View
+from tools.simulator.scene import MOST_LOOKS, Scene, View
 from tools.simulator.targets import HERO as HERO_NAME
 from tools.simulator.targets import NAMES, TARGETS, Population, lookalikes_of
 from tools.simulator.walkers import Walkers
@@ -28,7 +28,7 @@ EPOCH_S = 1504814505.0
 FRAMES_PER_S = 5
 """Frames of QuadSim's camera per second of simulated time."""
 
-MOST_PEOPLE = 60
+MOST_PEOPLE = MOST_LOOKS - 1  # besides the hero
 _SUB_STEP_S = 0.05
 _LEAST_STEP_S = 1e-9
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model.command import interrupt_put_off
+from model.startup import child_environment
 from tools.simulator.server_process import REPOSITORY, free_port
 
 READY_S, STOP_S, POLL_S = 180.0, 30.0, 0.2
@@ -62,8 +63,7 @@ class FleetProcess:
         self._output = folder / "output"
         command = [str(Path(sys.executable).with_name("serve")), "run", "--address", "local", str(file)]
         environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+            **child_environment(),
             "RAY_TMPDIR": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
             **LONG_TIMEOUTS,

@@ -35,7 +35,7 @@ from model.pair_files import is_litter, replace_file
 from model.run_folder import frames_digests
 from tools.tuning.space import Parameters, Space, read_space
 from tools.tuning.table import SCORE, best_trial, rows, shown
-from tools.tuning.trials import check_trials, read_trials
+from tools.tuning.trials import Trial, check_trials, read_trials
 
 SPACE = "space.toml"
 PACKAGES = ("optuna", "plotly", "ray")
@@ -141,8 +141,7 @@ class Console:
 
     def end(self, number: int) -> None:
         """Print how a trial ended, and renew the report."""
-        renew_report(self._space, self._out)
-        trials = read_trials(self._out)
+        trials = renew_report(self._space, self._out)
         (row,) = (row for row in rows(trials, self._space) if row["trial"] == number)
         over = sum(trial.is_over for trial in trials)
         how = f"trial {number} {row['state']} after epoch {row['epochs trained']}"
@@ -159,11 +158,13 @@ def run(space: Space, training: Frames, validation: Frames, options: argparse.Na
     renew_report(space, options.out)
 
 
-def renew_report(space: Space, out: Path) -> None:
-    """Write the report of the trials so far."""
+def renew_report(space: Space, out: Path) -> list[Trial]:
+    """Write the report of the trials so far, and return them."""
     from tools.tuning.report import write_report  # here, because it takes seconds and needs Optuna
 
-    write_report(read_trials(out), space, out)
+    trials = read_trials(out)
+    write_report(trials, space, out)
+    return trials
 
 
 def summary(space: Space, out: Path) -> int:

@@ -133,11 +133,12 @@ class Comparison(NamedTuple):
 def compare(exact: Evaluation, quantised: Evaluation) -> Comparison:
     """Compare the evaluations of a network in float32 and in int8."""
     found, found_quantised = (
-        np.array([frame.found_px > DETECTION_MORE_THAN_PX for frame in evaluation.all_frames])
+        [frame.found_px > DETECTION_MORE_THAN_PX for frame in evaluation.all_frames]
         for evaluation in (exact, quantised)
     )
+    same = [one == other for one, other in zip(found, found_quantised, strict=True)]
     score, score_quantised = (HeroScore.of(evaluation.sets[VALIDATION]) for evaluation in (exact, quantised))
-    return Comparison(score, score_quantised, float(np.mean(found == found_quantised)), len(found))
+    return Comparison(score, score_quantised, float(np.mean(same)), len(same))
 
 
 def stage(weights: Path, folder: Path) -> Path:

@@ -175,10 +175,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:
     add_options(parser, LoopSettings)
     add_options(parser, FaultConfig, only=("drop", "delay"))
     options = parser.parse_args(arguments)
-    try:
-        return from_options(LoopSettings, options), from_options(FaultConfig, options)
-    except ValueError as error:
-        parser.error(str(error))
+    return from_options(LoopSettings, options), from_options(FaultConfig, options)
 
 
 def _episode_line(episode: Episode, got: Score) -> str:

@@ -31,6 +31,7 @@ from model.dataset import Frames, read_dataset
 from model.evaluation import evaluate, find_sets
 from model.fpn import Pyramid
 from model.networks import NETWORKS, build, multiply_adds
+from model.options import check
 from model.recipes import PRESETS, TrainingConfig
 from model.run_folder import SETTINGS, WEIGHTS, check_begun, frames_digests, read_notes
 from model.scoring import EVALUATION_SETS, HERO
@@ -99,8 +100,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="networks to train (default: all)",
     )
     options = parser.parse_args(arguments)
-    if not 0 < options.minutes < math.inf:
-        parser.error(f"expected --minutes above 0 and finite, got {options.minutes}")
+    check(options, ("minutes", 0 < options.minutes < math.inf, "above 0 and finite"))
     return options
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from model.command import command, print_text, run_command
 from model.loading import resolve_weights
+from model.options import check
 from tools.simulator.address import QUADSIM_PORT
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
@@ -79,8 +80,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--duration", type=float, default=DURATION_S, help="length of the flight, s (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
-    if not 0 < options.duration < math.inf:
-        parser.error(f"expected --duration above 0 and finite, got {options.duration}")
+    check(options, ("duration", 0 < options.duration < math.inf, "above 0 and finite"))
     return options
 
 

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = from_options(DoctorSettings, options)
     if options.server is not None and settings != DoctorSettings():
-        parser.error("expected --server without --host, --port and --seconds, which are for --listen")
+        raise ValueError("expected --server without --host, --port and --seconds, which are for --listen")
     if options.listen:
         return _listen(settings)
     if options.server is None:

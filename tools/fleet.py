@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.command import command, print_text, run_command
+from model.options import check
 from tools.simulator.fleet_process import FleetError, FleetProcess, running_fleet
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerError, ServerProcess, running_server
 from tools.simulator.world import FRAMES_PER_S
@@ -40,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drones", type=int, default=6, help="drones of each server (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=40.0, help="simulated time, s (default: %(default)s)")
     options = parser.parse_args(arguments)
-    if options.drones < 1:
-        parser.error(f"expected --drones of at least 1, got {options.drones}")
-    if not 0 < options.duration < math.inf:
-        parser.error(f"expected --duration above 0 and finite, got {options.duration}")
+    check(
+        options,
+        ("drones", options.drones >= 1, "of at least 1"),
+        ("duration", 0 < options.duration < math.inf, "above 0 and finite"),
+    )
     print("Starting Ray Serve with two replicas of the network, which takes half a minute or more ...", flush=True)
     try:
         with running_fleet(replicas=REPLICAS, most_replicas=REPLICAS) as fleet, contextlib.ExitStack() as stack:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from model.command import command, run_command
 from model.loading import resolve_weights
+from model.options import check
 from server.settings import LONGEST_WATCHDOG_S, Settings
 from tools.fault_injection.drones import Judgement, Scene, combined, draw_scenes, flying
 from tools.fault_injection.faults import FAULTS, Fault, Fleet, running
@@ -111,12 +112,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), help="faults to cause (default: all)"
     )
     options = parser.parse_args(arguments)
-    if options.drones < 1:
-        parser.error(f"expected --drones of at least 1, got {options.drones}")
-    if not 0 < options.watchdog_s <= LONGEST_WATCHDOG_S:
-        parser.error(f"expected --watchdog-s above 0 and up to {LONGEST_WATCHDOG_S:g}, got {options.watchdog_s}")
-    if not 1 / options.watchdog_s < options.frames_per_s < math.inf:  # else the watchdog ends each flight
-        parser.error(f"expected --frames-per-s above {1 / options.watchdog_s:g}, got {options.frames_per_s}")
+    watchdog_s, frames = options.watchdog_s, options.frames_per_s * options.watchdog_s
+    check(
+        options,
+        ("drones", options.drones >= 1, "of at least 1"),
+        ("watchdog_s", 0 < watchdog_s <= LONGEST_WATCHDOG_S, f"above 0 and up to {LONGEST_WATCHDOG_S:g}"),
+        ("frames_per_s", 1 < frames < math.inf, "with more than one frame in --watchdog-s"),
+    )
     return options
 
 

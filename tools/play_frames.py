@@ -70,10 +70,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Path, PlayerSettings]:
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of .jpeg or .png images, or of images/")
     add_options(parser, PlayerSettings)
     options = parser.parse_args(arguments)
-    try:
-        return options.directory, from_options(PlayerSettings, options)
-    except ValueError as error:
-        parser.error(str(error))
+    return options.directory, from_options(PlayerSettings, options)
 
 
 if __name__ == "__main__":

@@ -75,10 +75,7 @@ def _parse(arguments: Sequence[str] | None) -> tuple[str, VideoSettings]:
     parser.add_argument("source", metavar="SOURCE", help="a video file, a folder of images, or the number of a camera")
     add_options(parser, VideoSettings)
     options = parser.parse_args(arguments)
-    try:
-        return options.source, from_options(VideoSettings, options)
-    except ValueError as error:
-        parser.error(str(error))
+    return options.source, from_options(VideoSettings, options)
 
 
 if __name__ == "__main__":

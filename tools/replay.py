@@ -30,6 +30,7 @@ from pathlib import Path
 from model.command import command, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
+from model.options import check
 from server.settings import LAST_PORT
 from server.watch.recording.film import Film
 from server.watch.recording.format import Start
@@ -77,14 +78,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     page.add_argument("--port", type=int, default=PORT, help="port to listen on, 0 for any (default: %(default)s)")
     page.add_argument("--token-file", type=Path, help="file with the token that browsers of other machines must show")
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= LAST_PORT:
-        parser.error(f"expected --port of 0 to {LAST_PORT}, got {options.port}")
+    check(options, ("port", 0 <= options.port <= LAST_PORT, f"of 0 to {LAST_PORT}"))
     if options.page and (options.weights, options.engine, options.precision) != (None, "auto", "auto"):
-        parser.error("expected --page without --weights, --engine and --precision: it shows what was recorded")
+        raise ValueError("expected --page without --weights, --engine and --precision: it shows what was recorded")
     if not options.page and (options.host, options.port, options.token_file) != (HOST, PORT, None):
-        parser.error("expected --host, --port and --token-file with --page only")
+        raise ValueError("expected --host, --port and --token-file with --page only")
     if options.token_file is None and not is_loopback(options.host):
-        parser.error(f"expected --token-file with --host {options.host}, because other machines may see the page there")
+        raise ValueError(
+            f"expected --token-file with --host {options.host}, because other machines may see the page there"
+        )
     return options
 
 

@@ -31,6 +31,7 @@ from model.loading import import_keras
 import_keras()  # first, so that the imports below do not print start-up messages
 
 from model.dataset import Frames, read_dataset
+from model.options import check
 from model.pair_files import is_litter, replace_file
 from model.run_folder import frames_digests
 from tools.tuning.space import Parameters, Space, read_space
@@ -80,12 +81,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpus", type=float, default=1.0, help="CPUs of a trial (default: %(default)s)")
     parser.add_argument("--gpus", type=float, default=0.0, help="GPUs of a trial, such as 0.5 (default: %(default)s)")
     options = parser.parse_args(arguments)
-    if options.at_once is not None and options.at_once < 1:
-        parser.error(f"expected --at-once of at least 1, got {options.at_once}")
-    if not 0 < options.cpus < math.inf:
-        parser.error(f"expected --cpus above 0 and finite, got {options.cpus}")
-    if not 0 <= options.gpus < math.inf:
-        parser.error(f"expected --gpus of at least 0 and finite, got {options.gpus}")
+    check(
+        options,
+        ("at_once", options.at_once is None or options.at_once >= 1, "of at least 1"),
+        ("cpus", 0 < options.cpus < math.inf, "above 0 and finite"),
+        ("gpus", 0 <= options.gpus < math.inf, "of at least 0 and finite"),
+    )
     return options
 
 

@@ -286,12 +286,9 @@ def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultCo
     add_options(parser, SimulationSettings)
     add_options(parser, FaultConfig, title="faults on the way from the simulator to the server")
     options = parser.parse_args(arguments)
-    try:
-        settings, faults = from_options(SimulationSettings, options), from_options(FaultConfig, options)
-    except ValueError as error:
-        parser.error(str(error))
+    settings, faults = from_options(SimulationSettings, options), from_options(FaultConfig, options)
     if settings.no_server and faults != FaultConfig():
-        parser.error("expected faults on the way to the server only with a server, got them with --no-server")
+        raise ValueError("expected faults on the way to the server only with a server, got them with --no-server")
     return settings, faults
 
 

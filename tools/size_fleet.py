@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 
 from model.command import command, run_command
+from model.options import check
 from tools.simulator.world import FRAMES_PER_S
 from tools.sizing.fleet import Fleet, Replica
 from tools.sizing.simulation import LEAST_S, Outcome, most_drones, simulate
@@ -94,34 +95,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.batch_ms = GPU_MS if options.gpu else CPU_MS
     if options.most_per_batch is None:
         options.most_per_batch = GPU_BATCH if options.gpu else 1
-    counts = {
-        "--drones": min(options.drones),
-        "--replicas": min(options.replicas),
-        "--servers": options.servers,
-        "--proxies": options.proxies,
-        "--most-per-batch": options.most_per_batch,
-    }
-    positive = {
-        "--batch-ms": options.batch_ms[1],
-        "--link-gbit": options.link_gbit,
-        "--deadline-ms": options.deadline_ms,
-    }
-    not_negative = {
-        "--batch-ms": options.batch_ms[0],
-        "--batch-wait-ms": options.batch_wait_ms,
-        "--proxy-ms": options.proxy_ms,
-    }
-    for name, count in counts.items():
-        if count < 1:
-            parser.error(f"expected {name} of at least 1, got {count}")
-    for name, value in positive.items():
-        if not 0 < value < math.inf:
-            parser.error(f"expected {name} above 0 and finite, got {value}")
-    for name, value in not_negative.items():
-        if not 0 <= value < math.inf:
-            parser.error(f"expected {name} of at least 0 and finite, got {value}")
-    if not LEAST_S < options.seconds < math.inf:
-        parser.error(f"expected --seconds above {LEAST_S:g} and finite, got {options.seconds}")
+    first_ms, each_ms = options.batch_ms
+    is_time = 0 <= first_ms < math.inf and 0 < each_ms < math.inf
+    check(
+        options,
+        ("drones", min(options.drones) >= 1, "of at least 1"),
+        ("replicas", min(options.replicas) >= 1, "of at least 1"),
+        ("servers", options.servers >= 1, "of at least 1"),
+        ("proxies", options.proxies >= 1, "of at least 1"),
+        ("most_per_batch", options.most_per_batch >= 1, "of at least 1"),
+        ("batch_ms", is_time, "with FIRST of at least 0 and EACH above 0, both finite"),
+        ("link_gbit", 0 < options.link_gbit < math.inf, "above 0 and finite"),
+        ("deadline_ms", 0 < options.deadline_ms < math.inf, "above 0 and finite"),
+        ("batch_wait_ms", 0 <= options.batch_wait_ms < math.inf, "of at least 0 and finite"),
+        ("proxy_ms", 0 <= options.proxy_ms < math.inf, "of at least 0 and finite"),
+        ("seconds", LEAST_S < options.seconds < math.inf, f"above {LEAST_S:g} and finite"),
+    )
     return options
 
 

@@ -30,6 +30,7 @@ import psutil
 from model.bars import counting_bar
 from model.command import command, print_text, run_command
 from model.loading import resolve_weights
+from model.options import check
 from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames
 from tools.simulator.recorded import dataset_directory
 from tools.simulator.server_process import SHIPPED_WEIGHTS, ServerProcess, running_server
@@ -100,10 +101,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--drones", type=int, default=24, help="number of QuadSims that fly (default: %(default)s)")
     parser.add_argument("--idle", type=int, default=100, help="number of idle QuadSims (default: %(default)s)")
     options = parser.parse_args(arguments)
-    if not 0 < options.minutes < math.inf:
-        parser.error(f"expected --minutes above 0 and finite, got {options.minutes}")
-    if options.drones < 1 or options.idle < 0:
-        parser.error(f"expected --drones of at least 1 and --idle of at least 0, got {options.drones}, {options.idle}")
+    check(
+        options,
+        ("minutes", 0 < options.minutes < math.inf, "above 0 and finite"),
+        ("drones", options.drones >= 1, "of at least 1"),
+        ("idle", options.idle >= 0, "of at least 0"),
+    )
     return options
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from model.command import command, make_output_folder, print_text, run_command
 from model.loading import import_keras
+from model.options import check
 
 import_keras()  # first, without its start-up notes; imports below need it
 
@@ -62,8 +63,7 @@ def parse(arguments: Sequence[str] | None) -> Course:
     parser.add_argument("--hours", type=float, default=2.0, help="time for the training, hours (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder for everything that is made (default: runs/PROFILE)")
     options = parser.parse_args(arguments)
-    if not 0 < options.hours < math.inf:
-        parser.error(f"expected --hours above 0 and finite, got {options.hours}")
+    check(options, ("hours", 0 < options.hours < math.inf, "above 0 and finite"))
     out = options.out or Path("runs") / options.profile.stem
     return Course(options.profile, options.raw, options.hours, out)
 

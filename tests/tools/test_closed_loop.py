@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.command import exit_status
 from support.fake_engine import ColourEngine
 from support.worlds import SharedWorld
 
@@ -194,8 +195,7 @@ def test_a_missed_goal_is_the_exit_status(red_network, monkeypatch, capsys):
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, complaint, capsys):
-    with pytest.raises(SystemExit):
-        closed_loop.main(options)
+    assert exit_status(closed_loop.main, options) == 2
     assert complaint in capsys.readouterr().err
 
 

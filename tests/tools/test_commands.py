@@ -10,6 +10,7 @@ import sys
 import psutil
 import pytest
 from PIL import Image
+from support.command import exit_status
 from support.recorded_session import FORMAT_1
 from support.waiting import wait_until
 
@@ -100,7 +101,7 @@ CASES = [
     ("fleet --duration 0", "expected --duration above 0 and finite, got 0.0"),
     ("fleet_faults --weights nope", "expected a network at "),
     ("fleet_faults --drones 0", "expected --drones of at least 1, got 0"),
-    ("fleet_faults --frames-per-s 1", "expected --frames-per-s above 1, got 1.0"),
+    ("fleet_faults --frames-per-s 1", "expected --frames-per-s with more than one frame in --watchdog-s, got 1.0"),
     ("fleet_faults --watchdog-s 4", "expected --watchdog-s above 0 and up to 3, got 4.0"),
     ("fleet_faults --faults flood", "invalid choice: 'flood'"),
     ("play_frames nope", "expected a folder of images, found none at nope"),
@@ -132,9 +133,12 @@ CASES = [
     ("replay recording.mcap --page --host 0.0.0.0", "expected --token-file with --host 0.0.0.0"),
     ("simulate --report nodir/x.json", "expected to be able to write nodir/x.json"),
     ("simulate --record text --no-server", "expected to be able to write into the folder text/IMG, got: Not a"),
-    ("size_fleet --drones 0", "expected --drones of at least 1, got 0"),
-    ("size_fleet --replicas 4 0", "expected --replicas of at least 1, got 0"),
-    ("size_fleet --batch-ms 0 0", "expected --batch-ms above 0 and finite, got 0.0"),
+    ("size_fleet --drones 0", "expected --drones of at least 1, got [0]"),
+    ("size_fleet --replicas 4 0", "expected --replicas of at least 1, got [4, 0]"),
+    (
+        "size_fleet --batch-ms 0 0",
+        "expected --batch-ms with FIRST of at least 0 and EACH above 0, both finite",
+    ),
     ("size_fleet --batch-wait-ms nan", "expected --batch-wait-ms of at least 0 and finite, got nan"),
     ("size_fleet --seconds 3", "expected --seconds above 3.2 and finite, got 3.0"),
     ("soak --weights nope", "expected a network at "),
@@ -162,14 +166,10 @@ CASES = [
 def test_a_mistake_is_told_in_one_line_before_the_work(place, capsys, line, complaint):
     before = sorted(place.rglob("*"))
     name, *arguments = line.split()
-    try:
-        status = importlib.import_module(f"tools.{name}").main(arguments)
-    except SystemExit as refused:  # by argparse, which shows the usage first
-        status = refused.code
+    assert exit_status(importlib.import_module(f"tools.{name}").main, arguments) == 2
     errors = capsys.readouterr().err
-    assert status == 2
     assert complaint in errors.splitlines()[-1]
-    assert len(errors.splitlines()) == 1 or errors.startswith("usage: ")
+    assert len(errors.splitlines()) == 1 or errors.startswith("usage: ")  # argparse's own errors show it
     assert sorted(place.rglob("*")) == before
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from support.command import exit_status
 from support.waiting import PATIENCE_S
 
 from server.sight.geometry import QUADSIM_CAMERA, project
@@ -296,8 +297,7 @@ def test_a_server_that_goes_away_ends_it_with_the_frame_and_the_reason(peer, unh
     ],
 )
 def test_options_out_of_range_are_refused(options, complaint, capsys):
-    with pytest.raises(SystemExit):
-        play_frames.main([".", *options])
+    assert exit_status(play_frames.main, [".", *options]) == 2
     assert complaint in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from support.command import exit_status
 from support.fake_engine import FAKE_SERVER
 from support.live import WATCHDOG
 from support.waiting import PATIENCE_S
@@ -331,7 +332,5 @@ def test_a_recording_is_not_written_over(tmp_path, capsys):
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, complaint, capsys):
-    with pytest.raises(SystemExit) as refused:
-        main(options)
-    assert refused.value.code == 2
+    assert exit_status(main, options) == 2
     assert complaint in capsys.readouterr().err

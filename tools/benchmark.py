@@ -24,7 +24,7 @@ import io
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from model.command import check_output_file, command, run_command
 from model.engines import Engine, add_precision_option, load_engine
 from model.images import open_image, resize_rgb
 from model.loading import input_px, is_converted, load_network, resolve_weights
+from model.options import check
 from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.sight.parts import find_parts
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
@@ -59,6 +60,43 @@ FLIGHT = "flight"
 @command("benchmark")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 1 if a goal is missed."""
+    options = parse(arguments)
+    weights, precision = resolve_weights(options.weights.resolve()), options.precision
+    check_output_file(options.json)
+    if is_converted(weights):
+        raise ValueError(f"expected a network with its .keras file, for the original's steps, got {weights}")
+    if (target := read_card(weights).profile.name) != HERO_NAME:
+        raise ValueError(f"expected a network of the hero, who is in the measured frames, got one of a {target}")
+    saved = read_values(options.compare) if options.compare and options.compare.suffix == ".json" else None
+    frames = encoded_frames(options.data)
+    kind = "recorded" if options.data else "simulated"
+    print(f"{len(frames)} {kind} frames, {mean_message_kb(frames):.0f} kB per message")
+    if options.fleet:
+        return report(measure_fleet(weights, frames, options.seconds), options.json)
+    flight = encoded_frames(None) if options.data else frames
+    here = Version("here", REPOSITORY, weights, () if precision == "auto" else ("--precision", precision))
+    with contextlib.ExitStack() as stack:
+        versions = [here]
+        if options.compare and saved is None:
+            versions.append(stack.enter_context(checked_out(str(options.compare), weights, here.options)))
+        figures, *others = measure_servers(versions, frames, flight, options.drones, options.seconds)
+    engine = load_engine("auto", weights, precision)  # as the server loads it
+    figures = measure_baseline(weights, engine, frames) + figures
+    figures += measure_watched(here, frames, options.seconds)
+    figures += measure_tracking(engine)
+    figures += measure_simulator(here, options.seconds)
+    figures += ratios(values_of(figures))
+    if options.data:
+        figures += measure_agreement(weights, precision, options.data)
+    status = report(figures, options.json)
+    if options.compare:
+        there = values_of(others[0]) if saved is None else saved
+        print("", comparison_table(figures, there, str(options.compare)), sep="\n")
+    return status
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
@@ -80,64 +118,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fleet", action="store_true", help="measure a fleet on this machine instead; needs Ray")
     add_precision_option(parser)
     options = parser.parse_args(arguments)
-    if not 0 < options.seconds < math.inf:
-        parser.error(f"expected --seconds above 0 and finite, got {options.seconds}")
-    if options.drones < 1:
-        parser.error(f"expected --drones of at least 1, got {options.drones}")
+    check(
+        options,
+        ("seconds", 0 < options.seconds < math.inf, "above 0 and finite"),
+        ("drones", options.drones >= 1, "of at least 1"),
+    )
     if options.fleet and (options.compare or options.precision != "auto" or options.drones != DRONES):
-        parser.error("expected --fleet without --compare, --precision and --drones")
-    weights, precision = resolve_weights(options.weights.resolve()), options.precision
-    check_output_file(options.json)
-    if is_converted(weights):
-        raise ValueError(f"expected a network with its .keras file, for the original's steps, got {weights}")
-    if (target := read_card(weights).profile.name) != HERO_NAME:
-        raise ValueError(f"expected a network of the hero, who is in the measured frames, got one of a {target}")
-    saved = read_values(options.compare) if options.compare and options.compare.suffix == ".json" else None
-    frames = encoded_frames(options.data)
-    kind = "recorded" if options.data else "simulated"
-    print(f"{len(frames)} {kind} frames, {mean_message_kb(frames):.0f} kB per message")
-    if options.fleet:
-        return report(measure_fleet(weights, frames, options.seconds), options.json)
-    flight = encoded_frames(None) if options.data else frames
-    here = Version("here", REPOSITORY, weights, () if precision == "auto" else ("--precision", precision))
-    with contextlib.ExitStack() as stack:
-        versions = [here]
-        if options.compare and saved is None:
-            versions.append(stack.enter_context(checked_out(str(options.compare), weights, here.options)))
-        measured = (
-            measure_start(versions),
-            measure_latency(versions, frames, options.seconds),
-            measure_load(versions, frames, options.drones, options.seconds),
-            measure_latency(versions, flight, options.seconds, FLIGHT),
-            measure_load(versions, flight, options.drones, options.seconds, FLIGHT),
-        )
-    figures, *others = ([figure for part in parts for figure in part] for parts in zip(*measured, strict=True))
-    engine = load_engine("auto", weights, precision)  # as the server loads it
-    figures = measure_baseline(weights, engine, frames) + figures
-    figures += measure_watched(here, frames, options.seconds)
-    figures += measure_tracking(engine)
-    figures += measure_simulator(here, options.seconds)
-    value = values_of(figures)
-    figures.append(
-        Figure("speed_up", "speed-up over the original's steps", value["original"] / value["latency"], "×", 12, True)
-    )
-    in_flight = value["original"] / value[f"{FLIGHT}_latency"]
-    figures.append(
-        Figure(f"{FLIGHT}_speed_up", f"{FLIGHT}: speed-up over the original's steps", in_flight, "×", 12, True)
-    )
-    figures.append(
-        Figure("p99_ratio", "frame → command, p99 over median", value["latency_p99"] / value["latency"], "×", 3)
-    )
-    figures.append(
-        Figure("over_engine", "frame → command over the engine alone", value["latency"] / value["engine"], "×")
-    )
-    if options.data:
-        figures += measure_agreement(weights, precision, options.data)
-    status = report(figures, options.json)
-    if options.compare:
-        there = values_of(others[0]) if saved is None else saved
-        print("", comparison_table(figures, there, str(options.compare)), sep="\n")
-    return status
+        raise ValueError("expected --fleet without --compare, --precision and --drones")
+    return options
 
 
 def report(figures: Sequence[Figure], file: Path | None) -> int:
@@ -146,6 +134,36 @@ def report(figures: Sequence[Figure], file: Path | None) -> int:
     if file:
         write_figures(file, figures)
     return int(any(figure.is_met is False for figure in figures))
+
+
+def measure_servers(
+    versions: Sequence[Version],
+    frames: Sequence[EncodedFrame],
+    flight: Sequence[EncodedFrame],
+    drones: int,
+    seconds: float,
+) -> list[list[Figure]]:
+    """Start, latency and load of each version's server, measured in turns; returns the figures of each version."""
+    measured = (
+        measure_start(versions),
+        measure_latency(versions, frames, seconds),
+        measure_load(versions, frames, drones, seconds),
+        measure_latency(versions, flight, seconds, FLIGHT),
+        measure_load(versions, flight, drones, seconds, FLIGHT),
+    )
+    return [[figure for part in parts for figure in part] for parts in zip(*measured, strict=True)]
+
+
+def ratios(value: Mapping[str, float]) -> list[Figure]:
+    """What follows from measured values, by their keys."""
+    latency, in_flight = value["latency"], value[f"{FLIGHT}_latency"]
+    name = "speed-up over the original's steps"
+    return [
+        Figure("speed_up", name, value["original"] / latency, "×", 12, True),
+        Figure(f"{FLIGHT}_speed_up", f"{FLIGHT}: {name}", value["original"] / in_flight, "×", 12, True),
+        Figure("p99_ratio", "frame → command, p99 over median", value["latency_p99"] / latency, "×", 3),
+        Figure("over_engine", "frame → command over the engine alone", latency / value["engine"], "×"),
+    ]
 
 
 def measure_baseline(weights: Path, engine: Engine, frames: Sequence[EncodedFrame]) -> list[Figure]:

@@ -97,3 +97,11 @@ def test_the_benchmark_refuses_a_network_that_it_cannot_measure(network, is_of_a
         monkeypatch.chdir(REPOSITORY)
     assert benchmark.main(["--weights", network]) == 2
     assert ("got one of a dog" if is_of_a_dog else "expected a network with its .keras file") in capsys.readouterr().err
+
+
+def test_ratios_follow_from_the_measured_medians():
+    ratios = benchmark.ratios(
+        {"original": 120.0, "latency": 10.0, "flight_latency": 15.0, "latency_p99": 25.0, "engine": 8.0}
+    )
+    assert values_of(ratios) == {"speed_up": 12.0, "flight_speed_up": 8.0, "p99_ratio": 2.5, "over_engine": 1.25}
+    assert [figure.is_met for figure in ratios] == [True, False, True, None]

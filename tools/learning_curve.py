@@ -30,8 +30,9 @@ import_keras()  # first, without its start-up notes; imports below need it
 
 from model.dataset import Frames, read_pairs, read_set
 from model.evaluation import VALIDATION, evaluate, find_sets
+from model.options import check
 from model.pair_files import list_pairs
-from model.recipes import find_preset
+from model.recipes import TrainingConfig, find_preset
 from model.run_folder import SETTINGS, WEIGHTS, check_begun, check_run, input_digests
 from model.scoring import HeroScore
 from model.training import train
@@ -83,14 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for start, settings in starts.items():
         for count in counts:
             run, frames = options.out / f"{start}-{count}", Frames(training.images[:count], training.masks[:count])
-            check_run(run, settings, resume=(run / SETTINGS).exists())
-            if (run / WEIGHTS).exists():
-                check_begun(run, input_digests(settings, frames, validation))
-            else:
-                print_text(f"{count} frames from {start} weights, {config.epochs * config.steps} steps")
-                train(settings, frames, validation, run)
-            score = HeroScore.of(evaluate(run / WEIGHTS, sets, "native").sets[VALIDATION])
-            points.append(Point(count, start, score))
+            weights = trained(settings, frames, validation, run)
+            points.append(Point(count, start, HeroScore.of(evaluate(weights, sets, "native").sets[VALIDATION])))
     (options.out / "curve.json").write_text(json.dumps([point.as_json() for point in points], indent=1) + "\n")
     draw(points, options.out / "curve.png")
     print_text(table(points))
@@ -113,11 +108,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--random-weights", action="store_true", help="also train from random weights")
     options = parser.parse_args(arguments)
-    if min(options.frames) < 1:
-        parser.error(f"expected --frames of at least 1, got {min(options.frames)}")
-    if options.steps is not None and options.steps < 2:
-        parser.error(f"expected --steps of at least 2, got {options.steps}")
+    check(
+        options,
+        ("frames", min(options.frames) >= 1, "of at least 1"),
+        ("steps", options.steps is None or options.steps >= 2, "of at least 2"),
+    )
     return options
+
+
+def trained(config: TrainingConfig, frames: Frames, validation: Frames, run: Path) -> Path:
+    """Train into a run folder, or go on with a training there; returns the weights."""
+    check_run(run, config, resume=(run / SETTINGS).exists())
+    weights = run / WEIGHTS
+    if weights.exists():
+        check_begun(run, input_digests(config, frames, validation))
+    else:
+        print_text(f"{run.name}: {len(frames.images)} frames, {config.epochs * config.steps} steps")
+        train(config, frames, validation, run)
+    return weights
 
 
 def table(points: Sequence[Point]) -> str:

@@ -43,12 +43,6 @@ from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    check(
-        options,
-        ("most", options.most >= 0, "of at least 0"),
-        ("steps", options.steps >= 1, "of at least 1"),
-        ("seed", 0 <= options.seed < 2**32, "from 0 to 4294967295"),
-    )
     weights = resolve_weights(options.weights)
     file = second_look_file(weights)
     check_output_file(file)
@@ -57,22 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engine = load_engine("auto", options.weights, options.precision)
     people = [list(people_in(engine, *some)) for some in chosen]
     for (name, _), some in zip(chosen, people, strict=True):
-        heroes = sum(person.is_hero for person in some)
-        if not 0 < heroes < len(some):
-            raise ValueError(
-                f"expected the network to see the hero and others in {name}, got {heroes} of the hero and "
-                f"{len(some) - heroes} of others"
-            )
+        check_both(name, some)
     held_out = [person for some in judging for person in people_in(engine, *some)]
     examples = as_examples(people)
     print_text(f"{examples.is_hero.sum()} heroes and {(~examples.is_hero).sum()} others to learn from")
-    with counting_bar(options.steps, desc="training") as progress:
-
-        def show_loss(_: int, loss: float) -> None:
-            progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            progress.update()
-
-        network = train(examples, options.steps, options.seed, show_loss, is_mirrored=engine.card.profile.is_mirrored)
+    network = trained(examples, options, engine.card.profile.is_mirrored)
     if held_out:
         print_text(table(network, held_out, engine.card.profile.second_look_from_px))
     card = card_content(weights)
@@ -111,7 +94,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--seed", type=int, default=0, help="seed of weights, batches and augmentation (default: %(default)s)"
     )
     add_precision_option(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    check(
+        options,
+        ("most", options.most >= 0, "of at least 0"),
+        ("steps", options.steps >= 1, "of at least 1"),
+        ("seed", 0 <= options.seed < 2**32, "from 0 to 4294967295"),
+    )
+    return options
+
+
+def check_both(folder: str, people: Sequence[LabelledPerson]) -> None:
+    """Check that a folder has examples of the hero and of others.
+
+    Raises:
+        ValueError: if it lacks one of them.
+    """
+    heroes = sum(person.is_hero for person in people)
+    if not 0 < heroes < len(people):
+        raise ValueError(
+            f"expected the network to see the hero and others in {folder}, got {heroes} of the hero and "
+            f"{len(people) - heroes} of others"
+        )
 
 
 def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
@@ -123,6 +127,17 @@ def as_examples(people: Sequence[Sequence[LabelledPerson]]) -> Examples:
         np.array([person.looks.strongest_margin for person in everybody]),
         np.concatenate([np.full(len(some), number) for number, some in enumerate(people)]),
     )
+
+
+def trained(examples: Examples, options: argparse.Namespace, is_mirrored: bool) -> keras.Model:
+    """Train the second look, with a progress bar that shows the loss."""
+    with counting_bar(options.steps, desc="training") as progress:
+
+        def show_loss(_: int, loss: float) -> None:
+            progress.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            progress.update()
+
+        return train(examples, options.steps, options.seed, show_loss, is_mirrored=is_mirrored)
 
 
 def table(network: keras.Model, people: Sequence[LabelledPerson], from_px: float) -> str:

@@ -91,7 +91,7 @@ CASES = [
     ("image --duration 0", "expected --duration above 0 and finite, got 0.0"),
     ("learning_curve --data nope --out out", "expected the folder nope, which does not exist"),
     ("learning_curve --data data --out out", "expected --frames of at most 1, those of data/train, got 3000"),
-    ("learning_curve --data data --out out --frames 1 0", "expected --frames of at least 1, got 0"),
+    ("learning_curve --data data --out out --frames 1 0", "expected --frames of at least 1, got [1, 0]"),
     ("learning_curve --data data --out out --steps 0", "expected --steps of at least 2, got 0"),
     ("measure_range nope", "expected a network at nope"),
     ("measure_range broken --duration 0", "expected --duration of at least 1"),

@@ -55,9 +55,10 @@ class PageWatch(Watch):
         self.simulator, self._dashboard = simulator, dashboard
         self.moments: deque[Moment] = deque(maxlen=MOST_MOMENTS)
         self.frames = 0
-        # Arrival of the newest frame that was understood, monotonic seconds.
+        # Of the newest frame that was understood: arrival (monotonic seconds), distance of the hero, camera.
         self.seen_s: float | None = None
         self.distance_m: float | None = None
+        self.camera = dashboard.camera
         self.picture: Picture | None = None
         self.pictures = 0
 
@@ -95,7 +96,7 @@ class PageWatch(Watch):
         if taken.view is not None and isinstance(taken.frame.content, SensorFrame):
             pose = taken.frame.content.gimbal_pose
             self.distance_m = situation.distance_m(pose)
-            self.seen_s = arrival_s
+            self.seen_s, self.camera = arrival_s, taken.view.camera
         self.frames += 1
         self.moments.append(Moment.of(self.frames, arrival_s, now_s - arrival_s, situation, pose))
         while len(self.moments) > self._dashboard.share(MOST_MOMENTS_TOGETHER):
@@ -114,7 +115,7 @@ class Dashboard:
     """The data of all simulators for viewers; a listener. Only the event loop calls it.
 
     Args:
-        camera: camera of all simulators.
+        camera: camera of simulators whose images are square.
         recording: describes a simulator's latest recording at a time (monotonic seconds); None if there is none.
         trouble: returns why drones can't be led now, or None.
         network: describes the network in use and the network being loaded, as JSON.
@@ -129,7 +130,7 @@ class Dashboard:
         network: Callable[[], dict[str, Any]],
         front: Front | None = None,
     ) -> None:
-        self._camera = camera
+        self.camera = camera
         self._front = None if front is None else {"name": str(front), "shared_port": front.shared_port}
         self._recording, self._trouble, self._network = recording, trouble, network
         self._shown: list[PageWatch] = []
@@ -271,7 +272,7 @@ class Dashboard:
             shown.distance_m,
             shown.frame_age_s(now_s),
             picture.spots if picture else (),
-            self._camera,
+            shown.camera,
         ) | {
             "recording": self._recording(simulator, now_s),
             "warnings": self._mistakes.latest(lambda client: client == simulator.name, now_s),

@@ -86,6 +86,18 @@ def test_while_a_chosen_person_is_out_of_sight_nothing_is_told_of_who_was_follow
         assert [about[name] is not None for name in ("distance_m", "speed_mps", "age_s")] == [is_told] * 3
 
 
+def test_the_field_of_view_on_the_map_is_that_of_the_latest_frame_which_may_be_wide():
+    subject, shown = dashboard()
+    assert subject.news({}, 0.0)[0]["simulators"][0]["fov_deg"] == 60.0
+    frame, event = Frame.read(1, 0.0, argument(1)), seen(0.0)
+    outcome = view()._replace(camera=Camera().of_shape(512, 256))
+    shown.answered(Taken(event, shown.simulator.session.take(event), frame, Perceived(frame, outcome)), 0.01)
+    # tan(98.2° / 2) = 512/256 · tan(60° / 2)
+    assert subject.news({}, 0.1)[0]["simulators"][0]["fov_deg"] == 98.2
+    answer(shown, 0.2, is_good=False)
+    assert subject.news({}, 0.3)[0]["simulators"][0]["fov_deg"] == 98.2
+
+
 def test_a_viewer_who_was_slow_gets_the_newest_picture_and_all_moments():
     subject, shown = dashboard()
     _, sent = subject.news({}, 0.0)

@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from server.front import Front
@@ -36,11 +37,14 @@ NOBODY = ""
 
 
 class Sent(NamedTuple):
-    """What a viewer has received of a simulator: the numbers of the first and last moment, and of the picture."""
+    """What a viewer has received of a simulator: the numbers of the first and last moment, and of the picture.
+
+    The picture's number is 0 for none, and -1 if the viewer may still show that of a former simulator of the same name.
+    """
 
     first: int
     last: int
-    picture: int = 0
+    picture: int = -1
 
 
 class PageWatch(Watch):
@@ -176,8 +180,7 @@ class Dashboard:
         """Show a new picture of a simulator, if it is still connected."""
         for shown in self._shown:
             if shown.simulator is picture.simulator:
-                shown.picture = picture
-                shown.pictures += 1
+                shown.picture, shown.pictures = picture, shown.pictures + 1
                 self.on_change()
 
     def on_complaint(self, name: str, field: str, expected: str, received: str) -> None:
@@ -192,10 +195,7 @@ class Dashboard:
             sleep: called between messages, and with 0 while a message is made; lets other green threads run.
             in_full: as for `news`.
         """
-
-        def give_way() -> None:
-            sleep(0.0)
-
+        give_way = partial(sleep, 0.0)
         self._in_full[in_full] += 1
         try:
             sent: dict[PageWatch, Sent] = {}

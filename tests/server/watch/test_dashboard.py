@@ -229,6 +229,22 @@ def test_a_simulator_that_has_gone_is_shown_no_more_and_a_late_picture_of_it_is_
     assert subject.simulator("drone") is None
 
 
+def test_the_picture_of_a_simulator_goes_when_it_joins_again_under_its_name_between_two_messages():
+    subject, shown = dashboard()
+    answer(shown, 0.0)
+    draw(subject, shown, "former")
+    message, sent = subject.news({}, 0.1)
+    assert message["simulators"][0]["picture"] == "former"
+    shown.disconnected()
+    again = subject.connected(a_simulator())
+    message, sent = subject.news(sent, 0.2)
+    assert message["simulators"][0]["picture"] is None
+    assert "picture" not in subject.news(sent, 0.3)[0]["simulators"][0]
+    answer(again, 0.4)
+    draw(subject, again, "new")
+    assert subject.news(sent, 0.5)[0]["simulators"][0]["picture"] == "new"
+
+
 def test_a_simulator_is_found_by_the_name_that_the_page_shows():
     subject, shown = dashboard()
     assert subject.simulator("drone") is shown.simulator
@@ -328,7 +344,7 @@ def test_who_looks_gets_no_picture_of_long_before_the_newest_frame_but_the_last_
     answer(shown, MOST_LAG_S + 0.1, sighting((4.0, 6.0, 1.0)))  # nobody has looked meanwhile
     message, sent = subject.news({}, 4.0)
     (about,) = message["simulators"]
-    assert "picture" not in about
+    assert about["picture"] is None
     assert about["people"][0][6:] == [None, None, None]
     draw(subject, shown, "new")
     message, sent = subject.news(sent, 4.0)

@@ -164,26 +164,21 @@ class Control:
 
     def hold(self, simulator: Simulator, is_held: bool) -> None:
         """Keep a drone on patrol by hand, or release it."""
-        if is_held:
-            logger.info("[%s] put on hold by hand", simulator.name)
-            self._take(simulator, Hold(time.monotonic()))
-        else:
-            logger.info("[%s] released by hand", simulator.name)
+        logger.info("[%s] %s by hand", simulator.name, "put on hold" if is_held else "released")
+        if not is_held:
             self.kept_holds.drop(simulator.host)
-            self._take(simulator, Release(time.monotonic()))
+        self._obey(simulator, (Hold if is_held else Release)(time.monotonic()))
 
     def choose(self, simulator: Simulator, number: int | None) -> None:
         """Follow a person chosen by the operator, whoever it is, until they are lost; None: the hero again."""
-        if number is None:
-            logger.info("[%s] told by hand to follow the hero again", simulator.name)
-        else:
-            logger.info("[%s] person %d chosen by hand", simulator.name, number)
-        self._take(simulator, Choose(time.monotonic(), number))
+        words = "told by hand to follow the hero again" if number is None else f"person {number} chosen by hand"
+        logger.info("[%s] %s", simulator.name, words)
+        self._obey(simulator, Choose(time.monotonic(), number))
 
     def refuse(self, simulator: Simulator, number: int) -> None:
         """Do not follow a person refused by the operator, unless the person is chosen later or forgotten."""
         logger.info("[%s] person %d refused by hand", simulator.name, number)
-        self._take(simulator, Refuse(time.monotonic(), number))
+        self._obey(simulator, Refuse(time.monotonic(), number))
 
     def aim(self, simulator: Simulator, target: str) -> None:
         """Follow another target of the network, until the simulator disconnects."""
@@ -223,15 +218,14 @@ class Control:
         session = Session.begin(name, self._trackers[0], self._settings.watchdog_s)
         slot = self._perception.open_slot(lambda perceived: self._post(self._on_perceived, simulator, perceived))
         simulator = Simulator(sid, host, name, session, slot)
-        must_hold = self._must_hold(host)
         self._simulators[sid] = simulator
         for listener in self.listeners:
             with self._faults.contained("listener"):
                 simulator.watches.append(listener.connected(simulator))
         logger.info("[%s] simulator connected", name)
-        if must_hold:
+        if self._must_hold(host):
             logger.info("[%s] on hold: another simulator from this address is on hold, or was when it left", name)
-            self._take(simulator, Hold(now_s))
+            self._obey(simulator, Hold(now_s))
         return simulator
 
     def _unique_name(self, peer: str) -> str:
@@ -249,10 +243,8 @@ class Control:
         if not simulator.is_connected or self._is_stopping:
             return  # it has disconnected meanwhile, or its last command has been sent
         with self._contained("answer", simulator):
-            in_work = simulator.in_work.pop(perceived.frame.number, None)
-            if in_work is None:
-                return  # the session failed to receive it
-            self._answer(simulator, perceived, in_work.acknowledge)
+            if in_work := simulator.in_work.pop(perceived.frame.number, None):  # else the session failed to receive it
+                self._answer(simulator, perceived, in_work.acknowledge)
 
     def _answer(self, simulator: Simulator, perceived: Perceived, acknowledge: Iterable[Callable[[], None]]) -> None:
         """Answer a frame, and acknowledge it and the frames that it has superseded."""
@@ -275,6 +267,14 @@ class Control:
         self._notify_watches(simulator, lambda watch: watch.taken(taken))
         self._send(simulator, taken.commands)
         return taken
+
+    def _obey(self, simulator: Simulator, order: Event) -> None:
+        """Take in an order of the operator; if that fails, stop the drone, and pass the error on to the operator."""
+        try:
+            self._take(simulator, order)
+        except Exception:
+            self.fail(simulator)
+            raise
 
     def _take_or_patrol(self, simulator: Simulator, event: Event) -> None:
         """Take in an event that stops the drone; if the session fails at it, stop the drone directly."""

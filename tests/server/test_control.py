@@ -455,6 +455,22 @@ def test_an_error_in_a_session_stops_its_drone_alone(pair, kind, place):
     assert pair.simulator("a").in_work == {}
 
 
+@pytest.mark.parametrize("kind", [Hold, Release, Choose, Refuse])
+def test_an_order_that_fails_stops_the_drone_and_the_operator_gets_the_error(pair, kind):
+    break_session(pair, "a", (kind,))
+    simulator = pair.simulator("a")
+    orders = {
+        Hold: lambda: pair.control.hold(simulator, True),
+        Release: lambda: pair.control.hold(simulator, False),
+        Choose: lambda: pair.control.choose(simulator, None),
+        Refuse: lambda: pair.control.refuse(simulator, 1),
+    }
+    with pytest.raises(ZeroDivisionError):
+        orders[kind]()
+    assert pair.told("a")[-1] == "object_lost"
+    assert pair.told("neighbour")[-2:] == FOLLOW
+
+
 def test_a_session_that_can_not_even_be_failed_is_told_to_patrol(pair):
     break_session(pair, "a", (Seen, Failed))
     pair.frame("a", 3)

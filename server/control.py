@@ -119,9 +119,10 @@ class Control:
         if self._is_stopping:
             return
         simulator = self._simulators.get(sid) or self._connect(sid, host, name, now_s)
-        self.frames += 1
+        self.frames, simulator.frames = self.frames + 1, simulator.frames + 1
+        if not simulator.is_connected:
+            return  # it has disconnected while it was told of a hold
         with self._contained("sensor_frame", simulator):
-            simulator.frames += 1
             argument = arguments[0] if len(arguments) == 1 else arguments
             frame = Frame.read(simulator.frames, arrival_s, argument)
             content = frame.content

@@ -198,6 +198,21 @@ def test_a_simulator_that_goes_while_the_time_is_told_to_others_is_told_nothing_
     assert notes.notes == [("connected", "b"), ("taken", "Received", []), ("disconnected",)]
 
 
+@pytest.mark.parametrize("sent", [argument(1), "rubbish"], ids=["good", "bad"])
+def test_a_simulator_that_goes_while_it_is_put_on_hold_at_its_first_frame_is_told_nothing_more(road, sent):
+    class Leaving(Notes):
+        def taken(self, taken) -> None:
+            super().taken(taken)
+            road.control.on_disconnect("a")
+
+    notes = Leaving()
+    road.control.listeners.append(notes)
+    road.control.kept_holds.keep("127.0.0.1")
+    road.frame("a", 1, sent)
+    assert notes.notes == [("connected", "a"), ("taken", "Hold", ["object_lost"]), ("disconnected",)]
+    assert road.perception.slots[0].waiting is None, "nothing is inferred for it"
+
+
 @pytest.mark.parametrize("arguments", [[], [argument(1), argument(1)]], ids=len)
 def test_an_event_without_exactly_one_argument_is_the_clients_mistake(road, arguments):
     complaints = []

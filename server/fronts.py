@@ -161,9 +161,11 @@ class Fronts:
 
     def _take_ready(self, front: _Running) -> None:
         front.is_ready = True
-        if not self._have_all_listened and front.number < self._count:
+        if self._have_all_listened or self._stopped_s is not None:  # it may have been told to end a moment ago
+            return
+        if front.number < self._count:
             self._due_s[front.number + 1] = 0.0
-        elif not self._have_all_listened:
+        else:
             self._have_all_listened = True
             logger.info("all %d fronts listen", self._count)
 

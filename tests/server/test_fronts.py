@@ -19,7 +19,8 @@ from support.live import follow
 from support.page import Flight, Viewer, request
 from support.waiting import PATIENCE_S, wait_until
 
-from server.fronts import Fronts
+from server.front import READY
+from server.fronts import STOP, Fronts
 from tools.simulator.server_process import ServerProcess, is_port_free
 from tools.simulator.wire import QuadSimClient
 
@@ -239,6 +240,26 @@ def test_a_front_that_cannot_be_started_again_is_tried_later_and_leaves_the_othe
     several._start_due()
     assert several._due_s[1] > time.monotonic()
     assert "front 1 cannot be started ([Errno 11] Resource temporarily unavailable)" in caplog.text
+
+
+def test_a_front_that_listens_just_when_all_are_told_to_end_is_followed_by_no_other(monkeypatch):
+    class Slow:
+        """A process that gets the signal after it has told that it listens."""
+
+        def __init__(self, *_, **__) -> None:
+            started.append(self)
+
+        def send_signal(self, number: int) -> None:
+            assert number == signal.SIGTERM
+
+    started: list[Slow] = []
+    several = Fronts(["unused"], 2)
+    monkeypatch.setattr("subprocess.Popen", Slow)
+    several._start_due()
+    several._take_signals(STOP)
+    several._take_message(several._running[1], READY)
+    several._start_due()
+    assert len(started) == 1
 
 
 def test_a_front_that_does_not_start_ends_all_in_one_line():

@@ -193,6 +193,8 @@ class _Watch(Watch):
             state = self._simulator.session.state
             if self.is_on and not is_empty_tick(taken, self._latest, state):
                 self._put(told(taken, state.tracker.state))
+            elif self._is_kept_too_long:  # frames come, but none of them is answered
+                self.begin_anew(state)
             self._latest = state
 
     def answered(self, taken: Taken, now_s: float) -> None:
@@ -253,6 +255,10 @@ class _Watch(Watch):
     def _is_refused(self) -> bool:
         return self.recording is not None and self.recording.is_refused
 
+    @property
+    def _is_kept_too_long(self) -> bool:
+        return self._kept is not None and (len(self._kept) > MOST_KEPT or self._recorder.kept_bytes > MOST_KEPT_BYTES)
+
     def _put(self, item: Told | Answered | Ended) -> None:
         assert self.recording is not None
         if self._kept is None:
@@ -264,7 +270,7 @@ class _Watch(Watch):
             self._keep_back_no_longer()
         elif isinstance(item, Told) and isinstance(item.event, Received):
             pass  # kept, because the frame's answer follows and needs it
-        elif len(self._kept) > MOST_KEPT or self._recorder.kept_bytes > MOST_KEPT_BYTES:
+        elif self._is_kept_too_long:
             self.begin_anew(self._simulator.session.state)
 
     def _keep_back_no_longer(self) -> None:

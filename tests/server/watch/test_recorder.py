@@ -421,6 +421,24 @@ def test_a_session_that_begins_with_much_rubbish_is_recorded_from_some_of_it_on_
     assert assert_replays(path)[-1][2][0].event == "object_detected"
 
 
+def test_while_no_frame_is_answered_few_are_kept_back_and_once_one_is_the_recording_replays(road, tmp_path: Path):
+    road.send()
+    first = road.take()  # and perception stands still
+    for _ in range(3 * recorder.MOST_KEPT):
+        road.send()
+        road.control.tick()
+    assert road.recorder.kept_bytes < (recorder.MOST_KEPT + 3) * 2000
+    road.deliver(first, seen(HERO))
+    road.see("a", seen(HERO))
+    road.show()
+    road.recorder.stop()
+    (path,) = files(tmp_path)
+    _, entries = read(path)
+    assert next(entry.frame for entry in entries if isinstance(entry, InWork)) == 1
+    assert kinds(path)["Seen"] == 3
+    assert assert_replays(path)[-1][2][0].event == "object_detected"
+
+
 def test_a_recording_stopped_by_hand_before_a_frame_was_understood_leaves_nothing(road, tmp_path: Path):
     road.refuse()
     road.end()

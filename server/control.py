@@ -136,8 +136,7 @@ class Control:
             older = None if superseded is None else simulator.in_work.pop(superseded.number, None)
             number = None if superseded is None else superseded.number
             self._take(simulator, Received(now_s, frame.number, number, arrival_s), frame)
-            # This frame is acknowledged together with the frame that it replaced.
-            simulator.in_work[frame.number] = InWork(frame, [*(older.acknowledge if older else []), acknowledge])
+            simulator.in_work[frame.number] = InWork.in_place_of(older, frame, acknowledge)
 
     def on_disconnect(self, sid: str) -> None:
         """A client has disconnected; it need not be a simulator."""

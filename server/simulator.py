@@ -1,5 +1,6 @@
 """One connected simulator: its state in the server, and the protocol of listeners that observe it."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -9,6 +10,9 @@ from server.flight.session import Session
 from server.sight.frame_queue import Perceived, Slot
 from server.sight.sight import View
 from server.wire.messages import Command, Frame
+
+# Most frames that are acknowledged with one answer: the newest. More wait only if perception stands still.
+MOST_ACKNOWLEDGED = 1000
 
 
 class Taken(NamedTuple):
@@ -97,4 +101,11 @@ class InWork(NamedTuple):
     """A frame that perception has not answered yet, and the functions to call when it is answered."""
 
     frame: Frame
-    acknowledge: list[Callable[[], None]]
+    acknowledge: deque[Callable[[], None]]
+
+    @classmethod
+    def in_place_of(cls, older: "InWork | None", frame: Frame, acknowledge: Callable[[], None]) -> "InWork":
+        """A new frame that is acknowledged together with the frame that it has replaced, if there is one."""
+        waiting = older.acknowledge if older else deque(maxlen=MOST_ACKNOWLEDGED)
+        waiting.append(acknowledge)
+        return cls(frame, waiting)

@@ -23,6 +23,7 @@ from server.flight.events import (
     Shutdown,
     Tick,
 )
+from server.simulator import MOST_ACKNOWLEDGED
 from server.wire.messages import BadFrameError
 
 HERO = sighting()
@@ -112,6 +113,14 @@ def test_a_frame_says_which_one_it_has_superseded_and_is_acknowledged_with_it(ro
     assert road.acknowledged == [1, 2, 3]
     assert road.simulator("a").in_work == {}
     assert (road.control.frames, road.simulator("a").frames) == (3, 3)
+
+
+def test_of_frames_that_wait_for_one_answer_only_the_newest_are_acknowledged(road):
+    for number in range(MOST_ACKNOWLEDGED + 50):
+        road.frame("a", number)
+    road.see("a", view(HERO))
+    assert road.acknowledged == list(range(50, MOST_ACKNOWLEDGED + 50))
+    assert road.simulator("a").in_work == {}
 
 
 def test_a_bad_frame_is_answered_at_once_and_leaves_the_older_one_in_work(road):

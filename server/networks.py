@@ -27,6 +27,7 @@ from server.wire.messages import shorten
 logger = logging.getLogger(__name__)
 
 EXCHANGED, FAILED = "exchanged", "failed"
+OUR_ERROR = "internal error; the server's log says more"
 LONGEST_NAME = 200
 # Time between two listings of the folder for the page, and the most networks that it shows.
 LIST_S, MOST_LISTED = 5.0, 100
@@ -167,8 +168,7 @@ class Networks:
                 loading, weights, is_of_folder = self._orders.get(timeout=None if self._folder is None else LIST_S)
             except queue.Empty:
                 continue
-            fail = partial(self._post, self._fail, loading, "internal error; the server's log says more")
-            with self._faults.contained("networks", fail):
+            with self._faults.contained("networks", partial(self._post, self._fail, loading, OUR_ERROR)):
                 try:
                     if is_of_folder:
                         self._check_place(weights)
@@ -206,11 +206,11 @@ class Networks:
 
     def _exchange(self, loading: Loading, weights: str, sight: Sight) -> None:
         """Hand the network to perception; `_switch_to` runs once the former network's frames have been answered."""
-        self._perception.exchange(sight, lambda: self._post(self._switch_to, loading, weights, sight))
+        with self._faults.contained("networks", partial(self._fail, loading, OUR_ERROR)):
+            self._perception.exchange(sight, lambda: self._post(self._switch_to, loading, weights, sight))
 
     def _switch_to(self, loading: Loading, weights: str, sight: Sight) -> None:
-        self.engine.close()
-        self._sight, self._weights = sight, weights
+        former, self._sight, self._weights = self.engine, sight, weights
         self.outcomes[EXCHANGED] += 1
         loading.is_over = True
         classes = ", ".join(sight.engine.card.classes)
@@ -219,6 +219,8 @@ class Networks:
         for listener in self.listeners:
             with self._faults.contained("networks"):
                 listener(sight)
+        with self._faults.contained("networks"):
+            former.close()
 
     def _fail(self, loading: Loading, trouble: str) -> None:
         self.outcomes[FAILED] += 1

@@ -186,6 +186,47 @@ def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it
     assert other.is_closed is not is_taken
 
 
+@pytest.mark.parametrize("point", ["exchange", "close"])
+def test_an_error_of_ours_while_networks_are_exchanged_leaves_none_half_exchanged(point):
+    class Careless(ColourEngine):
+        def close(self) -> None:
+            if point == "close":
+                raise ZeroDivisionError
+
+    class AnyPerception:
+        def exchange(self, sight: Sight, done) -> None:
+            if point == "exchange":
+                raise RuntimeError("can't start new thread")
+            done()
+
+    see, faults, posted, told = partial(Sight, camera=QUADSIM_CAMERA), Faults(), queue.Queue(), []
+    networks = Networks(
+        "former",
+        see(Careless()),
+        folder=None,
+        load=lambda _: Careless(hero="blue"),
+        make_sight=see,
+        perception=AnyPerception(),
+        post=lambda call, *arguments: posted.put((call, arguments)),
+        faults=faults,
+    )
+    networks.listeners.append(told.append)
+    networks.start()
+    networks.reload()
+    while networks.is_loading:
+        call, arguments = posted.get(timeout=PATIENCE_S)
+        with faults.contained("mailbox"):
+            call(*arguments)
+    assert faults.counts == {"networks": 1}
+    if point == "exchange":
+        assert networks.about()["trouble"] == "internal error; the server's log says more"
+        assert (networks.engine.description, told) == ("colours", [])
+    else:
+        assert networks.about()["trouble"] is None
+        assert (networks.engine.description, len(told)) == ("colours, the hero in blue", 1)
+    assert networks.outcomes == {"exchanged": point == "close", "failed": point == "exchange"}
+
+
 def test_without_a_folder_no_network_can_be_asked_for():
     with running_server("unused", script=FAKE_SERVER) as server:
         status, text = load(server, "red.keras")

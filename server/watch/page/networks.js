@@ -9,7 +9,8 @@ const select = form.querySelector("select");
 const button = form.querySelector("button");
 let offered = "";
 let inUse = null;
-let refused = "";
+let told = null; // why the server's latest loading failed
+let refused = ""; // why it has refused an order since then
 let isLoading = false;
 
 /** Shows the state of the server's networks. */
@@ -23,9 +24,11 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
     if (choices.includes(chosen)) select.value = chosen;
   }
   isLoading = loading !== null;
-  if (isLoading) refused = "";
+  if (isLoading || trouble !== told) refused = ""; // another network has been loaded since
+  told = trouble;
   button.disabled = isLoading || !choices?.length;
-  const words = loading !== null ? `Loading ${loading} …` : trouble !== null ? `Network not loaded: ${trouble}` : refused;
+  const failed = refused || (trouble ?? "");
+  const words = isLoading ? `Loading ${loading} …` : failed && `Network not loaded: ${failed}`;
   write($("#network"), words);
   $("#network").hidden = !words;
 }
@@ -41,6 +44,6 @@ form.addEventListener("submit", (event) => {
   refused = "";
   // Loading takes longer than other orders. All pages learn the result by the stream.
   ask("/network", { network: select.value }).catch((error) => {
-    if (!isLoading) refused = `Network not loaded: ${error.message}`;
+    if (!isLoading) refused = error.message;
   });
 });

@@ -532,6 +532,8 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
 
 
 def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
+    too_long = f"{'long' * 50}.keras"  # for the server, which refuses it at once
+    (tmp_path / too_long).write_text("another")
     for name in ("another", "blue", "damaged"):
         (tmp_path / f"{name}.keras").write_text(name)
     with (
@@ -543,11 +545,16 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         assert shows(browser, "PATROL")
         names = browser.find_element(By.CSS_SELECTOR, "#networks select")
         button = browser.find_element(By.CSS_SELECTOR, "#networks button")
-        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 3)
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: len(Select(names).options) == 4)
         Select(names).select_by_visible_text("damaged.keras")
         button.click()
         assert shows(browser, "Network not loaded: ", "#network")
         assert shows(browser, "PATROL")
+        Select(names).select_by_visible_text(too_long)
+        WebDriverWait(browser, PATIENCE_S).until(lambda _: button.is_enabled())
+        button.click()
+        assert shows(browser, "Network not loaded: expected the path of a network below", "#network")
+        assert "status of 400" in browser.get_log("browser")[-1]["message"]  # else `looking` would complain of it
         Select(names).select_by_visible_text("blue.keras")
         WebDriverWait(browser, PATIENCE_S).until(lambda _: button.is_enabled())
         button.click()

@@ -201,7 +201,7 @@ class Control:
 
     def fail(self, simulator: Simulator) -> None:
         """Bring a drone into the safe state, because our own code has failed for it."""
-        if simulator.is_connected and not self._is_stopping:
+        if not self._is_stopping:
             self._take_or_patrol(simulator, Failed(time.monotonic()))
 
     def stop(self) -> None:
@@ -255,9 +255,7 @@ class Control:
         now_s = time.monotonic()
         if simulator.is_connected:  # it may have disconnected while its commands were sent
             self._notify_watches(simulator, lambda watch: watch.answered(taken, now_s))
-        outcome = perceived.outcome
-        mistake = outcome if isinstance(outcome, BadFrameError) else taken.view and taken.view.remark
-        if mistake is not None:
+        if (mistake := taken.mistake) is not None:
             self._complaints.warn(simulator.name, mistake.field, mistake.expected, mistake.received)
 
     def _take(
@@ -278,8 +276,9 @@ class Control:
 
     def _take_or_patrol(self, simulator: Simulator, event: Event) -> None:
         """Take in an event that stops the drone; if the session fails at it, stop the drone directly."""
-        with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
-            self._take(simulator, event)
+        if simulator.is_connected:  # it may have disconnected while commands of others were sent
+            with self._faults.contained("session", partial(self._send, simulator, [object_lost()])):
+                self._take(simulator, event)
 
     def _notify_watches(self, simulator: Simulator, notify: Callable[[Watch], None]) -> None:
         for watch in tuple(simulator.watches):

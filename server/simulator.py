@@ -9,7 +9,7 @@ from server.flight.events import Event
 from server.flight.session import Session
 from server.sight.frame_queue import Perceived, Slot
 from server.sight.sight import View
-from server.wire.messages import Command, Frame
+from server.wire.messages import BadFrameError, Command, Frame
 
 # Most frames that are acknowledged with one answer: the newest. More wait only if perception stands still.
 MOST_ACKNOWLEDGED = 1000
@@ -32,6 +32,12 @@ class Taken(NamedTuple):
         """The view of the frame; None if the event is not a `Seen`."""
         outcome = None if self.perceived is None else self.perceived.outcome
         return outcome if isinstance(outcome, View) else None
+
+    @property
+    def mistake(self) -> BadFrameError | None:
+        """The mistake that the client made in the frame; None if it made none, or there is no result yet."""
+        outcome = None if self.perceived is None else self.perceived.outcome
+        return outcome if isinstance(outcome, BadFrameError) else self.view and self.view.remark
 
 
 class Watch:

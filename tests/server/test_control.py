@@ -19,6 +19,7 @@ from server.flight.events import (
     Received,
     Refuse,
     Release,
+    Retarget,
     Seen,
     Shutdown,
     Tick,
@@ -205,6 +206,27 @@ def test_a_simulator_that_goes_while_the_time_is_told_to_others_is_told_nothing_
     road.frame("b", 1)
     road.control.tick()
     assert notes.notes == [("connected", "b"), ("taken", "Received", []), ("disconnected",)]
+
+
+@pytest.mark.parametrize("end", [True, False], ids=["end", "target"])
+def test_a_simulator_that_goes_while_others_are_stopped_is_told_nothing_more(road, end: bool):
+    class Leaving(Notes):
+        def taken(self, taken) -> None:
+            super().taken(taken)
+            if isinstance(taken.event, Shutdown | Retarget):
+                road.control.on_disconnect("b")
+
+    notes = Notes()
+    road.follow("a", HERO)
+    road.simulator("a").watches.append(Leaving())
+    road.control.listeners.append(notes)
+    road.follow("b", HERO)
+    if end:
+        road.control.stop()
+    else:
+        road.control.retarget([quick_tracker(follow_above=0.9)])
+    assert road.told("a")[-1] == "object_lost"
+    assert notes.notes[-2:] == [("answered", 2), ("disconnected",)]
 
 
 @pytest.mark.parametrize("sent", [argument(1), "rubbish"], ids=["good", "bad"])

@@ -140,12 +140,12 @@ class Scribe:
             return
         try:
             if recording not in self._open:
-                self._open[recording] = self._open_file(recording)
+                self._open_file(recording)
             self._write(recording, item)
         finally:
             recording.worked_off_bytes += size
 
-    def _open_file(self, recording: Recording) -> "_Open":
+    def _open_file(self, recording: Recording) -> None:
         if len(self._open) >= MOST_FILES:
             recording.is_refused = True
             raise _StoppedError(f"{MOST_FILES} recordings are going on, which is the most at once")
@@ -161,10 +161,10 @@ class Scribe:
             except FileExistsError:
                 number += 1
         recording.file = path  # set only now, so that the name of another recording's file is never shown
-        opened = _Open(mcap, Topics(mcap.context, recording.clock, recording.name))
-        opened.topics.log(recording.start)
+        topics = Topics(mcap.context, recording.clock, recording.name)
+        self._open[recording] = _Open(mcap, topics)  # before anything that may fail, so that the file is closed then
+        topics.log(recording.start)
         logger.info("[%s] recording into %s", recording.name, recording.file)
-        return opened
 
     def _write(self, recording: Recording, item: Item) -> None:
         topics = self._open[recording].topics

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ from server.sight.frame_queue import Perceived, Spent
 from server.sight.geometry import QUADSIM_CAMERA
 from server.sight.sight import Sight, View
 from server.watch.recording import recorder, scribe, topics
-from server.watch.recording.format import Happened, InWork, to_json
+from server.watch.recording.format import Happened, InWork, Start, to_json
 from server.watch.recording.items import argument_bytes
 from server.watch.recording.reader import Mask
 from server.watch.recording.recorder import Recorder, prepare_folder
@@ -695,6 +696,22 @@ def test_an_error_of_ours_in_the_thread_ends_that_recording_and_is_loud_and_noth
     road.recorder.stop()
     assert kinds(path) == {"Received": 2, "Seen": 2}
     files(tmp_path, 3)
+
+
+def test_an_error_of_ours_at_the_beginning_leaves_no_file_and_none_open(road, tmp_path: Path, monkeypatch):
+    def broken(message) -> str:
+        if isinstance(message, Start):
+            raise ZeroDivisionError("a bug of the topics")
+        return to_json(message)
+
+    monkeypatch.setattr(topics, "to_json", broken)
+    road.show()
+    assert road.trouble() == "internal error; the server's log says more"
+    wait_until(lambda: road.failed == ["127.0.0.1:a"], "the drone concerned told")
+    road.recorder.stop()
+    assert road.faults.counts == {"recorder": 1}
+    assert files(tmp_path, 0) == []
+    assert not [link for link in Path("/proc/self/fd").iterdir() if str(tmp_path) in os.path.realpath(link)]
 
 
 def test_an_error_of_ours_on_the_event_loop_ends_the_recording_and_is_loud_and_the_drone_is_led_on(road, monkeypatch):

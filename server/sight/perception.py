@@ -113,7 +113,8 @@ class Perception:
 
     def _run(self) -> None:
         while (work := self._queue.take()) is not None:
-            self._start_threads(work.sight)  # a remote engine can use more threads once a local engine takes over
+            with self._faults.contained("perception"):  # there may be no memory for a thread
+                self._start_threads(work.sight)  # a remote engine can use more once a local engine takes over
             results = self._perceive(work)
             outcomes = [perceived.outcome for _, perceived in results]
             if None in outcomes:

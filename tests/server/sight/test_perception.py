@@ -95,6 +95,20 @@ def look(**images) -> View | BadFrameError:
     return Sight(ColourEngine(), Camera()).look(frame(**images))
 
 
+def test_without_room_for_another_thread_the_present_one_goes_on(pipeline, monkeypatch):
+    def full(_) -> None:
+        raise RuntimeError("can't start new thread")
+
+    for number in range(3):
+        pipeline.engine.gate.release()
+        pipeline.put("a", frame(number=number))
+        assert isinstance(pipeline.outcomes(number + 1)[number], View)
+        pipeline.engine.most_at_once = 2  # as when a local engine takes over from another machine
+        monkeypatch.setattr(threading.Thread, "start", full)
+    assert pipeline.perception.trouble(60.0) is None
+    assert pipeline.faults.counts == {"perception": 2}, "it is tried again with each batch"
+
+
 def test_only_the_newest_frame_of_each_simulator_waits_and_simulators_share_a_batch(pipeline):
     first, second, third, other = (frame(number=number) for number in range(4))
     assert pipeline.put("a", first) is None

@@ -127,7 +127,12 @@ class Perception:
             self._queue.finish(work)
 
     def _begin_depth(self, sight: Sight, content: SensorFrame) -> "Future[Depth]":
-        return self._pool.submit(_decode_depth, sight, content)
+        try:
+            return self._pool.submit(_decode_depth, sight, content)
+        except RuntimeError as error:  # no memory for its thread: the frame fails where its depth is needed
+            failed = Future[Depth]()
+            failed.set_exception(error)
+            return failed
 
     def _perceive(self, work: Work) -> list[tuple[Slot, Perceived]]:
         """The outcome of each frame of a batch, in any order. A failure affects only its own frame where possible."""

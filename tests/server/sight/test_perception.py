@@ -95,10 +95,25 @@ def look(**images) -> View | BadFrameError:
     return Sight(ColourEngine(), Camera()).look(frame(**images))
 
 
-def test_without_room_for_another_thread_the_present_one_goes_on(pipeline, monkeypatch):
-    def full(_) -> None:
-        raise RuntimeError("can't start new thread")
+def full(_) -> None:
+    raise RuntimeError("can't start new thread")
 
+
+def test_without_room_for_the_thread_that_decodes_depth_frames_fail_until_there_is(two_at_once, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", full)
+        for name in "abc":  # the second and the third begin in perception's threads
+            two_at_once.put(name, frame())
+        for _ in range(3):
+            two_at_once.engine.gate.release()
+        assert two_at_once.outcomes(3) == [None] * 3
+    assert two_at_once.faults.counts == {"perception": 3}
+    two_at_once.engine.gate.release()
+    two_at_once.put("a", frame())
+    assert isinstance(two_at_once.outcomes(4)[3], View)
+
+
+def test_without_room_for_another_thread_the_present_one_goes_on(pipeline, monkeypatch):
     for number in range(3):
         pipeline.engine.gate.release()
         pipeline.put("a", frame(number=number))

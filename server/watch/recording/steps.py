@@ -33,6 +33,10 @@ MOST_NOTED = 600_000
 LONGEST_WORDS = 500
 
 
+# The fields of a situation that are lost with its tracks, when the target is changed.
+NOBODY = {"people": (), "followed": None, "position_m": None, "velocity_mps": None, "age_s": None}
+
+
 class Decision(NamedTuple):
     """A decision and its reason in words, with the number of its step and the tracker's state after it."""
 
@@ -154,8 +158,10 @@ class Steps:
             "is_told_to_follow": self._is_told_to_follow,
             "chosen": self._chosen,
         }
+        if isinstance(event, Retarget):
+            changes |= NOBODY
         before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
-        self._add(before._replace(at_s=event.at_s, target=self._target, changes=changes))
+        self._add(before._replace(at_s=event.at_s, target=self._target, changes=before.changes | changes))
 
     def _note_order(self, event: Event) -> None:
         """Note what an order of the operator changes."""

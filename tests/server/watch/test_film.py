@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_6, rewritten
+from support.recorded_session import FORMAT_1, FORMAT_2, FORMAT_6, FORMAT_7, rewritten
 
 from server.flight.session import Situation, Somebody
 from server.flight.tracks import TrackState
@@ -118,6 +118,16 @@ def test_who_is_refused_is_no_longer_chosen_from_then_on(tmp_path):
         chosen, refused = step_of(film, "person 1 chosen by hand"), step_of(film, "person 1 refused by hand")
         assert about(film, chosen)["chosen"] == 1
         assert about(film, refused)["chosen"] is None
+
+
+def test_with_another_target_nobody_is_tracked_until_the_next_frame_is_answered():
+    with Recording(FORMAT_7, with_states=True) as recording:
+        film = Film(recording)
+        changed = step_of(film, "the target is the dog")
+        before, after = about(film, changed - 1), about(film, changed)
+    assert before["people"] and before["age_s"] is not None
+    assert (after["target"], after["people"]) == ("dog", [])
+    assert [after[name] for name in ("distance_m", "speed_mps", "age_s")] == [None] * 3
 
 
 def test_labels_are_above_the_head_of_whoever_the_target_is(tmp_path):

@@ -9,10 +9,12 @@ import io
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
 import engineio
+import engineio.socket
 
 from server.wire.complaints import SERVER, RateLimitedWarnings
 from server.wire.connections import SILENT_S, Connection, Peer, Standing, connection_of
@@ -31,6 +33,10 @@ MOST_QUEUED_BYTES = 500_000
 MOST_STRANGERS, MOST_SESSIONS = 200, 500
 MOST_PACKETS = 16  # of a payload, engineio's own limit
 SEPARATOR = "\x1e"
+
+# engineio measures by the wall clock how long a client has not answered a ping. If that clock is set forward, it would
+# drop clients that are about to answer; if it is set back, it would keep those that have gone.
+engineio.socket.time = SimpleNamespace(time=time.monotonic)
 
 
 @dataclass

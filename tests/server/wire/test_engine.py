@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -304,3 +305,20 @@ def test_an_upgrade_that_is_offered_by_polling_is_ignored(web):
         sid = json.loads(answer[1:])["sid"]
         assert web.server.eio.sessions[sid].connection is None
         assert web.ask(f"EIO=4&transport=polling&sid={sid}", b"40", HTTP_UPGRADE=upgrade)[0] == 200
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_wall_clock_that_is_set_neither_drops_a_client_that_answers_pings_nor_keeps_one_that_does_not(
+    web, monkeypatch, hours: int
+):
+    web.server.eio.ping_interval = 0
+    sid = web.shake_hands()
+    client = web.server.eio.sockets[sid]
+    while client.last_ping is None:  # until the server sends its first ping
+        eventlet.sleep(0)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600 * hours)
+    assert client.check_ping_timeout()
+    client.last_ping -= web.server.eio.ping_timeout + 1.0  # as if so much time had passed
+    assert not client.check_ping_timeout()
+    assert client.closed

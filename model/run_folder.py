@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from model.command import check_output_folder
 from model.dataset import Frames, sha256_of
 from model.loading import weights_sha256
 from model.pair_files import is_litter
@@ -44,10 +45,12 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
 
     Raises:
         ValueError: if it cannot.
+        OSError: if the folder cannot be written into.
     """
     settings = out / SETTINGS
     if out.exists() and not out.is_dir():
         raise ValueError(f"expected a run folder, got the file {out}")
+    check_output_folder(out)
     if not resume:
         if settings.exists():
             raise ValueError(

@@ -600,6 +600,8 @@ def test_a_new_run_takes_a_new_or_an_empty_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"expected a run folder, got the file .*/file"):
         check_run(tmp_path / "file", tiny(), resume=False)
+    with pytest.raises(OSError, match=r"expected to be able to write into the folder .*/file/run, got: Not a directory"):
+        check_run(tmp_path / "file" / "run", tiny(), resume=False)
 
 
 def test_a_folder_with_a_run_or_with_anything_else_is_not_overwritten(tmp_path):

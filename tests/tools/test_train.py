@@ -462,10 +462,12 @@ def test_settings_are_refused_before_data_is_read(tmp_path, capsys):
     assert "must be a multiple" in refused(arguments, capsys)
 
 
-def test_a_run_folder_that_cannot_be_made_is_refused_in_one_line(data, capsys):
-    (data.parent / "file").touch()
-    out = data.parent / "file" / "run"
-    assert str(out) in refused(["--data", str(data), "--out", str(out), *SIZES, "--batch", "2"], capsys)
+def test_a_run_folder_that_cannot_be_made_is_refused_before_data_is_read(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "run"
+    arguments = ["--data", str(tmp_path / "nowhere"), "--out", str(out), *SIZES, "--batch", "2"]
+    said = f"train: expected to be able to write into the folder {out}, got: Not a directory"
+    assert refused(arguments, capsys) == said
 
 
 def test_an_interruption_says_how_to_go_on(data, capsys, monkeypatch):

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 import keras
@@ -98,8 +100,15 @@ class AugmentedBatches(keras.utils.PyDataset):
         return self._steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers."""
-        drawn = self._processes.submit(_draw_inherited, self.epoch, step).result() if self._processes else None
+        """One batch: (batch, px, px, 3) float32 in [−1, 1] and (batch, px, px) uint8 class numbers.
+
+        Raises:
+            OSError: if a process that draws was ended, as by a system that lacks memory.
+        """
+        try:
+            drawn = self._processes.submit(_draw_inherited, self.epoch, step).result() if self._processes else None
+        except BrokenProcessPool as error:
+            raise OSError("expected each process to go on preparing batches (--workers), one ended early") from error
         images, masks = drawn or self.draw(self.epoch, step)
         return normalise(images), masks
 
@@ -176,9 +185,10 @@ def _process_pool(batches: AugmentedBatches, workers: int) -> ProcessPoolExecuto
 
 
 def _prepare_process(batches: AugmentedBatches) -> None:
-    """Prepare a forked process: it draws from `batches`, and ends with its parent process."""
+    """Prepare a forked process: it draws from `batches`, and ends with its parent process, which takes Ctrl-C."""
     global _inherited
     _inherited = batches
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)  # a forked process has none of OpenCV's threads
     end_with_parent()
 

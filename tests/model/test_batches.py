@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+import signal
 import time
 from dataclasses import replace
 from multiprocessing.synchronize import Event
@@ -156,6 +158,25 @@ def test_processes_that_draw_end_when_the_training_is_killed():
     assert len(drawing) == 3
     _, left = psutil.wait_procs(drawing, timeout=60)
     assert not left
+
+
+def test_an_interruption_is_left_to_the_training(capfd):
+    ahead, before = batches(workers=2), set(psutil.Process().children())
+    for process in ahead._processes._processes.values():
+        os.kill(process.pid, signal.SIGINT)
+    assert same(ahead[0], batches()[0])
+    assert set(psutil.Process().children()) == before
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_ended_is_told_in_one_line():
+    ahead = batches(workers=2)
+    next(iter(ahead._processes._processes.values())).kill()
+    with pytest.raises(
+        OSError, match=r"^expected each process to go on preparing batches \(--workers\), one ended early"
+    ):
+        while ahead[0]:
+            pass
 
 
 # --- augmentations

@@ -1,6 +1,7 @@
 """Folders that a program reads or writes."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -26,3 +27,13 @@ def make_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Write a file so that a kill leaves either the old file or the new one, never a part of the new one.
+
+    The unfinished file is hidden, because it has the ending of the file: networks and sets are listed by their endings.
+    """
+    part = file.with_name(f".part-{file.name}")
+    write(part)
+    part.replace(file)

@@ -111,8 +111,8 @@ def legacy_config(file: Path) -> Path:
 def networks_in(folder: Path) -> list[Path]:
     """List the networks of a folder and two levels below it by the names of their files, without opening them.
 
-    A conversion is listed if its weights are not beside it. No other files are looked at, because a folder of runs may
-    hold many thousand.
+    A conversion is listed if its weights are not beside it. Hidden files and folders are left out: they hold unfinished
+    networks. No other files are looked at, because a folder of runs may hold many thousand.
     """
     found = [file for depth in _DEPTHS for file in folder.glob(f"{depth}*{KERAS}")]
     converted = [part for depth in _DEPTHS for part in folder.glob(f"{depth}*{CONVERTED}")]
@@ -120,7 +120,11 @@ def networks_in(folder: Path) -> list[Path]:
     found += [file.with_name(file.name.removeprefix(_CONFIG)) for file in configs]
     files = [file for file in found if file.is_file()]
     alone = [part for part in converted if part.with_suffix(KERAS) not in files and _conversion_files(part)]
-    return sorted(file for file in [*files, *alone] if not file.name.startswith("."))
+    return sorted(file for file in [*files, *alone] if not _is_hidden(file.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def network_files(path: Path | str) -> tuple[Path, ...]:

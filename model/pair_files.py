@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from model.folders import check_folder
+from model.folders import check_folder, write_whole
 
 IMAGE_PX = 256
 JPEG_QUALITY = 75  # the original tool's
@@ -32,10 +32,8 @@ def partial_file(file: Path) -> Path:
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """Write a file so that a kill leaves the old file or none, and never a part of the new file."""
-    partial = partial_file(file)
-    partial.write_bytes(content)
-    partial.replace(file)
+    """Write a file as `write_whole` does."""
+    write_whole(file, lambda part: part.write_bytes(content))
 
 
 def is_litter(name: str) -> bool:

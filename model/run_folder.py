@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from model.command import check_output_folder
 from model.dataset import Frames, sha256_of
+from model.folders import write_whole
 from model.loading import weights_sha256
 from model.pair_files import is_litter
 from model.recipes import TrainingConfig
@@ -16,13 +17,6 @@ from model.recipes import TrainingConfig
 SETTINGS, LOG, TENSORBOARD = "settings.json", "log.csv", "tensorboard"
 BEGUN_WITH = "begun_with.json"
 CHECKPOINT, KEPT, WEIGHTS = "checkpoint.weights.h5", "kept_epoch.keras", "model_weights.keras"
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file so that a kill leaves either the old file or the new one, never a partial file."""
-    part = path.with_name(f"part-{path.name}")
-    write(part)
-    part.replace(path)
 
 
 def read_notes(file: Path) -> dict[str, Any]:

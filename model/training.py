@@ -17,6 +17,7 @@ from model.batches import AugmentedBatches
 from model.command import one_line
 from model.dataset import Frames
 from model.distilling import Pupil, load_teacher, start_narrowed
+from model.folders import write_whole
 from model.hysteresis import Thresholds, best_thresholds, count, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.losses import SegmentationLoss
@@ -32,7 +33,6 @@ from model.run_folder import (
     begin_run,
     check_begun,
     input_digests,
-    write_whole,
 )
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log

@@ -33,9 +33,10 @@ import keras
 
 from model.card import read_card
 from model.dataset import read_pairs
+from model.folders import write_whole
 from model.hysteresis import best_thresholds, count, thresholds_of, with_thresholds, without_thresholds
 from model.provenance import card_content, commit, targets_content, write_card
-from model.run_folder import WEIGHTS, write_whole
+from model.run_folder import WEIGHTS
 from model.scoring import HERO
 from model.training_run import score_parts
 from model.validation import predict

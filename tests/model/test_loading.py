@@ -341,8 +341,10 @@ def test_a_network_that_does_not_map_frames_to_masks_is_refused(tmp_path, networ
 
 
 def test_the_networks_of_a_folder_are_found_by_their_names(tmp_path):
-    (tmp_path / "run" / "best").mkdir(parents=True)
-    for name in ("a.keras", "a.json", "model", "config_model", "config_alone", "._a.keras", "run/best/b.keras"):
+    for folder in ("run/best", ".copy"):
+        (tmp_path / folder).mkdir(parents=True)
+    hidden = ("._a.keras", ".copy/a.keras")
+    for name in ("a.keras", "a.json", "model", "config_model", "config_alone", *hidden, "run/best/b.keras"):
         (tmp_path / name).write_text("")
     for name in ("a", "run/c"):
         (tmp_path / f"{name}.openvino" / "f32").mkdir(parents=True)

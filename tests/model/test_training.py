@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,7 +15,9 @@ from model import training
 from model.batches import AugmentedBatches
 from model.dataset import Frames
 from model.fcn import Widths
+from model.folders import write_whole
 from model.hysteresis import best_thresholds, count
+from model.loading import networks_in
 from model.networks import NETWORKS, build, layers_in
 from model.profile import HERO_FILE, hero_profile
 from model.recipes import PRECISIONS, TrainingConfig
@@ -296,7 +299,7 @@ def test_a_run_killed_and_resumed_ends_exactly_as_an_uninterrupted_one(tmp_path,
 
         def killed(path, write):
             if path.name == file and len(read_log(tmp_path / LOG)) == epochs_logged:
-                path.with_name("part-" + path.name).write_bytes(b"half a file")
+                path.with_name(".part-" + path.name).write_bytes(b"half a file")
                 raise KeyboardInterrupt
             write_whole(path, write)
 
@@ -572,6 +575,24 @@ def test_a_checkpoint_that_was_overwritten_in_places_is_refused_in_one_line(tmp_
             train(tiny(), frames(), frames(1), folder)
 
 
+def test_a_run_killed_before_its_first_file_is_whole_begins_again(tmp_path, monkeypatch):
+    def killed(text, *_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        train(tiny(), frames(), frames(1), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    check_run(tmp_path, tiny(), resume=False)
+
+
+def test_a_network_that_is_being_written_is_not_offered(tmp_path):
+    offered = []
+    write_whole(tmp_path / "a.keras", lambda part: offered.append((part.touch(), networks_in(tmp_path))))
+    assert offered == [(None, [])]
+    assert networks_in(tmp_path) == [tmp_path / "a.keras"]
+
+
 def test_settings_that_are_damaged_are_refused_by_their_name(tmp_path):
     for text in ("", "[1]", "null", '{"network"', "\xff"):
         (tmp_path / SETTINGS).write_bytes(text.encode("latin-1"))
@@ -600,7 +621,9 @@ def test_a_new_run_takes_a_new_or_an_empty_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"expected a run folder, got the file .*/file"):
         check_run(tmp_path / "file", tiny(), resume=False)
-    with pytest.raises(OSError, match=r"expected to be able to write into the folder .*/file/run, got: Not a directory"):
+    with pytest.raises(
+        OSError, match=r"expected to be able to write into the folder .*/file/run, got: Not a directory"
+    ):
         check_run(tmp_path / "file" / "run", tiny(), resume=False)
 
 

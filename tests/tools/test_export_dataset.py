@@ -240,7 +240,7 @@ def test_what_a_kill_left_half_done_is_done(file, tmp_path, capsys):
     exported(tmp_path, file)
     before = names(tmp_path)
     masks = sorted((tmp_path / "masks").iterdir())
-    masks[0].rename(masks[0].with_name(f"{masks[0].name}.partial"))
+    masks[0].rename(masks[0].with_name(f".part-{masks[0].name}"))
     masks[1].unlink()
     capsys.readouterr()
     assert exported(tmp_path, file) == 0

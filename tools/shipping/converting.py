@@ -23,7 +23,7 @@ def ship_converted(weights: Path) -> list[str]:
         OSError, ValueError: as `convert` and `check`.
     """
     make_output_folder(weights.parent)
-    with tempfile.TemporaryDirectory(dir=weights.parent) as made:
+    with tempfile.TemporaryDirectory(prefix=".", dir=weights.parent) as made:
         convert(weights, Path(made) / "f32")
         folder = ship(Path(made) / "f32", weights, "f32")
     lines = [f"{folder}: {check(weights)}"]

@@ -58,7 +58,8 @@ def ship_quantised(network: Path, data: Path) -> Quantised:
     training, sets = list_pairs(data / "train"), find_sets(data, VALIDATION)
     chosen = [training[number][0] for number in evenly_spread(len(training), FRAMES)]
     make_output_folder(weights.parent)
-    with tempfile.TemporaryDirectory(dir=weights.parent) as folder:
+    # Hidden, because a server that offers the networks of the folder must not offer the copy.
+    with tempfile.TemporaryDirectory(prefix=".", dir=weights.parent) as folder:
         # A copy of the network, beside which engines find the new int8 network.
         staged = stage(weights, Path(folder))
         made = shipped_folder(staged, "int8")

@@ -263,7 +263,11 @@ def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> i
         network.load_weights(checkpoint)
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # of h5py and Keras
         raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {one_line(error)}") from error
-    return int(ops.convert_to_numpy(network.optimizer.iterations)) // config.steps
+    steps = int(ops.convert_to_numpy(network.optimizer.iterations))
+    done, more = divmod(steps, config.steps)
+    if more or not 1 <= done <= config.epochs:  # each epoch saves it at its end; a failing disk leaves zeros
+        raise ValueError(f"expected the steps of 1 to {config.epochs} whole epochs in {checkpoint}, got {steps}")
+    return done
 
 
 def finished_log(out: Path, config: TrainingConfig, done: int) -> list[EpochLog]:

@@ -575,6 +575,18 @@ def test_a_checkpoint_that_was_overwritten_in_places_is_refused_in_one_line(tmp_
             train(tiny(), frames(), frames(1), folder)
 
 
+def test_a_checkpoint_without_the_number_of_its_steps_is_refused(tmp_path, whole):
+    """As a failing disk leaves it: the file is whole, but a block of values is zero."""
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    network = compiled_network(tiny())
+    network.optimizer.build(network.trainable_variables)
+    for steps in (0, 7, 10):  # there are 4 epochs of 2 steps
+        network.optimizer.iterations.assign(steps)
+        network.save_weights(folder / CHECKPOINT)
+        with pytest.raises(ValueError, match=rf"the steps of 1 to 4 whole epochs in .*{CHECKPOINT}, got {steps}$"):
+            train(tiny(), frames(), frames(1), folder)
+
+
 def test_a_run_killed_before_its_first_file_is_whole_begins_again(tmp_path, monkeypatch):
     def killed(text, *_):
         raise KeyboardInterrupt

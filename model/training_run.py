@@ -63,7 +63,7 @@ def run_training(
     log = read_log(out / LOG)
     card = {
         **describe(config, trained, log),
-        "validation_parts": {name: score._asdict() for name, score in parts.items()} if parts else None,
+        "validation_parts": {name: score.as_json() for name, score in parts.items()} if parts else None,
         "command": command(preset, config, folders, out),
         "commit": commit(),
         "data": {"names": [folder.name for folder in folders], **describe_data(data)},

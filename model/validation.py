@@ -1,5 +1,6 @@
 """Score a network on frames in memory."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -64,6 +65,10 @@ class DistanceScore(NamedTuple):
         """Mean of near and far IoU (of one of them if there are no frames of the other) × tp / (tp + fp + fn)."""
         iou = np.nanmean([self.near_iou, self.far_iou])
         return float(iou * right_share(self.tp, self.fp, self.fn))
+
+    def as_json(self) -> dict[str, float | None]:
+        """The figures for a card: None, which JSON has, for NaN, which it lacks."""
+        return {name: None if math.isnan(value) else value for name, value in self._asdict().items()}
 
     def __str__(self) -> str:
         return (

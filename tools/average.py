@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "hero_threshold_255": first.hero_threshold_255,
         "min_blob_px": first.min_blob_px,
         "thresholds": thresholds._asdict(),
-        "validation_parts": {part: score._asdict() for part, score in scores.items()},
+        "validation_parts": {part: score.as_json() for part, score in scores.items()},
         "command": shlex.join(["python", "tools/average.py", *(sys.argv[1:] if arguments is None else arguments)]),
         "commit": commit(),
         "average_of": averaged_cards,

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_without_near_heroes_the_score_is_that_of_the_far_ones():
     score = validate_by_distance(RedIsTheHero(), frames((4, 8), (0, 0), px=32))
     assert math.isnan(score.near_iou)
     assert score.score == pytest.approx(4 / 8)
+    assert json.loads(json.dumps(score.as_json(), allow_nan=False)) == {**score._asdict(), "near_iou": None}
 
 
 def test_frames_without_the_hero_have_no_score_by_distance():

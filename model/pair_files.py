@@ -53,8 +53,8 @@ def list_files(folder: Path, endings: Collection[str]) -> list[Path]:
 
 
 def frame_number(file: Path) -> str | None:
-    """Number of a file's frame: the last five or more digits in a row in its name; None without any."""
-    return (re.findall(r"\d{5,}", file.stem) or [None])[-1]
+    """Number of a file's frame: the last five or more digits in a row in its name, else the last digits; or None."""
+    return (re.findall(r"\d{5,}", file.stem) or re.findall(r"\d+", file.stem) or [None])[-1]
 
 
 def _can_pair(image: Path, mask: Path) -> bool:

@@ -27,10 +27,12 @@ def ten_pairs(without_image=(), without_mask=(), more_images=(), more_masks=()):
         ("0__mask_00026.png", "00026"),
         ("0_20180615_cam1_00004.jpeg", "00004"),
         ("0_run1_cam1_123456.jpeg", "123456"),
+        ("frame_0005.jpeg", "0005"),
+        ("run2_7_mask.png", "7"),
         ("near.jpeg", None),
     ],
 )
-def test_the_frame_number_is_the_last_of_five_or_more_digits(tmp_path, name, number):
+def test_the_frame_number_is_the_last_of_five_or_more_digits_else_the_last_digits(tmp_path, name, number):
     assert frame_number(tmp_path / name) == number
 
 
@@ -65,6 +67,15 @@ def test_names_of_other_forms_pair_up_by_their_frame_numbers(tmp_path, names):
 def test_names_without_a_frame_number_pair_up_in_order(tmp_path):
     (pair,) = list_pairs(make_set(tmp_path, ["near.jpeg"], ["close.png"]))
     assert [file.name for file in pair] == ["near.jpeg", "close.png"]
+
+
+@pytest.mark.parametrize("lost", [[], [2]])
+def test_short_frame_numbers_are_compared_too(tmp_path, lost):
+    """Without the mask of frame 1, each mask was paired with the image before its own, up to the last image."""
+    images = [f"frame_{number}.jpeg" for number in range(4) if number not in lost]
+    folder = make_set(tmp_path, images, [f"frame_{number}.png" for number in (0, 2, 3)])
+    with pytest.raises(ValueError, match=r"expected a mask .*frame_1\.jpeg"):
+        list_pairs(folder)
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

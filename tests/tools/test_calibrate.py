@@ -16,6 +16,7 @@ from model.evidence import Doubt, Evidence, Looks
 from model.pair_files import list_pairs
 from model.profile import hero_profile
 from tools.calibrate import main
+from tools.labelled import calibrating
 from tools.labelled.people import people_in
 
 PX = 64
@@ -209,6 +210,22 @@ def test_each_target_has_its_own_evidence_to_which_the_other_is_somebody_else(of
     content = json.loads(of_two_targets.with_suffix(".json").read_text())
     assert (content["calibration"]["heroes"], content["calibration"]["others"]) == (40, 72)
     assert content["more_targets"] == [dog], "that of the dog stays"
+
+
+def test_targets_may_be_calibrated_at_the_same_time(of_two_targets, tmp_path, monkeypatch):
+    save_two_targets(tmp_path / "data")
+    held_out = calibrating.held_out
+
+    def after_the_dog(*arguments, **options):
+        monkeypatch.setattr(calibrating, "held_out", held_out)
+        assert calibrated(of_two_targets, tmp_path / "data", "--target", "dog") == 0
+        return held_out(*arguments, **options)
+
+    monkeypatch.setattr(calibrating, "held_out", after_the_dog)
+    assert calibrated(of_two_targets, tmp_path / "data") == 0
+    content = json.loads(of_two_targets.with_suffix(".json").read_text())
+    heroes = [each["calibration"]["heroes"] for each in (content, *content["more_targets"])]
+    assert heroes == [40, 32]
 
 
 def test_a_target_that_the_network_does_not_know_and_lookalikes_of_a_further_one_are_refused(

@@ -79,7 +79,6 @@ def calibrate(
         OSError, ValueError: as `check_calibratable`, `load_engine` and `fit`.
     """
     weights = check_calibratable(network, target)
-    content = card_content(weights) or {}
     engine, file = load_engine("auto", network, precision), second_look_file(weights)
     card = engine.card.following(target)
     is_first = card is engine.card
@@ -96,11 +95,11 @@ def calibrate(
     from_px = card.profile.second_look_from_px
     fitted = fit(examples, similar, from_px=from_px)
     evidence, truth = held_out(examples, similar, from_px=from_px), np.array([example.is_hero for example in examples])
-    loss = log_loss(evidence, truth)
+    loss, doubt = log_loss(evidence, truth), fit_doubt(examples, fitted.first)
+    content = card_content(weights) or {}  # only now: another target may have been calibrated in the meantime
     of_target = content if is_first else _further_target(content, card.profile.name)
     of_target["evidence"] = asdict(fitted.first)
     of_target["second_evidence"] = None if fitted.second is None else asdict(fitted.second)
-    doubt = fit_doubt(examples, fitted.first)
     of_target["doubt"] = asdict(doubt)
     of_target["calibration"] = {
         "recordings": sorted({example.recording for example in examples}),

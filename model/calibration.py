@@ -96,7 +96,7 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
         OneSidedError: if there are no examples of the hero, or none of others.
     """
     truth = np.array([example.is_hero for example in examples], bool)
-    first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth)
+    first = _regression([example.looks._replace(likeness=0.0) for example in examples], truth, "examples")
     looked_at = [example for example in (*examples, *similar) if example.looks.is_worth_second_look(from_px)]
     if not any(example.looks.likeness for example in looked_at):
         return Fitted(first, None, from_px)
@@ -104,7 +104,8 @@ def fit(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px
     alone = [
         each.looks._replace(mean_margin=0.0, strongest_margin=0.0, brightness=_SAME_BRIGHTNESS) for each in looked_at
     ]
-    second = _regression(alone, np.array([example.is_hero for example in looked_at], bool))
+    is_hero = np.array([example.is_hero for example in looked_at], bool)
+    second = _regression(alone, is_hero, "examples that are worth a second look")
     return Fitted(first, second, from_px)
 
 
@@ -129,11 +130,14 @@ def fit_doubt(examples: Sequence[Example], evidence: Evidence) -> Doubt:
     return doubt
 
 
-def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
-    """Fit a logistic regression on the terms of looks; its constant is reduced by the log odds of the examples."""
+def _regression(looks: Sequence[Looks], truth: np.ndarray, which: str) -> Evidence:
+    """Fit a logistic regression on the terms of looks; its constant is reduced by the log odds of the examples.
+
+    `which` names the examples in an error.
+    """
     if not truth.any() or truth.all():
         raise OneSidedError(
-            f"expected examples of the hero and of others, got {truth.sum()} of {len(truth)} of the hero"
+            f"expected {which} of the hero and of others, got {truth.sum()} of {len(truth)} of the hero"
         )
     log_odds = math.log(truth.sum() / (~truth).sum())
     terms = np.array([each.terms() for each in looks])
@@ -159,15 +163,28 @@ def _regression(looks: Sequence[Looks], truth: np.ndarray) -> Evidence:
 def held_out(examples: Sequence[Example], similar: Sequence[Example] = (), *, from_px: float) -> np.ndarray:
     """Cross-validate `fit`: the evidence of each example, by a fit without the quarter of recordings that has its own.
 
-    If such a fit would have no heroes or no others (for example with a single recording), it leaves out a quarter of
-    the examples instead: a quarter of the heroes and a quarter of the others, in their order.
+    If such a fit would have no heroes or no others (for example with a single recording), or none for the second look,
+    it leaves out a quarter of the examples instead: a quarter of the heroes and a quarter of the others, in their
+    order, and of each those who are worth a second look apart.
+
+    Raises:
+        OneSidedError: as `fit`, also if too few examples remain in such a fit.
     """
     recordings = sorted({example.recording for example in examples})
-    folds = np.array([recordings.index(example.recording) % FOLDS for example in examples])
-    is_hero = np.array([example.is_hero for example in examples], bool)
-    if any(len(np.unique(is_hero[folds != fold])) < 2 for fold in np.unique(folds)):
-        for kind in (is_hero, ~is_hero):
-            folds[kind] = np.arange(kind.sum()) * FOLDS // max(1, kind.sum())
+    by_recording = np.array([recordings.index(example.recording) % FOLDS for example in examples])
+    try:
+        return _left_out(examples, similar, from_px, by_recording)
+    except OneSidedError:
+        in_quarters = np.zeros(len(examples), int)
+        kinds = [(example.is_hero, example.looks.is_worth_second_look(from_px)) for example in examples]
+        for kind in set(kinds):
+            of_kind = np.array([each == kind for each in kinds])
+            in_quarters[of_kind] = np.arange(of_kind.sum()) * FOLDS // of_kind.sum()
+        return _left_out(examples, similar, from_px, in_quarters)
+
+
+def _left_out(examples: Sequence[Example], similar: Sequence[Example], from_px: float, folds: np.ndarray) -> np.ndarray:
+    """The evidence of each example, by a fit without its fold; `folds` has the fold of each, (N,) int."""
     evidence = np.zeros(len(examples))
     for fold in np.unique(folds):
         kept = [example for example, own in zip(examples, folds, strict=True) if own != fold]

@@ -13,6 +13,7 @@ from model.calibration import (
     LEAST_HEROES,
     NEAR_SHARE_NOT_DOUBTED,
     Example,
+    OneSidedError,
     Reliability,
     fit_doubt,
     log_loss,
@@ -173,6 +174,25 @@ def test_where_one_recording_alone_shows_the_hero_frames_are_held_out():
     ]
     truth = np.array([example.is_hero for example in known])
     assert log_loss(held_out(known), truth) < log_loss(np.zeros(len(truth)), truth)
+
+
+def test_where_others_are_worth_a_second_look_in_one_recording_alone_frames_are_held_out():
+    known = []
+    for number, each in enumerate(looked_at_again(400)):
+        recording = number // 4 % 8  # each shows the hero in a quarter of its frames
+        is_worth = each.is_hero or recording == 3
+        looks = each.looks if is_worth else each.looks._replace(strongest_margin=0.0, likeness=0.0)
+        known.append(each._replace(recording=f"r{recording}", looks=looks))
+    truth = np.array([example.is_hero for example in known])
+    assert fit(known).second is not None
+    assert log_loss(held_out(known), truth) < log_loss(np.zeros(len(truth)), truth)
+
+
+def test_one_sided_examples_of_the_second_look_are_told_as_those():
+    known = [*looked_at_again(40), *examples(40)]
+    known = [each for each in known if each.is_hero or not each.looks.is_worth_second_look(FROM_PX)]
+    with pytest.raises(OneSidedError, match="expected examples that are worth a second look of the hero and of others"):
+        fit(known)
 
 
 def test_misleading_recordings_give_held_out_evidence_at_chance_level():

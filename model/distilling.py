@@ -16,9 +16,10 @@ import numpy as np
 from keras import ops
 
 from model.fpn import Pyramid, Stage
-from model.loading import load_network
+from model.loading import load_network, resolve_weights
 from model.losses import class_weights
 from model.networks import NETWORKS, build, layers_in
+from model.provenance import card_content
 from model.recipes import TrainingConfig
 from model.scoring import HERO
 
@@ -62,6 +63,10 @@ def load_teacher(config: TrainingConfig) -> keras.Model:
     if trained.name not in NETWORKS or found != classes:
         expected = f"a teacher of {classes} classes in {config.teacher}, one of {', '.join(NETWORKS)}"
         raise ValueError(f"expected {expected}, got {trained.name} with {found}")
+    names = (card_content(resolve_weights(config.teacher)) or {}).get("classes", config.classes)
+    if tuple(names) != config.classes:
+        expected = f"a teacher of the classes {', '.join(config.classes)} in {config.teacher}"
+        raise ValueError(f"expected {expected}, got one of {', '.join(names)}")
     with layers_in(config.precision):
         teacher = build(trained.name, None, classes)
     teacher.set_weights(trained.get_weights())

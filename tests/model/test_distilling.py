@@ -127,6 +127,13 @@ def test_a_teacher_of_other_classes_or_of_another_kind_is_refused(tmp_path):
     build("fcn1", 16, classes=4).save(tmp_path / "four.keras")
     with pytest.raises(ValueError, match=r"a teacher of 3 classes in .*four.keras, one of fcn1.* got fcn1 with 4"):
         load_teacher(TrainingConfig(teacher=str(tmp_path / "four.keras")))
+    build("fcn1", 16).save(tmp_path / "dog.keras")
+    load_teacher(TrainingConfig(teacher=str(tmp_path / "dog.keras")))  # nothing says what its classes are
+    (tmp_path / "dog.json").write_text('{"classes": ["surroundings", "dogs", "dog"]}')
+    with pytest.raises(
+        ValueError, match=r"classes surroundings, people, hero in .*dog.keras, got one of .*, dogs, dog"
+    ):
+        load_teacher(TrainingConfig(teacher=str(tmp_path / "dog.keras")))
 
 
 def test_the_shipped_widths_fit_the_shipped_network():

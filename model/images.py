@@ -22,12 +22,15 @@ def open_image(file: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.
     """Read an image file completely; its size is checked before it is decoded.
 
     Raises:
-        ValueError: if it is not a whole image of one of the formats, or too large; the message names the file.
+        ValueError: if it is not a whole image of one of the formats, too large, or of more than 8 bits in a channel of
+            grey, of which Pillow would keep the darkest 256 values; the message names the file.
     """
     try:
         with Image.open(file, formats=formats) as image:
             if math.prod(image.size) > MOST_IMAGE_PX:
                 raise ValueError(f"{image.width}×{image.height} pixels, more than {MOST_IMAGE_PX:,}")
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"grey of more than 8 bits ({image.mode})")
             image.load()
             return image
     # Pillow raises nearly anything on a broken file.

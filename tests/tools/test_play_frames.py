@@ -236,6 +236,14 @@ def test_a_raw_recording_brings_its_own_depth(tmp_path):
     np.testing.assert_allclose(frame.depth_m, 20.0)  # the hero's layer is nearest: 51/255 of 100 m
 
 
+def test_depth_layers_of_several_sizes_are_told_as_an_unreadable_image(tmp_path):
+    for number, px in ((1, 256), (2, 256), (3, 256), (4, 128)):
+        Image.fromarray(np.zeros((px, px, 3), np.uint8)).save(tmp_path / f"cam{number}_00000.png")
+    (told,) = read_frames(image_files(tmp_path))
+    assert isinstance(told, UnreadableImageError)
+    assert str(told) == f"expected depth layers of one size beside {tmp_path / 'cam1_00000.png'}, got several"
+
+
 # How it fails
 
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from support.live import WATCHDOG
 from support.recorded_session import SHIPPED, happened, read, real_frames
 from support.waiting import wait_until
@@ -65,6 +66,26 @@ def test_a_folder_is_played_in_order_and_what_is_no_image_is_told(tmp_path):
     assert (first.name, third.name) == ("0.png", "2.png")
     assert (third.image == 20).all()
     assert isinstance(second, UnreadableImageError)
+
+
+def test_photos_of_a_turned_camera_are_played_as_viewers_show_them(tmp_path):
+    """A phone held upright stores a lying picture, and the way to turn it: 6 is by 90° to the right."""
+    lying, turned = np.zeros((64, 64, 3), np.uint8), Image.Exif()
+    lying[:, :32] = 200  # its left half is the upper half of the picture
+    turned[ExifTags.Base.Orientation] = 6
+    Image.fromarray(lying).save(tmp_path / "turned.jpeg", exif=turned)
+    Image.fromarray(lying).save(tmp_path / "unknown.jpeg", exif=b"Exif\0\0no such notes")
+    with open_video(str(tmp_path), 5.0) as video:
+        seen, as_stored = (picture.image for picture in video)
+    assert (seen[:24].min() > 150, seen[40:].max() < 50) == (True, True)
+    assert (as_stored[:, :24].min() > 150, as_stored[:, 40:].max() < 50) == (True, True)
+
+
+def test_a_picture_of_16_bits_is_told_and_not_sent_white(tmp_path):
+    Image.fromarray(np.full((64, 64), 20_000, np.uint16)).save(tmp_path / "deep.png")
+    with open_video(str(tmp_path), 5.0) as video:
+        (told,) = video
+    assert str(told).endswith("deep.png, got: grey of more than 8 bits (I;16)")
 
 
 def test_the_square_in_the_middle_is_sent_as_large_as_the_server_takes():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from model.images import open_image
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
@@ -102,12 +102,22 @@ def read_frames(
 
 
 def _read_image(file: Path) -> bytes | np.ndarray:
-    """Read an image: a JPEG of QuadSim's size as bytes, any other as 256×256 RGB."""
+    """Read an image: an upright JPEG of QuadSim's size as bytes, any other as 256×256 RGB."""
     size_px = QUADSIM_CAMERA.image_px
     image = _open(file)
-    if image.format == "JPEG" and image.size == (size_px, size_px):
+    seen = upright(image)
+    if image.format == "JPEG" and image.size == (size_px, size_px) and seen is image:
         return file.read_bytes()
-    return np.asarray(ImageOps.fit(image.convert("RGB"), (size_px, size_px)))
+    return np.asarray(ImageOps.fit(seen.convert("RGB"), (size_px, size_px)))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as viewers show it: a camera that is turned stores lying images, and notes how it was held (EXIF)."""
+    try:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if is_turned else image
+    except Exception:  # Pillow raises nearly anything on damaged notes, without which the image is as good
+        return image
 
 
 def _recorded_depth_m(file: Path) -> np.ndarray | None:
@@ -117,7 +127,10 @@ def _recorded_depth_m(file: Path) -> np.ndarray | None:
     layers = [file.with_name(f"cam{number}_{file.name[5:]}") for number in (2, 3, 4)]
     if not all(layer.is_file() for layer in layers):
         return None
-    nearest = np.minimum.reduce([np.asarray(_open(layer).convert("L")) for layer in layers])
+    depths = [np.asarray(_open(layer).convert("L")) for layer in layers]
+    if len({depth.shape for depth in depths}) > 1:
+        raise UnreadableImageError(f"expected depth layers of one size beside {file}, got several")
+    nearest = np.minimum.reduce(depths)
     return np.where(nearest < 255, nearest * (QUADSIM_CAMERA.far_m / 255), np.inf)
 
 

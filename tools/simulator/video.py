@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from model.images import MOST_IMAGE_PX, open_image
-from tools.simulator.recorded import UnreadableImageError, image_files
+from tools.simulator.recorded import UnreadableImageError, image_files, upright
 
 # The largest square of a picture that the server takes.
 LARGEST_PX = 480
@@ -59,7 +59,7 @@ class _Folder(Video):
     def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
         for file in self._files:
             try:
-                picture = Picture(file.name, middle_square(np.asarray(open_image(file).convert("RGB"))))
+                picture = Picture(file.name, middle_square(np.asarray(upright(open_image(file)).convert("RGB"))))
             except ValueError as error:
                 yield UnreadableImageError(str(error))
             else:

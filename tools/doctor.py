@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = from_options(DoctorSettings, options)
     if options.server is not None and settings != DoctorSettings():
         raise ValueError("expected --server without --host, --port and --seconds, which are for --listen")
+    if not options.listen and (settings.host, settings.seconds) != (DoctorSettings.host, DoctorSettings.seconds):
+        raise ValueError("expected --host and --seconds with --listen only")
     if options.listen:
         return _listen(settings)
     if options.server is None:

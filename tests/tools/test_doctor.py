@@ -188,6 +188,12 @@ def test_another_program_in_the_servers_place_is_told(capsys):
     assert capsys.readouterr().out.startswith("WRONG server: no follow-me server at http://127.0.0.1:")
 
 
+@pytest.mark.parametrize("option", [("--seconds", "5"), ("--host", "0.0.0.0")])
+def test_options_to_listen_are_not_ignored_without_listening(option, capsys):
+    assert doctor.main([*option]) == 2
+    assert capsys.readouterr().err == "doctor: expected --host and --seconds with --listen only\n"
+
+
 def test_a_taken_port_cannot_be_listened_on(server):
     run = subprocess.run(
         [sys.executable, REPOSITORY / "tools" / "doctor.py", "--listen", "--port", str(server.port)],

@@ -103,7 +103,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     check(
         options,
-        ("minutes", 0 < options.minutes < math.inf, "above 0 and finite"),
+        (
+            "minutes",
+            FRAME_PERIOD_S / 60 <= options.minutes < math.inf,
+            f"of a frame ({FRAME_PERIOD_S / 60:.4f}) or more",
+        ),
         ("drones", options.drones >= 1, "of at least 1"),
         ("idle", options.idle >= 0, "of at least 0"),
     )

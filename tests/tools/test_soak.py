@@ -30,6 +30,12 @@ def test_what_grows_is_told(capsys, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("minutes", ["0.001", "0", "nan", "inf"])
+def test_less_than_a_frame_is_refused(minutes, capsys):
+    assert main(["--minutes", minutes]) == 2
+    assert capsys.readouterr().err.startswith("soak: expected --minutes of a frame (0.0033) or more, got ")
+
+
 @pytest.mark.parametrize(
     ("sent", "memory_mb", "grown_mb"),
     [

@@ -32,6 +32,7 @@ from model.evaluation import evaluate, find_sets
 from model.fpn import Pyramid
 from model.networks import NETWORKS, build, multiply_adds
 from model.options import check
+from model.pair_files import replace_file
 from model.recipes import PRESETS, TrainingConfig
 from model.run_folder import SETTINGS, WEIGHTS, check_begun, frames_digests, read_notes
 from model.scoring import EVALUATION_SETS, HERO
@@ -115,11 +116,12 @@ def check_budget(file: Path, minutes: float) -> None:
     """Write the budget of a folder's trainings into the file, minutes, or compare it with the file's.
 
     Raises:
-        ValueError: if the trainings were begun with another budget.
+        ValueError: if the trainings were begun with another budget, or the file is damaged.
     """
-    if file.exists() and (noted := json.loads(file.read_text())) != minutes:
+    if not file.exists():
+        replace_file(file, f"{minutes}\n".encode())
+    elif (noted := file.read_text(errors="replace").strip()) != f"{minutes}":
         raise ValueError(f"expected --minutes {noted}, the budget in {file}, got {minutes}: choose another --out")
-    file.write_text(f"{minutes}\n")
 
 
 def interrupted_config(run: Path) -> TrainingConfig | None:

@@ -67,6 +67,9 @@ def test_a_budget_and_measured_steps_are_kept(data, tmp_path, capsys, monkeypatc
     assert main([*arguments, "--minutes", "1e-9"]) == 0
     assert main([*arguments, "--minutes", "2"]) == 2
     assert "expected --minutes 1e-09, the budget in " in capsys.readouterr().err
+    (tmp_path / "runs" / compare.BUDGET).write_text("")  # as a kill of an older version left it
+    assert main([*arguments, "--minutes", "1e-9"]) == 2
+    assert f"the budget in {tmp_path / 'runs' / compare.BUDGET}, got 1e-09" in capsys.readouterr().err
     begun = compare.interrupted_config(tmp_path / "runs" / "small")
     assert (begun.network, begun.epochs, begun.steps) == ("small", 1, 1)
     assert compare.interrupted_config(tmp_path / "runs" / "other") is None

@@ -5,7 +5,7 @@
 FILE has annotations in COCO's format, with masks (runs) or polygons, in the categories people and hero. All other
 pixels are surroundings. Where people and hero overlap, the hero is in front. An image that the file does not list keeps
 its mask. An image that it lists without annotations shows surroundings only. Nothing is written unless the whole file
-is valid.
+is valid. A mask of several targets is refused, because the file has no categories for the further ones.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted: the same command goes on.
 """
@@ -24,8 +24,9 @@ from PIL import Image
 from model.coco import read_annotations
 from model.command import command, print_text, run_command
 from model.dataset import read_pair
+from model.mask_colours import MOST_TARGETS
 from model.pair_files import IMAGE_PX, list_pairs, replace_file
-from model.scoring import CLASSES
+from model.scoring import CLASSES, HERO
 
 
 @command("take_corrections", interrupted="interrupted; the same command goes on")
@@ -48,11 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def is_mask(image: Path, mask: Path, classes: np.ndarray) -> bool:
-    """Whether the mask of an image shows these classes; False if it is damaged, because it must be replaced then."""
+    """Whether the mask of an image shows these classes; False if it is damaged, because it must be replaced then.
+
+    Raises:
+        ValueError: if it shows further targets, which annotations lack.
+    """
     try:
-        return np.array_equal(read_pair(image, mask, IMAGE_PX)[1], classes)
+        shown = read_pair(image, mask, IMAGE_PX, MOST_TARGETS)[1]
     except ValueError:
         return False
+    if shown.max() > HERO:
+        raise ValueError(f"expected a mask of one target, in blue, to correct, got one with others in {mask}")
+    return np.array_equal(shown, classes)
 
 
 def write_mask(file: Path, classes: np.ndarray) -> None:

@@ -115,6 +115,20 @@ def test_a_damaged_mask_is_replaced_by_its_correction(candidates, taken):
     assert all(np.array_equal(classes, before[name]) for name, classes in classes_of(candidates).items())
 
 
+def test_a_mask_of_several_targets_is_refused_and_keeps_them(candidates, taken):
+    *_, (_, mask) = list_pairs(candidates)
+    with Image.open(mask) as opened:
+        pixels = np.array(opened)
+    pixels[:5, :5] = (255, 255, 0)
+    Image.fromarray(pixels).save(mask)
+    before = files(candidates)
+    status, said = taken(candidates, annotations(candidates))
+    assert (status, said) == (
+        2, f"take_corrections: expected a mask of one target, in blue, to correct, got one with others in {mask}"
+    )  # fmt: skip
+    assert files(candidates) == before
+
+
 def test_an_image_without_annotations_shows_surroundings_and_one_that_is_not_listed_stays(candidates, taken):
     before = classes_of(candidates)
     shown = [name for name, classes in before.items() if classes.any()]

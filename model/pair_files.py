@@ -23,7 +23,7 @@ PathPair = tuple[Path, Path]
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 # The number of a file's recording, with which the original tool's names begin: 0_run1_cam1_00000.jpeg.
 _FOLD = re.compile(r"\d+_")
-_LAYER = re.compile(r".*cam[234]_\d{5,}\.png")
+_LAYER = re.compile(r".*cam[234]_\d{5,}\.png")  # a depth layer, unless an image has this name, too
 
 
 def partial_file(file: Path) -> Path:
@@ -84,8 +84,9 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
         ValueError: if an image or a mask is alone, the files of a pair have different recordings or frame numbers, or
             the original tool has left its depth layers among the masks; the message names the file.
     """
+    stems = {image.stem for image in images}
     for mask in masks:
-        if _LAYER.fullmatch(mask.name):
+        if _LAYER.fullmatch(mask.name) and mask.stem not in stems:
             raise ValueError(
                 f"expected only masks in {mask.parent}, got {mask.name}, a depth layer that an interrupted run of the "
                 "original tool left: delete its cam2_, cam3_ and cam4_ files, or make the set again in a new folder"

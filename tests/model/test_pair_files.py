@@ -78,6 +78,12 @@ def test_short_frame_numbers_are_compared_too(tmp_path, lost):
         list_pairs(folder)
 
 
+def test_a_mask_whose_image_has_its_name_is_no_depth_layer(tmp_path):
+    """As `tools/export_dataset.py` names the frames of a recording cam2.mcap."""
+    (pair,) = list_pairs(make_set(tmp_path, ["cam2_00005.jpeg"], ["cam2_00005.png"]))
+    assert [file.name for file in pair] == ["cam2_00005.jpeg", "cam2_00005.png"]
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"expected .*/images to hold \*\.jpeg files, found none"):
         list_pairs(make_set(tmp_path, [], []))

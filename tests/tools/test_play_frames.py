@@ -244,6 +244,12 @@ def test_depth_layers_of_several_sizes_are_told_as_an_unreadable_image(tmp_path)
     assert str(told) == f"expected depth layers of one size beside {tmp_path / 'cam1_00000.png'}, got several"
 
 
+def test_photos_that_are_named_like_depth_layers_are_played(tmp_path):
+    for name in ("cam2_00001.jpeg", "cam2_00002.jpeg", "cam3_00001.png"):
+        (tmp_path / name).touch()
+    assert [file.name for file in image_files(tmp_path)] == ["cam2_00001.jpeg", "cam2_00002.jpeg", "cam3_00001.png"]
+
+
 # How it fails
 
 

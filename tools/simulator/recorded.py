@@ -1,6 +1,7 @@
 """Read folders of recorded images as frames to play; adds synthetic depth if they have none."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ CAMERA_POSE = Pose(x_m=0.0, y_m=0.0, z_m=3.0, roll_deg=0.0, pitch_deg=30.0, yaw_
 
 PLAYED_ENDINGS = (*IMAGE_ENDINGS, ".png")
 _IMAGE_FOLDERS = ("images", "IMG")
+_LAYER = re.compile(r"cam[234]_\d{5,}\.png")  # of a raw recording, beside cam1_
 
 
 class PlayedFrame(NamedTuple):
@@ -57,12 +59,12 @@ def image_files(directory: Path) -> list[Path]:
     inner = next((directory / name for name in _IMAGE_FOLDERS if (directory / name).is_dir()), directory)
     if not inner.is_dir():
         raise FileNotFoundError(f"expected a folder of images, found none at {directory}")
-    colour = [
-        file for file in list_files(inner, PLAYED_ENDINGS) if not file.name.startswith(("cam2_", "cam3_", "cam4_"))
-    ]
-    if not colour:
+    files = list_files(inner, PLAYED_ENDINGS)
+    if any(file.name.startswith("cam1_") for file in files):
+        files = [file for file in files if not _LAYER.fullmatch(file.name)]
+    if not files:
         raise FileNotFoundError(f"expected images ({', '.join(PLAYED_ENDINGS)}) in {inner}, got none")
-    return colour
+    return files
 
 
 def mask_files(files: Sequence[Path]) -> dict[Path, Path]:

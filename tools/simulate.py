@@ -78,6 +78,7 @@ class SimulationSettings:
             ("seed", self.seed >= 0, "of at least 0"),
             *population_rules(self.people, self.lookalikes),
             ("drones", self.drones >= 1, "of at least 1"),
+            ("record_every", self.record is not None or self.record_every == RECORD_EVERY_S, "only with --record"),
             *(
                 (name, 0 < getattr(self, name) < math.inf, "above 0 and finite")
                 for name in ("duration", "speed", "record_every")
@@ -86,8 +87,8 @@ class SimulationSettings:
         object.__setattr__(self, "lookalikes", lookalikes_of(self.target, self.lookalikes, self.people))
         if self.no_server and self.record is None:
             raise ValueError("expected --record with --no-server, got none: there would be nothing to do")
-        for name in ("report", "lock_step"):
-            if self.no_server and getattr(self, name):
+        for name in ("server", "report", "lock_step", "speed", "locale"):
+            if self.no_server and getattr(self, name) != getattr(SimulationSettings, name):
                 raise ValueError(f"expected {flag(name)} only with a server, got it with --no-server")
         if self.record is not None and self.drones > 1:
             raise ValueError(f"expected one drone with --record, got {self.drones}: record each in its own process")

@@ -24,6 +24,7 @@ from model.training import Trained, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
 
+EXAM_FOLDER = "sample_evaluation_data"  # in a dataset folder
 CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.run_folder`
 # Outlines in the samples. The targets' colours differ from those in the masks.
 OUTLINES = {PEOPLE: (0, 90, 255), **dict(enumerate(((0, 255, 0), (255, 255, 0), (255, 0, 255), (0, 255, 255)), HERO))}
@@ -92,6 +93,17 @@ def command(preset: str, config: TrainingConfig, data: Sequence[Path], out: Path
     return shlex.join(["python", "tools/train.py", *(str(part) for option in options for part in option)])
 
 
+def score_command(weights: Path, folders: Sequence[Path]) -> str | None:
+    """The command that scores weights on the exam of a dataset folder, else on its `validation/`; None without both."""
+    for sets, options in ((EXAM_FOLDER, ()), (evaluation.VALIDATION, ("--set", evaluation.VALIDATION))):
+        for folder in folders:
+            if (folder / sets).is_dir():
+                return shlex.join(
+                    [".venv/bin/python", "tools/evaluate.py", *map(str, (weights, "--data", folder)), *options]
+                )
+    return None
+
+
 def describe(config: TrainingConfig, trained: Trained, log: list[EpochLog]) -> dict:
     """Describe the weights of a run for their card."""
     best = best_epoch(log)
@@ -147,7 +159,7 @@ def exam_sets(data: Sequence[Path]) -> dict[str, Path]:
     Raises:
         FileNotFoundError: if that folder has only some of them.
     """
-    having = [folder for folder in data if (folder / "sample_evaluation_data").is_dir()]
+    having = [folder for folder in data if (folder / EXAM_FOLDER).is_dir()]
     return evaluation.find_sets(having[0]) if having else {}
 
 

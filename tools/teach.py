@@ -24,6 +24,7 @@ begin_command(__name__)  # before the imports that take seconds
 import argparse
 import logging
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     course = parse(arguments)
     make_output_folder(course.out)
     run_stages(course.stages(), course.state)
-    print_text(f"report: {course.out / 'report.html'}\nserve it: .venv/bin/python server/follower.py {course.weights}")
+    serve = shlex.join([".venv/bin/python", "server/follower.py", str(course.weights)])
+    print_text(f"report: {course.out / 'report.html'}\nserve it: {serve}")
     return 0
 
 

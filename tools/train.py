@@ -30,14 +30,14 @@ import argparse
 import logging
 from pathlib import Path
 
-from model.command import command, run_command
+from model.command import command, print_text, run_command
 from model.loading import import_keras
 
 import_keras()  # first, without its start-up notes; imports below need it
 
 from model.options import add_options, from_options
 from model.recipes import PRESETS, TrainingConfig, find_preset
-from model.training_run import run_training
+from model.training_run import run_training, score_command
 
 
 @command("train", interrupted="interrupted; once training has begun, the same command with --resume goes on")
@@ -49,8 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("model").setLevel(logging.INFO)
     config = from_options(TrainingConfig, options, find_preset(options.preset))
     trained = run_training(config, folders, out, preset=options.preset, resume=options.resume)
-    score = f".venv/bin/python tools/evaluate.py {trained.weights} --data {folders[0]}"
-    print(f"weights: {trained.weights}\nscore them: {score}")
+    print_text(f"weights: {trained.weights}")
+    if score := score_command(trained.weights, folders):
+        print_text(f"score them: {score}")
     return 0
 
 

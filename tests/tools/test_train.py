@@ -28,7 +28,7 @@ from model.run_folder import CHECKPOINT, LOG, SETTINGS, WEIGHTS, check_run
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training import Trained
 from model.training_log import EpochLog, read_log
-from model.training_run import OUTLINES, command, describe, draw_samples
+from model.training_run import OUTLINES, command, describe, draw_samples, score_command
 from model.validation import validate, validate_by_distance
 from tools.simulator.server_process import REPOSITORY
 from tools.train import main, parse
@@ -478,6 +478,22 @@ def test_an_interruption_says_how_to_go_on(data, capsys, monkeypatch):
     assert main(["--data", str(data), "--out", str(data.parent / "run"), *SIZES]) == 130
     said = "interrupted; once training has begun, the same command with --resume goes on"
     assert capsys.readouterr().err.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("sets", "command"),
+    [
+        (["other/train", "my data/validation", "my data/sample_evaluation_data"], "run/w.keras --data {data}"),
+        (["other/train", "my data/validation"], "run/w.keras --data {data} --set validation"),
+        (["other/train"], None),  # recordings that are held out are no set
+    ],
+)
+def test_the_command_to_score_takes_a_set_that_is_there(tmp_path, sets, command):
+    for name in sets:
+        (tmp_path / name).mkdir(parents=True)
+    found = score_command(Path("run/w.keras"), [tmp_path / "other", tmp_path / "my data"])
+    expected = command and f".venv/bin/python tools/evaluate.py {command.format(data=repr(str(tmp_path / 'my data')))}"
+    assert found == expected
 
 
 # --- command line

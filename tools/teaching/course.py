@@ -1,6 +1,7 @@
 """The stages from recordings to flight. Each calls the library behind the tool of that job."""
 
 import json
+import shlex
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -275,7 +276,7 @@ class Course:
         results = Results(
             profile=read_profile(self.profile),
             plan=self._config,
-            command=f"server/follower.py {self.weights.with_suffix('')}",
+            command=shlex.join(["server/follower.py", str(self.weights.with_suffix(""))]),
             run=self.run,
             pictures=self.pictures,
             **{name: self._read(name) for name in REPORTED},

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from model.batches import AUGMENTATIONS
+from model.loading import MOST_INPUT_PX
 from model.mask_colours import MOST_TARGETS
 from model.networks import check_buildable
 from model.options import option
@@ -92,6 +93,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_buildable(self.network, self.input_px)
+        if self.input_px > MOST_INPUT_PX:  # `load_network` would refuse it, after the training
+            raise ValueError(f"input_px must be at most {MOST_INPUT_PX}, got {self.input_px}")
         check_buildable(self.network, self.crop_px)
         if self.crop_px > self.input_px:
             raise ValueError(f"crop_px must be at most input_px, {self.input_px}, got {self.crop_px}")

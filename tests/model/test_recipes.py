@@ -15,6 +15,7 @@ from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
             "network must be one of fcn1, fcn2, fcn3, fcn4, fcn5, inception, fpn, fpn_narrow, got 'fcn9'",
         ),
         ("input_px", 250, "input size of fpn must be a multiple of 16 px, got 250"),
+        ("input_px", 2064, "input_px must be at most 2048, got 2064"),
         ("crop_px", 200, "input size of fpn must be a multiple of 16 px, got 200"),
         ("crop_px", 0, "input size of fpn must be a multiple of 16 px, got 0"),
         ("crop_px", 272, "crop_px must be at most input_px, 256, got 272"),
@@ -80,6 +81,7 @@ def test_sampling_weights_need_a_share_of_the_hero(weight):
     "edge",
     [
         {"input_px": 16, "crop_px": 16},
+        {"input_px": 2048},
         {"crop_px": 256, "augmentation": "light"},
         {"epochs": 1, "steps": 1, "validate_every": 1, "batch": 2, "hero_share": 0.5},
         {"hero_share": 0.0},

@@ -70,9 +70,9 @@ def run_training(
         "data": {"names": [folder.name for folder in folders], **describe_data(data)},
         "started_from": started_from,
         "taught_by": taught_by,
-        "evaluation": examine(trained.weights, exam),
     }
-    write_card(trained.weights, card)
+    write_card(trained.weights, card)  # engines read the targets from it
+    write_card(trained.weights, {**card, "evaluation": examine(trained.weights, exam)})
     draw_curves(log, out / CURVES)
     return trained
 

@@ -25,7 +25,7 @@ from model.profile import HERO_FILE, hero_profile
 from model.provenance import commit
 from model.recipes import PRESETS, TrainingConfig, find_preset, preset_text
 from model.run_folder import CHECKPOINT, LOG, SETTINGS, WEIGHTS, check_run
-from model.scoring import HERO, PEOPLE, HeroScore
+from model.scoring import EVALUATION_SETS, HERO, PEOPLE, HeroScore
 from model.training import Trained
 from model.training_log import EpochLog, read_log
 from model.training_run import OUTLINES, command, describe, draw_samples, score_command
@@ -183,8 +183,11 @@ def make_dogs(folder):
     return folder
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_a_network_learns_two_targets_from_masks_that_have_a_colour_for_each(killed, tmp_path, capsys):
     dogs, out = make_dogs(tmp_path / "dogs"), tmp_path / "run"
+    for name in EVALUATION_SETS:
+        shutil.copytree(killed.data / "validation", dogs / "sample_evaluation_data" / name)
     run = ["--data", str(killed.data), str(dogs), "--out", str(out), "--network", "fcn1", *SIZES, "--batch", "4"]
     start = ["--start", str(killed.out / WEIGHTS), "--epochs", "1", "--steps", "2"]
     with eager_steps():
@@ -194,6 +197,8 @@ def test_a_network_learns_two_targets_from_masks_that_have_a_colour_for_each(kil
     assert (card.classes, card.targets) == (("surroundings", "people", "hero", "dog"), ("hero", "dog"))
     assert card.following("dog").profile == replace(hero_profile(), name="dog")
     assert set(content["validation_parts"]) == {"validation, hero", "validation, dog"}
+    assert [each["resolution_px"] for each in content["evaluation"]] == [160, 32]
+    assert content["evaluation"][0]["following_images"]["n"] == 4
     assert f"--more-profiles {tmp_path / 'dog.toml'}" in content["command"]
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["target: hero", "target: dog"]
 

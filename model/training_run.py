@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -164,8 +165,14 @@ def exam_sets(data: Sequence[Path]) -> dict[str, Path]:
 
 
 def examine(weights: Path, sets: dict[str, Path]) -> list[dict]:
-    """Score weights on the evaluation sets at 160 px and at their own input size, for their card; [] without sets."""
+    """Score weights on the evaluation sets at 160 px and at their own input size, for their card; [] without sets.
+
+    Also [], with a line that says so, where training does without TensorFlow, which the conversion for OpenVINO needs.
+    """
     if not sets:
+        return []
+    if find_spec("tensorflow") is None:
+        print("not scored on the exam: TensorFlow is not installed")
         return []
     figures = [evaluation.describe(evaluation.evaluate(weights, sets, px)) for px in ("160", "native")]
     shown = ("resolution_px", *EVALUATION_SETS, "final_iou", "weight", "final_score")

@@ -632,6 +632,13 @@ def test_the_card_holds_what_the_weights_score_at_160_px_and_at_their_own_size(m
     assert "misses" not in at_160
 
 
+def test_without_tensorflow_the_weights_are_not_examined(monkeypatch, capsys):
+    """It is not needed to train on JAX or PyTorch."""
+    monkeypatch.setattr(tool, "find_spec", lambda name: None)
+    assert tool.examine(Path("weights"), {"following_images": Path("near")}) == []
+    assert capsys.readouterr().out == "not scored on the exam: TensorFlow is not installed\n"
+
+
 def test_an_exam_that_lacks_a_set_is_refused_before_the_first_step(data, capsys):
     (data / "sample_evaluation_data" / "following_images").mkdir(parents=True)
     out = data.parent / "run"

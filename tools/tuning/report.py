@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState, create_trial
 from plotly.subplots import make_subplots
 
+from model.folders import write_whole
 from model.recipes import preset_text
-from model.run_folder import write_whole
 from tools.tuning.runner import distributions, score_of
 from tools.tuning.space import Space
 from tools.tuning.table import SCORE, best_trial, rows, shown, write_csv

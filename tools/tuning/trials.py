@@ -12,8 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from model.folders import write_whole
 from model.recipes import TrainingConfig
-from model.run_folder import LOG, WEIGHTS, check_begun, write_whole
+from model.run_folder import LOG, WEIGHTS, check_begun
 from model.training_log import EpochLog, best_epoch, read_log
 from tools.tuning.space import Parameters
 

@@ -69,22 +69,35 @@ def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
 
     distance = drop from the camera to the ground / steepness of the ray through the feet.
 
+    The ray through the feet is steeper than that through the head. So the feet are at the box's lower edge, but at its
+    upper edge if the camera looks beyond the point straight below it.
+
     Returns:
-        None if the image's edge may cut the feet off, if the feet are at or above the horizon, and for a depth beyond
-        `far_m`.
+        None if the image's edge may cut the feet off, if the feet are at or above the horizon, if the camera is
+        straight above the person, and for a depth beyond `far_m`.
     """
     drop_m = pose.z_m - camera.ground_z_m
-    if drop_m <= 0 or body.bottom_px > camera.image_px - EDGE_PX:
+    if drop_m <= 0:
         return None
     middle_px = (body.left_px + body.right_px) / 2
-    steepness = -_slope((middle_px, body.bottom_px), camera, pose)
+
+    def steepness_at(v_px: float) -> float:
+        return -_slope((middle_px, v_px), camera, pose)
+
+    feet_px, row_px = max(
+        (body.bottom_px, -ROW_STD_PX * body.row_px),
+        (body.top_px, ROW_STD_PX * body.row_px),
+        key=lambda edge: steepness_at(edge[0]),
+    )
+    if not EDGE_PX <= feet_px <= camera.image_px - EDGE_PX:
+        return None
+    # The steepness one row nearer to the head gives the error of one row. It grows with the square of the distance.
+    steepness, nearer_to_head = steepness_at(feet_px), steepness_at(feet_px + row_px)
     run = _run(body.centroid_px, camera, pose)
-    if not steepness > drop_m / (camera.far_m * run):
+    if not steepness > max(nearer_to_head, drop_m / (camera.far_m * run)):
         return None
     distance_m = drop_m / steepness
-    # The steepness one row higher gives the error of one row. It grows with the square of the distance.
-    higher = -_slope((middle_px, body.bottom_px - ROW_STD_PX * body.row_px), camera, pose)
-    by_row_m = distance_m * (steepness - higher) / steepness
+    by_row_m = distance_m * (steepness - nearer_to_head) / steepness
     by_ground_m = distance_m * GROUND_STD_M / drop_m
     return Range(distance_m / run, math.hypot(by_row_m, by_ground_m) / run)
 

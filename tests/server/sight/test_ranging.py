@@ -92,6 +92,37 @@ def test_feet_that_tell_nothing_give_no_distance(body, pose):
     assert by_ground(body, QUADSIM_CAMERA, pose) is None
 
 
+DOWN = Pose(0.0, 0.0, 10.0, 0.0, 90.0, 0.0)  # the upper edge of the image looks ahead, the lower edge behind
+
+
+def seen_from_above(behind_m: float, half_width_m: float = 0.0) -> Outline:
+    """Somebody upright behind the place straight below a camera that looks down, on the ground."""
+    ends_m = [(x_m, up_m) for x_m in (-behind_m - half_width_m, -behind_m + half_width_m) for up_m in (0.0, 1.75)]
+    vs_px = [project(np.array([x_m, 0.0, up_m]), QUADSIM_CAMERA, DOWN).v_px for x_m, up_m in ends_m]
+    return Outline((128.0, (min(vs_px) + max(vs_px)) / 2), 120.0, min(vs_px), 136.0, max(vs_px))
+
+
+@pytest.mark.parametrize("behind_m", [-3.0, 3.0])
+def test_behind_a_camera_that_looks_straight_down_the_feet_are_at_the_upper_edge(behind_m):
+    body = seen_from_above(behind_m)
+    found = by_ground(body, QUADSIM_CAMERA, DOWN)
+    # Straight down, the depth is the height above the body's middle, and over ground it is 3 m. The ray through the
+    # head meets the ground 3 · 10 / 8.25 = 3.6 m away.
+    assert found.depth_m * abs(body.centroid_px[1] - 128.0) / QUADSIM_CAMERA.focal_px == pytest.approx(3.0)
+    assert found.std_m == pytest.approx(by_ground(seen_from_above(-behind_m), QUADSIM_CAMERA, DOWN).std_m)
+
+
+def test_feet_at_the_upper_edge_may_be_cut_off_there():
+    pose = DOWN._replace(pitch_deg=120.0)
+    body = Outline((128.0, 15.0), 120.0, 0.4, 136.0, 30.0)
+    assert by_ground(body, QUADSIM_CAMERA, pose) is None
+    assert by_ground(body._replace(top_px=0.6), QUADSIM_CAMERA, pose) is not None
+
+
+def test_straight_below_the_camera_the_feet_tell_nothing():
+    assert by_ground(seen_from_above(0.0, half_width_m=0.25), QUADSIM_CAMERA, DOWN) is None
+
+
 def test_who_is_not_upright_has_no_height_to_measure():
     body = standing(10.0)
     assert by_height(body, QUADSIM_CAMERA, POSE, replace(HERO, is_upright=False)) is None

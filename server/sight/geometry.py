@@ -21,7 +21,8 @@ from server.wire.messages import Pose
 # A point nearer to the camera's plane than this counts as not in view: near a depth of zero, its pixel is infinite.
 SMALLEST_DEPTH_M = 0.001
 # Accepted ranges, wider than for any real camera. Far outside these ranges, focal lengths and depths are not finite,
-# and a histogram of tiny depth steps takes gigabytes.
+# and a histogram of tiny depth steps, or a picture for the page of a recording, takes gigabytes.
+LARGEST_HEIGHT_PX, LARGEST_WIDTH_PX = 2048, 8192
 FIELDS_OF_VIEW_DEG = (1.0, 179.0)
 FAR_LIMITS_M = (1.0, 10_000.0)
 FARTHEST_GROUND_M = 1e6  # the limit of a pose's coordinates, too
@@ -50,8 +51,8 @@ class Camera:
         ground_z_m: z of flat ground in the world, on which people are assumed to stand in images without depth.
 
     Raises:
-        ValueError: if a size is not at least 1, the angle not 1° to 179°, `far_m` not 1 to 10,000 m, or `ground_z_m`
-            not within ± 1,000 km.
+        ValueError: if the height is not 1 to 2048, the width not 1 to 8192, the angle not 1° to 179°, `far_m` not 1 to
+            10,000 m, or `ground_z_m` not within ± 1,000 km.
     """
 
     image_px: int = 256
@@ -62,10 +63,10 @@ class Camera:
     ground_z_m: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.image_px >= 1:
-            raise ValueError(f"expected image_px of at least 1, got {self.image_px}")
-        if self.width_px is not None and not self.width_px >= 1:
-            raise ValueError(f"expected width_px of at least 1 or None, got {self.width_px}")
+        if not 1 <= self.image_px <= LARGEST_HEIGHT_PX:
+            raise ValueError(f"expected image_px of 1 to {LARGEST_HEIGHT_PX}, got {self.image_px}")
+        if self.width_px is not None and not 1 <= self.width_px <= LARGEST_WIDTH_PX:
+            raise ValueError(f"expected width_px of 1 to {LARGEST_WIDTH_PX}, or None, got {self.width_px}")
         smallest_deg, largest_deg = FIELDS_OF_VIEW_DEG
         if not smallest_deg <= self.vertical_fov_deg <= largest_deg:
             raise ValueError(
@@ -89,7 +90,9 @@ class Camera:
 
     def of_shape(self, width_px: int, height_px: int) -> "Camera":
         """This camera with the width that fits the aspect of a received image; its height in pixels stays."""
-        return self if width_px == height_px else replace(self, width_px=round(self.image_px * (width_px / height_px)))
+        if width_px == height_px:
+            return self
+        return replace(self, width_px=max(1, round(self.image_px * (width_px / height_px))))
 
 
 QUADSIM_CAMERA = Camera()

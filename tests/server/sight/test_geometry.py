@@ -152,8 +152,10 @@ def test_a_depth_that_is_not_positive_and_finite_is_refused(depth_m):
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"image_px": 0}, "expected image_px of at least 1, got 0"),
-        ({"width_px": 0}, "expected width_px of at least 1 or None, got 0"),
+        ({"image_px": 0}, "expected image_px of 1 to 2048, got 0"),
+        ({"image_px": 2049}, "expected image_px of 1 to 2048, got 2049"),
+        ({"width_px": 0}, "expected width_px of 1 to 8192, or None, got 0"),
+        ({"width_px": 10**400}, "expected width_px of 1 to 8192, or None, got 1000"),
         ({"vertical_fov_deg": 180.0}, "expected vertical_fov_deg of 1 to 179, got 180"),
         ({"vertical_fov_deg": 1e-323}, "expected vertical_fov_deg of 1 to 179, got 1e-323"),
         ({"vertical_fov_deg": math.nan}, "expected vertical_fov_deg of 1 to 179, got nan"),
@@ -167,6 +169,10 @@ def test_a_depth_that_is_not_positive_and_finite_is_refused(depth_m):
 def test_an_impossible_camera_is_refused(settings, complaint):
     with pytest.raises(ValueError, match=complaint):
         Camera(**settings)
+
+
+def test_an_image_that_is_higher_than_wide_is_at_least_a_pixel_wide():
+    assert Camera(image_px=1).of_shape(16, 64).image_width_px == 1
 
 
 @pytest.mark.parametrize("limit", [0, 1])

@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -158,6 +159,8 @@ EXPECTED = f"expected a recording of format 1 to {FORMAT}"
         ({"kind": "frame"}, "expected a message of the kind start, got 'frame'"),
         ({"watchdog_s": float("nan")}, "expected a finite number, got NaN"),
         ({"weights": 5}, "Expected `str | null`, got `int`"),
+        # The page would draw a picture of this height, in gigabytes.
+        ({"camera": asdict(Camera()) | {"image_px": 12_000}}, "expected image_px of 1 to 2048, got 12000"),
     ],
 )
 def test_a_start_that_makes_no_sense_is_refused_in_one_line(file, tmp_path, spoiled, complaint):

@@ -42,7 +42,9 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(arguments: dict[str, Any]) -> FleetSettings:
-    """Read the arguments of a fleet's application. The paths of networks are resolved to the paths of their files.
+    """Read the arguments of a fleet's application. The paths of networks become the absolute paths of their files.
+
+    Links are not followed, because clients ask for a network by the name in the path.
 
     Raises:
         ValueError: if an argument is not as expected, or the shadow cannot be compared; a single line.
@@ -52,10 +54,10 @@ def read_settings(arguments: dict[str, Any]) -> FleetSettings:
         settings = msgspec.convert(arguments, FleetSettings, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(f"expected arguments {', '.join(FleetSettings.__struct_fields__)}, got: {error}") from error
-    weights = resolve_weights(settings.weights).resolve()
+    weights = resolve_weights(settings.weights).absolute()
     if settings.shadow is None:
         return msgspec.structs.replace(settings, weights=str(weights))
-    shadow = resolve_weights(settings.shadow).resolve()
+    shadow = resolve_weights(settings.shadow).absolute()
     _check_shadow(weights, shadow)
     return msgspec.structs.replace(settings, weights=str(weights), shadow=str(shadow))
 

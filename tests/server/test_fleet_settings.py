@@ -1,9 +1,11 @@
 """The arguments of a fleet's application: what is taken and what is refused."""
 
 import platform
+from pathlib import Path
 
 import pytest
 
+from model.loading import network_name, resolve_weights
 from server.fleet_settings import FleetSettings, read_settings, read_token_of
 from tools.simulator.server_process import SHIPPED_WEIGHTS
 
@@ -13,6 +15,13 @@ SMALL = SHIPPED_WEIGHTS.with_name("fcn4")  # 160 px; the shipped network has 256
 def test_paths_of_networks_become_those_of_their_files():
     settings = read_settings({"weights": str(SHIPPED_WEIGHTS), "shadow": str(SMALL), "most_replicas": "2"})
     assert settings == FleetSettings(f"{SHIPPED_WEIGHTS}.keras", f"{SMALL}.keras", most_replicas=2)
+
+
+def test_a_network_that_is_named_by_a_link_has_the_name_of_the_link(tmp_path):
+    (tmp_path / "current.keras").symlink_to(f"{SHIPPED_WEIGHTS}.keras")
+    settings = read_settings({"weights": str(tmp_path / "current")})
+    # A server asks for the model of this name, see `model.engines.remote.connect`.
+    assert network_name(Path(settings.weights)) == network_name(resolve_weights(tmp_path / "current")) == "current"
 
 
 @pytest.mark.parametrize(

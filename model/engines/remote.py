@@ -87,8 +87,10 @@ class RemoteEngine(Engine):
     @property
     def description(self) -> str:  # type: ignore[override]
         """See `Engine`: where images are inferred now and, if by the local engine, why."""
-        if (local := self._active_local()) is not None:
-            return f"{local.description}, because {self._trouble}"
+        local, trouble = self._active_local(), self._trouble
+        # There is no trouble for an instant when the other machine takes over again, and while the engine is closed.
+        if local is not None and trouble is not None:
+            return f"{local.description}, because {trouble}"
         return f"{self._client.url} ({self._client.platform})"
 
     @property
@@ -150,7 +152,8 @@ class RemoteEngine(Engine):
 
     def _probe(self, local: Engine) -> None:
         """Ask the other machine while the local engine infers, and go back when it is healthy."""
-        while self._uses_local.wait() and not self._is_closed.is_set():
+        while not self._is_closed.is_set():
+            self._uses_local.wait()
             healthy = 0
             while healthy < self._probes:
                 if self._is_closed.wait(PROBE_S):

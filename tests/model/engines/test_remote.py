@@ -148,3 +148,30 @@ def test_a_closed_engine_ends_its_threads(server, use, local):
     wait_until(
         lambda: not any(each.name == "probe" or each.name.startswith("remote_") for each in threading.enumerate())
     )
+
+
+class ClosingClient(SlowClient):
+    """A client whose engine is closed during the last probe before the other machine is used again."""
+
+    engine: RemoteEngine
+    probes = 0
+
+    def check(self, _: float) -> None:
+        self.probes += 1
+        if self.probes == FEWEST_PROBES:
+            self.engine.close()
+
+
+def test_an_engine_that_is_closed_just_as_it_goes_back_ends_its_thread(local, quick_probe):
+    client = ClosingClient(fails=False)
+    client.engine = RemoteEngine(client, 1.0, local, "nobody was there")
+    wait_until(lambda: client.probes == FEWEST_PROBES)
+    wait_until(lambda: not any(each.name == "probe" for each in threading.enumerate()))
+
+
+def test_an_engine_whose_trouble_is_just_over_tells_of_none(local):
+    engine = RemoteEngine(SlowClient(fails=False), 1.0, local)
+    engine._uses_local.set()  # as an instant before the other machine is used again
+    description = engine.description
+    engine.close()
+    assert description == "http://slow (a test)"

@@ -47,6 +47,7 @@ class _Running:
     link: socket.socket
     since_s: float = field(default_factory=time.monotonic)
     is_ready: bool = False
+    is_reload_due: bool = False  # it was to read its network again while it was starting
     received: bytes = b""
 
 
@@ -100,7 +101,7 @@ class Fronts:
         if STOP in letters:
             self._stop()
         elif RELOAD in letters:
-            self._signal(signal.SIGHUP)
+            self._reload()
 
     def _start_due(self) -> None:
         now_s = time.monotonic()
@@ -161,6 +162,8 @@ class Fronts:
 
     def _take_ready(self, front: _Running) -> None:
         front.is_ready = True
+        if front.is_reload_due:
+            front.process.send_signal(signal.SIGHUP)
         if self._have_all_listened or self._stopped_s is not None:  # it may have been told to end a moment ago
             return
         if front.number < self._count:
@@ -192,13 +195,16 @@ class Fronts:
         if self._stopped_s is None:
             self._stopped_s = time.monotonic()
         self._due_s.clear()
-        self._signal(signal.SIGTERM)
-
-    def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to all fronts. SIGHUP goes only to fronts that listen, because it would end the others."""
         for front in self._running.values():
-            if front.is_ready or number != signal.SIGHUP:
-                front.process.send_signal(number)
+            front.process.send_signal(signal.SIGTERM)
+
+    def _reload(self) -> None:
+        """Have all fronts read their network again; a front that is starting, which SIGHUP would end, does so later."""
+        for front in self._running.values():
+            if front.is_ready:
+                front.process.send_signal(signal.SIGHUP)
+            else:
+                front.is_reload_due = True
 
     def _kill_late(self) -> None:
         if self._stopped_s is not None and time.monotonic() - self._stopped_s >= END_S:

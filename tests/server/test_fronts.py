@@ -20,7 +20,7 @@ from support.page import Flight, Viewer, request
 from support.waiting import PATIENCE_S, wait_until
 
 from server.front import READY
-from server.fronts import STOP, Fronts
+from server.fronts import RELOAD, STOP, Fronts
 from tools.simulator.server_process import ServerProcess, is_port_free
 from tools.simulator.wire import QuadSimClient
 
@@ -260,6 +260,25 @@ def test_a_front_that_listens_just_when_all_are_told_to_end_is_followed_by_no_ot
     several._take_message(several._running[1], READY)
     several._start_due()
     assert len(started) == 1
+
+
+def test_a_front_that_is_starting_reads_its_network_again_once_it_listens(monkeypatch):
+    class Process:
+        def __init__(self, *_, **__) -> None:
+            self.signals: list[int] = []
+
+        def send_signal(self, number: int) -> None:
+            self.signals.append(number)
+
+    several = Fronts(["unused"], 1)
+    monkeypatch.setattr("subprocess.Popen", Process)
+    several._start_due()
+    front = several._running[1]
+    several._take_signals(RELOAD)
+    assert front.process.signals == []  # it does not handle the signal yet, which would end it
+    several._take_message(front, READY)
+    several._take_signals(RELOAD)
+    assert front.process.signals == [signal.SIGHUP] * 2
 
 
 def test_a_front_that_does_not_start_ends_all_in_one_line():

@@ -134,7 +134,7 @@ export class Card {
     const select = this.targetSelect;
     $(".target", this.element).hidden = targets.length < 2;
     if (targets.join("\n") !== Array.from(select.options, ({ value }) => value).join("\n")) {
-      select.replaceChildren(...targets.map((target) => new Option(target)));
+      select.replaceChildren(...targets.map((target) => new Option(target, target)));
     }
     if (select.ariaBusy !== "true") select.value = this.about.target; // while busy, the user's choice is being sent
   }

@@ -20,7 +20,7 @@ export function showNetworks({ name, engine, loading, trouble, choices }) {
   if (choices && (choices.join("\n") !== offered || name !== inUse)) {
     const chosen = name === inUse ? select.value : choices.find((choice) => isNameOf(name, choice));
     [offered, inUse] = [choices.join("\n"), name];
-    select.replaceChildren(...choices.map((choice) => new Option(choice)));
+    select.replaceChildren(...choices.map((choice) => new Option(choice, choice)));
     if (choices.includes(chosen)) select.value = chosen;
   }
   isLoading = loading !== null;

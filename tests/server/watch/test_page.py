@@ -534,8 +534,8 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
 def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
     too_long = f"{'long' * 50}.keras"  # for the server, which refuses it at once
     (tmp_path / too_long).write_text("another")
-    for name in ("another", "blue", "damaged"):
-        (tmp_path / f"{name}.keras").write_text(name)
+    for name in ("another", "sky  blue", "damaged"):  # two spaces, which the page shows as one
+        (tmp_path / f"{name}.keras").write_text(name.split()[-1])
     with (
         running_server("unused", "--networks", str(tmp_path), *WATCHDOG, script=FAKE_SERVER) as server,
         looking(browser, server.port),
@@ -555,7 +555,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         button.click()
         assert shows(browser, "Network not loaded: expected the path of a network below", "#network")
         assert "status of 400" in browser.get_log("browser")[-1]["message"]  # else `looking` would complain of it
-        Select(names).select_by_visible_text("blue.keras")
+        Select(names).select_by_visible_text("sky blue.keras")
         WebDriverWait(browser, PATIENCE_S).until(lambda _: button.is_enabled())
         button.click()
         assert shows(browser, "colours, the hero in blue", "#engine")
@@ -563,7 +563,7 @@ def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(br
         browser.refresh()
         assert shows(browser, "FOLLOWING")
         names = Select(browser.find_element(By.CSS_SELECTOR, "#networks select"))
-        assert names.first_selected_option.text == "blue.keras", "the one in use"
+        assert names.first_selected_option.text == "sky blue.keras", "the one in use"
 
 
 def test_another_target_of_the_network_is_chosen_on_the_page_and_keys_are_obeyed_there(browser):

@@ -33,8 +33,9 @@ MOST_NOTED = 600_000
 LONGEST_WORDS = 500
 
 
-# The fields of a situation that are lost with its tracks, when the target is changed.
-NOBODY = {"people": (), "followed": None, "position_m": None, "velocity_mps": None, "age_s": None}
+# The fields of a situation that are lost when the operator ends following a person, and when the target is changed.
+NOT_FOLLOWED: dict[str, Any] = {"followed": None, "position_m": None, "velocity_mps": None, "age_s": None}
+NOBODY: dict[str, Any] = {"people": (), **NOT_FOLLOWED}
 
 
 class Decision(NamedTuple):
@@ -102,6 +103,7 @@ class Steps:
         state = restored(recording.start).state
         self._state, self._is_held = state.tracker.state, state.is_held
         self._is_told_to_follow, self._chosen = bool(state.is_told_to_follow), state.tracker.chosen
+        self._followed = state.tracker.followed
         self._target = state.tracker.config.profile
         # Frames without an answer, by number.
         self._waiting = Waiting[int, ReceivedFrame]()
@@ -138,6 +140,7 @@ class Steps:
     def _take(self, happened: Happened) -> None:
         event, former = happened.event, self._state
         self._state = happened.state
+        lost = self._lost_by(event)
         self._note_order(event)
         told = self._note_commands(happened.commands)
         changed = None if self._state is former else self._state.value
@@ -158,10 +161,22 @@ class Steps:
             "is_told_to_follow": self._is_told_to_follow,
             "chosen": self._chosen,
         }
-        if isinstance(event, Retarget):
-            changes |= NOBODY
+        if lost:
+            changes |= lost
+            self._followed = None
         before = self.steps[-1] if self.steps else Step(0.0, self._target, None, None, {})
         self._add(before._replace(at_s=event.at_s, target=self._target, changes=before.changes | changes))
+
+    def _lost_by(self, event: Event) -> dict[str, Any]:
+        """The fields of the situation that an order loses; to be called before the order is noted."""
+        match event:
+            case Retarget():
+                return NOBODY
+            case Refuse(person=person) if person == self._followed:
+                return NOT_FOLLOWED
+            case Choose(person=None) if self._followed == self._chosen and self._state is TrackState.PATROL:
+                return NOT_FOLLOWED
+        return {}
 
     def _note_order(self, event: Event) -> None:
         """Note what an order of the operator changes."""
@@ -200,6 +215,7 @@ class Steps:
         pose = None if mask is None else frame.pose
         if mask is not None and pose is not None:
             shot = Shot(frame, mask, place)
+        self._followed = situation.followed
         self._chosen = situation.chosen  # a choice ends without an event when the chosen person is lost
         self._add(Step(answered.now_s, self._target, shot, place, {}))
         number, arrival_s = len(self.moments) + 1, answered.now_s - answered.latency_s

@@ -19,6 +19,7 @@ from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.restore import Waiting
 
 HERO = Somebody(3, 0.97, (4.0, 6.0, 1.0), is_in_view=True, is_refused=False)
+OF_THE_FOLLOWED = ("followed", "distance_m", "speed_mps", "age_s")
 MARKER_M = (0.7, 0.7, 2.0)
 SITUATION = Situation(
     TrackState.FOLLOWING, False, True, (4.0, 6.0, 1.0), (1.0, 0.5, 0.0), 0.1, (HERO,), 3, None, False, MARKER_M
@@ -120,6 +121,27 @@ def test_who_is_refused_is_no_longer_chosen_from_then_on(tmp_path):
         assert about(film, refused)["chosen"] is None
 
 
+def test_who_is_refused_is_no_longer_followed_from_then_on(tmp_path):
+    refused = {"kind": "refuse", "person": 1, "state": "patrol"}
+    copy = rewritten(FORMAT_6, tmp_path, lambda _, event: event | refused if event["kind"] == "release" else event)
+    with Recording(copy, with_states=True) as recording:
+        film = Film(recording)
+        step = step_of(film, "person 1 refused by hand")
+        before, after = about(film, step - 1), about(film, step)
+    assert (before["followed"], before["age_s"] is not None) == (1, True)
+    assert [after[name] for name in OF_THE_FOLLOWED] == [None] * 4
+    assert after["people"] == before["people"]
+
+
+def test_a_chosen_stranger_who_is_released_is_no_longer_followed_from_then_on():
+    with Recording(FORMAT_7, with_states=True) as recording:
+        film = Film(recording)
+        released = step_of(film, "told by hand to follow the hero again, patrol")
+        before, after = about(film, released - 1), about(film, released)
+    assert (before["followed"], before["chosen"]) == (5, 5)
+    assert [after[name] for name in OF_THE_FOLLOWED] == [None] * 4
+
+
 def test_with_another_target_nobody_is_tracked_until_the_next_frame_is_answered():
     with Recording(FORMAT_7, with_states=True) as recording:
         film = Film(recording)
@@ -127,7 +149,7 @@ def test_with_another_target_nobody_is_tracked_until_the_next_frame_is_answered(
         before, after = about(film, changed - 1), about(film, changed)
     assert before["people"] and before["age_s"] is not None
     assert (after["target"], after["people"]) == ("dog", [])
-    assert [after[name] for name in ("distance_m", "speed_mps", "age_s")] == [None] * 3
+    assert [after[name] for name in OF_THE_FOLLOWED] == [None] * 4
 
 
 def test_labels_are_above_the_head_of_whoever_the_target_is(tmp_path):

@@ -57,6 +57,14 @@ def test_whoever_is_followed_is_within_two_metres_and_remains_so_for_as_long():
     assert followed_people(flown("BCB.CBAh-")).tolist() == [2, 2, 2, NOBODY, 3, 3, 1, 0, NOBODY]
 
 
+def test_somebody_on_foot_is_followed_within_two_metres_also_if_the_target_is_a_car():
+    # Coordinates on the car, then 3.5 m from another car, then 3.5 m from somebody on foot and 2 m from them.
+    told_m = [(0.0, 0.0), (16.5, 0.0), (36.5, 0.0), (38.0, 0.0)]
+    seen = flight(told_m, others_m=[(20.0, 0.0), (40.0, 0.0)])._replace(on_target_m=4.15, alike=1)
+    assert followed_people(seen).tolist() == [0, 1, NOBODY, 2]
+    assert switches_of(seen) == 2
+
+
 def test_the_hero_has_precedence_over_a_nearer_stranger():
     assert followed_people(flight([(1.5, 0.0)], others_m=[(1.6, 0.0)])).tolist() == [0]
 

@@ -59,6 +59,13 @@ class Flight(NamedTuple):
         return self.errors_m <= self.on_target_m
 
     @property
+    def on_person_m(self) -> np.ndarray:
+        """Distance to each person within which the coordinates are on them, (1 + N,) metres, the hero first."""
+        limits_m = np.full(1 + self.others_m.shape[1], ON_TARGET_M)
+        limits_m[: 1 + self.alike] = self.on_target_m
+        return limits_m
+
+    @property
     def is_on_wrong_person(self) -> np.ndarray:
         """Whether the coordinates are not on target and nearer to another person, (F,) bool."""
         return (self.errors_m > self.on_target_m) & (self.to_others_m.min(axis=1, initial=np.inf) < self.errors_m)

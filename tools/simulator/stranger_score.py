@@ -50,18 +50,15 @@ def second_chases(flight: Flight) -> int:
 def followed_people(flight: Flight) -> np.ndarray:
     """The person followed in each frame, (F,) int: 0 the hero, from 1 on the others, or `NOBODY`."""
     distances_m = np.concatenate([flight.errors_m[:, None], flight.to_others_m], axis=1)
+    is_on = distances_m <= flight.on_person_m  # nobody on patrol, when the distances are NaN
     followed = np.full(len(distances_m), NOBODY)
     latest = NOBODY
     for frame, away_m in enumerate(distances_m):
-        if np.isnan(away_m[0]):
+        if not is_on[frame].any():
             latest = NOBODY
-            continue
-        if latest == NOBODY or away_m[latest] > flight.on_target_m:
-            latest = 0 if away_m[0] <= flight.on_target_m else int(np.argmin(away_m))
-        if away_m[latest] <= flight.on_target_m:
-            followed[frame] = latest
-        else:
-            latest = NOBODY
+        elif latest == NOBODY or not is_on[frame, latest]:
+            latest = 0 if is_on[frame, 0] else int(np.argmin(np.where(is_on[frame], away_m, np.inf)))
+        followed[frame] = latest
     return followed
 
 

@@ -48,8 +48,7 @@ def _matched(flight: Flight) -> int:
     if not flight.in_view.any() or not any(flight.tracked):
         return 0  # motmetrics fails if there is nothing to match
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
-    within_m = np.full(flight.in_view.shape[1], MATCH_WITHIN_M)
-    within_m[: 1 + flight.alike] += flight.on_target_m - ON_TARGET_M
+    within_m = MATCH_WITHIN_M + (flight.on_person_m - ON_TARGET_M)
     for people_m, is_in_view, tracked in zip(flight.people_m, flight.in_view, flight.tracked, strict=True):
         people = np.flatnonzero(is_in_view)
         tracked_m = np.array([(person.x_m, person.y_m) for person in tracked]).reshape(-1, 2)

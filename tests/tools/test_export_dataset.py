@@ -17,7 +17,7 @@ from model.dataset import list_pairs, read_pair
 from model.scoring import CLASSES, HERO
 from server.flight.events import Received, Retarget, Seen, Tick
 from server.flight.session import SessionState
-from server.flight.tracks import TrackState
+from server.flight.tracks import Tracker, TrackState
 from server.settings import TrackerConfig
 from server.sight.geometry import Camera
 from server.watch.recording import restore
@@ -113,6 +113,13 @@ def test_a_frame_from_before_the_change_of_the_target_is_left_out_in_the_middle_
     frames = seen((2, PATROL, [UNSURE]))
     assert choice(frames, state=SessionState(bad_at_s=100.0)) == ({1: "unsure"}, 1, 1)
     assert choice(frames, state=SessionState()) == ({0: "unsure"}, 2, 0)
+
+
+def test_a_track_that_is_lost_with_the_first_frame_of_a_recording_is_lost():
+    """The recording begins while the hero is followed, with the answer to a frame in work."""
+    following = SessionState(Tracker(state=TrackState.COASTING))
+    assert choice(seen((1, LOST, [])), state=following).reasons == {0: "lost"}
+    assert choice(seen((1, LOST, [])), state=SessionState()).reasons == {}
 
 
 def test_no_frame_is_chosen_of_which_only_a_part_was_looked_at():

@@ -56,7 +56,7 @@ class Chooser:
         self._frames: list[_Frame] = []
         # The moments at which a track was lost, monotonic seconds.
         self._lost_s: list[float] = []
-        self._is_following = False
+        self._is_following = start.state is not None and start.state.tracker.is_following
 
     def take(self, happened: Happened) -> None:
         """Take in an event."""

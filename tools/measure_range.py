@@ -121,13 +121,15 @@ def table(found: np.ndarray) -> str:
     for least_m, most_m in bounds:
         inside = (true_m >= least_m) & (true_m < most_m)
         placed = inside & np.isfinite(error_m)
-        if not placed.any():
+        if not inside.any():
             continue
-        share, sigmas = error_m[placed] / true_m[placed], error_m[placed] / std_m[placed]
-        figures = f"{np.median(share):>14.1%}{np.quantile(share, 0.9):>8.0%}"
-        within_sigma = f"{(sigmas <= 1).mean():>8.0%}{(sigmas <= 2).mean():>8.0%}"
+        figures = ""
+        if placed.any():
+            share, sigmas = error_m[placed] / true_m[placed], error_m[placed] / std_m[placed]
+            figures = f"{np.median(share):>14.1%}{np.quantile(share, 0.9):>8.0%}"
+            figures += f"{(sigmas <= 1).mean():>8.0%}{(sigmas <= 2).mean():>8.0%}"
         name = f"{least_m} to {most_m} m"
-        lines.append(f"{name:>12}{inside.sum():>8}{placed.sum() / inside.sum():>8.0%}{figures}{within_sigma}")
+        lines.append(f"{name:>12}{inside.sum():>8}{placed.sum() / inside.sum():>8.0%}{figures}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.seen import sighting
 
-from tools.measure_range import LEAST_PX, measured
+from tools.measure_range import LEAST_PX, measured, table
 from tools.simulator.scene import NOBODY
 
 BOX = np.s_[100:150, 120:136]  # of `support.seen.sighting`
@@ -34,3 +34,11 @@ def test_a_sighting_of_hardly_anybody_is_not_compared():
     person = nobody()
     person[100, 120 : 120 + LEAST_PX - 1] = 12
     assert measured(sighting(), observed(person)) is None
+
+
+def test_a_distance_at_which_nobody_could_be_placed_is_shown():
+    # 0.5 m of 5 m is 10 %, half a standard deviation.
+    lines = table(np.array([[5.0, 5.5, 1.0], [60.0, np.nan, np.nan], [70.0, np.nan, np.nan]])).splitlines()
+    shown = {" ".join(line.split()) for line in lines[1:]}
+    nearby = "1 100% 10.0% 10% 100% 100%"
+    assert shown == {f"0 to 10 m {nearby}", "50 to 100 m 2 0%", f"0 to 30 m {nearby}"}

@@ -78,9 +78,9 @@ class GrpcLane(Lane):
 
     def _call(self, method: str, request: Any, answer: type[Any], deadline_s: float, most_bytes: int) -> Any:
         left_s = self._left_s(deadline_s)
-        # The answer comes as bytes and is parsed here, because gRPC logs a traceback for bytes that are no message.
-        call = self._open(most_bytes).unary_unary(method)
         try:
+            # The answer comes as bytes and is parsed here, because gRPC logs a traceback for bytes that are no message.
+            call = self._open(most_bytes).unary_unary(method)
             data = call(request.SerializeToString(), timeout=left_s, metadata=self._shown)
         except grpc.RpcError as error:
             self._close()

@@ -19,6 +19,7 @@ from tools.simulator.drone import Drone
 from tools.simulator.faults import FaultConfig, Faults
 from tools.simulator.flight import Tracked
 from tools.simulator.loop import ServerPilot, fly, people_in_view
+from tools.simulator.loop_score import score
 from tools.simulator.scene import NOBODY
 from tools.simulator.world import Observation, World
 
@@ -177,6 +178,12 @@ def test_each_frame_is_answered_at_its_own_time():
     assert pilot.frames_s == pilot.ticks_s == [0.0, 0.2, 0.4, 0.6, 0.8]
     assert len(flight.hero_px) == 5
     assert flight.tracked == tuple((Tracked(number, 1.0, 2.0),) for number in (1, 2, 3, 4, 5))  # after each answer
+
+
+def test_the_shortest_flight_has_a_frame_and_a_score():
+    with SharedWorld(seed=3, people=0) as world:
+        flight = fly(world, Scribe(), duration_s=1e-4)
+    assert score([flight]).acquire_from_start_s == pytest.approx(0.2)
 
 
 def test_a_delayed_frame_is_answered_later_between_frames_if_need_be():

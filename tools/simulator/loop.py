@@ -107,7 +107,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
     Args:
         world: at its start.
         pilot: gets the frames.
-        duration_s: duration in the pilot's time, at five frames a second.
+        duration_s: duration in the pilot's time, at five frames a second; at least one frame.
         faults: on the way of the frames; None for none. Answers arrive at once.
         pace: how many times as fast the world moves, as QuadSim's number keys make it; frames and their timestamps
             stay as they are.
@@ -121,7 +121,7 @@ def fly(world: World, pilot: Pilot, duration_s: float, faults: Faults | None = N
         while on_their_way and on_their_way[0][0] <= now_ms:
             leash.obey(pilot.on_frame(on_their_way.popleft()[1], now_ms / 1000))
 
-    for begin_ms in range(0, round(1000 * duration_s), FRAME_PERIOD_MS):
+    for begin_ms in range(0, max(1, round(1000 * duration_s)), FRAME_PERIOD_MS):
         observation = world.observe()
         ahead_s = observation.truth.time_s * (1 - 1 / pace)  # of the world's clock, over that of the frames
         fields_now = frame_fields(observation._replace(timestamp_s=observation.timestamp_s - ahead_s))

@@ -131,7 +131,8 @@ def _record(settings: SimulationSettings, recorder: Recorder) -> int:
     """Record a flight without a server."""
     with _world(settings, settings.seed) as world:
         shown = record_run(world, recorder, settings.seed, settings.duration, settings.record_every)
-    print(f"{recorder.frames} frames in {settings.record}, {shown / recorder.frames:.0%} of them with the hero")
+    share = f"{shown / recorder.frames:.0%}"
+    print(f"{recorder.frames} frames in {settings.record}, {share} of them with the {settings.target}")
     return 0
 
 
@@ -235,7 +236,7 @@ def _frames(simulators: Sequence[QuadSim]) -> int:
 def _summary(simulator: QuadSim) -> str:
     summary = simulator.log.summary()
     lines = [
-        f"{summary['frames']} frames, hero in view in {summary['hero_in_view']:.0%} of them, "
+        f"{summary['frames']} frames, {simulator.log.target} in view in {summary['hero_in_view']:.0%} of them, "
         f"drone following in {summary['following']:.0%}"
     ]
     if summary["first_followed_s"] is not None:
@@ -243,7 +244,7 @@ def _summary(simulator: QuadSim) -> str:
             f"first followed after {summary['first_followed_s']:.1f} s, back to patrol {summary['losses']} times, "
             f"on target in {summary['on_target_of_following'] or 0:.0%} of the frames while following, "
             f"median position error {summary['position_error_median_m'] or math.nan:.2f} m, "
-            f"median distance to the hero {summary['distance_following_median_m']:.1f} m"
+            f"median distance to the {simulator.log.target} {summary['distance_following_median_m']:.1f} m"
         )
     return "; ".join(lines)
 

@@ -93,9 +93,9 @@ def test_a_flight_that_never_followed_has_no_figures_of_following(drone):
 
 
 def test_the_latest_row_reads_as_a_line(drone):
-    log = FlightLog()
+    log = FlightLog(target="dog")
     log.on_frame(seen(1.0, hero_px=0), drone)
-    assert log.describe_latest() == "    1.0 s  PATROL  hero   5.0 m away, out of view"
+    assert log.describe_latest() == "    1.0 s  PATROL  dog   5.0 m away, out of view"
     follow(log, drone, 4.5)
     log.on_frame(seen(1.2), drone)
-    assert log.describe_latest() == "    1.2 s  FOLLOW  hero   5.0 m away, in view (100 px), coordinates 0.50 m off"
+    assert log.describe_latest() == "    1.2 s  FOLLOW  dog   5.0 m away, in view (100 px), coordinates 0.50 m off"

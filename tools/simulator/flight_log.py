@@ -9,6 +9,7 @@ import numpy as np
 
 from tools.simulator.drone import Drone
 from tools.simulator.flight import ON_TARGET_M
+from tools.simulator.targets import HERO
 from tools.simulator.world import Observation
 
 _DECIMALS = 4
@@ -24,10 +25,11 @@ class FlightLog:
 
     Args:
         on_target_m: horizontal distance to the hero within which coordinates are on target.
+        target: name of whom or what the stand-in shows in the hero's place.
     """
 
-    def __init__(self, on_target_m: float = ON_TARGET_M) -> None:
-        self._on_target_m = on_target_m
+    def __init__(self, on_target_m: float = ON_TARGET_M, target: str = HERO) -> None:
+        self._on_target_m, self.target = on_target_m, target
         self.rows: list[dict[str, Any]] = []
         self._errors_m: tuple[float | None, float | None] = (None, None)
 
@@ -87,7 +89,7 @@ class FlightLog:
         view = f"in view ({row['hero_px']} px)" if row["hero_px"] else "out of view"
         error = "" if row["position_error_m"] is None else f", coordinates {row['position_error_m']:.2f} m off"
         state = "FOLLOW" if row["is_following"] else "PATROL"
-        return f"{row['time_s']:7.1f} s  {state}  hero {row['distance_m']:5.1f} m away, {view}{error}"
+        return f"{row['time_s']:7.1f} s  {state}  {self.target} {row['distance_m']:5.1f} m away, {view}{error}"
 
 
 def _share(flags: Any) -> float | None:

@@ -56,7 +56,7 @@ class QuadSim:
         on_notice: Callable[[str], None] = print,
     ) -> None:
         self.world = world
-        self.log = FlightLog(world.on_target_m)
+        self.log = FlightLog(world.on_target_m, world.target)
         self._faults, self._is_lock_step, self._locale = faults, is_lock_step, locale
         self._recorder, self._record_every_s = recorder, record_every_s
         self._on_notice = on_notice

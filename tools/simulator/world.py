@@ -99,6 +99,7 @@ class World:
             others of its kind count as people.
 
     Attributes:
+        target: name of the target.
         lookalikes: number of lookalikes, or of others of the target's kind; they come right after the target.
         on_target_m: horizontal distance to the target within which coordinates are on target.
 
@@ -128,7 +129,7 @@ class World:
             raise ValueError(f"expected 0 to {MOST_LOOKALIKES} lookalikes, got {lookalikes}")
         if hides and target != HERO_NAME:
             raise ValueError(f"expected the hero as a target who hides, got {target}")
-        self.lookalikes = lookalikes
+        self.target, self.lookalikes = target, lookalikes
         walk_rng, look_rng, drone_rng, lookalike_rng = np.random.default_rng(seed).spawn(4)
         city = build_city(seed)
         others = [other_look(look_rng) for _ in range(people)]

@@ -59,7 +59,10 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
     recorded = usual | read_notes(settings)  # a setting that is newer than the run has its default
     for name, value in given.items():
         if value != recorded[name]:
-            raise ValueError(f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}")
+            raise ValueError(
+                f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}; with other settings, "
+                f"start a new run (--out) from its weights (--start)"
+            )
 
 
 def frames_digests(learned: Frames, validation: Frames) -> dict[str, str]:

@@ -107,7 +107,10 @@ def _listen(settings: DoctorSettings) -> int:
         print_text(f"[{client}]\n{finding}")
 
     def ready(host: str, port: int) -> None:
-        print(f"listening on http://{host}:{port}: start QuadSim and choose Follow Me, or any client", flush=True)
+        print(
+            f"listening on http://{host}:{port}: start QuadSim and choose Follow Me, or any client; Ctrl-C ends it",
+            flush=True,
+        )
 
     listener = Listener(print_finding)
     listener.run(settings.host, settings.port, settings.seconds, ready)

@@ -87,8 +87,8 @@ def describe(folder: Path) -> str:
     if len(hero_px):
         sizes = " / ".join(f"{size:.0f}" for size in np.percentile(hero_px, HERO_PERCENTILES))
         lines.append(f"  hero of {sizes} px (percentiles {' / '.join(map(str, HERO_PERCENTILES))})")
-    folds = Counter(mask.name.rpartition("_mask_")[0] for mask in masks)
-    lines.append(f"  frames by fold: {', '.join(f'{prefix} {count}' for prefix, count in folds.items())}")
+    recordings = Counter(mask.name.rpartition("_mask_")[0] for mask in masks)
+    lines.append(f"  frames by recording: {', '.join(f'{prefix} {count}' for prefix, count in recordings.items())}")
     return "\n".join(lines)
 
 
@@ -106,7 +106,7 @@ def next_step(out: Path) -> str:
     for split in SPLITS:
         if not list_files(out / split / "masks", MASK_ENDINGS):
             return f"Next: record runs for {split} as well; training needs both splits"
-    return f"Next: {shlex.join(['python', 'tools/train.py', '--data', str(out), '--out', 'runs/new'])}"
+    return f"Next: {shlex.join(['.venv/bin/python', 'tools/train.py', '--data', str(out), '--out', 'runs/new'])}"
 
 
 if __name__ == "__main__":

@@ -17,5 +17,5 @@ def is_loopback(host: str) -> bool:
 def cannot_listen(host: str, port: int, error: OSError) -> str:
     """What to say of an address that cannot be listened on, and what to do; the error's file name is the address."""
     is_taken = error.errno == errno.EADDRINUSE
-    mend = "; end the program that listens there, or choose another port" if is_taken else ""
+    mend = "; end the program that listens there (tools/doctor.py names it), or choose another port" if is_taken else ""
     return f"cannot listen on {error.filename or f'{host}:{port}'}: {error.strerror}{mend}"

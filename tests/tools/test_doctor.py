@@ -200,5 +200,8 @@ def test_a_taken_port_cannot_be_listened_on(server):
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stderr.count("\n")) == (2, 1)
-    assert "Address already in use; end the program that listens there, or choose another port" in run.stderr
+    assert (
+        "Address already in use; end the program that listens there (tools/doctor.py names it), or choose another port"
+        in run.stderr
+    )
     assert server.process.poll() is None

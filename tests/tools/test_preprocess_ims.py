@@ -172,11 +172,11 @@ def test_the_summary_tells_what_each_split_holds_and_what_to_do_with_it(tmp_path
         "train: 4 frames\n"
         "  3 with the hero (75%), 2 with other people\n"
         "  hero of 100 / 100 / 100 / 150 / 190 px (percentiles 5 / 25 / 50 / 75 / 95)\n"
-        "  frames by fold: 0_far 2, 1_near 1, 2_none 1\n"
+        "  frames by recording: 0_far 2, 1_near 1, 2_none 1\n"
         "validation: 2 frames\n"
         "  0 with the hero (0%), 0 with other people\n"
-        "  frames by fold: 3_none 2\n"
-        f"Next: python tools/train.py --data {out} --out runs/new\n"
+        "  frames by recording: 3_none 2\n"
+        f"Next: .venv/bin/python tools/train.py --data {out} --out runs/new\n"
     )
 
 

@@ -361,7 +361,10 @@ def test_a_used_run_folder_is_not_overwritten(killed, capsys):
 
 def test_other_settings_are_not_resumed(killed, capsys):
     reason = refused([*killed.arguments, "--resume", "--learning-rate", "0.001"], capsys)
-    assert reason == f"train: expected learning_rate 0.002, as {killed.out / SETTINGS} has it, to resume, got 0.001"
+    assert reason == (
+        f"train: expected learning_rate 0.002, as {killed.out / SETTINGS} has it, to resume, got 0.001; "
+        "with other settings, start a new run (--out) from its weights (--start)"
+    )
 
 
 def test_a_damaged_checkpoint_is_refused_in_one_line(killed, capsys):

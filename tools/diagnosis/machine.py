@@ -166,7 +166,7 @@ def _browser(port: int) -> Finding:
     try:
         webbrowser.get()
     except webbrowser.Error:
-        text = "none on this machine"
+        text = "none that can be opened here (no screen, or none installed)"
         fix = f"watch the page from another one: ssh -L {port}:127.0.0.1:{port} this-machine"
         return Finding(Mark.NOTE, "browser", text, fix=fix)
     return Finding(Mark.OK, "browser", f"found; the page is http://127.0.0.1:{port}/")

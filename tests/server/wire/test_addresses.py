@@ -12,7 +12,7 @@ from server.wire.addresses import cannot_listen
         (
             OSError(errno.EADDRINUSE, "Address already in use", "127.0.0.1:8765"),
             "cannot listen on 127.0.0.1:8765: Address already in use; "
-            "end the program that listens there, or choose another port",
+            "end the program that listens there (tools/doctor.py names it), or choose another port",
         ),
     ],
 )

@@ -153,8 +153,7 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
         folders = {VALIDATION: data / VALIDATION}
     for folder in folders.values():
         if not folder.is_dir():
-            hint = f"; --set {VALIDATION} scores that set" if which == EXAM else ""
-            raise FileNotFoundError(f"expected the set {folder.name} in {data}, found no {folder}{hint}")
+            raise FileNotFoundError(f"expected the set {folder.name} in {data}, found no {folder}")
     for folder in folders.values():
         list_pairs(folder)
     return folders

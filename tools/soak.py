@@ -101,13 +101,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--drones", type=int, default=24, help="number of QuadSims that fly (default: %(default)s)")
     parser.add_argument("--idle", type=int, default=100, help="number of idle QuadSims (default: %(default)s)")
     options = parser.parse_args(arguments)
+    least = FRAME_PERIOD_S / 60
     check(
         options,
-        (
-            "minutes",
-            FRAME_PERIOD_S / 60 <= options.minutes < math.inf,
-            f"of a frame ({FRAME_PERIOD_S / 60:.4f}) or more",
-        ),
+        ("minutes", least <= options.minutes < math.inf, f"of at least one frame, {least:.4f}, and finite"),
         ("drones", options.drones >= 1, "of at least 1"),
         ("idle", options.idle >= 0, "of at least 0"),
     )

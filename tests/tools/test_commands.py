@@ -143,7 +143,7 @@ CASES = [
     ("size_fleet --seconds 3", "expected --seconds above 3.2 and finite, got 3.0"),
     ("soak --weights nope", "expected a network at "),
     ("soak --data text", "expected a folder of images"),
-    ("soak --minutes 0", "expected --minutes above 0"),
+    ("soak --minutes 0", "expected --minutes of at least one frame"),
     ("soak --drones 0", "expected --drones of at least 1"),
     ("take_corrections nope x.json", "expected the folder nope, which does not exist"),
     ("take_corrections data/train nope.json", "No such file or directory: 'nope.json'"),

@@ -33,7 +33,7 @@ def test_what_grows_is_told(capsys, monkeypatch):
 @pytest.mark.parametrize("minutes", ["0.001", "0", "nan", "inf"])
 def test_less_than_a_frame_is_refused(minutes, capsys):
     assert main(["--minutes", minutes]) == 2
-    assert capsys.readouterr().err.startswith("soak: expected --minutes of a frame (0.0033) or more, got ")
+    assert capsys.readouterr().err.startswith("soak: expected --minutes of at least one frame, 0.0033, and finite")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
         if value != recorded[name]:
             raise ValueError(
                 f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}; with other settings, "
-                f"start a new run (--out) from its weights (--start)"
+                "start a new run (--out) from its weights (--start)"
             )
 
 

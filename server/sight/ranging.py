@@ -84,19 +84,18 @@ def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
     def steepness_at(v_px: float) -> float:
         return -_slope((middle_px, v_px), camera, pose)
 
-    feet_px, row_px = max(
-        (body.bottom_px, -ROW_STD_PX * body.row_px),
-        (body.top_px, ROW_STD_PX * body.row_px),
-        key=lambda edge: steepness_at(edge[0]),
-    )
+    lower, upper, row_px = steepness_at(body.bottom_px), steepness_at(body.top_px), ROW_STD_PX * body.row_px
+    if lower >= upper:
+        steepness, feet_px, nearer_to_head = lower, body.bottom_px, steepness_at(body.bottom_px - row_px)
+    else:
+        steepness, feet_px, nearer_to_head = upper, body.top_px, steepness_at(body.top_px + row_px)
     if not EDGE_PX <= feet_px <= camera.image_px - EDGE_PX:
         return None
-    # The steepness one row nearer to the head gives the error of one row. It grows with the square of the distance.
-    steepness, nearer_to_head = steepness_at(feet_px), steepness_at(feet_px + row_px)
     run = _run(body.centroid_px, camera, pose)
     if not steepness > max(nearer_to_head, drop_m / (camera.far_m * run)):
         return None
     distance_m = drop_m / steepness
+    # The steepness one row nearer to the head gives the error of one row. It grows with the square of the distance.
     by_row_m = distance_m * (steepness - nearer_to_head) / steepness
     by_ground_m = distance_m * GROUND_STD_M / drop_m
     return Range(distance_m / run, math.hypot(by_row_m, by_ground_m) / run)

@@ -47,6 +47,7 @@ from model.pair_files import PathPair, list_pairs
 from model.scoring import (
     CLASSES,
     EVALUATION_SETS,
+    EXAM_FOLDER,
     FOLLOWING,
     HERO,
     PATROL_WITH,
@@ -146,11 +147,9 @@ def find_sets(data: Path, which: str = EXAM) -> dict[str, Path]:
         ValueError: if its images and masks do not pair up.
     """
     check_folder(data)
-    root = data / "sample_evaluation_data"
-    if which == EXAM:
-        folders = {name: (root if root.is_dir() else data) / name for name in EVALUATION_SETS}
-    else:
-        folders = {VALIDATION: data / VALIDATION}
+    root = data / EXAM_FOLDER
+    exam = {name: (root if root.is_dir() else data) / name for name in EVALUATION_SETS}
+    folders = exam if which == EXAM else {VALIDATION: data / VALIDATION}
     for folder in folders.values():
         if not folder.is_dir():
             raise FileNotFoundError(f"expected the set {folder.name} in {data}, found no {folder}")

@@ -19,6 +19,7 @@ DETECTION_MORE_THAN_PX = 3
 
 FOLLOWING, PATROL_WITHOUT, PATROL_WITH = "following_images", "patrol_non_targ", "patrol_with_targ"
 EVALUATION_SETS = (FOLLOWING, PATROL_WITHOUT, PATROL_WITH)
+EXAM_FOLDER = "sample_evaluation_data"  # of a dataset; it holds them
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from model.options import flag
 from model.provenance import card_content, commit, targets_content, write_card
 from model.recipes import PRESETS, TrainingConfig
 from model.run_folder import LOG, check_run
-from model.scoring import EVALUATION_SETS, HERO, PEOPLE
+from model.scoring import EVALUATION_SETS, EXAM_FOLDER, HERO, PEOPLE
 from model.training import Trained, train
 from model.training_log import EpochLog, best_epoch, read_log
 from model.validation import DistanceScore, validate_by_distance
 
-EXAM_FOLDER = "sample_evaluation_data"  # in a dataset folder
 CURVES, SAMPLES = "loss.png", "samples.png"  # in a run folder, as the files of `model.run_folder`
 # Outlines in the samples. The targets' colours differ from those in the masks.
 OUTLINES = {PEOPLE: (0, 90, 255), **dict(enumerate(((0, 255, 0), (255, 255, 0), (255, 0, 255), (0, 255, 255)), HERO))}

@@ -36,7 +36,7 @@ from model.engines import Engine, add_precision_option, load_engine
 from model.images import open_image, resize_rgb
 from model.loading import input_px, is_converted, load_network, resolve_weights
 from model.options import check
-from model.scoring import EVALUATION_SETS, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
+from model.scoring import EVALUATION_SETS, EXAM_FOLDER, FOLLOWING, HERO, has_hero, intersection_over_union, threshold
 from server.sight.parts import find_parts
 from tools.measuring.figures import Figure, comparison_table, read_values, values_of, write_figures
 from tools.measuring.fleet import measure_fleet
@@ -217,7 +217,7 @@ def measure_agreement(weights: Path, precision: str, data: Path) -> list[Figure]
     engines = load_engine("openvino", weights, precision), load_engine("tensorflow", weights)
     agreements, overlaps = [], []
     for name in EVALUATION_SETS:
-        for file in image_files(data / "sample_evaluation_data" / name):
+        for file in image_files(data / EXAM_FOLDER / name):
             batch = resize_rgb(open_image(file), engines[0].input_px)[None]
             one, other = (threshold(engine.infer(batch)[0]) for engine in engines)
             agreements.append(has_hero(one) == has_hero(other))

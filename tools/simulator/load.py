@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.scoring import EXAM_FOLDER, FOLLOWING
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, Pose
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
@@ -55,7 +56,7 @@ def encoded_frames(data: Path | None) -> list[EncodedFrame]:
     """
     frames: Sequence[PlayedFrame | UnreadableImageError]
     if data is not None:
-        files = image_files(data / "sample_evaluation_data" / "following_images")
+        files = image_files(data / EXAM_FOLDER / FOLLOWING)
         frames = list(read_frames(files[: FRAMES * 4 : 4], mask_files(files)))
     else:
         frames = simulated_frames()

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from model.images import open_image
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
+from model.scoring import EXAM_FOLDER
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import Pose
 from tools.simulator.frames import ground_depth_m, put_people_on_ground
@@ -47,7 +48,7 @@ class UnreadableImageError(ValueError):
 def dataset_directory() -> Path | None:
     """Find the recorded dataset: $FOLLOWME_DATA, or else `shared/data` beside the project; None if there is none."""
     directory = Path(os.environ.get("FOLLOWME_DATA") or REPOSITORY.parent / "shared" / "data")
-    return directory if (directory / "sample_evaluation_data").is_dir() else None
+    return directory if (directory / EXAM_FOLDER).is_dir() else None
 
 
 def image_files(directory: Path) -> list[Path]:

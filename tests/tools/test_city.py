@@ -5,16 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tools.simulator.city import (
-    GRASS,
-    WALK_CLEARANCE_M,
-    City,
-    Planter,
-    Tree,
-    Wall,
-    build_city,
-    rectangle_m,
-)
+from tools.simulator.block import GRASS, Planter, Tree, Wall, rectangle_m
+from tools.simulator.city import City, build_city
+from tools.simulator.walk_graph import WALK_CLEARANCE_M
 
 SEEDS = range(4)
 

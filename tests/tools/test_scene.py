@@ -9,7 +9,8 @@ import pytest
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from server.sight.geometry import QUADSIM_CAMERA, pixel_to_world, project
 from server.wire.messages import Pose
-from tools.simulator.city import Building, City, Wall, build_city
+from tools.simulator.block import Building, Wall
+from tools.simulator.city import City, build_city
 from tools.simulator.frames import ground_depth_m
 from tools.simulator.people import Look, Person, hero_look, other_look
 from tools.simulator.scene import MOST_LOOKS, NOBODY, Scene, View

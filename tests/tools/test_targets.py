@@ -8,8 +8,9 @@ from support.worlds import SharedWorld
 
 from model.scoring import HERO, PEOPLE
 from server.wire.messages import Pose
+from tools.simulator.block import ROAD_MIDDLE_M
 from tools.simulator.bodies import Bodies, as_array
-from tools.simulator.city import ROAD_MIDDLE_M, build_city
+from tools.simulator.city import build_city
 from tools.simulator.people import Person, is_reddish, person_in_blue, somewhat_blue
 from tools.simulator.roamers import CATS_MOODS, DOGS_MOODS, Roamers
 from tools.simulator.targets import TARGETS, lookalikes_of

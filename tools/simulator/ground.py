@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from tools.simulator import textures
-from tools.simulator.city import (
+from tools.simulator.block import (
     ASPHALT,
     GRASS,
     HALF_SIZE_M,
@@ -15,10 +15,10 @@ from tools.simulator.city import (
     SOIL,
     WHITE,
     YELLOW,
-    City,
     rectangle_m,
     unit_circle,
 )
+from tools.simulator.city import City
 
 SUN_ELEVATION_DEG = 52.0
 SHADE_ON_GROUND = 0.62

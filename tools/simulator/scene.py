@@ -15,8 +15,9 @@ import panda3d.core as panda
 from model.scoring import HERO, PEOPLE, SURROUNDINGS
 from server.sight.geometry import Camera, world_from_camera
 from server.wire.messages import Pose
+from tools.simulator.block import BUILDING_STYLES
 from tools.simulator.bodies import PERSON, Bodies, Body, as_array
-from tools.simulator.city import BUILDING_STYLES, City
+from tools.simulator.city import City
 from tools.simulator.frames import rays_camera
 from tools.simulator.ground import SHADE_ON_GROUND, Ground
 from tools.simulator.people import Person

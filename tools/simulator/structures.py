@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from tools.simulator import textures
-from tools.simulator.city import Building, City, Planter, Tree, Wall
+from tools.simulator.block import Building, Planter, Tree, Wall
+from tools.simulator.city import City
 from tools.simulator.shapes import Mesh, box, hip_roof, leaves, quad, tube
 
 PLAIN, STONES, ROOFING, BARK, LEAVES = "plain", "stones", "roofing", "bark", "leaves"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.simulator.city import ROAD_MIDDLE_M, ZEBRA_M
+from tools.simulator.block import ROAD_MIDDLE_M, ZEBRA_M
 from tools.simulator.people import Person
 
 _AHEAD_M = 7.0  # vehicles brake for people within this distance in front

@@ -10,8 +10,9 @@ import numpy as np
 from model.scoring import HERO
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import Pose
+from tools.simulator.block import HALF_SIZE_M
 from tools.simulator.bodies import PERSON
-from tools.simulator.city import HALF_SIZE_M, build_city
+from tools.simulator.city import build_city
 from tools.simulator.drone import Drone
 from tools.simulator.flight import ON_TARGET_M
 from tools.simulator.frames import sensor_frame_fields, unity_angles

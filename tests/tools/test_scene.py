@@ -12,8 +12,9 @@ from server.wire.messages import Pose
 from tools.simulator.block import Building, Wall
 from tools.simulator.city import City, build_city
 from tools.simulator.frames import ground_depth_m
+from tools.simulator.numbering import MOST_LOOKS
 from tools.simulator.people import Look, Person, hero_look, other_look
-from tools.simulator.scene import MOST_LOOKS, NOBODY, Scene, View
+from tools.simulator.scene import NOBODY, Scene, View
 
 DEPTH_STEP_M = 100 / 255
 """What the depth image on the wire resolves."""

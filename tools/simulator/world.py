@@ -17,8 +17,9 @@ from tools.simulator.drone import Drone
 from tools.simulator.flight import ON_TARGET_M
 from tools.simulator.frames import sensor_frame_fields, unity_angles
 from tools.simulator.lookalikes import CROSSER, MOST_LOOKALIKES, deal, lookalike
+from tools.simulator.numbering import MOST_LOOKS
 from tools.simulator.people import Person, hero_look, other_look
-from tools.simulator.scene import MOST_LOOKS, Scene, View
+from tools.simulator.scene import Scene, View
 from tools.simulator.targets import HERO as HERO_NAME
 from tools.simulator.targets import NAMES, TARGETS, Population, lookalikes_of
 from tools.simulator.walkers import Walkers

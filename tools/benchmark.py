@@ -45,11 +45,11 @@ from tools.measuring.tracking import measure_tracking
 from tools.measuring.versions import Version, checked_out
 from tools.simulator.faults import Faults
 from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames, mean_message_kb
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.quadsim import QuadSim, run
 from tools.simulator.recorded import dataset_directory, image_files
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS
 from tools.simulator.targets import HERO as HERO_NAME
-from tools.simulator.wire import sensor_frame_message
 from tools.simulator.world import FRAMES_PER_S, World, frame_fields
 
 PEOPLE, SIMULATED_FRAMES = 30, 200

@@ -12,9 +12,10 @@ from support.waiting import PATIENCE_S
 
 from hostile.fuzzer import ENGINE_IO, PLACES, Fuzzer, Message, shows_hero
 from tools.simulator.frames import format_timestamp
+from tools.simulator.inbox import ReceivedEvent
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import handshake_request, new_key
-from tools.simulator.wire import QuadSimClient, ReceivedEvent
+from tools.simulator.wire import QuadSimClient
 
 # Distance from a camera to the farthest place that its images can show: 100 m along the optical axis, more beside it.
 FARTHEST_M = 150.0

@@ -34,9 +34,10 @@ from hostile.images import expensive_images
 from hostile.inspection import Memory
 from tools.simulator.frames import encode_depth_png, encode_jpeg
 from tools.simulator.load import EncodedFrame, encoded_frames
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.server_process import FOLLOWER, ServerProcess, running_server
 from tools.simulator.websocket import encode_message, handshake_request, new_key
-from tools.simulator.wire import QuadSimClient, sensor_frame_message
+from tools.simulator.wire import QuadSimClient
 
 CLIENTS = 10
 PERIOD_S = 0.2  # of a QuadSim's frames

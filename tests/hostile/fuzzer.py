@@ -10,8 +10,8 @@ from support.live import fields, picture
 from hostile.images import expensive_images, hero_image, mutated, plain_images
 from server.wire.messages import Pose
 from tools.simulator.frames import LOCALES, format_n4, format_pose
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, apply_mask
-from tools.simulator.wire import sensor_frame_message
 
 # Number of simulators. Those with even numbers show a hero, the others never do. Each is in a place of its own.
 SESSIONS = 4

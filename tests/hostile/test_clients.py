@@ -14,9 +14,10 @@ from support.page import request
 from hostile.crowd import PATIENCE_S, Neighbours
 from hostile.images import expensive_images
 from hostile.inspection import Memory, assert_no_errors
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.server_process import ServerProcess, running_server
 from tools.simulator.websocket import BINARY, encode_frame, encode_message
-from tools.simulator.wire import QuadSimClient, sensor_frame_message
+from tools.simulator.wire import QuadSimClient
 
 CLIENTS = 10
 DEEP = "[" * 100_000

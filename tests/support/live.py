@@ -7,7 +7,8 @@ import numpy as np
 from server.wire.messages import Pose
 from support.fake_engine import GREY, RED
 from tools.simulator.frames import sensor_frame_fields
-from tools.simulator.wire import QuadSimClient, ReceivedEvent
+from tools.simulator.inbox import ReceivedEvent
+from tools.simulator.wire import QuadSimClient
 
 _numbers = itertools.count(1)
 

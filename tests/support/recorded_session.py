@@ -18,9 +18,10 @@ from server.wire.messages import Command
 from support.live import WATCHDOG
 from support.waiting import PATIENCE_S
 from tools.simulator.frames import format_timestamp, sensor_frame_fields
+from tools.simulator.inbox import ReceivedEvent
 from tools.simulator.recorded import PlayedFrame, image_files, mask_files, read_frames
 from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
-from tools.simulator.wire import QuadSimClient, ReceivedEvent
+from tools.simulator.wire import QuadSimClient
 
 FCN4, SHIPPED = REPOSITORY / "weights" / "fcn4", REPOSITORY / "weights" / "model_weights"
 # Made by older versions of the program; tests/data/README.md says how.

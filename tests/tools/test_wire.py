@@ -8,8 +8,9 @@ import time
 import pytest
 from support.waiting import PATIENCE_S, wait_until
 
-from tools.simulator.websocket import ServerMessages, WebsocketError, accept_key, apply_mask
-from tools.simulator.wire import PING_PERIOD_S, QuadSimClient, encode_message, parse_event, sensor_frame_message
+from tools.simulator.packets import parse_event, sensor_frame_message
+from tools.simulator.websocket import ServerMessages, WebsocketError, accept_key, apply_mask, encode_message
+from tools.simulator.wire import PING_PERIOD_S, QuadSimClient
 
 OBJECT_DETECTED = '42["object_detected",{"coords":[1.0,2.0,3.0]}]'
 

@@ -17,6 +17,7 @@ from model.scoring import EXAM_FOLDER, FOLLOWING
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, Pose
 from tools.simulator.frames import encode_depth_png, encode_jpeg, sensor_frame_fields
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.recorded import (
     CAMERA_POSE,
     PlayedFrame,
@@ -28,7 +29,7 @@ from tools.simulator.recorded import (
 from tools.simulator.scene import View
 from tools.simulator.server_process import ServerProcess
 from tools.simulator.websocket import encode_message
-from tools.simulator.wire import QuadSimClient, sensor_frame_message
+from tools.simulator.wire import QuadSimClient
 from tools.simulator.world import FRAMES_PER_S, World
 
 FRAME_PERIOD_S = 1 / FRAMES_PER_S

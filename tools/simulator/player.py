@@ -11,8 +11,9 @@ from model.command import print_text
 from server.wire.messages import FOLLOW, PATROL
 from tools.simulator.address import ServerAddress
 from tools.simulator.frames import sensor_frame_fields
+from tools.simulator.inbox import ReceivedEvent
 from tools.simulator.recorded import PlayedFrame, UnreadableImageError
-from tools.simulator.wire import QuadSimClient, ReceivedEvent
+from tools.simulator.wire import QuadSimClient
 
 # Most events kept, for the decision on a frame, and most response times, for their median; playing may have no end.
 MOST_EVENTS, MOST_RESPONSES = 1000, 10_000

@@ -17,8 +17,9 @@ from server.wire.messages import FOLLOW
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.faults import RECONNECT_S, Faults, Payload
 from tools.simulator.flight_log import FlightLog
+from tools.simulator.inbox import ReceivedEvent
 from tools.simulator.recording import Recorder
-from tools.simulator.wire import PING_PERIOD_S, QuadSimClient, ReceivedEvent
+from tools.simulator.wire import PING_PERIOD_S, QuadSimClient
 from tools.simulator.world import FRAMES_PER_S, Observation, World, frame_fields
 
 

@@ -269,41 +269,6 @@ def _untextured(mesh: Mesh) -> Mesh:
     return mesh._replace(uv=np.zeros_like(mesh.uv))
 
 
-def leaves(
-    rng: np.random.Generator,
-    count: int,
-    radii_m: tuple[float, float, float],
-    leaf_m: float,
-    colours: Sequence[Sequence[float]],
-) -> Mesh:
-    """Make a ball of leaves around the origin: loose triangles that face outwards, darker inside and below.
-
-    Args:
-        rng: decides positions and colours.
-        count: number of leaves.
-        radii_m: radii of the ball along x, y, z.
-        leaf_m: size of a leaf or tuft.
-        colours: colours to choose from, 0–1.
-    """
-    outwards = rng.normal(size=(count, 3))
-    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    # The crown consists of smaller balls, with sky visible between them.
-    bunches = rng.normal(size=(max(count // 40, 3), 3))
-    bunches *= rng.uniform(0.3, 0.75, (len(bunches), 1)) / np.linalg.norm(bunches, axis=1, keepdims=True)
-    how_far = rng.uniform(0.2, 1.0, (count, 1)) ** 0.5
-    centres = (bunches[rng.integers(len(bunches), size=count)] + 0.42 * outwards * how_far) * radii_m
-    corners = centres[:, np.newaxis] + rng.normal(scale=leaf_m * 0.55, size=(count, 3, 3))
-    shade = (0.45 + 0.4 * how_far + 0.25 * outwards[:, 2:]) * rng.uniform(0.7, 1.2, (count, 1))
-    drawn = np.asarray(colours, float)[rng.integers(len(colours), size=count)] * shade
-    return Mesh(
-        corners.reshape(-1, 3),
-        np.repeat(outwards, 3, axis=0),
-        np.repeat(np.clip(drawn, 0.0, 1.0), 3, axis=0),
-        np.zeros((3 * count, 2)),
-        np.arange(3 * count).reshape(-1, 3),
-    )
-
-
 def _strip(lower: np.ndarray, count: int) -> np.ndarray:
     """Two triangles for each corner of `lower`, (N,), with the next corner and those `count` later: (2 N, 3)."""
     first = np.stack([lower, lower + 1, lower + count + 1], axis=1)

@@ -1,13 +1,14 @@
 """Meshes of a city's objects, houses, walls, kerbs, trees and planters, by their surfaces."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from tools.simulator import textures
 from tools.simulator.block import Building, Planter, Tree, Wall
 from tools.simulator.city import City
-from tools.simulator.shapes import Mesh, box, hip_roof, leaves, quad, tube
+from tools.simulator.shapes import Mesh, box, hip_roof, quad, tube
 
 PLAIN, STONES, ROOFING, BARK, LEAVES = "plain", "stones", "roofing", "bark", "leaves"
 """Names of surfaces; `facade` gives further ones. `PLAIN` and `LEAVES` have no texture; `LEAVES` are two-sided."""
@@ -85,7 +86,7 @@ def _tree(tree: Tree, rng: np.random.Generator) -> list[tuple[str, Mesh]]:
         parts.append((BARK, branch.moved((0.0, 0.0, rng.uniform(0.6, 0.95) * up_m), rng.uniform(0, 360))))
     if tree.foliage != "bare":
         radius_m = tree.crown_radius_m
-        crown = leaves(rng, 700, (radius_m, radius_m, 0.8 * radius_m), 0.3, _LEAF_COLOURS[tree.foliage])
+        crown = _leaves(rng, 700, (radius_m, radius_m, 0.8 * radius_m), 0.3, _LEAF_COLOURS[tree.foliage])
         parts.append((LEAVES, crown.moved((0.0, 0.0, up_m))))
     return [(surface, mesh.moved((tree.x_m, tree.y_m, 0.0), 0.0)) for surface, mesh in parts]
 
@@ -106,10 +107,10 @@ def _planter(planter: Planter, rng: np.random.Generator) -> list[tuple[str, Mesh
         sides,
         (0.22, 0.16, 0.1),
     )
-    bush = leaves(
+    bush = _leaves(
         rng, int(170 * radius_m), (0.85 * radius_m, 0.85 * radius_m, 0.6 * radius_m), 0.3, _LEAF_COLOURS["green"]
     )
-    flowers = leaves(rng, int(60 * radius_m), (0.95 * radius_m, 0.95 * radius_m, 0.62 * radius_m), 0.16, _FLOWERS)
+    flowers = _leaves(rng, int(60 * radius_m), (0.95 * radius_m, 0.95 * radius_m, 0.62 * radius_m), 0.16, _FLOWERS)
     up_m = height_m + 0.4 * radius_m
     parts = [
         *((PLAIN, block) for block in rim),
@@ -135,3 +136,38 @@ def _kerb(line_m: np.ndarray) -> list[tuple[str, Mesh]]:
     sides.append(quad(top, (0.78, 0.77, 0.74), (1.0, 1.0), pieces))
     place_m = (*(line_m.mean(axis=0)), 0.0)
     return [(PLAIN, mesh.moved(place_m, yaw_deg)) for mesh in sides]
+
+
+def _leaves(
+    rng: np.random.Generator,
+    count: int,
+    radii_m: tuple[float, float, float],
+    leaf_m: float,
+    colours: Sequence[Sequence[float]],
+) -> Mesh:
+    """Make a ball of leaves around the origin: loose triangles that face outwards, darker inside and below.
+
+    Args:
+        rng: decides positions and colours.
+        count: number of leaves.
+        radii_m: radii of the ball along x, y, z.
+        leaf_m: size of a leaf or tuft.
+        colours: colours to choose from, 0–1.
+    """
+    outwards = rng.normal(size=(count, 3))
+    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
+    # The crown consists of smaller balls, with sky visible between them.
+    bunches = rng.normal(size=(max(count // 40, 3), 3))
+    bunches *= rng.uniform(0.3, 0.75, (len(bunches), 1)) / np.linalg.norm(bunches, axis=1, keepdims=True)
+    how_far = rng.uniform(0.2, 1.0, (count, 1)) ** 0.5
+    centres = (bunches[rng.integers(len(bunches), size=count)] + 0.42 * outwards * how_far) * radii_m
+    corners = centres[:, np.newaxis] + rng.normal(scale=leaf_m * 0.55, size=(count, 3, 3))
+    shade = (0.45 + 0.4 * how_far + 0.25 * outwards[:, 2:]) * rng.uniform(0.7, 1.2, (count, 1))
+    drawn = np.asarray(colours, float)[rng.integers(len(colours), size=count)] * shade
+    return Mesh(
+        corners.reshape(-1, 3),
+        np.repeat(outwards, 3, axis=0),
+        np.repeat(np.clip(drawn, 0.0, 1.0), 3, axis=0),
+        np.zeros((3 * count, 2)),
+        np.arange(3 * count).reshape(-1, 3),
+    )

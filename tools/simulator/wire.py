@@ -9,20 +9,19 @@ sent the commands that the frame caused (`42<number>[...]` and `43<number>[]`, a
 """
 
 import contextlib
-import itertools
 import json
 import math
-import re
 import selectors
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from tools.simulator.address import QUADSIM_HOST, QUADSIM_PORT
+from tools.simulator.inbox import Inbox, ReceivedEvent
+from tools.simulator.packets import EVENT_PREFIX, parse_event, sensor_frame_message
 from tools.simulator.websocket import (
     BINARY,
     CLOSE,
@@ -42,63 +41,11 @@ from tools.simulator.websocket import (
 PING_PERIOD_S = 0.33
 """Time from a pong to QuadSim's next ping."""
 
-_EVENT_PREFIX = "42"
-_ACKNOWLEDGEMENT = re.compile(r"43(\d+)\[\]")
 _MAX_HANDSHAKE_BYTES = 65536
 _RECEIVE_BYTES = 65536
 
 
-class ReceivedEvent(NamedTuple):
-    """An event that QuadSim's parser accepts; `arrived_s` is `time.monotonic()` at its arrival."""
-
-    name: str
-    argument: dict[str, Any]
-    arrived_s: float
-
-
-def sensor_frame_message(payload: str | dict[str, Any], number: int | None = None) -> str:
-    """Make the Socket.IO packet of a `sensor_frame`.
-
-    Args:
-        payload: argument of the event, as an object or as JSON text.
-        number: number for the acknowledgement; None for a frame as QuadSim sends it.
-    """
-    argument = payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
-    return f'{_EVENT_PREFIX}{"" if number is None else number}["sensor_frame",{argument}]'
-
-
-def parse_event(packet: str) -> tuple[str, dict[str, Any]]:
-    """Parse an event packet as strictly as QuadSim's parser does.
-
-    Args:
-        packet: text of the whole Engine.IO message, with its leading `42`.
-
-    Returns:
-        Name and argument of the event.
-
-    Raises:
-        ValueError: for any other form than `42["name",{...}]`, on which QuadSim's parser throws.
-    """
-
-    def refuse_constant(constant: str) -> None:
-        raise ValueError(f"expected JSON numbers, got {constant}")
-
-    body = packet.removeprefix(_EVENT_PREFIX)
-    if not body.startswith("["):
-        raise ValueError(
-            f"expected '[' after {_EVENT_PREFIX} (no namespace, no acknowledgement id), got {packet[:60]!r}"
-        )
-    items = json.loads(body, parse_constant=refuse_constant)
-    if not items or not isinstance(items[0], str):
-        raise ValueError(f"expected an event name, got {packet[:60]!r}")
-    name, *arguments = items
-    if len(arguments) != 1 or not isinstance(arguments[0], dict):
-        kinds = [type(argument).__name__ for argument in arguments]
-        raise ValueError(f"expected exactly one argument, a JSON object, for {name!r}, got {kinds}")
-    return name, arguments[0]
-
-
-class QuadSimClient:
+class QuadSimClient(Inbox):
     """A QuadSim from the server's point of view: a socket, and a thread that reads it, pings and answers pings.
 
     Use it as a context manager, or call `connect` and `close`; after a disconnect, `connect` may be called again. The
@@ -123,6 +70,7 @@ class QuadSimClient:
         on_event: Callable[[ReceivedEvent], None] | None = None,
         kept: int | None = None,
     ):
+        super().__init__(kept)
         self.host = host
         self.port = port
         self._ping_period_s = ping_period_s
@@ -132,39 +80,9 @@ class QuadSimClient:
         self._name = ""
         self._reader: threading.Thread | None = None
         self._send_lock = threading.Lock()  # a ping must not land between the fragments of a message
-        self._changed = threading.Condition()  # its holder may take it again
-        self._events = deque[ReceivedEvent](maxlen=kept)
-        self._round_trips_s = deque[float](maxlen=kept)
-        self._violations = deque[str](maxlen=kept)
-        self._unanswered: set[int] = set()
         self._linked_s = -math.inf
         self._session_id: str | None = None
         self._is_closing = False
-        self._close_reason: str | None = "not connected yet"
-
-    @property
-    def events(self) -> tuple[ReceivedEvent, ...]:
-        """The events received so far, oldest first."""
-        with self._changed:
-            return tuple(self._events)
-
-    def events_since(self, since_s: float) -> list[ReceivedEvent]:
-        """Events that arrived from `since_s` on, oldest first; searched from the end because there may be many."""
-        with self._changed:
-            recent = itertools.takewhile(lambda event: event.arrived_s >= since_s, reversed(self._events))
-            return [*recent][::-1]
-
-    @property
-    def round_trips_s(self) -> tuple[float, ...]:
-        """Time from each answered ping to its pong, s."""
-        with self._changed:
-            return tuple(self._round_trips_s)
-
-    @property
-    def violations(self) -> tuple[str, ...]:
-        """Descriptions of messages from the server that QuadSim cannot parse; empty for a correct server."""
-        with self._changed:
-            return tuple(self._violations)
 
     @property
     def linked_s(self) -> float:
@@ -177,19 +95,9 @@ class QuadSimClient:
         return self._session_id
 
     @property
-    def close_reason(self) -> str | None:
-        """Why there is no connection; None while there is one."""
-        return self._close_reason
-
-    @property
     def name(self) -> str:
         """The server's name for this client: the address of this end of the connection; empty without a connection."""
         return self._name
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connection is open, as far as this side knows."""
-        return self._close_reason is None
 
     def __enter__(self) -> Self:
         self.connect()
@@ -275,54 +183,6 @@ class QuadSimClient:
             self._socket.sendall(data)
             return sent_s
 
-    def wait_for(self, *event_names: str, timeout_s: float = 5.0, since_s: float = 0.0) -> ReceivedEvent:
-        """Wait for an event and return it.
-
-        Args:
-            event_names: names to wait for; without names, any event.
-            timeout_s: time limit from now; 0 considers only events that have arrived.
-            since_s: `time.monotonic()` from which events count, as `send_frame` returns it.
-
-        Raises:
-            TimeoutError: if no such event arrives in time; the message names the events that did.
-            ConnectionError: if the connection is closed before.
-        """
-        deadline_s = time.monotonic() + timeout_s
-        expected = " or ".join(event_names) or "any event"
-        with self._changed:
-            while True:
-                recent = self.events_since(since_s)
-                for event in recent:
-                    if not event_names or event.name in event_names:
-                        return event
-                if self._close_reason is not None:
-                    raise ConnectionError(f"expected {expected}, got a disconnect: {self._close_reason}")
-                remaining_s = deadline_s - time.monotonic()
-                if remaining_s <= 0:
-                    names = ", ".join(sorted({event.name for event in recent})) or "nothing"
-                    raise TimeoutError(f"expected {expected} within {timeout_s:g} s, got {names}")
-                self._changed.wait(remaining_s)
-
-    def wait_answered(self, number: int, timeout_s: float = 60.0) -> None:
-        """Wait until the server has acknowledged a frame; by then, all its earlier messages have arrived.
-
-        Raises:
-            TimeoutError: if there is no acknowledgement in time.
-            ConnectionError: if the connection is closed before.
-        """
-        with self._changed:
-            is_over = self._changed.wait_for(lambda: number not in self._unanswered or not self.is_connected, timeout_s)
-            if number not in self._unanswered:
-                return
-            if is_over:
-                raise ConnectionError(f"expected frame {number} acknowledged, got a disconnect: {self._close_reason}")
-        raise TimeoutError(f"expected frame {number} acknowledged within {timeout_s:g} s, got nothing")
-
-    def wait_closed(self, timeout_s: float = 5.0) -> bool:
-        """Wait until the connection is closed; returns False if it is still open after `timeout_s`."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self.is_connected, timeout_s)
-
     def _shake_hands(self, sock: socket.socket) -> bytes:
         """Upgrade to websocket; returns the bytes after the server's response."""
         key = new_key()
@@ -400,7 +260,7 @@ class QuadSimClient:
 
     def _handle_packet(self, packet: str) -> None:
         """Handle an Engine.IO packet; ValueError if QuadSim's parser cannot read it."""
-        if packet.startswith(_EVENT_PREFIX):
+        if packet.startswith(EVENT_PREFIX):
             event = ReceivedEvent(*parse_event(packet), time.monotonic())
             self._append(self._events, event)
             if self._on_event is not None:
@@ -418,26 +278,8 @@ class QuadSimClient:
         elif not packet.startswith(("1", "3", "6", "40", "41")):
             raise ValueError(f"expected an Engine.IO 3 packet with text, got {packet[:60]!r}")
 
-    def _take_acknowledgement(self, packet: str) -> None:
-        """Note an acknowledged frame; ValueError if the packet does not acknowledge an unanswered frame."""
-        match = _ACKNOWLEDGEMENT.fullmatch(packet)
-        with self._changed:
-            if match is None or int(match[1]) not in self._unanswered:
-                raise ValueError(f"expected 43, the number of an unanswered frame, and [], got {packet[:60]!r}")
-            self._unanswered.remove(int(match[1]))
-            self._changed.notify_all()
-
-    def _append(self, record: deque[Any], item: object) -> None:
-        with self._changed:
-            record.append(item)
-            self._changed.notify_all()
-
     def _end(self, reason: str) -> None:
-        """Mark the connection as closed; the first reason is kept."""
-        with self._changed:
-            if self._close_reason is None:
-                self._close_reason = reason
-            self._changed.notify_all()
+        super()._end(reason)
         if self._socket is not None:
             with contextlib.suppress(OSError):  # already down
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -18,9 +18,10 @@ from support.fake_engine import FAKE_SERVER
 from support.handshakes import HANDSHAKE, MALFORMED_HANDSHAKES
 from support.live import fields, follow
 
+from tools.simulator.packets import sensor_frame_message
 from tools.simulator.server_process import REPOSITORY, ServerProcess, running_server
 from tools.simulator.websocket import encode_frame, encode_message, handshake_request, new_key
-from tools.simulator.wire import QuadSimClient, sensor_frame_message
+from tools.simulator.wire import QuadSimClient
 
 CRAMPED_SERVER = Path(FAKE_SERVER).with_name("cramped_server.py")
 POLLING = "/socket.io/?EIO=4&transport=polling"

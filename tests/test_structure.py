@@ -16,8 +16,13 @@ TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
 COMMANDS = {f"tools.{file.stem}" for file in (REPOSITORY / "tools").glob("*.py") if file.stem != "__init__"}
 
 
+def parts(file: Path) -> tuple[str, ...]:
+    """The folders of a file within the repository, and its name."""
+    return file.relative_to(REPOSITORY).parts
+
+
 def name(file: Path) -> str:
-    return str(file.relative_to(REPOSITORY))
+    return "/".join(parts(file))
 
 
 def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -68,8 +73,8 @@ def test_each_part_of_the_server_imports_what_its_row_in_the_table_allows():
 def test_only_the_wire_knows_the_event_loop_and_socket_io():
     for file in MODULES:
         modules = {module.split(".")[0] for module, _ in imports(file)}
-        if "wire" not in file.parts and file.name != "app.py":  # app.py puts Socket.IO and Flask together
-            assert not modules & {"eventlet", "socketio", "engineio"} or "tools" in file.parts, name(file)
+        if "wire" not in parts(file) and file.name != "app.py":  # app.py puts Socket.IO and Flask together
+            assert not modules & {"eventlet", "socketio", "engineio"} or "tools" in parts(file), name(file)
         assert "eventlet" not in modules or file.name == "green.py", name(file)
 
 
@@ -80,7 +85,7 @@ def test_progress_bars_are_made_in_one_place_which_leaves_them_out_of_logs():
 def test_decisions_and_sight_are_pure():
     """No sockets, threads, HTTP or clocks of their own: time comes in with the event."""
     for file in MODULES:
-        if "flight" in file.parts or ("sight" in file.parts and file.name not in ("perception.py", "frame_queue.py")):
+        if "flight" in parts(file) or ("sight" in parts(file) and file.name not in ("perception.py", "frame_queue.py")):
             modules = {module.split(".")[0] for module, _ in imports(file)}
             assert not modules & {"socket", "threading", "flask", "time", "concurrent", "queue"}, name(file)
 
@@ -94,9 +99,9 @@ def test_a_session_is_imported_without_libraries_of_the_network_the_loop_and_the
 def test_the_model_knows_nothing_of_the_server_and_neither_knows_the_tools():
     for file in MODULES:
         rooms = {module.split(".")[0] for module, _ in imports(file)}
-        if "model" in file.relative_to(REPOSITORY).parts[:1]:
+        if "model" in parts(file)[:1]:
             assert not rooms & {"server", "tools"}, name(file)
-        if "server" in file.relative_to(REPOSITORY).parts[:1]:
+        if "server" in parts(file)[:1]:
             assert "tools" not in rooms, name(file)
 
 
@@ -109,12 +114,12 @@ def test_no_command_imports_another():
 def test_only_the_search_knows_optuna():
     for file in MODULES:
         modules = {module.split(".")[0] for module, _ in imports(file)}
-        assert not modules & {"optuna", "plotly"} or "tuning" in file.parts, name(file)
+        assert not modules & {"optuna", "plotly"} or "tuning" in parts(file), name(file)
 
 
 def test_only_the_fleet_the_search_and_flights_on_a_cluster_know_ray_and_nobody_imports_the_fleet():
     for file in MODULES:
         modules = {module for module, _ in imports(file)} | {f"{module}.{taken}" for module, taken in imports(file)}
-        may_know = name(file) in ("server/fleet.py", "tools/simulator/cluster.py") or "tuning" in file.parts
+        may_know = name(file) in ("server/fleet.py", "tools/simulator/cluster.py") or "tuning" in parts(file)
         assert may_know or not any(each.split(".")[0] == "ray" for each in modules), name(file)
         assert "server.fleet" not in modules, name(file)

@@ -55,7 +55,7 @@ class Tracker:
         state: as of the latest frame, or of `suspend`.
         crowd: all tracked people.
         followed: number of the person followed, or followed last and still remembered; None without such a person.
-        chosen: number of the person whom the operator has chosen; None without a choice.
+        chosen: number of the person whom the operator has chosen; None without a choice, or if they are forgotten.
         seen_s: when the person followed was seen last, with or without a place; None without such a person.
         time_s: session time of the latest frame; None before the first.
         whole_s: session time of the latest frame that was looked at as a whole; None before the first.
@@ -115,7 +115,7 @@ class Tracker:
     @property
     def _likely_hero(self) -> Person | None:
         """The person in the latest frame who is likely enough to be followed; None if the operator has chosen."""
-        if self.crowd.person(self.chosen) is None:
+        if self.chosen is None:
             for person, probability in self.candidates[:1]:
                 if not person.is_seen_once and probability >= self.config.follow_above:
                     return person
@@ -175,7 +175,8 @@ class Tracker:
             return self
         step_s = 0.0 if self.time_s is None else time_s - self.time_s
         crowd = self.crowd.update(time_s, step_s, fixes, self.config, is_part)
-        seen = replace(self, time_s=time_s, whole_s=self.whole_s if is_part else time_s, crowd=crowd)
+        chosen = None if crowd.person(self.chosen) is None else self.chosen  # the person may have been forgotten
+        seen = replace(self, time_s=time_s, whole_s=self.whole_s if is_part else time_s, crowd=crowd, chosen=chosen)
         seen = seen._with_hidden_time(step_s, surfaces)
         has_glimpse = any(sighting.place is None and sighting.is_candidate for sighting in sightings)
         return seen._without_unlikely_person()._after_decision(has_glimpse)
@@ -228,7 +229,7 @@ class Tracker:
         if (likely := self._likely_hero) is not None:
             return self._following(likely)
         state = TrackState.CONFIRMING if self.candidates else self._state_without_candidates()
-        is_lost = chosen is None or (self.is_following and self.followed == self.chosen)
+        is_lost = self.is_following and self.followed == self.chosen
         return replace(self, chosen=None if is_lost else self.chosen, state=state)
 
     def _with_hidden_time(self, step_s: float, surfaces: Surfaces | None) -> "Tracker":

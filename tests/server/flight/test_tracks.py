@@ -357,6 +357,15 @@ def test_a_choice_of_somebody_out_of_view_outlasts_whoever_is_followed_and_ends_
     assert tracker.chosen is None
 
 
+def test_a_choice_of_somebody_who_is_forgotten_ends_also_while_the_hero_is_followed():
+    tracker = following_with_a_stranger_gone(remember_s=3.0)
+    tracker.value = tracker.value.choose(1)
+    for _ in range(15):
+        assert tracker.see((HERO_M, HERO)) is FOLLOWING
+    assert tracker.followed == 2
+    assert tracker.chosen is None
+
+
 def test_while_somebody_chosen_is_out_of_view_the_hero_is_not_given_up_for_somebody_else():
     tracker = following_with_a_stranger_gone(give_up_below=1e-12)
     tracker.value = tracker.value.choose(1)

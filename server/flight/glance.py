@@ -1,7 +1,8 @@
 """Decides when it is enough to look at the part of a frame around the person followed.
 
 A part costs a quarter of a whole frame (`server.sight.region`). But the part does not show other people, who are only
-predicted meanwhile. So parts are used only while the person followed is certainly the hero, with whole frames between.
+predicted meanwhile. So parts are used only while the person followed is certainly the hero and the operator has chosen
+nobody else, with whole frames between.
 """
 
 import math
@@ -57,6 +58,8 @@ def _expected(state: SessionState, content: SensorFrame, arrival_s: float) -> tu
         return nowhere
     if tracker.crowd.pace > FASTEST_PACE or tracker.crowd.probability(hero) < SURE:
         return nowhere
+    if tracker.chosen not in (None, hero.number):
+        return nowhere  # the operator has chosen somebody else, who may be in view outside of the part
     place_m = tracker.predict(time.time_s)
     if math.dist(content.gimbal_pose[:3], place_m) > NEAR_HEIGHTS * tracker.config.profile.height_m:
         return nowhere

@@ -111,6 +111,17 @@ def test_somebody_further_away_does_not():
     assert expected_m(following(stranger(FAR_AWAY)), 4.2) is not None
 
 
+def test_the_frame_after_a_choice_is_looked_at_as_a_whole_and_so_are_all_until_the_chosen_person_is_found():
+    subject = following(stranger(FAR_AWAY))
+    subject.take(Choose(4.1, 2))
+    for time_s in (4.2, 4.4):
+        assert expected_m(subject, time_s) is None
+        subject.take(seen(time_s, sighting()))
+        assert subject.situation(time_s).followed_now == 1
+    subject.take(Choose(4.5, None))
+    assert expected_m(subject, 4.6) is not None
+
+
 def test_a_stranger_whom_the_operator_has_chosen_takes_whole_frames():
     subject = following(stranger(FAR_AWAY))
     subject.take(Choose(4.1, 2))

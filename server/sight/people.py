@@ -277,7 +277,7 @@ def _places(
         body = Outline(centroids[number], *boxes[number])._replace(row_px=row_px)
         found = by_height(body, camera, pose, profile)
         if not has_depth:
-            found = fused((found, by_ground(body, camera, pose)))
+            found = fused((found, by_ground(body, camera, pose, profile)))
         depths_m[number], stds_m[number] = (None, 0.0) if found is None else found
     directions, focal_px = ray_directions(outlines.centroids_px, camera, pose), camera.focal_px
     scale = camera.image_width_px * camera.image_px / math.prod(parts.mask_shape)

@@ -64,7 +64,7 @@ def by_height(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Ra
     return Range(depth_m, profile.height_std * depth_m)
 
 
-def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
+def by_ground(body: Outline, camera: Camera, pose: Pose, profile: Profile) -> Range | None:
     """The depth of a person whose feet are on flat ground at `camera.ground_z_m`.
 
     distance = drop from the camera to the ground / steepness of the ray through the feet.
@@ -98,7 +98,10 @@ def by_ground(body: Outline, camera: Camera, pose: Pose) -> Range | None:
     # The steepness one row nearer to the head gives the error of one row. It grows with the square of the distance.
     by_row_m = distance_m * (steepness - nearer_to_head) / steepness
     by_ground_m = distance_m * GROUND_STD_M / drop_m
-    return Range(distance_m / run, math.hypot(by_row_m, by_ground_m) / run)
+    # The feet in the image are not straight below the body's middle. On a steep ray, this makes the depth wrong by
+    # 1 / run times as much. `Place.std_m` already includes it once; this is the rest.
+    by_middle_m = profile.centroid_std_m * math.sqrt(max(0.0, 1.0 - run * run))
+    return Range(distance_m / run, math.hypot(by_row_m, by_ground_m, by_middle_m) / run)
 
 
 def fused(ranges: Sequence[Range | None]) -> Range | None:

@@ -430,7 +430,7 @@ def test_without_a_depth_image_the_ground_counts_by_the_rows_of_the_network():
     mask, _ = cast(NETWORK_PX, pose, feet)
     (sighting,) = find_people(probabilities_of(mask), IMAGE, None, QUADSIM_CAMERA, pose, CARD)
     body = Outline(sighting.centroid_px, *sighting.box_px, row_px=256 / NETWORK_PX)
-    expected = fused((by_height(body, QUADSIM_CAMERA, pose, CARD.profile), by_ground(body, QUADSIM_CAMERA, pose)))
+    expected = fused([measure(body, QUADSIM_CAMERA, pose, CARD.profile) for measure in (by_height, by_ground)])
     assert sighting.place.depth_m == pytest.approx(expected.depth_m)
     direction_m = expected.depth_m / QUADSIM_CAMERA.focal_px
     assert sighting.place.std_m == pytest.approx(math.hypot(expected.std_m, direction_m, 0.1))

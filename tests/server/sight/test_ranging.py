@@ -37,46 +37,49 @@ def test_both_ways_find_somebody_who_stands_on_the_ground(distance_m, ground_z_m
     camera = Camera(ground_z_m=ground_z_m)
     pose = POSE._replace(z_m=ground_z_m + 5.0)
     body = standing(distance_m, camera, pose)
-    for found in (by_height(body, camera, pose, HERO), by_ground(body, camera, pose)):
+    for measure in (by_height, by_ground):
+        found = measure(body, camera, pose, HERO)
         assert over_ground_m(found, pose, body) == pytest.approx(distance_m, rel=1e-6)
 
 
 def test_a_tall_person_misleads_the_height_and_not_the_ground():
     body = standing(20.0, height_m=2.1)
     assert over_ground_m(by_height(body, QUADSIM_CAMERA, POSE, HERO), POSE, body) == pytest.approx(20 * 1.75 / 2.1)
-    assert over_ground_m(by_ground(body, QUADSIM_CAMERA, POSE), POSE, body) == pytest.approx(20.0)
+    assert over_ground_m(by_ground(body, QUADSIM_CAMERA, POSE, HERO), POSE, body) == pytest.approx(20.0)
 
 
 def test_the_ground_is_the_less_certain_the_further_and_the_lower_the_camera():
-    near, far = (by_ground(standing(distance_m), QUADSIM_CAMERA, POSE) for distance_m in (10.0, 40.0))
+    near, far = (by_ground(standing(distance_m), QUADSIM_CAMERA, POSE, HERO) for distance_m in (10.0, 40.0))
     assert 4 * near.std_m < far.std_m < 32 * near.std_m
     low = POSE._replace(z_m=1.0, pitch_deg=0.0)
-    assert by_ground(standing(10.0, pose=low), QUADSIM_CAMERA, low).std_m > 3 * near.std_m
+    assert by_ground(standing(10.0, pose=low), QUADSIM_CAMERA, low, HERO).std_m > 3 * near.std_m
 
 
 STEEP = POSE._replace(pitch_deg=45.0)
 
 
-def test_the_deviation_is_that_of_a_row_of_the_network_and_of_the_height_of_the_ground():
+def test_the_deviation_is_that_of_a_row_of_the_network_of_the_height_of_the_ground_and_of_the_bodys_middle():
     body = standing(6.0, pose=STEEP)._replace(row_px=1.6)
-    found = by_ground(body, QUADSIM_CAMERA, STEEP)
-    higher = by_ground(body._replace(bottom_px=body.bottom_px - 1.6), QUADSIM_CAMERA, STEEP)
-    raised = by_ground(body, Camera(ground_z_m=0.15), STEEP)
+    found = by_ground(body, QUADSIM_CAMERA, STEEP, HERO)
+    higher = by_ground(body._replace(bottom_px=body.bottom_px - 1.6), QUADSIM_CAMERA, STEEP, HERO)
+    raised = by_ground(body, Camera(ground_z_m=0.15), STEEP, HERO)
     by_row_m, by_height_m = higher.depth_m - found.depth_m, found.depth_m - raised.depth_m
-    assert found.std_m == pytest.approx(math.hypot(by_row_m, by_height_m), rel=0.03)
+    run = 6.0 / found.depth_m  # over ground for each metre of depth
+    by_middle_m = HERO.centroid_std_m * math.sqrt(1 - run**2) / run
+    assert found.std_m == pytest.approx(math.hypot(by_row_m, by_height_m, by_middle_m), rel=0.03)
 
 
-@pytest.mark.parametrize("measure", [by_ground, lambda *seen: by_height(*seen, HERO)], ids=["ground", "height"])
+@pytest.mark.parametrize("measure", [by_ground, by_height], ids=["ground", "height"])
 def test_who_is_beyond_far_is_not_measured(measure):
     body = standing(6.0, pose=STEEP)
-    depth_m = measure(body, QUADSIM_CAMERA, STEEP).depth_m
-    assert measure(body, Camera(far_m=1.01 * depth_m), STEEP).depth_m == pytest.approx(depth_m)
-    assert measure(body, Camera(far_m=0.99 * depth_m), STEEP) is None
+    depth_m = measure(body, QUADSIM_CAMERA, STEEP, HERO).depth_m
+    assert measure(body, Camera(far_m=1.01 * depth_m), STEEP, HERO).depth_m == pytest.approx(depth_m)
+    assert measure(body, Camera(far_m=0.99 * depth_m), STEEP, HERO) is None
 
 
 def test_a_coarser_network_is_less_certain():
     fine, coarse = standing(30.0), standing(30.0)._replace(row_px=2.0)
-    assert by_ground(coarse, QUADSIM_CAMERA, POSE).std_m > 1.5 * by_ground(fine, QUADSIM_CAMERA, POSE).std_m
+    assert by_ground(coarse, QUADSIM_CAMERA, POSE, HERO).std_m > 1.5 * by_ground(fine, QUADSIM_CAMERA, POSE, HERO).std_m
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_a_coarser_network_is_less_certain():
     ],
 )
 def test_feet_that_tell_nothing_give_no_distance(body, pose):
-    assert by_ground(body, QUADSIM_CAMERA, pose) is None
+    assert by_ground(body, QUADSIM_CAMERA, pose, HERO) is None
 
 
 DOWN = Pose(0.0, 0.0, 10.0, 0.0, 90.0, 0.0)  # the upper edge of the image looks ahead, the lower edge behind
@@ -105,22 +108,29 @@ def seen_from_above(behind_m: float, half_width_m: float = 0.0) -> Outline:
 @pytest.mark.parametrize("behind_m", [-3.0, 3.0])
 def test_behind_a_camera_that_looks_straight_down_the_feet_are_at_the_upper_edge(behind_m):
     body = seen_from_above(behind_m)
-    found = by_ground(body, QUADSIM_CAMERA, DOWN)
+    found = by_ground(body, QUADSIM_CAMERA, DOWN, HERO)
     # Straight down, the depth is the height above the body's middle, and over ground it is 3 m. The ray through the
     # head meets the ground 3 · 10 / 8.25 = 3.6 m away.
     assert found.depth_m * abs(body.centroid_px[1] - 128.0) / QUADSIM_CAMERA.focal_px == pytest.approx(3.0)
-    assert found.std_m == pytest.approx(by_ground(seen_from_above(-behind_m), QUADSIM_CAMERA, DOWN).std_m)
+    assert found.std_m == pytest.approx(by_ground(seen_from_above(-behind_m), QUADSIM_CAMERA, DOWN, HERO).std_m)
+
+
+@pytest.mark.parametrize("behind_m", [0.4, 0.5, 0.7, 1.0, 1.5, 3.0])
+def test_nearly_straight_below_the_camera_the_depth_is_as_uncertain_as_it_is_wrong(behind_m):
+    """The feet that are seen are 0.25 m, 2.5 σ, from the body's middle, which is 10 − 1.75 / 2 m below the camera."""
+    found = by_ground(seen_from_above(behind_m, half_width_m=0.25), QUADSIM_CAMERA, DOWN, HERO)
+    assert abs(found.depth_m - 9.125) < 3.0 * found.std_m
 
 
 def test_feet_at_the_upper_edge_may_be_cut_off_there():
     pose = DOWN._replace(pitch_deg=120.0)
     body = Outline((128.0, 15.0), 120.0, 0.4, 136.0, 30.0)
-    assert by_ground(body, QUADSIM_CAMERA, pose) is None
-    assert by_ground(body._replace(top_px=0.6), QUADSIM_CAMERA, pose) is not None
+    assert by_ground(body, QUADSIM_CAMERA, pose, HERO) is None
+    assert by_ground(body._replace(top_px=0.6), QUADSIM_CAMERA, pose, HERO) is not None
 
 
 def test_straight_below_the_camera_the_feet_tell_nothing():
-    assert by_ground(seen_from_above(0.0, half_width_m=0.25), QUADSIM_CAMERA, DOWN) is None
+    assert by_ground(seen_from_above(0.0, half_width_m=0.25), QUADSIM_CAMERA, DOWN, HERO) is None
 
 
 def test_who_is_not_upright_has_no_height_to_measure():

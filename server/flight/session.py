@@ -63,8 +63,8 @@ class Situation(NamedTuple):
 
     `position_m` and `velocity_mps` are (x, y, z) in the ROS world frame, of the person followed, or followed last.
     `age_s` is the time since that person was last seen. All three are None without such a person. `is_held`: the
-    operator keeps the drone on patrol. `followed` and `chosen` are numbers of `people`. `is_undecided`: several may be
-    the hero, and none is likely enough. `marker_m` is the (x, y, z) size of the box that marks the person followed.
+    operator keeps the drone on patrol. `followed` and `chosen` are numbers of people, and `followed` may be forgotten.
+    `is_undecided`: several may be the hero, and none is likely enough. `marker_m` is the (x, y, z) size of the marker.
     """
 
     state: TrackState

@@ -54,7 +54,7 @@ class Tracker:
         config: the user's settings.
         state: as of the latest frame, or of `suspend`.
         crowd: all tracked people.
-        followed: number of the person followed, or followed last and still remembered; None without such a person.
+        followed: number of the person followed, or followed last, even if forgotten since; None without such a person.
         chosen: number of the person whom the operator has chosen; None without a choice, or if they are forgotten.
         seen_s: when the person followed was seen last, with or without a place; None without such a person.
         time_s: session time of the latest frame; None before the first.
@@ -205,7 +205,7 @@ class Tracker:
         return replace(released, followed=None, seen_s=None, state=TrackState.PATROL)
 
     def refuse(self, number: int) -> "Tracker":
-        """Never follow a person again in this session, and stop following them now."""
+        """Do not follow a person until they are chosen or forgotten, and stop following them now."""
         chosen = None if self.chosen == number else self.chosen
         after = replace(self, crowd=self.crowd.with_refused(number, True), chosen=chosen)
         return replace(after, followed=None, seen_s=None).suspend() if self.followed == number else after

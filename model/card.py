@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from model.command import error_text
 from model.evidence import Doubt, Evidence
 from model.images import MEAN, SCALE
 from model.loading import MOST_INPUT_PX, is_legacy
@@ -171,7 +172,7 @@ def read_card(weights: Path) -> Card:
                 profile_of(target["profile"])  # has clearer errors, and refuses unknown values, which msgspec ignores
         return msgspec.convert({name: content[name] for name in Card.__dataclass_fields__ if name in content}, Card)
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected a network's card in {file}, got: {error}") from error
+        raise ValueError(f"expected a network's card in {file}, got: {error_text(error)}") from error
 
 
 def _move_doubt(target: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ Imports the standard library only.
 
 import contextlib
 import functools
+import os
 import re
 import signal
 import sys
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TextIO
 
-from model.folders import make_writable
+from model.folders import check_folder, make_writable
 from model.startup import FAILED, INTERRUPTED, exit_interrupted, how_to_install, missing_package
 
 Arguments = ParamSpec("Arguments")
@@ -51,7 +52,7 @@ def command(
             try:
                 return main(*args, **kwargs)
             except (OSError, ValueError, MemoryError) as error:
-                print_text(f"{name}: {str(error) or type(error).__name__}", file=sys.stderr)
+                print_text(f"{name}: {error_text(error) or type(error).__name__}", file=sys.stderr)
                 return FAILED
             except ModuleNotFoundError as error:
                 package = missing_package(error)
@@ -128,6 +129,29 @@ def one_line(said: Exception | str, most: int = 200) -> str:
     line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(said)).split())
     line = re.sub(r"Exception encountered when calling \S+ | Arguments received by .*", "", line)
     return line[:most] or type(said).__name__
+
+
+def error_text(error: Exception) -> str:
+    """The text of an error; an error of the operating system says what was expected and what came, without its number.
+
+    A missing folder on the way to a missing file is named instead of the file.
+    """
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if not isinstance(error.filename, str | bytes):
+        return error.strerror
+    path = Path(os.fsdecode(error.filename))
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        try:
+            check_folder(path.parent)
+        except OSError as found:
+            if found.strerror is None:
+                return str(found)
+    if isinstance(error, FileNotFoundError):
+        return f"expected {path}, which does not exist"
+    if isinstance(error, IsADirectoryError):
+        return f"expected a file, got the folder {path}"
+    return f"expected to be able to use {path}, got: {error.strerror}"
 
 
 def print_text(text: str, file: TextIO | None = None) -> None:

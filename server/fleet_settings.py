@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from model.card import read_card
+from model.command import error_text
 from model.engines import ENGINES, PRECISIONS
 from model.loading import resolve_weights
 
@@ -75,7 +76,9 @@ def read_token_of(settings: FleetSettings) -> str | None:
     try:
         return read_token(Path(settings.token_file).absolute())
     except (OSError, ValueError) as error:
-        raise ValueError(f"expected token_file on every machine, got on {platform.node()}: {error}") from error
+        raise ValueError(
+            f"expected token_file on every machine, got on {platform.node()}: {error_text(error)}"
+        ) from error
 
 
 def _check_shadow(weights: Path, shadow: Path) -> None:

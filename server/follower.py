@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also for a Python in which this project is not installed
 
-from model.command import printable
+from model.command import error_text, printable
 from model.engines import ENGINES, Engine, add_precision_option, load_engine, tensorflow_sees_gpu
 from model.engines.beside import load_beside
 from model.engines.lane import check_url
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         card = engine.card.following(settings.follow)
     except (ValueError, OSError) as error:
         # Print only printable characters, because an error may quote a file that somebody else has written.
-        print(f"follower: {printable(str(error))}", file=sys.stderr)
+        print(f"follower: {printable(error_text(error))}", file=sys.stderr)
         return 2
     logger.info("network: %s, %d px, classes %s", options.weights, engine.input_px, ", ".join(engine.card.classes))
     logger.info("target: %s", card.profile)

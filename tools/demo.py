@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, error_text, print_text, run_command
 from model.loading import resolve_weights
 from model.options import check
 from tools.simulator.address import QUADSIM_PORT
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             simulator = _fly(server, options.duration)
         print(f"\nServer stopped, exit status {server.process.returncode}.")
     except (ServerError, OSError) as error:
-        print_text(f"demo: {error}", file=sys.stderr)
+        print_text(f"demo: {error_text(error)}", file=sys.stderr)
         return 1
     summary = simulator.log.summary()
     if summary["first_followed_s"] is None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, error_text, print_text, run_command
 from model.options import check
 from tools.simulator.fleet_process import FleetError, FleetProcess, running_fleet
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerError, ServerProcess, running_server
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
             followed = [_count_following(report) for report in reports]
     except (FleetError, ServerError, OSError) as error:
-        print_text(f"fleet: {error}", file=sys.stderr)
+        print_text(f"fleet: {error_text(error)}", file=sys.stderr)
         return 1
     print(f"{sum(followed)} of {SERVERS * options.drones} drones followed their hero. Next: docs/fleet.md")
     return 0 if any(followed) else 1  # a hero may be out of sight for the whole flight

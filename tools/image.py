@@ -28,7 +28,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from model.command import command, print_text, run_command
+from model.command import command, error_text, print_text, run_command
 from model.options import check
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_text(f"image: {' '.join(error.cmd[:2])} failed with exit status {error.returncode}", file=sys.stderr)
         return 1
     except (ServerError, ConnectionError, TimeoutError) as error:
-        print_text(f"image: {error}", file=sys.stderr)
+        print_text(f"image: {error_text(error)}", file=sys.stderr)
         return 1
     if summary["first_followed_s"] is None:
         print_text(f"image: the hero was not followed within {options.duration:g} s", file=sys.stderr)

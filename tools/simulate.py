@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from model.command import check_output_file, command, print_text, run_command
+from model.command import check_output_file, command, error_text, print_text, run_command
 from model.options import add_options, check, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.faults import FaultConfig, Faults
@@ -280,7 +280,7 @@ def _report(
 
 def _explain(error: OSError, server: ServerAddress, simulators: Sequence[QuadSim]) -> str:
     has_flown = any(simulator.log.rows for simulator in simulators)
-    return f"stopped: {error}" if has_flown else server.describe_failure(error)
+    return f"stopped: {error_text(error)}" if has_flown else server.describe_failure(error)
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultConfig]:

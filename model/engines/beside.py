@@ -19,11 +19,12 @@ _PROGRAM = """
 import os, sys
 if hasattr(os, "nice"):
     os.nice(10)
+from model.command import error_text
 from model.engines import load_engine
 try:
     load_engine(*sys.argv[1:])
 except (ValueError, OSError) as error:
-    sys.exit(str(error))
+    sys.exit(error_text(error))
 """
 
 

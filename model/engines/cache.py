@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from model.card import read_card
+from model.command import error_text
 from model.engines.conversion import ConvertedNetwork, convert, read_conversion
 from model.folders import make_writable
 from model.loading import weights_sha256
@@ -46,12 +47,12 @@ def cached(weights: Path) -> ConvertedNetwork:
                 network.folder.replace(folder)
         return ConvertedNetwork(folder, network.conversion)
     except OSError as error:
-        logger.warning("cannot cache converted networks (%s): they are converted at each start", error)
+        logger.warning("cannot cache converted networks (%s): they are converted at each start", error_text(error))
     temporary = tempfile.TemporaryDirectory(prefix="drone-follow-me-")
     try:
         network = _converted(weights, Path(temporary.name) / name)
     except OSError as error:
-        raise ValueError(f"{weights}: expected room for a converted network, got: {error}") from error
+        raise ValueError(f"{weights}: expected room for a converted network, got: {error_text(error)}") from error
     return ConvertedNetwork(network.folder, network.conversion, temporary)
 
 

@@ -1,8 +1,10 @@
 """How commands begin, fail and end."""
 
+import errno
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from model.command import (
     check_output_file,
     check_output_folder,
     command,
+    error_text,
     make_output_folder,
     one_line,
     print_text,
@@ -58,6 +61,38 @@ def raising(error):
 def test_an_expected_error_is_a_line_and_a_status(act, status, said, capsys):
     assert main_that(act)() == status
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("nope.toml", "expected nope.toml, which does not exist"),
+        ("no/such/file", "expected the folder no, which does not exist"),
+        ("folder", "expected a file, got the folder folder"),
+        ("file/inside", "expected a folder, got the file file"),
+        ("loop", "expected to be able to use loop, got: Too many levels of symbolic links"),
+    ],
+)
+def test_an_error_of_the_system_says_what_was_expected_and_what_came(path, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert main_that(lambda: Path(path).read_text())() == 2
+    assert capsys.readouterr().err == f"tool: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EIO, "Input/output error", 3), "Input/output error"),  # of an open file's number
+        (ConnectionError("closed by the server"), "closed by the server"),
+        (ValueError("expected this, got that"), "expected this, got that"),
+    ],
+)
+def test_the_text_of_an_error_has_no_number(error, said):
+    assert error_text(error) == said
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from tools.simulator.server_process import REPOSITORY, ServerProcess, running_se
 REFUSED = {
     "--port=99999": "expected --port from 0 to 65535, got 99999",
     "--host=": "expected --host with an address or a name, got ''",
-    "--token-file=no/token": "[Errno 2] No such file or directory: 'no/token'",
+    "--token-file=no/token": "expected the folder no, which does not exist",
     "--gpu-memory-mb=0": "expected --gpu-memory-mb of at least 1, got 0",
     "--gpu-memory-mb=512": "expected TensorFlow and a GPU with --gpu-memory-mb, found none: see docs/server.md",
     "--follow=cat": "expected a target of the network (hero), got cat",
-    "--tracker=no/file.toml": "[Errno 2] No such file or directory: 'no/file.toml'",
+    "--tracker=no/file.toml": "expected the folder no, which does not exist",
     "--front=1": "expected --fronts N, which gives each front its --front, got --front by itself",
 }
 TRY_ONE_BY_ONE = """

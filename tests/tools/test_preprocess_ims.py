@@ -526,7 +526,7 @@ def test_a_full_disk_fails_in_one_line_and_leaves_no_partial_file(raw, out, caps
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         assert preprocess(raw, out) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "preprocess_ims: [Errno 28] No space left on device"
+    assert capsys.readouterr().err.splitlines()[-1] == "preprocess_ims: No space left on device"
     assert files(out) == []
     assert preprocess(raw, out) == 0
 

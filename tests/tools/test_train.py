@@ -454,7 +454,7 @@ def test_bad_data_is_refused_in_one_line_and_leaves_no_run(data, capsys, what, r
             "crop_px must be input_px, 32, with shift augmentation, got 16",
         ),
         (["--epochs", "0"], "epochs must be at least 1, got 0"),
-        (["--profile", "nope.toml"], "[Errno 2] No such file or directory: 'nope.toml'"),
+        (["--profile", "nope.toml"], "expected nope.toml, which does not exist"),
         (["--resume"], "expected an interrupted run in {out} to resume, found no settings.json"),
     ],
 )

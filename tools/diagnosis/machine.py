@@ -17,6 +17,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from model.command import error_text
 from tools.diagnosis.finding import Finding, Mark
 
 LEAST_PYTHON = (3, 11)
@@ -129,7 +130,7 @@ def _network() -> Finding:
     try:
         engine = load_engine("auto", SHIPPED_WEIGHTS)
     except (OSError, ValueError) as error:
-        return Finding(Mark.WRONG, "network", str(error), fix="clone the repository again, whole")
+        return Finding(Mark.WRONG, "network", error_text(error), fix="clone the repository again, whole")
     text = f"{engine.description}; loaded in {time.monotonic() - begin_s:.1f} s, and gives its known answer"
     return Finding(Mark.OK, "network", text)
 
@@ -140,7 +141,10 @@ def _cache() -> Finding:
     try:
         folder = cache_folder()
     except OSError as error:
-        text = f"cannot be written: {error}. Other networks than the shipped ones take 8 s to convert at each start"
+        text = (
+            f"cannot be written: {error_text(error)}. Other networks than the shipped ones take 8 s to convert at each "
+            "start"
+        )
         return Finding(Mark.NOTE, "cache", text, fix="set XDG_CACHE_HOME to a folder that can be written")
     used_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return Finding(Mark.OK, "cache", f"{folder}, {used_bytes / 1e6:.0f} MB of converted networks")

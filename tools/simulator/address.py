@@ -4,6 +4,8 @@ import argparse
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
+from model.command import error_text
+
 QUADSIM_HOST, QUADSIM_PORT = "127.0.0.1", 4567
 """The only address that QuadSim itself connects to."""
 
@@ -36,4 +38,4 @@ class ServerAddress(NamedTuple):
     def describe_failure(self, error: OSError) -> str:
         """Say that no server answered at this address, and how to start one."""
         start = ".venv/bin/python server/follower.py weights/model_weights"
-        return f"expected a server at {self}, got: {error}; start it with: {start}"
+        return f"expected a server at {self}, got: {error_text(error)}; start it with: {start}"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from model.command import print_text
+from model.command import error_text, print_text
 from server.wire.messages import FOLLOW, PATROL
 from tools.simulator.address import ServerAddress
 from tools.simulator.frames import sensor_frame_fields
@@ -117,7 +117,7 @@ def play_to(
         print_text(str(summary))
         raise
     except OSError as error:
-        stopped = f"stopped after frame {summary.frames}: {error}"
+        stopped = f"stopped after frame {summary.frames}: {error_text(error)}"
         failure = stopped if summary.frames else server.describe_failure(error)
         print_text(f"{command}: {failure}", file=sys.stderr)
         return 1

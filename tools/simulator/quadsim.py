@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from model.bars import progress_bar
+from model.command import error_text
 from server.wire.messages import FOLLOW
 from tools.simulator.cameraman import DIRECT_EVERY_S, Cameraman
 from tools.simulator.faults import RECONNECT_S, Faults, Payload
@@ -181,7 +182,7 @@ class QuadSim:
             except OSError as error:
                 if self._is_lock_step:
                     raise
-                self._on_notice(f"no connection: {error}")
+                self._on_notice(f"no connection: {error_text(error)}")
                 self._reconnect_s = now_s + RECONNECT_S
             else:
                 self._reconnect_s = None

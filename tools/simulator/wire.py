@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from model.command import error_text
 from tools.simulator.address import QUADSIM_HOST, QUADSIM_PORT
 from tools.simulator.inbox import Inbox, ReceivedEvent
 from tools.simulator.packets import EVENT_PREFIX, parse_event, sensor_frame_message
@@ -208,7 +209,7 @@ class QuadSimClient(Inbox):
             reason = str(error)
             self._append(self._violations, reason)
         except OSError as error:
-            reason = f"connection lost: {error}"
+            reason = f"connection lost: {error_text(error)}"
         finally:
             self._end("closed by this side" if self._is_closing else reason)
             with self._send_lock:

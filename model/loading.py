@@ -40,9 +40,10 @@ def resolve_weights(path: Path | str) -> Path:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is a Git LFS pointer, or neither `.keras` nor HDF5.
+        ValueError: if a file is a Git LFS pointer, belongs to a network, or is neither `.keras` nor HDF5.
     """
     path = Path(path)
+    _refuse_part(path)
     with_ending = path.with_name(f"{path.name}{KERAS}")
     of_config = path.with_name(path.name.removeprefix(_CONFIG)) if is_legacy(path) else path
     file = next((candidate for candidate in (of_config, path, with_ending) if candidate.is_file()), None)
@@ -52,6 +53,15 @@ def resolve_weights(path: Path | str) -> Path:
     if is_legacy(file):
         _check_config(file)
     return file
+
+
+def _refuse_part(path: Path) -> None:
+    """Refuse a card, a second look and a part of a conversion, and name the network to which they belong."""
+    network = next((folder for folder in path.parents if folder.suffix == CONVERTED), None)
+    if network is None and (path.suffix == ".json" or path.stem.endswith(".second_look")) and path.is_file():
+        network = path.with_name(path.stem.removesuffix(".second_look"))
+    if network is not None:
+        raise ValueError(f"expected a network, got {path}, which belongs to one: give {network}")
 
 
 def _resolve_converted(path: Path) -> Path:

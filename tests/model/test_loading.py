@@ -171,6 +171,27 @@ def test_a_file_that_is_no_network_at_all_is_refused(tmp_path):
         resolve_weights(tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize(
+    ("part", "network"),
+    [
+        ("dog.v2.json", "dog.v2"),
+        ("dog.v2.second_look.json", "dog.v2"),
+        ("dog.v2.second_look.xml", "dog.v2"),
+        ("dog.openvino/int8/network.xml", "dog.openvino"),
+        ("dog.openvino/int8", "dog.openvino"),
+    ],
+)
+def test_a_file_that_belongs_to_a_network_is_refused_with_the_networks_name(tmp_path, part, network):
+    (tmp_path / "dog.openvino" / "int8").mkdir(parents=True)
+    if not (tmp_path / part).exists():
+        (tmp_path / part).touch()
+    with pytest.raises(ValueError, match="expected a network, got ") as caught:
+        resolve_weights(tmp_path / part)
+    assert str(caught.value) == (
+        f"expected a network, got {tmp_path / part}, which belongs to one: give {tmp_path / network}"
+    )
+
+
 def test_finding_loads_neither_keras_nor_tensorflow(saved):
     result = in_fresh_python(
         f"import sys; from model.loading import network_files; network_files({str(saved)!r}); "

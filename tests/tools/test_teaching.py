@@ -115,6 +115,17 @@ def test_a_fingerprint_changes_with_names_sizes_and_places(tmp_path):
     assert fingerprint(tmp_path) in seen
 
 
+def test_a_fingerprint_stays_when_a_file_manager_has_looked_at_the_folder(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("1")
+    before = fingerprint(tmp_path)
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / "folder" / "Thumbs.db").touch()
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "a").touch()
+    assert fingerprint(tmp_path) == before
+
+
 # --- recordings
 
 

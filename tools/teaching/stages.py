@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model.command import print_text
-from model.pair_files import replace_file
+from model.pair_files import is_litter, replace_file
 
 
 class Stage(NamedTuple):
@@ -80,6 +80,8 @@ def write_state(file: Path, state: dict[str, Any]) -> None:
 def fingerprint(*paths: Path) -> str:
     """Digest of the names, sizes and times of files, and of all files in folders; it changes if any of them changes.
 
+    Files of file managers do not count: looking at a folder must not repeat hours of work.
+
     Raises:
         FileNotFoundError: if a path does not exist.
     """
@@ -87,7 +89,7 @@ def fingerprint(*paths: Path) -> str:
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
-            status = file.stat()
-            if not file.is_dir():
-                digest.update(f"{file.relative_to(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
+            name, status = file.relative_to(path), file.stat()
+            if not file.is_dir() and not any(map(is_litter, name.parts)):
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

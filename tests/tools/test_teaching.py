@@ -402,8 +402,11 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
         Course(HERO_FILE, None, 1.0, tmp_path / "out")
 
 
-def test_corrected_masks_are_not_thrown_away_when_the_dataset_has_to_be_made_anew(tmp_path):
-    image, mask = (tmp_path / "train" / kind for kind in ("images/0_a_cam1_00001.jpeg", "masks/0_a_mask_00001.png"))
+@pytest.mark.parametrize("run", ["0_a", "0_a_mask_b"])
+def test_corrected_masks_are_not_thrown_away_when_the_dataset_has_to_be_made_anew(tmp_path, run):
+    image, mask = (
+        tmp_path / "train" / kind for kind in (f"images/{run}_cam1_00001.jpeg", f"masks/{run}_mask_00001.png")
+    )
     for file, modified_s in ((image, 2000), (mask, 1000)):
         file.parent.mkdir(parents=True)
         file.touch()
@@ -411,7 +414,7 @@ def test_corrected_masks_are_not_thrown_away_when_the_dataset_has_to_be_made_ane
     recordings.refuse_corrected(tmp_path)
     recordings.refuse_corrected(tmp_path / "none yet")
     os.utime(mask, (3000, 3000))
-    with pytest.raises(ValueError, match=r"got 1 corrected ones, such as .*0_a_mask_00001\.png: move that folder"):
+    with pytest.raises(ValueError, match=rf"got 1 corrected ones, such as .*{run}_mask_00001\.png: move that folder"):
         recordings.refuse_corrected(tmp_path)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.pair_files import MASK_ENDINGS, list_files
+from model.preprocessing import pair_paths
 from model.raw_recordings import SPLITS, Run
 from tools.simulator.lookalikes import MOST_LOOKALIKES
 from tools.simulator.quadsim import record_run
@@ -63,7 +64,8 @@ def refuse_corrected(data: Path) -> None:
 
 
 def _image_of(mask: Path) -> Path:
-    return mask.parents[1] / "images" / f"{mask.stem.replace('_mask_', '_cam1_')}.jpeg"
+    prefix, _, number = mask.stem.rpartition("_mask_")  # a recording may have the word in its name, too
+    return pair_paths(mask.parents[1], prefix, number)[0]
 
 
 def _is_newer(file: Path, other: Path) -> bool:

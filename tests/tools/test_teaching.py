@@ -423,3 +423,15 @@ def test_recordings_among_what_is_made_are_refused(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(ValueError, match="expected recordings outside of"):
         Course(HERO_FILE, tmp_path / "data", 1.0, tmp_path)
+
+
+def test_a_folder_for_what_is_made_among_the_recordings_is_refused(tmp_path):
+    (tmp_path / "raw" / "train").mkdir(parents=True)
+    with pytest.raises(ValueError, match="expected --out outside of the recordings in"):
+        Course(HERO_FILE, tmp_path / "raw", 1.0, tmp_path / "raw" / "out")
+
+
+def test_a_profile_that_cannot_be_read_is_refused_first(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(FileNotFoundError):
+        Course(tmp_path / "nope.toml", tmp_path / "raw", 1.0, tmp_path / "out")

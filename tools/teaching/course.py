@@ -54,15 +54,18 @@ class Course:
     out: Path
 
     def __post_init__(self) -> None:
-        if self.raw is None and self.target not in NAMES:
+        target = self.target  # raises if the profile can't be read
+        if self.raw is None and target not in NAMES:
             raise ValueError(
                 f"expected a profile of a target of the stand-in, {', '.join(NAMES)}, for --stand-in, "
-                f"got {self.target} in {self.profile}"
+                f"got {target} in {self.profile}"
             )
         if self.raw is not None and not self.raw.is_dir():
             raise ValueError(f"expected a folder of recordings, found none at {self.raw}")
         if self.raw is not None and self.raw.resolve().is_relative_to(self.out.resolve()):
             raise ValueError(f"expected recordings outside of {self.out}, which is for what is made, got {self.raw}")
+        if self.raw is not None and self.out.resolve().is_relative_to(self.raw.resolve()):
+            raise ValueError(f"expected --out outside of the recordings in {self.raw}, got {self.out}")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"expected a folder for everything that is made, got the file {self.out}")
         if (

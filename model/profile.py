@@ -137,10 +137,12 @@ def profile_of(values: object) -> Profile:
     if not isinstance(values, Mapping):
         raise ValueError(f"expected a profile, a table of values, got {type(values).__name__}")
     known = [field.name for field in fields(Profile)]
+    unknown = [key[:LONGEST_NAME] for key in sorted(map(str, values.keys() - set(known)))]
     if missing := [key for key in known if key not in values]:
-        raise ValueError(f"expected {missing[0]} in a profile, got none")
-    if unknown := sorted(map(str, values.keys() - set(known))):
-        raise ValueError(f"expected values of a profile ({', '.join(known)}), got {unknown[0][:LONGEST_NAME]}")
+        misspelt = f" but the unknown {unknown[0]}" if unknown else ""
+        raise ValueError(f"expected {missing[0]} in a profile, got none{misspelt}")
+    if unknown:
+        raise ValueError(f"expected values of a profile ({', '.join(known)}), got {unknown[0]}")
     return msgspec.convert(values, Profile)
 
 

@@ -57,6 +57,12 @@ def test_each_value_must_be_there(key):
         profile_of({name: value for name, value in HERO.items() if name != key})
 
 
+def test_a_misspelt_value_is_named():
+    misspelt = {"heigth_m" if name == "height_m" else name: value for name, value in HERO.items()}
+    with pytest.raises(ValueError, match="expected height_m in a profile, got none but the unknown heigth_m"):
+        profile_of(misspelt)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

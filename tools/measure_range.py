@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     check(
         options,
+        ("seeds", min(options.seeds) >= 0, "of at least 0"),
         ("duration", options.duration >= 1, "of at least 1"),
         ("people", 1 <= options.people <= MOST_PEOPLE, f"1 to {MOST_PEOPLE}"),
     )

@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from model.command import check_picture_file, command, print_text, printable, run_command
+from model.options import check
 from server.flight.events import Seen
 from server.watch.recording.format import Happened
 from server.watch.recording.reader import Recording
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
     logging.getLogger("server").setLevel(logging.ERROR)
+    check(options, ("least", 0 <= options.least <= 1, "from 0 to 1"))
     check_picture_file(options.out)
     with Recording(options.recording) as recording:
         history = read_history(recording)

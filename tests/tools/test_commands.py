@@ -96,6 +96,8 @@ CASES = [
     ("measure_range nope", "expected a network at nope"),
     ("measure_range broken --duration 0", "expected --duration of at least 1"),
     ("plot_people nope --out people.png", "expected nope, which does not exist"),
+    ("measure_range broken --seeds 1 -1", "expected --seeds of at least 0, got [1, -1]"),
+    ("plot_people text --out people.png --least 5", "expected --least from 0 to 1, got 5.0"),
     ("plot_people text --out people.png", "text: expected a whole MCAP file"),
     ("fleet --drones 0", "expected --drones of at least 1, got 0"),
     ("fleet --duration 0", "expected --duration above 0 and finite, got 0.0"),

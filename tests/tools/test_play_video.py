@@ -88,6 +88,25 @@ def test_a_picture_of_16_bits_is_told_and_not_sent_white(tmp_path):
     assert str(told).endswith("deep.png, got: grey of more than 8 bits (I;16)")
 
 
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK"])
+def test_a_picture_of_odd_size_in_any_mode_is_played(tmp_path, mode):
+    name = "odd.jpeg" if mode == "CMYK" else "odd.png"
+    Image.new("RGB", (33, 47), (102, 102, 102)).convert(mode).save(tmp_path / name)
+    with open_video(str(tmp_path), 5.0) as video:
+        (picture,) = video
+    assert picture.image.shape == (33, 33, 3)
+    assert np.abs(picture.image.astype(int) - 102).max() <= 2
+
+
+def test_a_picture_that_is_too_small_for_the_server_is_told(tmp_path):
+    Image.new("RGB", (300, 15)).save(tmp_path / "small.png")
+    save_video(tmp_path / "small.avi", [np.zeros((8, 8, 3), np.uint8)], 5.0)
+    for source, name in ((tmp_path, "small.png"), (tmp_path / "small.avi", "picture 1")):
+        with open_video(str(source), 5.0) as video:
+            (told,) = video
+        assert str(told).startswith(f"{name}: expected a picture of at least 16 px, got ")
+
+
 def test_the_square_in_the_middle_is_sent_as_large_as_the_server_takes():
     image = np.zeros((1080, 1920, 3), np.uint8)
     image[:, 420:1500] = 200

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from model.images import MOST_IMAGE_PX, open_image
+from server.sight.images import SMALLEST_IMAGE_PX
 from tools.simulator.recorded import UnreadableImageError, image_files, upright
 
 # The largest square of a picture that the server takes.
@@ -59,11 +60,11 @@ class _Folder(Video):
     def __iter__(self) -> Iterator[Picture | UnreadableImageError]:
         for file in self._files:
             try:
-                picture = Picture(file.name, middle_square(np.asarray(upright(open_image(file)).convert("RGB"))))
+                image = np.asarray(upright(open_image(file)).convert("RGB"))
             except ValueError as error:
                 yield UnreadableImageError(str(error))
             else:
-                yield picture
+                yield _picture(file.name, image)
 
     def close(self) -> None:
         """Nothing: each file is closed once it is read."""
@@ -105,7 +106,7 @@ class _Capture(Video):
             taken += 1
             is_whole, image = self._capture.retrieve()
             if is_whole:
-                yield Picture(f"picture {number}", middle_square(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)))
+                yield _picture(f"picture {number}", cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             else:
                 yield UnreadableImageError(f"picture {number}")
 
@@ -135,10 +136,23 @@ def open_video(source: str, frames_per_s: float) -> Video:
     return _Capture(source, frames_per_s)
 
 
+def _picture(name: str, image: np.ndarray) -> Picture | UnreadableImageError:
+    try:
+        return Picture(name, middle_square(image))
+    except ValueError as error:
+        return UnreadableImageError(f"{name}: {error}")
+
+
 def middle_square(image: np.ndarray) -> np.ndarray:
-    """The square in the middle of a picture, (H, W, 3) uint8, as large as the server takes."""
+    """The square in the middle of a picture, (H, W, 3) uint8, as large as the server takes.
+
+    Raises:
+        ValueError: if the picture is smaller than the server takes.
+    """
     height, width = image.shape[:2]
     side = min(height, width)
+    if side < SMALLEST_IMAGE_PX:
+        raise ValueError(f"expected a picture of at least {SMALLEST_IMAGE_PX} px, got {width}×{height}")
     top, left = (height - side) // 2, (width - side) // 2
     square = image[top : top + side, left : left + side]
     if side <= LARGEST_PX:

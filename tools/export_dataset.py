@@ -18,7 +18,8 @@ perception looked at only a part of it (the mask would lack the people elsewhere
 a kill, the same command goes on, and corrected masks are safe. An image of another recording with this name is refused.
 
 The masks of a set show one target, in the class of the hero: the target of --target, by default the first target of the
-first recording. Frames in which another target was looked for are left out.
+first recording. Frames in which another target was looked for are left out. `target.txt` in the set names its target;
+frames of another one are not added.
 
 Exit status: 0; 2, refused or failed for the reason given; 130, interrupted.
 """
@@ -28,28 +29,24 @@ from model.startup import begin_command
 begin_command(__name__)  # before the imports that take seconds
 
 import argparse
-import io
 import json
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
-
 from model.coco import annotations_of
 from model.command import command, make_output_folder, print_text, printable, run_command
 from model.dataset import read_pair
-from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, JPEG_QUALITY, PathPair, list_files, list_pairs, replace_file
+from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, PathPair, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
-from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 from server.watch.recording.format import Happened, InWork
 from server.watch.recording.reader import Mask, Recording
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.recording.restore import Waiting
 from server.wire.messages import parse_sensor_frame
 from tools.exporting.choosing import REASONS, Choice, Chooser
+from tools.exporting.exported_set import dataset_image, dataset_mask, note_target
 
 
 @command("export_dataset", interrupted="interrupted; the same command goes on")
@@ -60,9 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     targets = [first_target(path) for path in options.recordings]  # of all files: one that is no recording is refused
     for folder in ("images", "masks", "coco") if options.coco else ("images", "masks"):
         make_output_folder(options.out / folder)
-    choices = choose(options.recordings, options.target or targets[0])
+    target = options.target or targets[0]
+    choices = choose(options.recordings, target)
     for path, choice in choices.items():  # before any of them is written
         check_images(path, choice, options.out)
+    note_target(options.out, target)
     for path, choice in choices.items():
         print_text(export(path, choice, options.out))
     if options.coco:
@@ -263,37 +262,6 @@ def write_annotations(out: Path) -> None:
     frames = [(image.name, read_pair(image, mask, IMAGE_PX)[1]) for image, mask in pairs]
     for name, as_polygons in (("masks", False), ("polygons", True)):
         replace_file(out / "coco" / f"{name}.json", annotations_of(frames, as_polygons))
-
-
-def dataset_image(file: bytes) -> bytes:
-    """A camera image as a JPEG file of the dataset's size; unchanged if it is one already.
-
-    Raises:
-        ValueError: if it is not an image that the server would take.
-    """
-    pixels, size = decode_rgb(file, IMAGE_PX)
-    if not file.startswith(b"\x89PNG") and size == (IMAGE_PX, IMAGE_PX):
-        return file
-    resized = io.BytesIO()
-    Image.fromarray(pixels).save(resized, "JPEG", quality=JPEG_QUALITY)
-    return resized.getvalue()
-
-
-def dataset_mask(file: bytes) -> bytes:
-    """A recorded mask, (px, px) RGB of any size, as a PNG file of the dataset's size; classes are not mixed.
-
-    Raises:
-        ValueError: if it is not a PNG of a sane size.
-    """
-    resized = io.BytesIO()
-    try:
-        with Image.open(io.BytesIO(file), formats=["PNG"]) as mask:
-            if math.prod(mask.size) > LARGEST_IMAGE_PX:
-                raise ValueError(f"{mask.size[0]}×{mask.size[1]} pixels")
-            mask.convert("RGB").resize((IMAGE_PX, IMAGE_PX), Image.Resampling.NEAREST).save(resized, "PNG")
-    except Exception as error:  # Pillow raises nearly anything on a broken file
-        raise ValueError(f"expected a mask, a PNG of at most {LARGEST_IMAGE_PX} pixels, got {error}") from error
-    return resized.getvalue()
 
 
 if __name__ == "__main__":

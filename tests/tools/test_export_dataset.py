@@ -274,6 +274,19 @@ def test_a_set_is_of_one_target(tmp_path, capsys, options, numbers, left_out):
     assert taken <= set(numbers)
 
 
+@pytest.mark.parametrize(("first", "second"), [("hero", "dog"), ("dog", "hero")])
+def test_frames_of_another_target_are_not_added_to_a_set(tmp_path, capsys, first, second):
+    assert exported(tmp_path / "out", FORMAT_7, "--target", first) == 0
+    before = names(tmp_path / "out")
+    assert exported(tmp_path / "out", FORMAT_7, "--target", second) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"export_dataset: expected --target {first}, which the masks in {tmp_path / 'out'} show, got {second}: "
+        "choose another --out"
+    )
+    assert names(tmp_path / "out") == before
+    assert exported(tmp_path / "out", FORMAT_7, "--target", first) == 0
+
+
 def test_recordings_without_reasons_give_none(file, tmp_path, capsys):
     def change(number, event):
         return event | ({"state": "patrol", "sightings": []} if number and event["kind"] != "end" else {})

@@ -1,1 +1,1 @@
-"""Frames chosen from recordings, for `tools/export_dataset.py`."""
+"""Frames chosen from recordings, and the set of them, for `tools/export_dataset.py`."""

@@ -150,19 +150,25 @@ def is_changed(frame: Frame) -> bool:
     """
     try:
         changed_ns, made_ns = (file.stat().st_mtime_ns for file in (frame.mask, frame.image))
-        own_ns = [frame._replace(target=HERO + number).mask_ns() for number in range(MOST_TARGETS)]
+        own_ns = [each.mask_ns() for each in _of_all_targets(frame)]
     except FileNotFoundError:
         return False
     return changed_ns > made_ns and changed_ns not in own_ns
+
+
+def _of_all_targets(frame: Frame) -> list[Frame]:
+    return [frame._replace(target=HERO + number) for number in range(MOST_TARGETS)]
 
 
 def check_set(out: Path, runs: Sequence[Run]) -> None:
     """Check that the pairs of these runs fit the existing files of the set.
 
     Raises:
-        ValueError: if the set holds pairs of these runs under other folds, masks with these runs' names but without
-            images, other files that are no pairs, or pairs of other runs that make images and masks sort differently.
+        ValueError: if the set holds pairs of these runs under other folds or in the other split, masks with these runs'
+            names but without images, other files that are no pairs, or pairs of other runs that make images and masks
+            sort differently.
     """
+    _check_splits(out, runs)
     for split in SPLITS:
         of_split = [run for run in runs if run.split == split]
         prefixes = _check_own_pairs(out, split, of_split)
@@ -180,6 +186,22 @@ def check_set(out: Path, runs: Sequence[Run]) -> None:
                 raise ValueError(
                     f"expected runs in {out / split} whose images and masks sort alike, got {one} and {other}: "
                     "choose another --out"
+                )
+
+
+def _check_splits(out: Path, runs: Sequence[Run]) -> None:
+    """Check that no frame gets into both splits, for a score on frames that the network has learned means nothing.
+
+    Raises:
+        ValueError: if the set holds pairs of a run in the split in which the run was before.
+    """
+    for run in runs:
+        for split in SPLITS:
+            before = list_frames(run._replace(split=split), out) if split != run.split else []
+            if any(is_made(each) for frame in before for each in _of_all_targets(frame)):
+                raise ValueError(
+                    f"expected frames of {run.name} only in {out / run.split}, got some in {out / split}: "
+                    "choose another --out, or delete this set and make it again"
                 )
 
 

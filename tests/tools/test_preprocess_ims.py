@@ -638,6 +638,31 @@ def test_what_file_managers_leave_is_overlooked(raw, out):
     assert len(files(out)) == 10
 
 
+@pytest.mark.parametrize("colour", ["blue", "yellow"])
+def test_a_run_that_was_moved_to_the_other_split_is_refused_not_learned_and_validated_on(tmp_path, out, capsys, colour):
+    raw = tmp_path / "raw"
+    for run in ("a", "b"):
+        record(raw, f"train/{run}", range(2))
+    main(["--raw", str(raw), "--out", str(out), "--colour", colour])
+    before = contents(out)
+    (raw / "validation").mkdir()
+    (raw / "train" / "b").rename(raw / "validation" / "b")  # it stays the second run
+    capsys.readouterr()
+    assert refused(raw, out, capsys) == (
+        f"expected frames of b only in {out / 'validation'}, got some in {out / 'train'}: "
+        "choose another --out, or delete this set and make it again"
+    )
+    assert contents(out) == before
+
+
+def test_a_run_with_the_name_of_another_recording_in_the_other_split_is_made(tmp_path, out):
+    record(tmp_path / "first", "train/run", range(2))
+    record(tmp_path / "second", "validation/run", range(2))
+    assert preprocess(tmp_path / "first", out) == 0
+    assert preprocess(tmp_path / "second", out) == 0
+    assert len(list_pairs(out / "train")) == len(list_pairs(out / "validation")) == 2
+
+
 def test_a_run_that_was_made_under_another_fold_is_refused_not_doubled(raw, out, capsys):
     preprocess(raw, out)
     before = contents(out)

@@ -23,7 +23,7 @@ PathPair = tuple[Path, Path]
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 # The number of a file's recording, with which the original tool's names begin: 0_run1_cam1_00000.jpeg.
 _FOLD = re.compile(r"\d+_")
-_LAYER = re.compile(r".*cam[234]_\d{5,}\.png")  # a depth layer, unless an image has this name, too
+_DEPTH_LAYER = re.compile(r".*cam[234]_\d{5,}\.png")
 
 
 def partial_file(file: Path) -> Path:
@@ -39,6 +39,11 @@ def replace_file(file: Path, content: bytes) -> None:
 def is_litter(name: str) -> bool:
     """Whether a file or folder of this name comes from a file manager or an archive."""
     return name.startswith(".") or name.lower() in _LITTER
+
+
+def is_depth_layer(file: Path) -> bool:
+    """Whether a file has the name of a depth layer of QuadSim's raw format, with or without a prefix."""
+    return _DEPTH_LAYER.fullmatch(file.name) is not None
 
 
 def list_files(folder: Path, endings: Collection[str]) -> list[Path]:
@@ -86,7 +91,7 @@ def pair_up(images: Sequence[Path], masks: Sequence[Path]) -> list[PathPair]:
     """
     stems = {image.stem for image in images}
     for mask in masks:
-        if _LAYER.fullmatch(mask.name) and mask.stem not in stems:
+        if is_depth_layer(mask) and mask.stem not in stems:
             raise ValueError(
                 f"expected only masks in {mask.parent}, got {mask.name}, a depth layer that an interrupted run of the "
                 "original tool left: delete its cam2_, cam3_ and cam4_ files, or make the set again in a new folder"

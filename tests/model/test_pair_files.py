@@ -1,8 +1,10 @@
 """Which files of a set are read, and how images and masks pair up."""
 
+from pathlib import Path
+
 import pytest
 
-from model.pair_files import frame_number, list_files, list_pairs
+from model.pair_files import frame_number, is_depth_layer, list_files, list_pairs
 
 
 def make_set(folder, images, masks):
@@ -82,6 +84,20 @@ def test_a_mask_whose_image_has_its_name_is_no_depth_layer(tmp_path):
     """As `tools/export_dataset.py` names the frames of a recording cam2.mcap."""
     (pair,) = list_pairs(make_set(tmp_path, ["cam2_00005.jpeg"], ["cam2_00005.png"]))
     assert [file.name for file in pair] == ["cam2_00005.jpeg", "cam2_00005.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_layer"),
+    [
+        ("cam2_00005.png", True),
+        ("0_run1_cam4_123456.png", True),
+        ("cam1_00005.png", False),
+        ("cam2_0005.png", False),
+        ("cam2_00005.jpeg", False),
+    ],
+)
+def test_depth_layers_of_the_raw_format_are_known_by_their_names(name, is_layer):
+    assert is_depth_layer(Path("IMG") / name) is is_layer
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Read folders of recorded images as frames to play; adds synthetic depth if they have none."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from model.images import open_image
-from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
+from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, is_depth_layer, list_files, pair_up
 from model.scoring import EXAM_FOLDER
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import Pose
@@ -22,7 +21,6 @@ CAMERA_POSE = Pose(x_m=0.0, y_m=0.0, z_m=3.0, roll_deg=0.0, pitch_deg=30.0, yaw_
 
 PLAYED_ENDINGS = (*IMAGE_ENDINGS, ".png")
 _IMAGE_FOLDERS = ("images", "IMG")
-_LAYER = re.compile(r"cam[234]_\d{5,}\.png")  # of a raw recording, beside cam1_
 
 
 class PlayedFrame(NamedTuple):
@@ -62,7 +60,7 @@ def image_files(directory: Path) -> list[Path]:
         raise FileNotFoundError(f"expected a folder of images, found none at {directory}")
     files = list_files(inner, PLAYED_ENDINGS)
     if any(file.name.startswith("cam1_") for file in files):
-        files = [file for file in files if not _LAYER.fullmatch(file.name)]
+        files = [file for file in files if not is_depth_layer(file)]
     if not files:
         raise FileNotFoundError(f"expected images ({', '.join(PLAYED_ENDINGS)}) in {inner}, got none")
     return files

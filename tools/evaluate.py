@@ -40,7 +40,7 @@ from model.scoring import CLASSES
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    folders = find_sets(options.data, options.set)
+    folders = find_folders(options.data, options.set)
     for weights in options.weights:
         resolve_weights(weights)
     check_output_file(options.json)
@@ -58,6 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
 
         draw(evaluations, options.report)
     return 0
+
+
+def find_folders(data: Path, which: str) -> dict[str, Path]:
+    """The folders of the sets, as `find_sets`; if only the exam is missing, the error names the option without it."""
+    try:
+        return find_sets(data, which)
+    except FileNotFoundError as error:
+        if which == EXAM and (data / VALIDATION).is_dir():
+            raise FileNotFoundError(f"{error}; to score {data / VALIDATION}: --set {VALIDATION}") from error
+        raise
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

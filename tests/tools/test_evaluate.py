@@ -243,6 +243,15 @@ def test_a_missing_validation_set_is_said_in_one_line(red_is_the_hero, data, cap
     )
 
 
+def test_without_the_exam_the_option_for_the_validation_set_is_said(red_is_the_hero, tmp_path, capsys):
+    save_frame(tmp_path / "validation", 0, RED, True)
+    assert main([str(red_is_the_hero), "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"evaluate: expected the set following_images in {tmp_path}, found no {tmp_path / 'following_images'}; "
+        f"to score {tmp_path / 'validation'}: --set validation\n"
+    )
+
+
 def test_a_report_draws_every_picture_of_all_networks(red_is_the_hero, data, tmp_path):
     (tmp_path / "same").mkdir()
     shutil.copy(red_is_the_hero.with_suffix(".keras"), tmp_path / "same")

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -58,7 +59,7 @@ def run_training(
         config, data.training, data.all_validation, out, lambda batches: draw_samples(batches, out / SAMPLES)
     )
     names = [target.name for target in targets]
-    parts = score_parts(trained.weights, data.validation, names) if config.sets == "train" else {}
+    parts = score_parts(load_network(trained.weights), data.validation, names) if config.sets == "train" else {}
     for name, score in parts.items():
         print(f"{name}: {score}")
     log = read_log(out / LOG)
@@ -138,13 +139,14 @@ def table(recordings: list[Recording]) -> str:
     return "\n".join(lines)
 
 
-def score_parts(weights: Path, validation: dict[str, Frames], targets: Sequence[str]) -> dict[str, DistanceScore]:
-    """Score weights on each part of the validation frames; parts without the hero are left out.
+def score_parts(
+    network: keras.Model, validation: dict[str, Frames], targets: Sequence[str]
+) -> dict[str, DistanceScore]:
+    """Score a network on each part of the validation frames; parts without the hero are left out.
 
     Returns:
         The score by the name of the part; with several targets, by the names of the part and the target.
     """
-    network = load_network(weights)
     return {
         part if len(targets) == 1 else f"{part}, {name}": validate_by_distance(network, frames, number)
         for part, frames in validation.items()

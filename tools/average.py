@@ -66,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frames = read_pairs(pairs, px, "reading", len(first.targets))
     thresholds = thresholds or best_thresholds(map(count, predict(network, frames), frames.masks >= HERO))
     network = with_thresholds(network, thresholds)
-    write_whole(out, network.save)
-    scores = score_parts(out, {"held out": frames}, first.targets)
+    scores = score_parts(network, {"held out": frames}, first.targets)
     for part, score in scores.items():
         print_text(f"{thresholds}, {part}: {score}")
     card = {
@@ -85,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "commit": commit(),
         "average_of": averaged_cards,
     }
-    write_card(out, card)
+    write_card(out, card)  # before the weights, so that a kill leaves no weights without their card
+    write_whole(out, network.save)
     return 0
 
 

@@ -13,6 +13,8 @@ from model.hysteresis import Thresholds, thresholds_of, with_thresholds
 from model.loading import load_network
 from model.networks import build
 from model.profile import hero_profile
+from model.startup import INTERRUPTED
+from tools import average as average_tool
 from tools.average import main
 
 PX = 32
@@ -59,6 +61,18 @@ def test_each_weight_is_the_mean(save, data, tmp_path, capsys):
     assert "missed" in capsys.readouterr().out
     score = card["validation_parts"]["held out"]
     assert (score["tp"] + score["fn"], score["without_hero"]) == (1, 1)  # the frames of r1 alone
+
+
+def test_a_kill_while_scoring_leaves_no_weights_without_a_card(save, data, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(average_tool, "score_parts", killed)
+    weights, out = [save("fcn1", seed) for seed in (1, 2)], tmp_path / "out"
+    assert main([*weights, "--out", str(out), "--data", str(data)]) == INTERRUPTED
+    assert list(out.iterdir()) == []
+    monkeypatch.undo()
+    assert main([*weights, "--out", str(out), "--data", str(data)]) == 0, "the same command begins again"
 
 
 def test_the_average_follows_what_the_first_network_follows(save, data, tmp_path):

@@ -171,8 +171,9 @@ class Control:
 
     def choose(self, simulator: Simulator, number: int | None) -> None:
         """Follow a person chosen by the operator, whoever it is, until they are lost; None: the hero again."""
-        words = "told by hand to follow the hero again" if number is None else f"person {number} chosen by hand"
-        logger.info("[%s] %s", simulator.name, words)
+        former = simulator.session.state.tracker.chosen
+        ended = "release by hand, but nobody was chosen" if former is None else f"person {former} released by hand"
+        logger.info("[%s] %s", simulator.name, ended if number is None else f"person {number} chosen by hand")
         self._obey(simulator, Choose(time.monotonic(), number))
 
     def refuse(self, simulator: Simulator, number: int) -> None:

@@ -323,6 +323,18 @@ def test_releasing_one_drone_leaves_the_hold_of_another_that_has_left(road, is_b
     assert not road.simulator("d").session.state.is_held
 
 
+def test_the_log_tells_whether_a_release_has_released_anybody(road, caplog):
+    caplog.set_level(logging.INFO)
+    road.follow("a", HERO)
+    for number in (None, 1, None):
+        road.control.choose(road.simulator("a"), number)
+    assert [line.getMessage() for line in caplog.records if "by hand" in line.getMessage()] == [
+        "[127.0.0.1:a] release by hand, but nobody was chosen",
+        "[127.0.0.1:a] person 1 chosen by hand",
+        "[127.0.0.1:a] person 1 released by hand",
+    ]
+
+
 def test_with_a_network_of_another_target_drones_patrol_and_begin_anew(road, caplog):
     caplog.set_level(logging.INFO)
     road.follow("a", HERO)
@@ -400,7 +412,7 @@ def test_a_person_chosen_by_hand_is_followed_until_released(road, caplog):
     by_hand = [line.getMessage() for line in caplog.records if "by hand" in line.getMessage()]
     assert by_hand == [
         f"[127.0.0.1:a] person {number} chosen by hand",
-        "[127.0.0.1:a] told by hand to follow the hero again",
+        "[127.0.0.1:a] person 1 released by hand",
         "[127.0.0.1:a] Target lost: released by hand",
     ]
 

@@ -234,7 +234,7 @@ def _words(event: Event) -> str | None:
         case Release():
             return "released by hand"
         case Choose(person=None):
-            return "told by hand to follow the hero again"
+            return "told by hand to follow the target again"
         case Choose(person=person):
             return f"person {person} chosen by hand"
         case Refuse(person=person):

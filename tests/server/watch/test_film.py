@@ -136,7 +136,7 @@ def test_who_is_refused_is_no_longer_followed_from_then_on(tmp_path):
 def test_a_chosen_stranger_who_is_released_is_no_longer_followed_from_then_on():
     with Recording(FORMAT_7, with_states=True) as recording:
         film = Film(recording)
-        released = step_of(film, "told by hand to follow the hero again, patrol")
+        released = step_of(film, "told by hand to follow the target again, patrol")
         before, after = about(film, released - 1), about(film, released)
     assert (before["followed"], before["chosen"]) == (5, 5)
     assert [after[name] for name in OF_THE_FOLLOWED] == [None] * 4

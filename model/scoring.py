@@ -49,7 +49,9 @@ class HeroScore(NamedTuple):
     """Score of a network on the hero in a set, for choosing networks.
 
     `hero_iou` is the mean over the frames that show the hero; the original's mean is over all frames, with 0 for frames
-    without the hero. `tp`, `fp` and `fn` are as in `SetScore`.
+    without the hero. Frames with up to `DETECTION_MORE_THAN_PX` hero pixels add their IoU, but do not count as frames
+    with the hero. So it is slightly too high (`validation` has 2 of them beside 297 frames with the hero), and may
+    exceed 1 in a set where many frames have so few. `tp`, `fp` and `fn` are as in `SetScore`.
     """
 
     hero_iou: float

@@ -5,6 +5,7 @@ Finding imports neither Keras nor TensorFlow: the server starts without them if 
 
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -220,6 +221,9 @@ def import_keras() -> ModuleType:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
+        # The level counts for native code only. Python code warns of "retracing" whenever several networks are used.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # TensorFlow writes modules into the temporary folder and imports them. Their compiled copies would stay there.
     sys.dont_write_bytecode = True
     if (most := os.environ.get(GPU_MEMORY_MB)) and keras.config.backend() == "tensorflow":

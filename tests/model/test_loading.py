@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -392,6 +393,14 @@ def test_tensorflow_is_told_before_it_loads_to_share_a_gpus_memory(tmp_path):
 def test_tensorflow_keeps_the_memory_of_large_tensors_for_the_next_ones(opened_alone):
     pages_of_a_tensor = 64 * 1024 * 1024 * 4 // 4096
     assert int(opened_alone.stdout.splitlines()[1]) < pages_of_a_tensor
+
+
+def test_the_use_of_several_networks_gives_no_warning_of_retracing(caplog):
+    import_keras()
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.warning("5 out of the last 5 calls to <function> triggered tf.function retracing.")
+    tensorflow.error("this is wrong")
+    assert [line.getMessage() for line in caplog.records] == ["this is wrong"]
 
 
 def test_a_gpus_memory_is_bounded_before_it_is_used(monkeypatch):

@@ -19,6 +19,7 @@ from server.sight.perception import Perception
 from server.sight.sight import Sight
 from server.simulator import Simulator
 from server.supervision import Faults
+from server.watch.about import health_of
 from server.watch.dashboard import Dashboard
 from server.watch.metrics import Metrics
 from server.watch.orders import Order, OrderError, choose_order, refuse_order, switch_order, target_order
@@ -208,18 +209,6 @@ class FollowerServer:
     def health(self) -> dict[str, Any]:
         """The state of the server for /healthz."""
         trouble, now_s, engine = self._control.trouble(), time.monotonic(), self._networks.engine
-        sessions = []
-        for simulator in self._control.simulators:
-            situation = simulator.session.situation(now_s)
-            sessions.append(
-                {
-                    "name": simulator.name,
-                    "state": situation.state.value,
-                    "is_told_to_follow": situation.is_told_to_follow,
-                    "hero_age_s": situation.age_s,
-                    **simulator.session.state.counts._asdict(),
-                }
-            )
         return {
             "ready": trouble is None,
             "trouble": trouble,
@@ -227,8 +216,10 @@ class FollowerServer:
             "engine": engine.description,
             "is_remote": engine.is_remote,
             "input_px": engine.input_px,
+            "target": self._networks.target,
+            "records_all": self._settings.record is not None,
             "frames": self._control.frames,
-            "sessions": sessions,
+            "sessions": [health_of(simulator, now_s) for simulator in self._control.simulators],
         }
 
     def _record(self, simulator: Simulator, is_recorded: bool) -> None:

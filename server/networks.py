@@ -115,6 +115,11 @@ class Networks:
         return self._sight.card.targets
 
     @property
+    def target(self) -> str:
+        """Name of the target that a new simulator follows."""
+        return self._sight.card.profile.name
+
+    @property
     def is_loading(self) -> bool:
         """Whether another network is being loaded."""
         return self._latest is not None and not self._latest.is_over

@@ -6,6 +6,7 @@ from typing import Any
 
 from server.flight.session import Situation
 from server.sight.geometry import Camera
+from server.simulator import Simulator
 from server.watch.labels import Spot, as_json
 
 # A picture is shown only if it is at most this much older than the newest frame. It is old if nobody has looked since.
@@ -69,6 +70,20 @@ def describe_briefly(
         "is_held": situation.is_held,
         "distance_m": None if situation.followed_now is None else rounded(distance_m),
         "frame_age_s": rounded(frame_age_s),
+    }
+
+
+def health_of(simulator: Simulator, now_s: float) -> dict[str, Any]:
+    """The state of a simulator for /healthz."""
+    situation = simulator.session.situation(now_s)
+    return {
+        "name": simulator.name,
+        "target": simulator.target,
+        "state": situation.state.value,
+        "is_held": situation.is_held,
+        "is_told_to_follow": situation.is_told_to_follow,
+        "hero_age_s": situation.age_s,
+        **simulator.session.state.counts._asdict(),
     }
 
 

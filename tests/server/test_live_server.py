@@ -373,6 +373,12 @@ def test_health_tells_sessions_frames_and_engine(server: ServerProcess, quadsim:
     assert session["received"] == session["understood"] >= 2
     assert session["state"] == "following"
     assert session["hero_age_s"] >= 0
+    assert (session["target"], report["target"], report["records_all"]) == ("hero", "hero", False)
+    assert (session["is_held"], session["is_told_to_follow"]) == (False, True)
+    for is_held in (True, False):  # in the end released, because a hold would last for other tests
+        order = {"simulator": session["name"], "is_held": is_held}
+        assert requests.post(f"{server.url}/hold", json=order, timeout=PATIENCE_S).status_code == 204
+        assert server.health()[1]["sessions"][-1]["is_held"] is is_held
 
 
 def test_health_counts_frames_that_could_not_be_parsed(server: ServerProcess, quadsim: QuadSimClient):

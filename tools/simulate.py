@@ -170,6 +170,8 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
                 )
             )
         try:
+            if note := settings.server.describe_other_target(settings.target):
+                print_text(note)
             for simulator in simulators:
                 stack.enter_context(simulator)
             speed = None if settings.lock_step else settings.speed

@@ -176,6 +176,13 @@ def test_a_good_client_is_played_against_a_running_server_and_the_machine_is_che
     assert any(line.startswith("ok    network: ") and "gives its known answer" in line for line in lines)
 
 
+def test_the_recording_that_the_check_leaves_is_told(tmp_path, capsys):
+    with running_server("unused", "--record", str(tmp_path), script=FAKE_SERVER) as server:
+        assert doctor.main(["--server", server.url]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("note  recordings: the server records every session")
+    assert len(list(tmp_path.glob("*.mcap"))) == 1
+
+
 def test_no_server_is_told_with_how_to_start_one(capsys):
     assert doctor.main(["--server", f"http://127.0.0.1:{free_port()}"]) == 2
     assert "start it with: .venv/bin/python server/follower.py weights/model_weights" in capsys.readouterr().err

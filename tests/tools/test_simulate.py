@@ -217,6 +217,15 @@ def test_the_report_holds_settings_figures_and_every_frame(server, shared_worlds
     assert "15 frames" in printed
 
 
+def test_a_server_that_follows_another_target_is_told(server, capsys):
+    options = ("--people", 2, "--duration", 0.4, "--lock-step")
+    assert simulate("--server", server.url, "--target", "car", *options) == 0
+    assert simulate("--server", server.url, *options) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1, "only the first target is another one"
+    assert notes[0].startswith("note: the server's drones follow the hero, not the car. Choose the stand-in's target")
+
+
 def test_several_drones_fly_each_in_a_world_of_its_own(server, shared_worlds, tmp_path, capsys):
     report = tmp_path / "report.json"
     options = ("--drones", 2, "--seed", 4, "--people", 5, "--duration", 2, "--lock-step", "--report", report)

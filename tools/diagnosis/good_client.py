@@ -11,7 +11,6 @@ from model.engines.self_test import KNOWN_FRAME
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, PATROL
 from tools.diagnosis.finding import Finding, Mark
-from tools.diagnosis.machine import ask_health
 from tools.simulator.address import ServerAddress
 from tools.simulator.frames import sensor_frame_fields
 from tools.simulator.recorded import CAMERA_POSE
@@ -28,10 +27,19 @@ def try_server(server: ServerAddress) -> Iterator[Finding]:
     Raises:
         OSError: if nobody listens there.
     """
-    health = _health(server)
-    yield health
-    if health.mark is Mark.WRONG:
+    try:
+        report = server.ask_health()
+    except (http.client.HTTPException, ValueError) as error:
+        fix = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
+        yield Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", fix=fix)
         return
+    if report.get("ready") is not True:
+        yield Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", fix="look at the server's log")
+        return
+    yield Finding(Mark.OK, "server", f"ready, {report.get('engine')}")
+    if report.get("records_all"):
+        text = "the server records every session (--record): this check leaves a recording of two seconds there"
+        yield Finding(Mark.NOTE, "recordings", text)
     with QuadSimClient(*server) as client:
         answers_s: list[float] = []
         try:
@@ -52,17 +60,6 @@ def try_server(server: ServerAddress) -> Iterator[Finding]:
 def _fields() -> dict[str, str]:
     depth_m = np.full((QUADSIM_CAMERA.image_px, QUADSIM_CAMERA.image_px), DISTANCE_M)
     return sensor_frame_fields(KNOWN_FRAME.read_bytes(), depth_m, CAMERA_POSE)
-
-
-def _health(server: ServerAddress) -> Finding:
-    try:
-        report = ask_health(*server)
-    except (http.client.HTTPException, ValueError) as error:
-        fix = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
-        return Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", fix=fix)
-    if report.get("ready") is not True:
-        return Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", fix="look at the server's log")
-    return Finding(Mark.OK, "server", f"ready, {report.get('engine')}")
 
 
 def _commands(client: QuadSimClient) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ Each check imports the libraries that it needs, so that a broken installation is
 
 import contextlib
 import http.client
-import json
 import os
 import platform
 import shutil
@@ -19,11 +18,11 @@ from pathlib import Path
 
 from model.command import error_text
 from tools.diagnosis.finding import Finding, Mark
+from tools.simulator.address import ServerAddress
 
 LEAST_PYTHON = (3, 11)
 # TensorFlow alone takes 2 GB.
 SETUP_BYTES = 3_000_000_000
-ASK_S = 2.0
 
 Check = Callable[[], Finding]
 
@@ -64,7 +63,7 @@ def check_port(port: int) -> Finding:
     if is_port_free(port):
         return Finding(Mark.OK, subject, "free")
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-        report = ask_health("127.0.0.1", port)
+        report = ServerAddress("127.0.0.1", port).ask_health()
         if "ready" in report:
             trouble = report.get("trouble")
             text = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
@@ -72,20 +71,6 @@ def check_port(port: int) -> Finding:
     ask = f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -i :{port}"
     fix = f"end the other program ({ask} names it): QuadSim connects to no other port"
     return Finding(Mark.WRONG, subject, "another program has it", fix=fix)
-
-
-def ask_health(host: str, port: int) -> dict[str, object]:
-    """The answer of a server at /healthz.
-
-    Raises:
-        OSError, http.client.HTTPException, ValueError: if there is no answer, or it is not a JSON object.
-    """
-    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=ASK_S)) as connection:
-        connection.request("GET", "/healthz")
-        report = json.loads(connection.getresponse().read())
-    if not isinstance(report, dict):
-        raise ValueError(f"expected a JSON object at /healthz, got {type(report).__name__}")
-    return report
 
 
 def _python() -> Finding:

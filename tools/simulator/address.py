@@ -1,6 +1,9 @@
 """The address of a server on the command line."""
 
 import argparse
+import contextlib
+import http.client
+import json
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -8,6 +11,7 @@ from model.command import error_text
 
 QUADSIM_HOST, QUADSIM_PORT = "127.0.0.1", 4567
 """The only address that QuadSim itself connects to."""
+ASK_S = 2.0
 
 
 class ServerAddress(NamedTuple):
@@ -34,6 +38,32 @@ class ServerAddress(NamedTuple):
 
     def __str__(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    def ask_health(self) -> dict[str, object]:
+        """The answer of a server at /healthz.
+
+        Raises:
+            OSError, http.client.HTTPException, ValueError: if there is no answer, or it is not a JSON object.
+        """
+        with contextlib.closing(http.client.HTTPConnection(*self, timeout=ASK_S)) as connection:
+            connection.request("GET", "/healthz")
+            report = json.loads(connection.getresponse().read())
+        if not isinstance(report, dict):
+            raise ValueError(f"expected a JSON object at /healthz, got {type(report).__name__}")
+        return report
+
+    def describe_other_target(self, target: str) -> str | None:
+        """Say that the server's drones follow another target; None if they follow this one, or it does not say."""
+        try:
+            followed = self.ask_health().get("target", target)
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        if followed == target:
+            return None
+        return (
+            f"note: the server's drones follow the {followed}, not the {target}. Choose the stand-in's target with "
+            "--target, or the server's by its network or --follow"
+        )
 
     def describe_failure(self, error: OSError) -> str:
         """Say that no server answered at this address, and how to start one."""

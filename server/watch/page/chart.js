@@ -57,14 +57,17 @@ export function drawRate(canvas, moments, nowS) {
   context.strokeStyle = colour("hero");
   context.lineWidth = 1.5;
   context.stroke();
-  return `${latestRate(moments, nowS).toFixed(1)} now`;
+  const rate = latestRate(moments, nowS);
+  return rate === null ? "" : `${rate.toFixed(1)} now`;
 }
 
-/** Frames a second over the last few seconds. */
+/** Frames a second over the last few seconds, or since the first frame; null before a second has passed since then. */
 export function latestRate(moments, nowS) {
   let count = 0;
   for (let index = moments.length - 1; index >= 0 && nowS - moments[index].atS <= RATE_OVER_S; index -= 1) count += 1;
-  return count / RATE_OVER_S;
+  if (count < moments.length) return count / RATE_OVER_S;
+  const sinceFirstS = count ? nowS - moments[0].atS : 0;
+  return sinceFirstS < 1 ? null : (count - 1) / sinceFirstS; // the first frame begins the time
 }
 
 function axes(canvas, nowS, top, unit) {

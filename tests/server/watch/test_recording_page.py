@@ -76,6 +76,19 @@ def test_the_left_arrow_leads_from_the_end_to_the_beginning_past_steps_of_the_sa
         assert shows(browser, "CONFIRMING")
 
 
+def test_a_rate_of_frames_is_shown_once_a_second_has_passed(server, browser):
+    def rates():
+        places = "[data-of=rate], .chart.rate span"
+        return [element.text for element in browser.find_elements(By.CSS_SELECTOR, places)]
+
+    with looking(browser, server):
+        assert shows(browser, "CONFIRMING")
+        assert rates() == ["–", ""], "there is one frame"
+        ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT).key_up(Keys.SHIFT).perform()
+        assert shows(browser, "0:05.0", "#player .now")
+        wait_until(lambda: all(re.match(r"[1-9]", rate) for rate in rates()))
+
+
 def test_a_decision_is_a_way_to_its_moment(server, browser):
     with looking(browser, server):
         assert shows(browser, "CONFIRMING")

@@ -15,7 +15,7 @@ const MEANINGS = {
   confirming: (target) => `Somebody may be the ${target}, but is not likely enough yet. The drone patrols.`,
   following: (target) => `The ${target} is in sight. The drone follows.`,
   coasting: () => "Out of sight for a moment. The drone follows the prediction.",
-  lost: () => "Out of sight too long. The drone patrols.",
+  lost: () => "Out of sight too long, or following was interrupted. The drone patrols.",
 };
 
 const undecided = (target) => `Several people could be the ${target}, and none is likely enough. The drone stays on patrol.`;
@@ -181,7 +181,8 @@ export class Card {
     if (![undefined, String(isOn)].includes(button.dataset.on)) button.dataset.settledMs = performance.now() + REACTION_MS;
     button.dataset.on = isOn;
     write(button, words);
-    button.setAttribute("aria-label", `${words} drone ${this.number}`);
+    const label = `${words} drone ${this.number}`;
+    if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
   }
 
   async hold(isHeld) {

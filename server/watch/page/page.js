@@ -28,8 +28,8 @@ export function show(message) {
   $("#nobody").hidden = message.simulators.length > 0;
   showWarnings($("#others .warnings"), message.others);
   $("#others").hidden = !message.others.length;
-  const [first] = inFull;
-  document.title = first ? `${first.is_held ? "on hold" : first.state} · Follow me` : "Follow me";
+  const [only] = inFull.length === 1 ? inFull : [];
+  document.title = only ? `${only.is_held ? "on hold" : only.state} · Follow me` : "Follow me";
 }
 
 /** Shows which of several fronts this server is, with a link to the list of fronts. */
@@ -60,7 +60,8 @@ export function tellLink(link, words) {
   write($("#link"), words);
   if ($("#link").dataset.link === link) return; // a recording calls this with each picture
   document.documentElement.dataset.link = $("#link").dataset.link = link;
-  if (link === "lost") document.title = "no connection · Follow me";
+  // A tab in the background shows only its title. It is disconnected, so the title must not show an old state.
+  if (link !== "live") document.title = link === "lost" ? "no connection · Follow me" : "Follow me";
 }
 
 const redraw = () => cards.forEach((card) => card.draw());

@@ -529,6 +529,7 @@ def test_bad_input_is_shown_in_words(server: ServerProcess, browser):
         assert shows(browser, "FOLLOWING")
         flight.changes = {"pose": "1.0000,2.0000,3.0000"}
         assert shows(browser, "pose: got '1.0000,2.0000,3.0000' (3 numbers), expected", ".simulator .warnings")
+        assert shows(browser, "following was interrupted. The drone patrols.", ".meaning")
 
 
 def test_another_network_is_loaded_from_the_page_and_what_comes_of_it_is_told(browser, tmp_path: Path):
@@ -742,6 +743,22 @@ def test_a_viewer_too_many_is_told_so_in_the_servers_words(server: ServerProcess
             viewers.close()
             assert shows(browser, "live", "#link")
             browser.get_log("browser")  # its 503
+
+
+def test_the_title_is_the_state_of_a_single_drone_and_only_while_the_page_is_connected(server: ServerProcess, browser):
+    turn_away = (
+        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'));"
+    )
+    with looking(browser, server.port), flying(server):
+        assert shows(browser, "FOLLOWING")
+        wait_until(lambda: browser.title == "following · Follow me")
+        browser.execute_script(turn_away, True)
+        assert browser.title == "Follow me", "a hidden page is disconnected, and does not know the state"
+        browser.execute_script(turn_away, False)
+        wait_until(lambda: browser.title == "following · Follow me")
+        with flying(server):
+            wait_until(lambda: browser.title == "Follow me")
 
 
 def test_the_page_reconnects_by_itself(browser):

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 Imports the standard library only.
 """
 
+import argparse
 import contextlib
 import functools
 import os
@@ -25,7 +26,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TextIO
+from typing import Any, NoReturn, ParamSpec, TextIO
 
 from model.folders import check_folder, make_writable
 from model.startup import FAILED, INTERRUPTED, exit_interrupted, how_to_install, missing_package
@@ -67,6 +68,16 @@ def command(
         return guarded
 
     return decorate
+
+
+def command_parser(doc: str | None, **settings: Any) -> argparse.ArgumentParser:
+    """The parser of a command. An option must be written in full: an abbreviation could mean another option later.
+
+    Args:
+        doc: docstring of the command's module, whose first line describes the command in `--help`.
+        settings: more arguments of `ArgumentParser`.
+    """
+    return argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0], allow_abbrev=False, **settings)
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:

@@ -6,7 +6,7 @@
         record: Path | None = option(None, "folder to record into")
         is_quiet: bool = option(False, "print errors only")
 
-    parser = argparse.ArgumentParser()
+    parser = command_parser(__doc__)  # of model.command
     add_options(parser, Settings)  # --port INT, --record PATH, --is-quiet
     settings = from_options(Settings, parser.parse_args())
 

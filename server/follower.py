@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also for a Python in which this project is not installed
 
-from model.command import error_text, printable
+from model.command import command_parser, error_text, printable
 from model.engines import ENGINES, Engine, add_precision_option, load_engine, tensorflow_sees_gpu
 from model.engines.beside import load_beside
 from model.engines.lane import check_url
@@ -150,8 +150,8 @@ def engine_name(text: str) -> str:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line: most options are the fields of `Settings`."""
-    parser = argparse.ArgumentParser(
-        description="Follow-me server for QuadSim.",
+    parser = command_parser(
+        "Follow-me server for QuadSim.",
         usage="%(prog)s [options] weights",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
     )

@@ -82,6 +82,11 @@ def test_progress_bars_are_made_in_one_place_which_leaves_them_out_of_logs():
     assert [name(file) for file in MODULES if "tqdm" in dict(imports(file))] == ["model/bars.py"]
 
 
+def test_command_lines_are_made_in_one_place_which_refuses_abbreviations():
+    makers = [name(file) for file in MODULES if "argparse.ArgumentParser(" in file.read_text()]
+    assert makers == ["model/command.py"]
+
+
 def test_decisions_and_sight_are_pure():
     """No sockets, threads, HTTP or clocks of their own: time comes in with the event."""
     for file in MODULES:

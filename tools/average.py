@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.command import command, make_output_folder, print_text, run_command
+from model.command import command, command_parser, make_output_folder, print_text, run_command
 from model.loading import import_keras, load_network, resolve_weights
 
 import_keras()  # first, without its start-up notes; imports below need it
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, nargs="+", help="the networks, of the same shape")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and card")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")

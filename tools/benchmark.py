@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from model.card import read_card
-from model.command import check_output_file, command, run_command
+from model.command import check_output_file, command, command_parser, run_command
 from model.engines import Engine, add_precision_option, load_engine
 from model.images import open_image, resize_rgb
 from model.loading import input_px, is_converted, load_network, resolve_weights
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from model.calibration import Reliability
 from model.card import card_file
-from model.command import check_picture_file, command, print_text, run_command
+from model.command import check_picture_file, command, command_parser, print_text, run_command
 from model.engines import add_precision_option
 from tools.labelled.calibrating import calibrate, check_calibratable, draw_reliability
 from tools.labelled.people import chosen_pairs
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, help="the network, whose card is rewritten")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--recordings", nargs="+", default=[], help="recordings to use (default: all)")

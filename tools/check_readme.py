@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from tools.documentation.clone import Clone, clone_of
 from tools.documentation.commands import Command, pages, read_commands
 from tools.simulator.address import QUADSIM_PORT
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="such as docs/train.md (default: all pages)")
     parser.add_argument("--list", action="store_true", help="list the commands, and run none")
     return parser.parse_args(arguments)

@@ -17,7 +17,6 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import json
 import math
 import os
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bars import progress_bar
-from model.command import check_output_file, command, run_command
+from model.command import check_output_file, command, command_parser, run_command
 from model.engines import PRECISIONS
 from model.options import add_options, check, from_options, option
 from tools.simulator import loop_table
@@ -171,7 +170,7 @@ def _flights(episodes: Sequence[Episode], settings: LoopSettings) -> Iterator[Fl
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[LoopSettings, FaultConfig]:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     add_options(parser, LoopSettings)
     add_options(parser, FaultConfig, only=("drop", "delay"))
     options = parser.parse_args(arguments)

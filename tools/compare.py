@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model.command import command, make_output_folder, run_command
+from model.command import command, command_parser, make_output_folder, run_command
 from model.loading import import_keras
 
 import_keras()  # first, so that the imports below do not print start-up messages
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--data",
         type=Path,

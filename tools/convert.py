@@ -13,11 +13,10 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.loading import resolve_weights
 from tools.shipping.converting import ship_converted
 
@@ -25,7 +24,7 @@ from tools.shipping.converting import ship_converted
 @command("convert")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, nargs="+", help="networks, as the server takes them")
     for weights in [resolve_weights(weights) for weights in parser.parse_args(arguments).weights]:
         print_text("\n".join(ship_converted(weights)))

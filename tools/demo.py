@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import command, error_text, print_text, run_command
+from model.command import command, command_parser, error_text, print_text, run_command
 from model.loading import resolve_weights
 from model.options import check
 from tools.simulator.address import QUADSIM_PORT
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
     )

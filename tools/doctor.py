@@ -14,13 +14,12 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.options import add_options, check, from_options, option
 from server.settings import LAST_PORT
 from tools.diagnosis.finding import Finding, Mark
@@ -60,7 +59,7 @@ class DoctorSettings:
 @command("doctor")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--listen", action="store_true", help="listen in the server's place, and examine any client")
     mode.add_argument(

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from model.analysis import BLOB_MIN_PX, BLOB_THRESHOLDS_255, FrameFigures, blobs_by_threshold
-from model.command import check_output_file, command, make_output_folder, print_text, run_command
+from model.command import check_output_file, command, command_parser, make_output_folder, print_text, run_command
 from model.engines import add_precision_option
 from model.evaluation import EXAM, VALIDATION, Evaluation, describe, evaluate, find_sets
 from model.loading import resolve_weights
@@ -72,7 +72,7 @@ def find_folders(data: Path, which: str) -> dict[str, Path]:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "weights",
         type=Path,

@@ -36,7 +36,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model.coco import annotations_of
-from model.command import command, make_output_folder, print_text, printable, run_command
+from model.command import command, command_parser, make_output_folder, print_text, printable, run_command
 from model.dataset import read_pair
 from model.pair_files import IMAGE_ENDINGS, IMAGE_PX, PathPair, list_files, list_pairs, replace_file
 from server.flight.events import Event, Received, Seen
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("recordings", type=Path, nargs="+", metavar="FILE", help="recordings of the server, *.mcap")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of the set, images/ and masks/ in it"

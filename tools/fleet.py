@@ -10,7 +10,6 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import contextlib
 import json
 import math
@@ -23,7 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.command import command, error_text, print_text, run_command
+from model.command import command, command_parser, error_text, print_text, run_command
 from model.options import check
 from tools.simulator.fleet_process import FleetError, FleetProcess, running_fleet
 from tools.simulator.server_process import REPOSITORY, SHIPPED_WEIGHTS, ServerError, ServerProcess, running_server
@@ -37,7 +36,7 @@ WATCHDOG = ("--watchdog-s", "3")
 @command("fleet", interrupted="Interrupted; fleet and servers have been stopped.")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status, 0 if drones of both servers followed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--drones", type=int, default=6, help="drones of each server (default: %(default)s)")
     parser.add_argument("--duration", type=float, default=40.0, help="simulated time, s (default: %(default)s)")
     options = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from model.command import command, run_command
+from model.command import command, command_parser, run_command
 from model.loading import resolve_weights
 from model.options import check
 from server.settings import LONGEST_WATCHDOG_S, Settings
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
     )

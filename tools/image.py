@@ -28,7 +28,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from model.command import command, error_text, print_text, run_command
+from model.command import command, command_parser, error_text, print_text, run_command
 from model.options import check
 from tools.simulator.faults import Faults
 from tools.simulator.quadsim import QuadSim, run
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--base", help="image with Python 3.11 and pip to build on (default: of Debian's packages)")
     parser.add_argument(
         "--duration", type=float, default=DURATION_S, help="length of the flight, simulated s (default: %(default)s)"

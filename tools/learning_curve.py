@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from model.command import command, make_output_folder, print_text, run_command
+from model.command import command, command_parser, make_output_folder, print_text, run_command
 from model.loading import import_keras
 
 import_keras()  # first, without its start-up notes; imports below need it
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="dataset folder with train/ and validation/")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trainings, the table and the picture")
     parser.add_argument("--preset", default="fpn", help="settings, as tools/train.py takes them (default: %(default)s)")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.bars import progress_bar
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.engines import add_precision_option, load_engine
 from model.options import check
 from server.sight.geometry import Camera
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, help="the network, such as weights/model_weights")
     parser.add_argument("--seeds", type=int, nargs="+", default=[700], help="seeds of the worlds (default: 700)")
     parser.add_argument("--duration", type=int, default=120, help="duration of each flight, simulated s (default: 120)")

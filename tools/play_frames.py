@@ -11,12 +11,11 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.command import command, run_command
+from model.command import command, command_parser, run_command
 from model.options import add_options, check, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.player import fps_check, play_to
@@ -66,7 +65,7 @@ def _frames(
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Path, PlayerSettings]:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of .jpeg or .png images, or of images/")
     add_options(parser, PlayerSettings)
     options = parser.parse_args(arguments)

@@ -14,12 +14,11 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from model.command import command, run_command
+from model.command import command, command_parser, run_command
 from model.options import add_options, check, from_options, option
 from server.wire.messages import Pose
 from tools.simulator.address import ServerAddress
@@ -71,7 +70,7 @@ def _frames(video: Video, pose: Pose) -> Iterator[PlayedFrame | UnreadableImageE
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[str, VideoSettings]:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("source", metavar="SOURCE", help="a video file, a folder of images, or the number of a camera")
     add_options(parser, VideoSettings)
     options = parser.parse_args(arguments)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.command import check_picture_file, command, print_text, printable, run_command
+from model.command import check_picture_file, command, command_parser, print_text, printable, run_command
 from model.options import check
 from server.flight.events import Seen
 from server.watch.recording.format import Happened
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording of the server, *.mcap")
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture")
     parser.add_argument(

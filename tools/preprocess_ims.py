@@ -20,14 +20,13 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import shlex
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.mask_colours import MOST_TARGETS, NAMES, class_numbers
 from model.pair_files import IMAGE_ENDINGS, MASK_ENDINGS, list_files, pair_up
 from model.raw_recordings import SPLITS, read_png
@@ -40,7 +39,7 @@ HERO_PERCENTILES = (5, 25, 50, 75, 95)
 @command("preprocess_ims", interrupted="interrupted; the same command continues")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--raw",
         type=Path,

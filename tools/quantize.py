@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from tools.shipping.quantizing import LARGEST_LOSS, LEAST_AGREEMENT, ship_quantised
 
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, help="the network, as the server takes it")
     parser.add_argument(
         "--data", type=Path, required=True, help="the dataset: folder with train/ to calibrate on, and validation/"

@@ -30,7 +30,7 @@ from mcap.records import Attachment, Channel, DataEnd, Header, McapRecord, Messa
 from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
 
 from model.bars import BYTES, counting_bar
-from model.command import command, print_text, printable, run_command
+from model.command import command, command_parser, print_text, printable, run_command
 from model.pair_files import partial_file
 from server.watch.recording.records import UnreadableRecordingError, read_records
 
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("recordings", type=Path, nargs="+", metavar="FILE", help="recordings, *.mcap")
     return parser.parse_args(arguments)
 

@@ -27,7 +27,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.engines import ENGINES, Engine, add_precision_option, load_engine
 from model.loading import weights_sha256
 from model.options import check
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("recording", type=Path, metavar="FILE", help="a recording of the server, *.mcap")
     parser.add_argument(
         "--weights", type=Path, help="network for the replay (default: the recording's, if its file has not changed)"

@@ -20,7 +20,6 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -35,7 +34,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from model.command import check_output_file, command, error_text, print_text, run_command
+from model.command import check_output_file, command, command_parser, error_text, print_text, run_command
 from model.options import add_options, check, flag, from_options, option
 from tools.simulator.address import ServerAddress
 from tools.simulator.faults import FaultConfig, Faults
@@ -286,7 +285,7 @@ def _explain(error: OSError, server: ServerAddress, simulators: Sequence[QuadSim
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[SimulationSettings, FaultConfig]:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     add_options(parser, SimulationSettings)
     add_options(parser, FaultConfig, title="faults on the way from the simulator to the server")
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from model.command import command, run_command
+from model.command import command, command_parser, run_command
 from model.options import check
 from tools.simulator.world import FRAMES_PER_S
 from tools.sizing.fleet import Fleet, Replica
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--drones", type=int, nargs="+", default=[10, 20, 50, 100, 200], help="drones, 5 frames/s each")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 4, 16, 64], help="replicas of the network")
     parser.add_argument("--servers", type=int, default=1, help="servers that share the drones (default: %(default)s)")

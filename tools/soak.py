@@ -28,7 +28,7 @@ import numpy as np
 import psutil
 
 from model.bars import counting_bar
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.loading import resolve_weights
 from model.options import check
 from tools.simulator.load import FRAME_PERIOD_S, EncodedFrame, encoded_frames
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--weights", type=Path, default=SHIPPED_WEIGHTS, help="the network (default: the shipped weights)"
     )

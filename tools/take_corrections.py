@@ -14,7 +14,6 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import io
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from model.coco import read_annotations
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.dataset import read_pair
 from model.mask_colours import MOST_TARGETS
 from model.pair_files import IMAGE_PX, list_pairs, replace_file
@@ -32,7 +31,7 @@ from model.scoring import CLASSES, HERO
 @command("take_corrections", interrupted="interrupted; the same command goes on")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the set, images/ and masks/ in it")
     parser.add_argument("file", type=Path, metavar="FILE", help="annotations in COCO's format, *.json")
     options = parser.parse_args(arguments)

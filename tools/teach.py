@@ -21,14 +21,13 @@ from model.startup import begin_command
 
 begin_command(__name__)  # before the imports that take seconds
 
-import argparse
 import logging
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.command import command, make_output_folder, print_text, run_command
+from model.command import command, command_parser, make_output_folder, print_text, run_command
 from model.loading import import_keras
 from model.options import check
 
@@ -57,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> Course:
     Raises:
         OSError, ValueError: as `Course`.
     """
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("profile", type=Path, help="TOML file of the target's profile")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--raw", type=Path, help="folder of raw recordings, with train/<name>/IMG in it")

@@ -30,7 +30,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from model.command import command, print_text, run_command
+from model.command import command, command_parser, print_text, run_command
 from model.loading import import_keras
 
 import_keras()  # first, without its start-up notes; imports below need it
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Parse the command line; the fields of `TrainingConfig` are options."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, help="dataset folders with train/ and possibly validation/"
     )

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from model.bars import counting_bar
-from model.command import check_output_file, command, print_text, run_command
+from model.command import check_output_file, command, command_parser, print_text, run_command
 from model.loading import import_keras, resolve_weights
 
 import_keras()  # first, so that the imports below do not print start-up messages
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = command_parser(__doc__)
     parser.add_argument("weights", type=Path, help="the network whose candidates are looked at")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="dataset folders with train/")
     parser.add_argument("--hold-out", nargs="+", default=[], help="recordings to judge on instead of learning from")

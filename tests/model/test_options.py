@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.command import command_parser
 from model.options import add_options, flag, from_options, option
 
 
@@ -33,7 +34,7 @@ class Settings:
 
 
 def parser_of(**choice) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
+    parser = command_parser("Does something.\n\nMore about it.")
     add_options(parser, Settings, **choice)
     return parser
 
@@ -48,6 +49,16 @@ def usage(**choice) -> str:
 
 def test_without_options_the_settings_are_the_defaults():
     assert parsed() == Settings()
+
+
+def test_a_commands_description_is_the_first_line_of_its_docstring():
+    assert parser_of().description == "Does something."
+
+
+def test_an_abbreviated_option_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--min-blob", "8")
+    assert "unrecognized arguments: --min-blob 8" in capsys.readouterr().err
 
 
 def test_each_option_sets_its_field_with_the_fields_type():

@@ -33,7 +33,7 @@ from model.command import check_output_file, command, command_parser, make_outpu
 from model.engines import add_precision_option
 from model.evaluation import EXAM, VALIDATION, Evaluation, describe, evaluate, find_sets
 from model.loading import resolve_weights
-from model.scoring import CLASSES
+from model.scoring import CLASSES, HeroScore, right_share
 
 
 @command("evaluate")
@@ -126,6 +126,10 @@ def details(evaluation: Evaluation) -> str:
         ious = "".join(f"{iou:>14.4f}" for iou in score.iou)
         lines.append(f"{name:<18}{score.n:>7}{ious}{score.tp:>6}{score.fp:>5}{score.fn:>5}")
     lines.append(
+        "IoU: overlap of prediction and true mask; tp: frames with the hero found; fp: false alarms; "
+        "fn: heroes missed; see docs/glossary.md"
+    )
+    lines.append(
         f"inference {evaluation.ms_per_frame:.1f} ms per frame (median, one at a time, in the server's precision)"
     )
     final = evaluation.final
@@ -134,6 +138,11 @@ def details(evaluation: Evaluation) -> str:
             f"hero IoU {final.iou:.4f} (mean of near and far) × share of correct detections {final.weight:.4f}"
         )
     else:
+        hero_iou, *detections = HeroScore.of(evaluation.sets[VALIDATION])
+        lines.append(
+            f"hero IoU {hero_iou:.4f} (mean of frames with the hero) × share of correct detections "
+            f"{right_share(*detections):.4f}"
+        )
         lines += blob_table(evaluation.all_frames)
     return "\n".join(lines)
 

@@ -63,6 +63,8 @@ def test_the_last_line_is_the_final_score_at_its_resolution(red_is_the_hero, dat
     assert lines[-1] == "final_score 0.2500 at 32 px"
     assert lines[1].split() == ["following_images", "1", "1.0000", "0.0000", "1.0000", "1", "0", "0"]
     assert [line.split()[0] for line in lines[1:4]] == list(EVALUATION_SETS)
+    assert lines[4].startswith("IoU: ")
+    assert lines[4].endswith("see docs/glossary.md"), "the words of the table are explained under it"
 
 
 def test_the_figures_come_as_json_too(red_is_the_hero, data, tmp_path):
@@ -227,6 +229,7 @@ def test_the_validation_set_tells_which_thresholds_to_choose(red_is_the_hero, da
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:2] == ["validation", "4"]
     # Hero IoU 1 and 0 where one is; of three detections or misses one is right.
+    assert f"hero IoU 0.5000 (mean of frames with the hero) × share of correct detections {1 / 3:.4f}" in lines
     assert lines[-1] == f"quality {0.5 / 3:.4f} at 32 px"
     # tp, fp, fn and tp off the hero, for each of five sizes.
     assert lines[-2].split() == ["229", "(0.9)", *["1", "1", "1", "0"] * 5]

@@ -608,6 +608,7 @@ def test_the_table_has_a_line_for_each_recording_with_the_sizes_of_the_hero():
     none = Recording("data", "r2", "held out", 2, 0, 1, np.array([], int))
     lines = [line.split() for line in tool.table([some, none]).splitlines()]
     assert lines[1] == ["data", "r1", "train", "120", "7", "101", "15", "5", "50", "95"]
+    assert lines[3][:2] == ["left", "out:"], "the words of the heading are explained under the table"
     assert lines[2] == ["data", "r2", "held", "out", "2", "0", "0", "1", "nan", "nan", "nan"]
 
 

@@ -3,7 +3,7 @@
 import { ask } from "/page/ask.js";
 import { obeyingCards, onKeys } from "/page/keys.js";
 import { cards, removeCards, show, startAnew, tellLink } from "/page/page.js";
-import { focusView, inFull, obeyOnWall, showWall } from "/page/wall.js";
+import { focusView, hideThumbnails, inFull, obeyOnWall, showWall } from "/page/wall.js";
 
 const SILENCE_MS = 5000; // the server sends a message at least every second
 const RETRY_MS = 1000;
@@ -43,6 +43,7 @@ function connect() {
     expectMore();
     if (isFirst) {
       startAnew();
+      hideThumbnails();
       isFirst = false;
     }
     const message = JSON.parse(event.data);

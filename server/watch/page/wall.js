@@ -80,6 +80,11 @@ function showTile({ name, state, is_held, distance_m, frame_age_s }, number) {
   if (link.getAttribute("aria-label") !== label) link.setAttribute("aria-label", label);
 }
 
+/** Hides all thumbnails until the next answers, because they may be old after a pause of the connection. */
+export function hideThumbnails() {
+  for (const tile of tiles.values()) $("img", tile).hidden = true;
+}
+
 /** Asks for the next thumbnails of the round; hides the image of a drone without a new thumbnail. */
 async function askThumbnails() {
   if (inFull() !== "" || document.hidden || !tiles.size) return;

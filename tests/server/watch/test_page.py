@@ -49,6 +49,11 @@ COLOUR_BLIND = {
 OKLAB_CONES = np.array([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]])
 OKLAB = np.array([[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]])
 LUMINANCE = (0.2126, 0.7152, 0.0722)
+# Hides the page as another tab in front of it does (argument: true), or shows it again.
+TURN_AWAY = (
+    "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
+    "document.dispatchEvent(new Event('visibilitychange'));"
+)
 
 
 @pytest.fixture(scope="module")
@@ -746,19 +751,27 @@ def test_a_viewer_too_many_is_told_so_in_the_servers_words(server: ServerProcess
 
 
 def test_the_title_is_the_state_of_a_single_drone_and_only_while_the_page_is_connected(server: ServerProcess, browser):
-    turn_away = (
-        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
-        "document.dispatchEvent(new Event('visibilitychange'));"
-    )
     with looking(browser, server.port), flying(server):
         assert shows(browser, "FOLLOWING")
         wait_until(lambda: browser.title == "following · Follow me")
-        browser.execute_script(turn_away, True)
+        browser.execute_script(TURN_AWAY, True)
         assert browser.title == "Follow me", "a hidden page is disconnected, and does not know the state"
-        browser.execute_script(turn_away, False)
+        browser.execute_script(TURN_AWAY, False)
         wait_until(lambda: browser.title == "following · Follow me")
         with flying(server):
             wait_until(lambda: browser.title == "Follow me")
+
+
+def test_a_page_that_was_hidden_shows_no_thumbnail_from_before_as_live(server: ServerProcess, browser):
+    has_picture = "return Boolean(document.querySelector('#wall img:not([hidden])'))"
+    with looking(browser, server.port), flying(server):
+        browser.execute_script("location.hash = '#wall'")
+        wait_until(lambda: browser.execute_script(has_picture))
+        browser.execute_script(TURN_AWAY, True)
+        browser.execute_script("window.fetch = () => new Promise(() => {})")  # no new thumbnails
+        browser.execute_script(TURN_AWAY, False)
+        assert shows(browser, "live", "#link")
+        assert not browser.execute_script(has_picture)
 
 
 def test_the_page_reconnects_by_itself(browser):
@@ -766,11 +779,13 @@ def test_the_page_reconnects_by_itself(browser):
     with running_server("unused", *WATCHDOG, script=FAKE_SERVER, port=port), contextlib.ExitStack() as stack:
         stack.enter_context(looking(browser, port))
         assert shows(browser, "live", "#link")
+        assert shows(browser, "Waiting for a simulator", "#nobody")
         later = stack.pop_all()
     with later:
         assert shows(browser, "no connection", "#link")
         assert browser.title == "no connection · Follow me"
         assert is_grey(browser, "#simulators"), "what is old does not look live"
+        assert not browser.find_element(By.ID, "nobody").is_displayed(), "a simulator would not help"
         with running_server("unused", *WATCHDOG, script=FAKE_SERVER, port=port) as server, flying(server):
             assert shows(browser, "live", "#link")
             assert shows(browser, "FOLLOWING")

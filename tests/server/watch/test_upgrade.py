@@ -250,12 +250,20 @@ def test_sightings_that_make_no_sense_are_refused_in_one_line(tmp_path, sighting
 
 @pytest.mark.parametrize("path", [FORMAT_3, FORMAT_3_MIDDLE, FORMAT_4, FORMAT_5, FORMAT_6, FORMAT_7])
 def test_the_hero_is_followed_exactly_as_then(path):
-    """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md."""
+    """On the network and the events of then, each command is the same to the last digit; see tests/data/README.md.
+
+    Five frames of format 4 have no depth image. Since then, the uncertainty of places on the ground has been corrected,
+    which moves them by some millimetres.
+    """
     with Recording(path) as recording:
         engine = ColourEngine(hero="blue" if path == FORMAT_3_MIDDLE else "red", has_dog=path == FORMAT_7)
         assert engine.description == recording.start.engine
         comparison = replay(recording, engine, is_same_network=True)
-    assert comparison.is_identical, comparison.summary()
+    if path == FORMAT_4:
+        assert comparison.differing_decisions == 0, comparison.summary()
+        assert max(comparison.command_distances_m) < 0.01
+    else:
+        assert comparison.is_identical, comparison.summary()
     commands = Counter(command.event for each in happened(path) for command in each.commands)
     assert min(commands["object_detected"], commands["object_lost"]) >= 1
 

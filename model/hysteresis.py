@@ -133,14 +133,17 @@ def best_thresholds(frames: Iterable[Counts]) -> Thresholds:
     mostly recorded on patrol would give thresholds that are too high.
 
     Raises:
-        ValueError: if no frame shows the hero.
+        ValueError: if no frame has more than `DETECTION_MORE_THAN_PX` pixels of the hero.
     """
     found, right, true = (np.array(part) for part in zip(*frames, strict=True))
-    if not true.any():
-        raise ValueError(f"expected frames with the hero to choose thresholds by, got none of {len(true)}")
+    is_found, is_there = found > DETECTION_MORE_THAN_PX, true > DETECTION_MORE_THAN_PX
+    if not is_there.any():
+        raise ValueError(
+            f"expected frames with more than {DETECTION_MORE_THAN_PX} pixels of the hero to choose thresholds by, "
+            f"got none of {len(true)}"
+        )
     union = found + true[:, None, None] - right
     iou = (right / np.maximum(union, 1))[true > 0].mean(axis=0)
-    is_found, is_there = found > DETECTION_MORE_THAN_PX, true > DETECTION_MORE_THAN_PX
     hits, false_alarms = is_found[is_there].sum(axis=0), is_found[~is_there].sum(axis=0)
     heroes, empty = np.count_nonzero(is_there), np.count_nonzero(~is_there)
     # TP + FN is the number of heroes.

@@ -36,7 +36,7 @@ from model.run_folder import (
 )
 from model.scoring import HERO, HeroScore
 from model.training_log import EpochLog, best_epoch, read_log, write_log
-from model.validation import predict, validate
+from model.validation import check_validation, predict, validate
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,7 @@ def train(
     batches = draw_batches(config, learned)
     if config.validation_steps:
         validation = validation.spread(config.validation_steps * config.batch)
-    if not validation.shows_hero().any():
-        raise ValueError(f"expected frames with the hero for validation, got none of {len(validation.images)}")
+    check_validation(validation)
     given = given_thresholds(config)
     keras.utils.set_random_seed(config.seed)
     teacher = load_teacher(config) if config.teacher else None

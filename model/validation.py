@@ -10,7 +10,16 @@ import numpy as np
 from model.bars import progress_bar
 from model.dataset import Frames
 from model.images import normalise
-from model.scoring import HERO, HeroScore, as_of_one_target, mask_of_one_target, pooled, right_share, score_set
+from model.scoring import (
+    DETECTION_MORE_THAN_PX,
+    HERO,
+    HeroScore,
+    as_of_one_target,
+    mask_of_one_target,
+    pooled,
+    right_share,
+    score_set,
+)
 
 FRAMES_PER_PREDICTION = 32
 
@@ -21,6 +30,19 @@ def predict(network: keras.Model, frames: Frames) -> Iterator[np.ndarray]:
     for start in progress_bar(starts, desc="validation", unit=" batches", leave=False):
         images = normalise(frames.images[start : start + FRAMES_PER_PREDICTION])
         yield from np.asarray(network.predict_on_batch(images))
+
+
+def check_validation(frames: Frames) -> None:
+    """Check that frames can score a network: some of them count as frames with the hero.
+
+    Raises:
+        ValueError: if no frame has more than `DETECTION_MORE_THAN_PX` pixels of the hero.
+    """
+    if not (frames.hero_px() > DETECTION_MORE_THAN_PX).any():
+        raise ValueError(
+            f"expected frames with more than {DETECTION_MORE_THAN_PX} pixels of the hero for validation, "
+            f"got none of {len(frames.images)}"
+        )
 
 
 def validate(network: keras.Model, frames: Frames) -> HeroScore:

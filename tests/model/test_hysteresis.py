@@ -121,10 +121,13 @@ def test_frames_with_and_without_the_hero_weigh_alike():
     assert best_thresholds(heroes + [frame(0.6, False)] * 3 + [frame(-5, False)] * 3).strong < 0.1
 
 
-def test_thresholds_need_heroes():
-    nothing = count(probabilities_of(np.full((PX, PX), -9.0)), np.zeros((PX, PX), bool))
-    with pytest.raises(ValueError, match="expected frames with the hero to choose thresholds by, got none of 2"):
-        best_thresholds([nothing, nothing])
+@pytest.mark.parametrize("hero_px", [0, 3])
+def test_thresholds_need_heroes(hero_px):
+    truth = np.zeros((PX, PX), bool)
+    truth[0, :hero_px] = True
+    hardly = count(probabilities_of(np.full((PX, PX), -9.0)), truth)
+    with pytest.raises(ValueError, match="more than 3 pixels of the hero to choose thresholds by, got none of 2"):
+        best_thresholds([hardly, hardly])
 
 
 def test_the_layer_is_saved_with_its_thresholds():

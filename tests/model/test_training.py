@@ -449,7 +449,7 @@ def test_validation_may_take_a_part_of_its_frames_evenly_spread(tmp_path, monkey
 
 def test_a_part_of_the_validation_set_without_the_hero_is_refused(tmp_path):
     hidden = Frames(frames().images, frames().masks[[1, 0, 3, 1, 3, 5]])  # the hero in the second alone
-    with pytest.raises(ValueError, match="expected frames with the hero for validation, got none of 2"):
+    with pytest.raises(ValueError, match="more than 3 pixels of the hero for validation, got none of 2"):
         train(tiny(batch=2, validation_steps=1), frames(), hidden, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -612,9 +612,12 @@ def test_settings_that_are_damaged_are_refused_by_their_name(tmp_path):
             check_run(tmp_path, tiny(), resume=True)
 
 
-def test_validation_without_the_hero_is_refused_before_anything_is_written(tmp_path):
-    nobody = Frames(frames().images, np.zeros((6, 8, 8), np.uint8))
-    with pytest.raises(ValueError, match="expected frames with the hero for validation, got none of 6"):
+@pytest.mark.parametrize("hero_px", [0, 3])
+def test_validation_without_the_hero_is_refused_before_anything_is_written(tmp_path, hero_px):
+    masks = np.zeros((6, 8, 8), np.uint8)
+    masks[:, 0, :hero_px] = HERO
+    nobody = Frames(frames().images, masks)
+    with pytest.raises(ValueError, match="more than 3 pixels of the hero for validation, got none of 6"):
         train(tiny(), frames(), nobody, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -102,6 +102,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     check(options, ("minutes", 0 < options.minutes < math.inf, "above 0 and finite"))
+    options.networks = tuple(dict.fromkeys(options.networks))  # each once
     return options
 
 

@@ -13,7 +13,7 @@ from model.recipes import PRESETS
 from model.run_folder import WEIGHTS
 from model.scoring import EVALUATION_SETS
 from tools import compare
-from tools.compare import base_config, main
+from tools.compare import base_config, main, parse
 
 TINY = {"small": Widths((), 4, ()), "larger": Widths((4,), 4, (4,))}
 
@@ -90,6 +90,11 @@ def test_the_steps_are_those_that_take_the_budgets_cpu_time(data, monkeypatch):
     monkeypatch.setattr(compare, "time", SimpleNamespace(process_time=lambda: next(now_s)))
     config = compare.in_budget(compare.base_config("small"), read_set(data / "train", 32), budget_s=60.0)
     assert (config.epochs, config.steps) == (1, 40)
+
+
+def test_a_network_that_is_given_twice_counts_once():
+    options = parse(["--data", "data", "--out", "out", "--networks", "fcn2", "fcn1", "fcn2"])
+    assert options.networks == ("fcn2", "fcn1")
 
 
 def test_all_but_the_network_and_its_resolution_is_the_same():

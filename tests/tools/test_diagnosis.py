@@ -209,6 +209,12 @@ def test_an_old_python_a_full_disk_and_a_cache_that_is_none_are_told(checked, tm
     assert findings["cache"].mark is Mark.NOTE
 
 
+def test_a_file_in_place_of_the_folder_of_recordings_is_told(checked, tmp_path):
+    (tmp_path / "recordings").touch()
+    finding = checked(tmp_path / "recordings")["disk"]
+    assert (finding.mark, finding.text) == (Mark.WRONG, f"{tmp_path / 'recordings'} is not a folder")
+
+
 def test_a_port_is_free_or_somebody_elses():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE_S)

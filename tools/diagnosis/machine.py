@@ -138,6 +138,10 @@ def _cache() -> Finding:
 def _disk(recordings: Path) -> Finding:
     from server.watch.recording.scribe import LEAST_FREE_BYTES
 
+    if recordings.exists() and not recordings.is_dir():
+        return Finding(
+            Mark.WRONG, "disk", f"{recordings} is not a folder", fix="move it away: the server records into a folder"
+        )
     folder = recordings.absolute()
     while not folder.exists():
         folder = folder.parent

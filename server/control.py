@@ -164,7 +164,8 @@ class Control:
 
     def hold(self, simulator: Simulator, is_held: bool) -> None:
         """Keep a drone on patrol by hand, or release it."""
-        logger.info("[%s] %s by hand", simulator.name, "put on hold" if is_held else "released")
+        released = "released by hand" if simulator.session.state.is_held else "release by hand, but it was not on hold"
+        logger.info("[%s] %s", simulator.name, "put on hold by hand" if is_held else released)
         if not is_held:
             self.kept_holds.drop(simulator.host)
         self._obey(simulator, (Hold if is_held else Release)(time.monotonic()))

@@ -170,6 +170,7 @@ def test_the_log_tells_who_comes_and_goes_and_what_is_ordered(road, caplog):
     road.control.on_disconnect("a")
     road.frame("b", 1)
     road.control.hold(road.simulator("b"), False)
+    road.control.hold(road.simulator("b"), False)
     road.control.refuse(road.simulator("b"), 7)
     road.control.stop()
     assert [line.getMessage() for line in caplog.records] == [
@@ -179,6 +180,7 @@ def test_the_log_tells_who_comes_and_goes_and_what_is_ordered(road, caplog):
         "[127.0.0.1:b] simulator connected",
         "[127.0.0.1:b] on hold: another simulator from this address is on hold, or was when it left",
         "[127.0.0.1:b] released by hand",
+        "[127.0.0.1:b] release by hand, but it was not on hold",
         "[127.0.0.1:b] person 7 refused by hand",
         "shutting down",
     ]

@@ -53,7 +53,12 @@ class Frame(NamedTuple):
         Raises:
             FileNotFoundError: as `recorded_ns`.
         """
-        return recorded_ns(self.cameras) + (self.target - HERO) * 10**9
+        return self.own_ns()[self.target - HERO]
+
+    def own_ns(self) -> range:
+        """Modification times that masks of this frame get, one for each target; raises as `mask_ns`."""
+        begin_ns = recorded_ns(self.cameras)
+        return range(begin_ns, begin_ns + MOST_TARGETS * 10**9, 10**9)
 
 
 def list_frames(run: Run, out: Path, target: int = HERO) -> list[Frame]:
@@ -150,14 +155,9 @@ def is_changed(frame: Frame) -> bool:
     """
     try:
         changed_ns, made_ns = (file.stat().st_mtime_ns for file in (frame.mask, frame.image))
-        own_ns = [each.mask_ns() for each in _of_all_targets(frame)]
+        return changed_ns > made_ns and changed_ns not in frame.own_ns()
     except FileNotFoundError:
         return False
-    return changed_ns > made_ns and changed_ns not in own_ns
-
-
-def _of_all_targets(frame: Frame) -> list[Frame]:
-    return [frame._replace(target=HERO + number) for number in range(MOST_TARGETS)]
 
 
 def check_set(out: Path, runs: Sequence[Run]) -> None:
@@ -196,13 +196,19 @@ def _check_splits(out: Path, runs: Sequence[Run]) -> None:
         ValueError: if the set holds pairs of a run in the split in which the run was before.
     """
     for run in runs:
-        for split in SPLITS:
-            before = list_frames(run._replace(split=split), out) if split != run.split else []
-            if any(is_made(each) for frame in before for each in _of_all_targets(frame)):
+        for split in set(SPLITS) - {run.split}:
+            if any(map(_is_made_for_any_target, list_frames(run._replace(split=split), out))):
                 raise ValueError(
                     f"expected frames of {run.name} only in {out / run.split}, got some in {out / split}: "
                     "choose another --out, or delete this set and make it again"
                 )
+
+
+def _is_made_for_any_target(frame: Frame) -> bool:
+    try:
+        return frame.mask.stat().st_mtime_ns in frame.own_ns()
+    except FileNotFoundError:
+        return False
 
 
 def _check_own_pairs(out: Path, split: str, runs: Sequence[Run]) -> set[str]:

@@ -13,7 +13,7 @@ MOST_LOOKS = 61
 
 _DEPTH_STEPS = 2048
 _NUMBERS = 64
-SOLID, LEAF, NOTHING = 0, MOST_LOOKS + 1, MOST_LOOKS + 2
+SOLID, LEAF, _NOTHING = 0, MOST_LOOKS + 1, MOST_LOOKS + 2
 """Numbers of objects, of leaves and of empty pixels; those between are people, from 1 on."""
 
 
@@ -70,4 +70,4 @@ def decode(image: np.ndarray, far_m: float) -> tuple[np.ndarray, np.ndarray, np.
 
 def is_numbered(image: np.ndarray) -> np.ndarray:
     """(px, px) bool: where anything is drawn at all, at any depth."""
-    return image[..., 2] >> 2 != NOTHING
+    return image[..., 2] >> 2 != _NOTHING

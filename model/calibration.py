@@ -24,6 +24,9 @@ FOLDS = 4
 NEAR_SHARE_NOT_DOUBTED, FAR_SHARE_NOT_DOUBTED = 0.96, 0.8
 FAR_PX = 100  # a smaller hero is far; pixels of an image of 256 × 256, the hero's size at 25 m
 LEAST_HEROES = 20  # too few heroes do not determine these shares
+# Heroes and others that a fit needs: ten for each of the six weights of the first look, a usual rule for this kind of
+# regression.
+ENOUGH_EXAMPLES = 60
 
 
 class OneSidedError(ValueError):
@@ -61,6 +64,14 @@ class Reliability:
     observed: np.ndarray
     heroes: np.ndarray
     others: np.ndarray
+
+    @property
+    def warning(self) -> str | None:
+        """That there were too few examples for a reliable fit; None if there were enough."""
+        heroes, others = int(self.heroes.sum()), int(self.others.sum())
+        if min(heroes, others) >= ENOUGH_EXAMPLES:
+            return None
+        return f"few examples: {heroes} heroes, {others} others; a reliable fit needs {ENOUGH_EXAMPLES} of each"
 
 
 class Fitted(NamedTuple):

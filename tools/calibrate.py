@@ -27,10 +27,6 @@ from model.engines import add_precision_option
 from tools.labelled.calibrating import calibrate, check_calibratable, draw_reliability
 from tools.labelled.people import chosen_pairs
 
-ENOUGH = 60
-"""Heroes and others that a fit needs: ten for each of the first look's six weights, a usual rule for logistic
-regression."""
-
 
 @command("calibrate")
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen, of_similar = chosen_pairs(options.data, options.recordings), chosen_pairs(options.similar)
     found = calibrate(options.weights, chosen, of_similar, options.precision, options.target)
     print_text(table(found.reliability))
-    if note := few_examples(int(found.reliability.heroes.sum()), int(found.reliability.others.sum())):
-        print_text(note, file=sys.stderr)
+    if warning := found.reliability.warning:
+        print_text(f"note: {warning}", file=sys.stderr)
     print_text(f"held-out log loss: {found.loss:.4f}; without evidence: {found.loss_without:.4f}")
     if options.plot:
         draw_reliability(found.reliability, options.plot)
@@ -75,13 +71,6 @@ def table(found: Reliability) -> str:
     ):
         lines.append(f"{evidence:>9.2f}{observed:>10.2f}{heroes:>7}{others:>8}")
     return "\n".join(lines)
-
-
-def few_examples(heroes: int, others: int) -> str | None:
-    """Say that the fit has too few examples to be relied on; None if it has enough."""
-    if min(heroes, others) >= ENOUGH:
-        return None
-    return f"note: few examples: {heroes} heroes, {others} others; a reliable fit needs {ENOUGH} of each"
 
 
 if __name__ == "__main__":

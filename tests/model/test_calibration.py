@@ -296,3 +296,9 @@ def test_with_too_few_heroes_near_or_far_that_doubt_is_the_default(area_px, defa
     doubt = fit_doubt([*few, *heroes(area_px, [0.03] * LEAST_HEROES)], Evidence())
     fitted = {"near": 0.03, "per_m": 0.0015}
     assert doubt == Doubt(**{name: value for name, value in fitted.items() if name != default})
+
+
+@pytest.mark.parametrize(("heroes", "others", "is_few"), [(60, 60, False), (59, 1000, True), (1000, 59, True)])
+def test_few_examples_of_either_kind_are_told(heroes, others, is_few):
+    truth = np.repeat([True, False], [heroes, others])
+    assert (reliability(np.zeros(heroes + others), truth).warning is not None) is is_few

@@ -15,7 +15,7 @@ from model.crops import CROP_PX
 from model.evidence import Doubt, Evidence, Looks
 from model.pair_files import list_pairs
 from model.profile import hero_profile
-from tools.calibrate import few_examples, main
+from tools.calibrate import main
 from tools.labelled import calibrating
 from tools.labelled.people import people_in
 
@@ -90,11 +90,6 @@ def test_the_fit_is_kept_on_the_card_with_what_it_is_made_of(network, data, caps
     assert loss.startswith(f"held-out log loss: {about['held_out_log_loss']:.4f}; without evidence: 0.5004")
     assert last.startswith(f"{network.with_suffix('.json')}: Fitted(first=Evidence(constant=")
     assert "note: few examples: 40 heroes, 160 others; a reliable fit needs 60 of each\n" in printed.err
-
-
-@pytest.mark.parametrize(("heroes", "others", "is_few"), [(60, 60, False), (59, 1000, True), (1000, 59, True)])
-def test_few_examples_of_either_kind_are_told(heroes, others, is_few):
-    assert (few_examples(heroes, others) is not None) is is_few
 
 
 def test_the_evidence_is_as_strong_as_the_looks_are_reliable(network, data):

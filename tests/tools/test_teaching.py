@@ -331,7 +331,7 @@ def results(tmp_path):
                  "reliability.png", "flights.png"):  # fmt: skip
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     check = checked(*RECORDINGS)._asdict()
-    calibration = {"log_loss": 0.2, "without": 0.6}
+    calibration = {"log_loss": 0.2, "without": 0.6, "warning": "few examples: 7 heroes"}
     return Results(DOG, TrainingConfig(start="weights/model_weights.keras"), "server/follower.py w<1>", tmp_path,
                    tmp_path, check, calibration, INT8, SCORE, FLOWN)  # fmt: skip
 
@@ -349,6 +349,7 @@ def test_the_report_tells_what_was_found_and_has_its_pictures_inside(results, tm
     assert "1.51 MB, under the 2 MB aimed at. It agrees with float32 in 99.5% of 400 frames" in page
     assert "1 of 1 times found, then 93.0% of the time on target, 1.00% of all time on another" in page
     assert "<td>seed 700</td><td>1</td><td>–</td><td>93.0%</td><td>1</td><td>1.00%</td><td>0.40 m</td>" in page
+    assert "<li>Few examples: 7 heroes.</li>" in page
     assert page.count('src="data:image/') == 8
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "w&lt;1&gt;" in page

@@ -245,9 +245,8 @@ class Course:
             self._write("calibration", {"why_not": str(error)})
             return
         draw_reliability(found.reliability, self.pictures / "reliability.png")
-        self._write(
-            "calibration", {"log_loss": found.loss, "without": found.loss_without, **asdict(found.fitted.first)}
-        )
+        scores = {"log_loss": found.loss, "without": found.loss_without, "warning": found.reliability.warning}
+        self._write("calibration", {**scores, **asdict(found.fitted.first)})
 
     def _quantise(self, _: bool) -> None:
         lines = ship_converted(self.weights)

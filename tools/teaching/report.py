@@ -151,6 +151,7 @@ def _evidence(results: Results) -> list[str]:
     return [
         "<h2>Calibration</h2>",
         _paragraph(told + verdict),
+        *_list([warning.capitalize() + "."] if (warning := found.get("warning")) else []),
         _picture(results.pictures / "reliability.png", caption),
     ]
 

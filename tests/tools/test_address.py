@@ -28,8 +28,9 @@ def test_a_server_that_does_not_tell_its_target_is_no_reason_for_a_note(answer):
 
 
 def test_a_note_names_the_servers_target():
-    assert note_on(b'{"target": "hero"}') is None
-    assert note_on(b'{"target": "dog"}').startswith("note: the server's drones follow the dog, not the hero.")
+    assert note_on(b'{"ready": true, "target": "hero"}') is None
+    note = note_on(b'{"ready": true, "target": "dog"}')
+    assert note.startswith("note: the server's drones follow the dog, not the hero.")
 
 
 def note_on(answer):

@@ -188,11 +188,22 @@ def test_no_server_is_told_with_how_to_start_one(capsys):
     assert "start it with: .venv/bin/python server/follower.py weights/model_weights" in capsys.readouterr().err
 
 
-def test_another_program_in_the_servers_place_is_told(capsys):
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+@pytest.mark.parametrize(("status", "phrase"), [(404, "Not Found"), (401, "Unauthorized"), (403, "Forbidden")])
+def test_another_program_in_the_servers_place_and_a_server_that_refuses_are_told(status, phrase, capsys):
+    class Refuses(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"expected a token, got none\n")
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as other:
         threading.Thread(target=other.handle_request, daemon=True).start()
-        assert doctor.main(["--server", f"http://127.0.0.1:{other.server_port}"]) == 1
-    assert capsys.readouterr().out.startswith("WRONG server: no follow-me server at http://127.0.0.1:")
+        url = f"http://127.0.0.1:{other.server_port}"
+        assert doctor.main(["--server", url]) == 1
+    told, fix, _ = capsys.readouterr().out.splitlines()
+    received = f"{status} {phrase}: expected a token, got none"
+    assert told == f"WRONG server: expected a follow-me server at {url}, got {received}"
+    assert fix.endswith("start .venv/bin/python server/follower.py weights/model_weights")
 
 
 @pytest.mark.parametrize("option", [("--seconds", "5"), ("--host", "0.0.0.0")])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from model.command import one_line
 from model.engines.self_test import KNOWN_FRAME
 from server.sight.geometry import QUADSIM_CAMERA
 from server.wire.messages import FOLLOW, PATROL
@@ -30,8 +31,12 @@ def try_server(server: ServerAddress) -> Iterator[Finding]:
     try:
         report = server.ask_health()
     except (http.client.HTTPException, ValueError) as error:
-        fix = "end the other program, and start .venv/bin/python server/follower.py weights/model_weights"
-        yield Finding(Mark.WRONG, "server", f"no follow-me server at {server}: {error!r}", fix=fix)
+        fix = (
+            "if a follow-me server refuses (401, 403), docs/connect.md says why; else end the other program, and start "
+            ".venv/bin/python server/follower.py weights/model_weights"
+        )
+        text = f"expected a follow-me server at {server}, got {one_line(error)}"
+        yield Finding(Mark.WRONG, "server", text, fix=fix)
         return
     if report.get("ready") is not True:
         yield Finding(Mark.WRONG, "server", f"not ready: {report.get('trouble')}", fix="look at the server's log")

@@ -64,10 +64,9 @@ def check_port(port: int) -> Finding:
         return Finding(Mark.OK, subject, "free")
     with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         report = ServerAddress("127.0.0.1", port).ask_health()
-        if "ready" in report:
-            trouble = report.get("trouble")
-            text = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
-            return Finding(Mark.OK, subject, f"{text}. --server plays a good client against it")
+        trouble = report.get("trouble")
+        text = f"a follow-me server has it, {'ready' if report['ready'] else f'not ready: {trouble}'}"
+        return Finding(Mark.OK, subject, f"{text}. --server plays a good client against it")
     ask = f"netstat -ano | findstr :{port}" if os.name == "nt" else f"lsof -i :{port}"
     fix = f"end the other program ({ask} names it): QuadSim connects to no other port"
     return Finding(Mark.WRONG, subject, "another program has it", fix=fix)

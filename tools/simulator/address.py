@@ -7,7 +7,7 @@ import json
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from model.command import error_text
+from model.command import error_text, one_line
 
 QUADSIM_HOST, QUADSIM_PORT = "127.0.0.1", 4567
 """The only address that QuadSim itself connects to."""
@@ -40,17 +40,21 @@ class ServerAddress(NamedTuple):
         return f"http://{self.host}:{self.port}"
 
     def ask_health(self) -> dict[str, object]:
-        """The answer of a server at /healthz.
+        """The answer of a follow-me server at /healthz.
 
         Raises:
-            OSError, http.client.HTTPException, ValueError: if there is no answer, or it is not a JSON object.
+            OSError, http.client.HTTPException: if there is no answer.
+            ValueError: if it is another answer; the message is its status and its text.
         """
         with contextlib.closing(http.client.HTTPConnection(*self, timeout=ASK_S)) as connection:
             connection.request("GET", "/healthz")
-            report = json.loads(connection.getresponse().read())
-        if not isinstance(report, dict):
-            raise ValueError(f"expected a JSON object at /healthz, got {type(report).__name__}")
-        return report
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+        with contextlib.suppress(ValueError):
+            report = json.loads(text)
+            if isinstance(report, dict) and "ready" in report:
+                return report
+        raise ValueError(one_line(f"{response.status} {response.reason}: {text}"))
 
     def describe_other_target(self, target: str) -> str | None:
         """Say that the server's drones follow another target; None if they follow this one, or it does not say."""

@@ -1,9 +1,11 @@
 """The doctor's findings about a client's frames and about a machine, without a server."""
 
+import errno
 import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -209,10 +211,17 @@ def test_an_old_python_a_full_disk_and_a_cache_that_is_none_are_told(checked, tm
     assert findings["cache"].mark is Mark.NOTE
 
 
-def test_a_file_in_place_of_the_folder_of_recordings_is_told(checked, tmp_path):
-    (tmp_path / "recordings").touch()
-    finding = checked(tmp_path / "recordings")["disk"]
-    assert (finding.mark, finding.text) == (Mark.WRONG, f"{tmp_path / 'recordings'} is not a folder")
+@pytest.mark.parametrize("trouble", ["Not a directory", "Permission denied"])
+def test_a_folder_of_recordings_that_cannot_be_written_is_told(checked, tmp_path, monkeypatch, trouble):
+    folder = tmp_path / "recordings"
+    if trouble == "Not a directory":
+        folder.touch()
+    else:  # as root, the tests may write everywhere
+        refuse = Mock(side_effect=PermissionError(errno.EACCES, trouble))
+        monkeypatch.setattr("model.command.tempfile.TemporaryFile", refuse)
+    finding = checked(folder)["disk"]
+    expected = f"expected to be able to write into the folder {folder}, got: {trouble}"
+    assert (finding.mark, finding.text) == (Mark.WRONG, expected)
 
 
 def test_a_port_is_free_or_somebody_elses():

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.command import error_text
+from model.command import check_output_folder, error_text
 from tools.diagnosis.finding import Finding, Mark
 from tools.simulator.address import ServerAddress
 
@@ -137,10 +137,11 @@ def _cache() -> Finding:
 def _disk(recordings: Path) -> Finding:
     from server.watch.recording.scribe import LEAST_FREE_BYTES
 
-    if recordings.exists() and not recordings.is_dir():
-        return Finding(
-            Mark.WRONG, "disk", f"{recordings} is not a folder", fix="move it away: the server records into a folder"
-        )
+    try:
+        check_output_folder(recordings)
+    except OSError as error:
+        fix = "the server records into this folder: make it writable, or move away a file of this name"
+        return Finding(Mark.WRONG, "disk", str(error), fix=fix)
     folder = recordings.absolute()
     while not folder.exists():
         folder = folder.parent

@@ -3,6 +3,7 @@
 Imports neither Keras nor TensorFlow.
 """
 
+import io
 import math
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def open_image(file: Path, formats: tuple[str, ...] = ("JPEG", "PNG")) -> Image.
     # Pillow raises nearly anything on a broken file.
     except Exception as error:
         raise ValueError(f"expected a whole {' or '.join(formats)} in {file}, got: {error}") from error
+
+
+def jpeg_of(image: Image.Image, quality: int) -> bytes:
+    """Encode an image as JPEG. If Pillow wrote it to a file, a full disk would cut it off without an error."""
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=quality)
+    return encoded.getvalue()
 
 
 def resize_rgb(image: Image.Image, px: int) -> np.ndarray:

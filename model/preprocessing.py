@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from model.command import make_output_folder
+from model.images import jpeg_of
 from model.mask_colours import COLOURS, MOST_TARGETS
 from model.pair_files import (
     IMAGE_ENDINGS,
@@ -127,7 +128,7 @@ def make_pair(frame: Frame) -> str | None:
     layers[layers[..., HERO] > 0] = COLOURS[frame.target]
     image, mask = partial_file(frame.image), partial_file(frame.mask)
     try:
-        Image.fromarray(colour).save(image, "JPEG", quality=JPEG_QUALITY)
+        image.write_bytes(jpeg_of(Image.fromarray(colour), JPEG_QUALITY))
         Image.fromarray(layers).save(mask, "PNG")
         os.utime(mask, ns=(time_ns, time_ns))
         frame.mask.unlink(missing_ok=True)  # an older recording's mask must not stand beside the new image

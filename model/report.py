@@ -23,7 +23,7 @@ from model.analysis import (
     recall_by_size,
 )
 from model.evaluation import WORST, WORST_FRAMES, Evaluation, read_image
-from model.images import open_image, resize_probabilities
+from model.images import jpeg_of, open_image, resize_probabilities
 from model.scoring import CLASSES, HERO, THRESHOLD_255, threshold
 
 DPI = 120
@@ -179,7 +179,7 @@ def draw_sheet(tiles: Mapping[str, Sequence[Tile]], path: Path) -> None:
                 sheet.paste(draw_tile(tile), (left, top))
                 draw.text((left, top + TILE_PX + 2), tile.caption, "black", FONT)
             top += step_y
-    sheet.crop((0, 0, sheet.width, top)).save(path, quality=90)
+    path.write_bytes(jpeg_of(sheet.crop((0, 0, sheet.width, top)), quality=90))
 
 
 def draw_tile(tile: Tile) -> Image.Image:

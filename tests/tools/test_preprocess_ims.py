@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -529,6 +530,17 @@ def test_a_full_disk_fails_in_one_line_and_leaves_no_partial_file(raw, out, caps
     assert capsys.readouterr().err.splitlines()[-1] == "preprocess_ims: No space left on device"
     assert files(out) == []
     assert preprocess(raw, out) == 0
+
+
+def test_a_disk_that_takes_only_a_part_of_an_image_leaves_no_pair(raw, out, capsys):
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
+    try:
+        assert preprocess(raw, out) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert capsys.readouterr().err.splitlines()[-1] == "preprocess_ims: File too large"
+    assert files(out) == []
 
 
 # --- what is refused

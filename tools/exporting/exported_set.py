@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from model.images import jpeg_of
 from model.pair_files import IMAGE_PX, JPEG_QUALITY, replace_file
 from server.sight.images import LARGEST_IMAGE_PX, decode_rgb
 
@@ -37,9 +38,7 @@ def dataset_image(file: bytes) -> bytes:
     pixels, size = decode_rgb(file, IMAGE_PX)
     if not file.startswith(b"\x89PNG") and size == (IMAGE_PX, IMAGE_PX):
         return file
-    resized = io.BytesIO()
-    Image.fromarray(pixels).save(resized, "JPEG", quality=JPEG_QUALITY)
-    return resized.getvalue()
+    return jpeg_of(Image.fromarray(pixels), JPEG_QUALITY)
 
 
 def dataset_mask(file: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """The `sensor_frame` event as QuadSim fills it, with C#'s number formats; synthetic depth for images without depth."""
 
 import base64
-import io
 import time
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from model.images import jpeg_of
 from server.sight.geometry import QUADSIM_CAMERA, Camera, world_from_camera
 from server.wire.messages import Pose
 
@@ -61,9 +61,7 @@ def format_timestamp(timestamp_s: float, locale: str = "en") -> str:
 
 def encode_jpeg(image: np.ndarray) -> bytes:
     """Encode an RGB image, (H, W, 3) uint8, with QuadSim's JPEG quality."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
+    return jpeg_of(Image.fromarray(image), JPEG_QUALITY)
 
 
 def encode_depth_png(depth_m: np.ndarray, far_m: float) -> bytes:

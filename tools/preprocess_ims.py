@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     skipped = make_set(options.raw, options.out, target=NAMES.index(options.colour))
     for split in SPLITS:
         print_text(describe(options.out / split))
-    print_text(next_step(options.out))
+    print_text(next_step(options.out, options.colour))
     return 1 if skipped else 0
 
 
@@ -100,11 +100,13 @@ def count_pixels(mask: Path) -> np.ndarray:
     return np.bincount(np.minimum(numbers, HERO).ravel(), minlength=len(CLASSES))
 
 
-def next_step(out: Path) -> str:
-    """The next step for a user who has the set."""
+def next_step(out: Path, colour: str) -> str:
+    """The next step for a user who has the set; `colour` is that of its target."""
     for split in SPLITS:
         if not list_files(out / split / "masks", MASK_ENDINGS):
             return f"Next: record runs for {split} as well; training needs both splits"
+    if colour != NAMES[HERO]:
+        return "Next: train a network of several targets; docs/targets.md says how"
     return f"Next: {shlex.join(['.venv/bin/python', 'tools/train.py', '--data', str(out), '--out', 'runs/new'])}"
 
 

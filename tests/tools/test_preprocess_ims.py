@@ -210,6 +210,7 @@ def test_the_hero_of_a_recording_may_be_a_further_target_with_a_colour_of_its_ow
     assert main(["--raw", str(raw), "--out", str(out), "--colour", "yellow"]) == 0
     told = capsys.readouterr().out
     assert "pairs made: 5, already there: 0" in told, "all anew, for the colour was another"
+    assert told.endswith("Next: train a network of several targets; docs/targets.md says how\n")
     assert "3 with the hero (100%)" in told
     _, mask = read_pair(*list_pairs(out / "train")[0], px=256, targets=2)
     assert np.bincount(mask.ravel()).tolist() == [256 * 256 - 300, 200, 0, 100]

@@ -68,6 +68,13 @@ def test_frames_without_a_time_are_noted():
     assert "1504814505.23149" in finding.expected
 
 
+def test_a_single_frame_tells_nothing_of_the_clock_but_whether_its_time_is_understood():
+    for timestamp, findings in (("1504814505.2", set()), ("noon", {("timestamp", Mark.NOTE)})):
+        check = FrameCheck()
+        check.take(0.0, {**frame(), "timestamp": timestamp})
+        assert {(each.subject, each.mark) for each in check.judge(5.0)} == {("frames", Mark.WRONG), *findings}
+
+
 @pytest.mark.parametrize(("period_s", "is_rare"), [(0.03, False), (0.5, False), (0.6, True), (5.0, True)])
 def test_frames_that_are_too_rare_are_told(period_s, is_rare):
     findings = found([frame(BEGIN_S + period_s * number) for number in range(40)], period_s)

@@ -115,11 +115,11 @@ class FrameCheck:
     def _clock(self) -> list[Finding]:
         timed = [moment for moment in self._moments if moment.timestamp_s is not None]
         expected = 'seconds since 1970, such as "1504814505.23149"'
-        if not self._moments:
-            return []
-        if len(timed) < 2:
+        if len(timed) < min(2, len(self._moments)):
             text = "not understood: the server takes the frames' times of arrival instead"
             return [Finding(Mark.NOTE, "timestamp", text, shorten(self._timestamp), expected)]
+        if len(timed) < 2:
+            return []
         assert timed[-1].timestamp_s is not None and timed[0].timestamp_s is not None
         by_client_s = timed[-1].timestamp_s - timed[0].timestamp_s
         by_arrival_s = timed[-1].arrival_s - timed[0].arrival_s

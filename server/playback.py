@@ -14,7 +14,7 @@ from server.watch.recording.records import UnreadableRecordingError
 from server.watch.routes import answer_errors, page_files
 from server.wire.addresses import cannot_listen
 from server.wire.complaints import RateLimitedWarnings
-from server.wire.guard import read_whole, refuse_foreign_names, report_errors
+from server.wire.guard import UNSPECIFIED, read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
 from server.wire.token import require_token
 
@@ -58,7 +58,7 @@ class PlaybackServer:
         token: token that clients of other machines must show; None if they need none.
 
     Attributes:
-        url: URL of the page.
+        url: URL of the page on this machine.
 
     Raises:
         OSError: if the server cannot listen on the address.
@@ -75,7 +75,8 @@ class PlaybackServer:
             address, port = self._loop.serve(guarded, host, port, lambda: self._loop.end(0.0), lambda: None)
         except OSError as error:
             raise OSError(cannot_listen(host, port, error)) from error
-        self.url = f"http://{f'[{address}]' if ':' in address else address}:{port}/"
+        name = "localhost" if address in UNSPECIFIED else f"[{address}]" if ":" in address else address
+        self.url = f"http://{name}:{port}/"
 
     def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or the terminal's end."""

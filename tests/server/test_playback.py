@@ -52,3 +52,11 @@ def test_a_port_in_use_is_told_with_the_next_step(film):
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"^cannot listen on 127.0.0.1:{port}: Address already in use; end the "):
             PlaybackServer(film, "127.0.0.1", port, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "localhost"), ("::", "localhost")]
+)
+def test_the_url_has_a_name_that_the_page_answers_to(film, monkeypatch, address, name):
+    monkeypatch.setattr("server.playback.EventLoop.serve", lambda *_: (address, 4568))
+    assert PlaybackServer(film, address, 4568, "of-0123456789-abcdef").url == f"http://{name}:4568/"

@@ -201,6 +201,14 @@ def test_a_missing_library_is_told_and_the_rest_is_checked_all_the_same(checked,
     assert findings["disk"].mark is not Mark.WRONG
 
 
+@pytest.mark.parametrize("error", [RuntimeError("Device with CPU name is not registered"), SyntaxError("null bytes")])
+def test_a_broken_library_is_told_and_the_rest_is_checked_all_the_same(checked, monkeypatch, error):
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=Mock(side_effect=error)))
+    findings = checked()
+    assert (findings["CPU"].mark, findings["CPU"].text) == (Mark.WRONG, str(error))
+    assert findings["disk"].mark is not Mark.WRONG
+
+
 def test_a_network_that_cannot_be_loaded_is_told(checked, monkeypatch):
     monkeypatch.setattr("model.engines.load_engine", load_engine)
     monkeypatch.setattr("tools.simulator.server_process.SHIPPED_WEIGHTS", Path("no/such/network"))

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.command import check_output_folder, error_text
+from model.command import check_output_folder, error_text, one_line
 from tools.diagnosis.finding import Finding, Mark
 from tools.simulator.address import ServerAddress
 
@@ -48,8 +48,8 @@ def check_machine(port: int, recordings: Path) -> Iterator[Finding]:
     for subject, check in checks:
         try:
             yield check()
-        except ImportError as error:
-            yield Finding(Mark.WRONG, subject, str(error), fix="set the project up: python make.py setup")
+        except Exception as error:  # a broken library raises nearly anything
+            yield Finding(Mark.WRONG, subject, one_line(error), fix="set the project up: python make.py setup")
     if "microsoft" in platform.release().lower():
         text = "this is Linux in Windows (WSL); docs/connect.md says how QuadSim on Windows reaches it"
         yield Finding(Mark.NOTE, "WSL", text)

@@ -76,7 +76,10 @@ def _commands(client: QuadSimClient) -> Iterator[Finding]:
         x_m, y_m, z_m = events[-1].argument["coords"]
         yield Finding(Mark.OK, "commands", f"led to the hero at ({x_m:.1f}, {y_m:.1f}, {z_m:.1f}) m")
     else:
-        text = "told to patrol, though the hero is in the picture: another network than the shipped one may do so"
+        text = (
+            "told to patrol, though the hero is in the picture. Possible reasons: a drone of this machine is on hold, "
+            "or the server follows another target or has another network than the shipped one"
+        )
         yield Finding(Mark.NOTE, "commands", text)
     if client.violations:
         expected = "events with one argument, a JSON object"

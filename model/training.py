@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
-from keras import ops
 
 from model.batches import AugmentedBatches
-from model.command import one_line
+from model.checkpoint import restore, save_checkpoint
 from model.dataset import Frames
 from model.distilling import Pupil, load_teacher, start_narrowed
 from model.folders import write_whole
@@ -83,7 +82,7 @@ class RunKeeper(keras.callbacks.Callback):
                     write_whole(self._out / KEPT, lambda path: save_float32(self.model, self._config, path))
         self._log.append(EpochLog(done, round(float(logs["loss"]), 6), validation))
         write_whole(self._out / LOG, lambda path: write_log(path, self._log))
-        write_whole(self._out / CHECKPOINT, self.model.save_weights)
+        write_whole(self._out / CHECKPOINT, lambda path: save_checkpoint(self.model, path))
 
     def _is_kept(self, done: int, validation: HeroScore) -> bool:
         """Whether the network of the epoch with the number `done` and this score is to be kept."""
@@ -247,26 +246,6 @@ def compiled_network(config: TrainingConfig, teacher: keras.Model | None = None)
     # JAX is slow without compiling; TensorFlow's graphs are as fast, and start sooner.
     network.compile(optimizer, SegmentationLoss(config), jit_compile=keras.config.backend() == "jax")
     return network
-
-
-def restore(network: keras.Model, config: TrainingConfig, checkpoint: Path) -> int:
-    """Load weights and optimizer state from a checkpoint, if there is one; return the number of finished epochs.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    if not checkpoint.exists():
-        return 0
-    network.optimizer.build(network.trainable_variables)
-    try:
-        network.load_weights(checkpoint)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:  # of h5py and Keras
-        raise ValueError(f"expected the state of a {config.network} in {checkpoint}, got: {one_line(error)}") from error
-    steps = int(ops.convert_to_numpy(network.optimizer.iterations))
-    done, more = divmod(steps, config.steps)
-    if more or not 1 <= done <= config.epochs:  # each epoch saves it at its end; a failing disk leaves zeros
-        raise ValueError(f"expected the steps of 1 to {config.epochs} whole epochs in {checkpoint}, got {steps}")
-    return done
 
 
 def finished_log(out: Path, config: TrainingConfig, done: int) -> list[EpochLog]:

@@ -13,6 +13,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from model import training
 from model.batches import AugmentedBatches
+from model.checkpoint import restore
 from model.dataset import Frames
 from model.fcn import Widths
 from model.folders import write_whole
@@ -197,7 +198,7 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_from_its_own_wei
     assert kept_network(tmp_path, KEPT).trainable_variables[0].numpy().flat[0] == pytest.approx(0.85, abs=1e-4)
     assert first_kernel() == pytest.approx(0.8, abs=1e-4)
     restored = compiled_network(config)
-    training.restore(restored, config, tmp_path / CHECKPOINT)
+    restore(restored, config, tmp_path / CHECKPOINT)
     assert restored.trainable_variables[0].numpy().flat[0] == pytest.approx(0.8, abs=1e-4)
 
 
@@ -285,7 +286,7 @@ def assert_same_run(folder, other, config=None):
     states = []
     for out in (folder, other):
         network = compiled_network(config or tiny())
-        assert training.restore(network, config or tiny(), out / CHECKPOINT) == 4
+        assert restore(network, config or tiny(), out / CHECKPOINT) == 4
         states.append([variable.numpy() for variable in (*network.variables, *network.optimizer.variables)])
     for mine, its in zip(*states, strict=True):
         np.testing.assert_array_equal(mine, its)

@@ -24,7 +24,7 @@ from model.training_log import EpochLog, read_log, write_log
 from tools import search as tool
 from tools.simulator.server_process import REPOSITORY
 from tools.tuning.space import Range, read_space
-from tools.tuning.table import best_trial, rows, write_csv
+from tools.tuning.table import best_trial, rows, score_of, write_csv
 from tools.tuning.trials import Record, check_trials, end, read_trials, run_folder, write_record
 
 SPACE = """
@@ -206,6 +206,11 @@ def test_a_trial_of_settings_that_do_not_go_together_is_a_row(tmp_path, space):
         (0, 1, "failed"),
     ]
     assert best_trial(trials, space).number == 1
+
+
+def test_a_trial_of_settings_that_do_not_go_together_has_no_score_while_it_starts(tmp_path, space):
+    save_trial(tmp_path, 0, [], batch=1)
+    assert score_of(read_trials(tmp_path)[0], space) is None
 
 
 def test_a_trial_without_a_score_is_not_the_best(tmp_path, space):

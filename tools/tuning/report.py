@@ -12,9 +12,9 @@ from plotly.subplots import make_subplots
 
 from model.folders import write_whole
 from model.recipes import preset_text
-from tools.tuning.runner import distributions, score_of
+from tools.tuning.runner import distributions
 from tools.tuning.space import Space
-from tools.tuning.table import SCORE, best_trial, rows, shown, write_csv
+from tools.tuning.table import SCORE, best_trial, rows, score_of, shown, write_csv
 from tools.tuning.trials import Trial
 
 TABLE, PAGE, BEST = "trials.csv", "report.html", "best.toml"

@@ -20,6 +20,7 @@ from ray.tune.search.optuna import OptunaSearch
 from model.command import one_line
 from model.dataset import Frames
 from tools.tuning.space import Parameters, Range, Space
+from tools.tuning.table import score_of
 from tools.tuning.trials import Record, Trial, end, read_trials, run_folder, scored, write_record
 from tools.tuning.worker import EPOCH, SCORE, run_trial
 
@@ -107,12 +108,6 @@ class Sampler(OptunaSearch):
         return {"number": number, "parameters": parameters}
 
 
-def score_of(trial: Trial, space: Space) -> float | None:
-    """Validation quality of the epoch that counts; None if no epoch was scored or the trial failed."""
-    best = None if trial.record.state == "failed" else scored(trial.log, space.config(trial.record.parameters))
-    return None if best is None else best.quality
-
-
 class NumberedAsha(ASHAScheduler):
     """ASHA that identifies trials by their numbers on disk, so that it can also take the scores of earlier trials.
 
@@ -136,10 +131,10 @@ class NumberedAsha(ASHAScheduler):
 
     def _tell(self, trial: Trial, space: Space) -> None:
         """Pass a trial's scores to ASHA; if the trial continues, all but the last, which its worker reports."""
-        earlier, config = SimpleNamespace(config={"number": trial.number}), space.config(trial.record.parameters)
+        earlier = SimpleNamespace(config={"number": trial.number})
         self.on_trial_add(None, earlier)
         for count, line in enumerate(trial.log if trial.is_over else trial.log[:-1], start=1):
-            best = scored(trial.log[:count], config)
+            best = scored(trial.log[:count], space.base)
             if line.validation and best:
                 self.on_trial_result(None, earlier, {EPOCH: line.epoch, SCORE: best.quality})
 

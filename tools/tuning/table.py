@@ -59,16 +59,17 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def score_of(trial: Trial, space: Space) -> float | None:
+    """Validation score of the epoch that counts; None if no epoch was scored or the trial failed."""
+    line = scored(trial.log, space.base)  # which epoch counts is not searched
+    return None if line is None or trial.record.state == "failed" else line.quality
+
+
 def best_trial(trials: Sequence[Trial], space: Space) -> Trial | None:
     """The trial with the highest score among the finished ones, or among all if none is; None without a score."""
-
-    def score(trial: Trial) -> float:
-        line = scored(trial.log, space.base)
-        return line.quality if line else -1.0
-
-    with_score = [trial for trial in trials if score(trial) >= 0 and trial.record.state != "failed"]
+    with_score = [trial for trial in trials if score_of(trial, space) is not None]
     finished = [trial for trial in with_score if trial.record.state == "finished"]
-    return max(finished or with_score, key=score, default=None)
+    return max(finished or with_score, key=lambda trial: score_of(trial, space) or 0.0, default=None)
 
 
 def write_csv(table: Sequence[dict[str, Any]], file: Path) -> None:

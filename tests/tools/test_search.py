@@ -25,7 +25,7 @@ from tools import search as tool
 from tools.simulator.server_process import REPOSITORY
 from tools.tuning.space import Range, read_space
 from tools.tuning.table import best_trial, rows, score_of, write_csv
-from tools.tuning.trials import Record, check_trials, end, read_trials, run_folder, write_record
+from tools.tuning.trials import TRIAL, Record, check_trials, end, new_number, read_trials, run_folder, write_record
 
 SPACE = """
 preset = "writeup"
@@ -211,6 +211,15 @@ def test_a_trial_of_settings_that_do_not_go_together_is_a_row(tmp_path, space):
 def test_a_trial_of_settings_that_do_not_go_together_has_no_score_while_it_starts(tmp_path, space):
     save_trial(tmp_path, 0, [], batch=1)
     assert score_of(read_trials(tmp_path)[0], space) is None
+
+
+def test_a_new_trial_does_not_go_on_in_the_folder_of_a_trial_that_is_forgotten(tmp_path):
+    assert new_number(tmp_path) == 0
+    end(save_trial(tmp_path, 0, [(1, 1)], weights=True))
+    forgotten = save_trial(tmp_path, 1, [(1, 1)])
+    (forgotten / TRIAL).unlink()  # as docs/search.md says
+    assert [trial.number for trial in read_trials(tmp_path)] == [0]
+    assert new_number(tmp_path) == 2
 
 
 def test_a_trial_without_a_score_is_not_the_best(tmp_path, space):

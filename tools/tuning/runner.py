@@ -21,7 +21,7 @@ from model.command import one_line
 from model.dataset import Frames
 from tools.tuning.space import Parameters, Range, Space
 from tools.tuning.table import score_of
-from tools.tuning.trials import Record, Trial, end, read_trials, run_folder, scored, write_record
+from tools.tuning.trials import Record, Trial, end, new_number, read_trials, run_folder, scored, write_record
 from tools.tuning.worker import EPOCH, SCORE, run_trial
 
 RAY_FOLDER = "ray"
@@ -96,14 +96,13 @@ class Sampler(OptunaSearch):
                 score = score_of(trial, space)
                 self.add_evaluated_point(trial.record.parameters, score, error=score is None)
         self._out, self._unfinished = out, unfinished
-        self._next = max((trial.number for trial in known), default=-1) + 1
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Number and parameters of the next trial."""
         parameters: Parameters = super().suggest(trial_id)
         if self._unfinished:
             return {"number": self._unfinished.pop(0).number, "parameters": parameters}
-        number, self._next = self._next, self._next + 1
+        number = new_number(self._out)
         write_record(run_folder(self._out, number), Record(parameters))
         return {"number": number, "parameters": parameters}
 

@@ -70,6 +70,12 @@ def run_folder(out: Path, number: int) -> Path:
     return out / TRIALS / f"{number:04}"
 
 
+def new_number(out: Path) -> int:
+    """The number of a new trial, above those of all folders: one without a record has files of a forgotten trial."""
+    folders = [folder.name for folder in (out / TRIALS).glob("*") if re.fullmatch("[0-9]+", folder.name)]
+    return max(map(int, folders), default=-1) + 1
+
+
 def read_trials(out: Path) -> list[Trial]:
     """Read the trials of a search in order.
 

@@ -77,7 +77,18 @@ def command_parser(doc: str | None, **settings: Any) -> argparse.ArgumentParser:
         doc: docstring of the command's module, whose first line describes the command in `--help`.
         settings: more arguments of `ArgumentParser`.
     """
-    return argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0], allow_abbrev=False, **settings)
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0], allow_abbrev=False, **settings)
+    parser.register("action", None, _Store)
+    return parser
+
+
+class _Store(argparse.Action):
+    """Stores the value of an option. An option of several values that is given again gets further values."""
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _option: str | None = None) -> None:
+        before = getattr(namespace, self.dest, self.default)
+        is_again = isinstance(values, list) and before is not self.default
+        setattr(namespace, self.dest, [*before, *values] if is_again else values)
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:

@@ -12,6 +12,7 @@ from model.command import (
     check_output_file,
     check_output_folder,
     command,
+    command_parser,
     error_text,
     make_output_folder,
     one_line,
@@ -121,6 +122,27 @@ def test_text_from_files_has_no_power_over_a_terminal(text, shown):
 def test_printed_text_keeps_its_lines(capsys):
     print_text("one\x1b\ntwo")
     assert capsys.readouterr().out == "one\\x1b\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "data", "frames"),
+    [
+        ("--data a b", ["a", "b"], [100, 300]),
+        ("--data a --frames 5 --data b c", ["a", "b", "c"], [5]),
+        ("--data a --frames 5 --frames 7", ["a"], [5, 7]),
+    ],
+)
+def test_an_option_of_several_values_may_be_given_several_times(line, data, frames):
+    parser = command_parser("A command.")
+    parser.add_argument("--data", nargs="+")
+    parser.add_argument("--frames", type=int, nargs="+", default=[100, 300])
+    assert vars(parser.parse_args(line.split())) == {"data": data, "frames": frames}
+
+
+def test_of_an_option_of_one_value_the_last_counts():
+    parser = command_parser("A command.")
+    parser.add_argument("--out")
+    assert parser.parse_args(["--out", "a", "--out", "b"]).out == "b"
 
 
 def test_a_new_output_file_is_checked_and_not_left(tmp_path):

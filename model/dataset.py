@@ -1,9 +1,9 @@
 """Read training sets into memory: pair images with masks, split recordings off for validation, count each recording.
 
 A set is a folder of pairs as `model.pair_files` lists them. A dataset folder holds the set `train` and usually the set
-`validation`. A file's name begins with its recording, up to the first `_`. Neighbouring frames of a recording are
-alike, so a split between training and validation keeps each recording whole. An `s` at the end of a recording (`r14s`
-is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
+`validation`. A file's name begins with its recording, up to the first `_` or to the frame's number. Neighbouring
+frames of a recording are alike, so a split between training and validation keeps each recording whole. An `s` at the
+end of a recording (`r14s` is a part of `r14`) marks a hovering camera, whose frames are nearly identical.
 
 Masks are used as recorded. High grass is not in QuadSim's depth layers, so the masks of people in it include legs that
 the grass hides (about 1 % of the frames of other people's recordings). They stay, because the distance is estimated
@@ -124,8 +124,8 @@ class Dataset(NamedTuple):
 
 
 def recording_of(name: str) -> str:
-    """The recording of a file name: up to the first `_`, without the `s` of a hovering camera."""
-    prefix = name.split("_", 1)[0]
+    """The recording of a file name: up to the first `_` or the frame's number, without the `s` of a hovering camera."""
+    prefix = re.split(r"_|\d*\.[^._]+$", name, maxsplit=1)[0]
     return prefix.removesuffix("s") if _is_hovering(name) else prefix
 
 

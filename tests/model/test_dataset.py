@@ -278,6 +278,9 @@ def test_the_cap_is_for_each_run_and_keeps_frames_evenly_spread(tmp_path):
         ("10_run4cam1_00003.jpeg", "10"),
         ("run1cam1_00003.jpeg", "run1cam1"),
         ("cars_00003.jpeg", "cars"),
+        ("cars00003.jpeg", "cars"),
+        ("v1.2_00003.jpeg", "v1.2"),
+        ("00003.jpeg", ""),
     ],
 )
 def test_a_recording_is_what_a_name_begins_with(name, recording):

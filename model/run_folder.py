@@ -55,13 +55,23 @@ def check_run(out: Path, config: TrainingConfig, resume: bool) -> None:
         return
     if not settings.exists():
         raise ValueError(f"expected an interrupted run in {out} to resume, found no {SETTINGS}")
+    check_settings(out, config, "start a new run (--out) from its weights (--start)")
+
+
+def check_settings(out: Path, config: TrainingConfig, advice: str) -> None:
+    """Check that the run in a folder was begun with these settings.
+
+    Raises:
+        ValueError: if it was begun with others; ends with the advice what to do with other settings.
+    """
+    settings = out / SETTINGS
     usual, given = (json.loads(json.dumps(asdict(each))) for each in (TrainingConfig(), config))
     recorded = usual | read_notes(settings)  # a setting that is newer than the run has its default
     for name, value in given.items():
         if value != recorded[name]:
             raise ValueError(
                 f"expected {name} {recorded[name]}, as {settings} has it, to resume, got {value}; with other settings, "
-                "start a new run (--out) from its weights (--start)"
+                f"{advice}"
             )
 
 

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     trials = read_trials(options.out)
     if trials:
-        check_trials(trials, space.search, frames_digests(data.training, data.all_validation))
+        check_trials(trials, space, frames_digests(data.training, data.all_validation))
     make_output_folder(options.out)
     replace_file(options.out / SPACE, content)
     run(space, data.training, data.all_validation, options)

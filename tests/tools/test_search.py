@@ -18,7 +18,7 @@ from support.dataset import save_pair
 from support.waiting import wait_until
 
 from model.recipes import PRESETS, find_preset
-from model.run_folder import LOG, WEIGHTS
+from model.run_folder import LOG, WEIGHTS, begin_run
 from model.scoring import HERO, PEOPLE, HeroScore
 from model.training_log import EpochLog, read_log, write_log
 from tools import search as tool
@@ -241,15 +241,24 @@ def test_a_folder_that_is_no_trials_is_named(tmp_path, name):
         read_trials(tmp_path)
 
 
-def test_a_search_does_not_go_on_with_trials_of_other_frames_or_settings(tmp_path):
+def test_a_search_does_not_go_on_with_trials_of_other_frames_or_settings(tmp_path, space):
     folder, digests = save_trial(tmp_path, 0, []), {"validation frames": "a"}
     (folder / "begun_with.json").write_text(json.dumps(digests | {"profiles": "b"}))
-    names = ("network", "learning_rate", "batch")
-    check_trials(read_trials(tmp_path), names, digests)
+    check_trials(read_trials(tmp_path), space, digests)
     with pytest.raises(ValueError, match=r"expected the validation frames that the run in .*0000 was begun with"):
-        check_trials(read_trials(tmp_path), names, {"validation frames": "c"})
+        check_trials(read_trials(tmp_path), space, {"validation frames": "c"})
+    other = replace(space, search={"network": ("fcn1",)}, first=())
     with pytest.raises(ValueError, match=r"expected values of network in .*trial\.json, got network, learning_rate"):
-        check_trials(read_trials(tmp_path), names[:1], digests)
+        check_trials(read_trials(tmp_path), other, digests)
+
+
+def test_a_search_does_not_go_on_after_its_presets_file_has_changed(tmp_path, space):
+    folder = save_trial(tmp_path, 0, [])
+    begin_run(folder, space.config(read_trials(tmp_path)[0].record.parameters), {})
+    check_trials(read_trials(tmp_path), space, {})
+    changed = replace(space, base=replace(space.base, hero_weight=7.0))
+    with pytest.raises(ValueError, match=r"expected hero_weight 1\.0, as .*0000.settings\.json has it, .*\(--out\)$"):
+        check_trials(read_trials(tmp_path), changed, {})
 
 
 def test_a_search_goes_on_in_its_folder_with_the_same_space_or_more_trials_only(tmp_path, space):

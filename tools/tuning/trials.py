@@ -5,7 +5,7 @@ They are all that a search needs to go on after a kill. Imports neither Ray nor 
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,9 +14,9 @@ import msgspec
 
 from model.folders import write_whole
 from model.recipes import TrainingConfig
-from model.run_folder import LOG, WEIGHTS, check_begun
+from model.run_folder import LOG, SETTINGS, WEIGHTS, check_begun, check_settings
 from model.training_log import EpochLog, best_epoch, read_log
-from tools.tuning.space import Parameters
+from tools.tuning.space import Parameters, Space
 
 TRIALS, TRIAL = "trials", "trial.json"
 
@@ -95,24 +95,26 @@ def read_trials(out: Path) -> list[Trial]:
     return trials
 
 
-def check_trials(trials: Iterable[Trial], parameters: Collection[str], digests: Mapping[str, str]) -> None:
+def check_trials(trials: Iterable[Trial], space: Space, digests: Mapping[str, str]) -> None:
     """Check that a search may go on with these trials, so that their scores compare.
 
     Args:
         trials: of the search.
-        parameters: names of the searched settings.
+        space: what is searched. The file of its preset may have changed since.
         digests: of the frames, as `frames_digests` gives them.
 
     Raises:
         ValueError: if a trial has other settings, or was begun with other frames.
     """
     for trial in trials:
-        if trial.record.parameters.keys() != set(parameters):
+        if trial.record.parameters.keys() != space.search.keys():
             raise ValueError(
-                f"expected values of {', '.join(parameters)} in {trial.folder / TRIAL}, "
+                f"expected values of {', '.join(space.search)} in {trial.folder / TRIAL}, "
                 f"got {', '.join(trial.record.parameters) or 'none'}"
             )
         check_begun(trial.folder, digests)
+        if (trial.folder / SETTINGS).exists():
+            check_settings(trial.folder, space.config(trial.record.parameters), "begin another search (--out)")
 
 
 def write_record(folder: Path, record: Record) -> None:

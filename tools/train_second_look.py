@@ -24,7 +24,7 @@ import numpy as np
 
 from model.bars import counting_bar
 from model.command import check_output_file, command, command_parser, print_text, run_command
-from model.loading import import_keras, resolve_weights
+from model.loading import import_keras
 
 import_keras()  # first, so that the imports below do not print start-up messages
 
@@ -36,6 +36,7 @@ from model.engines.second_look import second_look_file
 from model.options import check
 from model.provenance import card_content, write_card
 from model.second_look import Examples, likeness, train
+from tools.labelled.calibrating import check_calibratable
 from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 
 
@@ -43,7 +44,7 @@ from tools.labelled.people import LabelledPerson, chosen_pairs, people_in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    weights = resolve_weights(options.weights)
+    weights = check_calibratable(options.weights)
     file = second_look_file(weights)
     check_output_file(file)
     chosen = chosen_pairs(options.data, but=options.hold_out, most=options.most)

@@ -87,3 +87,12 @@ def test_a_folder_without_the_hero_is_refused_before_the_training(network, tmp_p
         "got 0 of the hero and 1 of others"
     )
     assert capsys.readouterr().err.splitlines()[-1] == complaint
+
+
+def test_a_network_of_the_original_tools_is_refused_before_the_training(data, tmp_path, capsys):
+    weights = tmp_path / "old"
+    for file in (weights, tmp_path / "config_old"):
+        file.write_text("{}")
+    assert main([str(weights), "--data", str(data)]) == 2
+    complaint = f"train_second_look: expected a network with a card, a .keras file, got {weights}"
+    assert capsys.readouterr().err.splitlines()[-1] == complaint

@@ -34,8 +34,8 @@ END_S = DEADLINE_S + 1.0
 RECEIVE_BYTES = 65536
 # Messages from the thread of signals to the loop.
 STOP, RELOAD = b"s", b"r"
-# Exit statuses of a front that was told to end: a proper end, SIGTERM or Ctrl-C while it was starting.
-ENDED = (0, -signal.SIGTERM, 130)
+# Exit statuses of a front that was told to end: a proper end, or SIGTERM while it was starting.
+ENDED = (0, -signal.SIGTERM)
 
 
 @dataclass
@@ -122,7 +122,11 @@ class Fronts:
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(ours.close)
             network = [f"--exchanged={self._exchanged[number]}"] if number in self._exchanged else []
-            process = subprocess.Popen([*self._command, *network, "--front", str(number)], stdin=theirs.fileno())
+            process = subprocess.Popen(
+                [*self._command, *network, "--front", str(number)],
+                stdin=theirs.fileno(),
+                start_new_session=True,  # without the terminal, whose Ctrl-C and end the parent handles
+            )
             undo.pop_all()
         ours.setblocking(False)
         running = self._running[number] = _Running(number, process, ours)

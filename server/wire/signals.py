@@ -1,6 +1,7 @@
 """Signals: a thread stops the program on a signal, and ends the process if stopping takes too long.
 
-A SIGHUP that comes with the end of the terminal also stops the program. Any other SIGHUP asks to read files again.
+A SIGHUP that comes with the end of the terminal also stops the program, unless the program was started by nohup. Any
+other SIGHUP asks to read files again.
 """
 
 import logging
@@ -29,13 +30,13 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None], deadline_s:
 
     Args:
         stop: called in that thread, once; must not block.
-        reload: called in that thread on each SIGHUP while the terminal is still there, or if there never was one; must
-            not block.
+        reload: called in that thread on each SIGHUP while the terminal is still there, or if the program need not end
+            with a terminal; must not block.
         deadline_s: time from the signal until the process is ended.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    arguments = (receiver, _has_terminal(), stop, reload, deadline_s)
+    arguments = (receiver, _ends_with_terminal(), stop, reload, deadline_s)
     threading.Thread(target=_run, args=arguments, name="signals", daemon=True).start()
     # In this order, so that no signal is lost in between. Python writes to the socket only signals that have a handler.
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
@@ -45,14 +46,14 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None], deadline_s:
 
 def _run(
     receiver: socket.socket,
-    had_terminal: bool,
+    ends_with_terminal: bool,
     stop: Callable[[], None],
     reload: Callable[[], None],
     deadline_s: float,
 ) -> None:
     while (number := receiver.recv(1)[0]) not in SIGNALS:
         if number in HANGUPS:
-            if had_terminal and not _has_terminal():
+            if ends_with_terminal and not _has_terminal():
                 break
             reload()
     stop()
@@ -60,6 +61,11 @@ def _run(
     logger.error("expected to have shut down within %g s; ending at once", deadline_s)
     time.sleep(LAST_LINE_S)
     os._exit(1)
+
+
+def _ends_with_terminal() -> bool:
+    """Whether the program has a terminal and ends with it: nohup has SIGHUP ignored."""
+    return _has_terminal() and all(signal.getsignal(number) is not signal.SIG_IGN for number in HANGUPS)
 
 
 def _has_terminal() -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -279,6 +280,16 @@ def test_a_front_that_is_starting_reads_its_network_again_once_it_listens(monkey
     several._take_message(front, READY)
     several._take_signals(RELOAD)
     assert front.process.signals == [signal.SIGHUP] * 2
+
+
+def test_a_front_does_not_notice_the_end_of_the_terminal():
+    tell_session = "import os, socket; socket.socket(fileno=0).send(b'%d' % os.getsid(0))"
+    several = Fronts([sys.executable, "-c", tell_session], 1)
+    several._start_due()
+    front = several._running[1]
+    front.link.settimeout(PATIENCE_S)
+    assert int(front.link.recv(100)) == front.process.pid
+    front.process.wait()
 
 
 def test_a_front_that_does_not_start_ends_all_in_one_line():

@@ -47,8 +47,9 @@ def test_a_hangup_that_somebody_sends_reloads_and_ends_nothing():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
-def test_the_end_of_the_terminal_ends_the_process():
-    program = f"import fcntl, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{HANGING}"
+@pytest.mark.parametrize(("before", "said"), [("", "told"), ("signal.signal(signal.SIGHUP, signal.SIG_IGN)", "reload")])
+def test_the_end_of_the_terminal_ends_the_process_unless_nohup_started_it(before, said):
+    program = f"import fcntl, signal, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{before}\n{HANGING}"
     terminal, end = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -61,7 +62,8 @@ def test_the_end_of_the_terminal_ends_the_process():
         os.close(end)
         assert process.stdout.readline() == "ready\n"
         os.close(terminal)
-        assert process.stdout.readline() == "told\n"
+        assert process.stdout.readline() == f"{said}\n"
+        process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 1
 
 

@@ -7,16 +7,22 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tools.simulator.address import ServerAddress
+from tools.simulator.websocket import handshake_request, new_key
 
 
 @pytest.mark.parametrize(
-    ("url", "address"), [("http://10.0.0.1:80", ("10.0.0.1", 80)), ("http://localhost", ("localhost", 4567))]
+    ("url", "address"),
+    [
+        ("http://10.0.0.1:80", ("10.0.0.1", 80)),
+        ("http://localhost", ("localhost", 4567)),
+        ("http://[::1]:80", ("::1", 80)),
+    ],
 )
 def test_an_address_is_a_url_whose_port_may_be_left_out(url, address):
     assert ServerAddress.parse(url) == address
 
 
-@pytest.mark.parametrize("url", ["localhost", "ftp://localhost", "http://localhost:port", "http://:80"])
+@pytest.mark.parametrize("url", ["localhost", "ftp://localhost", "http://localhost:port", "http://:80", "http://[::1"])
 def test_any_other_text_is_refused(url):
     with pytest.raises(argparse.ArgumentTypeError, match="expected http://host:port, got"):
         ServerAddress.parse(url)
@@ -50,5 +56,10 @@ def note_on(answer):
         return ServerAddress("127.0.0.1", server.server_port).describe_other_target("hero")
 
 
-def test_an_address_reads_as_it_was_written():
-    assert str(ServerAddress.parse("http://localhost:80")) == "http://localhost:80"
+@pytest.mark.parametrize("url", ["http://localhost:80", "http://[::1]:80"])
+def test_an_address_reads_as_it_was_written(url):
+    assert str(ServerAddress.parse(url)) == url
+
+
+def test_the_handshake_names_an_ipv6_address_in_brackets():
+    assert b"\r\nHost: [::1]:80\r\n" in handshake_request("::1", 80, new_key())

@@ -27,17 +27,22 @@ class ServerAddress(NamedTuple):
         Raises:
             argparse.ArgumentTypeError: for any other text.
         """
-        parts = urlsplit(url)
         try:
-            host, port = parts.hostname, parts.port
-        except ValueError:  # not a port number
-            host, port = None, None
-        if parts.scheme != "http" or not host:
+            parts = urlsplit(url)
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
+        except ValueError:  # not a port number, or a bracket without its pair
+            scheme, host, port = "", None, None
+        if scheme != "http" or not host:
             raise argparse.ArgumentTypeError(f"expected http://host:port, got {url!r}")
         return cls(host, port or QUADSIM_PORT)
 
     def __str__(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL: an IPv6 address is in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def ask_health(self) -> dict[str, object]:
         """The answer of a follow-me server at /healthz.

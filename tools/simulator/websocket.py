@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tools.simulator.address import ServerAddress
+
 FRAGMENT_BYTES = 1016
 """Payload of a fragment; websocket-sharp cuts longer messages into such fragments (1024 bytes with the header)."""
 
@@ -44,7 +46,7 @@ def handshake_request(host: str, port: int, key: str) -> bytes:
         "User-Agent: websocket-sharp/1.0\r\n"
         "Upgrade: websocket\r\n"
         "Connection: Upgrade\r\n"
-        f"Host: {host}:{port}\r\n"
+        f"Host: {ServerAddress(host, port).authority}\r\n"
         f"Sec-WebSocket-Key: {key}\r\n"
         "Sec-WebSocket-Version: 13\r\n"
         "\r\n"

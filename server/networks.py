@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model.command import printable
+from model.command import error_text, printable
 from model.engines import Engine
 from model.loading import network_files, networks_in
 from server.sight.perception import Perception
@@ -179,7 +179,7 @@ class Networks:
                         self._check_place(weights)
                     sight = self._checked_sight(self._load(weights))
                 except (ValueError, OSError) as error:
-                    self._post(self._fail, loading, str(error))
+                    self._post(self._fail, loading, error_text(error))
                 else:
                     self._post(self._exchange, loading, weights, sight)
 

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from model.command import error_text
 from model.engines.engine import UnavailableError
 from model.engines.inference_protocol import LENGTH_HEADER, Message, ModelMetadata, ProtocolError, decode, encode
 from model.engines.lane import MOST_METADATA_BYTES, Lane, Question
@@ -96,7 +97,7 @@ class HttpLane(Lane):
             connection.close()  # the next question opens it anew
             if isinstance(error, UnavailableError | TimeoutError):
                 raise
-            raise UnavailableError(str(error) or type(error).__name__) from error
+            raise UnavailableError(error_text(error) or type(error).__name__) from error
 
 
 def _path(model: str) -> str:

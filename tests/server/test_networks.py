@@ -1,5 +1,6 @@
 """Another network for a running server: asked for, loaded beside, exchanged between frames; on a real server."""
 
+import errno
 import itertools
 import math
 import queue
@@ -184,6 +185,28 @@ def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it
         assert loading.trouble == f"expected a network that another machine infers, got {other.description}"
         assert networks.outcomes["failed"] == 1
     assert other.is_closed is not is_taken
+
+
+def test_a_network_whose_file_cannot_be_read_is_told_in_words():
+    def refuse(_) -> ColourEngine:
+        raise PermissionError(errno.EACCES, "Permission denied", "run1/blue.keras")
+
+    posted, see = queue.Queue(), partial(Sight, camera=QUADSIM_CAMERA)
+    networks = Networks(
+        "former",
+        see(ColourEngine()),
+        folder=None,
+        load=refuse,
+        make_sight=see,
+        perception=None,
+        post=lambda call, *arguments: posted.put((call, arguments)),
+        faults=Faults(),
+    )
+    networks.start()
+    networks.reload()
+    call, (loading, trouble) = posted.get(timeout=PATIENCE_S)
+    call(loading, trouble)
+    assert loading.trouble == "expected to be able to use run1/blue.keras, got: Permission denied"
 
 
 @pytest.mark.parametrize("point", ["exchange", "close"])

@@ -136,7 +136,7 @@ class QuadSim:
             try:
                 self._client.send_frame(payload)
             except ConnectionError as error:
-                self._on_notice(f"connection lost: {error}")
+                self._on_notice(f"connection lost: {error_text(error)}")
             return
         self._sent += 1
         self._client.send_frame(payload, self._sent)

@@ -41,9 +41,12 @@ def resolve_weights(path: Path | str) -> Path:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is a Git LFS pointer, belongs to a network, or is neither `.keras` nor HDF5.
+        ValueError: if a file is a Git LFS pointer, belongs to a network, or is neither `.keras` nor HDF5, or if the
+            path ends with no name.
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"expected a network, got the folder {path}")
     _refuse_part(path)
     with_ending = path.with_name(f"{path.name}{KERAS}")
     of_config = path.with_name(path.name.removeprefix(_CONFIG)) if is_legacy(path) else path

@@ -122,6 +122,12 @@ def test_nothing_found_says_where_and_what_was_expected(tmp_path):
         )
 
 
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_folder_without_a_name_is_no_network(path):
+    with pytest.raises(ValueError, match=f"^expected a network, got the folder {path}$"):
+        resolve_weights(path)
+
+
 def test_a_legacy_file_without_its_config_says_which_is_missing(legacy_pair):
     legacy_config(legacy_pair).unlink()
     with pytest.raises(FileNotFoundError) as caught:

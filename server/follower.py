@@ -92,6 +92,17 @@ def find_inference_host(options: argparse.Namespace, watchdog_s: float) -> Infer
             if value:
                 raise ValueError(f"expected --engine http:// or grpc://HOST:PORT with {option}, got {options.engine}")
         return None
+    of_this_machine = (
+        ("--precision", options.precision != "auto"),
+        ("--device", options.device != "CPU"),
+        ("--gpu-memory-mb", options.gpu_memory_mb is not None),
+    )
+    for option, is_given in of_this_machine:
+        if is_given and not options.fallback:
+            raise ValueError(
+                f"expected {option} only for a network on this machine, got it with --engine {options.engine} "
+                "and without --fallback"
+            )
     token = None if options.engine_token_file is None else read_token(options.engine_token_file)
     # Half of the watchdog's time, because a frame that waits for the previous answer must also be answered in time.
     return InferenceHost(options.engine, watchdog_s / 2, token)

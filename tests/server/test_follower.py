@@ -87,6 +87,13 @@ def test_each_of_several_fronts_infers_on_its_share_of_the_cores(options, expect
     assert got == expected
 
 
+@pytest.mark.parametrize("option", ["--precision=int8", "--device=GPU", "--gpu-memory-mb=500"])
+def test_an_option_of_a_network_here_is_not_ignored_where_other_machines_have_it(option, command_line):
+    parsed = command_line.parse(["--engine=http://gpu", option, "weights/fcn4"])
+    with pytest.raises(ValueError, match=f"^expected {option.split('=')[0]} only for a network on this machine, "):
+        command_line.find_inference_host(parsed, watchdog_s=1.0)
+
+
 def test_what_an_error_quotes_from_a_file_is_harmless_in_a_terminal(tmp_path):
     (tmp_path / "tracker.toml").write_text('"\\u001b[2J\\n" = 1')
     run = follower("unused", f"--tracker={tmp_path / 'tracker.toml'}")

@@ -184,14 +184,14 @@ def _fly(settings: SimulationSettings, faults: FaultConfig, recorder: Recorder |
             failure = _explain(error, settings.server, simulators)
         wall_s = 0.0 if begin_s is None else time.monotonic() - begin_s
     pace = Pace.of(simulators, wall_s)
-    if settings.report is not None:
-        settings.report.write_text(json.dumps(_report(settings, faults, simulators, pace), indent=1) + "\n")
     _print_figures(settings, simulators, pace)
     violations = [violation for simulator in simulators for violation in simulator.violations]
     for violation in violations:
         print_text(f"message that QuadSim cannot parse: {violation}")
     if failure:
         print_text(f"simulate: {failure}", file=sys.stderr)
+    if settings.report is not None:
+        settings.report.write_text(json.dumps(_report(settings, faults, simulators, pace), indent=1) + "\n")
     if is_interrupted:
         raise KeyboardInterrupt
     return 1 if failure or violations else 0

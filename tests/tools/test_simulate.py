@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -287,6 +288,15 @@ def test_without_a_server_it_says_how_to_start_one(shared_worlds, tmp_path, caps
     message = capsys.readouterr().err
     assert f"expected a server at http://127.0.0.1:{port}" in message
     assert "start it with: .venv/bin/python server/follower.py weights/model_weights" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_report_that_cannot_be_written_hides_nothing(shared_worlds, capsys):
+    options = ("--server", f"http://127.0.0.1:{free_port()}", "--people", 5, "--report", "/dev/full")
+    assert simulate(*options) == 2
+    gone, full = capsys.readouterr().err.splitlines()
+    assert gone.startswith("simulate: expected a server at ")
+    assert full.endswith("No space left on device")
 
 
 def test_recording_without_a_server_is_the_same_for_a_seed_in_any_process(tmp_path):

@@ -68,6 +68,8 @@ class Settings:
         for name in self.allow_host:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"expected --allow-host with a name without scheme and port, got {name!r}")
+        if self.token_file and self.without_token:
+            raise ValueError("expected --token-file or --without-token, got both")
         if not (is_loopback(self.host) or self.token_file or self.without_token):
             raise ValueError(
                 f"expected --token-file with --host {self.host}, because other machines may reach the server there; "

@@ -62,6 +62,11 @@ def test_beyond_loopback_a_token_is_needed_or_a_word_that_none_is(host):
     assert Settings(host=host, token_file=Path("token")).host == host
 
 
+def test_a_token_is_needed_or_not():
+    with pytest.raises(ValueError, match="expected --token-file or --without-token, got both"):
+        Settings(token_file=Path("token"), without_token=True)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_loopback_no_token_is_needed(host):
     assert Settings(host=host).token_file is None

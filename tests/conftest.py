@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ import model  # noqa: F401  (imported before OpenVINO, so that no test reports t
 
 # With this set, each program that a test starts would compile all modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A script's `&` has Ctrl-C ignored, and each program that a test interrupts would inherit this and go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Modules and calls that start servers or browsers, render worlds, or train or convert networks.
 SLOW_MODULES = (

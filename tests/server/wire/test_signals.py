@@ -47,9 +47,13 @@ def test_a_hangup_that_somebody_sends_reloads_and_ends_nothing():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
-@pytest.mark.parametrize(("before", "said"), [("", "told"), ("signal.signal(signal.SIGHUP, signal.SIG_IGN)", "reload")])
-def test_the_end_of_the_terminal_ends_the_process_unless_nohup_started_it(before, said):
-    program = f"import fcntl, signal, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{before}\n{HANGING}"
+@pytest.mark.parametrize(("inherited", "said"), [("SIG_DFL", "told"), ("SIG_IGN", "reload")])
+def test_the_end_of_the_terminal_ends_the_process_unless_nohup_started_it(inherited, said):
+    program = f"""
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.{inherited})
+{HANGING}"""
     terminal, end = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", program],

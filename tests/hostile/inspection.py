@@ -4,7 +4,9 @@ import psutil
 
 from tools.simulator.server_process import ServerProcess
 
-MOST_GROWTH_BYTES = 60_000_000
+# Memory grows by up to 61 MB in 10,000 messages of the fuzzer (seeds 1 and 3), by 71 MB in 28,000, and by only 2 MB
+# more in 20,000 after that. A leak of 4 kB a message would exceed this bound in 10,000.
+MOST_GROWTH_BYTES = 100_000_000
 
 
 def assert_no_errors(server: ServerProcess) -> None:

@@ -28,7 +28,7 @@ from server.watch.recording.live import Live
 from server.watch.recording.recorder import Recorder
 from server.watch.routes import make_app
 from server.watch.thumbnails import Thumbnails
-from server.wire.addresses import is_loopback
+from server.wire.addresses import in_url, is_loopback
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import Wsgi, read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
@@ -191,7 +191,7 @@ class FollowerServer:
         self._networks.start()
         self._loop.every(TICK_S, self._control.tick, "tick")
         self._loop.every(TICK_S, self._sio.eio.drop_deaf_clients, "deaf clients")
-        logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        logger.info("listening on http://%s:%d", in_url(host), port)
         if self._settings.without_token and not is_loopback(host):
             logger.warning("no token is required: everybody who can connect may control the drones")
         if self._link is not None and self._holds is not None:

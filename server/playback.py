@@ -12,7 +12,7 @@ from server.supervision import Faults
 from server.watch.recording.film import Film
 from server.watch.recording.records import UnreadableRecordingError
 from server.watch.routes import answer_errors, page_files
-from server.wire.addresses import cannot_listen
+from server.wire.addresses import cannot_listen, in_url
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.guard import UNSPECIFIED, read_whole, refuse_foreign_names, report_errors
 from server.wire.loop import EventLoop
@@ -75,7 +75,7 @@ class PlaybackServer:
             address, port = self._loop.serve(guarded, host, port, lambda: self._loop.end(0.0), lambda: None)
         except OSError as error:
             raise OSError(cannot_listen(host, port, error)) from error
-        name = "localhost" if address in UNSPECIFIED else f"[{address}]" if ":" in address else address
+        name = "localhost" if address in UNSPECIFIED else in_url(address)
         self.url = f"http://{name}:{port}/"
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells loopback addresses, which only programs on this machine can use, and explains addresses that are taken."""
+"""Tells loopback addresses, which only programs on this machine can use, and shows addresses in URLs and errors."""
 
 import errno
 import ipaddress
@@ -12,6 +12,11 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
     mapped = getattr(address, "ipv4_mapped", None)  # an IPv4 client of an IPv6 socket
     return (mapped or address).is_loopback
+
+
+def in_url(host: str) -> str:
+    """A name or address as in a URL: an IPv6 address is in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from server.wire.addresses import in_url
 from server.wire.complaints import RateLimitedWarnings
 from server.wire.connections import Peer
 from server.wire.guard import Wsgi, refuse
@@ -49,7 +50,7 @@ def guard_shared_port(wsgi: Wsgi, shared_port: int, ports: Sequence[int], compla
 def _links(environ: dict[str, Any], ports: Sequence[int]) -> str:
     """A page with links to the pages of all fronts, under the host name of this request."""
     name = urlsplit(f"//{environ.get('HTTP_HOST', 'localhost')}").hostname or "localhost"
-    host = html.escape(f"[{name}]" if ":" in name else name)
+    host = html.escape(in_url(name))
     links = "".join(f'<li><a href="//{host}:{port}/">Front {at}</a></li>' for at, port in enumerate(ports, 1))
     return (
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'

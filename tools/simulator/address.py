@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from model.command import error_text, one_line
+from server.wire.addresses import in_url
 
 QUADSIM_HOST, QUADSIM_PORT = "127.0.0.1", 4567
 """The only address that QuadSim itself connects to."""
@@ -42,7 +43,7 @@ class ServerAddress(NamedTuple):
     @property
     def authority(self) -> str:
         """Host and port as in a URL: an IPv6 address is in brackets."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{in_url(self.host)}:{self.port}"
 
     def ask_health(self) -> dict[str, object]:
         """The answer of a follow-me server at /healthz.

@@ -1,7 +1,6 @@
-import resource
-
 import numpy as np
 import pytest
+from support.full_disk import files_of_at_most
 
 from model.checkpoint import restore, save_checkpoint
 from model.recipes import TrainingConfig
@@ -30,10 +29,5 @@ def test_weights_and_the_optimizers_state_are_restored(network, tmp_path):
 def test_a_full_disk_is_an_error_and_no_crash(network, tmp_path):
     save_checkpoint(network, tmp_path / "checkpoint.weights.h5")
     room = (tmp_path / "checkpoint.weights.h5").stat().st_size
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room - 1, unlimited[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            save_checkpoint(network, tmp_path / "other.weights.h5")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    with files_of_at_most(room - 1), pytest.raises(OSError, match="File too large"):
+        save_checkpoint(network, tmp_path / "other.weights.h5")

@@ -161,20 +161,26 @@ class ElsewhereEngine(ColourEngine):
         self.is_closed = True
 
 
-@pytest.mark.parametrize(("is_remote", "is_taken"), [(True, False), (False, True)])
-def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it_infers(is_remote, is_taken):
-    other, posted = ElsewhereEngine(is_remote=False), queue.Queue()
-    see = partial(Sight, camera=QUADSIM_CAMERA)
+def networks_without_server(former, load, perception=None, faults=None) -> tuple[Networks, queue.Queue]:
+    """Networks whose posts to the event loop go to the queue that is also returned."""
+    posted, see = queue.Queue(), partial(Sight, camera=QUADSIM_CAMERA)
     networks = Networks(
         "former",
-        see(ElsewhereEngine(is_remote)),
+        see(former),
         folder=None,
-        load=lambda _: other,
+        load=load,
         make_sight=see,
-        perception=None,
+        perception=perception,
         post=lambda call, *arguments: posted.put((call, arguments)),
-        faults=Faults(),
+        faults=faults or Faults(),
     )
+    return networks, posted
+
+
+@pytest.mark.parametrize(("is_remote", "is_taken"), [(True, False), (False, True)])
+def test_a_network_that_another_machine_infers_is_only_exchanged_for_one_that_it_infers(is_remote, is_taken):
+    other = ElsewhereEngine(is_remote=False)
+    networks, posted = networks_without_server(ElsewhereEngine(is_remote), lambda _: other)
     networks.start()
     networks.reload()
     call, (loading, *rest) = posted.get(timeout=PATIENCE_S)
@@ -191,17 +197,7 @@ def test_a_network_whose_file_cannot_be_read_is_told_in_words():
     def refuse(_) -> ColourEngine:
         raise PermissionError(errno.EACCES, "Permission denied", "run1/blue.keras")
 
-    posted, see = queue.Queue(), partial(Sight, camera=QUADSIM_CAMERA)
-    networks = Networks(
-        "former",
-        see(ColourEngine()),
-        folder=None,
-        load=refuse,
-        make_sight=see,
-        perception=None,
-        post=lambda call, *arguments: posted.put((call, arguments)),
-        faults=Faults(),
-    )
+    networks, posted = networks_without_server(ColourEngine(), refuse)
     networks.start()
     networks.reload()
     call, (loading, trouble) = posted.get(timeout=PATIENCE_S)
@@ -222,17 +218,8 @@ def test_an_error_of_ours_while_networks_are_exchanged_leaves_none_half_exchange
                 raise RuntimeError("can't start new thread")
             done()
 
-    see, faults, posted, told = partial(Sight, camera=QUADSIM_CAMERA), Faults(), queue.Queue(), []
-    networks = Networks(
-        "former",
-        see(Careless()),
-        folder=None,
-        load=lambda _: Careless(hero="blue"),
-        make_sight=see,
-        perception=AnyPerception(),
-        post=lambda call, *arguments: posted.put((call, arguments)),
-        faults=faults,
-    )
+    faults, told = Faults(), []
+    networks, posted = networks_without_server(Careless(), lambda _: Careless(hero="blue"), AnyPerception(), faults)
     networks.listeners.append(told.append)
     networks.start()
     networks.reload()

@@ -2,7 +2,6 @@
 
 import io
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.full_disk import files_of_at_most
 
 from model.coco import annotations_of
 from model.dataset import list_pairs, read_pair, read_set
@@ -534,12 +534,8 @@ def test_a_full_disk_fails_in_one_line_and_leaves_no_partial_file(raw, out, caps
 
 
 def test_a_disk_that_takes_only_a_part_of_an_image_leaves_no_pair(raw, out, capsys):
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
-    try:
+    with files_of_at_most(1000):
         assert preprocess(raw, out) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert capsys.readouterr().err.splitlines()[-1] == "preprocess_ims: File too large"
     assert files(out) == []
 

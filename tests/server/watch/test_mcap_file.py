@@ -2,12 +2,12 @@
 
 import json
 import os
-import resource
 from pathlib import Path
 
 import foxglove
 import pytest
 from mcap.reader import make_reader
+from support.full_disk import files_of_at_most
 
 from server.watch.recording import mcap_file
 from server.watch.recording.mcap_file import TAIL, McapFile
@@ -115,28 +115,20 @@ def test_a_disk_that_is_full_is_told_and_what_was_written_before_still_opens(fil
     log(1)
     file.flush()
     before = file.path.stat().st_size
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (before + 2000, unlimited[1]))
-    try:
+    with files_of_at_most(before + 2000):
         log(2)
         with pytest.raises(OSError, match="File too large"):
             getattr(file, ends)()
         if ends == "flush":
             file.abandon()
         assert file.path.stat().st_size == before
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert numbers(file.path) == [1]
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_begun(file: McapFile, log):
     log(1)
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
-    try:
+    with files_of_at_most(100):
         with pytest.raises(OSError, match="File too large"):
             file.flush()
         file.abandon()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert not file.path.exists()

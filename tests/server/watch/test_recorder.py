@@ -4,7 +4,6 @@ import gc
 import itertools
 import json
 import os
-import resource
 import shutil
 import subprocess
 import weakref
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 from support.fake_engine import ColourEngine
+from support.full_disk import files_of_at_most
 from support.recorded_session import happened, read, retaken
 from support.road import Road, argument, view
 from support.seen import HERE, sighting
@@ -554,12 +554,8 @@ def test_on_a_full_disk_it_ends_and_says_why_and_what_is_there_replays(roads, sm
 def test_a_file_that_may_not_grow_ends_it_and_what_is_there_replays(road, fast_writes):
     noisy(road)
     path = road.file()
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
-    try:
+    with files_of_at_most(100_000):
         fly_on(road)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert road.about()["trouble"] == f"{path}: File too large"
     assert len(assert_replays(path)) >= 4
     road.begin()
